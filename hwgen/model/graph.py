@@ -1,0 +1,167 @@
+"""The quantised graph: what readers produce, what the golden model runs and what the compiler lowers.
+
+All maps are NHWC with batch 1 (``shape == (1, H, W, C)``; vectors are ``(1, 1, 1, C)``), int8 containers.
+Readers do the arithmetic of scales once: an operator carries integer multipliers, never scales.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Rounding = Literal["double", "single", "half_even", "half_away"]
+
+
+@dataclass(frozen=True, eq=False)
+class Requant:
+    """``q = clamp(round(acc * multiplier * 2**(shift - 31)) + zero_point)``, see `hwgen.golden.fixedpoint`.
+
+    Parameters
+    ----------
+    multiplier : int64 array, shape (channels,)
+        0 or in [2**30, 2**31).
+    shift : int64 array, shape (channels,)
+        Positive is a left shift (TFLite's convention), in [-31, 7].
+    zero_point, qmin, qmax : int
+        Of the output, in the quantised domain; the activation (ReLU, ReLU6, clamp) is in ``qmin`` and ``qmax``.
+    rounding : str
+        ``double`` (TFLite Micro), ``single`` (LiteRT fully connected), ``half_even`` (ONNX Runtime),
+        ``half_away`` (one rounding, ties away from zero: average pooling).
+    """
+
+    multiplier: NDArray[np.int64]
+    shift: NDArray[np.int64]
+    zero_point: int
+    qmin: int = -128
+    qmax: int = 127
+    rounding: Rounding = "double"
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """An int8 feature map. ``scale`` is kept for reports and for quantising float input; integer operators ignore it."""
+
+    name: str
+    shape: tuple[int, int, int, int]
+    scale: float
+    zero_point: int
+    index: int = -1
+    """Tensor number in the source file (TFLite), for comparison with outside references; -1 when there is none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Op:
+    """An operator. ``inputs`` and ``output`` are tensor names."""
+
+    name: str
+    inputs: tuple[str, ...]
+    output: str
+    source: str = ""
+    """The operator's name in the source file, e.g. ``CONV_2D`` or ``Conv``."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Conv(Op):
+    """Convolution, grouped or not; a fully connected layer is a `Conv` whose kernel covers its whole input map.
+
+    ``weight`` is int8 ``(out_channels, kh, kw, in_channels // groups)`` (int16 allowed if it had a zero point),
+    ``bias`` int32 ``(out_channels,)``. ``pad`` is (top, bottom, left, right); padding holds the input zero point.
+    Output channel ``o`` reads input channels of group ``o // (out_channels // groups)``.
+    """
+
+    weight: NDArray[np.int8]
+    bias: NDArray[np.int32]
+    requant: Requant
+    stride: tuple[int, int] = (1, 1)
+    dilation: tuple[int, int] = (1, 1)
+    pad: tuple[int, int, int, int] = (0, 0, 0, 0)
+    groups: int = 1
+
+    @property
+    def depthwise(self) -> bool:
+        """True when every output channel reads exactly one input channel and there is more than one group."""
+        return self.groups > 1 and self.weight.shape[3] == 1
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Pool(Op):
+    """Pooling. ``average``: sum of raw q over the *valid* part of the window, divided by its count, ties away from
+    zero, unless ``requant`` is given (mean with rescale: acc = sum(q - zero_point of input) over the whole window).
+    ``max``: maximum of the valid part. ``qmin``/``qmax`` clamp the result."""
+
+    kind: Literal["average", "max"]
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    pad: tuple[int, int, int, int] = (0, 0, 0, 0)
+    qmin: int = -128
+    qmax: int = 127
+    requant: Requant | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Add(Op):
+    """Residual add, TFLite's rule: each ``q - zp`` is shifted left by 20, rescaled by its own multiplier and shift
+    (``double``), summed, and requantised by ``requant`` (one channel entry). The reader orders the inputs so that the
+    first has the larger scale: its rescale is exactly 1/2 (multiplier 2**30, shift 0), which the hardware relies on."""
+
+    multiplier: tuple[int, int]
+    shift: tuple[int, int]
+    requant: Requant
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Requantize(Op):
+    """Elementwise rescale and clamp: quantize int8 -> int8, a ReLU that stands alone."""
+
+    requant: Requant
+
+
+@dataclass(frozen=True, kw_only=True)
+class Concat(Op):
+    """Concatenation along ``axis`` (1 height, 2 width, 3 channels); inputs and output share one scale: a reader puts a `Requantize` before an
+    input whose scale differs."""
+
+    axis: int = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pad(Op):
+    """Zero-point padding (top, bottom, left, right) that could not be folded into a consumer."""
+
+    pad: tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reshape(Op):
+    """Same values in the same (NHWC, row-major) order, new shape."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Host(Op):
+    """An operator at the network's end that runs on the host: ``softmax``, ``quantize``, ``dequantize``."""
+
+    kind: Literal["softmax", "quantize", "dequantize"]
+    attrs: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A network in execution order. ``input`` and ``output`` name tensors; `Host` ops may follow ``output``.
+
+    ``tensors`` holds every int8 map by name. ``source`` is ``"tflite"`` or ``"onnx"``.
+    """
+
+    name: str
+    source: str
+    tensors: dict[str, Tensor]
+    ops: tuple[Op, ...]
+    input: str
+    output: str
+
+    @property
+    def device_ops(self) -> tuple[Op, ...]:
+        """The operators the accelerator runs."""
+        return tuple(op for op in self.ops if not isinstance(op, Host))
