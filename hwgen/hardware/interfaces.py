@@ -1,0 +1,78 @@
+"""Signatures shared by the units; protocol and latencies are in docs/architecture.md, "Interfaces between units"."""
+
+from __future__ import annotations
+
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hwgen import isa
+from hwgen.config import Config
+from hwgen.derive import Derived
+
+CommandLayout = data.StructLayout({"op": 4, "payload": isa.PAYLOAD_BITS})
+"""What a worker module sees of a command."""
+
+ACT_READ_LATENCY = 2
+"""Cycles from grant to data of activation, weight and parameter buffer reads."""
+
+
+def payload_layout(name: str) -> data.StructLayout:
+    """Return the layout of the payload of command ``name`` (`hwgen.isa`), low bits first, unused bits on top."""
+    from amaranth import signed, unsigned
+
+    fields = {f.name: (signed if f.signed else unsigned)(f.width) for f in isa.BY_NAME[name].fields}
+    spare = isa.PAYLOAD_BITS - sum(f.width for f in isa.BY_NAME[name].fields)
+    return data.StructLayout(fields | ({"_spare": unsigned(spare)} if spare else {}))
+
+
+def worker_ports() -> dict[str, wiring.Member]:
+    """Ports every worker module has: commands in; one ``done`` (or ``error`` with ``code``) pulse per command, in order."""
+    return {"cmd": In(stream.Signature(CommandLayout)), "done": Out(1), "error": Out(1), "code": Out(4)}
+
+
+def act_read(config: Config, words: int = 1) -> wiring.Signature:
+    """Read port of the activation buffer, seen from the reader: ``words`` aligned words, address in units of ``words``."""
+    return wiring.Signature({"valid": Out(1), "ready": In(1), "addr": Out(20), "data": In(8 * words * Derived(config).word)})
+
+
+def act_write(config: Config, words: int = 1) -> wiring.Signature:
+    """Write port of the activation buffer, seen from the writer; ``mask`` has one bit per byte."""
+    width = words * Derived(config).word
+    return wiring.Signature({"valid": Out(1), "ready": In(1), "addr": Out(20), "data": Out(8 * width), "mask": Out(width)})
+
+
+def buffer_read(config: Config) -> wiring.Signature:
+    """Read port of the weight or parameter buffer, seen from the reader: data 2 cycles after ``en``."""
+    return wiring.Signature({"en": Out(1), "addr": Out(20), "data": In(8 * Derived(config).dma_bytes)})
+
+
+def buffer_write(config: Config) -> wiring.Signature:
+    """Write port of the weight or parameter buffer, seen from the writer."""
+    return wiring.Signature({"en": Out(1), "addr": Out(20), "data": Out(8 * Derived(config).dma_bytes)})
+
+
+def weight_bus(config: Config) -> wiring.Signature:
+    """WFETCH to the lanes, seen from WFETCH: one wmem word per bus; row r takes bus r % (1 << log2_nbe)."""
+    d = Derived(config)
+    return wiring.Signature({
+        "valid": Out(1), "addr": Out(16), "data": Out(8 * d.dma_bytes), "log2_nbe": Out(4),
+        "rows": Out(config.rows), "columns": Out(config.columns)})
+
+
+def patch_bus(config: Config) -> wiring.Signature:
+    """One AFETCH engine to the lanes of its column: one amem word (W values of act_bits + 1) for the lanes in ``rows``."""
+    d = Derived(config)
+    return wiring.Signature({"valid": Out(1), "addr": Out(16), "data": Out(d.word * (config.act_bits + 1)), "rows": Out(config.rows)})
+
+
+def drain_port(config: Config) -> wiring.Signature:
+    """POST to the grid, one per pipe, seen from POST: read accumulator ``addr`` of the lane (``row``, ``column``).
+
+    ``ready`` is low in cycles in which a lane needs its accumulator memory itself. Data 3 cycles after the grant.
+    """
+    return wiring.Signature({
+        "valid": Out(1), "ready": In(1), "row": Out(5), "column": Out(5), "addr": Out(12),
+        "data": In(config.vector * config.acc_bits)})
+
+
+DRAIN_LATENCY = 3

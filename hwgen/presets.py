@@ -1,0 +1,24 @@
+"""The five named machines."""
+
+from __future__ import annotations
+
+from hwgen.config import Config
+from hwgen.errors import HwgenError
+
+PRESETS: dict[str, Config] = {c.name: c for c in (
+    Config(name="tiny", rows=1, columns=1, wmem_words=256, amem_words=256, acc_vectors=64, act_kib=16, weight_kib=8,
+           param_kib=1, axi_bits=32, outstanding=2, queue=8),
+    Config(name="small", rows=2, columns=2, acc_vectors=256, act_kib=32, weight_kib=32, param_kib=2),
+    Config(name="base"),
+    Config(name="large", rows=8, columns=4, act_kib=128, weight_kib=128, param_kib=8, banks=8, axi_bits=128,
+           outstanding=8, post_width=16),
+    Config(name="huge", rows=16, columns=8, act_kib=256, weight_kib=256, param_kib=16, banks=16, axi_bits=256,
+           outstanding=8, post_width=32),
+)}
+
+
+def preset(name: str) -> Config:
+    """Return the preset called ``name``; raises HwgenError listing the names."""
+    if name not in PRESETS:
+        raise HwgenError(f"preset must be one of {', '.join(PRESETS)}, not {name!r}")
+    return PRESETS[name]
