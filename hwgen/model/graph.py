@@ -22,7 +22,8 @@ class Requant:
     Parameters
     ----------
     multiplier : int64 array, shape (channels,)
-        0 or in [2**30, 2**31).
+        In [0, 2**31); readers give 0 or [2**30, 2**31), except for TFLite's mean, whose division by the pixel
+        count may leave one bit less.
     shift : int64 array, shape (channels,)
         Positive is a left shift (TFLite's convention), in [-31, 7].
     zero_point, qmin, qmax : int
@@ -42,7 +43,7 @@ class Requant:
 
 @dataclass(frozen=True)
 class Tensor:
-    """An int8 feature map. ``scale`` is kept for reports and for quantising float input; integer operators ignore it."""
+    """An int8 feature map. ``scale`` is for reports and for quantising float input; integer operators ignore it."""
 
     name: str
     shape: tuple[int, int, int, int]
@@ -52,9 +53,9 @@ class Tensor:
     """Tensor number in the source file (TFLite), for comparison with outside references; -1 when there is none."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Op:
-    """An operator. ``inputs`` and ``output`` are tensor names."""
+    """An operator. ``inputs`` and ``output`` are tensor names. Operators compare and hash by identity."""
 
     name: str
     inputs: tuple[str, ...]
@@ -79,6 +80,8 @@ class Conv(Op):
     dilation: tuple[int, int] = (1, 1)
     pad: tuple[int, int, int, int] = (0, 0, 0, 0)
     groups: int = 1
+    weight_scale: NDArray[np.float32] | None = None
+    """Scale per output channel, shape (out_channels,), for writing the network to a file; arithmetic ignores it."""
 
     @property
     def depthwise(self) -> bool:
@@ -119,27 +122,27 @@ class Requantize(Op):
     requant: Requant
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Concat(Op):
-    """Concatenation along ``axis`` (1 height, 2 width, 3 channels); inputs and output share one scale: a reader puts a `Requantize` before an
-    input whose scale differs."""
+    """Concatenation along ``axis`` (1 height, 2 width, 3 channels); inputs and output share one scale and zero point:
+    a reader puts a `Requantize` before an input whose scale or zero point differs."""
 
     axis: int = 3
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Pad(Op):
     """Zero-point padding (top, bottom, left, right) that could not be folded into a consumer."""
 
     pad: tuple[int, int, int, int]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Reshape(Op):
     """Same values in the same (NHWC, row-major) order, new shape."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Host(Op):
     """An operator at the network's end that runs on the host: ``softmax``, ``quantize``, ``dequantize``."""
 

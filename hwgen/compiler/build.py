@@ -1,0 +1,115 @@
+"""The compiler's driver: place, lower, lay out the image, emit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from hwgen.compiler import choose
+from hwgen.compiler.context import Constant, Context, Image, Tile, emit
+from hwgen.compiler.lower import Lowering, boundary_tiles
+from hwgen.compiler.maps import Layout
+from hwgen.compiler.patch import Choice
+from hwgen.compiler.place import place
+from hwgen.compiler.program import LayerPlan, Program, macs
+from hwgen.compiler.work import Work
+from hwgen.config import Config
+from hwgen.derive import Derived
+from hwgen.errors import HwgenError
+from hwgen.model.graph import Conv, Graph, Op, Reshape
+
+LOOKAHEAD = 6
+"""Tiles ahead of which weights are loaded."""
+
+PAGE = 4096
+
+
+def compile_graph(graph: Graph, config: Config, mappings: tuple[str, ...] | None = None) -> Program:
+    """Compile a quantised graph.
+
+    Parameters
+    ----------
+    graph : Graph
+    config : Config
+    mappings : tuple of str, optional
+        Restricts the mapping search (default: all that are built).
+
+    Raises
+    ------
+    HwgenError
+        When an operator or a weight range is not supported by the configuration, or nothing fits.
+    """
+    ops, source, target = _device_ops(graph)
+    _check_widths(ops, config)
+    layouts = {n: Layout.of(t.shape, config) for n, t in graph.tensors.items()}
+    trimmed = replace(graph, ops=tuple(ops), input=source, output=target)
+    placement = place(trimmed, layouts, config, tuple(ops))
+    lowering = Lowering(trimmed, config, placement, mappings or config.mappings, _first)
+    tiles: list[Tile] = []
+    if source in placement.chip:
+        tiles += boundary_tiles(0, placement.view(source), placement.dram[source], out=False)
+    for index, op in enumerate(ops):
+        tiles += lowering.tiles(index, op)
+    if target in placement.chip:
+        tiles += boundary_tiles(len(ops) - 1, placement.view(target), placement.dram[target], out=True)
+
+    constants, map_base = _constants(tiles, config)
+    context = Context(config, Image(map_base, placement.dram_words))
+    emit(context, tiles, LOOKAHEAD)
+    context.stream.layer = len(ops) - 1
+    context.stream.add("END", {})
+    layers = [LayerPlan(op.name, op.source or type(op).__name__, *_split(lowering.picked.get(i, ("none", "")), macs(op, graph)))
+              for i, op in enumerate(ops)]
+    for index, entry in enumerate(context.stream.entries):
+        layers[entry.layer].commands.append(index)
+    command_base = -(-(map_base + placement.dram_words * Derived(config).word) // PAGE) * PAGE
+    return Program(graph, config, context.stream.entries, constants, map_base, placement.dram_words, command_base, layers,
+                   layouts, placement.chip, placement.dram, source, target)
+
+
+def _split(picked: tuple[str, str], count: int) -> tuple[str, int, str]:
+    return picked[0], count, picked[1]
+
+
+def _first(ranked: list[tuple[float, Choice, Work]], config: Config) -> tuple[Choice, Work, list[Tile]]:
+    """Take the best estimate whose weights fit the weight buffer."""
+    for _, choice, work in ranked:
+        tiles = choose.tiles(work, choice, config)
+        if tiles:
+            return choice, work, tiles
+    return ranked[0][1], ranked[0][2], []
+
+
+def _device_ops(graph: Graph) -> tuple[list[Op], str, str]:
+    """Return the operators to compile and the first and last tensors; reshapes at the ends are the host's."""
+    ops, source, target = list(graph.device_ops), graph.input, graph.output
+    while ops and isinstance(ops[0], Reshape) and ops[0].inputs[0] == source and sum(source in op.inputs for op in ops) == 1:
+        source = ops.pop(0).output
+    while ops and isinstance(ops[-1], Reshape) and ops[-1].output == target:
+        target = ops.pop().inputs[0]
+    if not ops:
+        raise HwgenError("the network has no operator for the accelerator", where=graph.name)
+    return ops, source, target
+
+
+def _check_widths(ops: list[Op], config: Config) -> None:
+    low, high = -(1 << config.weight_bits - 1), (1 << config.weight_bits - 1) - 1
+    for op in ops:
+        if isinstance(op, Conv) and (op.weight.min() < low or op.weight.max() > high):
+            raise HwgenError(f"weights in [{op.weight.min()}, {op.weight.max()}] do not fit {config.weight_bits} bits",
+                             where=op.name, remedy="quantise to fewer bits or raise weight_bits")
+
+
+def _constants(tiles: list[Tile], config: Config) -> tuple[np.ndarray[tuple[int], np.dtype[np.uint8]], int]:
+    """Give every constant its DRAM address; return their bytes and the first page behind them."""
+    found: dict[Constant, None] = {}
+    for tile in tiles:
+        if tile.block is not None:
+            found.setdefault(tile.block.constant)
+    parts, at = [np.zeros(0, np.uint8)], 0
+    for constant in found:
+        constant.dram = at
+        parts += [constant.weights, constant.params]
+        at += len(constant.weights) + len(constant.params)
+    return np.concatenate(parts), -(-at // PAGE) * PAGE

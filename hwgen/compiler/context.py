@@ -1,0 +1,181 @@
+"""State shared by everything that emits commands for one program."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwgen import isa
+from hwgen.compiler.nest import fold
+from hwgen.compiler.rings import BlockRing, Ring
+from hwgen.compiler.shape import Shape
+from hwgen.compiler.stream import Stream
+from hwgen.config import Config
+from hwgen.derive import Derived
+
+
+@dataclass(eq=False)
+class Constant:
+    """Weights and parameters of one channel tile as they lie in DRAM, ``weights`` first, both in whole DMA words."""
+
+    weights: NDArray[np.uint8]
+    params: NDArray[np.uint8]
+    dram: int = -1
+    """DRAM byte address, set when the image is laid out."""
+
+
+@dataclass(eq=False)
+class Block:
+    """One residence of a constant in the weight and parameter buffers, released after the last tile that uses it."""
+
+    constant: Constant
+    uses: int = 0
+    weight_at: int = -1
+    param_at: int = -1
+
+
+@dataclass(eq=False)
+class Tile:
+    """A piece of work: ``emit`` appends its commands; ``block`` must be loaded before."""
+
+    layer: int
+    emit: Callable[[Context], None]
+    block: Block | None = None
+
+
+@dataclass
+class Context:
+    """Stream, memories and image under construction."""
+
+    config: Config
+    image: Image
+    stream: Stream = field(init=False)
+    d: Derived = field(init=False)
+
+    def __post_init__(self) -> None:
+        c, self.d = self.config, Derived(self.config)
+        self.stream = Stream({
+            "act": self.d.act_words, "weight": self.d.weight_words, "param": self.d.param_words, "wmem": c.wmem_words,
+            "amem": c.amem_words, "acc": c.acc_vectors, "dram": self.image.map_words})
+        self.wmem, self.amem = Ring(c.wmem_words), Ring(c.amem_words)
+        self.acc = Ring(c.acc_vectors)
+        self._tables: list[tuple[tuple[int, int, int], ...]] = [(), ()]
+        self._half = 0
+        self.accumulators = (0, 0)
+        """First vector and number of vectors of the tile that is being computed."""
+        self._weight, self._param = BlockRing(self.d.weight_words), BlockRing(self.d.param_words)
+
+    def load(self, block: Block, *, force: bool = False) -> bool:
+        """Emit the LOADs of a block if its space is free; with ``force`` it must be."""
+        d = self.d
+        constant = block.constant
+        weights, params = len(constant.weights) // d.dma_bytes, len(constant.params) // d.dma_bytes
+        weight_at = self._weight.reserve(block, weights)
+        param_at = None if weight_at is None else self._param.reserve(block, params)
+        if weight_at is None or param_at is None:
+            self._weight.release(block)
+            if force:
+                raise RuntimeError("a weight block does not fit in an empty buffer")
+            return False
+        block.weight_at, block.param_at = weight_at, param_at
+        for buffer, memory, at, count, dram in (
+                (isa.Buffer.PARAM, "param", param_at, params, constant.dram + len(constant.weights)),
+                (isa.Buffer.WEIGHT, "weight", weight_at, weights, constant.dram)):
+            if count:
+                self.stream.add("LOAD", {"dram": dram, "buffer": int(buffer), "dst": at, "count": count},
+                                writes=[(memory, slice(at, at + count))])
+        return True
+
+    def release(self, block: Block) -> None:
+        self._weight.release(block)
+        self._param.release(block)
+
+    def nest(self, name: str, counts: Sequence[int], **strides: Sequence[int]) -> None:
+        """Set the levels of a nest (``AF_LEVEL`` or ``PO_LEVEL``) from natural strides."""
+        folded = {k: fold(counts, v) for k, v in strides.items()}
+        for level, count in enumerate(counts):
+            self.stream.setting(name, level, level=level, count=count, **{k: v[level] for k, v in folded.items()})
+
+    def fetch_weights(self, block: Block, key: object, words: int, shape: Shape, count: int, offset: int) -> tuple[int, int]:
+        """Emit the WFETCH of ``count`` lane groups of ``words`` wmem words, unless the lanes still hold them.
+
+        Returns (wmem word, weight buffer offset behind these weights).
+        """
+        nbe = min(shape.rc, self.d.weight_buses)
+        groups = count // shape.rc * (shape.rc // nbe) if count >= shape.rc else -(-count // nbe)
+        at, held = self.wmem.place((block.constant, key), words)
+        if not held:
+            src = block.weight_at + offset
+            self.stream.add("WFETCH", {"src": src, "count": words, "dst": at, "groups": groups, "log2_rc": shape.log2_rc,
+                                       "log2_cc": shape.log2_cc},
+                            reads=[("weight", slice(src, src + groups * words))], writes=[("wmem", slice(at, at + words))])
+        return at, offset + groups * words
+
+    def copy_in(self, dram_word: int, act_word: int, count: int) -> None:
+        """Emit a LOAD of ``count`` activation words (multiples of the DMA word)."""
+        nb = self.d.dma_words
+        self.stream.add("LOAD", {"dram": self.image.map_base + dram_word * self.d.word, "buffer": int(isa.Buffer.ACT),
+                                 "dst": act_word // nb, "count": count // nb},
+                        reads=[("dram", slice(dram_word, dram_word + count))],
+                        writes=[("act", slice(act_word, act_word + count))])
+
+    def copy_out(self, dram_word: int, act_word: int, count: int) -> None:
+        """Emit a STORE of ``count`` activation words."""
+        nb = self.d.dma_words
+        self.stream.add("STORE", {"dram": self.image.map_base + dram_word * self.d.word, "src": act_word // nb, "count": count // nb},
+                        reads=[("act", slice(act_word, act_word + count))],
+                        writes=[("dram", slice(dram_word, dram_word + count))])
+
+    def segment_table(self, rows: Sequence[tuple[int, int, int]]) -> tuple[int, int]:
+        """Make the segment table hold ``rows`` of (s_offset, v_start, length); return (first, count).
+
+        The table is used in halves: a half is rewritten only when the latest RUN, which may still walk, uses the other.
+        """
+        half = self.config.segments // 2
+        if len(rows) > half:
+            raise ValueError(f"{len(rows)} segments do not fit in half a table of {self.config.segments}")
+        if tuple(rows) not in self._tables:
+            self._half ^= 1
+            self._tables[self._half] = tuple(rows)
+            for i, (s_offset, v_start, length) in enumerate(rows):
+                self.stream.add("SEGMENT", {"index": self._half * half + i, "s_offset": s_offset & 0xFFFF,
+                                            "v_start": v_start, "length": length})
+        else:
+            self._half = self._tables.index(tuple(rows))
+        return self._half * half, len(rows)
+
+
+@dataclass
+class Image:
+    """DRAM layout: commands, constants (weights and parameters), maps."""
+
+    map_base: int = 0
+    map_words: int = 1
+
+
+def emit(context: Context, tiles: list[Tile], lookahead: int) -> None:
+    """Emit tiles in order, loading the blocks of coming tiles up to ``lookahead`` tiles ahead where they fit."""
+    pending: deque[tuple[int, Block]] = deque()
+    seen: set[int] = set()
+    for i, tile in enumerate(tiles):
+        if tile.block is not None:
+            tile.block.uses += 1
+            if id(tile.block) not in seen:
+                seen.add(id(tile.block))
+                pending.append((i, tile.block))
+    for i, tile in enumerate(tiles):
+        while pending and pending[0][0] <= i + lookahead:
+            context.stream.layer = tiles[pending[0][0]].layer
+            if not context.load(pending[0][1], force=pending[0][0] == i):
+                break
+            pending.popleft()
+        context.stream.layer = tile.layer
+        tile.emit(context)
+        if tile.block is not None:
+            tile.block.uses -= 1
+            if tile.block.uses == 0:
+                context.release(tile.block)

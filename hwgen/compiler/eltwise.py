@@ -1,0 +1,98 @@
+"""Element-by-element work of the post-processor: residual add, rescale, copies, fills."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwgen.compiler.context import Context, Tile
+from hwgen.compiler.pack import rounding_bits
+from hwgen.config import Config
+from hwgen.derive import Derived
+from hwgen.model.graph import Requant
+
+IDENTITY = (1 << 30, 1)
+"""Multiplier and shift of a requantisation that changes nothing."""
+
+
+def identity(zero_point: int) -> Requant:
+    """Return the requantisation q = acc + zero_point."""
+    return Requant(np.array([IDENTITY[0]]), np.array([IDENTITY[1]]), zero_point, rounding="half_away")
+
+
+@dataclass(frozen=True)
+class Box:
+    """``rows`` x ``count`` runs of activation words: run r starts at ``base + r * pitch`` and takes ``count`` words."""
+
+    base: int
+    pitch: int
+
+    def words(self, rows: int, count: int) -> NDArray[np.int64]:
+        return (self.base + np.arange(rows, dtype=np.int64)[:, None] * self.pitch + np.arange(count)).reshape(-1)
+
+
+@dataclass(frozen=True, eq=False)
+class Rescale:
+    """result = requant(A - zp_a), or the add rule with B; over ``rows`` x ``count`` words.
+
+    ``fixed`` reads A's first word over and over (fills: the multiplier is 0).
+    """
+
+    a: Box
+    out: Box
+    rows: int
+    count: int
+    zp_a: int
+    requant: Requant
+    b: Box | None = None
+    zp_b: int = 0
+    multiplier_b: int = 0
+    shift_b: int = 0
+    fixed: bool = False
+
+    def emit(self, context: Context) -> None:
+        vpw, stream = context.d.vectors_per_word, context.stream
+        counts = [1, 1, 1, 1, 1, self.rows, self.count * vpw]
+        zero = [0] * 7
+        context.nest("PO_LEVEL", counts, dy=zero, dx=zero, da=[0] * 5 + [self.out.pitch * vpw, 1], dp=zero)
+        source = [0, 0] if self.fixed else [self.a.pitch * vpw, 1]
+        for level, ds in ((5, source[0] - (self.count * vpw - 1) * source[1]), (6, source[1])):
+            stream.setting("PO_SOURCE", level, level=level, ds=ds)
+        stream.setting("PO_SOURCE", 4, level=4, ds=0)
+        r = self.requant
+        stream.setting("PO_QUANT", height=0, width=0, zero_point=r.zero_point, qmin=r.qmin, qmax=r.qmax, scalar=1, transpose=0,
+                       log2_rc=0, log2_cc=0, cc_valid=1, **rounding_bits(r))
+        stream.setting("PO_SCALAR", bias=0, multiplier=int(r.multiplier[0]), shift=8 - int(r.shift[0]))
+        b = self.b
+        stream.setting("PO_ADD", zp_a=self.zp_a, zp_b=self.zp_b, add=int(b is not None), multiplier_b=self.multiplier_b,
+                       shift_b=self.shift_b)
+        reads = [("act", self.a.words(1, 1) if self.fixed else self.a.words(self.rows, self.count))]
+        if b is not None:
+            reads.append(("act", b.words(self.rows, self.count)))
+        stream.add("ELTWISE", {"a": self.a.base * vpw, "b": (b or self.a).base * vpw, "out": self.out.base * vpw,
+                               "mask": (1 << context.config.vector) - 1},
+                   reads=reads, writes=[("act", self.out.words(self.rows, self.count))], cycles=self.rows * self.count * vpw)
+
+
+def rescale_tiles(layer: int, work: Rescale, config: Config) -> Iterator[Tile]:
+    """Yield ``work`` in pieces, so that whatever follows can start before the last one."""
+    d = Derived(config)
+    if work.rows == 1:
+        step = max(64, -(-work.count // 8))
+        for at in range(0, work.count, step):
+            yield Tile(layer, _part(work, 0, 1, at, min(step, work.count - at)).emit)
+    else:
+        rows = max(1, 128 // (work.count * d.vectors_per_word), -(-work.rows // 8))
+        for at in range(0, work.rows, rows):
+            yield Tile(layer, _part(work, at, min(rows, work.rows - at), 0, work.count).emit)
+
+
+def _part(work: Rescale, row: int, rows: int, word: int, words: int) -> Rescale:
+    def move(box: Box) -> Box:
+        return Box(box.base + row * box.pitch + word, box.pitch)
+
+    return Rescale(work.a if work.fixed else move(work.a), move(work.out), rows, words, work.zp_a, work.requant,
+                   move(work.b) if work.b else None, work.zp_b, work.multiplier_b, work.shift_b, work.fixed)

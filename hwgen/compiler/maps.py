@@ -1,0 +1,90 @@
+"""Where a feature map lives and how its pixels are addressed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwgen.config import Config
+from hwgen.derive import Derived
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Channel-last layout of a map of ``height`` x ``width`` x ``channels`` in activation words (on chip and in DRAM).
+
+    A pixel takes ``pixel`` words; a row ``pitch`` words, a multiple of the DMA word so that rows can be copied.
+    """
+
+    height: int
+    width: int
+    channels: int
+    pixel: int
+    pitch: int
+
+    @classmethod
+    def of(cls, shape: tuple[int, int, int, int], config: Config) -> Layout:
+        d = Derived(config)
+        _, height, width, channels = shape
+        pixel = -(-channels // d.word)
+        pitch = -(-width * pixel // d.dma_words) * d.dma_words
+        return cls(height, width, channels, pixel, pitch)
+
+    @property
+    def words(self) -> int:
+        return self.height * self.pitch
+
+    @property
+    def linear(self) -> bool:
+        """True when all pixels of the map are evenly spaced, so that it can be walked as one row."""
+        return self.height == 1 or self.pitch == self.width * self.pixel
+
+    def rows(self, first: int, last: int) -> tuple[int, int]:
+        """Return (offset, count) in words of rows ``first`` .. ``last`` - 1."""
+        return first * self.pitch, (last - first) * self.pitch
+
+    def pack(self, x: NDArray[np.int8], word: int) -> NDArray[np.int8]:
+        """Return the bytes of one image (H, W, C), pads zero."""
+        out = np.zeros((self.height, self.pitch * word), np.int8)
+        full = np.zeros((self.height, self.width, self.pixel * word), np.int8)
+        full[:, :, : self.channels] = x
+        out[:, : self.width * self.pixel * word] = full.reshape(self.height, -1)
+        return out.reshape(-1)
+
+    def unpack(self, raw: NDArray[np.int8], word: int) -> NDArray[np.int8]:
+        """Inverse of `pack`."""
+        rows = raw.reshape(self.height, self.pitch * word)[:, : self.width * self.pixel * word]
+        return rows.reshape(self.height, self.width, self.pixel * word)[:, :, : self.channels].copy()
+
+
+@dataclass(frozen=True)
+class View:
+    """A map, or a stripe of its rows, in the activation buffer.
+
+    ``base`` is the (possibly virtual) word address of row 0: a stripe that starts at row r is stored at
+    ``base + r * pitch``. ``first`` .. ``last`` - 1 are the rows that are really there.
+    """
+
+    name: str
+    layout: Layout
+    base: int
+    first: int
+    last: int
+
+    def address(self, y: int, x: int, word: int = 0) -> int:
+        return self.base + y * self.layout.pitch + x * self.layout.pixel + word
+
+    def rectangle(self, ys: range, xs: range, words: range) -> NDArray[np.int64]:
+        """Return the word addresses of the part of a rectangle that lies inside the map."""
+        y = np.arange(max(ys.start, self.first), min(ys.stop, self.last), dtype=np.int64)
+        x = np.arange(max(xs.start, 0), min(xs.stop, self.layout.width), dtype=np.int64)
+        w = np.arange(words.start, min(words.stop, self.layout.pixel), dtype=np.int64)
+        return (self.base + (y * self.layout.pitch)[:, None, None] + (x * self.layout.pixel)[:, None] + w).reshape(-1)
+
+    def flat(self) -> View:
+        """Return the same map as one row (only when the layout is linear and the view is whole)."""
+        n = self.layout
+        flat = Layout(1, n.height * n.width, n.channels, n.pixel, n.words)
+        return View(self.name, flat, self.base, 0, 1)

@@ -1,0 +1,184 @@
+"""Which maps stay in the activation buffer, which are striped through DRAM, and at which addresses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from hwgen.compiler.maps import Layout, View
+from hwgen.config import Config
+from hwgen.derive import Derived
+from hwgen.errors import HwgenError
+from hwgen.model.graph import Concat, Conv, Graph, Op, Pad, Pool, Reshape
+
+
+@dataclass(frozen=True)
+class Stripe:
+    """Rows of an operator's output computed at a time when some of its maps are in DRAM, and the input rows that takes."""
+
+    rows: int
+    buffers: int
+    """1, or 2 when the next stripe loads while this one is computed."""
+
+
+@dataclass
+class Placement:
+    """Result of `place`."""
+
+    layouts: dict[str, Layout]
+    chip: dict[str, int] = field(default_factory=dict)
+    """Activation buffer word address of every map that is resident."""
+    dram: dict[str, int] = field(default_factory=dict)
+    """DRAM word offset (in the map region) of the network's ends and of every map that is not resident."""
+    stripes: dict[int, Stripe] = field(default_factory=dict)
+    """Operators (by index) that run in stripes."""
+    stages: dict[tuple[int, str], int] = field(default_factory=dict)
+    """Activation buffer word address of the stripe buffers of (operator, map)."""
+    dram_words: int = 0
+
+    def view(self, name: str) -> View:
+        layout = self.layouts[name]
+        return View(name, layout, self.chip[name], 0, layout.height)
+
+
+def aliases(graph: Graph, layouts: dict[str, Layout], word: int) -> dict[str, str]:
+    """Map every tensor to the one whose memory it shares (reshapes that move no byte)."""
+    root = {name: name for name in graph.tensors}
+    for op in graph.device_ops:
+        if isinstance(op, Reshape):
+            a, b = layouts[op.inputs[0]], layouts[op.output]
+            packed = all(n.words == n.height * n.width * n.pixel for n in (a, b)) or (a.height, a.width) == (b.height, b.width)
+            whole = a.channels == b.channels or (a.channels % word == 0 and b.channels % word == 0)
+            if not (packed and whole and a.words == b.words):
+                raise HwgenError(
+                    f"reshape {a.height}x{a.width}x{a.channels} to {b.height}x{b.width}x{b.channels} moves bytes between words",
+                    where=op.name, remedy="reshape at the network's input or output, or keep the channel count")
+            root[op.output] = root[op.inputs[0]]
+    return root
+
+
+def input_rows(op: Op, rows: range, height: int) -> range:
+    """Input rows that an operator needs for output rows ``rows``, clipped to the map."""
+    if isinstance(op, Conv):
+        k, s, d, p = op.weight.shape[1], op.stride[0], op.dilation[0], op.pad[0]
+    elif isinstance(op, Pool):
+        k, s, d, p = op.kernel[0], op.stride[0], 1, op.pad[0]
+    elif isinstance(op, Pad):
+        k, s, d, p = 1, 1, 1, op.pad[0]
+    else:
+        k, s, d, p = 1, 1, 1, 0
+    first = min(max(rows.start * s - p, 0), height - 1)
+    return range(first, max(min((rows.stop - 1) * s - p + (k - 1) * d + 1, height), first + 1))
+
+
+def _most_rows(op: Op, out: Layout, source: Layout, rows: int) -> int:
+    """Most input rows that any stripe of ``rows`` output rows needs."""
+    return max(len(input_rows(op, range(r, min(r + rows, out.height)), source.height)) for r in range(0, out.height, rows))
+
+
+def place(graph: Graph, layouts: dict[str, Layout], config: Config, ops: tuple[Op, ...]) -> Placement:
+    """Place every map; raises HwgenError when not even one row of stripes fits.
+
+    Everything resident is tried first; while it does not fit, the largest map that is alive at the tightest operator
+    moves to DRAM, whose producer and consumers then run in stripes.
+    """
+    root = aliases(graph, layouts, Derived(config).word)
+    spilled: set[str] = set()
+    while True:
+        try:
+            return _try(graph, layouts, config, ops, root, spilled)
+        except _Full as full:
+            candidates = [n for n in full.live if n not in spilled]
+            if not candidates:
+                name = ops[full.op].name if 0 <= full.op < len(ops) else graph.name
+                raise HwgenError(f"the activation buffer of {config.act_kib} KiB cannot hold a single tile", where=name,
+                                 remedy="use a larger preset or raise act_kib") from None
+            spilled.add(max(candidates, key=lambda n: (layouts[n].words, n)))
+
+
+class _Full(Exception):
+    def __init__(self, op: int, live: list[str]) -> None:
+        super().__init__()
+        self.op, self.live = op, live
+
+
+@dataclass
+class _Item:
+    key: object
+    words: int
+    start: int
+    stop: int
+    at: int = -1
+
+
+def _try(graph: Graph, layouts: dict[str, Layout], config: Config, ops: tuple[Op, ...], root: dict[str, str],
+         spilled: set[str]) -> Placement:
+    d = Derived(config)
+    life: dict[str, list[int]] = {root[graph.input]: [-1, -1]}
+    for i, op in enumerate(ops):
+        for name in (*op.inputs, op.output):
+            life.setdefault(root[name], [i, i])[1] = i
+    life[root[graph.output]][1] = len(ops)
+    items: list[_Item] = [_Item(n, layouts[n].words, a, b) for n, (a, b) in life.items() if n not in spilled]
+    result = Placement(layouts)
+    for i, op in enumerate(ops):
+        maps = [n for n in dict.fromkeys((*op.inputs, op.output)) if root[n] in spilled]
+        if maps and not isinstance(op, Reshape):
+            if isinstance(op, Concat) and op.axis != 3:
+                raise HwgenError("a concatenation of rows or columns does not fit in the activation buffer", where=op.name,
+                                 remedy="use a larger preset or raise act_kib")
+            stripe = _stripe(op, maps, layouts, d.act_words, items, i)
+            if stripe is None:
+                raise _Full(i, [str(n) for n, (a, b) in life.items() if a <= i <= b])
+            result.stripes[i] = stripe[0]
+            items += stripe[1]
+    failed = _pack(items, d.act_words, max(d.dma_words, config.banks))
+    if failed is not None:
+        where = max(range(failed.start, failed.stop + 1), key=lambda t: sum(i.words for i in items if i.start <= t <= i.stop))
+        raise _Full(where, [str(n) for n, (a, b) in life.items() if a <= where <= b])
+    for item in items:
+        if isinstance(item.key, tuple):
+            result.stages[item.key] = item.at
+        else:
+            result.chip[str(item.key)] = item.at
+    for n, r in root.items():
+        if r in result.chip:
+            result.chip[n] = result.chip[r]
+    for n in [graph.input, graph.output, *sorted(spilled)]:
+        if root[n] not in result.dram:
+            result.dram[root[n]] = result.dram_words
+            result.dram_words += -(-layouts[n].words // d.dma_words) * d.dma_words
+    for n, r in root.items():
+        if r in result.dram:
+            result.dram[n] = result.dram[r]
+    return result
+
+
+def _stripe(op: Op, maps: list[str], layouts: dict[str, Layout], capacity: int, items: list[_Item],
+            at: int) -> tuple[Stripe, list[_Item]] | None:
+    """Return the largest stripe (two buffers preferred) whose buffers fit beside what is alive at operator ``at``."""
+    out = layouts[op.output]
+    free = capacity - sum(i.words for i in items if i.start <= at <= i.stop)
+    for buffers in (2, 1):
+        for rows in sorted({-(-out.height // n) for n in range(1, out.height + 1)}, reverse=True):
+            need = [((at, n), buffers * layouts[n].pitch * (rows if n == op.output else _most_rows(op, out, layouts[n], rows)))
+                    for n in maps]
+            if sum(w for _, w in need) <= free * (3 if buffers == 2 else 4) // 4:
+                return Stripe(rows, buffers), [_Item(k, w, at, at) for k, w in need]
+    return None
+
+
+def _pack(items: list[_Item], capacity: int, align: int) -> _Item | None:
+    """First fit by decreasing size; return an item that does not fit, or None."""
+    for item in items:
+        item.at = -1
+    for item in sorted(items, key=lambda i: (-i.words, i.start, str(i.key))):
+        taken = sorted((o.at, o.at + o.words) for o in items if o.at >= 0 and o.start <= item.stop and item.start <= o.stop)
+        at = 0
+        for low, high in taken:
+            if at + item.words <= low:
+                break
+            at = max(at, -(-high // align) * align)
+        if at + item.words > capacity:
+            return item
+        item.at = at
+    return None

@@ -1,0 +1,95 @@
+"""What the compiler produces: commands, memory image, layout and a plan per layer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwgen.compiler.maps import Layout
+from hwgen.compiler.stream import Entry
+from hwgen.config import Config
+from hwgen.derive import Derived
+from hwgen.isa import COMMAND_BYTES, encode
+from hwgen.model.graph import Conv, Graph, Op
+
+
+@dataclass
+class LayerPlan:
+    """One operator as it was compiled."""
+
+    name: str
+    op: str
+    mapping: str
+    macs: int
+    detail: str = ""
+    commands: list[int] = field(default_factory=list)
+    """Indices of its commands."""
+    predicted: int = 0
+    """Cycles by the compiler's cycle model, from the end of the layer before."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """A compiled network.
+
+    ``image`` holds constants from DRAM address 0, maps from ``map_base`` and commands from ``command_base``.
+    """
+
+    graph: Graph
+    config: Config
+    entries: list[Entry]
+    constants: NDArray[np.uint8]
+    map_base: int
+    map_words: int
+    command_base: int
+    layers: list[LayerPlan]
+    layouts: dict[str, Layout]
+    chip: dict[str, int]
+    dram: dict[str, int]
+    input: str
+    output: str
+
+    @property
+    def commands(self) -> bytes:
+        return b"".join(encode(e.command()) for e in self.entries)
+
+    def image(self, x: NDArray[np.int8]) -> NDArray[np.uint8]:
+        """Return the DRAM image for one input (H, W, C), already quantised."""
+        word = Derived(self.config).word
+        commands = self.commands
+        out = np.zeros(self.command_base + len(commands), np.uint8)
+        out[: len(self.constants)] = self.constants
+        layout = self.layouts[self.input]
+        packed = layout.pack(x.reshape(layout.height, layout.width, layout.channels), word).view(np.uint8)
+        start = self.map_base + self.dram[self.input] * word
+        out[start: start + len(packed)] = packed
+        out[self.command_base:] = np.frombuffer(commands, np.uint8)
+        return out
+
+    def map_region(self, name: str) -> tuple[int, int]:
+        """Return (byte address, bytes) of a map in DRAM."""
+        word = Derived(self.config).word
+        return self.map_base + self.dram[name] * word, self.layouts[name].words * word
+
+    def read_map(self, name: str, memory: NDArray[np.uint8]) -> NDArray[np.int8]:
+        """Return a map (H, W, C) from a DRAM image."""
+        start, size = self.map_region(name)
+        return self.layouts[name].unpack(memory[start: start + size].view(np.int8), Derived(self.config).word)
+
+    @property
+    def command_count(self) -> int:
+        return len(self.entries)
+
+    @property
+    def bytes(self) -> int:
+        return self.command_base + self.command_count * COMMAND_BYTES
+
+
+def macs(op: Op, graph: Graph) -> int:
+    """Multiply-accumulates of an operator (0 for anything but convolutions)."""
+    if not isinstance(op, Conv):
+        return 0
+    _, height, width, _ = graph.tensors[op.output].shape
+    return height * width * op.weight.size

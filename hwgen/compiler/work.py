@@ -1,0 +1,80 @@
+"""One layer (or a stripe or a slice of one) as the emitters see it: geometry, operands, requantisation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwgen.compiler.maps import View
+from hwgen.compiler.pack import rounding_bits
+from hwgen.isa import Mode
+from hwgen.model.graph import Requant
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A part of the reduction: kernel rows ``ky`` .. ``ky + rows`` - 1, input words ``word`` .. ``word + words`` - 1."""
+
+    ky: int
+    rows: int
+    word: int
+    words: int
+    channels: int
+    """Valid channels in these words (channel and pixel mapping) ."""
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """A convolution-like layer over a window of its output.
+
+    ``weights(first, count, chunk)`` returns the int8 values of ``count`` channel groups from ``first`` on, shape
+    (count, positions, P) for channel and depthwise mapping, (channels, positions) for pixel mapping (``first`` and ``count`` then
+    count channels).
+    """
+
+    layer: int
+    mode: Mode
+    source: View
+    result: View
+    rows: range
+    """Output rows to compute."""
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    dilation: tuple[int, int]
+    pad: tuple[int, int]
+    """Top and left padding."""
+    zero_point: int
+    fill: int
+    requant: Requant
+    bias: NDArray[np.int64]
+    channels: range
+    """Input channels of the reduction (starts on a word)."""
+    outputs: range
+    """Output channels; the first is a multiple of P."""
+    weights: Callable[[int, int, Chunk], NDArray[np.int8]]
+    scalar: bool = False
+    """One requantisation for all channels (PO_SCALAR) instead of parameter blocks."""
+    maximum: bool = False
+    mask: int | None = None
+    """Bytes written of every result vector; all when None."""
+    columns: range | None = None
+    """Output columns to compute; all when None."""
+    dedupe: dict[object, object] = field(default_factory=dict)
+    """Constants shared between the stripes of one layer."""
+
+    @property
+    def height(self) -> int:
+        return len(self.rows)
+
+    @property
+    def width(self) -> int:
+        return len(self.columns) if self.columns is not None else self.result.layout.width
+
+    def quant_fields(self) -> dict[str, int]:
+        """Return the fields of PO_QUANT that follow from the layer."""
+        last = self.columns.stop if self.columns is not None else self.result.layout.width
+        return {"height": self.rows.stop, "width": last, "zero_point": self.requant.zero_point, "qmin": self.requant.qmin,
+                "qmax": self.requant.qmax, "scalar": int(self.scalar), **rounding_bits(self.requant)}

@@ -1,0 +1,104 @@
+"""Golden machine: the units that move data (LOAD, STORE, WFETCH, AFETCH)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hwgen.golden.machine_state import State, Work, wrap
+from hwgen.golden.nest import expand
+from hwgen.isa import Buffer
+
+LEVELS = 7
+
+
+def _dram(s: State, count: int) -> slice:
+    """Bytes of the DRAM image that the current LOAD or STORE touches."""
+    width, at = s.derived.dma_bytes, s.command.args["dram"]
+    s.require(count >= 1, "count", ">= 1")
+    s.require(at % width == 0, "dram", f"a multiple of {width}")
+    s.within("dram", at, at + count * width - 1, len(s.memory), "DRAM byte")
+    return slice(at, at + count * width)
+
+
+def load(s: State) -> Work:
+    """DRAM to a buffer."""
+    a, width = s.command.args, s.derived.dma_bytes
+    s.require(a["buffer"] in tuple(Buffer), "buffer", "0, 1 or 2")
+    buffer = {Buffer.ACT: s.act, Buffer.WEIGHT: s.weight, Buffer.PARAM: s.param}[Buffer(a["buffer"])]
+    source = _dram(s, a["count"])
+    s.within("dst", a["dst"], a["dst"] + a["count"] - 1, len(buffer) // width, f"{Buffer(a['buffer']).name} DMA word")
+    buffer[a["dst"] * width:(a["dst"] + a["count"]) * width] = s.memory[source]
+    return Work(items=a["count"], writes=a["count"] * s.derived.dma_words if a["buffer"] == Buffer.ACT else 0)
+
+
+def store(s: State) -> Work:
+    """Activation buffer to DRAM."""
+    a, width = s.command.args, s.derived.dma_bytes
+    target = _dram(s, a["count"])
+    s.within("src", a["src"], a["src"] + a["count"] - 1, len(s.act) // width, "ACT DMA word")
+    s.memory[target] = s.act[a["src"] * width:(a["src"] + a["count"]) * width]
+    return Work(items=a["count"], reads=a["count"] * s.derived.dma_words)
+
+
+def wfetch(s: State) -> Work:
+    """Weight buffer to the lanes' weight memories."""
+    a, c, d = s.command.args, s.config, s.derived
+    count, groups, dst = a["count"], a["groups"], a["dst"]
+    rc_count, cc_count = 1 << a["log2_rc"], 1 << a["log2_cc"]
+    s.require(count >= 1, "count", ">= 1")
+    s.require(rc_count <= c.rows, "log2_rc", f"<= log2 of {c.rows} rows")
+    s.require(cc_count <= c.columns, "log2_cc", f"<= log2 of {c.columns} columns")
+    buses = min(rc_count, d.weight_buses)
+    per_column = rc_count // buses
+    s.require(1 <= groups <= per_column * cc_count, "groups", f"in 1..{per_column * cc_count}")
+    s.within("src", a["src"], a["src"] + groups * count - 1, d.weight_words, "WEIGHT DMA word")
+    s.within("dst", dst, dst + count - 1, c.wmem_words, "wmem word")
+
+    raw = s.weight.view(np.int8).reshape(d.weight_words, d.dma_words, d.word)[a["src"]:a["src"] + groups * count]
+    words = wrap(raw.astype(np.int64), c.weight_bits).reshape(groups, count, d.dma_words, d.word)
+    column, row = np.indices((c.columns, c.rows))
+    group = column % cc_count * per_column + row % rc_count // buses
+    lanes = group < groups
+    column, row, group = column[lanes], row[lanes], group[lanes]
+    s.wmem[column, row, dst:dst + count] = words[group, :, row % buses]
+    return Work(items=groups * count)
+
+
+def afetch(s: State) -> Work:
+    """Patches of a map to the lanes' activation memories."""
+    a, c, d = s.command.args, s.config, s.derived
+    m, col = s.register("AF_MAP"), s.register("AF_COL")
+    levels = [s.register("AF_LEVEL", i) for i in range(LEVELS)]
+    counts = [level["count"] for level in levels]
+    cols, rows_len, inner = m["cols"], m["rows_len"], int(np.prod(counts[2:]))
+    s.require(1 <= cols <= c.columns, "AF_MAP.cols", f"in 1..{c.columns}, not {cols}")
+    s.require(rows_len >= 1, "AF_MAP.rows_len", ">= 1, not 0")
+    s.within("AF_MAP.rows_len, rp_step", 0,
+             (counts[0] - 1) * m["rp_step"] + counts[1] * rows_len - 1, c.rows, "row")
+    s.within("dst", a["dst"], a["dst"] + inner - 1, c.amem_words, "amem word")
+
+    y, x, address = expand([(v["count"], (v["dy"], v["dx"], v["da"])) for v in levels], (a["y0"], a["x0"], a["a0"]))
+    engine = np.arange(cols)
+    cp, cc = (v.reshape(-1, *[1] * LEVELS) for v in (engine >> col["log2_cc"], engine % (1 << col["log2_cc"])))
+    shape = (cols, *counts)
+    y, x = y + cp * col["dy"], x + cp * col["dx"]
+    inside = np.broadcast_to((y >= 0) & (y < m["height"]) & (x >= 0) & (x < m["width"]), shape)
+    address = np.broadcast_to(address + cp * col["da"] + cc * col["cc_da"], shape)
+    used = address[inside]
+    if len(used):
+        s.within("a0", int(used.min()), int(used.max()), d.act_words, "ACT word")
+
+    values = np.full((*shape, d.word), m["fill"], np.int64)
+    values[inside] = s.act.view(np.int8).reshape(-1, d.word)[used].astype(np.int64) - m["zero_point"]
+    values = wrap(values, c.act_bits + 1).reshape(cols, counts[0], counts[1], inner, d.word)
+    if m["transpose"]:
+        s.require("pixel" in c.mappings, "AF_MAP.transpose", "0 without the pixel mapping, not 1")
+        s.require(inner % c.vector == 0, "AF_LEVEL.count",
+                  f"such that levels 2..6 have a multiple of {c.vector} elements, not {inner}")
+        turned = values.reshape(cols, counts[0], counts[1], -1, c.vector, d.word).swapaxes(-1, -2)
+        values = turned.reshape(values.shape)
+    for i0 in range(counts[0]):
+        for i1 in range(counts[1]):
+            first = i0 * m["rp_step"] + i1 * rows_len
+            s.amem[:cols, first:first + rows_len, a["dst"]:a["dst"] + inner] = values[:, i0, i1, None]
+    return Work(items=int(np.prod(counts)), reads=len(used))

@@ -1,0 +1,75 @@
+"""Window sums and maxima over the valid part of each pooling window."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwgen.errors import HwgenError
+from hwgen.golden.convolution import output_size
+from hwgen.model.graph import Pool
+
+
+def _taps(op: Pool, padded: NDArray[Any], rows: int, columns: int) -> Iterator[NDArray[Any]]:
+    """The map as each window position sees it, shape (N, rows, columns, C), one array a tap."""
+    for i in range(op.kernel[0]):
+        for j in range(op.kernel[1]):
+            yield padded[:, i : i + (rows - 1) * op.stride[0] + 1 : op.stride[0],
+                         j : j + (columns - 1) * op.stride[1] + 1 : op.stride[1]]
+
+
+def _size(op: Pool, x: NDArray[Any]) -> tuple[int, int]:
+    rows = output_size(x.shape[1], op.pad[0] + op.pad[1], op.kernel[0], 1, op.stride[0])
+    columns = output_size(x.shape[2], op.pad[2] + op.pad[3], op.kernel[1], 1, op.stride[1])
+    return rows, columns
+
+
+def _pad(op: Pool, x: NDArray[Any], value: int) -> NDArray[Any]:
+    top, bottom, left, right = op.pad
+    if not any(op.pad):
+        return x
+    return np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)), constant_values=value)
+
+
+def pool_counts(op: Pool, height: int, width: int) -> NDArray[np.int32]:
+    """Valid pixels of each window, shape (1, rows, columns, 1).
+
+    Raises
+    ------
+    HwgenError
+        When a window lies in the padding altogether.
+    """
+    ones = np.ones((1, height, width, 1), np.int32)
+    rows, columns = _size(op, ones)
+    count = np.zeros((1, rows, columns, 1), np.int32)
+    for tap in _taps(op, _pad(op, ones, 0), rows, columns):
+        count += tap
+    if not count.all():
+        raise HwgenError("every pooling window must hold at least one pixel of its map", where=op.name)
+    return count
+
+
+def average_sums(op: Pool, x: NDArray[np.int8]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Raw sums of the valid part of each window, (N, rows, columns, C), and its pixel counts, (1, rows, columns, 1)."""
+    count = pool_counts(op, x.shape[1], x.shape[2])
+    if op.kernel == x.shape[1:3] and not any(op.pad):
+        return x.sum(axis=(1, 2), dtype=np.int32, keepdims=True), count
+    rows, columns = _size(op, x)
+    padded = _pad(op, x.astype(np.int32), 0)
+    total = np.zeros((len(x), rows, columns, x.shape[3]), np.int32)
+    for tap in _taps(op, padded, rows, columns):
+        total += tap
+    return total, count
+
+
+def pool_maximum(op: Pool, x: NDArray[np.int8]) -> NDArray[np.int8]:
+    """Maximum of the valid part of each window, int8 (N, rows, columns, C); padding never wins."""
+    pool_counts(op, x.shape[1], x.shape[2])
+    rows, columns = _size(op, x)
+    best = np.full((len(x), rows, columns, x.shape[3]), -128, np.int8)
+    for tap in _taps(op, _pad(op, x, -128), rows, columns):
+        np.maximum(best, tap, out=best)
+    return best

@@ -1,0 +1,111 @@
+"""Banked activation buffer: a word a cycle for every port as long as the ports want different banks."""
+
+from __future__ import annotations
+
+from amaranth import Array, Cat, Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In
+
+from hwgen.config import Config
+from hwgen.derive import Derived
+from hwgen.hardware.bank_arbiter import BankArbiter
+from hwgen.hardware.interfaces import act_read, act_write
+
+POST_READS = 2
+"""Read ports of POST, for the two operands of ELTWISE."""
+
+
+class ActBuffer(wiring.Component):
+    """``banks`` block memories of W-byte words, each read and written once a cycle; word a is in bank a % ``banks``.
+
+    A read granted in cycle t addresses the block memory at the end of t, is registered behind it at the end of t + 1, and
+    passes the multiplexer from banks to ports in t + 2: data is good in t + 2 only, and about a third of a cycle late.
+    Addresses are not checked. Reads granted in the cycle of a write of the same word see old or new bytes.
+
+    Ports
+    -----
+    fetch : one read port per grid column (AFETCH).
+    post_read : two read ports (POST).
+    store : read port of a DMA word.
+    post_write : write port per post-process pipe, bytes chosen by ``mask``.
+    load : write port of a DMA word.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config, self.derived = config, Derived(config)
+        wide = self.derived.dma_words
+        super().__init__({
+            "fetch": In(act_read(config)).array(config.columns), "post_read": In(act_read(config)).array(POST_READS),
+            "store": In(act_read(config, wide)),
+            "post_write": In(act_write(config)).array(self.derived.pipes), "load": In(act_write(config, wide))})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        c, d = self.config, self.derived
+        depth, bank_bits = d.act_words // c.banks, (c.banks - 1).bit_length()
+        reads, writes = [], []
+        for b in range(c.banks):
+            m.submodules[f"bank{b}"] = memory = Memory(shape=8 * d.word, depth=depth, init=[])
+            reads.append(memory.read_port())
+            writes.append(memory.write_port(granularity=8))
+        self._read_side(m, reads, bank_bits)
+        self._write_side(m, writes, bank_bits)
+        return m
+
+    def _arbiter(self, m: Module, name: str, narrow: list, wide: wiring.PureInterface, bank_bits: int) -> BankArbiter:
+        """Connect an arbiter to the handshakes of ``narrow`` ports and the ``wide`` port."""
+        m.submodules[name] = arbiter = BankArbiter(self.config.banks, len(narrow), self.derived.dma_words)
+        group_bits = bank_bits - (self.derived.dma_words - 1).bit_length()
+        for i, port in enumerate(narrow):
+            m.d.comb += [arbiter.valid[i].eq(port.valid), arbiter.bank[i].eq(port.addr[:bank_bits]),
+                         port.ready.eq(arbiter.ready[i])]
+        m.d.comb += [arbiter.wide_valid.eq(wide.valid), arbiter.wide_group.eq(wide.addr[:group_bits]),
+                     wide.ready.eq(arbiter.wide_ready)]
+        return arbiter
+
+    def _rows(self, port: wiring.PureInterface, bank_bits: int, words: int) -> object:
+        """Address of a port inside its bank."""
+        return port.addr[bank_bits - (words - 1).bit_length():]
+
+    def _read_side(self, m: Module, reads: list, bank_bits: int) -> None:
+        c, d = self.config, self.derived
+        narrow = [*self.fetch, *self.post_read]
+        arbiter = self._arbiter(m, "read_arbiter", narrow, self.store, bank_bits)
+        outputs = []
+        for b, read in enumerate(reads):
+            chosen = Mux(arbiter.wide_banks[b], self._rows(self.store, bank_bits, d.dma_words)[:len(read.addr)], 0)
+            for i, port in enumerate(narrow):
+                chosen = chosen | Mux(arbiter.grants[b][i], self._rows(port, bank_bits, 1)[:len(read.addr)], 0)
+            output = Signal(8 * d.word, name=f"output{b}")
+            m.d.comb += [read.addr.eq(chosen), read.en.eq(1)]
+            m.d.sync += output.eq(read.data)
+            outputs.append(output)
+        for i, port in enumerate(narrow):
+            m.d.comb += port.data.eq(Array(outputs)[_delayed(m, port.addr[:bank_bits], f"read{i}")] if bank_bits else outputs[0])
+        groups = [Cat(outputs[g:g + d.dma_words]) for g in range(0, c.banks, d.dma_words)]
+        group = _delayed(m, self.store.addr[:(len(groups) - 1).bit_length()], "store")
+        m.d.comb += self.store.data.eq(Array(groups)[group] if len(groups) > 1 else groups[0])
+
+    def _write_side(self, m: Module, writes: list, bank_bits: int) -> None:
+        d = self.derived
+        arbiter = self._arbiter(m, "write_arbiter", list(self.post_write), self.load, bank_bits)
+        for b, write in enumerate(writes):
+            part = b % d.dma_words
+            with m.If(arbiter.wide_banks[b]):
+                m.d.comb += write.en.eq(self.load.mask.word_select(part, d.word))
+            # Without a grant no byte is enabled, so LOAD's address and data may be the default.
+            m.d.comb += [write.addr.eq(self._rows(self.load, bank_bits, d.dma_words)),
+                         write.data.eq(self.load.data.word_select(part, 8 * d.word))]
+            for i, port in enumerate(self.post_write):
+                with m.If(arbiter.grants[b][i]):
+                    m.d.comb += [write.en.eq(port.mask), write.addr.eq(self._rows(port, bank_bits, 1)), write.data.eq(port.data)]
+
+
+def _delayed(m: Module, value: object, name: str) -> Signal:
+    """Return ``value`` two cycles later."""
+    for stage in (1, 2):
+        late = Signal(len(value), name=f"{name}_select{stage}")  # type: ignore[arg-type]
+        m.d.sync += late.eq(value)  # type: ignore[arg-type]
+        value = late
+    return value  # type: ignore[return-value]

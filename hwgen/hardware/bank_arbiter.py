@@ -1,0 +1,67 @@
+"""Who gets which bank in a cycle: several ports of one word, and one port of some aligned neighbouring banks."""
+
+from __future__ import annotations
+
+from amaranth import Cat, Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+
+class BankArbiter(wiring.Component):
+    """Combinational grants for ``narrow`` one-word ports and one port of ``wide`` banks.
+
+    Nobody starves: the wide port goes first unless it was the last to go first, so it waits at most one cycle; the
+    priority among narrow ports rotates in every cycle in which the wide port is not served, so a waiting port is first
+    at least every ``narrow`` such cycles. Nobody waits for a second bank while holding one, so there is no deadlock.
+
+    Ports
+    -----
+    valid, bank : requests of the narrow ports and the banks they want (``valid`` must not depend on ``ready``).
+    wide_valid, wide_group : request of the wide port for banks ``wide_group * wide`` and the following.
+    ready, wide_ready : served in this cycle.
+    grants : for every bank a bit for every narrow port, at most one of them set; none when the wide port has the bank.
+    wide_banks : the banks the wide port has.
+    """
+
+    def __init__(self, banks: int, narrow: int, wide: int) -> None:
+        self.banks, self.narrow, self.wide = banks, narrow, wide
+        super().__init__({
+            "valid": In(narrow), "bank": In(range(banks)).array(narrow), "ready": Out(narrow),
+            "wide_valid": In(1), "wide_group": In(range(banks // wide)), "wide_ready": Out(1),
+            "grants": Out(narrow).array(banks), "wide_banks": Out(banks)})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        turn = Signal(init=1)
+        """The wide port goes first."""
+        behind = Signal(self.narrow)
+        """Bit i: port i is before the port whose turn it is, hence comes last."""
+        requests = [Signal(self.narrow, name=f"requests{b}") for b in range(self.banks)]
+        for b in range(self.banks):
+            m.d.comb += requests[b].eq(Cat(self.valid[i] & (self.bank[i] == b) for i in range(self.narrow)))
+
+        free = Signal(self.banks // self.wide)
+        m.d.comb += [
+            free.eq(Cat(~Cat(requests[g * self.wide:(g + 1) * self.wide]).any() for g in range(self.banks // self.wide))),
+            self.wide_ready.eq(self.wide_valid & (turn | free.bit_select(self.wide_group, 1)))]
+        for g in range(self.banks // self.wide):
+            with m.If(self.wide_ready & (self.wide_group == g)):
+                m.d.comb += self.wide_banks[g * self.wide:(g + 1) * self.wide].eq(-1)
+        with m.If(self.wide_valid):
+            m.d.sync += turn.eq(~self.wide_ready)
+        with m.If(~self.wide_ready & (self.narrow > 1)):
+            m.d.sync += behind.eq(behind << 1 | 1)
+            with m.If(behind[self.narrow - 2] if self.narrow > 1 else 1):
+                m.d.sync += behind.eq(0)
+
+        for b in range(self.banks):
+            # The lowest request at or after the port whose turn it is, else the lowest of all.
+            ahead = Signal(self.narrow, name=f"ahead{b}")
+            m.d.comb += ahead.eq(requests[b] & ~behind)
+            for i in range(self.narrow):
+                lower_ahead = ahead[:i].any() if i else 0
+                lower = requests[b][:i].any() if i else 0
+                m.d.comb += self.grants[b][i].eq(
+                    ~self.wide_banks[b] & (ahead[i] & ~lower_ahead | requests[b][i] & ~lower & ~ahead.any()))
+        m.d.comb += self.ready.eq(Cat(Cat(self.grants[b][i] for b in range(self.banks)).any() for i in range(self.narrow)))
+        return m

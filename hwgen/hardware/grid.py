@@ -1,0 +1,184 @@
+"""The grid: decodes RUN, SEGMENT and BASE and drives rows x columns lanes, all instances of one Verilog module.
+
+Cycles (constants in `hwgen.timing`, pinned by tests/hardware/test_grid.py)
+----------------------------------------------------------------------------
+A RUN of N = rounds x positions walks N cycles: ``cycles = rounds * positions + overhead``, where
+
+* overhead = 0 (`RUN_OVERHEAD`) for a RUN accepted while the one before still walks (the first position follows the last
+  one of the RUN before immediately), except that two RUN start at least `RUN_SPACING` cycles apart;
+* overhead = `RUN_ACCUMULATE_GAP` for such a RUN with ``accumulate``: it waits for the last results of the one before;
+* a RUN that finds the grid idle walks `RUN_START` cycles after its acceptance;
+* ``done`` comes `RUN_DRAIN` cycles after the last position; so an isolated RUN takes RUN_START + N - 1 + RUN_DRAIN cycles.
+
+SEGMENT and BASE take one cycle each (`SET_CYCLES`) and overlap a RUN that walks; a SEGMENT waits while a RUN still reads
+a range of the table that contains it, and BASE takes effect for the following RUNs only. So the stream means what it
+means when executed sequentially. ``done`` of any command comes after those of the commands before it.
+
+Operands are read modulo the size of the memories; the fetch units check their write addresses.
+"""
+
+from __future__ import annotations
+
+from functools import reduce
+from operator import or_
+
+from amaranth import Array, Cat, ClockSignal, Instance, Module, Mux, ResetSignal, Shape, Signal
+from amaranth.lib import wiring
+from amaranth.lib.fifo import SyncFIFO
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import bits_for
+
+from hwgen.config import Config
+from hwgen.derive import Derived
+from hwgen.hardware import interfaces
+from hwgen.hardware.grid_decode import ILLEGAL, RANGE, RUN, SET, Decoder
+from hwgen.hardware.lane import LANE_MODULE, lane_members
+from hwgen.hardware.walker import WalkShape
+
+ILLEGAL_COMMAND, OUT_OF_RANGE = 1, 3
+"""Error codes."""
+
+_IN_FLIGHT = 16
+
+
+class Grid(wiring.Component):
+    """Worker module GRID.
+
+    Errors are code 1 for an unknown operation, a mapping or `max` that is not built, `max` with `accumulate`, and a zero
+    where the table says >= 1; code 3 for segments or accumulators outside their memory and a segment longer than
+    the vector operands of a memory. Nothing is executed after an error until reset.
+
+    Parameters
+    ----------
+    config : Config
+
+    Attributes
+    ----------
+    cmd, done, error, code
+        See `hwgen.hardware.interfaces.worker_ports`.
+    weights : In(weight_bus), patches : In(patch_bus).array(columns)
+        Operand writes; a word is visible to a RUN accepted in the next cycle or later.
+    drain : In(drain_port).array(pipes)
+        Accumulator reads; pipe j serves columns c with c % pipes == j.
+    busy : Out
+        Lanes that walk in this cycle (a cycle late).
+    active : Out(10)
+        ``lanes`` of the RUN that walks in this cycle (a cycle late), 0 when none does.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config, self.shape = config, WalkShape(config)
+        super().__init__(interfaces.worker_ports() | {
+            "weights": In(interfaces.weight_bus(config)),
+            "patches": In(interfaces.patch_bus(config)).array(config.columns),
+            "drain": In(interfaces.drain_port(config)).array(Derived(config).pipes),
+            "busy": Out(bits_for(Derived(config).lanes)), "active": Out(10)})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        lanes = self._lanes(m)
+        self._control(m, lanes)
+        self._operand_writes(m, lanes)
+        self._drain(m, lanes)
+        return m
+
+    def _lanes(self, m: Module) -> list[list[dict[str, Signal]]]:
+        """Instantiate the lanes; return the signals of their ports, by row and column."""
+        members = lane_members(self.config)
+        lanes: list[list[dict[str, Signal]]] = []
+        for r in range(self.config.rows):
+            lanes.append([])
+            for c in range(self.config.columns):
+                ports = {n: Signal(Shape.cast(member.shape).width, name=f"lane{r}_{c}_{n}") for n, member in members.items()}
+                flows = {f"{'i' if member.flow == In else 'o'}_{n}": ports[n] for n, member in members.items()}
+                m.submodules[f"lane{r}_{c}"] = Instance(LANE_MODULE, i_clk=ClockSignal(), i_rst=ResetSignal(), **flows)
+                lanes[r].append(ports)
+        return lanes
+
+    def _control(self, m: Module, lanes: list[list[dict[str, Signal]]]) -> None:
+        """Decode, check, hand to the lanes, and report in order. Dense lanes run in lockstep: lane (0, 0) speaks for all."""
+        shape, first_lane = self.shape, lanes[0][0]
+        decoder = Decoder(self.config)
+        job, entry, index = Signal(shape.job), Signal(shape.segment), Signal(shape.seg_bits)
+        valid, tag, is_segment, active_lanes = Signal(), Signal(2), Signal(), Signal(10)
+        failed, go, start = Signal(), Signal(), Signal()
+        m.submodules.decoder = decoder
+        m.submodules.order = order = SyncFIFO(width=2, depth=_IN_FLIGHT)
+        m.submodules.names = names = SyncFIFO(width=10, depth=8)  # at most five jobs are between start and first position
+
+        accept = self.cmd.valid & self.cmd.ready
+        m.d.comb += [
+            decoder.command.eq(self.cmd.payload), decoder.accept.eq(accept),
+            self.cmd.ready.eq(~failed & (~valid | (tag == SET) & go))]
+        with m.If(accept):
+            m.d.sync += [
+                valid.eq(1), tag.eq(decoder.tag), is_segment.eq(decoder.is_segment), job.eq(decoder.job),
+                entry.eq(decoder.entry), index.eq(decoder.index), active_lanes.eq(decoder.lanes)]
+        with m.Elif(go):
+            m.d.sync += valid.eq(0)
+
+        low, high = Signal(shape.seg_bits), Signal(shape.seg_bits)
+        in_use = first_lane["generating"] & (index >= low) & (index <= high)
+        m.d.comb += [
+            go.eq(valid & order.w_rdy & Mux(tag == RUN, first_lane["ready"], ~(is_segment & in_use))),
+            start.eq(go & (tag == RUN)), order.w_en.eq(go), order.w_data.eq(tag), names.w_en.eq(start),
+            names.w_data.eq(active_lanes)]
+        with m.If(start):
+            m.d.sync += [low.eq(job.seg_first), high.eq(job.seg_last)]
+        with m.If(go & tag.matches(ILLEGAL, RANGE)):
+            m.d.sync += failed.eq(1)
+        for lane in (lane for row in lanes for lane in row):
+            m.d.comb += [
+                lane["start"].eq(start), lane["job"].eq(job), lane["segment_write"].eq(go & is_segment & (tag == SET)),
+                lane["segment_index"].eq(index), lane["segment"].eq(entry)]
+
+        finished, pop = Signal(range(_IN_FLIGHT + 1)), Signal()
+        m.d.comb += [pop.eq(order.r_rdy & ((order.r_data != RUN) | (finished != 0) | first_lane["done"])), order.r_en.eq(pop)]
+        m.d.sync += [
+            finished.eq(finished + first_lane["done"] - (pop & (order.r_data == RUN))),
+            self.done.eq(pop & order.r_data.matches(SET, RUN)), self.error.eq(pop & order.r_data.matches(ILLEGAL, RANGE)),
+            self.code.eq(Mux(order.r_data == RANGE, OUT_OF_RANGE, ILLEGAL_COMMAND))]
+
+        current = Signal(10)
+        m.d.comb += names.r_en.eq(first_lane["opens"])
+        with m.If(first_lane["opens"]):
+            m.d.sync += current.eq(names.r_data)
+        m.d.sync += [
+            self.busy.eq(Mux(first_lane["walking"], Derived(self.config).lanes, 0)),
+            self.active.eq(Mux(first_lane["walking"], Mux(first_lane["opens"], names.r_data, current), 0))]
+
+    def _operand_writes(self, m: Module, lanes: list[list[dict[str, Signal]]]) -> None:
+        """Register both buses once, so that their long wires cost a cycle and not the clock."""
+        c, d = self.config, Derived(self.config)
+        bus, values = self.weights, []
+        for b in range(d.weight_buses):
+            word = Signal(d.word * c.weight_bits, name=f"bus{b}")
+            choices = [bus.data.word_select(b % (1 << n), 8 * d.word) for n in range(d.weight_buses.bit_length())]
+            chosen = Array(choices)[bus.log2_nbe] if len(choices) > 1 else choices[0]
+            m.d.sync += word.eq(Cat(chosen[8 * i:8 * i + c.weight_bits] for i in range(d.word)))
+            values.append(word)
+        w_addr = Signal(16)
+        m.d.sync += w_addr.eq(bus.addr)
+        for col in range(c.columns):
+            patch, data, addr = self.patches[col], Signal(d.word * (c.act_bits + 1), name=f"patch{col}"), Signal(16, name=f"addr{col}")
+            m.d.sync += [data.eq(patch.data), addr.eq(patch.addr)]
+            for r in range(c.rows):
+                lane = lanes[r][col]
+                m.d.sync += [lane["weight_write"].eq(bus.valid & bus.rows[r] & bus.columns[col]),
+                             lane["act_write"].eq(patch.valid & patch.rows[r])]
+                m.d.comb += [lane["weight_addr"].eq(w_addr), lane["weight_data"].eq(values[r % d.weight_buses]),
+                             lane["act_addr"].eq(addr), lane["act_data"].eq(data)]
+
+    def _drain(self, m: Module, lanes: list[list[dict[str, Signal]]]) -> None:
+        """Route reads to the lanes. A lane that was not read gives zeros, so an OR collects the data (cycle 2, out in 3)."""
+        pipes = Derived(self.config).pipes
+        for j in range(pipes):
+            port, data = self.drain[j], []
+            m.d.comb += port.ready.eq(~lanes[0][0]["readback"])
+            for col in range(j, self.config.columns, pipes):
+                for r in range(self.config.rows):
+                    lane = lanes[r][col]
+                    m.d.comb += [lane["drain"].eq(port.valid & port.ready & (port.row == r) & (port.column == col)),
+                                 lane["drain_addr"].eq(port.addr)]
+                    data.append(lane["drain_data"])
+            m.d.sync += port.data.eq(reduce(or_, data))

@@ -1,0 +1,111 @@
+"""LOAD: DRAM to the activation, weight or parameter buffer."""
+
+from __future__ import annotations
+
+from amaranth import Cat, Const, Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hwgen.config import Config
+from hwgen.derive import Derived
+from hwgen.hardware.axi import BurstLayout, Fifo, read_beat
+from hwgen.hardware.dma import Splitter
+from hwgen.hardware.interfaces import act_write, buffer_write, payload_layout, worker_ports
+from hwgen.isa import Buffer
+
+AHEAD = 4
+"""Commands whose bursts may be requested before the data of the first has arrived."""
+
+
+class Load(wiring.Component):
+    """Worker module LOAD: requests run ahead of the data, so back-to-back commands keep the bus full.
+
+    A command is checked one cycle after it is accepted and its first burst requested in the next; ``done`` comes one
+    cycle after the last word is written, two after it left the read master.
+
+    Errors: 1 misaligned address, no words or unknown buffer; 3 outside a buffer or beyond 4 GiB; 4 error response.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config, self.derived = config, Derived(config)
+        super().__init__(worker_ports() | {
+            "request": Out(stream.Signature(BurstLayout)), "beats": In(stream.Signature(read_beat(config.axi_bits))),
+            "act": Out(act_write(config, self.derived.dma_words)), "weight": Out(buffer_write(config)),
+            "param": Out(buffer_write(config))})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        info = data.StructLayout({"buffer": 2, "dst": 20, "count": 20, "code": 4})
+        m.submodules.ahead = ahead = Fifo(info, AHEAD)
+        self._address_side(m, ahead)
+        self._data_side(m, ahead)
+        return m
+
+    def _address_side(self, m: Module, ahead: Fifo) -> None:
+        """Accept, check and hand to the splitter; bad commands only leave their code for the data side."""
+        d, ratio = self.derived, self.derived.dma_bytes * 8 // self.config.axi_bits
+        log = ratio.bit_length() - 1
+        m.submodules.splitter = splitter = Splitter(self.config.axi_bits, 20 + log)
+        c, valid, move = Signal(payload_layout("LOAD")), Signal(), Signal()
+        code, room, end = Signal(4), Signal(21), Signal(33)
+        good = Signal()
+        with m.Switch(c.buffer):
+            for buffer, words in ((Buffer.ACT, d.act_words // d.dma_words), (Buffer.WEIGHT, d.weight_words), (Buffer.PARAM, d.param_words)):
+                with m.Case(buffer):
+                    m.d.comb += room.eq(words)
+        m.d.comb += end.eq(c.dram + (c.count << (d.dma_bytes.bit_length() - 1)))
+        with m.If((c.dram & (d.dma_bytes - 1)).any() | (c.count == 0) | (c.buffer == 3)):
+            m.d.comb += code.eq(1)
+        with m.Elif((c.dst + c.count > room) | (end > 1 << 32)):
+            m.d.comb += code.eq(3)
+        m.d.comb += [
+            good.eq(code == 0), move.eq(valid & ahead.i.ready & (splitter.i.ready | ~good)),
+            ahead.i.valid.eq(valid & (splitter.i.ready | ~good)), ahead.i.p.buffer.eq(c.buffer), ahead.i.p.dst.eq(c.dst),
+            ahead.i.p.count.eq(c.count), ahead.i.p.code.eq(code),
+            splitter.i.valid.eq(valid & ahead.i.ready & good), splitter.i.p.address.eq(c.dram),
+            splitter.i.p.beats.eq(c.count << log), self.cmd.ready.eq(~valid | move)]
+        with m.If(self.cmd.ready):
+            m.d.sync += [valid.eq(self.cmd.valid), c.eq(self.cmd.p.payload)]
+        m.d.comb += [self.request.valid.eq(splitter.o.valid), self.request.payload.eq(splitter.o.payload),
+                     splitter.o.ready.eq(self.request.ready)]
+
+    def _data_side(self, m: Module, ahead: Fifo) -> None:
+        """Collect beats into words and write them."""
+        d, bits = self.derived, self.config.axi_bits
+        ratio = d.dma_bytes * 8 // bits
+        head, position = ahead.o.p, Signal(20)
+        word, address, buffer = Signal(8 * d.dma_bytes), Signal(20), Signal(2)
+        full, last, failed, taken = Signal(), Signal(), Signal(), Signal()
+        complete, ends, take = Signal(), Signal(), Signal()
+        below = Signal(max(bits * (ratio - 1), 1))
+        m.d.comb += [
+            taken.eq(Mux(buffer == Buffer.ACT, self.act.ready, 1)), take.eq(self.beats.valid & self.beats.ready),
+            self.beats.ready.eq(ahead.o.valid & (head.code == 0) & (~full | taken)), ends.eq(position + 1 == head.count)]
+        if ratio == 1:
+            m.d.comb += complete.eq(take)
+            whole = self.beats.p.data
+        else:
+            part = Signal(range(ratio))
+            m.d.comb += complete.eq(take & (part == ratio - 1))
+            whole = Cat(below, self.beats.p.data)
+            with m.If(take):
+                m.d.sync += [part.eq(part + 1), below.eq(Cat(below, self.beats.p.data)[bits:])]
+        with m.If(taken):
+            m.d.sync += full.eq(0)
+        with m.If(complete):
+            m.d.sync += [full.eq(1), last.eq(ends), word.eq(whole), address.eq(head.dst + position), buffer.eq(head.buffer),
+                         position.eq(Mux(ends, 0, position + 1))]
+        bad = Signal()
+        m.d.comb += [bad.eq(ahead.o.valid & (head.code != 0) & ~full), ahead.o.ready.eq((complete & ends) | bad)]
+        finished = Signal()
+        m.d.comb += finished.eq(full & taken & last)
+        m.d.sync += [self.done.eq(finished & ~failed), self.error.eq((finished & failed) | bad), self.code.eq(Mux(bad, head.code, 4))]
+        # A command's first beat may arrive in the cycle its predecessor finishes: set after clear.
+        with m.If(finished):
+            m.d.sync += failed.eq(0)
+        with m.If(take & self.beats.p.error):
+            m.d.sync += failed.eq(1)
+        m.d.comb += [
+            self.act.valid.eq(full & (buffer == Buffer.ACT)), self.act.addr.eq(address), self.act.data.eq(word),
+            self.act.mask.eq(Const(-1, d.dma_bytes)), self.weight.en.eq(full & (buffer == Buffer.WEIGHT)), self.weight.addr.eq(address),
+            self.weight.data.eq(word), self.param.en.eq(full & (buffer == Buffer.PARAM)), self.param.addr.eq(address), self.param.data.eq(word)]

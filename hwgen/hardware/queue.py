@@ -1,0 +1,81 @@
+"""Command queue and gate of one worker module."""
+
+from __future__ import annotations
+
+from amaranth import Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from hwgen import isa
+from hwgen.config import Config
+from hwgen.hardware.interfaces import CommandLayout
+from hwgen.hardware.tokens import N
+
+INDEX_BITS = 24
+
+
+def payload_bits(module: isa.Module) -> int:
+    """Return the widest payload of the commands of ``module``; the queue stores no more."""
+    return max(sum(f.width for f in op.fields) for op in isa.TABLE if op.module is module)
+
+
+def entry(module: isa.Module) -> data.StructLayout:
+    """Return what the dispatcher puts into the queue of ``module``."""
+    return data.StructLayout({"op": 4, "wait": N, "post": N, "index": INDEX_BITS, "payload": payload_bits(module)})
+
+
+class Queue(wiring.Component):
+    """Holds commands until they have *completed*: one memory serves as queue and as list of commands under way.
+
+    A command is offered to its module once its tokens are there. An entry is freed when the module reports done or
+    error; ``index`` always names the oldest command that has not completed.
+
+    Ports
+    -----
+    i : commands from the dispatcher. cmd : to the module. retire : done or error pulse of the module.
+    have, take : tokens. post, index : of the oldest command. stop : offer nothing.
+    empty : nothing queued or under way. missing : tokens the next command waits for. waiting : there is a next command.
+    """
+
+    def __init__(self, config: Config, module: isa.Module) -> None:
+        self.module, self.depth = module, config.queue
+        super().__init__({
+            "i": In(stream.Signature(entry(module))), "cmd": Out(stream.Signature(CommandLayout)), "retire": In(1),
+            "have": In(N), "take": Out(N), "post": Out(N), "index": Out(INDEX_BITS),
+            "stop": In(1), "empty": Out(1), "missing": Out(N), "waiting": Out(1)})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        layout, depth = entry(self.module), self.depth
+        issue_layout = data.StructLayout({"op": 4, "wait": N, "payload": payload_bits(self.module)})
+        meta_layout = data.StructLayout({"post": N, "index": INDEX_BITS})
+        m.submodules.commands = commands = Memory(shape=issue_layout, depth=depth, init=[])
+        m.submodules.meta = meta = Memory(shape=meta_layout, depth=depth, init=[])
+        write, issue = commands.write_port(), commands.read_port(domain="comb")
+        write_meta, oldest = meta.write_port(), meta.read_port(domain="comb")
+        put, get, free = Signal(range(depth)), Signal(range(depth)), Signal(range(depth))
+        queued, held = Signal(range(depth + 1)), Signal(range(depth + 1))
+        pushed, issued = Signal(), Signal()
+
+        def step(pointer: Signal) -> object:
+            return Mux(pointer == depth - 1, 0, pointer + 1)
+
+        item = data.View(layout, self.i.payload)
+        m.d.comb += [
+            write.addr.eq(put), write.en.eq(pushed), write.data.op.eq(item.op), write.data.wait.eq(item.wait),
+            write.data.payload.eq(item.payload), write_meta.addr.eq(put), write_meta.en.eq(pushed), write_meta.data.post.eq(item.post),
+            write_meta.data.index.eq(item.index), issue.addr.eq(get), oldest.addr.eq(free),
+            self.i.ready.eq(held != depth), pushed.eq(self.i.valid & self.i.ready), self.waiting.eq(queued != 0),
+            self.missing.eq(issue.data.wait & ~self.have), self.cmd.valid.eq(self.waiting & ~self.missing.any() & ~self.stop),
+            issued.eq(self.cmd.valid & self.cmd.ready), self.take.eq(Mux(issued, issue.data.wait, 0)),
+            self.cmd.p.op.eq(issue.data.op), self.cmd.p.payload.eq(issue.data.payload),
+            self.post.eq(oldest.data.post), self.index.eq(oldest.data.index), self.empty.eq(held == 0)]
+        m.d.sync += [queued.eq(queued + pushed - issued), held.eq(held + pushed - self.retire)]
+        with m.If(pushed):
+            m.d.sync += put.eq(step(put))
+        with m.If(issued):
+            m.d.sync += get.eq(step(get))
+        with m.If(self.retire):
+            m.d.sync += free.eq(step(free))
+        return m

@@ -1,0 +1,184 @@
+"""Sequencer: legality, dispatch in order, tokens, completion, errors, watchdog."""
+
+from __future__ import annotations
+
+from amaranth import Cat, Module, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hwgen import isa
+from hwgen.config import Config
+from hwgen.hardware.axi import BurstLayout, read_beat
+from hwgen.hardware.command_fetch import CommandFetch
+from hwgen.hardware.interfaces import CommandLayout
+from hwgen.hardware.queue import INDEX_BITS, Queue, payload_bits
+from hwgen.hardware.tokens import N, Tokens
+
+HeaderLayout = data.StructLayout({"module": 4, "op": 4, "wait": 8, "post": 8, "flags": 8, "payload": isa.PAYLOAD_BITS})
+ILLEGAL, NO_END, ADDRESS, WATCHDOG, OVERFLOW, FETCH = 1, 2, 3, 6, 7, 8
+STALLS = (isa.Module.WFETCH, isa.Module.AFETCH, isa.Module.POST)
+
+
+def built_operations(config: Config) -> list[isa.Operation]:
+    """Return the operations a machine executes; the others are illegal commands."""
+    absent = () if "add" in config.operators else ("ELTWISE", "PO_ADD", "PO_SOURCE")
+    return [op for op in isa.TABLE if op.name not in absent]
+
+
+class Sequencer(wiring.Component):
+    """Run the command stream.
+
+    Ports
+    -----
+    start, address, count, watchdog : from the registers.
+    request, beats : command fetch, client of the read master.
+    cmd_<i>, done_<i>, error_<i>, code_<i> : worker module i.
+    busy, done, error, code, module, index : state and result.
+    halt : issue and fetch nothing (before a reset).
+    walking : the grid executes a position. stall : one bit per stall cause (WFETCH, AFETCH, POST, LOAD/STORE, none queued).
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        ports: dict[str, wiring.Member] = {}
+        for i in range(N):
+            ports |= {f"cmd_{i}": Out(stream.Signature(CommandLayout)), f"done_{i}": In(1), f"error_{i}": In(1), f"code_{i}": In(4)}
+        super().__init__(ports | {
+            "start": In(1), "address": In(32), "count": In(24), "watchdog": In(32),
+            "request": Out(stream.Signature(BurstLayout)), "beats": In(stream.Signature(read_beat(config.axi_bits))),
+            "busy": Out(1), "done": Out(1), "error": Out(1), "code": Out(4), "module": Out(4), "index": Out(INDEX_BITS),
+            "walking": In(1), "stall": Out(5), "halt": In(1)})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.fetch = fetch = CommandFetch(self.config)
+        m.submodules.tokens = tokens = Tokens()
+        queues = [Queue(self.config, isa.Module(i)) for i in range(N)]
+        stopped, dispatched = Signal(), Signal(INDEX_BITS)
+        running, ending = Signal(), Signal()
+        begin = Signal()
+        m.d.comb += [begin.eq(self.start & ~running & ~stopped), self.busy.eq(running)]
+        for i, queue in enumerate(queues):
+            m.submodules[f"queue_{isa.Module(i).name.lower()}"] = queue
+            cmd = getattr(self, f"cmd_{i}")
+            m.d.comb += [
+                cmd.valid.eq(queue.cmd.valid), cmd.payload.eq(queue.cmd.payload), queue.cmd.ready.eq(cmd.ready), queue.stop.eq(stopped | self.halt),
+                queue.retire.eq(getattr(self, f"done_{i}") | getattr(self, f"error_{i}")),
+                queue.have.eq(getattr(tokens, f"have_{i}")), getattr(tokens, f"take_{i}").eq(queue.take)]
+            with m.If(getattr(self, f"done_{i}")):
+                m.d.comb += getattr(tokens, f"give_{i}").eq(queue.post)
+        m.d.comb += [self.request.valid.eq(fetch.request.valid & ~stopped & ~self.halt), self.request.payload.eq(fetch.request.payload),
+                     fetch.request.ready.eq(self.request.ready & ~stopped & ~self.halt), fetch.beats.valid.eq(self.beats.valid),
+                     fetch.beats.payload.eq(self.beats.payload), self.beats.ready.eq(fetch.beats.ready),
+                     fetch.address.eq(self.address), fetch.count.eq(self.count), fetch.discard.eq(ending)]
+        dispatch_error, dispatch_code = self._dispatch(m, fetch, queues, running, ending, stopped, dispatched, begin)
+        expired = self._watchdog(m, running, begin)
+        self._errors(m, queues, tokens, running, stopped, dispatched, dispatch_error, dispatch_code, expired)
+        self._stalls(m, queues[isa.Module.GRID], running)
+        self._trace(m, queues)
+        return m
+
+    def _dispatch(self, m: Module, fetch: CommandFetch, queues: list[Queue], running: Signal, ending: Signal, stopped: Signal,
+                  dispatched: Signal, begin: Signal) -> tuple[Signal, Signal]:
+        """Move the head of the stream to its queue; END and the faults of the stream itself."""
+        head = data.View(HeaderLayout, fetch.o.p.word)
+        legal, error, code = Signal(), Signal(), Signal(4)
+        ready, end, total, aligned = Signal(), Signal(), Signal(INDEX_BITS), Signal()
+        step = max(isa.COMMAND_BYTES, self.config.axi_bits // 8)
+        m.d.comb += [aligned.eq((self.address & (step - 1)) == 0), fetch.start.eq(begin & aligned & (self.count != 0))]
+        with m.If(begin):
+            m.d.sync += [running.eq(1), dispatched.eq(0), ending.eq(0), total.eq(self.count)]
+            with m.If(~aligned):
+                m.d.comb += [error.eq(1), code.eq(ADDRESS)]
+        with m.Switch(Cat(head.module, head.op)):
+            for op in built_operations(self.config):
+                with m.Case(int(op.module) | op.code << 4):
+                    m.d.comb += legal.eq((head.flags == 0) & (head.wait[6:] == 0) & (head.post[6:] == 0))
+        m.d.comb += end.eq(head.module == isa.Module.CTRL)
+        for i, queue in enumerate(queues):
+            chosen = Signal(name=f"chosen_{i}")
+            item = queue.i.p
+            m.d.comb += [
+                chosen.eq(head.module == i),
+                queue.i.valid.eq(running & ~stopped & ~ending & fetch.o.valid & legal & ~fetch.o.p.error & chosen),
+                item.op.eq(head.op), item.wait.eq(head.wait), item.post.eq(head.post), item.index.eq(dispatched),
+                item.payload.eq(head.payload[:payload_bits(isa.Module(i))])]
+            with m.If(chosen & queue.i.ready):
+                m.d.comb += ready.eq(1)
+        m.d.comb += fetch.o.ready.eq(running & ~stopped & ~ending & legal & ~fetch.o.p.error & (ready | end))
+        with m.If(fetch.o.valid & fetch.o.ready):
+            m.d.sync += dispatched.eq(dispatched + 1)
+            with m.If(end):
+                m.d.sync += ending.eq(1)
+        with m.If(running & ~ending & ~stopped):
+            with m.If(fetch.o.valid & fetch.o.p.error):
+                m.d.comb += [error.eq(1), code.eq(FETCH)]
+            with m.Elif(fetch.o.valid & ~legal):
+                m.d.comb += [error.eq(1), code.eq(ILLEGAL)]
+            with m.Elif(dispatched == total):
+                m.d.comb += [error.eq(1), code.eq(NO_END)]
+        idle = Signal()
+        m.d.comb += [idle.eq(Cat(*(q.empty for q in queues)).all() & fetch.idle), self.done.eq(running & ending & idle & ~stopped)]
+        with m.If(self.done):
+            m.d.sync += [running.eq(0), ending.eq(0)]
+        return error, code
+
+    def _watchdog(self, m: Module, running: Signal, begin: Signal) -> Signal:
+        """Count down from the last completion."""
+        left, expired = Signal(32), Signal()
+        alive = Signal()
+        m.d.comb += [alive.eq(begin | Cat(*(getattr(self, f"done_{i}") for i in range(N))).any()),
+                     expired.eq(running & (self.watchdog != 0) & (left == 0) & ~alive)]
+        with m.If(alive | ~running):
+            m.d.sync += left.eq(self.watchdog)
+        with m.Elif(left != 0):
+            m.d.sync += left.eq(left - 1)
+        return expired
+
+    def _errors(self, m: Module, queues: list[Queue], tokens: Tokens, running: Signal, stopped: Signal, dispatched: Signal,
+                dispatch_error: Signal, dispatch_code: Signal, expired: Signal) -> None:
+        """Keep the first error; stop; later assignments here win, so causes come in rising priority."""
+        found, code, module, index = Signal(), Signal(4), Signal(4), Signal(INDEX_BITS)
+        with m.If(expired):
+            m.d.comb += [found.eq(1), code.eq(WATCHDOG), module.eq(isa.Module.CTRL), index.eq(dispatched)]
+            for i in reversed(range(N)):
+                with m.If(~queues[i].empty):
+                    m.d.comb += [module.eq(i), index.eq(queues[i].index)]
+        with m.If(dispatch_error):
+            m.d.comb += [found.eq(1), code.eq(dispatch_code), module.eq(isa.Module.CTRL), index.eq(dispatched)]
+        for i in reversed(range(N)):
+            with m.If(getattr(tokens, f"overflow_{i}")):
+                m.d.comb += [found.eq(1), code.eq(OVERFLOW), module.eq(i), index.eq(queues[i].index)]
+        for i in reversed(range(N)):
+            with m.If(getattr(self, f"error_{i}")):
+                m.d.comb += [found.eq(1), code.eq(getattr(self, f"code_{i}")), module.eq(i), index.eq(queues[i].index)]
+        first = Signal()
+        m.d.comb += first.eq(found & ~stopped)
+        m.d.sync += self.error.eq(first)
+        with m.If(first):
+            m.d.sync += [stopped.eq(1), running.eq(0), self.code.eq(code), self.module.eq(module), self.index.eq(index)]
+
+    def _stalls(self, m: Module, grid: Queue, running: Signal) -> None:
+        causes = Signal(5)
+        missing = grid.missing
+        with m.If(~grid.waiting):
+            m.d.comb += causes[4].eq(1)
+        with m.Elif(missing.any()):
+            others = Cat(missing[i] for i in range(N) if i not in STALLS)
+            with m.If(missing[isa.Module.WFETCH]):
+                m.d.comb += causes[0].eq(1)
+            with m.Elif(missing[isa.Module.AFETCH]):
+                m.d.comb += causes[1].eq(1)
+            with m.Elif(missing[isa.Module.POST]):
+                m.d.comb += causes[2].eq(1)
+            with m.Elif(others.any()):
+                m.d.comb += causes[3].eq(1)
+        with m.If(running & ~self.walking):
+            m.d.comb += self.stall.eq(causes)
+
+    def _trace(self, m: Module, queues: list[Queue]) -> None:
+        """Name the signals that the network bench looks at; they cost nothing in hardware."""
+        issue, retire = Signal(N, name="trace_issue"), Signal(N, name="trace_retire")
+        oldest = Signal(N * INDEX_BITS, name="trace_index")
+        m.d.comb += [issue.eq(Cat(q.cmd.valid & q.cmd.ready for q in queues)), retire.eq(Cat(q.retire for q in queues)),
+                     oldest.eq(Cat(q.index for q in queues))]

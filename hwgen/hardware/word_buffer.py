@@ -1,0 +1,43 @@
+"""Weight and parameter buffer: one write and one read port of a DMA word."""
+
+from __future__ import annotations
+
+from amaranth import Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In
+
+from hwgen.config import Config
+from hwgen.derive import Derived
+from hwgen.hardware.interfaces import buffer_read, buffer_write
+
+
+class WordBuffer(wiring.Component):
+    """``depth`` DMA words, read data 2 cycles after ``en`` and then held; neither side is ever stalled.
+
+    The second cycle is a register behind the block memory, whose own clock-to-output time is most of a clock period.
+    A word is visible to reads enabled in later cycles than its write. Users check addresses.
+
+    Parameters
+    ----------
+    config : Config
+    depth : int
+        DMA words: `Derived.weight_words` or `Derived.param_words`.
+    """
+
+    def __init__(self, config: Config, depth: int) -> None:
+        self.depth = depth
+        self.width = 8 * Derived(config).dma_bytes
+        super().__init__({"read": In(buffer_read(config)), "write": In(buffer_write(config))})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.memory = memory = Memory(shape=self.width, depth=self.depth, init=[])
+        write, read = memory.write_port(), memory.read_port()
+        fresh, held = Signal(), Signal(self.width)
+        m.d.comb += [write.addr.eq(self.write.addr), write.data.eq(self.write.data), write.en.eq(self.write.en),
+                     read.addr.eq(self.read.addr), read.en.eq(self.read.en), self.read.data.eq(held)]
+        m.d.sync += fresh.eq(self.read.en)
+        with m.If(fresh):
+            m.d.sync += held.eq(read.data)
+        return m

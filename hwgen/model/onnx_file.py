@@ -1,0 +1,233 @@
+"""An ONNX file opened for reading: parsed, batch set to 1, constants folded, unreachable nodes dropped.
+
+Nothing here knows about quantisation, except that QuantizeLinear and DequantizeLinear of constants are not folded to
+float: the reader needs the integers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import numpy_helper
+from onnx.reference import ReferenceEvaluator
+
+from hwgen.errors import HwgenError
+
+Array = NDArray[Any]
+
+_NOT_EVALUATED = (ArithmeticError, AttributeError, ImportError, LookupError, RuntimeError, TypeError, ValueError)
+"""What onnx's reference evaluator raises for an operator or a value it does not know."""
+
+_NOT_FOLDED = {"QuantizeLinear", "DequantizeLinear", "If", "Loop", "Scan"}
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """One ONNX node. ``attrs`` holds Python values; absent optional inputs are empty strings."""
+
+    name: str
+    op: str
+    domain: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attrs: dict[str, Any] = field(default_factory=dict)
+
+    def input(self, position: int) -> str:
+        """Name of input ``position``, empty when it is absent."""
+        return self.inputs[position] if position < len(self.inputs) else ""
+
+
+@dataclass(frozen=True, eq=False)
+class OnnxFile:
+    """What the reader walks over.
+
+    ``nodes`` are in execution order and all reach the output; ``consts`` holds initialisers and folded constants;
+    ``input_shape`` is the graph input's, batch already 1; ``input_float`` is False for a graph with int8/uint8 input.
+    """
+
+    name: str
+    nodes: tuple[Node, ...]
+    consts: dict[str, Array]
+    consumers: dict[str, tuple[Node, ...]]
+    input: str
+    input_shape: tuple[int, ...]
+    input_float: bool
+    output: str
+
+    def map_name(self, name: str) -> str:
+        """What to call the map behind a real value: the output of the one QuantizeLinear it leads to, if it does."""
+        start = name
+        while len(users := self.consumers.get(name, ())) == 1:
+            name = users[0].outputs[0]
+            if users[0].op == "QuantizeLinear":
+                return name
+            if users[0].op not in ("Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout"):
+                break
+        return start
+
+
+def open_onnx(path: str | Path) -> OnnxFile:
+    """Read and normalise an ONNX file.
+
+    Raises
+    ------
+    HwgenError
+        Not an ONNX file, damaged, more than one input or output, batch other than 1, dynamic height or width.
+    """
+    path = Path(path)
+    model = _parse(path)
+    where = path.name
+    inits = {t.name: t for t in model.graph.initializer}
+    inputs = [v for v in model.graph.input if v.name not in inits]
+    if len(inputs) != 1 or len(model.graph.output) != 1:
+        raise HwgenError(
+            f"the network must have one input and one output, not {len(inputs)} and {len(model.graph.output)}",
+            where=where, remedy="split the network, or keep one output with onnx.utils.extract_model")
+    input_shape = _set_batch(model, inputs[0], where)
+    model = _infer(model)
+    consts = {name: _array(t, path) for name, t in inits.items()}
+    nodes = _fold(model, consts, path)
+    nodes = _reachable(nodes, model.graph.output[0].name)
+    consumers: dict[str, list[Node]] = {}
+    for node in nodes:
+        for name in dict.fromkeys(node.inputs):
+            consumers.setdefault(name, []).append(node)
+    kind = inputs[0].type.tensor_type.elem_type
+    return OnnxFile(
+        name=path.stem, nodes=tuple(nodes), consts=consts, consumers={k: tuple(v) for k, v in consumers.items()},
+        input=inputs[0].name, input_shape=input_shape,
+        input_float=kind not in (onnx.TensorProto.INT8, onnx.TensorProto.UINT8), output=model.graph.output[0].name)
+
+
+def _parse(path: Path) -> onnx.ModelProto:
+    where = path.name
+    remedy = "export the network again; check the file with onnx.checker.check_model"
+    if not path.is_file():
+        raise HwgenError("there is no such file", where=str(path))
+    try:
+        model = onnx.load_model_from_string(path.read_bytes())
+    except Exception as error:  # protobuf raises several unrelated types
+        raise HwgenError("this is not an ONNX file, or it is damaged", where=where, remedy=remedy) from error
+    if not model.graph.node or not model.opset_import:
+        raise HwgenError("this is not an ONNX file, or it is empty", where=where, remedy=remedy)
+    try:
+        onnx.load_external_data_for_model(model, str(path.parent))
+    except Exception as error:
+        raise HwgenError(f"its external data cannot be read ({error})", where=where,
+                         remedy="put the .data file next to the .onnx file") from error
+    opset = max((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), default=0)
+    if opset < 10:
+        raise HwgenError(f"the operator set must be 10 or later, not {opset}", where=where,
+                         remedy="export the network with opset_version=13 or later")
+    try:
+        onnx.checker.check_model(_infer(model))  # inferred: exporters may leave out the output's shape
+    except Exception as error:
+        first = (str(error).strip().splitlines() or [""])[0]
+        raise HwgenError(f"the ONNX file is not valid ({first})", where=where, remedy=remedy) from error
+    return model
+
+
+def _set_batch(model: onnx.ModelProto, value: onnx.ValueInfoProto, where: str) -> tuple[int, ...]:
+    """Set a symbolic batch of the input to 1 and forget the shapes derived from it; returns the input's shape."""
+    tensor = value.type.tensor_type
+    if not tensor.HasField("shape") or not tensor.shape.dim:
+        raise HwgenError(f"the shape of input {value.name!r} is not stated", where=where,
+                         remedy="set it with onnxruntime.tools.make_dynamic_shape_fixed")
+    shape: list[int] = []
+    for axis, dim in enumerate(tensor.shape.dim):
+        size = dim.dim_value if dim.HasField("dim_value") else 0
+        if size < 1:
+            if axis:
+                raise HwgenError(f"dimension {axis} of input {value.name!r} must be a fixed size, "
+                                 f"not {dim.dim_param or 'dynamic'!r}", where=where,
+                                 remedy="fix it with onnxruntime.tools.make_dynamic_shape_fixed")
+            size = 1
+        if axis == 0 and size != 1:
+            raise HwgenError(f"the batch of input {value.name!r} must be 1, not {size}", where=where,
+                             remedy="export the network with batch 1 or a symbolic batch; data may still be a batch")
+        shape.append(size)
+    for axis, size in enumerate(shape):
+        tensor.shape.dim[axis].dim_value = size
+    del model.graph.value_info[:]
+    for output in model.graph.output:
+        output.type.tensor_type.ClearField("shape")
+    return tuple(shape)
+
+
+def _infer(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Shape inference, best effort: only Shape nodes of exporters need it; the reader computes its own shapes."""
+    try:
+        return onnx.shape_inference.infer_shapes(model, data_prop=True)
+    except (onnx.shape_inference.InferenceError, RuntimeError, ValueError):
+        return model
+
+
+def _array(tensor: onnx.TensorProto, path: Path) -> Array:
+    try:
+        return np.asarray(numpy_helper.to_array(tensor))
+    except Exception as error:
+        raise HwgenError(f"constant {tensor.name!r} cannot be read ({error})", where=path.name,
+                         remedy="the file is damaged: export the network again") from error
+
+
+def _shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
+    """Every fully known shape."""
+    known = {}
+    for value in (*model.graph.input, *model.graph.value_info):
+        dims = value.type.tensor_type.shape.dim
+        if value.type.tensor_type.HasField("shape") and all(d.HasField("dim_value") for d in dims):
+            known[value.name] = tuple(d.dim_value for d in dims)
+    return known
+
+
+def _fold(model: onnx.ModelProto, consts: dict[str, Array], path: Path) -> list[Node]:
+    """Evaluate nodes whose inputs are all constant into ``consts``; returns the other nodes, with unique names."""
+    shapes = _shapes(model)
+    opsets = {o.domain: o.version for o in model.opset_import}
+    left: list[Node] = []
+    taken: set[str] = set()
+    for proto in model.graph.node:
+        inputs = [i for i in proto.input if i]
+        if proto.op_type == "Shape" and inputs[0] in shapes and not proto.attribute:
+            consts[proto.output[0]] = np.array(shapes[inputs[0]], np.int64)
+            continue
+        if all(i in consts for i in inputs) and proto.op_type not in _NOT_FOLDED:
+            try:
+                results = ReferenceEvaluator(proto, opsets=opsets).run(None, {i: consts[i] for i in inputs})
+            except _NOT_EVALUATED:
+                results = None  # the node stays, and the preflight names it
+            if results is not None:
+                consts.update(zip(proto.output, (np.asarray(r) for r in results), strict=False))
+                continue
+        name = proto.name or proto.output[0]
+        while name in taken:
+            name += "_"
+        taken.add(name)
+        attrs = {a.name: _attribute(a, path) for a in proto.attribute}
+        left.append(Node(name, proto.op_type, proto.domain, tuple(proto.input), tuple(proto.output), attrs))
+    return left
+
+
+def _attribute(attribute: onnx.AttributeProto, path: Path) -> Any:
+    if attribute.type == onnx.AttributeProto.TENSOR:
+        return _array(attribute.t, path)
+    if attribute.type == onnx.AttributeProto.STRING:
+        return attribute.s.decode("utf-8", "replace")
+    value = onnx.helper.get_attribute_value(attribute)
+    return list(value) if attribute.type in (onnx.AttributeProto.INTS, onnx.AttributeProto.FLOATS) else value
+
+
+def _reachable(nodes: list[Node], output: str) -> list[Node]:
+    """Nodes the output depends on, in order."""
+    needed = {output}
+    kept: list[Node] = []
+    for node in reversed(nodes):
+        if needed.intersection(node.outputs):
+            needed.update(node.inputs)
+            kept.append(node)
+    return kept[::-1]

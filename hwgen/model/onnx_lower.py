@@ -1,0 +1,194 @@
+"""Operators of the IR from ONNX operators whose output scale is known: all arithmetic of scales happens here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwgen.errors import HwgenError
+from hwgen.golden.fixedpoint import ADD_LEFT_SHIFT, quantize_multiplier
+from hwgen.model.graph import Add, Concat, Conv, Op, Pool, Requant, Requantize, Rounding, Tensor
+from hwgen.model.onnx_values import Pending, Shape, View, Weights
+
+_MAX_SHIFT = 7
+_INT32 = 2**31 - 1
+
+
+@dataclass
+class Emitter:
+    """Collects tensors and operators; names stay unique."""
+
+    file: str
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+    ops: list[Op] = field(default_factory=list)
+
+    def tensor(self, name: str, shape: Shape, scale: float, zero_point: int) -> Tensor:
+        """A new int8 map."""
+        while name in self.tensors:
+            name += "_"
+        self.tensors[name] = Tensor(name, shape, scale, zero_point)
+        return self.tensors[name]
+
+    def emit(self, op: Op) -> None:
+        """Append an operator; a taken name gets the output's name as a suffix."""
+        if any(other.name == op.name for other in self.ops):
+            object.__setattr__(op, "name", f"{op.name}/{op.output}")  # the operator is not shared yet
+        self.ops.append(op)
+
+    def fail(self, node: str, what: str, remedy: str | None = None) -> HwgenError:
+        """The error for a node, to raise."""
+        return HwgenError(what, where=f"{self.file}: {node}", remedy=remedy)
+
+    def lower(self, pending: Pending, name: str, scale: float, zero_point: int) -> View:
+        """Emit a waiting operator into a new map ``name`` of the given scale and zero point."""
+        lowering: Callable[[Emitter, Pending, Tensor], None] = _LOWERING[pending.kind]
+        if pending.kind == "same" and not pending.clamped:
+            source = pending.inputs[0].tensor
+            if (source.scale, source.zero_point) == (scale, zero_point):
+                return View(shape=pending.shape, perm=pending.perm, flat=pending.flat, tensor=source)
+        output = self.tensor(name, pending.shape, scale, zero_point)
+        lowering(self, pending, output)
+        return View(shape=pending.shape, perm=pending.perm, flat=pending.flat, tensor=output)
+
+    def requantized(self, view: View, scale: float, zero_point: int, node: str) -> Tensor:
+        """The map at another scale: itself when it has it already, else a `Requantize` in front."""
+        if (view.tensor.scale, view.tensor.zero_point) == (scale, zero_point):
+            return view.tensor
+        output = self.tensor(f"{view.tensor.name}/{node}", view.tensor.shape, scale, zero_point)
+        multiplier, shift = self.multiplier(np.array([view.tensor.scale / scale]), node)
+        self.emit(Requantize(name=f"{node}/requantize", inputs=(view.tensor.name,), output=output.name,
+                             source="QuantizeLinear", requant=Requant(multiplier, shift, zero_point,
+                                                                      rounding="half_even")))
+        return output
+
+    def multiplier(self, real: NDArray[np.float64], node: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Multipliers and shifts of scale ratios, one a channel."""
+        pairs = [quantize_multiplier(float(r)) for r in real]
+        if max(shift for _, shift in pairs) > _MAX_SHIFT:
+            raise self.fail(node, f"input scale times weight scale must be below {2**_MAX_SHIFT} output scales, "
+                            f"not {float(real.max()):g}", "calibrate again with representative data")
+        return np.array([m for m, _ in pairs], np.int64), np.array([s for _, s in pairs], np.int64)
+
+
+def clamp(pending: Pending, output: Tensor) -> tuple[int, int]:
+    """The activation in the quantised domain."""
+    bounds = []
+    for real, default in ((pending.lo, -128), (pending.hi, 127)):
+        q = default if np.isinf(real) else round(float(np.rint(real / output.scale))) + output.zero_point
+        bounds.append(min(max(q, -128), 127))
+    return bounds[0], max(bounds)
+
+
+def _requant(emitter: Emitter, pending: Pending, output: Tensor, real: NDArray[np.float64],
+             rounding: Rounding = "half_even") -> Requant:
+    multiplier, shift = emitter.multiplier(real, pending.node)
+    qmin, qmax = clamp(pending, output)
+    return Requant(multiplier, shift, output.zero_point, qmin, qmax, rounding)
+
+
+def _conv(emitter: Emitter, pending: Pending, output: Tensor) -> None:
+    source, args = pending.inputs[0].tensor, pending.args
+    weight, scale = _weight(emitter, pending, args["weights"])
+    bias_scale = np.float64(source.scale) * scale.astype(np.float64)
+    emitter.emit(Conv(
+        name=pending.node, inputs=(source.name,), output=output.name, source=pending.op, weight=weight,
+        bias=_bias(emitter, pending, args.get("bias"), bias_scale),
+        requant=_requant(emitter, pending, output, bias_scale / output.scale), stride=args.get("stride", (1, 1)),
+        dilation=args.get("dilation", (1, 1)), pad=args.get("pad", (0, 0, 0, 0)), groups=args.get("groups", 1),
+        weight_scale=scale))
+
+
+def _weight(emitter: Emitter, pending: Pending, weights: Weights) -> tuple[NDArray[Any], NDArray[np.float32]]:
+    """Weights (O, kh, kw, I) less their zero points, and one scale per output channel."""
+    if weights.scale.size > 1 and weights.axis != 0:
+        raise emitter.fail(pending.node, "weight scales must belong to output channels",
+                           "quantise per tensor, or per channel along the output channels")
+    values = weights.values.astype(np.int16) - weights.zero_point.reshape(-1, 1, 1, 1).astype(np.int16)
+    small = values.min(initial=0) >= -128 and values.max(initial=0) <= 127
+    scale = np.broadcast_to(weights.scale, (values.shape[0],)).astype(np.float32)
+    return np.ascontiguousarray(values, np.int8 if small else np.int16), scale
+
+
+def _bias(emitter: Emitter, pending: Pending, bias: Weights | NDArray[Any] | None,
+          scale: NDArray[np.float64]) -> NDArray[np.int32]:
+    if bias is None:
+        return np.zeros(scale.shape, np.int32)
+    if isinstance(bias, Weights):
+        own = np.broadcast_to(bias.scale.astype(np.float64), scale.shape)
+        if not bias.zero_point.any() and bias.values.dtype == np.int32 and np.allclose(own, scale, rtol=1e-5, atol=0):
+            return np.array(np.broadcast_to(bias.values.reshape(-1), scale.shape), np.int32)
+        real = bias.real()
+    else:
+        real = np.asarray(bias, np.float64)
+    if not np.isfinite(real).all():
+        raise emitter.fail(pending.node, "the bias must be finite, it holds NaN or infinity", "retrain or re-export")
+    exact = np.rint(np.broadcast_to(real.reshape(-1), scale.shape) / scale)
+    if np.abs(exact).max(initial=0) > _INT32:
+        raise emitter.fail(pending.node, f"the bias of channel {int(np.abs(exact).argmax())} does not fit 32 bits",
+                           "its weight scale is too small: quantise per tensor, or prune the dead channel")
+    return exact.astype(np.int32)
+
+
+def _add(emitter: Emitter, pending: Pending, output: Tensor) -> None:
+    first, second = (view.tensor for view in pending.inputs)
+    if first.scale < second.scale:
+        first, second = second, first
+    twice = 2.0 * first.scale
+    pairs = [quantize_multiplier(t.scale / twice) for t in (first, second)]
+    emitter.emit(Add(
+        name=pending.node, inputs=(first.name, second.name), output=output.name, source=pending.op,
+        multiplier=(pairs[0][0], pairs[1][0]), shift=(pairs[0][1], pairs[1][1]),
+        requant=_requant(emitter, pending, output, np.array([twice / (2**ADD_LEFT_SHIFT * output.scale)]), "double")))
+
+
+def _average(emitter: Emitter, pending: Pending, output: Tensor) -> None:
+    view, args = pending.inputs[0], pending.args
+    source, kernel, pad, include = view.tensor, args["kernel"], args["pad"], args["include_pad"]
+    same = (source.scale, source.zero_point) == (output.scale, output.zero_point)
+    common = {"name": pending.node, "inputs": (source.name,), "source": pending.op, "kind": "average",
+              "kernel": kernel, "stride": args["stride"], "pad": pad}
+    if any(pad) and not include:
+        # The number of valid pixels varies, so one multiplier cannot divide: divide at the input's scale, then rescale.
+        if same:
+            qmin, qmax = clamp(pending, output)
+            emitter.emit(Pool(**common, output=output.name, qmin=qmin, qmax=qmax))
+            return
+        middle = emitter.tensor(f"{output.name}/average", output.shape, source.scale, source.zero_point)
+        emitter.emit(Pool(**common, output=middle.name))
+        emitter.emit(Requantize(name=f"{pending.node}/requantize", inputs=(middle.name,), output=output.name,
+                                source=pending.op, requant=_requant(emitter, pending, output,
+                                                                    np.array([source.scale / output.scale]))))
+        return
+    if same and not any(pad):
+        qmin, qmax = clamp(pending, output)
+        emitter.emit(Pool(**common, output=output.name, qmin=qmin, qmax=qmax))
+        return
+    real = np.array([source.scale / (kernel[0] * kernel[1] * output.scale)])
+    emitter.emit(Pool(**common, output=output.name, requant=_requant(emitter, pending, output, real)))
+
+
+def _concat(emitter: Emitter, pending: Pending, output: Tensor) -> None:
+    target = output
+    if pending.clamped:
+        target = emitter.tensor(f"{output.name}/concat", output.shape, output.scale, output.zero_point)
+    inputs = tuple(emitter.requantized(view, output.scale, output.zero_point, pending.node).name
+                   for view in pending.inputs)
+    emitter.emit(Concat(name=pending.node, inputs=inputs, output=target.name, source=pending.op,
+                        axis=pending.args["axis"]))
+    if pending.clamped:
+        emitter.emit(Requantize(name=f"{pending.node}/clamp", inputs=(target.name,), output=output.name, source="Clip",
+                                requant=_requant(emitter, pending, output, np.array([1.0]))))
+
+
+def _same(emitter: Emitter, pending: Pending, output: Tensor) -> None:
+    source = pending.inputs[0].tensor
+    emitter.emit(Requantize(name=pending.node, inputs=(source.name,), output=output.name, source=pending.op,
+                            requant=_requant(emitter, pending, output, np.array([source.scale / output.scale]))))
+
+
+_LOWERING: dict[str, Callable[[Emitter, Pending, Tensor], None]] = {
+    "conv": _conv, "add": _add, "average": _average, "concat": _concat, "same": _same}

