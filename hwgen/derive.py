@@ -53,7 +53,6 @@ def check(c: Config) -> None:
     rule(c.banks >= d.dma_words, f"banks must be >= {d.dma_words} (activation words per DMA word), not {c.banks}")
     rule(c.banks >= d.pipes, f"banks must be >= post_width / vector = {d.pipes}, not {c.banks}")
     rule(d.weight_buses <= c.rows, f"rows must be >= {d.weight_buses} (axi_bits / 8 / {d.word}), not {c.rows}")
-    rule((c.act_kib * 1024 // d.word) % c.banks == 0, "act_kib must divide evenly over the banks")
 
 
 @dataclass(frozen=True)

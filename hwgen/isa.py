@@ -222,6 +222,8 @@ def encode(command: Command) -> bytes:
     op = BY_NAME[command.name]
     if set(command.args) != {f.name for f in op.fields}:
         raise ValueError(f"{op.name}: fields must be {[f.name for f in op.fields]}, not {sorted(command.args)}")
+    if not set(command.wait) | set(command.post) <= set(WORKERS):
+        raise ValueError(f"{op.name}: tokens go between {[m.name for m in WORKERS]} only")
     value, at = 0, 0
     for f in op.fields:
         v = int(command.args[f.name])

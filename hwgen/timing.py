@@ -15,3 +15,20 @@ RUN_DRAIN = 7
 """Cycles from the last position of a RUN to its ``done``."""
 GRID_SET_CYCLES = 1
 """Cycles of a SEGMENT or BASE, hidden behind a RUN that walks."""
+
+# LEAD PLACEHOLDERS (to be replaced by the units' own constants)
+FETCH_BURST_COMMANDS = 16
+START_TO_DISPATCH = 12
+DISPATCH_TO_START = 3
+DONE_TO_START = 3
+END_CYCLES = 4
+LOAD_REQUEST = 3
+LOAD_ISSUE = 2
+LOAD_DONE = 3
+STORE_OVERHEAD = 20
+WFETCH_OVERHEAD = 5
+AFETCH_OVERHEAD = 6
+DRAIN_OVERHEAD = 20
+PARAM_OVERHEAD = 2
+ELTWISE_OVERHEAD = 20
+SET_CYCLES = 1

@@ -9,7 +9,8 @@
 `timescale 1ns / 1ps
 module sim_top #(
     parameter DATA_BITS = 64,
-    parameter LOG2_BYTES = 24
+    parameter LOG2_BYTES = 24,
+    parameter COUNTER_WORDS = 20
 );
   reg clk, rst, inject;
   initial clk = 0;
@@ -175,7 +176,7 @@ module sim_top #(
     $fdisplay(file, "status %0d", value);
     lite_read(8'h28);
     $fdisplay(file, "error %0d", value);
-    for (i = 0; i < 48; i = i + 1) begin
+    for (i = 0; i < COUNTER_WORDS; i = i + 1) begin
       lite_read(8'h40 + 4 * i);
       $fdisplay(file, "word%0d %0d", i, value);
     end

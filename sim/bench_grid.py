@@ -229,9 +229,14 @@ class Bench:
 
 
 async def bench(dut: Any) -> Bench:
-    """Return a started bench."""
+    """Return a started bench with random operands in half 0 and every accumulator written (memories survive a reset)."""
     b = Bench(dut, configuration(), random.getrandbits(32))
     await b.start()
+    b.fill(0)
+    await b.settle()
+    b.queue_job(simple(b, b.config.acc_vectors, [1]))
+    await b.settle()
+    b.busy = b.slots = 0
     return b
 
 
@@ -239,8 +244,6 @@ async def bench(dut: Any) -> Bench:
 async def random_jobs(dut: Any) -> None:
     """All mappings, corner cases, settings between RUNs, operand writes to the other half, drains at any time."""
     b = await bench(dut)
-    b.fill(0)
-    await b.settle()
     modes, slots, busy = set(), 0, 0
     for batch in range(int(os.environ.get("HWGEN_BATCHES", "12"))):
         b.gaps, b.drain_rate = b.rng.choice([0.0, 0.0, 0.3, 0.9]), b.rng.choice([0.0, 0.2, 1.0])
@@ -272,8 +275,6 @@ def simple(b: Bench, rounds: int, lengths: list[int], acc: int = 0, accumulate: 
 async def cycles(dut: Any) -> None:
     """The constants of `hwgen.timing`, exactly, without drains."""
     b = await bench(dut)
-    b.fill(0)
-    await b.settle()
     for rounds, lengths in ((1, [1]), (1, [1, 1, 1]), (4, [1]), (3, [2, 1, 5]), (2, [4])):
         for accumulate in (0, 1):
             n = rounds * sum(lengths)
@@ -300,8 +301,6 @@ async def cycles(dut: Any) -> None:
 async def settings_wait(dut: Any) -> None:
     """A SEGMENT behind a RUN that still reads that entry waits, another one does not; BASE does not disturb the RUN."""
     b = await bench(dut)
-    b.fill(0)
-    await b.settle()
     job = simple(b, 2, [8, 8, 8])
     other = {"index": 3, "s_offset": 5, "v_start": 0, "length": 1}
     for index in (0, 2, 3):
@@ -355,8 +354,6 @@ async def errors(dut: Any) -> None:
     limits.run |= {"seg_first": c.segments - 1}
     limits.segments = {c.segments - 1: (0, 0, 1)}
     b.errors.clear()
-    b.fill(0)
-    await b.settle()
     b.queue_job(limits)
     await b.settle()
     assert not b.errors

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from hwgen.compiler import choose
+from hwgen.compiler.cost import CycleModel, layer_cycles
 from hwgen.compiler.context import Constant, Context, Image, Tile, emit
 from hwgen.compiler.lower import Lowering, boundary_tiles
 from hwgen.compiler.maps import Layout
@@ -45,7 +46,7 @@ def compile_graph(graph: Graph, config: Config, mappings: tuple[str, ...] | None
     layouts = {n: Layout.of(t.shape, config) for n, t in graph.tensors.items()}
     trimmed = replace(graph, ops=tuple(ops), input=source, output=target)
     placement = place(trimmed, layouts, config, tuple(ops))
-    lowering = Lowering(trimmed, config, placement, mappings or config.mappings, _first)
+    lowering = Lowering(trimmed, config, placement, mappings or config.mappings, _fastest)
     tiles: list[Tile] = []
     if source in placement.chip:
         tiles += boundary_tiles(0, placement.view(source), placement.dram[source], out=False)
@@ -63,6 +64,9 @@ def compile_graph(graph: Graph, config: Config, mappings: tuple[str, ...] | None
               for i, op in enumerate(ops)]
     for index, entry in enumerate(context.stream.entries):
         layers[entry.layer].commands.append(index)
+    predicted = layer_cycles(context.stream.entries, CycleModel(config).finish_times(context.stream.entries), len(layers))
+    for layer, cycles in zip(layers, predicted, strict=True):
+        layer.predicted = cycles
     command_base = -(-(map_base + placement.dram_words * Derived(config).word) // PAGE) * PAGE
     return Program(graph, config, context.stream.entries, constants, map_base, placement.dram_words, command_base, layers,
                    layouts, placement.chip, placement.dram, source, target)
@@ -72,13 +76,31 @@ def _split(picked: tuple[str, str], count: int) -> tuple[str, int, str]:
     return picked[0], count, picked[1]
 
 
-def _first(ranked: list[tuple[float, Choice, Work]], config: Config) -> tuple[Choice, Work, list[Tile]]:
-    """Take the best estimate whose weights fit the weight buffer."""
+def _fastest(ranked: list[tuple[float, Choice, Work]], config: Config) -> tuple[Choice, Work, list[Tile]]:
+    """Take the choice that the cycle model likes best when the layer runs by itself, its weights already loaded."""
+    best: tuple[float, Choice, Work, list[Tile]] | None = None
     for _, choice, work in ranked:
         tiles = choose.tiles(work, choice, config)
         if tiles:
-            return choice, work, tiles
-    return ranked[0][1], ranked[0][2], []
+            cycles = layer_alone(tiles, config)
+            if best is None or cycles < best[0]:
+                best = cycles, choice, work, tiles
+    return best[1:] if best else (ranked[0][1], ranked[0][2], [])
+
+
+def layer_alone(tiles: list[Tile], config: Config) -> float:
+    """Return the cycles of one layer by itself: computing with everything loaded, or loading its constants."""
+    constants, base = _constants(tiles, config)
+    context = Context(config, Image(base, 1))
+    emit(context, tiles, LOOKAHEAD)
+    for tile in tiles:
+        if tile.block is not None:
+            tile.block.uses = 0
+    entries = context.stream.entries
+    model = CycleModel(config, loaded=True)
+    loads = sum(e.args["count"] for e in entries if e.name == "LOAD") * model.beats
+    alone = max(model.finish_times(entries))
+    return alone if loads < 0.6 * alone else max(CycleModel(config).finish_times(entries))
 
 
 def _device_ops(graph: Graph) -> tuple[list[Op], str, str]:

@@ -12,11 +12,12 @@ from hwgen.compiler.shape import Shape, channel_tiles, lane_splits, make_shape
 from hwgen.compiler.work import Work
 from hwgen.config import Config
 from hwgen.derive import Derived
-from hwgen.isa import Mode
+from hwgen.isa import COMMAND_BYTES, Mode
 
 RUN_OVERHEAD = 10
 FETCH_OVERHEAD = 8
 DRAIN_OVERHEAD = 24
+_COMMAND_BITS = 8 * COMMAND_BYTES
 
 
 @dataclass(frozen=True)
@@ -30,12 +31,14 @@ class Estimate:
     dma: int
     head: int
     tail: int
-    overlap: bool
+    double: tuple[bool, bool, bool]
+    """Whether activations, weights and accumulators are double buffered, so that their units work beside the grid."""
 
     @property
     def cycles(self) -> float:
-        busy = max(self.run, self.fetch, self.weights, self.post, self.dma)
-        return (busy if self.overlap else self.run + self.fetch) + 0.6 * self.head + 0.6 * self.tail
+        units = (self.fetch, self.weights, self.post)
+        serial = self.run + sum(u for u, beside in zip(units, self.double, strict=True) if not beside)
+        return max(serial, *units, self.dma) + 0.6 * self.head + 0.6 * self.tail
 
 
 def _sizes(total: int) -> list[int]:
@@ -68,9 +71,7 @@ def estimate(work: Work, choice: Choice, config: Config) -> Estimate:
         run += tiles * (rounds * k + n_chunks * RUN_OVERHEAD)
         parts = shape.rp * (min(shape.rc, count) if depthwise else 1)
         f = n_chunks * (parts * patch.size + FETCH_OVERHEAD)
-        if depthwise or choice.weights_outer or not keep_a:
-            fetch += tiles * f
-        elif first:
+        if first or depthwise or choice.weights_outer or not keep_a:
             fetch += tiles * f
         nbe = min(shape.rc, d.weight_buses)
         w = n_chunks * (-(-count // nbe) * wmem + FETCH_OVERHEAD)
@@ -79,12 +80,13 @@ def estimate(work: Work, choice: Choice, config: Config) -> Estimate:
         lanes = -(-min(count, shape.rc) * shape.rp * shape.cp * max(1, count // shape.rc) // d.pipes)
         tail = lanes * (rounds + 1) + DRAIN_OVERHEAD
         post += tiles * tail
+        dma += tiles * (3 * n_chunks + 1) * _COMMAND_BITS // config.axi_bits
         if first:
             head = max(parts * patch.size, -(-count // nbe) * wmem) + 2 * FETCH_OVERHEAD
         first = False
-    overlap = (2 * patch.size <= config.amem_words and 2 * rounds <= config.acc_vectors
-               and (keep_w or 2 * wmem <= config.wmem_words))
-    return Estimate(run, fetch, weights, post, dma, head, tail, overlap)
+    double = (2 * patch.size <= config.amem_words or keep_a and not choice.weights_outer, keep_w or 2 * wmem <= config.wmem_words,
+              2 * rounds <= config.acc_vectors)
+    return Estimate(run, fetch, weights, post, dma, head, tail, double)
 
 
 def estimate_pixel(work: Work, choice: PixelChoice, config: Config) -> Estimate:
@@ -112,9 +114,11 @@ def estimate_pixel(work: Work, choice: PixelChoice, config: Config) -> Estimate:
         dma += w
         tail = -(-count * shape.rp * shape.cp // d.pipes) * (rounds + d.word) + DRAIN_OVERHEAD
         post += tiles * tail
+        dma += tiles * (3 * n_chunks + 1) * _COMMAND_BITS // config.axi_bits
         head = max(shape.rp * vectors, w // n_chunks)
-    overlap = 2 * vectors <= config.amem_words and 2 * wmem <= config.wmem_words and 2 * choice.blocks * d.word <= config.acc_vectors
-    return Estimate(run, fetch, weights, post, dma, head, tail, overlap)
+    double = (2 * vectors <= config.amem_words, n_chunks == 1 or 2 * wmem <= config.wmem_words,
+              2 * choice.blocks * d.word <= config.acc_vectors)
+    return Estimate(run, fetch, weights, post, dma, head, tail, double)
 
 
 def _powers(limit: int) -> list[int]:

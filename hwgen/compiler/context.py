@@ -18,6 +18,10 @@ from hwgen.config import Config
 from hwgen.derive import Derived
 
 
+LOAD_PIECE = 512
+"""DMA words of a weight LOAD."""
+
+
 @dataclass(eq=False)
 class Constant:
     """Weights and parameters of one channel tile as they lie in DRAM, ``weights`` first, both in whole DMA words."""
@@ -85,9 +89,11 @@ class Context:
         for buffer, memory, at, count, dram in (
                 (isa.Buffer.PARAM, "param", param_at, params, constant.dram + len(constant.weights)),
                 (isa.Buffer.WEIGHT, "weight", weight_at, weights, constant.dram)):
-            if count:
-                self.stream.add("LOAD", {"dram": dram, "buffer": int(buffer), "dst": at, "count": count},
-                                writes=[(memory, slice(at, at + count))])
+            # In pieces, so that the first WFETCH need not wait for the last word.
+            for start in range(0, count, LOAD_PIECE):
+                n = min(LOAD_PIECE, count - start)
+                self.stream.add("LOAD", {"dram": dram + start * d.dma_bytes, "buffer": int(buffer), "dst": at + start, "count": n},
+                                writes=[(memory, slice(at + start, at + start + n))])
         return True
 
     def release(self, block: Block) -> None:
@@ -168,7 +174,8 @@ def emit(context: Context, tiles: list[Tile], lookahead: int) -> None:
                 seen.add(id(tile.block))
                 pending.append((i, tile.block))
     for i, tile in enumerate(tiles):
-        while pending and pending[0][0] <= i + lookahead:
+        # The first tile (the input) goes first: everything waits for it.
+        while pending and pending[0][0] <= (i + lookahead if i else 0):
             context.stream.layer = tiles[pending[0][0]].layer
             if not context.load(pending[0][1], force=pending[0][0] == i):
                 break

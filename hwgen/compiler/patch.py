@@ -302,7 +302,7 @@ def fits(work: Work, choice: Choice, config: Config) -> bool:
     """True when every chunk fits in the lane memories and the segment table."""
     d = Derived(config)
     parts = chunks(work, choice, d.word)
-    if choice.th * choice.tw > config.acc_vectors:
+    if choice.th * choice.tw > config.acc_vectors or (work.maximum and len(parts) > 1):
         return False
     for chunk in parts:
         patch = Patch.of(work, choice.th, choice.tw, chunk.rows, chunk.words)

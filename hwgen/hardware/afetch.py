@@ -77,7 +77,7 @@ class ActFetch(wiring.Component):
                 m.d.comb += [illegal.eq((level.level == 7) | (level.count == 0)), code.eq(ILLEGAL),
                              nest.count_en.eq(~illegal), nest.delta_en.eq(Mux(illegal, 0, -1))]
             with m.Case(OP["AF_MAP"]):
-                with m.If((shape.cols > c.columns) | (shape.rows_len > c.rows)):
+                with m.If((shape.cols > c.columns) | (shape.rows_len > c.rows) | (shape.cols == 0) | (shape.rows_len == 0)):
                     m.d.comb += [illegal.eq(1), code.eq(OUTSIDE)]
                 if "pixel" not in c.mappings:
                     with m.Elif(shape.transpose):

@@ -77,10 +77,10 @@ class FetchEngine(wiring.Component):
         raw, flags, out = self.read.data, now.inside.replicate(d.word), now
         if "pixel" in c.mappings:
             raw, flags, out = self._transposed(m, now, tag)
-        values = []
+        values, bits = [], c.act_bits + 1
         for j in range(d.word):
             byte = raw.word_select(j, 8).as_signed()
-            values.append(Mux(flags[j], _narrowed(byte - self.zero_point, c.act_bits + 1), self.fill)[:c.act_bits + 1])
+            values.append(Mux(flags[j], (byte - self.zero_point)[:bits], self.fill[:bits]))
         last, finished = Signal(), Signal(5)
         m.d.sync += [
             self.bus.valid.eq(out.valid & out.write), self.bus.addr.eq(out.dst), self.bus.rows.eq(out.rows),
@@ -112,13 +112,3 @@ class FetchEngine(wiring.Component):
         raw = Mux(self.transpose, transposer.o.payload.data, self.read.data)
         flags = Mux(self.transpose, transposer.o.payload.flags, now.inside.replicate(d.word))
         return raw, flags, out
-
-
-def _narrowed(value: object, bits: int) -> object:
-    """Return ``value`` saturated to ``bits`` signed bits; to 9 bits it fits for every zero point of a byte."""
-    if bits == 9:
-        return value[:9]  # type: ignore[index]
-    high = (1 << bits - 1) - 1
-    top = value[bits - 1:]  # type: ignore[index]
-    fits = ~top.any() | top.all()
-    return Mux(fits, value[:bits], Mux(value[-1], high + 1, high))  # type: ignore[index]

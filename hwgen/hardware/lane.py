@@ -26,7 +26,7 @@ from amaranth.utils import bits_for
 
 from hwgen.config import Config
 from hwgen.derive import Derived
-from hwgen.hardware.walker import Walker, WalkShape
+from hwgen.hardware.walker import BLOCK_RAM, Walker, WalkShape
 
 LANE_MODULE = "hwgen_lane"
 """Name of the Verilog module of a lane."""
@@ -85,7 +85,7 @@ class Lane(wiring.Component):
         for name in ("start", "job", "segment_write", "segment_index", "segment"):
             m.d.comb += Value.cast(getattr(walker, name)).eq(Value.cast(getattr(self, name)))
         # The position in cycle n of the table above is `at[n]`.
-        at = [walker.position] + [Signal(self.shape.position, name=f"at{n}") for n in range(1, 7)]
+        at = [walker.position] + [Signal(self.shape.position, name=f"at{n}", reset_less=True) for n in range(1, 7)]
         valid = [walker.valid] + [Signal(name=f"valid{n}") for n in range(1, 7)]
         for n in range(6):
             m.d.sync += [at[n + 1].eq(at[n]), valid[n + 1].eq(valid[n])]
@@ -99,10 +99,10 @@ class Lane(wiring.Component):
 
     def _memory(self, m: Module, name: str, width: int, depth: int) -> tuple[Value, Signal]:
         """Build an operand memory; return its read address and its output, registered."""
-        m.submodules[name] = memory = Memory(shape=unsigned(width), depth=depth, init=[])
+        m.submodules[name] = memory = Memory(shape=unsigned(width), depth=depth, init=[], attrs=BLOCK_RAM)
         write, read = memory.write_port(), memory.read_port()
         port = {"wmem": "weight", "amem": "act"}[name]
-        out = Signal(width, name=f"{name}_out")
+        out = Signal(width, name=f"{name}_out", reset_less=True)
         m.d.comb += [write.en.eq(getattr(self, f"{port}_write")), write.addr.eq(getattr(self, f"{port}_addr")),
                      write.data.eq(getattr(self, f"{port}_data"))]
         m.d.sync += out.eq(read.data)
@@ -130,7 +130,7 @@ class Lane(wiring.Component):
         weights, acts = [], []
         a_is_vector = (p.kind.pixel if pixel else 0) | (p.kind.depthwise if depthwise else 0)
         for n in range(c.vector):
-            w, a = Signal(wb, name=f"w{n}"), Signal(ab, name=f"a{n}")
+            w, a = Signal(wb, name=f"w{n}", reset_less=True), Signal(ab, name=f"a{n}", reset_less=True)
             w_own, a_own = w_vector[n * wb:(n + 1) * wb], a_vector[n * ab:(n + 1) * ab]
             m.d.sync += w.eq(Mux(p.kind.pixel, w_scalar, w_own) if pixel else w_own)
             m.d.sync += a.eq(Mux(a_is_vector, a_own, a_scalar) if pixel or depthwise else a_scalar)
@@ -143,11 +143,12 @@ class Lane(wiring.Component):
         width = self.config.weight_bits + self.config.act_bits + 1
         kept = []
         for n, (w, a) in enumerate(zip(weights, acts, strict=True)):
-            product, keep = Signal(width, name=f"product{n}"), Signal(width, name=f"kept{n}")
+            product, keep = (Signal(width, name=f"{name}{n}", reset_less=True) for name in ("product", "kept"))
             m.d.sync += product.eq(w.as_signed() * a.as_signed())
             if "max_pool" in self.config.operators:
                 # The register is the running maximum: only its clock enable knows about `max`.
-                with m.If(~at[4].kind.max | at[4].first | (product.as_signed() > keep.as_signed())):
+                larger = (product.as_signed() - keep.as_signed())[-1] == 0
+                with m.If(~at[4].kind.max | at[4].first | larger):
                     m.d.sync += keep.eq(product)
             else:
                 m.d.sync += keep.eq(product)
@@ -157,9 +158,10 @@ class Lane(wiring.Component):
     def _accumulate(self, m: Module, at: list[data.View], valid: list[Signal], products: list[Signal]) -> None:
         """Cycles 2 to 6: readback, sum, write; the drain shares the read port of the memory."""
         c = self.config
-        m.submodules.accumulators = memory = Memory(shape=unsigned(c.vector * c.acc_bits), depth=c.acc_vectors, init=[])
+        m.submodules.accumulators = memory = Memory(
+            shape=unsigned(c.vector * c.acc_bits), depth=c.acc_vectors, init=[], attrs=BLOCK_RAM)
         write, read = memory.write_port(), memory.read_port()
-        reading, stored = Signal(), Signal(c.vector * c.acc_bits)
+        reading, stored = Signal(), Signal(c.vector * c.acc_bits, reset_less=True)
         m.d.comb += [
             self.readback.eq(valid[2] & at[2].first & at[2].kind.accumulate), read.en.eq(self.readback | self.drain),
             read.addr.eq(Mux(self.readback, at[2].acc, self.drain_addr)), self.drain_data.eq(stored)]
@@ -168,12 +170,12 @@ class Lane(wiring.Component):
         fresh = at[4].first | (at[4].kind.max if "max_pool" in c.operators else 0)
         sums = []
         for n, product in enumerate(products):
-            total, acc = Signal(c.acc_bits, name=f"sum{n}"), Signal(c.acc_bits, name=f"acc{n}")
+            total, acc = Signal(c.acc_bits, name=f"sum{n}"), Signal(c.acc_bits, name=f"acc{n}", reset_less=True)
             start = Mux(at[4].kind.accumulate, stored[n * c.acc_bits:(n + 1) * c.acc_bits], 0)
             m.d.comb += total.eq(acc + product.as_signed())
             m.d.sync += acc.eq(Mux(fresh, start, total))
             sums.append(total)
-        result = Signal(c.vector * c.acc_bits)
+        result = Signal(c.vector * c.acc_bits, reset_less=True)
         m.d.sync += result.eq(Cat(sums))
         m.d.comb += [write.en.eq(valid[6] & at[6].last), write.addr.eq(at[6].acc), write.data.eq(result)]
 

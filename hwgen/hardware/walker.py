@@ -19,6 +19,10 @@ from amaranth.utils import bits_for
 from hwgen.config import Config
 from hwgen.derive import Derived
 
+BLOCK_RAM = {"ram_style": "block", "no_rw_check": "1"}
+"""Attributes of the lane's memories. What a read of a word gives in the cycle in which it is written is never used: the
+table is interlocked, operands and results are guarded by tokens, readback by ``hold``. Saying so saves a bypass."""
+
 
 @dataclass(frozen=True)
 class WalkShape:
@@ -126,14 +130,15 @@ class Walker(wiring.Component):
 
         f_valid, g_valid, h_valid, i_valid, c_valid = (Signal(name=f"{n}_valid") for n in "fghic")
         g_free, h_free, i_free, c_free, take = (Signal(name=n) for n in ("g_free", "h_free", "i_free", "c_free", "take"))
-        here, g, h = (Signal(addressed, name=n) for n in ("here", "g", "h"))
-        i, c = (Signal(ready_made, name=n) for n in "ic")
-        looked_up = Signal(shape.segment)
+        here, g, h = (Signal(addressed, name=n, reset_less=True) for n in ("here", "g", "h"))
+        i, c = (Signal(ready_made, name=n, reset_less=True) for n in "ic")
+        looked_up = Signal(shape.segment, reset_less=True)
         m.d.comb += [g_free.eq(~g_valid | h_free), h_free.eq(~h_valid | i_free), i_free.eq(~i_valid | take)]
 
         # F: rounds and segments
-        job = Signal(shape.job)
-        segment, acc, base, x_more = Signal(shape.seg_bits), Signal(shape.acc_bits), Signal(shape.s_bits), Signal(shape.acc_bits)
+        job = Signal(shape.job, reset_less=True)
+        segment, acc, base, x_more = (Signal(width, name=n, reset_less=True) for n, width in (
+            ("segment_at", shape.seg_bits), ("acc", shape.acc_bits), ("base", shape.s_bits), ("x_more", shape.acc_bits)))
         new_job, new_round = Signal(), Signal()
         last_segment, last_round = Signal(), Signal()
         m.d.comb += [
@@ -155,8 +160,7 @@ class Walker(wiring.Component):
                     x_more.eq(Mux(row_end, job.nx_more, x_more - 1)), new_job.eq(0)]
 
         # G: the table answers; H: its answer in registers, since block RAM is slow; I: addresses
-        m.submodules.table = table = Memory(
-            shape=shape.segment, depth=shape.config.segments, init=[], attrs={"ram_style": "block"})
+        m.submodules.table = table = Memory(shape=shape.segment, depth=shape.config.segments, init=[], attrs=BLOCK_RAM)
         write, read = table.write_port(), table.read_port()
         m.d.comb += [
             write.en.eq(self.segment_write), write.addr.eq(self.segment_index), write.data.eq(self.segment),

@@ -55,8 +55,10 @@ class Layers:
     def _view(self, node: Node, value: Value) -> View:
         if isinstance(value, View):
             return value
-        kind = {Source: "the network's float input", Pending: "a result that is not quantised"}.get(
-            type(value), "a constant")  # type: ignore[arg-type]
+        if isinstance(value, Pending):
+            kind = f"the result of {value.op} {value.node!r}, which is not quantised"
+        else:
+            kind = "the network's float input" if isinstance(value, Source) else "a constant"
         raise self._fail(node, f"reads {kind}", _QDQ)
 
     def _like(self, node: Node, view: View, shape: Shape) -> Tensor:

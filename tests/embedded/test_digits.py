@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import pytest
 
-from hwgen.embedded import DATA, MODEL, embedded_model, digit_images
+from hwgen.embedded import DATA, MODEL, digit_images, embedded_model
 from hwgen.golden.graph import GraphResult, run
 from hwgen.golden.inputs import quantize_input
 from hwgen.model.graph import Add, Conv, Graph, Pool
@@ -60,8 +60,8 @@ def test_size() -> None:
 
 def test_images_are_those_the_training_held_out() -> None:
     pytest.importorskip("sklearn")
-    from sklearn.datasets import load_digits
-    from sklearn.model_selection import train_test_split
+    from sklearn.datasets import load_digits  # type: ignore[import-untyped]
+    from sklearn.model_selection import train_test_split  # type: ignore[import-untyped]
 
     images, labels = load_digits(return_X_y=True)
     _, held_out, _, held_out_labels = train_test_split(images, labels, test_size=0.2, random_state=1, stratify=labels)

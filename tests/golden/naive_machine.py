@@ -122,7 +122,7 @@ def requantise(acc: int, bias: int, multiplier: int, n: int, q: dict[str, int]) 
         if h % 2**n == 2 ** (n - 1) and not lost and r % 2:
             r -= 1
     else:
-        r = (h + 2 ** (n - 1) - (final == 1 and h < 0)) >> n
+        r = (h + 2 ** (n - 1) - (final == 1 and h < 0 and not lost)) >> n
     return max(q["qmin"], min(q["qmax"], r + q["zero_point"]))
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from hwgen.config import Config
 from hwgen.golden.fixedpoint import add_rule, requantize
+from hwgen.golden.machine import Machine
 from hwgen.golden.machine_state import PostInfo
 from hwgen.isa import Command
 from hwgen.model.graph import Add, Requant
@@ -229,3 +230,16 @@ def test_poison_shows_a_result_that_depends_on_nothing_written() -> None:
     assert not images[0][0].any()
     assert np.array_equal(images[0][0], images[1][0])
     assert not np.array_equal(images[0][1], images[1][1])
+
+
+def test_streamed_addresses_wrap_at_16_bits() -> None:
+    results = []
+    for s_base, s_offset in ((10, 2**16 - 3), (4, 3), (7, 0)):
+        p = Program(make("P8"))
+        p.add("SEGMENT", s_offset=s_offset, length=5)
+        p.add("BASE", nx=2, dx=-4, dy=3)
+        p.add("RUN", mode=0, rounds=4, seg_count=1, s_base=s_base, s_step=1, lanes=4)
+        p.add("END")
+        results.append(Machine(p.config).run(p.commands, p.memory).state.acc[:, :, :4])
+    assert np.array_equal(results[0], results[1])
+    assert np.array_equal(results[0], results[2])

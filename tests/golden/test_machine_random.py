@@ -151,12 +151,12 @@ def draw(rng: random.Random, c: Config, name: str) -> list[Command]:
         {
             "bias": rng.randint(-(2**31), 2**31 - 1) >> rng.randint(0, 31),
             "multiplier": rng.randint(0, 2**32 - 1),
-            "shift": rng.randint(0, 39),
+            "shift": rng.choice([rng.randint(0, 39), rng.randint(31, 37)]),  # the second: results of every size
         },
     )
     quant = {
-        "height": rng.randint(1, 12),
-        "width": rng.randint(1, 12),
+        "height": rng.randint(12, 60),
+        "width": rng.randint(12, 60),
         "zero_point": rng.randint(-128, 127),
         "qmin": rng.randint(-128, -90),
         "qmax": rng.randint(90, 127),
@@ -191,7 +191,7 @@ def draw(rng: random.Random, c: Config, name: str) -> list[Command]:
             Command(name, {k: rng.randint(60, 150) for k in ("a", "b", "out")} | {"mask": mask}),
         ]
     pipes = c.post_width // c.vector
-    log2_rc, log2_cc = rng.randint(0, rows), rng.choice([0] + [i for i in range(1, columns + 1) if 1 << i >= pipes])
+    log2_rc, log2_cc = rng.randint(0, rows), rng.choice([0, *(i for i in range(1, columns + 1) if 1 << i >= pipes)])
     transpose = rng.randint(0, 1) if "pixel" in c.mappings else 0
     counts = {
         0: max(1, (1 << log2_cc) // pipes),
@@ -227,9 +227,9 @@ def draw(rng: random.Random, c: Config, name: str) -> list[Command]:
         Command(
             name,
             {
-                "y0": rng.randint(0, 4),
-                "x0": rng.randint(0, 4),
-                "a0": rng.randint(60, 150),
+                "y0": rng.randint(4, 30),
+                "x0": rng.randint(4, 30),
+                "a0": rng.randint(200, 300),
                 "param": rng.randint(8, 20),
                 "acc_base": rng.randint(0, 9),
                 "mask": mask,

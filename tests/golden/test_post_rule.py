@@ -21,7 +21,7 @@ def machine(acc: np.ndarray, r: Requant) -> np.ndarray:
     return requantize_machine(acc, 0, r.multiplier, 8 - r.shift, nudge, final, r.zero_point, r.qmin, r.qmax)
 
 
-@pytest.mark.parametrize("rounding", ["double", "single", "half_even"])
+@pytest.mark.parametrize("rounding", ["double", "single", "half_even", "half_away"])
 @settings(max_examples=300)
 @given(
     st.lists(INT32 | st.integers(-3000, 3000), min_size=1, max_size=30),
@@ -30,6 +30,8 @@ def machine(acc: np.ndarray, r: Requant) -> np.ndarray:
     st.integers(-128, 127),
 )
 @example([-1, 1, -2, 2, 3, -3, 127, -128], 2**30, 0, 0)
+@example([-1, 1, -2, 2, 3, -3, 127, -128], 2**30 + 1, 0, 0)  # just beyond the tie, in bits the first shift loses
+@example([-1, 1, -3, 3, 127, -128], 2**30 - 1, 0, 0)
 def test_equals_fixedpoint(rounding: Rounding, acc: list[int], multiplier: int, shift: int, zero_point: int) -> None:
     r = Requant(np.array([multiplier]), np.array([shift]), zero_point, rounding=rounding)
     values = np.array(acc, np.int64)[:, None]

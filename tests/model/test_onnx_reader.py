@@ -7,8 +7,6 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from tests.model.onnx_cases import CASES, Case, concat, dense, pad_and_mean, pools
-from tests.model.onnx_networks import quantise, run_onnx
 
 from hwgen.golden.graph import run
 from hwgen.golden.host import host_output
@@ -17,6 +15,8 @@ from hwgen.model.graph import Conv, Graph, Host, Pad, Pool, Requantize
 from hwgen.model.onnx_reader import read_onnx
 from hwgen.model.onnx_writer import write_onnx
 from hwgen.reference.onnxruntime import compare_with_onnxruntime
+from tests.model.onnx_cases import CASES, Case, concat, dense, pad_and_mean, pools
+from tests.model.onnx_networks import quantise, run_onnx
 
 
 def nhwc(x: np.ndarray) -> np.ndarray:

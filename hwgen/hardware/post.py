@@ -1,0 +1,221 @@
+"""POST: decodes its commands and connects walker, parameters, issue, operand path, requantisers and output.
+
+Cycles (constants in `hwgen.timing`, pinned by tests/hardware/test_post.py)
+----------------------------------------------------------------------------
+A DRAIN or ELTWISE issues one item a cycle (P results of every pipe). A parameter block that the results before it do not
+cover costs ``param_block * passes + 2`` cycles (passes: pipes, or 1 when PO_PIPE.dp is 0). A DRAIN walks while the one
+before it is still on its way; ELTWISE, PO_QUANT, PO_SCALAR, PO_PIPE and PO_ADD, and a DRAIN after an ELTWISE, wait for
+all results of earlier commands to be written.
+
+Every command ends as the last item of its own in the queues, so ``done`` comes in order by construction.
+"""
+
+from __future__ import annotations
+
+from amaranth import Cat, ClockSignal, Const, Instance, Module, Mux, ResetSignal, Signal, Value, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import Out
+
+from hwgen import isa
+from hwgen.config import Config
+from hwgen.derive import Derived
+from hwgen.golden.post_rule import MAX_N
+from hwgen.hardware import eltwise, interfaces, post_issue, requantise
+from hwgen.hardware.interfaces import payload_layout
+from hwgen.hardware.nest import Nest
+from hwgen.hardware.post_item import ILLEGAL
+from hwgen.hardware.post_output import Output
+from hwgen.hardware.post_params import PARAMETER, Parameters
+from hwgen.hardware.post_walk import JOB, MAP, OFFSETS, VALUES, Walker
+
+OP = {op.name: op.code for op in isa.TABLE if op.module is isa.Module.POST}
+
+DRAIN_LATENCY = post_issue.ACC_AFTER + requantise.LATENCY
+"""Cycles from the issue of a DRAIN item to its results."""
+
+ELTWISE_LATENCY = post_issue.VECTOR_AFTER + eltwise.LATENCY + requantise.LATENCY
+"""The same for an ELTWISE item."""
+
+_QUANT = data.StructLayout({"zero_point": signed(9), "qmin": signed(9), "qmax": signed(9), "nudge": 1, "final": 2})
+
+
+class Post(wiring.Component):
+    """Worker module POST.
+
+    Errors are code 1 for an unknown operation, level or rounding, a zero count, more channel groups than rows or columns,
+    a shift beyond 39 in PO_SCALAR, and a transposing DRAIN or an addition that is not built; code 3 for a lane,
+    accumulator, parameter block or vector outside its memory. The results before an address error are written.
+
+    Parameters
+    ----------
+    config : Config
+
+    Attributes
+    ----------
+    cmd, done, error, code
+        See `hwgen.hardware.interfaces.worker_ports`.
+    drain : Out(drain_port).array(pipes)
+    sources : Out(act_read).array(2)
+        Operands A and B of ELTWISE; the second is idle without the operator add.
+    results : Out(act_write).array(pipes)
+    params : Out(buffer_read)
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config, self.derived = config, Derived(config)
+        super().__init__(interfaces.worker_ports() | {
+            "drain": Out(interfaces.drain_port(config)).array(self.derived.pipes),
+            "sources": Out(interfaces.act_read(config)).array(2),
+            "results": Out(interfaces.act_write(config)).array(self.derived.pipes),
+            "params": Out(interfaces.buffer_read(config))})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        c = self.config
+        m.submodules.nest = nest = Nest(VALUES)
+        m.submodules.walker = walker = Walker(c)
+        m.submodules.parameters = parameters = Parameters(c)
+        m.submodules.issue = issue = post_issue.Issue(c)
+        m.submodules.operands = operands = eltwise.OperandPath(c.vector, add="add" in c.operators)
+        m.submodules.output = output = Output(c)
+        quant = Signal(_QUANT)
+        self._decode(m, nest, walker, parameters, operands, output, quant)
+
+        wiring.connect(m, nest.out, walker.element)
+        wiring.connect(m, walker.items, issue.items)
+        wiring.connect(m, walker.requests, parameters.request)
+        wiring.connect(m, issue.results, output.destination)
+        wiring.connect(m, wiring.flipped(self.params), parameters.buffer)
+        for mine, inner in ((self.drain, issue.drain), (self.sources, issue.sources), (self.results, output.ports)):
+            for outer_port, inner_port in zip(mine, inner, strict=True):
+                wiring.connect(m, wiring.flipped(outer_port), inner_port)
+        adding = walker.job.eltwise
+        transposed = walker.map.transpose & ~adding if "pixel" in c.mappings else Const(0)
+        m.d.comb += [
+            issue.add.eq(walker.job.add), issue.block_ready.eq(parameters.ready), parameters.take.eq(issue.take),
+            parameters.channel.eq(issue.channel), parameters.broadcast.eq(transposed),
+            parameters.scalar.eq(walker.map.scalar | adding), output.transpose.eq(transposed),
+            operands.a.eq(issue.vectors[0]), operands.b.eq(issue.vectors[1]),
+            self.done.eq(output.done), self.error.eq(output.error), self.code.eq(output.code)]
+        # The kind of what is in flight is constant: a change waits until all results are written.
+        token = Signal(ELTWISE_LATENCY)
+        m.d.sync += token.eq(Cat(issue.issued, token))
+        m.d.comb += [operands.enable.eq(token[post_issue.VECTOR_AFTER + eltwise.LATENCY - 2] & adding),
+                     output.valid.eq(Mux(adding, token[ELTWISE_LATENCY - 1], token[DRAIN_LATENCY - 1]))]
+        for j in range(self.derived.pipes):
+            for e in range(c.vector):
+                acc, q, value = Signal(signed(32)), Signal(8), parameters.values[j * c.vector + e]
+                drained = issue.acc[j].word_select(e, c.acc_bits).as_signed()
+                m.d.comb += [acc.eq(drained | operands.acc[e] if j == 0 else drained), output.q[j].word_select(e, 8).eq(q)]
+                m.submodules[f"requantiser{j}_{e}"] = Instance(
+                    requantise.REQUANTISE_MODULE, i_clk=ClockSignal(), i_rst=ResetSignal(), i_acc=acc,
+                    i_bias=value.bias.as_unsigned(), i_multiplier=value.multiplier, i_shift=value.shift, i_nudge=quant.nudge,
+                    i_final=quant.final, i_zero_point=quant.zero_point, i_qmin=quant.qmin, i_qmax=quant.qmax, o_q=q)
+        return m
+
+    def _decode(self, m: Module, nest: Nest, walker: Walker, parameters: Parameters, operands: eltwise.OperandPath,
+                output: Output, quant: data.View) -> None:
+        """Execute settings, start walks, refuse what cannot be executed."""
+        c, log2_pipes, pixel = self.config, self.derived.pipes.bit_length() - 1, "pixel" in self.config.mappings
+        op, payload = self.cmd.payload.op, self.cmd.payload.payload
+        field = {name: data.View(payload_layout(name), payload) for name in OP}
+        drain, level, new, scalar, pipe, operand, pair, source = (field[n] for n in (
+            "DRAIN", "PO_LEVEL", "PO_QUANT", "PO_SCALAR", "PO_PIPE", "PO_ADD", "ELTWISE", "PO_SOURCE"))
+        job, shape, value, held = Signal(JOB), Signal(MAP), Signal(PARAMETER), Signal(eltwise.OPERANDS)
+        offset, halted, in_flight = Signal(OFFSETS), Signal(), Signal(6)
+        inner = [Signal(5, name=f"inner{i}", init=1) for i in (5, 6)]
+        loaded, fill, bad_shift = Signal(), Signal(), Signal()
+
+        still, quiet, may, illegal, start = Signal(), Signal(), Signal(), Signal(), Signal()
+        m.d.comb += [
+            still.eq(~nest.busy & ~nest.out.valid & walker.idle & walker.room & ~walker.dead & ~halted),
+            quiet.eq(in_flight == 0)]
+        with m.Switch(op):
+            with m.Case(OP["DRAIN"]):
+                m.d.comb += [may.eq(quiet | ~job.eltwise), illegal.eq(shape.scalar & bad_shift)]
+                if pixel:
+                    fits = Cat((inner[0] == 1 << k) & (inner[1] == c.vector >> k) for k in range(c.vector.bit_length())).any()
+                    with m.If(shape.transpose & ~fits):
+                        m.d.comb += illegal.eq(1)
+                else:
+                    with m.If(shape.transpose):
+                        m.d.comb += illegal.eq(1)
+            with m.Case(OP["ELTWISE"]):
+                m.d.comb += [may.eq(quiet & ~operands.busy), illegal.eq(bad_shift | (0 if operands.add else held.add))]
+            with m.Case(OP["PO_LEVEL"]):
+                m.d.comb += [may.eq(1), illegal.eq((level.level == 7) | (level.count == 0))]
+            with m.Case(OP["PO_SOURCE"]):
+                m.d.comb += [may.eq(1), illegal.eq((level.level == 7) | (level.level < 4))]
+            with m.Case(OP["PO_QUANT"]):
+                m.d.comb += [may.eq(quiet), illegal.eq((new.final > max(isa.Final)) | (new.log2_rc > c.rows.bit_length() - 1)
+                                                      | (new.log2_cc > c.columns.bit_length() - 1))]
+            with m.Case(OP["PO_SCALAR"], OP["PO_PIPE"], OP["PO_ADD"]):
+                m.d.comb += may.eq(quiet & ~operands.busy)
+            with m.Default():
+                m.d.comb += [may.eq(1), illegal.eq(1)]
+        action = (op == OP["DRAIN"]) | (op == OP["ELTWISE"])
+        ready, setting = Signal(), Signal()
+        m.d.comb += [
+            ready.eq(self.cmd.valid & still & may), start.eq(ready & action & ~illegal), setting.eq(ready & ~action & ~illegal),
+            walker.marker.eq(ready & ~start), walker.code.eq(Mux(illegal, ILLEGAL, 0)),
+            # A walk samples its start one cycle after `start`; until then the command stays.
+            self.cmd.ready.eq(nest.load | walker.marker),
+            nest.start.eq(start), walker.begin.eq(start), nest.skip.eq(Mux(job.eltwise, 0xF, 0)),
+            walker.map.eq(shape), walker.job.eq(job), parameters.value.eq(value), parameters.step.eq(offset.dp),
+            operands.operands.eq(held), operands.load.eq(fill)]
+        m.d.sync += [in_flight.eq(in_flight + nest.load - output.action_done), fill.eq(0)]
+        with m.If(ready & illegal):
+            m.d.sync += halted.eq(1)
+
+        first = nest.initial
+        m.d.comb += [first.y.eq(drain.y0), first.x.eq(drain.x0), first.a.eq(drain.a0), first.p.eq(drain.param), first.s.eq(0),
+                     nest.level_at.eq(level.level), nest.count.eq(level.count),
+                     nest.deltas.y.eq(level.dy), nest.deltas.x.eq(level.dx), nest.deltas.a.eq(level.da),
+                     nest.deltas.p.eq(level.dp), nest.deltas.s.eq(source.ds)]
+        with m.If(job.eltwise):
+            m.d.comb += first.a.eq(pair.out)
+        with m.If(start):
+            m.d.sync += [job.eltwise.eq(op == OP["ELTWISE"]), job.add.eq(held.add if operands.add else 0), job.a.eq(pair.a),
+                         job.b.eq(pair.b), job.acc_base.eq(drain.acc_base), job.mask.eq(Mux(op == OP["DRAIN"], drain.mask, pair.mask))]
+            # `skip` and `initial` depend on the kind from the next cycle on; the nest looks at `skip` in this one too.
+            m.d.comb += nest.skip.eq(Mux(op == OP["ELTWISE"], 0xF, 0))
+        with m.If(setting), m.Switch(op):
+            with m.Case(OP["PO_LEVEL"]):
+                m.d.comb += [nest.count_en.eq(1), nest.delta_en.eq(_bits(nest, "yxap"))]
+                for i, count in enumerate(inner):
+                    with m.If(level.level == 5 + i):
+                        m.d.sync += count.eq(Mux(level.count > 16, 0, level.count))
+            with m.Case(OP["PO_SOURCE"]):
+                m.d.comb += nest.delta_en.eq(_bits(nest, "s"))
+            with m.Case(OP["PO_QUANT"]):
+                m.d.sync += [getattr(quant, n).eq(getattr(new, n)) for n in ("zero_point", "qmin", "qmax", "nudge", "final")]
+                m.d.sync += [getattr(shape, n).eq(getattr(new, n)) for n in ("height", "width", "scalar", "transpose", "log2_rc",
+                                                                            "cc_valid")]
+                m.d.sync += [shape.log2_column.eq(Mux(new.log2_cc > log2_pipes, new.log2_cc, log2_pipes)),
+                             shape.cc_dropped.eq((new.log2_cc >= log2_pipes) if log2_pipes else 0)]
+            with m.Case(OP["PO_SCALAR"]):
+                m.d.sync += [getattr(value, n).eq(getattr(scalar, n)) for n in ("bias", "multiplier", "shift")]
+                m.d.sync += bad_shift.eq(scalar.shift > MAX_N)
+            with m.Case(OP["PO_PIPE"]):
+                m.d.sync += [getattr(offset, n).eq(getattr(pipe, n)) for n in ("dy", "dx", "da", "dp")]
+            with m.Case(OP["PO_ADD"]):
+                operand_bits = payload[:eltwise.OPERANDS.size]
+                m.d.sync += [Value.cast(held).eq(operand_bits), loaded.eq(operand.add)]
+                with m.If(operand.add & ~(loaded & (operand_bits == Value.cast(held)))):
+                    m.d.sync += fill.eq(1)
+        for j in range(1, self.derived.pipes):
+            multiple = Signal(OFFSETS, name=f"offset{j}")
+            m.d.sync += [getattr(multiple, n).eq(getattr(offset, n) * j) for n in ("dy", "dx", "da", "dp")]
+            m.d.comb += walker.offsets[j].eq(multiple)
+
+
+def _bits(nest: Nest, names: str) -> int:
+    return sum(1 << nest.names.index(n) for n in names)
+
+
+def post_verilog_sources(config: Config, name: str = "hwgen_post") -> dict[str, str]:
+    """Return file name -> Verilog of POST alone, for unit benches and synthesis."""
+    from amaranth.back import verilog
+
+    return {f"{name}.v": verilog.convert(Post(config), name=name, emit_src=False, strip_internal_attrs=True),
+            f"{requantise.REQUANTISE_MODULE}.v": requantise.requantiser_verilog()}

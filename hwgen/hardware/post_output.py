@@ -1,0 +1,97 @@
+"""Results to the activation buffer: destination queue, transposers, result queue, write ports, end of commands.
+
+Results cannot be stalled on their way, so an item is issued only when everything issued before it fits into the result
+queue and, transposing, the transposer: `HELD` results, and `HELD` + P while transposing.
+"""
+
+from __future__ import annotations
+
+from amaranth import Cat, Const, Module, Mux, Signal, Value
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.fifo import SyncFIFO
+from amaranth.lib.wiring import In, Out
+
+from hwgen.config import Config
+from hwgen.derive import Derived
+from hwgen.hardware.interfaces import act_write
+from hwgen.hardware.post_item import result_layout
+from hwgen.hardware.transposer import Transposer
+
+HELD = 16
+"""Results of one pipe that can wait: at least the cycles from issue to the result queue plus 2, or the rate suffers."""
+
+
+class Output(wiring.Component):
+    """One result of every pipe a cycle.
+
+    Attributes
+    ----------
+    destination : In(stream)
+        Of the items in order of issue.
+    valid, q : In
+        Results of every pipe, one for every destination with ``data``, in the same order.
+    transpose : In(1)
+        Constant while anything is under way.
+    ports : Out(act_write).array(pipes)
+    done, error, code : Out
+        End of a command: all its writes were granted in earlier cycles.
+    action_done : Out(1)
+        ``done`` of a DRAIN or ELTWISE.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config, self.derived = config, Derived(config)
+        super().__init__({
+            "destination": In(stream.Signature(result_layout(config))), "valid": In(1),
+            "q": In(data.ArrayLayout(8 * config.vector, self.derived.pipes)), "transpose": In(1),
+            "ports": Out(act_write(config)).array(self.derived.pipes),
+            "done": Out(1), "error": Out(1), "code": Out(4), "action_done": Out(1)})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        pixel, vector, pipes = "pixel" in self.config.mappings, self.config.vector, self.derived.pipes
+        layout = result_layout(self.config)
+        depth = HELD + vector if pixel else HELD
+        m.submodules.destinations = where = SyncFIFO(width=layout.size, depth=1 << (depth - 1).bit_length())
+        m.submodules.values = values = SyncFIFO(width=8 * vector * pipes, depth=HELD)
+        head = data.View(layout, where.r_data)
+        m.d.comb += [
+            self.destination.ready.eq(where.level < (Mux(self.transpose, depth, HELD) if pixel else HELD)),
+            where.w_en.eq(self.destination.valid), where.w_data.eq(self.destination.payload),
+            values.w_en.eq(self.valid), values.w_data.eq(self.q)]
+        if pixel:
+            turned = []
+            for j in range(pipes):
+                m.submodules[f"transposer{j}"] = t = Transposer(vector, 8)
+                m.d.comb += [t.i.valid.eq(self.valid & self.transpose), t.i.payload.data.eq(self.q[j]), t.i.payload.flag.eq(0),
+                             t.o.ready.eq(values.w_rdy), t.clear.eq(0)]
+                turned.append(t.o)
+            with m.If(self.transpose):
+                m.d.comb += [values.w_en.eq(turned[0].valid), values.w_data.eq(Cat(t.payload.data for t in turned))]
+
+        # --- write stage: one destination, until the last pipe's write is granted ----------------------------------
+        holds, pop, finish = Signal(), Signal(), Signal()
+        current, pending = Signal(layout), Signal(pipes)
+        words = Signal(8 * vector * pipes)
+        granted = Cat(port.ready for port in self.ports)
+        m.d.comb += [finish.eq(holds & ~(pending & ~granted).any()),
+                     pop.eq((~holds | finish) & where.r_rdy & (~head.data | values.r_rdy)),
+                     where.r_en.eq(pop), values.r_en.eq(pop & head.data)]
+        m.d.sync += [pending.eq(pending & ~granted), holds.eq(holds & ~finish)]
+        with m.If(pop):
+            m.d.sync += [holds.eq(1), current.eq(head), words.eq(values.r_data), pending.eq(head.write)]
+        per_word = self.derived.vectors_per_word
+        log2 = per_word.bit_length() - 1
+        for j, port in enumerate(self.ports):
+            address, part = current.address[j], words[8 * vector * j:8 * vector * (j + 1)]
+            m.d.comb += [port.valid.eq(pending[j]), port.addr.eq(address[log2:]), port.data.eq(part.replicate(per_word)),
+                         port.mask.eq(_shifted(current.mask, address[:log2], per_word))]
+        ended = finish & current.last
+        m.d.sync += [self.done.eq(ended & (current.code == 0)), self.error.eq(ended & (current.code != 0)),
+                     self.code.eq(current.code), self.action_done.eq(ended & current.action)]
+        return m
+
+
+def _shifted(mask: Value, index: Value, count: int) -> Value:
+    """Return ``mask`` in place ``index`` of ``count``, zeros elsewhere."""
+    return Cat(Mux(index == i, mask, Const(0, len(mask))) for i in range(count)) if count > 1 else mask

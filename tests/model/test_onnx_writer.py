@@ -1,0 +1,69 @@
+"""The trained TFLite networks written as ONNX: every operator survives, and a second trip changes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from hwgen.embedded import MODEL, embedded_model
+from hwgen.errors import HwgenError
+from hwgen.golden.graph import run
+from hwgen.model import load_model
+from hwgen.model.graph import Conv
+from hwgen.model.onnx_reader import read_onnx
+from hwgen.model.onnx_writer import weight_scale, write_onnx
+from hwgen.reference.onnxruntime import compare_with_onnxruntime
+from tests.shared_data import INT8_NETWORKS, shared_file
+
+
+@pytest.mark.parametrize("name", INT8_NETWORKS)
+def test_tflite_network_to_onnx(name: str, tmp_path: Path) -> None:
+    source = load_model(shared_file("models", f"{name}.tflite"))
+    write_onnx(source, tmp_path / "first.onnx")
+    first = read_onnx(tmp_path / "first.onnx")
+    assert [type(op) for op in source.device_ops] == [type(op) for op in first.device_ops]
+    assert source.tensors.keys() == first.tensors.keys()
+    for op, other in zip(source.device_ops, first.device_ops, strict=True):
+        if isinstance(op, Conv):
+            assert isinstance(other, Conv)
+            assert np.array_equal(op.weight, other.weight)
+            assert np.array_equal(op.bias, other.bias)
+            assert (op.stride, op.dilation, op.pad, op.groups) == (other.stride, other.dilation, other.pad, other.groups)
+    rng = np.random.default_rng(4)
+    x = rng.integers(-128, 128, (1, *first.tensors[first.input].shape[1:])).astype(np.int8)
+    tensors = run(first, x, keep=True).tensors
+    report = compare_with_onnxruntime(first, tensors)
+    assert max(row.max_difference for row in report) <= 1, report
+    write_onnx(first, tmp_path / "second.onnx")
+    again = run(read_onnx(tmp_path / "second.onnx"), x, keep=True).tensors
+    assert all(np.array_equal(again[key], value) for key, value in tensors.items())
+
+
+def test_written_twice_is_the_same_file(tmp_path: Path) -> None:
+    write_onnx(embedded_model(), tmp_path / "digits.onnx")
+    assert (tmp_path / "digits.onnx").read_bytes() == MODEL.read_bytes()
+    onnx.checker.check_model(onnx.load(tmp_path / "digits.onnx"), full_check=True)
+
+
+def test_weight_scales_follow_from_the_multipliers() -> None:
+    graph = embedded_model()
+    for op in graph.ops:
+        if isinstance(op, Conv):
+            derived = weight_scale(replace(op, weight_scale=None), graph)
+            assert op.weight_scale is not None
+            assert np.allclose(derived, op.weight_scale, rtol=3e-7, atol=0)
+
+
+def test_weights_of_more_than_eight_bits(tmp_path: Path) -> None:
+    graph = embedded_model()
+    conv = next(op for op in graph.ops if isinstance(op, Conv))
+    wide = conv.weight.astype(np.int16)
+    wide[2, 0, 0], wide[2, 1, 1] = -200, 200
+    changed = replace(conv, weight=wide)  # type: ignore[arg-type]  # 9 bits, as asymmetric weights have
+    ops = tuple(changed if op is conv else op for op in graph.ops)
+    with pytest.raises(HwgenError, match="must span at most 256 values, not 401"):
+        write_onnx(replace(graph, ops=ops), tmp_path / "x.onnx")
