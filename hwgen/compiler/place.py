@@ -11,6 +11,10 @@ from hwgen.errors import HwgenError
 from hwgen.model.graph import Concat, Conv, Graph, Op, Pad, Pool, Reshape
 
 
+SHARES = 8
+"""Stripe buffers are tried in all, then 7/8 and so on, of what maps leave free."""
+
+
 @dataclass(frozen=True)
 class Stripe:
     """Rows of an operator's output computed at a time when some of its maps are in DRAM, and the input rows that takes."""
@@ -88,8 +92,9 @@ def place(graph: Graph, layouts: dict[str, Layout], config: Config, ops: tuple[O
         try:
             return _try(graph, layouts, config, ops, root, spilled, shares)
         except _Full as full:
-            if full.stage is not None and shares.get(full.stage, 4) > 1:
-                shares[full.stage] = shares.get(full.stage, 4) - 1
+            shrink = max(full.stages, key=lambda s: shares.get(s, SHARES), default=None)
+            if shrink is not None and shares.get(shrink, SHARES) > 1:
+                shares[shrink] = shares.get(shrink, SHARES) - 1
                 continue
             candidates = [n for n in full.live if n not in spilled]
             if not candidates:
@@ -100,11 +105,11 @@ def place(graph: Graph, layouts: dict[str, Layout], config: Config, ops: tuple[O
 
 
 class _Full(Exception):
-    """Raised when the maps do not fit; ``stage`` is the operator whose stripe buffers did not, if it was those."""
+    """Raised when the maps do not fit; ``stages`` are the operators whose stripe buffers could be smaller."""
 
-    def __init__(self, op: int, live: list[str], stage: int | None = None) -> None:
+    def __init__(self, op: int, live: list[str], stages: list[int] | None = None) -> None:
         super().__init__()
-        self.op, self.live, self.stage = op, live, stage
+        self.op, self.live, self.stages = op, live, stages or []
 
 
 @dataclass
@@ -132,7 +137,7 @@ def _try(graph: Graph, layouts: dict[str, Layout], config: Config, ops: tuple[Op
             if isinstance(op, Concat) and op.axis != 3:
                 raise HwgenError("a concatenation of rows or columns does not fit in the activation buffer", where=op.name,
                                  remedy="use a larger preset or raise act_kib")
-            stripe = _stripe(op, maps, layouts, d.act_words, items, i, shares.get(i, 4))
+            stripe = _stripe(op, maps, layouts, d.act_words, items, i, shares.get(i, SHARES))
             if stripe is None:
                 raise _Full(i, [str(n) for n, (a, b) in life.items() if a <= i <= b])
             result.stripes[i] = stripe[0]
@@ -140,8 +145,8 @@ def _try(graph: Graph, layouts: dict[str, Layout], config: Config, ops: tuple[Op
     failed = _pack(items, d.act_words, max(d.dma_words, config.banks))
     if failed is not None:
         where = max(range(failed.start, failed.stop + 1), key=lambda t: sum(i.words for i in items if i.start <= t <= i.stop))
-        raise _Full(where, [str(n) for n, (a, b) in life.items() if a <= where <= b],
-                    failed.key[0] if isinstance(failed.key, tuple) else None)
+        stages = [i.key[0] for i in items if isinstance(i.key, tuple) and failed.start <= i.start <= failed.stop]
+        raise _Full(where, [str(n) for n, (a, b) in life.items() if a <= where <= b], stages)
     for item in items:
         if isinstance(item.key, tuple):
             result.stages[item.key] = item.at
@@ -162,24 +167,38 @@ def _try(graph: Graph, layouts: dict[str, Layout], config: Config, ops: tuple[Op
 
 def _stripe(op: Op, maps: list[str], layouts: dict[str, Layout], capacity: int, items: list[_Item],
             at: int, share: int) -> tuple[Stripe, list[_Item]] | None:
-    """Return the largest stripe (two buffers preferred) whose buffers fit in ``share`` quarters of what is free at operator ``at``."""
+    """Return the largest stripe (two buffers preferred) whose buffers fit in ``share`` eighths of what is free at operator ``at``."""
     out = layouts[op.output]
     free = capacity - sum(i.words for i in items if i.start <= at <= i.stop)
     for buffers in (2, 1):
         for rows in sorted({-(-out.height // n) for n in range(1, out.height + 1)}, reverse=True):
             need = [((at, n), buffers * layouts[n].pitch * (rows if n == op.output else _most_rows(op, out, layouts[n], rows)))
                     for n in maps]
-            if sum(w for _, w in need) <= free * share // 4:
+            if sum(w for _, w in need) <= free * share // SHARES:
                 return Stripe(rows, buffers), [_Item(k, w, at, at) for k, w in need]
     return None
 
 
 def _pack(items: list[_Item], capacity: int, align: int) -> _Item | None:
-    """First fit by decreasing size; return an item that does not fit, or None."""
-    for item in items:
+    """First fit, largest first; an item that does not fit moves to the front and all are placed anew, a few times.
+
+    Returns an item that does not fit, or None.
+    """
+    order = sorted(items, key=lambda i: (-i.words, i.start, str(i.key)))
+    for _ in range(len(items)):
+        failed = _first_fit(order, capacity, align)
+        if failed is None:
+            return None
+        order.remove(failed)
+        order.insert(0, failed)
+    return failed if items else None
+
+
+def _first_fit(order: list[_Item], capacity: int, align: int) -> _Item | None:
+    for item in order:
         item.at = -1
-    for item in sorted(items, key=lambda i: (-i.words, i.start, str(i.key))):
-        taken = sorted((o.at, o.at + o.words) for o in items if o.at >= 0 and o.start <= item.stop and item.start <= o.stop)
+    for item in order:
+        taken = sorted((o.at, o.at + o.words) for o in order if o.at >= 0 and o.start <= item.stop and item.start <= o.stop)
         at = 0
         for low, high in taken:
             if at + item.words <= low:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from amaranth import Module, Mux, Signal
-from amaranth.lib import wiring
+from amaranth import Module, Mux, Signal, Value
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hwgen import isa
@@ -64,7 +64,7 @@ class Decoder(wiring.Component):
         m.d.comb += [self.job.nx_more.eq(nx_more), self.job.dx.eq(dx), self.job.dy.eq(dy)]
         return m
 
-    def _judge(self, m: Module, illegal: object, out_of_range: object, good: int = SET) -> None:
+    def _judge(self, m: Module, illegal: Value, out_of_range: Value | bool, good: int = SET) -> None:
         with m.If(illegal):
             m.d.comb += self.tag.eq(ILLEGAL)
         with m.Elif(out_of_range):
@@ -72,7 +72,7 @@ class Decoder(wiring.Component):
         with m.Else():
             m.d.comb += self.tag.eq(good)
 
-    def _run(self, m: Module, run: object) -> None:
+    def _run(self, m: Module, run: data.View) -> None:
         c, job = self.config, self.job
         built = {isa.Mode.PIXEL: "pixel" in c.mappings, isa.Mode.DEPTHWISE: "depthwise" in c.mappings, 3: False}
         illegal = (run.rounds == 0) | (run.seg_count == 0) | (run.max & run.accumulate)

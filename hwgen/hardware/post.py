@@ -55,19 +55,19 @@ class Post(wiring.Component):
     cmd, done, error, code
         See `hwgen.hardware.interfaces.worker_ports`.
     drain : Out(drain_port).array(pipes)
-    sources : Out(act_read).array(2)
+    reads : Out(act_read).array(2)
         Operands A and B of ELTWISE; the second is idle without the operator add.
-    results : Out(act_write).array(pipes)
-    params : Out(buffer_read)
+    writes : Out(act_write).array(pipes)
+    param : Out(buffer_read)
     """
 
     def __init__(self, config: Config) -> None:
         self.config, self.derived = config, Derived(config)
         super().__init__(interfaces.worker_ports() | {
             "drain": Out(interfaces.drain_port(config)).array(self.derived.pipes),
-            "sources": Out(interfaces.act_read(config)).array(2),
-            "results": Out(interfaces.act_write(config)).array(self.derived.pipes),
-            "params": Out(interfaces.buffer_read(config))})
+            "reads": Out(interfaces.act_read(config)).array(2),
+            "writes": Out(interfaces.act_write(config)).array(self.derived.pipes),
+            "param": Out(interfaces.buffer_read(config))})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -85,8 +85,8 @@ class Post(wiring.Component):
         wiring.connect(m, walker.items, issue.items)
         wiring.connect(m, walker.requests, parameters.request)
         wiring.connect(m, issue.results, output.destination)
-        wiring.connect(m, wiring.flipped(self.params), parameters.buffer)
-        for mine, inner in ((self.drain, issue.drain), (self.sources, issue.sources), (self.results, output.ports)):
+        wiring.connect(m, wiring.flipped(self.param), parameters.buffer)
+        for mine, inner in ((self.drain, issue.drain), (self.reads, issue.sources), (self.writes, output.ports)):
             for outer_port, inner_port in zip(mine, inner, strict=True):
                 wiring.connect(m, wiring.flipped(outer_port), inner_port)
         adding = walker.job.eltwise

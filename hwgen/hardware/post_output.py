@@ -64,7 +64,7 @@ class Output(wiring.Component):
             for j in range(pipes):
                 m.submodules[f"transposer{j}"] = t = Transposer(vector, 8)
                 m.d.comb += [t.i.valid.eq(self.valid & self.transpose), t.i.payload.data.eq(self.q[j]), t.i.payload.flag.eq(0),
-                             t.o.ready.eq(values.w_rdy), t.clear.eq(0)]
+                             t.o.ready.eq(values.w_rdy)]
                 turned.append(t.o)
             with m.If(self.transpose):
                 m.d.comb += [values.w_en.eq(turned[0].valid), values.w_data.eq(Cat(t.payload.data for t in turned))]

@@ -12,12 +12,16 @@ from amaranth.lib.wiring import In, Out
 
 from hwgen.config import Config
 from hwgen.derive import Derived
-from hwgen.hardware.nest import Nest
 from hwgen.hardware.post_item import RANGE, item_layout, lane_layout, sizes
 from hwgen.hardware.post_params import ADDRESS
 
 VALUES = {"y": 13, "x": 17, "a": 22, "p": 17, "s": 22}
 """Running values of POST's nest: position, result address, parameter address, source offset."""
+
+POINT = data.StructLayout({name: signed(width) for name, width in VALUES.items()})
+
+ELEMENT = data.StructLayout({"values": POINT, "level": 3, "first": 1, "last": 1})
+"""What `hwgen.hardware.nest.Nest` gives for them."""
 
 QUEUE = 16
 """Items between walker and issue: how far parameter blocks are requested ahead."""
@@ -64,7 +68,7 @@ class Walker(wiring.Component):
         self.config, self.derived = config, Derived(config)
         self.item = item_layout(config)
         super().__init__({
-            "element": In(stream.Signature(Nest(VALUES).element)), "map": In(MAP), "job": In(JOB),
+            "element": In(stream.Signature(ELEMENT)), "map": In(MAP), "job": In(JOB),
             "offsets": In(OFFSETS).array(self.derived.pipes) if self.derived.pipes > 1 else In(OFFSETS).array(1),
             "begin": In(1), "marker": In(1), "code": In(2), "room": Out(1), "idle": Out(1), "dead": Out(1),
             "items": Out(stream.Signature(self.item)), "requests": Out(stream.Signature(ADDRESS))})
@@ -135,7 +139,7 @@ class Walker(wiring.Component):
         """Stage 1: values of pipe 0, indices of the lane, accumulator and position in a transposed block."""
         element, level = self.element.payload, self.element.payload.level
         index = [Signal(_INDEX, name=f"i{k}") for k in range(4)]
-        values, last = Signal(Nest(VALUES).values), Signal()
+        values, last = Signal(POINT), Signal()
         # One bit more than any accumulator address, and then it stays: too long a walk is an error, not a wrap.
         acc, position = Signal(13), Signal(max(1, self.config.vector.bit_length() - 1))
         new_lane = Signal()
@@ -152,7 +156,7 @@ class Walker(wiring.Component):
 
     def _address(self, m: Module, one: dict[str, Value]) -> dict[str, Value]:
         """Stage 2: row, column, values of every pipe, sources."""
-        values, log2_pipes = data.View(Nest(VALUES).values, one["values"]), self.derived.pipes.bit_length() - 1
+        values, log2_pipes = data.View(POINT, one["values"]), self.derived.pipes.bit_length() - 1
         i0, i1, i2, i3 = (one["index"][_INDEX * k:_INDEX * (k + 1)] for k in range(4))
         row, column, group = Signal(_INDEX + 7), Signal(_INDEX + 7), Signal(_INDEX + log2_pipes)
         m.d.sync += [row.eq((i3 << self.map.log2_rc) + i1), group.eq(i0 << log2_pipes),
