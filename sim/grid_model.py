@@ -30,7 +30,7 @@ class Job:
 
 
 def addresses(job: Job) -> tuple[np.ndarray, np.ndarray]:
-    """Return v (positions of a round,) and s (rounds, positions of a round) modulo 2^16, before ``v_base`` and ``s_base``."""
+    """Return v (positions of a round,) and s (rounds, positions of a round) modulo 2^16, without the bases."""
     rounds, nx = job.run["rounds"], job.base["nx"]
     base = np.zeros(rounds, np.int64)
     for t in range(1, rounds):
@@ -75,10 +75,12 @@ class GridModel:
 def random_job(rng: random.Random, config: Config, half: int, limit: int = 150) -> Job:
     """Return a job of at most ``limit`` positions that reads only half ``half`` (0 or 1) of wmem and amem."""
     d = Derived(config)
-    modes = [Mode.CHANNEL] + [m for m, n in ((Mode.PIXEL, "pixel"), (Mode.DEPTHWISE, "depthwise")) if n in config.mappings]
+    modes = [m for m in Mode if m.name.lower() in config.mappings]
     while True:
         mode = rng.choice(modes)
-        v_words, s_words = (config.amem_words, config.wmem_words) if mode == Mode.PIXEL else (config.wmem_words, config.amem_words)
+        v_words, s_words = config.wmem_words, config.amem_words
+        if mode == Mode.PIXEL:
+            v_words, s_words = s_words, v_words
         v_half = v_words * d.vectors_per_word // 2
         s_half = s_words * (d.vectors_per_word if mode == Mode.DEPTHWISE else d.word) // 2
         count = rng.choice([1, 1, 2, 3, rng.randint(1, min(8, config.segments))])
@@ -89,8 +91,8 @@ def random_job(rng: random.Random, config: Config, half: int, limit: int = 150) 
         segments: dict[int, Segment] = {}
         for k in range(first, first + count):
             length = rng.randint(1, longest)
-            segments[k] = ((s_zero + rng.randint(0, max(0, s_half // 2))) % 65536, (v_zero + rng.randint(0, v_half - length)) % 65536,
-                           length)
+            offset, start = rng.randint(0, s_half // 2), rng.randint(0, v_half - length)
+            segments[k] = ((s_zero + offset) % 65536, (v_zero + start) % 65536, length)
         span = max(1, s_half // 4)
         base = {"nx": rng.choice([1, 1, 2, 3, 7, 4095]), "dx": rng.randint(-span, span), "dy": rng.randint(-span, span)}
         rounds = rng.choice([1, 1, 2, 3, rng.randint(1, config.acc_vectors)])
@@ -102,9 +104,13 @@ def random_job(rng: random.Random, config: Config, half: int, limit: int = 150) 
         if job.positions > limit:
             continue
         v, s = addresses(job)
-        v, s = (v - v_zero) % 65536, (s - s_zero + 32768) % 65536  # relative to a point inside, so no wrap
-        if s.max() - s.min() >= s_half:
+        # Relative to the smallest address, which then goes to a random place of the half.
+        v_from = v_zero + int(((v - v_zero) % 65536).min())
+        s_from = s_zero + int(((s - s_zero + 32768) % 65536).min()) - 32768
+        v_room, s_room = (half_ - 1 - int(((x - from_) % 65536).max())
+                          for half_, x, from_ in ((v_half, v, v_from), (s_half, s, s_from)))
+        if s_room < 0:
             continue
-        run["v_base"] = int(half * v_half + rng.randint(0, v_half - 1 - int(v.max())) - v_zero) % 65536
-        run["s_base"] = int(half * s_half + rng.randint(0, s_half - 1 - int(s.max() - s.min())) - int(s.min()) + 32768 - s_zero) % 65536
+        run["v_base"] = (half * v_half + rng.randint(0, v_room) - v_from) % 65536
+        run["s_base"] = (half * s_half + rng.randint(0, s_room) - s_from) % 65536
         return job

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hwgen.compiler.context import Context, Tile
+from hwgen.compiler.maps import View
 from hwgen.compiler.pack import rounding_bits
 from hwgen.config import Config
 from hwgen.derive import Derived
@@ -41,6 +42,7 @@ class Rescale:
     ``fixed`` reads A's first word over and over (fills: the multiplier is 0).
     """
 
+    result: View
     a: Box
     out: Box
     rows: int
@@ -74,7 +76,7 @@ class Rescale:
             reads.append(("act", b.words(self.rows, self.count)))
         stream.add("ELTWISE", {"a": self.a.base * vpw, "b": (b or self.a).base * vpw, "out": self.out.base * vpw,
                                "mask": (1 << context.config.vector) - 1},
-                   reads=reads, writes=[("act", self.out.words(self.rows, self.count))], cycles=self.rows * self.count * vpw)
+                   reads=reads, writes=[("act", self.out.words(self.rows, self.count))], view=self.result, cycles=self.rows * self.count * vpw)
 
 
 def rescale_tiles(layer: int, work: Rescale, config: Config) -> Iterator[Tile]:
@@ -94,5 +96,5 @@ def _part(work: Rescale, row: int, rows: int, word: int, words: int) -> Rescale:
     def move(box: Box) -> Box:
         return Box(box.base + row * box.pitch + word, box.pitch)
 
-    return Rescale(work.a if work.fixed else move(work.a), move(work.out), rows, words, work.zp_a, work.requant,
-                   move(work.b) if work.b else None, work.zp_b, work.multiplier_b, work.shift_b, work.fixed)
+    return replace(work, a=work.a if work.fixed else move(work.a), out=move(work.out), b=move(work.b) if work.b else None,
+                   rows=rows, count=words)

@@ -138,7 +138,7 @@ class Lowering:
         a, b = source.layout, result.layout
         count = a.width * a.pixel
         yield from rescale_tiles(index, Rescale(
-            Box(source.address(rows.start, 0), a.pitch), Box(result.address(rows.start + out_row, 0, out_word), b.pitch),
+            result, Box(source.address(rows.start, 0), a.pitch), Box(result.address(rows.start + out_row, 0, out_word), b.pitch),
             len(rows), count, zero, requant), self.config)
         self.picked.setdefault(index, ("elementwise", "copy"))
 
@@ -151,7 +151,7 @@ class Lowering:
             len(rows) * layout.pitch, 1)
         boxes = [Box(v.address(rows.start, 0), layout.pitch) for v in (a, b, out)]
         yield from rescale_tiles(index, Rescale(
-            boxes[0], boxes[2], n, count, t[op.inputs[0]].zero_point, op.requant, boxes[1], t[op.inputs[1]].zero_point,
+            out, boxes[0], boxes[2], n, count, t[op.inputs[0]].zero_point, op.requant, boxes[1], t[op.inputs[1]].zero_point,
             op.multiplier[1], -op.shift[1]), self.config)
         self.picked[index] = ("elementwise", "add")
 
@@ -181,7 +181,7 @@ class Lowering:
                 for w in range(a.pixel):
                     # One word of every pixel: source and result pixels have different spacing.
                     for y in rows:
-                        yield Tile(index, Rescale(Box(source.address(y, 0, w), a.pixel), Box(result.address(y, 0, at // (p * vpw) + w), b.pixel),
+                        yield Tile(index, Rescale(result, Box(source.address(y, 0, w), a.pixel), Box(result.address(y, 0, at // (p * vpw) + w), b.pixel),
                                                   a.width, 1, zero, identity(zero)).emit)
                 at += a.channels
 
@@ -195,11 +195,11 @@ class Lowering:
             spans = [(0, b.width)] if y not in inside else [(0, left), (left + a.width, b.width)]
             for x0, x1 in spans:
                 if x1 > x0:
-                    yield Tile(index, Rescale(Box(source.address(source.first, 0), 0), Box(result.address(y, x0), b.pitch), 1,
+                    yield Tile(index, Rescale(result, Box(source.address(source.first, 0), 0), Box(result.address(y, x0), b.pitch), 1,
                                               (x1 - x0) * b.pixel, 0, fill, fixed=True).emit)
         if inside:
             yield from rescale_tiles(index, Rescale(
-                Box(source.address(inside.start - top, 0), a.pitch), Box(result.address(inside.start, left), b.pitch), len(inside),
+                result, Box(source.address(inside.start - top, 0), a.pitch), Box(result.address(inside.start, left), b.pitch), len(inside),
                 a.width * a.pixel, zero, identity(zero)), self.config)
         self.picked[index] = ("elementwise", "pad")
 

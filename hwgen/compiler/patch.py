@@ -221,7 +221,7 @@ class PatchTile:
         context.stream.add("DRAIN", {
             "y0": self.y, "x0": self.x, "a0": work.result.address(self.y, self.x) * vpw + self.first, "param": param,
             "acc_base": acc, "mask": (1 << context.config.vector) - 1 if work.mask is None else work.mask,
-        }, reads=reads, writes=[("act", where)], lanes=-(-ncc // pipes) * nrc * counts[2] * shape.rp if wide else
+        }, reads=reads, writes=[("act", where)], view=work.result, lanes=-(-ncc // pipes) * nrc * counts[2] * shape.rp if wide else
             nrc * counts[2] * shape.rp, rounds=rounds, scalar=int(work.scalar))
 
 

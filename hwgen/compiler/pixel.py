@@ -138,7 +138,7 @@ class PixelTile:
             "y0": self.y, "x0": self.x, "a0": work.result.address(self.y, self.x) + self.first, "param": param, "acc_base": acc,
             "mask": (1 << context.config.vector) - 1 if work.mask is None else work.mask,
         }, reads=[("acc", slice(acc, acc + rounds)), ("param", slice(param, param + len(self.block.constant.params) // d.dma_bytes))],
-            writes=[("act", where)], lanes=counts[0] * nrc * counts[2] * shape.rp, rounds=rounds, scalar=0, blocks=self.blocks)
+            writes=[("act", where)], view=work.result, lanes=counts[0] * nrc * counts[2] * shape.rp, rounds=rounds, scalar=0, blocks=self.blocks)
 
 
 def pixel_tiles(work: Work, choice: PixelChoice, config: Config, *, share: bool) -> Iterator[Tile]:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwgen import isa
+from hwgen.compiler.maps import View
 from hwgen.isa import Command, Module
 
 Access = tuple[str, slice | NDArray[np.int64]]
@@ -25,6 +26,8 @@ class Entry:
     wait: set[Module] = field(default_factory=set)
     post: set[Module] = field(default_factory=set)
     info: dict[str, int] = field(default_factory=dict)
+    view: View | None = None
+    """The map that a POST command writes."""
 
     @property
     def module(self) -> Module:
@@ -63,9 +66,9 @@ class Stream:
             self.add(name, args)
 
     def add(self, name: str, args: dict[str, int], *, reads: Iterable[Access] = (), writes: Iterable[Access] = (),
-            **info: int) -> Entry:
+            view: View | None = None, **info: int) -> Entry:
         """Append a command and the tokens that its accesses require."""
-        entry = Entry(name, args, self.layer, info=info)
+        entry = Entry(name, args, self.layer, info=info, view=view)
         index, me = len(self.entries), entry.module
         self.entries.append(entry)
         if index == len(self._module):

@@ -8,11 +8,11 @@ A RUN of N = rounds x positions walks N cycles: ``cycles = rounds * positions + 
   one of the RUN before immediately), except that two RUN start at least `RUN_SPACING` cycles apart;
 * overhead = `RUN_ACCUMULATE_GAP` for such a RUN with ``accumulate``: it waits for the last results of the one before;
 * a RUN that finds the grid idle walks `RUN_START` cycles after its acceptance;
-* ``done`` comes `RUN_DRAIN` cycles after the last position; so an isolated RUN takes RUN_START + N - 1 + RUN_DRAIN cycles.
+* ``done`` comes `RUN_DRAIN` cycles after the last position: an isolated RUN takes RUN_START + N - 1 + RUN_DRAIN cycles.
 
-SEGMENT and BASE take one cycle each (`SET_CYCLES`) and overlap a RUN that walks; a SEGMENT waits while a RUN still reads
-a range of the table that contains it, and BASE takes effect for the following RUNs only. So the stream means what it
-means when executed sequentially. ``done`` of any command comes after those of the commands before it.
+SEGMENT and BASE take one cycle each (`GRID_SET_CYCLES`) and overlap a RUN that walks; a SEGMENT waits while a RUN still
+reads a range of the table that contains it, and BASE takes effect for the following RUNs only. So the stream means what
+it means when executed sequentially. ``done`` of any command comes after those of the commands before it.
 
 Operands are read modulo the size of the memories; the fetch units check their write addresses.
 """
@@ -44,8 +44,8 @@ _IN_FLIGHT = 16
 class Grid(wiring.Component):
     """Worker module GRID.
 
-    Errors are code 1 for an unknown operation, a mapping or `max` that is not built, `max` with `accumulate`, and a zero
-    where the table says >= 1; code 3 for segments or accumulators outside their memory and a segment longer than
+    Errors are code 1 for an unknown operation, a mapping or `max` that is not built, `max` with `accumulate`, and a
+    zero where the table says >= 1; code 3 for segments or accumulators outside their memory and a segment longer than
     the vector operands of a memory. Nothing is executed after an error until reset.
 
     Parameters
@@ -89,14 +89,15 @@ class Grid(wiring.Component):
         for r in range(self.config.rows):
             lanes.append([])
             for c in range(self.config.columns):
-                ports = {n: Signal(Shape.cast(member.shape).width, name=f"lane{r}_{c}_{n}") for n, member in members.items()}
+                ports = {n: Signal(Shape.cast(member.shape).width, name=f"lane{r}_{c}_{n}")
+                         for n, member in members.items()}
                 flows = {f"{'i' if member.flow == In else 'o'}_{n}": ports[n] for n, member in members.items()}
                 m.submodules[f"lane{r}_{c}"] = Instance(LANE_MODULE, i_clk=ClockSignal(), i_rst=ResetSignal(), **flows)
                 lanes[r].append(ports)
         return lanes
 
     def _control(self, m: Module, lanes: list[list[dict[str, Signal]]]) -> None:
-        """Decode, check, hand to the lanes, and report in order. Dense lanes run in lockstep: lane (0, 0) speaks for all."""
+        """Decode, check, start, report in order. Dense lanes run in lockstep: lane (0, 0) speaks for all."""
         shape, first_lane = self.shape, lanes[0][0]
         decoder = Decoder(self.config)
         job, entry, index = Signal(shape.job), Signal(shape.segment), Signal(shape.seg_bits)
@@ -104,7 +105,7 @@ class Grid(wiring.Component):
         failed, go, start = Signal(), Signal(), Signal()
         m.submodules.decoder = decoder
         m.submodules.order = order = SyncFIFO(width=2, depth=_IN_FLIGHT)
-        m.submodules.names = names = SyncFIFO(width=10, depth=8)  # at most five jobs are between start and first position
+        m.submodules.names = names = SyncFIFO(width=10, depth=8)  # at most five are started but do not walk
 
         accept = self.cmd.valid & self.cmd.ready
         m.d.comb += [
@@ -133,10 +134,12 @@ class Grid(wiring.Component):
                 lane["segment_index"].eq(index), lane["segment"].eq(entry)]
 
         finished, pop = Signal(range(_IN_FLIGHT + 1)), Signal()
-        m.d.comb += [pop.eq(order.r_rdy & ((order.r_data != RUN) | (finished != 0) | first_lane["done"])), order.r_en.eq(pop)]
+        m.d.comb += [
+            pop.eq(order.r_rdy & ((order.r_data != RUN) | (finished != 0) | first_lane["done"])), order.r_en.eq(pop)]
         m.d.sync += [
             finished.eq(finished + first_lane["done"] - (pop & (order.r_data == RUN))),
-            self.done.eq(pop & order.r_data.matches(SET, RUN)), self.error.eq(pop & order.r_data.matches(ILLEGAL, RANGE)),
+            self.done.eq(pop & order.r_data.matches(SET, RUN)),
+            self.error.eq(pop & order.r_data.matches(ILLEGAL, RANGE)),
             self.code.eq(Mux(order.r_data == RANGE, OUT_OF_RANGE, ILLEGAL_COMMAND))]
 
         current = Signal(10)
@@ -160,7 +163,8 @@ class Grid(wiring.Component):
         w_addr = Signal(16)
         m.d.sync += w_addr.eq(bus.addr)
         for col in range(c.columns):
-            patch, data, addr = self.patches[col], Signal(d.word * (c.act_bits + 1), name=f"patch{col}"), Signal(16, name=f"addr{col}")
+            patch, addr = self.patches[col], Signal(16, name=f"addr{col}")
+            data = Signal(d.word * (c.act_bits + 1), name=f"patch{col}")
             m.d.sync += [data.eq(patch.data), addr.eq(patch.addr)]
             for r in range(c.rows):
                 lane = lanes[r][col]
@@ -170,7 +174,7 @@ class Grid(wiring.Component):
                              lane["act_addr"].eq(addr), lane["act_data"].eq(data)]
 
     def _drain(self, m: Module, lanes: list[list[dict[str, Signal]]]) -> None:
-        """Route reads to the lanes. A lane that was not read gives zeros, so an OR collects the data (cycle 2, out in 3)."""
+        """Route reads to the lanes. A lane that was not read gives zeros: an OR collects the data in cycle 2."""
         pipes = Derived(self.config).pipes
         for j in range(pipes):
             port, data = self.drain[j], []

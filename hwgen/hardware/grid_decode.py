@@ -33,8 +33,9 @@ class Decoder(wiring.Component):
     def __init__(self, config: Config) -> None:
         self.config, self.shape = config, WalkShape(config)
         super().__init__({
-            "command": In(CommandLayout), "accept": In(1), "tag": Out(2), "is_segment": Out(1), "index": Out(self.shape.seg_bits),
-            "entry": Out(self.shape.segment), "job": Out(self.shape.job), "lanes": Out(10)})
+            "command": In(CommandLayout), "accept": In(1), "tag": Out(2), "is_segment": Out(1),
+            "index": Out(self.shape.seg_bits), "entry": Out(self.shape.segment), "job": Out(self.shape.job),
+            "lanes": Out(10)})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -53,8 +54,8 @@ class Decoder(wiring.Component):
             with m.Default():
                 m.d.comb += self.tag.eq(ILLEGAL)
         m.d.comb += [
-            self.index.eq(segment.index), self.entry.s_offset.eq(segment.s_offset), self.entry.v_start.eq(segment.v_start),
-            self.entry.more.eq(segment.length - 1)]
+            self.index.eq(segment.index), self.entry.s_offset.eq(segment.s_offset),
+            self.entry.v_start.eq(segment.v_start), self.entry.more.eq(segment.length - 1)]
 
         nx_more, dx, dy = Signal(self.shape.acc_bits), Signal(self.shape.s_bits), Signal(self.shape.s_bits)
         with m.If(self.accept & (self.command.op == isa.BY_NAME["BASE"].code)):
@@ -86,6 +87,6 @@ class Decoder(wiring.Component):
             seg_end.eq(run.seg_first + run.seg_count), acc_end.eq(run.acc_base + run.rounds), self.lanes.eq(run.lanes),
             job.kind.pixel.eq(run.mode == isa.Mode.PIXEL), job.kind.depthwise.eq(run.mode == isa.Mode.DEPTHWISE),
             job.kind.max.eq(run.max), job.kind.accumulate.eq(run.accumulate), job.s_step.eq(run.s_step),
-            job.v_base.eq(run.v_base), job.s_base.eq(run.s_base), job.seg_first.eq(run.seg_first), job.seg_last.eq(seg_end - 1),
-            job.acc_first.eq(run.acc_base), job.acc_last.eq(acc_end - 1)]
+            job.v_base.eq(run.v_base), job.s_base.eq(run.s_base), job.seg_first.eq(run.seg_first),
+            job.seg_last.eq(seg_end - 1), job.acc_first.eq(run.acc_base), job.acc_last.eq(acc_end - 1)]
         self._judge(m, illegal, (seg_end > c.segments) | (acc_end > c.acc_vectors), RUN)

@@ -44,12 +44,15 @@ def lane_members(config: Config) -> dict[str, wiring.Member]:
     """Return the ports of `Lane`."""
     shape, d = WalkShape(config), Derived(config)
     return {
-        "start": In(1), "job": In(shape.job), "ready": Out(1), "generating": Out(1), "walking": Out(1), "opens": Out(1),
-        "done": Out(1),
+        "start": In(1), "job": In(shape.job), "ready": Out(1), "generating": Out(1),
+        "walking": Out(1), "opens": Out(1), "done": Out(1),
         "segment_write": In(1), "segment_index": In(shape.seg_bits), "segment": In(shape.segment),
-        "weight_write": In(1), "weight_addr": In(bits_for(config.wmem_words - 1)), "weight_data": In(d.word * config.weight_bits),
-        "act_write": In(1), "act_addr": In(bits_for(config.amem_words - 1)), "act_data": In(d.word * (config.act_bits + 1)),
-        "drain": In(1), "drain_addr": In(shape.acc_bits), "drain_data": Out(config.vector * config.acc_bits), "readback": Out(1)}
+        "weight_write": In(1), "weight_addr": In(bits_for(config.wmem_words - 1)),
+        "weight_data": In(d.word * config.weight_bits),
+        "act_write": In(1), "act_addr": In(bits_for(config.amem_words - 1)),
+        "act_data": In(d.word * (config.act_bits + 1)),
+        "drain": In(1), "drain_addr": In(shape.acc_bits), "drain_data": Out(config.vector * config.acc_bits),
+        "readback": Out(1)}
 
 
 class Lane(wiring.Component):
@@ -182,4 +185,4 @@ class Lane(wiring.Component):
 
 def lane_verilog(config: Config) -> str:
     """Return the Verilog text of module ``hwgen_lane``; the same text for the same configuration."""
-    return verilog.convert(Lane(config), name=LANE_MODULE, emit_src=False, strip_internal_attrs=True)
+    return str(verilog.convert(Lane(config), name=LANE_MODULE, emit_src=False, strip_internal_attrs=True))

@@ -46,20 +46,20 @@ class WalkShape:
 
     @property
     def v_bits(self) -> int:
-        return bits_for(self.v_units - 1)
+        return int(bits_for(self.v_units - 1))
 
     @property
     def s_bits(self) -> int:
-        return bits_for(self.s_units - 1)
+        return int(bits_for(self.s_units - 1))
 
     @property
     def seg_bits(self) -> int:
-        return bits_for(self.config.segments - 1)
+        return int(bits_for(self.config.segments - 1))
 
     @property
     def acc_bits(self) -> int:
         """Address bits of the accumulator memory."""
-        return bits_for(self.config.acc_vectors - 1)
+        return int(bits_for(self.config.acc_vectors - 1))
 
     @property
     def segment(self) -> data.StructLayout:
@@ -76,14 +76,15 @@ class WalkShape:
         """A RUN with the BASE in force, ends inclusive; ``nx_more`` is min(nx, rounds of the largest RUN) - 1."""
         return data.StructLayout({
             "kind": self.kind, "s_step": min(8, self.s_bits), "v_base": self.v_bits, "s_base": self.s_bits,
-            "seg_first": self.seg_bits, "seg_last": self.seg_bits, "acc_first": self.acc_bits, "acc_last": self.acc_bits,
-            "nx_more": self.acc_bits, "dx": self.s_bits, "dy": self.s_bits})
+            "seg_first": self.seg_bits, "seg_last": self.seg_bits, "acc_first": self.acc_bits,
+            "acc_last": self.acc_bits, "nx_more": self.acc_bits, "dx": self.s_bits, "dy": self.s_bits})
 
     @property
     def position(self) -> data.StructLayout:
         """What the walker gives per cycle: ``first`` and ``last`` of a round, ``end`` with the last of a job."""
         return data.StructLayout({
-            "kind": self.kind, "v": self.v_bits, "s": self.s_bits, "acc": self.acc_bits, "first": 1, "last": 1, "end": 1})
+            "kind": self.kind, "v": self.v_bits, "s": self.s_bits, "acc": self.acc_bits, "first": 1, "last": 1,
+            "end": 1})
 
 
 class Walker(wiring.Component):
@@ -126,10 +127,12 @@ class Walker(wiring.Component):
         flags = {"kind": shape.kind, "s_step": min(8, shape.s_bits), "acc": shape.acc_bits,
                  "first_segment": 1, "last_segment": 1, "first_round": 1, "last_round": 1}
         addressed = data.StructLayout(flags | {"v_base": shape.v_bits, "base": shape.s_bits})
-        ready_made = data.StructLayout(flags | {"v": shape.v_bits, "s": shape.s_bits, "more": shape.v_bits, "single": 1})
+        ready_made = data.StructLayout(
+            flags | {"v": shape.v_bits, "s": shape.s_bits, "more": shape.v_bits, "single": 1})
 
         f_valid, g_valid, h_valid, i_valid, c_valid = (Signal(name=f"{n}_valid") for n in "fghic")
-        g_free, h_free, i_free, c_free, take = (Signal(name=n) for n in ("g_free", "h_free", "i_free", "c_free", "take"))
+        g_free, h_free, i_free, c_free, take = (
+            Signal(name=n) for n in ("g_free", "h_free", "i_free", "c_free", "take"))
         here, g, h = (Signal(addressed, name=n, reset_less=True) for n in ("here", "g", "h"))
         i, c = (Signal(ready_made, name=n, reset_less=True) for n in "ic")
         looked_up = Signal(shape.segment, reset_less=True)
@@ -138,7 +141,8 @@ class Walker(wiring.Component):
         # F: rounds and segments
         job = Signal(shape.job, reset_less=True)
         segment, acc, base, x_more = (Signal(width, name=n, reset_less=True) for n, width in (
-            ("segment_at", shape.seg_bits), ("acc", shape.acc_bits), ("base", shape.s_bits), ("x_more", shape.acc_bits)))
+            ("segment_at", shape.seg_bits), ("acc", shape.acc_bits), ("base", shape.s_bits),
+            ("x_more", shape.acc_bits)))
         new_job, new_round = Signal(), Signal()
         last_segment, last_round = Signal(), Signal()
         m.d.comb += [
@@ -160,7 +164,8 @@ class Walker(wiring.Component):
                     x_more.eq(Mux(row_end, job.nx_more, x_more - 1)), new_job.eq(0)]
 
         # G: the table answers; H: its answer in registers, since block RAM is slow; I: addresses
-        m.submodules.table = table = Memory(shape=shape.segment, depth=shape.config.segments, init=[], attrs=BLOCK_RAM)
+        m.submodules.segments = table = Memory(
+            shape=shape.segment, depth=shape.config.segments, init=[], attrs=BLOCK_RAM)
         write, read = table.write_port(), table.read_port()
         m.d.comb += [
             write.en.eq(self.segment_write), write.addr.eq(self.segment_index), write.data.eq(self.segment),
@@ -188,7 +193,7 @@ class Walker(wiring.Component):
                 c.single.eq(c.more == 1)]
         p = self.position
         m.d.comb += [
-            self.valid.eq(c_valid), self.opens.eq(fresh & c.first_segment & c.first_round), p.kind.eq(c.kind), p.v.eq(c.v),
-            p.s.eq(c.s), p.acc.eq(c.acc), p.first.eq(fresh & c.first_segment), p.last.eq(c.single & c.last_segment),
-            p.end.eq(c.single & c.last_segment & c.last_round)]
+            self.valid.eq(c_valid), self.opens.eq(fresh & c.first_segment & c.first_round), p.kind.eq(c.kind),
+            p.v.eq(c.v), p.s.eq(c.s), p.acc.eq(c.acc), p.first.eq(fresh & c.first_segment),
+            p.last.eq(c.single & c.last_segment), p.end.eq(c.single & c.last_segment & c.last_round)]
         return m

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,10 @@ from hwgen.model.graph import Op, Tensor
 from hwgen.model.tflite_file import FileModel, FileOperator, FileTensor
 
 Pads = tuple[int, int, int, int]
+
+MAX_MAP = 1 << 28
+"""Most values in one map, padding included: far above any real layer, and what keeps absurd sizes from using up the
+memory of the host."""
 
 
 @dataclass
@@ -96,6 +101,8 @@ def nhwc(source: FileTensor, where: str) -> Pads:
         raise HwgenError(f"'{source.name}' must have batch 1, not {shape[0]}", where=where,
                          remedy="convert the network with batch size 1")
     middle = (1,) * (4 - len(shape))
+    if math.prod(shape) > MAX_MAP:
+        raise HwgenError(f"'{source.name}' must hold at most {MAX_MAP} values, not {math.prod(shape)}", where=where)
     one, two, three, four = (1, *middle, *shape[1:])
     return one, two, three, four
 

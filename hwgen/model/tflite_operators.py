@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 from hwgen.errors import HwgenError
 from hwgen.model import tflite_scales as scales
 from hwgen.model.graph import Add, Concat, Conv, Op, Pad, Pool, Requantize, Tensor
-from hwgen.model.tflite_context import Layer
+from hwgen.model.tflite_context import MAX_MAP, Layer
+
+MAX_WINDOW = 1 << 15
+"""Most pixels under one kernel, as for `hwgen.golden.fixedpoint.average_requant`."""
 
 _RELU = {"RELU": 1, "RELU_N1_TO_1": 2, "RELU6": 3, "QUANTIZE": 0}
 
@@ -33,6 +36,8 @@ def _window(layer: Layer, height: int, width: int, kernel: tuple[int, int]) -> d
     if options["Padding"] == 0:
         pad = (*_same_pads(height, kernel[0], dilation[0], stride[0]),
                *_same_pads(width, kernel[1], dilation[1], stride[1]))
+    if (height + pad[0] + pad[1]) * (width + pad[2] + pad[3]) > MAX_MAP or kernel[0] * kernel[1] > MAX_WINDOW:
+        raise layer.error(f"kernel {kernel} with dilation {dilation} is too large for this tool")
     for size, k, d, s, before, after, out in zip((height, width), kernel, dilation, stride, pad[::2], pad[1::2],
                                                  layer.output.shape[1:3], strict=True):
         expected = (size + before + after - (k - 1) * d - 1) // s + 1

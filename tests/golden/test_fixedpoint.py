@@ -95,7 +95,7 @@ def test_quantize_multiplier_is_the_nearest(real):
     assert error <= Fraction(1, 2) * Fraction(2) ** (shift - 31)
 
 
-@pytest.mark.parametrize("real, expected", [
+@pytest.mark.parametrize(("real", "expected"), [
     (0.0, (0, 0)), (0.5, (2**30, 0)), (1.0, (2**30, 1)), (2.0**-32, (2**30, -31)), (2.0**-33, (0, 0)),
     (1 - 2.0**-40, (2**30, 1)), (0.75, (3 * 2**29, 0)), (9e-12, (0, 0))])
 def test_quantize_multiplier_corners(real, expected):

@@ -87,7 +87,7 @@ def test_run_refuses_other_inputs():
             run(small_graph(), x)
 
 
-@pytest.mark.parametrize("scale, zero_point, value, expected", [
+@pytest.mark.parametrize(("scale", "zero_point", "value", "expected"), [
     (1.0, -128, 200.0, 72), (0.5, 3, 0.25, 4), (0.5, 3, -0.25, 2), (0.5, 3, 1e9, 127), (0.5, 3, -1e9, -128),
     (1.0, 0, 0.49999997, 0)])
 def test_real_inputs(scale, zero_point, value, expected):
@@ -111,7 +111,7 @@ def test_input_shapes(shape):
     assert quantize_input(small_graph(), np.zeros(shape, np.int8)).shape == (4 if shape[0] == 4 else 1, 2, 3, 1)
 
 
-@pytest.mark.parametrize("x, message", [
+@pytest.mark.parametrize(("x", "message"), [
     (np.zeros((1, 3, 2, 1), np.int8), "the input must have the shape"),
     (np.zeros((0, 2, 3, 1), np.int8), "the input holds no images"),
     (np.zeros((), np.int8), "the input must have the shape"),

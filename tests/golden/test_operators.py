@@ -62,13 +62,13 @@ def test_convolution_is_the_textbook_loop(seed, monkeypatch):
     assert np.array_equal(execute(op, [x], tensors), requantize(expected, op.requant)), f"seed {seed}"
 
 
-@pytest.mark.parametrize("bound, dtype", [(2**24, np.float32), (2**24 + 1, np.float64), (2**53, np.float64),
+@pytest.mark.parametrize(("bound", "dtype"), [(2**24, np.float32), (2**24 + 1, np.float64), (2**53, np.float64),
                                           (2**53 + 1, np.int64)])
 def test_exact_dtype(bound, dtype):
     assert convolution.exact_dtype(bound) is dtype
 
 
-@pytest.mark.parametrize("depth, dtype", [(516, np.float32), (520, np.float64)])
+@pytest.mark.parametrize(("depth", "dtype"), [(516, np.float32), (520, np.float64)])
 def test_worst_case_sums_are_exact(depth, dtype):
     """Weights and inputs at their limits on both sides of float32's 24 bits; odd sums show a lost bit."""
     weight = np.full((2, 1, 1, depth), -127, np.int8)

@@ -18,8 +18,10 @@ CONFIGS = {
     "base": SMALL,
     "one": SMALL.replace(rows=1, columns=1, vector=1, mappings=("channel", "depthwise"), post_width=1),
     "vector2": SMALL.replace(vector=2, mappings=("channel", "depthwise"), acc_bits=20, post_width=4, segments=4),
-    "vector16": SMALL.replace(vector=16, post_width=16, columns=1, amem_words=16, operators=(), axi_bits=128, acc_vectors=32),
-    "narrow": SMALL.replace(weight_bits=3, act_bits=5, mappings=("channel", "pixel"), operators=("add",), acc_bits=16, wmem_words=64),
+    "vector16": SMALL.replace(
+        vector=16, post_width=16, columns=1, amem_words=16, operators=(), axi_bits=128, acc_vectors=32),
+    "narrow": SMALL.replace(
+        weight_bits=3, act_bits=5, mappings=("channel", "pixel"), operators=("add",), acc_bits=16, wmem_words=64),
     "buses": SMALL.replace(rows=4, columns=1, axi_bits=256, mappings=("channel",), operators=(), segments=5),
     "pipes": SMALL.replace(rows=1, columns=4, post_width=16),
 }
@@ -38,13 +40,16 @@ def test_grid_icarus(name: str) -> None:
 
 
 def collisions_undefined(verilog: str) -> str:
-    """Make every memory of the lane give X when a word is read while it is written, as block RAM may (``no_rw_check``)."""
-    pattern = re.compile(r"if \((?P<en>[^\n]+)\)\n\s+(?P<mem>\w+)\[(?P<wa>[^\n]+)\] <= [^\n]+;\n  end\n  reg \[(?P<top>\d+):0\] (?P<reg>_\d+_);"
-                         r"\n  always @\(posedge clk\) begin\n(?:\s+if \([^\n]+\)\n)?\s+(?P=reg) <= (?P<read>(?P=mem)\[(?P<ra>[^\n]+)\]);")
+    """Let every memory of the lane give X for a word read while it is written, as ``no_rw_check`` allows."""
+    pattern = re.compile(
+        r"if \((?P<en>[^\n]+)\)\n\s+(?P<mem>\w+)\[(?P<wa>[^\n]+)\] <= [^\n]+;\n  end\n"
+        r"  reg \[(?P<top>\d+):0\] (?P<reg>_\d+_);\n  always @\(posedge clk\) begin\n(?:\s+if \([^\n]+\) begin\n)?"
+        r"\s+(?P=reg) <= (?P<read>(?P=mem)\[(?P<ra>[^\n]+)\]);")
 
     def undefined(found: re.Match[str]) -> str:
         old = f"{found['reg']} <= {found['read']};"
-        new = f"{found['reg']} <= ({found['en']}) && ({found['wa']}) == ({found['ra']}) ? {int(found['top']) + 1}'bx : {found['read']};"
+        clash, bits = f"({found['en']}) && ({found['wa']}) == ({found['ra']})", int(found["top"]) + 1
+        new = f"{found['reg']} <= {clash} ? {bits}'bx : {found['read']};"
         return found[0].replace(old, new)
 
     text, count = pattern.subn(undefined, verilog)

@@ -32,7 +32,7 @@ def test_public_networks(name):
     assert known == set(graph.tensors)
 
 
-@pytest.mark.parametrize("name, kinds", [
+@pytest.mark.parametrize(("name", "kinds"), [
     ("pad_folded", [Conv]), ("pad_kept", [Pad, Pool]), ("reshape_kept", [Reshape, Conv]),
     ("flatten_dense", [Conv, Host]), ("relu6", [Requantize]), ("mean_same_scale", [Pool]),
     ("concatenation_of_rows", [Conv, Concat]), ("add_swapped", [Conv, Add])])
@@ -124,7 +124,7 @@ def one_conv(x: dict | None = None, y: dict | None = None, shape=(2, 1, 1, 2), *
     return b, entry, conv(b, RNG, entry, shape, b.tensor(**{"shape": (1, 4, 4, 2), **(y or {})}), **options)
 
 
-@pytest.mark.parametrize("x, y, message", [
+@pytest.mark.parametrize(("x", "y", "message"), [
     ({"scale": float("nan")}, {}, "the scale of 't0' must be finite and positive, not nan"),
     ({"scale": 0.0}, {}, "the scale of 't0' must be finite and positive, not 0.0"),
     ({}, {"scale": -0.5}, "the scale of 't1' must be finite and positive, not -0.5"),
@@ -144,6 +144,7 @@ def one_conv(x: dict | None = None, y: dict | None = None, shape=(2, 1, 1, 2), *
     ({"shape": (1, 4, 4, 3)}, {}, "do not fit 3 input channels"),
     ({}, {"shape": (1, 4, 4, 3)}, "it has 2 filters but 3 output channels"),
     ({}, {"shape": (1, 4, 3, 2)}, "does not follow from its input and window"),
+    ({"shape": (1, 1 << 15, 1 << 15, 2)}, {}, "'t0' must hold at most 268435456 values, not 2147483648"),
     ({"shape": (1, 1, 4, 4, 2)}, {}, "must have 1 to 4 dimensions"),
 ])
 def test_wrong_tensors(x, y, message, tmp_path):
@@ -160,6 +161,15 @@ def test_wrong_windows(options, tmp_path):
     refuse(tmp_path, *one_conv(**options), "must be positive")
 
 
+def test_windows_beyond_reason(tmp_path):
+    refuse(tmp_path, *one_conv(shape=(2, 3, 3, 2), Padding=0, DilationHFactor=1 << 15, DilationWFactor=1 << 15),
+           "is too large for this tool")
+    b = TfliteBuilder()
+    x, y = b.tensor((1, 4, 4, 2)), b.tensor((1, 4, 4, 2))
+    pool(b, x, y, "MAX_POOL_2D", Padding=0, FilterHeight=1 << 10, FilterWidth=1 << 10)
+    refuse(tmp_path, b, x, y, "kernel (1024, 1024) with dilation (1, 1) is too large for this tool")
+
+
 def test_wrong_weight_scales(tmp_path):
     for scale, message in ((np.float32([0.1, np.nan]), "its weight scales must be finite and positive"),
                            (np.float32([0.1, 0.0]), "its weight scales must be finite and positive"),
@@ -172,7 +182,7 @@ def test_wrong_weight_scales(tmp_path):
         refuse(tmp_path, b, x, y, message, "CONV_2D 't1'")
 
 
-@pytest.mark.parametrize("inputs, outputs, message", [
+@pytest.mark.parametrize(("inputs", "outputs", "message"), [
     ([0, 0], [1], "must have one input and one output, not 2 and 1"),
     ([0], [], "must have one input and one output, not 1 and 0"),
     ([1], [1], "tensor 1 is written twice"),
@@ -247,7 +257,7 @@ def test_adds_that_broadcast_or_take_constants(tmp_path):
     refuse(tmp_path, b, x, w, "its operands have different shapes", "an operand is constant", "2 operator(s)")
 
 
-@pytest.mark.parametrize("content, message", [
+@pytest.mark.parametrize(("content", "message"), [
     (b"", "not a TFLite file"), (b"hello world, this is text", "not a TFLite file"),
     (bytes(range(256)) * 8, "not a TFLite file"), (b"\xff\xff\xff\xffTFL3" + b"\xff" * 100, "damaged or truncated"),
     (b"\x08\x00\x00\x00TFL3", "damaged or truncated")])

@@ -1,0 +1,60 @@
+"""The command line: ``hwgen COMMAND``. Every command has its file in `hwgen.commands`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import click
+import typer
+from typer.core import TyperGroup
+
+from hwgen import __version__, commands
+from hwgen.commands.output import error_console
+from hwgen.errors import HwgenError
+
+USAGE_ERROR = 2
+"""Exit code when the input is at fault or a tool is missing; 1 is for results that differ."""
+
+
+class _Group(TyperGroup):
+    """Turns the errors a user is meant to read into their message and an exit code, without a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except HwgenError as error:
+            _fail(str(error))
+        except ModuleNotFoundError as error:
+            extra = commands.extra_of(error.name or "")
+            if extra is None:
+                raise
+            _fail(f"this needs the package {error.name}, which is not installed\n  -> pip install \"hwgen[{extra}]\"")
+
+
+def _fail(text: str) -> None:
+    error_console().print(f"error: {text}", style="red", markup=False, highlight=False, soft_wrap=True)
+    raise typer.Exit(USAGE_ERROR)
+
+
+app = typer.Typer(cls=_Group, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+                  rich_markup_mode=None, help="Convolution accelerators from quantised networks, verified to the bit.")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"hwgen {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True,
+                                                help="Print the version.")] = False) -> None:
+    """Convolution accelerators from quantised networks, verified to the bit."""
+
+
+commands.register(app)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

@@ -1,0 +1,181 @@
+"""The verification: compile, generate, simulate, compare everything with everything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwgen.compiler import Program, compile_graph
+from hwgen.compiler.cost import layer_cycles
+from hwgen.config import Config
+from hwgen.derive import Derived
+from hwgen.emit import generate
+from hwgen.golden import graph as golden
+from hwgen.golden.machine import Machine
+from hwgen.golden.machine_state import PostInfo
+from hwgen.isa import Command
+from hwgen.model import load_model
+from hwgen.model.graph import Graph, Host
+from hwgen.sim.network import RunResult, run_network
+from hwgen.verify import reference
+from hwgen.verify.inputs import images
+from hwgen.verify.replay import Mismatch, compare_writes, maps, of_machine, split_writes
+from hwgen.verify.result import LayerResult, VerifyResult
+
+EXAMPLES = 10
+"""Mismatches that are reported in full."""
+
+Progress = Callable[[str], None]
+
+
+def machine_writes(program: Program, image: NDArray[np.uint8]) -> tuple[dict[int, PostInfo], NDArray[np.uint8]]:
+    """Run the golden machine; return what every DRAIN and ELTWISE wrote, and the memory afterwards."""
+    seen: dict[int, PostInfo] = {}
+
+    def observe(index: int, command: Command, info: PostInfo | None) -> None:
+        if info is not None:
+            seen[index] = info
+
+    result = Machine(program.config).run(program.commands, image, observe=observe)
+    return seen, result.memory
+
+
+def compare_graph(program: Program, seen: dict[int, PostInfo], tensors: dict[str, NDArray[np.int8]], image: int) -> tuple[int, list[Mismatch]]:
+    """Compare the golden machine's maps with the golden graph's (checks the compiler)."""
+    found, total = [], 0
+    for name, got in maps(program, {i: of_machine(info) for i, info in seen.items()}).items():
+        expected = tensors[name][image]
+        wrong = np.argwhere(got != expected)
+        total += len(wrong)
+        op = next(op for op in program.graph.device_ops if op.output == name)
+        for y, x, c in wrong[:EXAMPLES]:
+            found.append(Mismatch(op.name, "-", int(y), int(x), int(c), int(expected[y, x, c]), int(got[y, x, c]), None, -1,
+                                  "golden machine against golden graph"))
+    return total, found
+
+
+def measured_layers(program: Program, run: RunResult) -> list[int]:
+    """Return the RTL cycles of each layer (`hwgen.compiler.cost.layer_cycles`)."""
+    done = [run.completed.get(i, 0) for i in range(len(program.entries))]
+    done[-1] = run.cycles
+    return layer_cycles(program.entries, done, len(program.layers))
+
+
+def verify(path: Path, config: Config, *, simulator: str = "verilator", inputs: Path | None = None, random: int | None = None,
+           seed: int = 0, latency: int = 32, stalls: int = 0, waves: Path | None = None, progress: Progress | None = None,
+           x: NDArray[np.int8] | None = None, graph: Graph | None = None) -> VerifyResult:
+    """Verify a network on a configuration.
+
+    Parameters
+    ----------
+    path : Path
+        TFLite or ONNX file.
+    config : Config
+    simulator : str
+        ``verilator`` or ``icarus``.
+    inputs, random, seed
+        Images from an .npz file, or that many random ones.
+    latency, stalls : int
+        Memory read latency in cycles; percent of cycles in which each AXI channel pauses.
+    waves : Path, optional
+        FST file; holds the window around the first mismatch, or the whole run when there is none.
+    progress : callable, optional
+        Told what is being done.
+    x, graph : optional
+        Quantised images and graph that are already in memory.
+
+    Raises
+    ------
+    HwgenError
+        For anything a user can mend.
+    """
+    say = progress or (lambda text: None)
+    say("reading the network")
+    graph = graph or load_model(path)
+    x = images(graph, inputs, random, seed) if x is None else x
+    say("compiling")
+    program = compile_graph(graph, config)
+    say("generating Verilog")
+    verilog = generate(config)
+    say("golden model")
+    ours = golden.run(graph, x, keep=True)
+    tensors = ours.tensors
+    total, examples, failures = 0, [], []
+    per_layer = [0] * len(program.layers)
+    first: RunResult | None = None
+    build_s = run_s = 0.0
+    cycles = 0
+    by_name = {n.name: i for i, n in enumerate(program.layers)}
+    inner = _device_input(program, x)
+    for i in range(len(x)):
+        image = program.image(inner[i])
+        seen, memory = machine_writes(program, image)
+        n, wrong = compare_graph(program, seen, tensors, i)
+        say(f"simulating image {i + 1} of {len(x)} ({simulator})")
+        run = run_network(verilog, config, image.tobytes(), program.command_base, program.command_count,
+                          [program.map_region(program.output)], simulator=simulator, latency=latency, stalls=stalls, seed=seed + 1)
+        writes = split_writes(program, seen, run.writes)
+        m, more = compare_writes(program, seen, writes, EXAMPLES, "RTL against golden machine")
+        start, size = program.map_region(program.output)
+        expected = program.read_map(program.output, memory)
+        raw = np.frombuffer(run.outputs[0], np.int8)[:size]
+        got = program.layouts[program.output].unpack(raw, Derived(config).word)
+        lost = int((expected != got).sum())
+        if lost and not m:
+            failures.append(f"image {i}: {lost} values of the output in DRAM differ though the results were right (STORE)")
+        if run.error is not None:
+            failures.append(f"image {i}: hardware error {run.error[0]} of module {run.error[1]} at command {run.error[2]}")
+        elif not run.finished:
+            failures.append(f"image {i}: no interrupt within the time limit")
+        total += n + m + lost * (not m)
+        for w in (*wrong, *more):
+            per_layer[by_name.get(w.layer, 0)] += 1
+        examples += wrong + more
+        if (m or failures) and waves is not None:
+            bad = min((w.command for w in more), default=0)
+            at = run.completed.get(bad, run.cycles)
+            say("recording the waves around the first mismatch")
+            _record(verilog, program, image, simulator, latency, stalls, seed, waves, (max(at - 2000, 0), at + 200))
+            waves = None
+        first = first or run
+        build_s, run_s, cycles = max(build_s, run.build_s), run_s + run.run_s, cycles + run.cycles
+    if waves is not None:
+        say("recording the waves")
+        _record(verilog, program, program.image(inner[0]), simulator, latency, stalls, seed, waves, None)
+    say("outside reference")
+    outside = reference.compare(path, graph, x)
+    assert first is not None
+    return _result(path, config, program, first, x, seed if inputs is None else None, total, examples, failures, per_layer,
+                   outside, build_s, run_s, cycles)
+
+
+def _device_input(program: Program, x: NDArray[np.int8]) -> NDArray[np.int8]:
+    layout = program.layouts[program.input]
+    return x.reshape(len(x), layout.height, layout.width, layout.channels)
+
+
+def _record(verilog: dict[str, str], program: Program, image: NDArray[np.uint8], simulator: str, latency: int, stalls: int, seed: int,
+            waves: Path, window: tuple[int, int] | None) -> None:
+    run_network(verilog, program.config, image.tobytes(), program.command_base, program.command_count,
+                [program.map_region(program.output)], simulator=simulator, latency=latency, stalls=stalls, seed=seed + 1, waves=waves,
+                window=window)
+
+
+def _result(path: Path, config: Config, program: Program, run: RunResult, x: NDArray[np.int8], seed: int | None, total: int,
+            examples: list[Mismatch], failures: list[str], per_layer: list[int], outside: dict[str, Any] | None, build_s: float,
+            run_s: float, cycles: int) -> VerifyResult:
+    multipliers = Derived(config).multipliers
+    layers = [LayerResult(n.name, n.op, n.mapping, c, n.predicted, n.macs, n.macs / (c * multipliers) if c else 0.0, wrong, n.detail)
+              for n, c, wrong in zip(program.layers, measured_layers(program, run), per_layer, strict=True)]
+    counters = run.counters
+    return VerifyResult(
+        path.name, config.to_dict(), multipliers, len(x), seed, total, examples[:EXAMPLES], run.cycles,
+        sum(n.predicted for n in program.layers), sum(n.macs for n in program.layers), layers, counters["read_bytes"],
+        counters["write_bytes"], counters,
+        {"name": run.simulator, "version": run.version, "build_s": build_s, "run_s": run_s,
+         "cycles_per_s": cycles / run_s if run_s else 0.0, "simulated_cycles": cycles}, outside,
+        [f"{op.name} ({op.kind})" for op in program.graph.ops if isinstance(op, Host)], failures)
