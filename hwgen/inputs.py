@@ -34,17 +34,25 @@ def load_inputs(path: Path) -> tuple[NDArray[Any], NDArray[np.int64] | None]:
     try:
         with np.load(path, allow_pickle=False) as file:
             if not isinstance(file, np.lib.npyio.NpzFile):
-                raise HwgenError("the input file must be .npz, not .npy", where=where, remedy="np.savez(FILE, x=images)")
+                raise HwgenError(
+                    "the input file must be .npz, not .npy", where=where, remedy="np.savez(FILE, x=images)"
+                )
             names = list(file.files)
             if "x" not in names:
-                raise HwgenError(f"the input file has no array x, but {', '.join(names) or 'nothing'}", where=where,
-                                 remedy="np.savez(FILE, x=images, y=labels)")
+                raise HwgenError(
+                    f"the input file has no array x, but {', '.join(names) or 'nothing'}",
+                    where=where,
+                    remedy="np.savez(FILE, x=images, y=labels)",
+                )
             x, y = file["x"], file["y"] if "y" in names else None
     except OSError as error:
-        raise HwgenError(f"the input file cannot be read: {error.strerror or 'not an .npz file'}", where=where) from error
+        raise HwgenError(
+            f"the input file cannot be read: {error.strerror or 'not an .npz file'}", where=where
+        ) from error
     except (ValueError, EOFError, zipfile.BadZipFile, KeyError) as error:
-        raise HwgenError("the input file must be an .npz file of plain arrays", where=where,
-                         remedy="np.savez(FILE, x=images)") from error
+        raise HwgenError(
+            "the input file must be an .npz file of plain arrays", where=where, remedy="np.savez(FILE, x=images)"
+        ) from error
     return x, None if y is None else _labels(y, len(x) if x.ndim else 0, where)
 
 
@@ -53,5 +61,7 @@ def _labels(y: NDArray[Any], count: int, where: str) -> NDArray[np.int64]:
         raise HwgenError(f"the labels y must be integers, not {y.dtype}", where=where)
     flat = y.reshape(-1)
     if len(flat) != count:
-        raise HwgenError(f"the labels y must be one for each of the {count} inputs, not of shape {y.shape}", where=where)
+        raise HwgenError(
+            f"the labels y must be one for each of the {count} inputs, not of shape {y.shape}", where=where
+        )
     return flat.astype(np.int64)

@@ -32,3 +32,21 @@ DRAIN_OVERHEAD = 20
 PARAM_OVERHEAD = 2
 ELTWISE_OVERHEAD = 20
 SET_CYCLES = 1
+
+# AFETCH (explained in hwgen/hardware/afetch.py)
+AFETCH_OVERHEAD = 1
+"""Idle cycles between the words of one AFETCH and the next, offered in time."""
+AFETCH_SET_CYCLES = 1
+"""Cycles of AF_LEVEL and AF_COL (columns - 1 when more) while the nest is idle, AF_MAP when the unit is drained."""
+AFETCH_START = 9
+"""Cycles from the offer of an AFETCH to an idle unit to the first word on the bus (P more when transposing)."""
+AFETCH_DONE = 1
+"""Cycles from the last word on the bus to ``done``."""
+
+# WFETCH (explained in hwgen/hardware/wfetch.py)
+WFETCH_OVERHEAD = 1
+"""Idle cycles between the words of one WFETCH and the next, offered in time."""
+WFETCH_START = 3
+"""Cycles from the offer of a WFETCH to an idle unit to the first word on the bus."""
+WFETCH_DONE = 1
+"""Cycles from the last word on the bus to ``done``."""

@@ -10,7 +10,9 @@
 module sim_top #(
     parameter DATA_BITS = 64,
     parameter LOG2_BYTES = 24,
-    parameter COUNTER_WORDS = 20
+    parameter COUNTER_WORDS = 20,
+    parameter PIPES = 1,
+    parameter WORD_BYTES = 8
 );
   reg clk, rst, inject;
   initial clk = 0;
@@ -64,38 +66,55 @@ module sim_top #(
   initial cycle = 0;
   always @(posedge clk) cycle <= cycle + 1;
 
+  // Everything here acts on the falling edge: what a process sees right after a rising edge differs between simulators.
   task lite_write(input [7:0] address, input [31:0] word);
     begin
-      awaddr <= address;
-      wdata <= word;
-      awvalid <= 1;
-      wvalid <= 1;
-      @(posedge clk);
-      while (!(awready && wready)) @(posedge clk);
-      start_cycle = cycle;
-      awvalid <= 0;
-      wvalid <= 0;
-      bready <= 1;
-      @(posedge clk);
-      while (!bvalid) @(posedge clk);
-      bready <= 0;
+      awaddr = address;
+      wdata = word;
+      awvalid = 1;
+      wvalid = 1;
+      #1;
+      while (!(awready && wready)) begin
+        @(negedge clk);
+        #1;
+      end
+      @(negedge clk);
+      start_cycle = cycle - 1;
+      awvalid = 0;
+      wvalid = 0;
+      bready = 1;
+      #1;
+      while (!bvalid) begin
+        @(negedge clk);
+        #1;
+      end
       if (bresp != 0) $display("AXI-Lite write error at %h", address);
+      @(negedge clk);
+      bready = 0;
     end
   endtask
 
   task lite_read(input [7:0] address);
     begin
-      araddr <= address;
-      arvalid <= 1;
-      @(posedge clk);
-      while (!arready) @(posedge clk);
-      arvalid <= 0;
-      rready <= 1;
-      @(posedge clk);
-      while (!rvalid) @(posedge clk);
-      rready <= 0;
+      araddr = address;
+      arvalid = 1;
+      #1;
+      while (!arready) begin
+        @(negedge clk);
+        #1;
+      end
+      @(negedge clk);
+      arvalid = 0;
+      rready = 1;
+      #1;
+      while (!rvalid) begin
+        @(negedge clk);
+        #1;
+      end
       value = rdata;
       if (rresp != 0) $display("AXI-Lite read error at %h", address);
+      @(negedge clk);
+      rready = 0;
     end
   endtask
 
@@ -136,9 +155,9 @@ module sim_top #(
     if ($value$plusargs("soft_reset_at=%d", soft_reset_at)) begin end
     if (!$value$plusargs("result=%s", result_name)) result_name = "result.txt";
     file = $fopen(result_name, "w");
-    repeat (4) @(posedge clk);
-    rst <= 0;
-    @(posedge clk);
+    repeat (4) @(negedge clk);
+    rst = 0;
+    @(negedge clk);
     lite_write(8'h30, commands);
     lite_write(8'h34, count);
     lite_write(8'h38, watchdog);
@@ -149,7 +168,7 @@ module sim_top #(
       lite_write(8'h20, 32'h5);
       tracing = runs > 1 || soft_reset_at == 0;
       limit = soft_reset_at != 0 && runs == 1 ? soft_reset_at : timeout;
-      while (!irq && cycle - start_cycle < limit) @(posedge clk);
+      while (!irq && cycle - start_cycle < limit) @(negedge clk);
       end_cycle = cycle;
       low = start_cycle;
       tracing = 0;
@@ -203,6 +222,14 @@ module sim_top #(
         if (dut.sequencer.trace_issue[n]) $fdisplay(trace, "I %0d %0d 0 %0d", runs, n, cycle - start_cycle);
       end
 
+  integer k;
+  always @(posedge clk)
+    if (trace != 0 && dut.trace_result_valid != 0)
+      for (k = 0; k < PIPES; k = k + 1)
+        if ((dut.trace_result_valid >> k) & 1)
+          $fdisplay(trace, "W %0d %0d %0d %h %h", runs, k, dut.trace_result_addr[20*k+:20],
+                    dut.trace_result_mask[WORD_BYTES*k+:WORD_BYTES], dut.trace_result_data[8*WORD_BYTES*k+:8*WORD_BYTES]);
+
   // ---- waves
   initial begin
     waving = $value$plusargs("waves=%s", waves_name);
@@ -213,9 +240,9 @@ module sim_top #(
     if (waving) begin
       $dumpfile(waves_name);
       @(posedge tracing);
-      while (cycle - start_cycle < waves_from) @(posedge clk);
+      while (cycle - start_cycle < waves_from) @(negedge clk);
       $dumpvars(0, dut);
-      while (cycle - start_cycle < waves_to) @(posedge clk);
+      while (cycle - start_cycle < waves_to) @(negedge clk);
       $dumpoff;
     end
   end

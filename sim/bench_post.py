@@ -197,3 +197,85 @@ async def some_stalls(dut: Any) -> None:
 @cocotb.test()
 async def many_stalls(dut: Any) -> None:
     await random_stream(dut, 0.8, 10)
+
+
+def plain(config: Config, **quant: int) -> list[isa.Command]:
+    """Settings under which nothing is dropped: one lane, vectors in a row, one parameter block."""
+    ones = [command("PO_LEVEL", level=i, count=1) for i in range(7)]
+    return [*ones, command("PO_QUANT", height=1, width=1, qmin=-128, qmax=127, nudge=1, final=1, cc_valid=63, **quant),
+            command("PO_SCALAR", multiplier=1 << 30, shift=8), command("PO_PIPE", da=100), command("PO_ADD")]
+
+
+@cocotb.test()
+async def cycles(dut: Any) -> None:
+    """Rates, start, tail and gaps of `hwgen.timing`."""
+    config = configuration()
+    d, block = Derived(config), Derived(config).param_block
+    full = (1 << config.vector) - 1
+    bench = Bench(dut, Stream(config, 1), 0.0)
+    await bench.start()
+    await bench.run(plain(config))
+    passes = d.pipes
+
+    async def measure(*commands: isa.Command) -> tuple[list[int], int, int]:
+        """Drain grants of pipe 0, acceptance of the first command's offer, last done; all in cycles."""
+        for _ in range(40):
+            await bench.step()
+        bench.issued[0].clear()
+        bench.fetched.clear()
+        bench.written.clear()
+        offered = bench.cycle + 1
+        await bench.run(list(commands))
+        return bench.issued[0] or bench.fetched, offered, bench.finished[-1][0]
+
+    def drain(**args: int) -> isa.Command:
+        return command("DRAIN", mask=full, **args)
+
+    # 60 rounds of one lane: one a cycle from the first to the last.
+    await bench.run([command("PO_LEVEL", level=6, count=60, da=1)])
+    issued, offered, done = await measure(drain())
+    print("DRAIN 60: start", issued[0] - offered, "span", issued[-1] - issued[0], "tail", done - issued[-1])
+    issued, offered, done = await measure(drain(), drain(a0=60))
+    print("2 DRAINs: gap", issued[60] - issued[59] - 1, "span", issued[-1] - issued[0], "tail", done - issued[-1])
+    issued, offered, done = await measure(*[drain()] * 4)
+    print("4 DRAINs: span", issued[-1] - issued[0])
+    for n in (1, 8, 16, 24):
+        await bench.run([command("PO_LEVEL", level=6, count=n, da=1)])
+        issued, offered, done = await measure(*[drain()] * 6)
+        print(n, "period", [b - a for a, b in zip(issued[::n], issued[n::n], strict=False)])
+    for step in (block, 0):
+        await bench.run([command("PO_LEVEL", level=4, count=1), command("PO_LEVEL", level=1, count=2, dp=block, da=1),
+                         command("PO_LEVEL", level=0, count=min(2, config.columns // d.pipes), dp=block, da=1), command("PO_PIPE", da=100, dp=step)])
+        for n in (1, 8, 16, 24):
+            await bench.run([command("PO_LEVEL", level=6, count=n, da=1)])
+            issued, offered, done = await measure(drain())
+            print("lanes", step, n, "period", [b - a for a, b in zip(issued[::n], issued[n::n], strict=False)])
+    await bench.run([command("PO_LEVEL", level=i, count=1) for i in range(7)])
+    await bench.run([command("PO_LEVEL", level=6, count=60, da=1), command("PO_SOURCE", level=6, ds=1)])
+    issued, offered, done = await measure(command("ELTWISE", a=0, b=100, out=200, mask=full))
+    print("ELT", issued[0] - offered, issued[-1] - issued[0], done - issued[-1])
+    await bench.run([command("PO_ADD", add=1, multiplier_b=1<<30)])
+    issued, offered, done = await measure(command("ELTWISE", a=0, b=100, out=200, mask=full))
+    print("ELT", issued[0] - offered, issued[-1] - issued[0], done - issued[-1])
+    issued, offered, done = await measure(*[command("ELTWISE", a=0, b=100, out=200, mask=full)]*2)
+    print("ELT2 gap", issued[60] - issued[59], issued[-1] - issued[0], done - issued[-1])
+    issued, offered, done = await measure(command("PO_ADD", add=1, multiplier_b=1<<29), command("ELTWISE", a=0, b=100, out=200, mask=full))
+    print("fill ELT start", issued[0] - offered)
+    issued, offered, done = await measure(command("PO_ADD", add=1, multiplier_b=1<<29), command("ELTWISE", a=0, b=100, out=200, mask=full))
+    print("nofill ELT start", issued[0] - offered)
+    a = [command("PO_LEVEL", level=6, count=60, da=1)]*10
+    bench.accepted.clear()
+    await bench.run(a)
+    print("settings", [y - x for x, y in zip(bench.accepted, bench.accepted[1:])])
+    bench.accepted.clear()
+    await bench.run(plain(config))
+    print("settings", [y - x for x, y in zip(bench.accepted, bench.accepted[1:])])
+    if "pixel" in config.mappings:
+        await bench.run(plain(config, transpose=1))
+        p = config.vector
+        await bench.run([command("PO_LEVEL", level=4, count=7, dp=block, da=1), command("PO_LEVEL", level=6, count=p, da=1)])
+        issued, offered, done = await measure(drain())
+        print("TR", issued[0] - offered, issued[-1] - issued[0], done - issued[-1], [b - a for a, b in zip(issued[::p], issued[p::p])])
+        await bench.run([command("PO_LEVEL", level=4, count=7, dp=0, da=1), command("PO_LEVEL", level=6, count=p, da=1)])
+        issued, offered, done = await measure(drain())
+        print("TR", issued[0] - offered, issued[-1] - issued[0], done - issued[-1], [b - a for a, b in zip(issued[::p], issued[p::p])])

@@ -94,7 +94,8 @@ def random_job(rng: random.Random, config: Config, half: int, limit: int = 150) 
             offset, start = rng.randint(0, s_half // 2), rng.randint(0, v_half - length)
             segments[k] = ((s_zero + offset) % 65536, (v_zero + start) % 65536, length)
         span = max(1, s_half // 4)
-        base = {"nx": rng.choice([1, 1, 2, 3, 7, 4095]), "dx": rng.randint(-span, span), "dy": rng.randint(-span, span)}
+        nx = rng.choice([1, 1, 2, 3, 7, config.acc_vectors, config.acc_vectors + 1, 4095])
+        base = {"nx": nx, "dx": rng.randint(-span, span), "dy": rng.randint(-span, span)}
         rounds = rng.choice([1, 1, 2, 3, rng.randint(1, config.acc_vectors)])
         run = {"mode": int(mode), "max": int("max_pool" in config.operators and rng.random() < 0.25), "accumulate": 0,
                "rounds": rounds, "seg_first": first, "seg_count": count, "v_base": 0, "s_base": 0, "s_step": s_step,

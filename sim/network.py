@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hwgen.config import Config
+from hwgen.derive import Derived
 from hwgen.errors import HwgenError
 from hwgen.isa import WORKERS, Module
 from hwgen.registers import COUNTERS
@@ -49,6 +50,8 @@ class RunResult:
         Command index -> cycle of its completion.
     trace : list of CommandTrace
         Every command, in order of completion.
+    writes : list of (pipe, word address, byte mask, bytes)
+        Result writes of POST, in order.
     counters : dict of str to int
         The counter registers by name (`hwgen.registers.COUNTERS`).
     finished : bool
@@ -68,6 +71,7 @@ class RunResult:
     cycles: int
     completed: dict[int, int]
     trace: list[CommandTrace]
+    writes: list[tuple[int, int, int, bytes]] = field(repr=False)
     counters: dict[str, int]
     finished: bool
     error: tuple[int, int, int] | None
@@ -113,7 +117,8 @@ def build(verilog: Mapping[str, str], config: Config, *, simulator: str = "veril
         raise HwgenError(f"simulator must be one of {', '.join(SIMULATORS)}, not {simulator!r}")
     texts = {n: t for n, t in verilog.items() if n.endswith(".v")}
     texts |= {n: (tools.rtl_dir() / n).read_text(encoding="utf-8") for n in MODELS}
-    parameters = {"DATA_BITS": config.axi_bits, "LOG2_BYTES": log2_bytes, "COUNTER_WORDS": 2 * len(COUNTERS)}
+    parameters = {"DATA_BITS": config.axi_bits, "LOG2_BYTES": log2_bytes, "COUNTER_WORDS": 2 * len(COUNTERS),
+                  "PIPES": Derived(config).pipes, "WORD_BYTES": Derived(config).word}
     key = tools.content_hash([simulator, version(simulator), str(waves), repr(parameters), *(x for p in sorted(texts.items()) for x in p)])
     folder = tools.cache_dir() / "network" / f"{simulator}-{key}"
     program = folder / ("sim.vvp" if simulator == "icarus" else "obj/sim")
@@ -162,6 +167,8 @@ def _trace(text: str, run: int) -> list[CommandTrace]:
     issued: dict[int, list[int]] = {int(w): [] for w in WORKERS}
     result = []
     for line in text.splitlines():
+        if line.startswith("W"):
+            continue
         kind, attempt, module, index, cycle = line.split()
         if int(attempt) != run:
             continue
@@ -170,6 +177,16 @@ def _trace(text: str, run: int) -> list[CommandTrace]:
         else:
             start = issued[int(module)].pop(0) if issued[int(module)] else int(cycle)
             result.append(CommandTrace(Module(int(module)), int(index), start, int(cycle)))
+    return result
+
+
+def _writes(text: str, run: int) -> list[tuple[int, int, int, bytes]]:
+    """Return (pipe, word address, byte mask, bytes) of the result writes of POST, in order; unknown bits read as 0."""
+    result = []
+    for line in text.splitlines():
+        if line.startswith(f"W {run} "):
+            _, _, pipe, address, mask, values = line.split()
+            result.append((int(pipe), int(address), int(mask, 16), bytes.fromhex(values.lower().replace("x", "0"))[::-1]))
     return result
 
 
@@ -259,7 +276,8 @@ def run_network(
         registers = _registers((folder / "result.txt").read_text())
         dump = _bytes((folder / "dump.hex").read_text(), word)
         soft = soft_reset_at is not None or (retry and "first_error" in registers)
-        trace = _trace((folder / "trace.txt").read_text(), 2 if soft else 1)
+        text = (folder / "trace.txt").read_text()
+        trace, writes = _trace(text, 2 if soft else 1), _writes(text, 2 if soft else 1)
         if waves is not None:
             shutil.move(folder / "waves.fst", waves)
     finally:
@@ -268,6 +286,6 @@ def run_network(
     counters = {name: registers[f"word{2 * i}"] | registers[f"word{2 * i + 1}"] << 32 for i, (name, _) in enumerate(COUNTERS)}
     return RunResult(
         outputs=[dump[a - low * word:a - low * word + n] for a, n in outputs], cycles=cycles,
-        completed={t.index: t.completed for t in trace}, trace=trace, counters=counters, finished=bool(registers["irq"]),
+        completed={t.index: t.completed for t in trace}, trace=trace, writes=writes, counters=counters, finished=bool(registers["irq"]),
         error=_error(registers["error"]), first_error=_error(registers.get("first_error")), simulator=simulator,
         version=version(simulator), build_s=build_s, run_s=run_s, cycles_per_s=cycles / run_s if run_s else 0.0, log=log)

@@ -15,6 +15,7 @@ from hwgen.derive import Derived
 from hwgen.errors import HwgenError
 from hwgen.golden.machine_post import drain, eltwise
 from hwgen.golden.machine_state import PostInfo, State
+from hwgen.golden.nest import expand
 
 LEVELS = 7
 
@@ -70,6 +71,9 @@ class Stream:
             except HwgenError:
                 s.act[:] = before
                 return False
+            if name == "ELTWISE" and self._reads_written(args["a"], args["b"], entry.info.address):
+                s.act[:] = before
+                return False
             pipes = self.derived.pipes if name == "DRAIN" else 1
             if pipes > 1 and len(np.unique(entry.info.address)) < len(entry.info.address):
                 s.act[:] = before
@@ -79,6 +83,17 @@ class Stream:
             s.set_register(args["level"] if name in ("PO_LEVEL", "PO_SOURCE") else 0)
         self.commands.append(entry)
         return True
+
+    def _reads_written(self, a: int, b: int, out: NDArray[np.int64]) -> bool:
+        """True when an element of an ELTWISE reads what an earlier element writes: no order is promised there."""
+        levels = [(self.state.register("PO_LEVEL", i)["count"], (self.state.register("PO_SOURCE", i)["ds"],)) for i in (4, 5, 6)]
+        sources = expand(levels, (0,))[0].ravel()
+        written: set[int] = set()
+        for source, address in zip(sources.tolist(), out.tolist(), strict=True):
+            if a + source in written or b + source in written:
+                return True
+            written.add(address)
+        return False
 
     def settings(self, transpose: int, scalar: int) -> None:
         """Random rounding, clamp, map and pipe offsets."""

@@ -25,8 +25,14 @@ def extra_of(module: str) -> str | None:
 def register(app: typer.Typer) -> None:
     """Add every command to the command line, in the order in which a user meets them."""
     for name, function in (
-        ("presets", presets.presets), ("doctor", doctor.doctor), ("generate", generate.generate),
-        ("compile", compiling.compile_), ("verify", verify.verify), ("run", run.run), ("synth", synth.synth),
-        ("demo", demo.demo), ("bench", bench.bench),
+        ("presets", presets.presets),
+        ("doctor", doctor.doctor),
+        ("generate", generate.generate),
+        ("compile", compiling.compile_),
+        ("verify", verify.verify),
+        ("run", run.run),
+        ("synth", synth.synth),
+        ("demo", demo.demo),
+        ("bench", bench.bench),
     ):
         app.command(name)(function)

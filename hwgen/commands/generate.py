@@ -14,7 +14,8 @@ from hwgen.commands.output import busy, check_target, console, write_folder
 
 def generate(
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for the files.")],
-    preset: Preset = None, config: ConfigFile = None,
+    preset: Preset = None,
+    config: ConfigFile = None,
 ) -> None:
     """Write the Verilog of a machine, its manifest, register and command map, C header and documentation."""
     check_target(output, folder=True)
@@ -25,5 +26,8 @@ def generate(
     with busy(f"generating {machine.name}"):
         files = emit(machine)
     write_folder(output, files)
-    console().print(f"{machine.name}: {len(files)} files, {sum(map(len, files.values())) / 1e6:.2f} MB, in {output} "
-                    f"({time.perf_counter() - start:.1f} s)", soft_wrap=True)
+    console().print(
+        f"{machine.name}: {len(files)} files, {sum(map(len, files.values())) / 1e6:.2f} MB, in {output} "
+        f"({time.perf_counter() - start:.1f} s)",
+        soft_wrap=True,
+    )

@@ -26,8 +26,10 @@ def chosen_config(preset: str | None, config: Path | None) -> Config:
         When neither or both are given, or the one given is not legal.
     """
     if (preset is None) == (config is None):
-        raise HwgenError("give either --preset NAME or --config FILE.toml" + (", not both" if preset else ""),
-                         remedy="`hwgen presets` lists the names")
+        raise HwgenError(
+            "give either --preset NAME or --config FILE.toml" + (", not both" if preset else ""),
+            remedy="`hwgen presets` lists the names",
+        )
     if preset is not None:
         return find_preset(preset)
     assert config is not None

@@ -44,7 +44,12 @@ def busy(text: str) -> Iterator[Callable[[str], None]]:
 @contextlib.contextmanager
 def counted(text: str) -> Iterator[Callable[[int, int], None]]:
     """Show how many of how many are done; yields a function to call with (done, all)."""
-    columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"), TimeElapsedColumn()
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total}"),
+        TimeElapsedColumn(),
+    )
     with _progress(*columns) as progress:
         task = progress.add_task(text, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)

@@ -14,11 +14,25 @@ def presets(json: Json = None) -> None:
     """List the named machines."""
     check_target(json)
     table = Table(title="Presets")
-    for heading in ("preset", "multipliers", "rows x columns x vector", "weight x act bits", "buffers KiB (act, weight, param)",
-                    "AXI bits", "results a cycle"):
+    for heading in (
+        "preset",
+        "multipliers",
+        "rows x columns x vector",
+        "weight x act bits",
+        "buffers KiB (act, weight, param)",
+        "AXI bits",
+        "results a cycle",
+    ):
         table.add_column(heading, justify="left" if heading == "preset" else "right")
     for name, c in PRESETS.items():
-        table.add_row(name, str(Derived(c).multipliers), f"{c.rows} x {c.columns} x {c.vector}", f"{c.weight_bits} x {c.act_bits}",
-                      f"{c.act_kib}, {c.weight_kib}, {c.param_kib}", str(c.axi_bits), str(c.post_width))
+        table.add_row(
+            name,
+            str(Derived(c).multipliers),
+            f"{c.rows} x {c.columns} x {c.vector}",
+            f"{c.weight_bits} x {c.act_bits}",
+            f"{c.act_kib}, {c.weight_kib}, {c.param_kib}",
+            str(c.axi_bits),
+            str(c.post_width),
+        )
     console().print(table)
     write_json(json, {name: {"config": c.to_dict(), "derived": Derived(c).to_dict()} for name, c in PRESETS.items()})

@@ -17,9 +17,15 @@ from hwgen.errors import HwgenError
 
 def run(
     model: Model,
-    inputs: Annotated[Path, typer.Option("--inputs", metavar="FILE.npz", help="x: inputs, batch first; y: labels (optional).")],
-    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="OUT.npz",
-                                                help="Write y (int8 outputs) and real (what the host makes of them).")] = None,
+    inputs: Annotated[
+        Path, typer.Option("--inputs", metavar="FILE.npz", help="x: inputs, batch first; y: labels (optional).")
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--output", metavar="OUT.npz", help="Write y (int8 outputs) and real (what the host makes of them)."
+        ),
+    ] = None,
     json: Json = None,
 ) -> None:
     """Run the golden model; print the top-1 accuracy when labels are given."""
@@ -40,7 +46,12 @@ def run(
         result = run_graph(graph, quantised, progress=progress).output
     seconds = time.perf_counter() - start
     y = result.reshape(len(result), -1) if result.shape[1:3] == (1, 1) else result
-    report: dict[str, Any] = {"model": str(model), "inputs": len(y), "seconds": seconds, "inputs_per_s": len(y) / seconds}
+    report: dict[str, Any] = {
+        "model": str(model),
+        "inputs": len(y),
+        "seconds": seconds,
+        "inputs_per_s": len(y) / seconds,
+    }
     if labels is not None:
         report["top1"] = top1(y, labels, str(inputs))
     if output is not None:
@@ -48,7 +59,9 @@ def run(
         write_with(output, lambda path: np.savez_compressed(path, y=y, real=real))
     write_json(json, report)
     text = f", top-1 accuracy {100 * report['top1']:.2f} %" if labels is not None else ""
-    console().print(f"{graph.name}: {len(y)} inputs in {seconds:.2f} s ({report['inputs_per_s']:.0f}/s){text}", soft_wrap=True)
+    console().print(
+        f"{graph.name}: {len(y)} inputs in {seconds:.2f} s ({report['inputs_per_s']:.0f}/s){text}", soft_wrap=True
+    )
 
 
 def top1(y: NDArray[np.int8], labels: NDArray[np.int64], where: str) -> float:
@@ -60,10 +73,15 @@ def top1(y: NDArray[np.int8], labels: NDArray[np.int64], where: str) -> float:
         When a label is not a class of the network, or the outputs are not one vector each.
     """
     if y.ndim != 2:
-        raise HwgenError(f"labels need outputs that are class scores, not maps of shape {y.shape[1:]}", where=where,
-                         remedy="leave y out")
+        raise HwgenError(
+            f"labels need outputs that are class scores, not maps of shape {y.shape[1:]}",
+            where=where,
+            remedy="leave y out",
+        )
     if len(labels) != len(y):
         raise HwgenError(f"the labels y must be one for each of the {len(y)} inputs, not {len(labels)}", where=where)
     if labels.min() < 0 or labels.max() >= y.shape[1]:
-        raise HwgenError(f"the labels y must be in 0..{y.shape[1] - 1}, not {labels.min()}..{labels.max()}", where=where)
+        raise HwgenError(
+            f"the labels y must be in 0..{y.shape[1] - 1}, not {labels.min()}..{labels.max()}", where=where
+        )
     return float((y.argmax(axis=1) == labels).mean())

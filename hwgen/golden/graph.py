@@ -22,8 +22,11 @@ _CHUNK_BYTES = 1 << 19
 
 @dataclass(frozen=True)
 class GraphResult:
-    """``output`` is the int8 batch of ``graph.output``, shape (N, H, W, C); ``tensors`` holds every map by name,
-    the input included, when asked for."""
+    """What a run gives.
+
+    ``output`` is the int8 batch of ``graph.output``, shape (N, H, W, C); ``tensors`` holds every map by name, the
+    input included, when asked for.
+    """
 
     output: NDArray[np.int8]
     tensors: dict[str, NDArray[np.int8]] = field(default_factory=dict)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import reduce
 from operator import or_
+from typing import Any
 
 from amaranth import Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
@@ -22,8 +23,8 @@ POST_READS = 2
 class ActBuffer(wiring.Component):
     """``banks`` block memories of W-byte words, each read and written once a cycle; word a is in bank a % ``banks``.
 
-    A read granted in cycle t addresses the block memory at the end of t, is registered behind it at the end of t + 1, and
-    passes the multiplexer from banks to ports in t + 2: data is good in t + 2 only, and about a third of a cycle late.
+    A read granted in cycle t addresses the block memory at the end of t, is registered behind it at the end of t + 1,
+    and passes the multiplexer from banks to ports in t + 2: data is good in t + 2 only, a third of a cycle late.
     Addresses are not checked. Reads granted in the cycle of a write of the same word see old or new bytes.
 
     Ports
@@ -56,7 +57,7 @@ class ActBuffer(wiring.Component):
         self._write_side(m, writes, bank_bits)
         return m
 
-    def _arbiter(self, m: Module, name: str, narrow: list, wide: wiring.PureInterface, bank_bits: int) -> BankArbiter:
+    def _arbiter(self, m: Module, name: str, narrow: list[Any], wide: wiring.PureInterface, bank_bits: int) -> BankArbiter:
         """Connect an arbiter to the handshakes of ``narrow`` ports and the ``wide`` port."""
         m.submodules[name] = arbiter = BankArbiter(self.config.banks, len(narrow), self.derived.dma_words)
         group_bits = bank_bits - (self.derived.dma_words - 1).bit_length()
@@ -67,11 +68,11 @@ class ActBuffer(wiring.Component):
                      wide.ready.eq(arbiter.wide_ready)]
         return arbiter
 
-    def _rows(self, port: wiring.PureInterface, bank_bits: int, words: int) -> object:
+    def _rows(self, port: wiring.PureInterface, bank_bits: int, words: int) -> Value:
         """Address of a port inside its bank."""
         return port.addr[bank_bits - (words - 1).bit_length():]
 
-    def _read_side(self, m: Module, reads: list, bank_bits: int) -> None:
+    def _read_side(self, m: Module, reads: list[Any], bank_bits: int) -> None:
         c, d = self.config, self.derived
         narrow = [*self.fetch, *self.post_read]
         arbiter = self._arbiter(m, "read_arbiter", narrow, self.store, bank_bits)
@@ -89,7 +90,7 @@ class ActBuffer(wiring.Component):
         groups = [Cat(outputs[g:g + d.dma_words]) for g in range(0, c.banks, d.dma_words)]
         m.d.comb += self.store.data.eq(_picked(m, groups, self.store.addr[:(len(groups) - 1).bit_length()], "store"))
 
-    def _write_side(self, m: Module, writes: list, bank_bits: int) -> None:
+    def _write_side(self, m: Module, writes: list[Any], bank_bits: int) -> None:
         d = self.derived
         arbiter = self._arbiter(m, "write_arbiter", list(self.post_write), self.load, bank_bits)
         for b, write in enumerate(writes):
@@ -101,10 +102,11 @@ class ActBuffer(wiring.Component):
                          write.data.eq(self.load.data.word_select(part, 8 * d.word))]
             for i, port in enumerate(self.post_write):
                 with m.If(arbiter.grants[b][i]):
-                    m.d.comb += [write.en.eq(port.mask), write.addr.eq(self._rows(port, bank_bits, 1)), write.data.eq(port.data)]
+                    m.d.comb += [write.en.eq(port.mask), write.addr.eq(self._rows(port, bank_bits, 1)),
+                                 write.data.eq(port.data)]
 
 
-def _picked(m: Module, choices: list, index: Value, name: str) -> Value:
+def _picked(m: Module, choices: list[Value], index: Value, name: str) -> Value:
     """Return the one of ``choices`` that ``index`` selected two cycles ago; one-hot, a quarter less logic than binary."""
     if len(choices) == 1:
         return choices[0]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from amaranth import Cat, Module, Mux, Signal, signed
+from amaranth import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import Out
 
 from hwgen.config import Config
 from hwgen.derive import Derived
-from hwgen.hardware.afetch_engine import FetchEngine, WordLayout
+from hwgen.hardware.afetch_engine import FetchEngine, word_layout
 from hwgen.hardware.afetch_offsets import ColumnOffsets
 from hwgen.hardware.interfaces import act_read, patch_bus, payload_layout, worker_ports
 from hwgen.hardware.nest import Nest
@@ -22,9 +22,9 @@ POSITION = {f.name[1]: f.width for f in BY_NAME["AF_LEVEL"].fields if f.name in 
 class ActFetch(wiring.Component):
     """Worker module AFETCH.
 
-    One nest walks the map for all engines; a pipeline adds each column's offset, checks, and puts the word to fetch into
-    the engine's queue. From there on engines run apart, so that columns that want the same bank in every cycle slip
-    against each other once instead of losing every other cycle. Every command leaves a last word in all queues (a
+    One nest walks the map for all engines; a pipeline adds each column's offset, checks, and puts the word to fetch
+    into the engine's queue. From there on engines run apart, so that columns that want the same bank in every cycle
+    slip against each other once instead of losing every other cycle. Every command leaves a last word in all queues (a
     setting leaves a void one): it is done when all engines have written theirs, which keeps the order.
 
     Positions wrap modulo the field width (13, 17, 21 bits, signed). After an error nothing more is accepted.
@@ -47,12 +47,12 @@ class ActFetch(wiring.Component):
         fetch, level, shape = (data.View(payload_layout(n), payload) for n in ("AFETCH", "AF_LEVEL", "AF_MAP"))
         m.submodules.nest = nest = Nest(POSITION)
         m.submodules.offsets = offsets = ColumnOffsets(c)
-        row_bits, layout = c.rows.bit_length(), WordLayout(c)
+        row_bits, layout = c.rows.bit_length(), word_layout(c)
         height, width = Signal(len(shape.height)), Signal(len(shape.width))
         zero_point, fill, transpose = Signal(signed(9)), Signal(signed(c.act_bits + 1)), Signal()
         rows_len, rp_step, active = Signal(row_bits), Signal(row_bits), Signal(c.columns)
 
-        # --- accept commands -------------------------------------------------------------------------------------
+        # --- accept commands
         room, bad, dead = Signal(), Signal(), Signal()
         stages = [Signal(name=f"valid{i}") for i in (1, 2)]
         outstanding = Signal(5)
@@ -60,8 +60,8 @@ class ActFetch(wiring.Component):
         illegal, code = Signal(), Signal(4)
         m.d.comb += [
             drained.eq(~nest.busy & ~nest.out.valid & ~Cat(stages).any() & (outstanding == 0)),
-            # Levels and column offsets are out of use when the nest is still, the map when all words are written. A void
-            # word would overtake words in the transposers.
+            # Levels and column offsets are out of use when the nest is still, the map when all words are written.
+            # A void word would overtake words in the transposers.
             still.eq(Mux(transpose | (op == OP["AF_MAP"]), drained, ~nest.busy & ~nest.out.valid & room)),
             accept.eq(self.cmd.valid & (op != OP["AFETCH"]) & still & ~bad & ~dead),
             nest.start.eq(self.cmd.valid & (op == OP["AFETCH"]) & ~nest.busy & ~bad & ~dead),
@@ -77,13 +77,14 @@ class ActFetch(wiring.Component):
                 m.d.comb += [illegal.eq((level.level == 7) | (level.count == 0)), code.eq(ILLEGAL),
                              nest.count_en.eq(~illegal), nest.delta_en.eq(Mux(illegal, 0, -1))]
             with m.Case(OP["AF_MAP"]):
-                with m.If((shape.cols > c.columns) | (shape.rows_len > c.rows) | (shape.cols == 0) | (shape.rows_len == 0)):
+                with m.If(~_between(shape.cols, c.columns) | ~_between(shape.rows_len, c.rows)):
                     m.d.comb += [illegal.eq(1), code.eq(OUTSIDE)]
                 if "pixel" not in c.mappings:
                     with m.Elif(shape.transpose):
                         m.d.comb += [illegal.eq(1), code.eq(ILLEGAL)]
                 m.d.sync += [
-                    height.eq(shape.height), width.eq(shape.width), zero_point.eq(shape.zero_point), fill.eq(shape.fill),
+                    height.eq(shape.height), width.eq(shape.width), zero_point.eq(shape.zero_point),
+                    fill.eq(shape.fill),
                     transpose.eq(shape.transpose if "pixel" in c.mappings else 0),
                     rows_len.eq(shape.rows_len), rp_step.eq(Mux(shape.rp_step > c.rows, c.rows, shape.rp_step)),
                     active.eq(Cat(shape.cols > n for n in range(c.columns)))]
@@ -92,7 +93,7 @@ class ActFetch(wiring.Component):
             with m.Default():
                 m.d.comb += [illegal.eq(1), code.eq(ILLEGAL)]
 
-        # --- stage 1: every column's position, destination and first row ------------------------------------------
+        # --- stage 1: every column's position, destination and first row
         moved, void, void1, end1 = Signal(), Signal(), Signal(), Signal()
         start_dst, dst1 = Signal(c.amem_words.bit_length()), Signal(c.amem_words.bit_length())
         group, row1, next_group = (Signal(row_bits + 1) for _ in range(3))
@@ -112,10 +113,11 @@ class ActFetch(wiring.Component):
             with m.Elif(element.level == 1):
                 m.d.sync += row1.eq(row1 + rows_len)
 
-        # --- stage 2: inside the map, inside the buffer ----------------------------------------------------------------
+        # --- stage 2: inside the map, inside the buffer
         words, faults = [], []
         row_end, rows2 = Signal(row_bits + 2), Signal(c.rows)
-        m.d.comb += [row_end.eq(row1 + rows_len), rows2.eq(Cat(~void1 & (row1 <= r) & (row_end > r) for r in range(c.rows)))]
+        m.d.comb += [row_end.eq(row1 + rows_len),
+                     rows2.eq(Cat(~void1 & (row1 <= r) & (row_end > r) for r in range(c.rows)))]
         for n in range(c.columns):
             y, x, a = (Signal(signed(w), name=f"{k}{n}") for k, w in POSITION.items())
             for position, own, chain in ((y, value.y, offsets.y), (x, value.x, offsets.x), (a, value.a, offsets.a)):
@@ -131,7 +133,7 @@ class ActFetch(wiring.Component):
         m.d.sync += [stages[1].eq(stages[0]),
                      fault2.eq(Cat(faults).any() | ~void1 & ((row_end > c.rows) | dst1[-1]))]
 
-        # --- engines ------------------------------------------------------------------------------------------------------
+        # --- engines
         push, full = Signal(), Signal(c.columns)
         m.d.comb += [push.eq(stages[1] & ~fault2 & ~dead), room.eq(~full.any())]
         with m.If(stages[1] & fault2):
@@ -154,3 +156,8 @@ class ActFetch(wiring.Component):
             m.d.sync += reported.eq(1)
             m.d.comb += self.error.eq(1)
         return m
+
+
+def _between(value: Value, high: int) -> Value:
+    """1 <= ``value`` <= ``high``."""
+    return (value != 0) & (value <= high)

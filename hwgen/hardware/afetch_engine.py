@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth import Cat, Module, Mux, Signal, signed
+from amaranth import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -18,8 +18,8 @@ FULL = QUEUE - 4
 """``full`` from here on: three more words may follow the one after which it rises."""
 
 
-def WordLayout(config: Config) -> data.StructLayout:
-    """Return the layout of a word to fetch: act word ``addr`` (when ``inside``) goes to amem ``dst`` of the lanes ``rows``."""
+def word_layout(config: Config) -> data.StructLayout:
+    """Return the layout of a word to fetch: act word ``addr``, when ``inside``, for amem ``dst`` of the lanes ``rows``."""
     return data.StructLayout({
         "addr": max(1, (Derived(config).act_words - 1).bit_length()), "inside": 1, "last": 1,
         "dst": (config.amem_words - 1).bit_length(), "rows": config.rows})
@@ -39,7 +39,7 @@ class FetchEngine(wiring.Component):
 
     def __init__(self, config: Config) -> None:
         self.config, self.derived = config, Derived(config)
-        self.layout = WordLayout(config)
+        self.layout = word_layout(config)
         super().__init__({
             "push": In(1), "word": In(self.layout), "full": Out(1),
             "zero_point": In(signed(9)), "fill": In(signed(config.act_bits + 1)), "transpose": In(1),
@@ -88,7 +88,7 @@ class FetchEngine(wiring.Component):
         m.d.comb += self.written.eq(finished != 0)
         return m
 
-    def _transposed(self, m: Module, now: data.View, tag: data.StructLayout) -> tuple:
+    def _transposed(self, m: Module, now: data.View, tag: data.StructLayout) -> tuple[Value, Value, data.View]:
         """Return bytes, inside flags and tag of the next bus word, with or without a way through the transposer."""
         d = self.derived
         m.submodules.transposer = transposer = Transposer(d.word, 8)

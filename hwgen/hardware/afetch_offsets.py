@@ -21,8 +21,8 @@ class ColumnOffsets(wiring.Component):
 
     Ports
     -----
-    payload : of AF_COL, held until ``busy`` is low.
-    step : compute the next column. ``busy`` is low in the last step.
+    payload : of AF_COL, held while ``busy``.
+    step : compute the next column. ``busy`` is high in all steps but the last.
     y, x, a : offsets of columns 1 and following, valid from the cycle after the last step.
     """
 
@@ -40,7 +40,7 @@ class ColumnOffsets(wiring.Component):
         p = data.View(payload_layout("AF_COL"), self.payload)
         at, group = Signal(range(self.count)), Signal(signed(WIDTHS["da"]))
         column, new_group = Signal(range(self.count + 1)), Signal()
-        m.d.comb += [self.busy.eq(at != self.count - 1), column.eq(at + 1), new_group.eq(1)]
+        m.d.comb += [self.busy.eq(self.step & (at != self.count - 1)), column.eq(at + 1), new_group.eq(1)]
         for bit in range(len(column)):
             with m.If((p.log2_cc > bit) & column[bit]):
                 m.d.comb += new_group.eq(0)
@@ -53,7 +53,8 @@ class ColumnOffsets(wiring.Component):
                 for i in range(self.count - 1):
                     m.d.sync += chain[i].eq(chain[i + 1])
             m.d.sync += [
-                self.y[self.count - 1].eq(y + Mux(new_group, p.dy, 0)), self.x[self.count - 1].eq(x + Mux(new_group, p.dx, 0)),
+                self.y[self.count - 1].eq(y + Mux(new_group, p.dy, 0)),
+                self.x[self.count - 1].eq(x + Mux(new_group, p.dx, 0)),
                 self.a[self.count - 1].eq(Mux(new_group, group_a, a + p.cc_da)),
                 group.eq(Mux(new_group, group_a, Mux(first, 0, group)))]
         return m

@@ -42,7 +42,7 @@ class BankArbiter(wiring.Component):
 
         free = Signal(self.banks // self.wide)
         m.d.comb += [
-            free.eq(Cat(~Cat(requests[g * self.wide:(g + 1) * self.wide]).any() for g in range(self.banks // self.wide))),
+            free.eq(Cat(~Cat(requests[g:g + self.wide]).any() for g in range(0, self.banks, self.wide))),
             self.wide_ready.eq(self.wide_valid & (turn | free.bit_select(self.wide_group, 1)))]
         for g in range(self.banks // self.wide):
             with m.If(self.wide_ready & (self.wide_group == g)):
@@ -63,5 +63,6 @@ class BankArbiter(wiring.Component):
                 lower = requests[b][:i].any() if i else 0
                 m.d.comb += self.grants[b][i].eq(
                     ~self.wide_banks[b] & (ahead[i] & ~lower_ahead | requests[b][i] & ~lower & ~ahead.any()))
-        m.d.comb += self.ready.eq(Cat(Cat(self.grants[b][i] for b in range(self.banks)).any() for i in range(self.narrow)))
+        m.d.comb += self.ready.eq(
+            Cat(Cat(self.grants[b][i] for b in range(self.banks)).any() for i in range(self.narrow)))
         return m

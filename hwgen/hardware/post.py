@@ -23,10 +23,10 @@ from hwgen.golden.post_rule import MAX_N
 from hwgen.hardware import eltwise, interfaces, post_issue, requantise
 from hwgen.hardware.interfaces import payload_layout
 from hwgen.hardware.nest import Nest
-from hwgen.hardware.post_item import ILLEGAL
+from hwgen.hardware.post_item import ILLEGAL, pack
 from hwgen.hardware.post_output import Output
 from hwgen.hardware.post_params import PARAMETER, Parameters
-from hwgen.hardware.post_walk import JOB, MAP, OFFSETS, VALUES, Walker
+from hwgen.hardware.post_walk import JOB, MAP, OFFSETS, POINT, VALUES, Walker
 
 OP = {op.name: op.code for op in isa.TABLE if op.module is isa.Module.POST}
 
@@ -102,15 +102,18 @@ class Post(wiring.Component):
         m.d.sync += token.eq(Cat(issue.issued, token))
         m.d.comb += [operands.enable.eq(token[post_issue.VECTOR_AFTER + eltwise.LATENCY - 2] & adding),
                      output.valid.eq(Mux(adding, token[ELTWISE_LATENCY - 1], token[DRAIN_LATENCY - 1]))]
+        every: list[Value] = []
         for j in range(self.derived.pipes):
             for e in range(c.vector):
                 acc, q, value = Signal(signed(32)), Signal(8), parameters.values[j * c.vector + e]
                 drained = issue.acc[j].word_select(e, c.acc_bits).as_signed()
-                m.d.comb += [acc.eq(drained | operands.acc[e] if j == 0 else drained), output.q[j].word_select(e, 8).eq(q)]
+                every.append(q)
+                m.d.comb += acc.eq(drained | operands.acc[e] if j == 0 else drained)
                 m.submodules[f"requantiser{j}_{e}"] = Instance(
                     requantise.REQUANTISE_MODULE, i_clk=ClockSignal(), i_rst=ResetSignal(), i_acc=acc,
                     i_bias=value.bias.as_unsigned(), i_multiplier=value.multiplier, i_shift=value.shift, i_nudge=quant.nudge,
                     i_final=quant.final, i_zero_point=quant.zero_point, i_qmin=quant.qmin, i_qmax=quant.qmax, o_q=q)
+        m.d.comb += Value.cast(output.q).eq(Cat(every))
         return m
 
     def _decode(self, m: Module, nest: Nest, walker: Walker, parameters: Parameters, operands: eltwise.OperandPath,
@@ -167,13 +170,10 @@ class Post(wiring.Component):
         with m.If(ready & illegal):
             m.d.sync += halted.eq(1)
 
-        first = nest.initial
-        m.d.comb += [first.y.eq(drain.y0), first.x.eq(drain.x0), first.a.eq(drain.a0), first.p.eq(drain.param), first.s.eq(0),
-                     nest.level_at.eq(level.level), nest.count.eq(level.count),
-                     nest.deltas.y.eq(level.dy), nest.deltas.x.eq(level.dx), nest.deltas.a.eq(level.da),
-                     nest.deltas.p.eq(level.dp), nest.deltas.s.eq(source.ds)]
-        with m.If(job.eltwise):
-            m.d.comb += first.a.eq(pair.out)
+        m.d.comb += [
+            Value.cast(nest.initial).eq(pack(POINT, y=drain.y0, x=drain.x0, a=Mux(job.eltwise, pair.out, drain.a0), p=drain.param, s=0)),
+            nest.level_at.eq(level.level), nest.count.eq(level.count),
+            Value.cast(nest.deltas).eq(pack(POINT, y=level.dy, x=level.dx, a=level.da, p=level.dp, s=source.ds))]
         with m.If(start):
             m.d.sync += [job.eltwise.eq(op == OP["ELTWISE"]), job.add.eq(held.add if operands.add else 0), job.a.eq(pair.a),
                          job.b.eq(pair.b), job.acc_base.eq(drain.acc_base), job.mask.eq(Mux(op == OP["DRAIN"], drain.mask, pair.mask))]

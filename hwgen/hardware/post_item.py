@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from amaranth import Cat, Const, Value
+from amaranth.hdl import ValueLike
 from amaranth.lib import data
 from amaranth.utils import bits_for
 
@@ -50,3 +52,19 @@ def item_layout(config: Config) -> data.StructLayout:
     if "add" in config.operators:
         fields["source_b"] = s["vector"]
     return data.StructLayout(fields)
+
+
+def pack(layout: data.StructLayout, **fields: ValueLike) -> Value:
+    """Return a value of ``layout``, every field given, extended by its own sign or cut.
+
+    Assigning fields one by one makes one `always` block of each, and Icarus never runs a block whose inputs keep their
+    initial value: a field that stays 0 would read X.
+    """
+    if set(fields) != set(layout.members):
+        raise TypeError(f"fields must be {sorted(layout.members)}, not {sorted(fields)}")
+    parts = []
+    for name, field in layout:
+        value = Value.cast(fields[name])
+        fill = value[-1].replicate(field.width) if value.shape().signed else Const(0, field.width)
+        parts.append(Cat(value, fill)[:field.width])
+    return Cat(parts)

@@ -5,14 +5,14 @@ Three register stages after the nest, without stalls: an element enters only whe
 
 from __future__ import annotations
 
-from amaranth import Cat, Module, Mux, Signal, Value, signed
+from amaranth import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
 from hwgen.config import Config
 from hwgen.derive import Derived
-from hwgen.hardware.post_item import RANGE, item_layout, lane_layout, sizes
+from hwgen.hardware.post_item import RANGE, item_layout, lane_layout, pack, result_layout, sizes
 from hwgen.hardware.post_params import ADDRESS
 
 VALUES = {"y": 13, "x": 17, "a": 22, "p": 17, "s": 22}
@@ -101,32 +101,30 @@ class Walker(wiring.Component):
 
         # --- queue -----------------------------------------------------------------------------------------------
         item, job = Signal(self.item), self.job
-        broken, block_end, wrong = Signal(), Signal(), Signal()
+        broken, block_end, wrong, take = Signal(), Signal(), Signal(), Signal()
         requested, last_block, need = Signal(), Signal(ADDRESS), Signal()
-        transposed = self.map.transpose & ~job.eltwise if pixel else 0
+        transposed = self.map.transpose & ~job.eltwise if pixel else Const(0)
+        works = three["read"].any() | job.eltwise
         m.d.comb += [
             wrong.eq(valid[-1] & three["error"]), broken.eq(wrong | poisoned),
             # A transposed block is completed before the error is reported: the transposer must not keep half of one.
             block_end.eq(~transposed | (three["position"] == self.config.vector - 1)),
             push.eq(valid[-1] & ~self.dead),
             need.eq(~requested | ~self.map.scalar & ~job.eltwise & (three["p"] != last_block)),
-            item.eltwise.eq(job.eltwise & ~broken), item.read.eq(Mux(broken | job.eltwise, 0, three["read"])),
-            item.take.eq(~broken & need & (three["read"].any() | job.eltwise)),
-            item.source.eq(Mux(job.eltwise, three["source_a"], three["lane"])),
-            item.result.write.eq(Mux(broken, 0, three["write"])), item.result.mask.eq(job.mask),
-            item.result.data.eq(Mux(broken, transposed, three["read"].any() | job.eltwise | transposed)),
-            item.result.last.eq(three["last"] | broken & block_end), item.result.action.eq(1),
-            item.result.code.eq(Mux(broken, RANGE, 0)),
-            queue.w_data.eq(item), queue.w_en.eq(push | self.marker),
-            blocks.w_data.eq(three["p"]), blocks.w_en.eq(push & item.take)]
-        m.d.comb += [item.result.address[j].eq(a) for j, a in enumerate(three["address"])]
+            take.eq(~broken & need & works & ~self.marker)]
+        result = pack(
+            result_layout(self.config), address=Cat(three["address"]), mask=job.mask, action=~self.marker,
+            write=Mux(broken | self.marker, 0, three["write"]), data=Mux(broken, transposed, works | transposed) & ~self.marker,
+            last=three["last"] | broken & block_end | self.marker, code=Mux(self.marker, self.code, Mux(broken, RANGE, 0)))
+        fields = {"result": result, "eltwise": job.eltwise & ~broken & ~self.marker, "take": take,
+                  "read": Mux(broken | job.eltwise | self.marker, 0, three["read"]),
+                  "source": Mux(job.eltwise, three["source_a"], three["lane"])}
         if pixel:
-            m.d.comb += item.channel.eq(three["position"])
+            fields["channel"] = three["position"]
         if "add" in self.config.operators:
-            m.d.comb += item.source_b.eq(three["source_b"])
-        with m.If(self.marker):
-            m.d.comb += [item.result.data.eq(0), item.result.write.eq(0), item.result.last.eq(1), item.result.action.eq(0),
-                         item.result.code.eq(self.code), item.read.eq(0), item.take.eq(0), item.eltwise.eq(0)]
+            fields["source_b"] = three["source_b"]
+        m.d.comb += [Value.cast(item).eq(pack(self.item, **fields)), queue.w_data.eq(item), queue.w_en.eq(push | self.marker),
+                     blocks.w_data.eq(three["p"]), blocks.w_en.eq(push & take)]
         with m.If(blocks.w_en):
             m.d.sync += [requested.eq(1), last_block.eq(three["p"])]
         with m.If(self.begin):
@@ -179,7 +177,7 @@ class Walker(wiring.Component):
         """Stage 3: which pipes read and write, and whether one of them leaves a memory."""
         c, d, s, job = self.config, self.derived, sizes(self.config), self.job
         vectors, pixel = d.act_words * d.vectors_per_word, "pixel" in c.mappings
-        transposed = self.map.transpose if pixel else 0
+        transposed = self.map.transpose if pixel else Const(0)
         out: dict[str, Value | list[Value]] = {}
         read, write, error = Signal(d.pipes, name="read3"), Signal(d.pipes, name="write3"), Signal(4 * d.pipes + 2)
         lane_bad = Signal()

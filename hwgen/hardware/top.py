@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth import ClockDomain, DomainRenamer, Module, Signal
+from amaranth import Cat, ClockDomain, DomainRenamer, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect
 
@@ -97,7 +97,15 @@ class Top(wiring.Component):
             connect(m, post.reads[i], act.post_read[i])
         connect(m, post.param, param.read)
         m.d.comb += sequencer.walking.eq(grid.active != 0)
+        self._trace(m, post)
         return workers
+
+    def _trace(self, m: Module, post: Post) -> None:
+        """Name the result writes for the network bench; it costs nothing in hardware."""
+        for name, parts in (("valid", [w.valid & w.ready for w in post.writes]), ("addr", [w.addr for w in post.writes]),
+                            ("mask", [w.mask for w in post.writes]), ("data", [w.data for w in post.writes])):
+            traced = Signal(len(Cat(parts)), name=f"trace_result_{name}")
+            m.d.comb += traced.eq(Cat(parts))
 
     def _master_port(self, m: Module, read: wiring.PureInterface, write: wiring.PureInterface) -> None:
         """AR and R belong to the read master, AW, W and B to STORE."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import Out
 
@@ -47,7 +47,8 @@ class WeightFetch(wiring.Component):
         with m.Switch(p.log2_rc):
             for k in range(row_bits + 1):
                 with m.Case(k):
-                    m.d.comb += start_rows.eq(sum(1 << r for r in range(c.rows) if r % (1 << k) < min(1 << k, d.weight_buses)))
+                    m.d.comb += start_rows.eq(
+                        sum(1 << r for r in range(c.rows) if r % (1 << k) < d.weight_buses))
         with m.Switch(p.log2_cc):
             for k in range(column_bits + 1):
                 with m.Case(k):
@@ -102,7 +103,7 @@ class WeightFetch(wiring.Component):
         return m
 
 
-def _clipped(value: object, limit: int) -> object:
+def _clipped(value: Value, limit: int) -> Value:
     """Return ``value`` in as many bits as ``limit`` has, or ``limit`` when it is larger."""
     bits = limit.bit_length()
-    return Mux(value[bits:].any(), limit, value[:bits])  # type: ignore[index]
+    return Mux(value[bits:].any(), limit, value[:bits])

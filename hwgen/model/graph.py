@@ -91,9 +91,12 @@ class Conv(Op):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Pool(Op):
-    """Pooling. ``average``: sum of raw q over the *valid* part of the window, divided by its count, ties away from
-    zero, unless ``requant`` is given (mean with rescale: acc = sum(q - zero_point of input) over the whole window).
-    ``max``: maximum of the valid part. ``qmin``/``qmax`` clamp the result."""
+    """Pooling.
+
+    ``average``: sum of raw q over the *valid* part of the window, divided by its count, ties away from zero, unless
+    ``requant`` is given (mean with rescale: acc = sum(q - zero_point of input) over the whole window, clamped by
+    ``requant``). ``max``: maximum of the valid part. ``qmin``/``qmax`` clamp the result of both others.
+    """
 
     kind: Literal["average", "max"]
     kernel: tuple[int, int]
@@ -106,9 +109,12 @@ class Pool(Op):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Add(Op):
-    """Residual add, TFLite's rule: each ``q - zp`` is shifted left by 20, rescaled by its own multiplier and shift
-    (``double``), summed, and requantised by ``requant`` (one channel entry). The reader orders the inputs so that the
-    first has the larger scale: its rescale is exactly 1/2 (multiplier 2**30, shift 0), which the hardware relies on."""
+    """Residual add by TFLite's rule.
+
+    Each ``q - zp`` is shifted left by 20, rescaled by its own multiplier and shift (``double``), summed, and
+    requantised by ``requant`` (one channel entry). The reader orders the inputs so that the first has the larger
+    scale: its rescale is exactly 1/2 (multiplier 2**30, shift 0), which the hardware relies on.
+    """
 
     multiplier: tuple[int, int]
     shift: tuple[int, int]
@@ -124,8 +130,10 @@ class Requantize(Op):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Concat(Op):
-    """Concatenation along ``axis`` (1 height, 2 width, 3 channels); inputs and output share one scale and zero point:
-    a reader puts a `Requantize` before an input whose scale or zero point differs."""
+    """Concatenation along ``axis`` (1 height, 2 width, 3 channels).
+
+    Inputs and output share one scale and zero point: a reader puts a `Requantize` before an input that differs.
+    """
 
     axis: int = 3
 

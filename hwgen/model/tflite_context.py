@@ -22,8 +22,11 @@ memory of the host."""
 
 @dataclass
 class Context:
-    """The graph under construction. ``names`` maps a file tensor's number to its map (aliases share one),
-    ``folded`` a PAD output's number to its source's map and padding."""
+    """The graph under construction.
+
+    ``names`` maps a file tensor's number to its map (aliases share one), ``folded`` a PAD output's number to its
+    source's map and padding.
+    """
 
     path: str
     model: FileModel

@@ -43,8 +43,11 @@ class FileTensor:
 
 @dataclass(frozen=True, eq=False)
 class FileOperator:
-    """An operator as stored: ``kind`` is its builtin name (``CUSTOM <name>`` for custom code), ``options`` its
-    attributes by their schema names, -1 in ``inputs`` an absent optional input."""
+    """An operator as stored.
+
+    ``kind`` is its builtin name (``CUSTOM <name>`` for custom code), ``options`` its attributes by their schema
+    names, -1 in ``inputs`` an absent optional input.
+    """
 
     index: int
     kind: str

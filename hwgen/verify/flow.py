@@ -109,6 +109,8 @@ def verify(path: Path, config: Config, *, simulator: str = "verilator", inputs: 
     first: RunResult | None = None
     build_s = run_s = 0.0
     cycles = 0
+    # Far beyond any slow memory, near enough that a hang is found in seconds.
+    limit = 200_000 + 20 * sum(n.predicted for n in program.layers) * (1 + latency // 32)
     by_name = {n.name: i for i, n in enumerate(program.layers)}
     inner = _device_input(program, x)
     for i in range(len(x)):
@@ -117,7 +119,8 @@ def verify(path: Path, config: Config, *, simulator: str = "verilator", inputs: 
         n, wrong = compare_graph(program, seen, tensors, i)
         say(f"simulating image {i + 1} of {len(x)} ({simulator})")
         run = run_network(verilog, config, image.tobytes(), program.command_base, program.command_count,
-                          [program.map_region(program.output)], simulator=simulator, latency=latency, stalls=stalls, seed=seed + 1)
+                          [program.map_region(program.output)], simulator=simulator, latency=latency, stalls=stalls, seed=seed + 1,
+                          timeout=limit)
         writes = split_writes(program, seen, run.writes)
         m, more = compare_writes(program, seen, writes, EXAMPLES, "RTL against golden machine")
         start, size = program.map_region(program.output)

@@ -1,0 +1,38 @@
+"""``hwgen doctor``: every tool, its version, and the command that installs what is missing."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import typer
+from rich.table import Table
+
+from hwgen.commands.options import Json
+from hwgen.commands.output import busy, check_target, console, write_json
+
+INCOMPLETE = 1
+"""Exit code when `hwgen verify` could not run."""
+
+
+def doctor(json: Json = None) -> None:
+    """Show every tool and its version, and how to install what is missing; exit code 1 when `hwgen verify` cannot run."""
+    check_target(json)
+    from hwgen.doctor import examine, missing
+
+    with busy("looking at the tools"):
+        found = examine()
+    table = Table(title="Tools")
+    for heading in ("tool", "version", "for", "to install it"):
+        table.add_column(heading, overflow="fold")
+    for f in found:
+        table.add_row(
+            f.name,
+            f.version or ("[red]missing[/red]" if f.required else "[yellow]absent[/yellow]"),
+            f.purpose + ("" if f.required else " (optional)"),
+            "" if f.good else f.remedy.replace("[", r"\["),
+        )
+    console().print(table)
+    lacking = missing(found)
+    write_json(json, {"tools": [asdict(f) | {"good": f.good} for f in found], "ready": not lacking})
+    if lacking:
+        raise typer.Exit(INCOMPLETE)

