@@ -36,7 +36,7 @@ BENCHMARKS: tuple[Benchmark, ...] = (
     Benchmark("ResNet-8", "resnet8_int8.tflite", "tiny"),
     Benchmark("ResNet-8", "resnet8_int8.tflite", "small"),
 )
-"""Measured with a memory of 32 cycles read latency and one beat a cycle, from the start write to the interrupt, one input."""
+"""Measured on one input, from the start write to the interrupt; memory of 32 cycles read latency, one beat a cycle."""
 
 MODEL_TOLERANCE, LAYER_TOLERANCE, LAYER_CYCLES = 0.02, 0.03, 40
 """How far prediction and measurement may be apart: in total; for a layer, relative or in cycles, whichever is more."""

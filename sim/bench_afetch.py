@@ -148,8 +148,8 @@ def _setup(config: Config, *, count: int = 1, da: int = 1, column: int = 0, tran
     levels = [isa.Command("AF_LEVEL", {"level": i, "count": n, "dy": 0, "dx": 0, "da": da if i == 5 else 0})
               for i, n in enumerate(counts)]
     return [isa.Command("AF_MAP", {
-        "height": 1, "width": 1, "zero_point": 0, "fill": 0, "transpose": transpose, "rows_len": rows_len or config.rows,
-        "rp_step": 1, "cols": cols or config.columns}),
+        "height": 1, "width": 1, "zero_point": 0, "fill": 0, "transpose": transpose,
+        "rows_len": rows_len or config.rows, "rp_step": 1, "cols": cols or config.columns}),
         isa.Command("AF_COL", {"log2_cc": 0, "dy": 0, "dx": 0, "da": column, "cc_da": 0}), *levels]
 
 

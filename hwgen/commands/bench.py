@@ -46,11 +46,9 @@ def bench(
                 models / b.model, preset(b.preset), Simulator.verilator, random=1, progress=progress
             ).to_json()
         measured.append((b, value))
-        target.print(
-            f"{b.network} on {b.preset}: {value['cycles']['total']:,} cycles ({value['cycles']['predicted']:,} predicted), "
-            f"{'bit-exact' if value['bit_exact'] else 'DIFFERENT'}",
-            soft_wrap=True,
-        )
+        cycles, verdict = value["cycles"], "bit-exact" if value["bit_exact"] else "DIFFERENT"
+        text = f"{b.network} on {b.preset}: {cycles['total']:,} cycles ({cycles['predicted']:,} predicted), {verdict}"
+        target.print(text, soft_wrap=True)
     write_file(output, table(measured))
     write_json(
         json,

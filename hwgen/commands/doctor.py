@@ -15,7 +15,7 @@ INCOMPLETE = 1
 
 
 def doctor(json: Json = None) -> None:
-    """Show every tool and its version, and how to install what is missing; exit code 1 when `hwgen verify` cannot run."""
+    """Show every tool, its version, and how to install what is missing; exit code 1 if `hwgen verify` cannot run."""
     check_target(json)
     from hwgen.doctor import examine, missing
 

@@ -57,7 +57,7 @@ class ActBuffer(wiring.Component):
         self._write_side(m, writes, bank_bits)
         return m
 
-    def _arbiter(self, m: Module, name: str, narrow: list[Any], wide: wiring.PureInterface, bank_bits: int) -> BankArbiter:
+    def _arbiter(self, m: Module, name: str, narrow: list[Any], wide: Any, bank_bits: int) -> BankArbiter:
         """Connect an arbiter to the handshakes of ``narrow`` ports and the ``wide`` port."""
         m.submodules[name] = arbiter = BankArbiter(self.config.banks, len(narrow), self.derived.dma_words)
         group_bits = bank_bits - (self.derived.dma_words - 1).bit_length()
@@ -107,7 +107,7 @@ class ActBuffer(wiring.Component):
 
 
 def _picked(m: Module, choices: list[Value], index: Value, name: str) -> Value:
-    """Return the one of ``choices`` that ``index`` selected two cycles ago; one-hot, a quarter less logic than binary."""
+    """Return the one of ``choices`` that ``index`` selected two cycles ago; one-hot is less logic than binary."""
     if len(choices) == 1:
         return choices[0]
     early, chosen = Signal(len(index), name=f"{name}_index"), Signal(len(choices), name=f"{name}_chosen")

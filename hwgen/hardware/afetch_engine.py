@@ -19,7 +19,7 @@ FULL = QUEUE - 4
 
 
 def word_layout(config: Config) -> data.StructLayout:
-    """Return the layout of a word to fetch: act word ``addr``, when ``inside``, for amem ``dst`` of the lanes ``rows``."""
+    """Return the layout of a word to fetch: act word ``addr``, when ``inside``, for amem ``dst`` of ``rows``."""
     return data.StructLayout({
         "addr": max(1, (Derived(config).act_words - 1).bit_length()), "inside": 1, "last": 1,
         "dst": (config.amem_words - 1).bit_length(), "rows": config.rows})

@@ -7,7 +7,7 @@ and a rounding adder per element would cost about 2000 LUT4 and 14 multiplier bl
 
 from __future__ import annotations
 
-from amaranth import Cat, Const, Module, Mux, Signal, signed
+from amaranth import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -111,8 +111,7 @@ class OperandPath(wiring.Component):
             a = self.a.word_select(e, 8).as_signed()
             difference, first = Signal(signed(10), name=f"difference{e}"), Signal(signed(10), name=f"first{e}")
             m.d.sync += [difference.eq(a - self.operands.zp_a), first.eq(difference)]
-            acc = Signal(signed(32), name=f"acc{e}")
-            m.d.comb += acc.eq(first)
+            acc: Value = first
             if self.add:
                 memory = Memory(shape=32, depth=256, init=[])
                 m.submodules[f"memory{e}"] = memory
@@ -120,7 +119,6 @@ class OperandPath(wiring.Component):
                 m.d.comb += [write.addr.eq(table.address), write.data.eq(table.value), write.en.eq(table.write),
                              read.addr.eq(self.b.word_select(e, 8)), read.en.eq(1)]
                 m.d.sync += second.eq(read.data)
-                with m.If(self.operands.add):
-                    m.d.comb += acc.eq(Cat(second[:19], (second[19:].as_signed() + first)[:13]))
+                acc = Mux(self.operands.add, Cat(second[:19], (second[19:].as_signed() + first)[:13]).as_signed(), first)
             m.d.sync += self.acc[e].eq(Mux(self.enable, acc, 0))
         return m

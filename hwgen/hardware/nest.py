@@ -91,7 +91,8 @@ class Nest(wiring.Component):
             width = self.values[name].shape.width
             m.submodules[f"delta_{name}"] = memory = Memory(shape=width, depth=8, init=[])
             write, read = memory.write_port(), memory.read_port(domain="comb")
-            m.d.comb += [write.addr.eq(self.level_at), write.data.eq(Cat(self.deltas[name])), write.en.eq(self.delta_en[i]),
+            m.d.comb += [write.addr.eq(self.level_at), write.data.eq(Cat(self.deltas[name])),
+                         write.en.eq(self.delta_en[i]),
                          read.addr.eq(came)]
             value = self.out.payload.values[name]
             with m.If(step):

@@ -55,10 +55,7 @@ class Output(wiring.Component):
         m.submodules.destinations = where = SyncFIFO(width=layout.size, depth=1 << (depth - 1).bit_length())
         m.submodules.values = values = SyncFIFO(width=8 * vector * pipes, depth=HELD)
         head = data.View(layout, where.r_data)
-        m.d.comb += [
-            self.destination.ready.eq(where.level < (Mux(self.transpose, depth, HELD) if pixel else HELD)),
-            where.w_en.eq(self.destination.valid), where.w_data.eq(self.destination.payload),
-            values.w_en.eq(self.valid), values.w_data.eq(self.q)]
+        written, result = self.valid, Value.cast(self.q)
         if pixel:
             turned = []
             for j in range(pipes):
@@ -66,8 +63,12 @@ class Output(wiring.Component):
                 m.d.comb += [t.i.valid.eq(self.valid & self.transpose), t.i.payload.data.eq(self.q[j]), t.i.payload.flag.eq(0),
                              t.o.ready.eq(values.w_rdy)]
                 turned.append(t.o)
-            with m.If(self.transpose):
-                m.d.comb += [values.w_en.eq(turned[0].valid), values.w_data.eq(Cat(t.payload.data for t in turned))]
+            written = Mux(self.transpose, turned[0].valid, written)
+            result = Mux(self.transpose, Cat(t.payload.data for t in turned), result)
+        m.d.comb += [
+            self.destination.ready.eq(where.level < (Mux(self.transpose, depth, HELD) if pixel else HELD)),
+            where.w_en.eq(self.destination.valid), where.w_data.eq(self.destination.payload),
+            values.w_en.eq(written), values.w_data.eq(result)]
 
         # --- write stage: one destination, until the last pipe's write is granted ----------------------------------
         holds, pop, finish = Signal(), Signal(), Signal()

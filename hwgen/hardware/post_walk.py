@@ -190,9 +190,7 @@ class Walker(wiring.Component):
             m.d.comb += [inside.eq((y < self.map.height) & ~two[f"y{j}"][-1] & (x < self.map.width) & ~two[f"x{j}"][-1]),
                          exists.eq(~self.map.cc_dropped | (two["group"] + j < self.map.cc_valid))]
             reads, writes = Signal(name=f"reads{j}"), Signal(name=f"writes{j}")
-            m.d.comb += [writes.eq(job.eltwise if j == 0 else 0), reads.eq(0)]
-            with m.If(~job.eltwise):
-                m.d.comb += [writes.eq(exists & inside), reads.eq(exists & (inside | transposed))]
+            m.d.comb += [writes.eq(Mux(job.eltwise, int(j == 0), exists & inside)), reads.eq(~job.eltwise & exists & (inside | transposed))]
             m.d.sync += [read[j].eq(reads), write[j].eq(writes)]
             # A pipe without results keeps its parameters outside unread and is no error.
             errors += [writes & (a >= vectors), reads & lane_bad, reads & (two["column"] + j >= c.columns),

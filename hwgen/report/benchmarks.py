@@ -30,9 +30,9 @@ Measured = Sequence[tuple[Benchmark, Mapping[str, Any]]]
 
 HEADER = """# Benchmarks
 
-Written by `make bench` (`hwgen bench`); every figure is measured on the generated Verilog, none is copied. Memory with 32
-cycles of read latency and one beat a cycle; cycles from the start write to the interrupt, transfers of commands, weights,
-input and output included; one input. The bound is multiply-accumulates divided by multipliers; "in use" is the
+Written by `make bench` (`hwgen bench`); every figure is measured on the generated Verilog, none is copied. Memory with
+32 cycles of read latency and one beat a cycle; cycles from the start write to the interrupt, commands, weights, input
+and output included; one input. The bound is multiply-accumulates divided by multipliers; "in use" is the
 share of it reached. Simulator speed is of the machine that ran it.
 """
 

@@ -61,7 +61,7 @@ FAMILIES: dict[str, Family] = {
 
 
 def count(family: Family, cells: Mapping[str, int]) -> dict[str, int]:
-    """Return look-up tables (carry cells weighted), multiplier blocks, block RAMs, flip-flops, distributed RAM and carry cells.
+    """Return how many cells of each kind there are; look-up tables weighted by what a cell takes.
 
     Parameters
     ----------
