@@ -32,7 +32,8 @@ def load_inputs(path: Path) -> tuple[NDArray[Any], NDArray[np.int64] | None]:
     """
     where = str(path)
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as raw:
+            file = np.load(raw, allow_pickle=False)
             if not isinstance(file, np.lib.npyio.NpzFile):
                 raise HwgenError(
                     "the input file must be .npz, not .npy", where=where, remedy="np.savez(FILE, x=images)"

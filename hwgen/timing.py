@@ -17,17 +17,6 @@ GRID_SET_CYCLES = 1
 """Cycles of a SEGMENT or BASE, hidden behind a RUN that walks."""
 
 # LEAD PLACEHOLDERS (to be replaced by the units' own constants)
-FETCH_BURST_COMMANDS = 16
-START_TO_DISPATCH = 12
-DISPATCH_TO_START = 3
-DONE_TO_START = 3
-END_CYCLES = 4
-LOAD_REQUEST = 3
-LOAD_ISSUE = 2
-LOAD_DONE = 3
-STORE_OVERHEAD = 20
-WFETCH_OVERHEAD = 5
-AFETCH_OVERHEAD = 6
 DRAIN_OVERHEAD = 20
 PARAM_OVERHEAD = 2
 ELTWISE_OVERHEAD = 20
@@ -71,3 +60,27 @@ ELTWISE_ITEMS, ELTWISE_CYCLES = 16, 17
 ADD_TABLE = 269
 """Cycles from the offer of a PO_ADD with new operands to the first read of an ELTWISE behind it, plus ``param_block``;
 hidden when other commands are in between."""
+
+# SEQUENCER, LOAD, STORE (hwgen/hardware/sequencer.py, load.py, store.py; pinned by tests/sim/test_network.py)
+FETCH_BURST_COMMANDS = 16
+"""Commands of a fetch burst; bursts end at multiples of 256 bytes, two are buffered, and they go before LOAD bursts."""
+START_TO_DISPATCH = 6
+"""Command i is dispatched START_TO_DISPATCH + read latency + (i + 1) * max(1, beats of a command) cycles after the start
+write, when nothing else holds the bus (at 256 bits two commands share a beat, one is dispatched a cycle)."""
+DISPATCH_TO_START = 1
+"""Cycles from dispatch to the earliest acceptance by the module. A queue entry is in use until its command is *done*."""
+DONE_TO_START = 1
+"""Cycles from ``done`` to the acceptance of a command that waited for its token."""
+END_CYCLES = 2
+"""Cycles from the last ``done`` to the interrupt."""
+CYCLES_NOT_COUNTED = 2
+"""The counter register is this much below the cycles from start write to interrupt."""
+LOAD_REQUEST = 3
+"""Cycles from the acceptance of a LOAD to its first read address; the first beat comes after the read latency."""
+LOAD_ISSUE = 2
+"""Least cycles between the acceptances of two LOADs while their requests do not wait; up to 4 wait for data at once."""
+LOAD_DONE = 3
+"""Cycles from the last beat of a LOAD to its ``done``. Beats of successive LOADs follow each other immediately as long as
+``outstanding`` bursts (of up to 64 beats, ending at multiples of 64 beats) cover the read latency."""
+STORE_OVERHEAD = 6
+"""A STORE is done STORE_OVERHEAD + beats + write response latency cycles after its acceptance."""

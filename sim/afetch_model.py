@@ -40,7 +40,7 @@ class AfetchStream:
         About the largest nest.
     """
 
-    def __init__(self, config: Config, rng: random.Random, area: int, elements: int = 150) -> None:
+    def __init__(self, config: Config, rng: random.Random, area: int, elements: int = 120) -> None:
         self.config, self.derived, self.rng, self.area, self.elements = config, Derived(config), rng, area, elements
         self.commands: list[isa.Command] = []
         self.registers: dict[tuple[str, int], dict[str, int]] = {}
@@ -118,7 +118,7 @@ class AfetchStream:
         """Append about ``fetches`` AFETCH commands with settings between them."""
         done = 0
         while done < fetches:
-            if not self.map or self.rng.random() < 0.15:
+            if not self.map or self.rng.random() < 0.4:
                 self.new_map()
             if self.moved or self.rng.random() < 0.1:
                 self.new_columns()

@@ -122,7 +122,7 @@ def _golden(bench: Bench, stream: AfetchStream) -> None:
 async def random_streams(dut: Any) -> None:
     """Random maps, nests and lanes, without and with traffic on the other ports."""
     config = configuration()
-    for part, (pause, fetches) in enumerate(((0.0, 12), (0.3, 25))):
+    for part, (pause, fetches) in enumerate(((0.0, 20), (0.3, 40))):
         bench = Bench(dut, config, _seed() + part, pause)
         await bench.begin()
         stream = AfetchStream(config, bench.rng, AREA)

@@ -251,10 +251,10 @@ async def cycles(dut: Any) -> None:
     await bench.run([command("PO_LEVEL", level=6, count=60, da=1), command("PO_SOURCE", level=6, ds=1)])
     for add in (0, 1) if "add" in config.operators else (0,):
         operands = command("PO_ADD", add=add, multiplier_b=1 << 30)
-        issued, offered, done = await measure(operands, command("ELTWISE", a=0, b=100, out=200, mask=(1 << vector) - 1))
+        issued, offered, done = await measure(operands, command("ELTWISE", a=0, b=64, out=128, mask=(1 << vector) - 1))
         assert issued[0] - offered == (timing.ADD_TABLE if add else timing.POST_START + 1) + block
         assert issued[-1] - issued[0] <= 59 * timing.ELTWISE_CYCLES / timing.ELTWISE_ITEMS and done - issued[-1] == timing.ELTWISE_TAIL
-        issued, offered, _ = await measure(operands, command("ELTWISE", a=0, b=100, out=200, mask=(1 << vector) - 1))
+        issued, offered, _ = await measure(operands, command("ELTWISE", a=0, b=64, out=128, mask=(1 << vector) - 1))
         assert issued[0] - offered == timing.POST_START + 1 + block  # the table is there already
     bench.accepted.clear()
     await bench.run(plain(config))
@@ -262,7 +262,7 @@ async def cycles(dut: Any) -> None:
     if "pixel" in config.mappings:
         for dp in (0, block):
             await bench.run(plain(config, transpose=1))
-            await bench.run([command("PO_LEVEL", level=4, count=7, dp=dp, da=1), command("PO_LEVEL", level=6, count=vector, da=1)])
+            await bench.run([command("PO_LEVEL", level=4, count=3, dp=dp, da=1), command("PO_LEVEL", level=6, count=vector, da=1)])
             issued, _, done = await measure(drain)
             assert periods(issued, vector) == {max(vector, block + timing.POST_BLOCK if dp else 0)}, (dp, issued)
             assert done - issued[-1] == timing.POST_TAIL + vector
@@ -275,7 +275,7 @@ async def errors(dut: Any) -> None:
     d, vector, pixel = Derived(config), config.vector, "pixel" in config.mappings
     vectors, full = d.act_words * d.vectors_per_word, (1 << config.vector) - 1
     stream = Stream(config, 1)
-    setup = plain(config)
+    setup = [*plain(config), command("PO_PIPE")]
     drain, pair = {"mask": full}, {"mask": full, "out": 50, "a": 10, "b": 20}
     level, quant = command("PO_LEVEL", level=6, count=4, da=1), {"height": 1, "width": 1, "qmax": 127, "cc_valid": 63}
     cases: list[tuple[int, list[isa.Command], int]] = [  # code, last of them fails, vectors written before
@@ -299,7 +299,7 @@ async def errors(dut: Any) -> None:
         cases += [(3, [command("PO_QUANT", transpose=1, **quant), command("PO_LEVEL", level=6, count=vector, da=1),
                        command("DRAIN", a0=vectors - 3, **drain)], 3),
                   (3, [command("PO_QUANT", transpose=1, **quant), command("PO_LEVEL", level=6, count=vector, da=1),
-                       command("PO_LEVEL", level=4, count=2, da=1), command("DRAIN", acc_base=config.acc_vectors - vector - 1, **drain)], vector)]
+                       command("PO_LEVEL", level=4, count=2, da=1), command("DRAIN", acc_base=config.acc_vectors - vector - 1, **drain)], vector + 1)]
     if "add" in config.operators:
         cases.append((3, [level, command("PO_SOURCE", level=6, ds=1), command("PO_ADD", add=1),
                           command("ELTWISE", **pair | {"b": vectors - 3})], 3))

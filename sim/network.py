@@ -136,7 +136,7 @@ def build(verilog: Mapping[str, str], config: Config, *, simulator: str = "veril
             _call([verilator, "--binary", "--timing", "-O3", "--threads", "1", "--x-assign", "fast", "--x-initial", "fast",
                    "--noassert", "--output-split", "0", "-CFLAGS", "-fcoroutines",
                    # g++ -O1 halves the compile time of -O2 for 5 % of speed; start-up code need not be fast at all.
-                   "-MAKEFLAGS", "OPT_FAST=-O1 OPT_SLOW=-O0 OPT_GLOBAL=-O1 VM_PARALLEL_BUILDS=1", "-j", "2", "--top-module", "sim_top", "--Mdir", "obj", "-o", "sim",
+                   "-MAKEFLAGS", "OPT_FAST=-O1 OPT_SLOW=-O0 OPT_GLOBAL=-O1 VM_PARALLEL_BUILDS=1 CFG_CXXFLAGS_PCH_I=-include", "-j", "2", "--top-module", "sim_top", "--Mdir", "obj", "-o", "sim",
                    *(["--trace-fst"] if waves else []), *tools.WAIVERS, *overrides, *texts], folder, env, "Verilator")
         (folder / "built").touch()
     return program

@@ -47,7 +47,8 @@ def test_installed_wheel_runs_outside_the_checkout(wheel: Path, tmp_path: Path) 
     zipfile.ZipFile(wheel).extractall(site)
     code = (
         f"import sys; sys.path[:] = [{str(site)!r}] + [p for p in sys.path if p not in ('', {str(ROOT)!r})]; "
-        "import hwgen; assert hwgen.__file__.startswith(sys.path[0]), hwgen.__file__; from hwgen.cli import main; main()"
+        "import hwgen; assert hwgen.__file__.startswith(sys.path[0]), hwgen.__file__; "
+        "from hwgen.cli import main; main()"
     )
 
     def call(*arguments: str) -> None:

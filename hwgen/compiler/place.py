@@ -8,7 +8,7 @@ from hwgen.compiler.maps import Layout, View
 from hwgen.config import Config
 from hwgen.derive import Derived
 from hwgen.errors import HwgenError
-from hwgen.model.graph import Concat, Conv, Graph, Op, Pad, Pool, Reshape
+from hwgen.model.graph import Add, Concat, Conv, Graph, Op, Pad, Pool, Reshape
 
 
 SHARES = 8
@@ -118,6 +118,8 @@ class _Item:
     words: int
     start: int
     stop: int
+    phase: int = 0
+    """Bank of the first word."""
     at: int = -1
 
 
@@ -129,7 +131,10 @@ def _try(graph: Graph, layouts: dict[str, Layout], config: Config, ops: tuple[Op
         for name in (*op.inputs, op.output):
             life.setdefault(root[name], [i, i])[1] = i
     life[root[graph.output]][1] = len(ops)
-    items: list[_Item] = [_Item(n, layouts[n].words, a, b) for n, (a, b) in life.items() if n not in spilled]
+    # The two operands of an addition are read in step: they start in different banks.
+    second = {root[op.inputs[1]] for op in ops if isinstance(op, Add)}
+    items: list[_Item] = [_Item(n, layouts[n].words, a, b, config.banks // 2 if n in second else 0)
+                          for n, (a, b) in life.items() if n not in spilled]
     result = Placement(layouts)
     for i, op in enumerate(ops):
         maps = [n for n in dict.fromkeys((*op.inputs, op.output)) if root[n] in spilled]
@@ -199,11 +204,11 @@ def _first_fit(order: list[_Item], capacity: int, align: int) -> _Item | None:
         item.at = -1
     for item in order:
         taken = sorted((o.at, o.at + o.words) for o in order if o.at >= 0 and o.start <= item.stop and item.start <= o.stop)
-        at = 0
+        at = item.phase
         for low, high in taken:
             if at + item.words <= low:
                 break
-            at = max(at, -(-high // align) * align)
+            at = max(at, -(-(high - item.phase) // align) * align + item.phase)
         if at + item.words > capacity:
             return item
         item.at = at

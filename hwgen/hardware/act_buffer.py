@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from functools import reduce
-from operator import or_
+from operator import or_, xor
 from typing import Any
 
-from amaranth import Cat, Module, Mux, Signal, Value
+from amaranth import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In
@@ -21,7 +21,11 @@ POST_READS = 2
 
 
 class ActBuffer(wiring.Component):
-    """``banks`` block memories of W-byte words, each read and written once a cycle; word a is in bank a % ``banks``.
+    """``banks`` block memories of W-byte words, each read and written once a cycle.
+
+    The bank of a word is the exclusive or of the base-``banks`` digits of its address (the lowest bits, which tell the
+    words of a DMA word apart, stay as they are): pixels that are a multiple of ``banks`` words apart, as channels of most layers are,
+    would otherwise all lie in one bank, and columns of the grid that fetch the same channels at other pixels would halve each other's rate.
 
     A read granted in cycle t addresses the block memory at the end of t, is registered behind it at the end of t + 1,
     and passes the multiplexer from banks to ports in t + 2: data is good in t + 2 only, a third of a cycle late.
@@ -60,13 +64,27 @@ class ActBuffer(wiring.Component):
     def _arbiter(self, m: Module, name: str, narrow: list[Any], wide: Any, bank_bits: int) -> BankArbiter:
         """Connect an arbiter to the handshakes of ``narrow`` ports and the ``wide`` port."""
         m.submodules[name] = arbiter = BankArbiter(self.config.banks, len(narrow), self.derived.dma_words)
-        group_bits = bank_bits - (self.derived.dma_words - 1).bit_length()
         for i, port in enumerate(narrow):
-            m.d.comb += [arbiter.valid[i].eq(port.valid), arbiter.bank[i].eq(port.addr[:bank_bits]),
+            m.d.comb += [arbiter.valid[i].eq(port.valid), arbiter.bank[i].eq(self._bank(port)),
                          port.ready.eq(arbiter.ready[i])]
-        m.d.comb += [arbiter.wide_valid.eq(wide.valid), arbiter.wide_group.eq(wide.addr[:group_bits]),
+        m.d.comb += [arbiter.wide_valid.eq(wide.valid), arbiter.wide_group.eq(self._group(wide.addr)),
                      wide.ready.eq(arbiter.wide_ready)]
         return arbiter
+
+    def _group(self, address: Value) -> Value:
+        """Group of banks (as many as a DMA word has words) of an address in DMA words: all its digits added without carry."""
+        digits = self.config.banks // self.derived.dma_words
+        width = (digits - 1).bit_length()
+        if width == 0:
+            return Const(0, 1)
+        used = (self.derived.act_words // self.derived.dma_words - 1).bit_length()
+        return reduce(xor, (address[at:min(at + width, used)] for at in range(0, used, width)))
+
+    def _bank(self, port: wiring.PureInterface) -> Value:
+        """Bank of a one-word port's address."""
+        low = (self.derived.dma_words - 1).bit_length()
+        group = self._group(port.addr[low:])
+        return Cat(port.addr[:low], group)[:(self.config.banks - 1).bit_length()] if self.config.banks > 1 else Const(0, 1)
 
     def _rows(self, port: wiring.PureInterface, bank_bits: int, words: int) -> Value:
         """Address of a port inside its bank."""
@@ -86,9 +104,9 @@ class ActBuffer(wiring.Component):
             m.d.sync += output.eq(read.data)
             outputs.append(output)
         for i, port in enumerate(narrow):
-            m.d.comb += port.data.eq(_picked(m, outputs, port.addr[:bank_bits], f"read{i}"))
+            m.d.comb += port.data.eq(_picked(m, outputs, self._bank(port), f"read{i}"))
         groups = [Cat(outputs[g:g + d.dma_words]) for g in range(0, c.banks, d.dma_words)]
-        m.d.comb += self.store.data.eq(_picked(m, groups, self.store.addr[:(len(groups) - 1).bit_length()], "store"))
+        m.d.comb += self.store.data.eq(_picked(m, groups, self._group(self.store.addr), "store"))
 
     def _write_side(self, m: Module, writes: list[Any], bank_bits: int) -> None:
         d = self.derived

@@ -51,19 +51,21 @@ class FetchEngine(wiring.Component):
         m.submodules.queue = queue = Memory(shape=self.layout, depth=QUEUE, init=[])
         write, read = queue.write_port(), queue.read_port(domain="comb")
         head, head_valid = Signal(self.layout), Signal()
+        asks = Signal()
+        """``head_valid & head.inside`` in one flip-flop: the path to the bank's address starts here."""
         count = Signal(range(QUEUE + 1))
         take, refill = Signal(), Signal()
         m.d.comb += [
             write.data.eq(self.word), write.en.eq(self.push),
-            take.eq(head_valid & (~head.inside | self.read.ready)),
+            take.eq(head_valid & (~asks | self.read.ready)),
             refill.eq((count != 0) & (~head_valid | take)),
-            self.read.valid.eq(head_valid & head.inside), self.read.addr.eq(head.addr)]
+            self.read.valid.eq(asks), self.read.addr.eq(head.addr)]
         m.d.sync += [write.addr.eq(write.addr + self.push), read.addr.eq(read.addr + refill),
                      count.eq(count + self.push - refill), self.full.eq(count >= FULL)]
         with m.If(take):
-            m.d.sync += head_valid.eq(0)
+            m.d.sync += [head_valid.eq(0), asks.eq(0)]
         with m.If(refill):
-            m.d.sync += [head_valid.eq(1), head.eq(read.data)]
+            m.d.sync += [head_valid.eq(1), asks.eq(read.data.inside), head.eq(read.data)]
 
         tag = data.StructLayout({"valid": 1, "write": 1, "inside": 1, "last": 1, "dst": len(head.dst), "rows": c.rows})
         now = Signal(tag)

@@ -10,9 +10,10 @@ from amaranth.lib.wiring import In, Out
 class BankArbiter(wiring.Component):
     """Combinational grants for ``narrow`` one-word ports and one port of ``wide`` banks.
 
-    Nobody starves: the wide port goes first unless it was the last to go first, so it waits at most one cycle; the
-    priority among narrow ports rotates in every cycle in which the wide port is not served, so a waiting port is first
-    at least every ``narrow`` such cycles. Nobody waits for a second bank while holding one, so there is no deadlock.
+    Nobody starves: the wide port goes first, except in the cycle after it made a narrow port wait, so it waits at most
+    one cycle; the priority among narrow ports rotates in every cycle in which the wide port is not served, so a waiting
+    port is first at least every ``narrow`` such cycles. Nobody waits for a second bank while holding one, so there is no
+    deadlock. Whether the wide port goes depends on flip-flops only, which keeps it off the path from requests to grants.
 
     Ports
     -----
@@ -32,23 +33,21 @@ class BankArbiter(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        turn = Signal(init=1)
-        """The wide port goes first."""
+        yields = Signal()
+        """The wide port made a narrow one wait in the last cycle."""
         behind = Signal(self.narrow)
         """Bit i: port i is before the port whose turn it is, hence comes last."""
         requests = [Signal(self.narrow, name=f"requests{b}") for b in range(self.banks)]
         for b in range(self.banks):
             m.d.comb += requests[b].eq(Cat(self.valid[i] & (self.bank[i] == b) for i in range(self.narrow)))
 
-        free = Signal(self.banks // self.wide)
-        m.d.comb += [
-            free.eq(Cat(~Cat(requests[g:g + self.wide]).any() for g in range(0, self.banks, self.wide))),
-            self.wide_ready.eq(self.wide_valid & (turn | free.bit_select(self.wide_group, 1)))]
+        wanted = Signal(self.banks // self.wide)
+        m.d.comb += [wanted.eq(Cat(Cat(requests[g:g + self.wide]).any() for g in range(0, self.banks, self.wide))),
+                     self.wide_ready.eq(self.wide_valid & ~yields)]
         for g in range(self.banks // self.wide):
             with m.If(self.wide_ready & (self.wide_group == g)):
                 m.d.comb += self.wide_banks[g * self.wide:(g + 1) * self.wide].eq(-1)
-        with m.If(self.wide_valid):
-            m.d.sync += turn.eq(~self.wide_ready)
+        m.d.sync += yields.eq(self.wide_ready & wanted.bit_select(self.wide_group, 1))
         with m.If(~self.wide_ready & (self.narrow > 1)):
             m.d.sync += behind.eq(behind << 1 | 1)
             with m.If(behind[self.narrow - 2] if self.narrow > 1 else 1):

@@ -19,7 +19,7 @@ from hwgen.errors import HwgenError
 from hwgen.hardware.top import TOP_MODULE
 from hwgen.synth import tools
 from hwgen.synth.cells import FAMILIES, count
-from hwgen.synth.wrapper import WRAPPER, wrapper
+from hwgen.synth.wrapper import WRAPPER, box, wrapper
 
 TARGETS = tuple(FAMILIES)
 DEVICE = ("--85k", "--package", "CABGA756", "--speed", "6")
@@ -109,7 +109,8 @@ def synthesise(
         folder = Path(name)
         for file, text in texts.items():
             (folder / file).write_text(text, encoding="utf-8")
-        (folder / "pins.v").write_text(wrapper(texts[f"{TOP_MODULE}.v"], TOP_MODULE), encoding="utf-8")
+        top = texts[f"{TOP_MODULE}.v"]
+        (folder / "pins.v").write_text(box(top, TOP_MODULE) + wrapper(top, TOP_MODULE), encoding="utf-8")
         start = time.perf_counter()
         cells = _yosys(folder, list(texts), target, pnr, follow)
         synth_s = time.perf_counter() - start
@@ -138,13 +139,24 @@ def synthesise(
 def script(files: list[str], target: str, pnr: bool) -> str:
     """Return the Yosys script.
 
-    The machine is mapped and counted by itself. Its mapped netlist then goes into the pin wrapper, whose own mapping
-    leaves finished cells alone: nothing is synthesised twice.
+    The machine is mapped and counted by itself. The pin wrapper is mapped around an empty box of its name, which the
+    mapped netlist then fills: nothing is synthesised twice.
     """
     flow = FAMILIES[target].flow
     lines = [*(f"read_verilog {f}" for f in files), f"{flow} -top {TOP_MODULE}", "tee -q -o stat.json stat -json"]
     if pnr:
-        lines += ["read_verilog pins.v", f"{flow} -top {WRAPPER} -json netlist.json"]
+        lines += [
+            "design -save mapped",
+            "design -reset",
+            "read_verilog pins.v",
+            f"{flow} -top {WRAPPER}",
+            f"delete ={TOP_MODULE}",
+            f"design -copy-from mapped {TOP_MODULE}",
+            f"hierarchy -top {WRAPPER}",
+            "flatten",
+            "opt_clean",
+            "write_json netlist.json",
+        ]
     return "\n".join(lines) + "\n"
 
 
@@ -156,7 +168,8 @@ def _yosys(folder: Path, files: list[str], target: str, pnr: bool, follow: Calla
         if match := re.match(r"[\d.]+\. Executing (\S+)", line):
             follow(f"Yosys: {match[1]}")
 
-    tools.run("yosys", ["-s", "synth.ys"], folder, step)
+    # What it prints ends where ABC begins, in the same process; its own log file goes on.
+    tools.run("yosys", ["-l", "yosys.log", "-s", "synth.ys"], folder, step, folder / "yosys.log")
     return read_stat((folder / "stat.json").read_text(encoding="utf-8"))
 
 

@@ -26,8 +26,12 @@ class ToolError(RuntimeError):
     """A tool did not accept what it was given; the message carries the end of its log."""
 
 
-def run(tool: str, arguments: Sequence[str], folder: Path, follow: Callable[[str], None]) -> None:
+def run(
+    tool: str, arguments: Sequence[str], folder: Path, follow: Callable[[str], None], log: Path | None = None
+) -> None:
     """Run a tool in ``folder``; ``follow`` is called with every line that it prints.
+
+    What it says of a failure is taken from ``log``, where it writes one.
 
     Raises
     ------
@@ -60,4 +64,6 @@ def run(tool: str, arguments: Sequence[str], folder: Path, follow: Callable[[str
                 process.kill()
             raise
     if process.returncode:
+        if log is not None and log.is_file():
+            last.extend(log.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True))
         raise ToolError(f"{tool} failed ({process.returncode}):\n{''.join(last)}")

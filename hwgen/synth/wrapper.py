@@ -59,3 +59,9 @@ def wrapper(verilog: str, top: str) -> str:
   );
 endmodule
 """
+
+
+def box(verilog: str, top: str) -> str:
+    """Return an empty module with the ports of ``top``, to map the wrapper around."""
+    listed = ", ".join(f"{way} [{bits - 1}:0] {name}" for way, name, bits in ports(verilog, top))
+    return f"(* blackbox *)\nmodule {top}({listed});\nendmodule\n"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hwgen.errors import HwgenError
-from hwgen.synth.wrapper import WRAPPER, ports, wrapper
+from hwgen.synth.wrapper import WRAPPER, box, ports, wrapper
 
 DESIGN = """(* top = 1 *)
 module thing(clk, rst, a, b, x, y);
@@ -59,6 +59,11 @@ def test_ports_of_the_named_module() -> None:
         ("output", "x", 7),
         ("output", "y", 1),
     ]
+
+
+def test_box_has_the_same_ports() -> None:
+    start = "(* blackbox *)\nmodule thing(input [0:0] clk, input [0:0] rst, input [4:0] a,"
+    assert box(DESIGN, "thing").startswith(start)
 
 
 def test_unknown_module() -> None:
