@@ -16,12 +16,6 @@ RUN_DRAIN = 7
 GRID_SET_CYCLES = 1
 """Cycles of a SEGMENT or BASE, hidden behind a RUN that walks."""
 
-# LEAD PLACEHOLDERS (to be replaced by the units' own constants)
-DRAIN_OVERHEAD = 20
-PARAM_OVERHEAD = 2
-ELTWISE_OVERHEAD = 20
-SET_CYCLES = 1
-
 # AFETCH (explained in hwgen/hardware/afetch.py)
 AFETCH_OVERHEAD = 1
 """Idle cycles between the words of one AFETCH and the next, offered in time."""

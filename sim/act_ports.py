@@ -12,6 +12,16 @@ from hwgen.derive import Derived
 from hwgen.hardware.interfaces import ACT_READ_LATENCY
 
 
+def bank_of_word(config: Config, word: int) -> int:
+    """Return the bank of an act word: digits above those inside a DMA word, added without carry."""
+    wide = Derived(config).dma_words
+    groups, rest, group = config.banks // wide, word // wide, 0
+    while groups > 1 and rest:
+        rest, digit = divmod(rest, groups)
+        group ^= digit
+    return group * wide + word % wide
+
+
 class Traffic:
     """Drives read and write ports and knows what every read must return.
 
@@ -36,19 +46,18 @@ class Traffic:
 
     def __init__(self, dut: Any, config: Config, reads: list[tuple[str, int]], writes: list[tuple[str, int]],
                  rng: random.Random, written: range) -> None:
-        self.dut, self.rng, self.written, self.width = dut, rng, written, Derived(config).word
+        self.dut, self.config, self.rng, self.written, self.width = dut, config, rng, written, Derived(config).word
         self.words = Derived(config).act_words
         self.act = np.zeros(self.words * self.width, np.uint8)
         self.known = np.zeros(len(self.act), bool)
         self.reads, self.writes = dict(reads), dict(writes)
         self.rate = dict.fromkeys([*self.reads, *self.writes], 0.0)
-        self.stride: dict[str, int] = {}
-        """Act words from request to request; without an entry addresses are random."""
+        self.bank: dict[str, int] = {}
+        """Bank (for a wide port its first bank) of all requests of a port; without an entry any."""
         self.pending: dict[str, tuple[int, bytes, int]] = {}
         self.waited = dict.fromkeys(self.rate, 0)
         self.longest = dict(self.waited)
         self.served = dict(self.waited)
-        self.position = dict(self.waited)
         self.expected: list[dict[str, tuple[int, bytes]]] = [{} for _ in range(ACT_READ_LATENCY)]
         self.checked = 0
 
@@ -63,9 +72,8 @@ class Traffic:
                 size = self.reads.get(name) or self.writes[name]
                 area = range(self.words) if name in self.reads else self.written
                 word = area[self.rng.randrange(len(area) // size) * size]
-                if name in self.stride:
-                    word = area[self.position[name] % len(area)]
-                    self.position[name] += self.stride[name]
+                while bank_of_word(self.config, word) != self.bank.get(name, bank_of_word(self.config, word)):
+                    word = area[self.rng.randrange(len(area) // size) * size]
                 self.request(name, word, self.rng.randbytes(size * self.width), self.rng.getrandbits(size * self.width))
         for name in self.rate:
             offered = self.pending.get(name)

@@ -52,10 +52,9 @@ async def random_traffic(dut: Any) -> None:
 async def hot_bank(dut: Any) -> None:
     """All ports want bank 0 for ever: nobody waits longer than the rotation and the wide port allow."""
     traffic = await _begin(dut)
-    config = configuration()
-    wide = Derived(config).dma_words
+    wide = Derived(configuration()).dma_words
     traffic.rate = dict.fromkeys(traffic.rate, 1.0)
-    traffic.stride = dict.fromkeys(traffic.rate, config.banks)
+    traffic.bank = dict.fromkeys(traffic.rate, 0)
     for _ in range(200):
         await _step(dut, traffic)
     for name, longest in traffic.longest.items():
@@ -73,8 +72,7 @@ async def full_rate(dut: Any) -> None:
     config = configuration()
     before = dict(traffic.served)
     names = [n for n in traffic.rate if n.startswith(("fetch", "post_read"))][:config.banks]
-    traffic.stride = dict.fromkeys(names, 1)
-    traffic.position |= {n: i for i, n in enumerate(names)}
+    traffic.bank = {n: i for i, n in enumerate(names)}
     traffic.rate |= dict.fromkeys(names, 1.0)
     for _ in range(50):
         await _step(dut, traffic)

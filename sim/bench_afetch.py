@@ -164,7 +164,8 @@ async def cycles(dut: Any) -> None:
     bench = Bench(dut, config, _seed())
     await bench.begin()
     count = 4 * config.banks
-    setup = _setup(config, count=count, column=config.banks)
+    # 80 = 16 + 64: both columns are in the same bank all the time.
+    setup = _setup(config, count=count, column=80 if config.banks == 4 else config.banks + 1)
     bench.commands.add(setup)
     await bench.finish(len(setup))
     accepted = bench.commands.accepted

@@ -39,11 +39,17 @@ class Bench:
         self.issued: list[list[int]] = [[] for _ in range(self.d.pipes)]  # cycles of drain grants
         self.written: list[int] = []
         self.fetched: list[int] = []
-        ports = [("drain", j, DRAIN_LATENCY) for j in range(self.d.pipes)] + [("reads", k, ACT_READ_LATENCY) for k in range(2)]
+        ports = [("drain", j, DRAIN_LATENCY) for j in range(self.d.pipes)] + [
+            ("reads", k, ACT_READ_LATENCY) for k in range(2)
+        ]
         # what a port shows in the coming cycles, oldest first
-        self.late: dict[str, deque[int | None]] = {f"{n}__{j}": deque([None] * (latency - 1)) for n, j, latency in ports}
+        self.late: dict[str, deque[int | None]] = {
+            f"{n}__{j}": deque([None] * (latency - 1)) for n, j, latency in ports
+        }
         self.late["param"] = deque([None] * (ACT_READ_LATENCY - 1))
-        self.ready = {name: 0 for name in [*self.late, *(f"writes__{j}" for j in range(self.d.pipes))] if name != "param"}
+        self.ready = {
+            name: 0 for name in [*self.late, *(f"writes__{j}" for j in range(self.d.pipes))] if name != "param"
+        }
         self.offering = False
 
     def pin(self, name: str) -> Any:
@@ -171,17 +177,23 @@ async def random_stream(dut: Any, stall: float, actions: int) -> None:
         budget += 1
         assert budget < 400_000, f"seed {seed}: command {seen} ({commands[seen].command}) does not finish"
         if len(bench.finished) > seen:
-            assert bench.finished[seen][1] == 0, f"seed {seed}: error {bench.finished[seen]} for {commands[seen].command}"
+            assert bench.finished[seen][1] == 0, (
+                f"seed {seed}: error {bench.finished[seen]} for {commands[seen].command}"
+            )
             entry = commands[seen]
             if entry.act is not None:
                 got, want = (a.reshape(-1, vector)[owned[seen]] for a in (bench.act, entry.act))
                 bad = np.flatnonzero((got != want).any(1))
-                assert not len(bad), (f"seed {seed}: command {seen} {entry.command} registers {stream.state.registers}: "
-                                      f"vector {owned[seen][bad[0]]} is {got[bad[0]]}, not {want[bad[0]]} ({len(bad)} of {len(got)})")
+                assert not len(bad), (
+                    f"seed {seed}: command {seen} {entry.command} registers {stream.state.registers}: "
+                    f"vector {owned[seen][bad[0]]} is {got[bad[0]]}, not {want[bad[0]]} ({len(bad)} of {len(got)})"
+                )
             seen += 1
     for _ in range(60):
         await bench.step()
-    assert len(bench.finished) == len(commands), f"seed {seed}: {len(bench.finished)} done pulses for {len(commands)} commands"
+    assert len(bench.finished) == len(commands), (
+        f"seed {seed}: {len(bench.finished)} done pulses for {len(commands)} commands"
+    )
     assert np.array_equal(bench.act, stream.state.act), f"seed {seed}: a byte nobody may write changed"
     assert max(len(v) for v in bench.issued) + len(bench.fetched) > 0
 
@@ -253,7 +265,10 @@ async def cycles(dut: Any) -> None:
         operands = command("PO_ADD", add=add, multiplier_b=1 << 30)
         issued, offered, done = await measure(operands, command("ELTWISE", a=0, b=64, out=128, mask=(1 << vector) - 1))
         assert issued[0] - offered == (timing.ADD_TABLE if add else timing.POST_START + 1) + block
-        assert issued[-1] - issued[0] <= 59 * timing.ELTWISE_CYCLES / timing.ELTWISE_ITEMS and done - issued[-1] == timing.ELTWISE_TAIL
+        assert (
+            issued[-1] - issued[0] <= 59 * timing.ELTWISE_CYCLES / timing.ELTWISE_ITEMS
+            and done - issued[-1] == timing.ELTWISE_TAIL
+        )
         issued, offered, _ = await measure(operands, command("ELTWISE", a=0, b=64, out=128, mask=(1 << vector) - 1))
         assert issued[0] - offered == timing.POST_START + 1 + block  # the table is there already
     bench.accepted.clear()
@@ -262,7 +277,9 @@ async def cycles(dut: Any) -> None:
     if "pixel" in config.mappings:
         for dp in (0, block):
             await bench.run(plain(config, transpose=1))
-            await bench.run([command("PO_LEVEL", level=4, count=3, dp=dp, da=1), command("PO_LEVEL", level=6, count=vector, da=1)])
+            await bench.run(
+                [command("PO_LEVEL", level=4, count=3, dp=dp, da=1), command("PO_LEVEL", level=6, count=vector, da=1)]
+            )
             issued, _, done = await measure(drain)
             assert periods(issued, vector) == {max(vector, block + timing.POST_BLOCK if dp else 0)}, (dp, issued)
             assert done - issued[-1] == timing.POST_TAIL + vector
@@ -279,27 +296,60 @@ async def errors(dut: Any) -> None:
     drain, pair = {"mask": full}, {"mask": full, "out": 50, "a": 10, "b": 20}
     level, quant = command("PO_LEVEL", level=6, count=4, da=1), {"height": 1, "width": 1, "qmax": 127, "cc_valid": 63}
     cases: list[tuple[int, list[isa.Command], int]] = [  # code, last of them fails, vectors written before
-        (1, [command("PO_LEVEL", level=7, count=1)], 0), (1, [command("PO_LEVEL", level=0, count=0)], 0),
-        (1, [command("PO_SOURCE", level=3)], 0), (1, [command("PO_QUANT", final=3)], 0),
-        (1, [command("PO_QUANT", log2_rc=config.rows.bit_length())], 0), (1, [command("PO_QUANT", log2_cc=config.columns.bit_length())], 0),
+        (1, [command("PO_LEVEL", level=7, count=1)], 0),
+        (1, [command("PO_LEVEL", level=0, count=0)], 0),
+        (1, [command("PO_SOURCE", level=3)], 0),
+        (1, [command("PO_QUANT", final=3)], 0),
+        (1, [command("PO_QUANT", log2_rc=config.rows.bit_length())], 0),
+        (1, [command("PO_QUANT", log2_cc=config.columns.bit_length())], 0),
         (1, [command("PO_SCALAR", shift=40), command("ELTWISE", **pair)], 0),
         (1, [command("PO_SCALAR", shift=63), command("PO_QUANT", scalar=1, **quant), command("DRAIN", **drain)], 0),
-        (1, [command("PO_LEVEL", level=5, count=3), command("PO_QUANT", transpose=1, **quant), command("DRAIN", **drain)], 0),
-        (3, [level, command("DRAIN", a0=vectors - 1, **drain)], 1), (3, [level, command("DRAIN", a0=-1, **drain)], 0),
+        (
+            1,
+            [
+                command("PO_LEVEL", level=5, count=3),
+                command("PO_QUANT", transpose=1, **quant),
+                command("DRAIN", **drain),
+            ],
+            0,
+        ),
+        (3, [level, command("DRAIN", a0=vectors - 1, **drain)], 1),
+        (3, [level, command("DRAIN", a0=-1, **drain)], 0),
         (3, [level, command("DRAIN", acc_base=config.acc_vectors - 3, **drain)], 3),
         (3, [command("DRAIN", param=d.param_words - d.param_block + 1, **drain)], 0),
         (3, [command("PO_LEVEL", level=0, count=2, dp=-1, da=1), level, command("DRAIN", **drain)], 4),
         (3, [command("PO_LEVEL", level=3, count=config.rows + 1, da=1), command("DRAIN", **drain)], config.rows),
-        (3, [command("PO_LEVEL", level=2, count=config.columns // d.pipes + 1, da=1), command("DRAIN", **drain)], config.columns // d.pipes),
+        (
+            3,
+            [command("PO_LEVEL", level=2, count=config.columns // d.pipes + 1, da=1), command("DRAIN", **drain)],
+            config.columns // d.pipes,
+        ),
         (3, [level, command("ELTWISE", **pair | {"out": vectors - 2})], 2),
         (3, [level, command("PO_SOURCE", level=6, ds=1), command("ELTWISE", **pair | {"a": vectors - 3})], 3),
         (3, [level, command("PO_SOURCE", level=6, ds=-1), command("ELTWISE", **pair | {"a": 0})], 1),
     ]
     if pixel:
-        cases += [(3, [command("PO_QUANT", transpose=1, **quant), command("PO_LEVEL", level=6, count=vector, da=1),
-                       command("DRAIN", a0=vectors - 3, **drain)], 3),
-                  (3, [command("PO_QUANT", transpose=1, **quant), command("PO_LEVEL", level=6, count=vector, da=1),
-                       command("PO_LEVEL", level=4, count=2, da=1), command("DRAIN", acc_base=config.acc_vectors - vector - 1, **drain)], vector + 1)]
+        cases += [
+            (
+                3,
+                [
+                    command("PO_QUANT", transpose=1, **quant),
+                    command("PO_LEVEL", level=6, count=vector, da=1),
+                    command("DRAIN", a0=vectors - 3, **drain),
+                ],
+                3,
+            ),
+            (
+                3,
+                [
+                    command("PO_QUANT", transpose=1, **quant),
+                    command("PO_LEVEL", level=6, count=vector, da=1),
+                    command("PO_LEVEL", level=4, count=2, da=1),
+                    command("DRAIN", acc_base=config.acc_vectors - vector - 1, **drain),
+                ],
+                vector + 1,
+            ),
+        ]
     if "add" in config.operators:
         cases.append((3, [level, command("PO_SOURCE", level=6, ds=1), command("PO_ADD", add=1),
                           command("ELTWISE", **pair | {"b": vectors - 3})], 3))
@@ -316,6 +366,10 @@ async def errors(dut: Any) -> None:
         for _ in range(400 + 40 * len(words)):
             await bench.step()
         label = f"{commands[-1] if commands else f'operation {count}'}"
-        assert [c for _, c in bench.finished] == [0] * (len(words) - 1) + [code], f"{label}: {bench.finished}, not code {code}"
+        assert [c for _, c in bench.finished] == [0] * (len(words) - 1) + [code], (
+            f"{label}: {bench.finished}, not code {code}"
+        )
         if commands:
-            assert len(bench.written) == count * (d.pipes if commands[-1].name == "DRAIN" else 1), f"{label}: {len(bench.written)} writes"
+            assert len(bench.written) == count * (d.pipes if commands[-1].name == "DRAIN" else 1), (
+                f"{label}: {len(bench.written)} writes"
+            )

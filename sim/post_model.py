@@ -54,7 +54,11 @@ class Stream:
         bias = noise.integers(-1 << 31, 1 << 31, p) >> noise.integers(0, 32, p)
         multiplier = np.where(noise.random(p) < 0.1, noise.choice([0, 1 << 30, (1 << 31) - 1, (1 << 32) - 1], p),
                               noise.integers(1 << 30, 1 << 31, p))
-        raw = bias.astype("<i4").tobytes() + multiplier.astype("<u4").tobytes() + noise.integers(0, 40, p).astype(np.uint8).tobytes()
+        raw = (
+            bias.astype("<i4").tobytes()
+            + multiplier.astype("<u4").tobytes()
+            + noise.integers(0, 40, p).astype(np.uint8).tobytes()
+        )
         at = block * self.derived.param_block * self.derived.dma_bytes
         self.state.param[at:at + len(raw)] = np.frombuffer(raw, np.uint8)
 
@@ -86,7 +90,10 @@ class Stream:
 
     def _reads_written(self, a: int, b: int, out: NDArray[np.int64]) -> bool:
         """True when an element of an ELTWISE reads what an earlier element writes: no order is promised there."""
-        levels = [(self.state.register("PO_LEVEL", i)["count"], (self.state.register("PO_SOURCE", i)["ds"],)) for i in (4, 5, 6)]
+        levels = [
+            (self.state.register("PO_LEVEL", i)["count"], (self.state.register("PO_SOURCE", i)["ds"],))
+            for i in (4, 5, 6)
+        ]
         sources = expand(levels, (0,))[0].ravel()
         written: set[int] = set()
         for source, address in zip(sources.tolist(), out.tolist(), strict=True):
@@ -100,12 +107,27 @@ class Stream:
         r, c, d = self.rng, self.config, self.derived
         low, high = sorted((r.randint(-128, 127), r.randint(-128, 127)))
         low, high = r.choice([(-128, 127), (-128, 127), (low, high), (-256, 255)])
-        self.add("PO_QUANT", height=r.randint(3, 20), width=r.randint(3, 20), zero_point=r.choice([-256, 255, r.randint(-128, 127)]),
-                 qmin=low, qmax=high, nudge=r.randint(0, 1), final=r.randint(0, 2), scalar=scalar, transpose=transpose,
-                 log2_rc=r.randint(0, c.rows.bit_length() - 1), log2_cc=r.randint(0, c.columns.bit_length() - 1),
-                 cc_valid=r.randint(1, c.columns))
-        self.add("PO_SCALAR", bias=r.choice([0, r.randint(-1 << 31, (1 << 31) - 1)]), multiplier=r.randint(1 << 30, (1 << 31) - 1),
-                 shift=r.randint(0, 39))
+        self.add(
+            "PO_QUANT",
+            height=r.randint(3, 20),
+            width=r.randint(3, 20),
+            zero_point=r.choice([-256, 255, r.randint(-128, 127)]),
+            qmin=low,
+            qmax=high,
+            nudge=r.randint(0, 1),
+            final=r.randint(0, 2),
+            scalar=scalar,
+            transpose=transpose,
+            log2_rc=r.randint(0, c.rows.bit_length() - 1),
+            log2_cc=r.randint(0, c.columns.bit_length() - 1),
+            cc_valid=r.randint(1, c.columns),
+        )
+        self.add(
+            "PO_SCALAR",
+            bias=r.choice([0, r.randint(-1 << 31, (1 << 31) - 1)]),
+            multiplier=r.randint(1 << 30, (1 << 31) - 1),
+            shift=r.randint(0, 39),
+        )
         self.add("PO_PIPE", dy=r.randint(-1, 2), dx=r.randint(-1, 2), da=r.choice([1, 3, 61, -37]),
                  dp=d.param_block * r.randint(0, 1))
 
@@ -149,7 +171,12 @@ class Stream:
             for i in (4, 5, 6):
                 self.add("PO_LEVEL", level=i, count=r.choice([1, 2, 3, 7]), dy=0, dx=0, da=r.randint(-20, 20), dp=0)
             add = self.state.register("PO_ADD")["add"]
-            self.add("PO_SCALAR", bias=0, multiplier=r.randint(1 << 30, (1 << 31) - 1), shift=r.randint(24, 30) if add else r.randint(5, 9))
+            self.add(
+                "PO_SCALAR",
+                bias=0,
+                multiplier=r.randint(1 << 30, (1 << 31) - 1),
+                shift=r.randint(24, 30) if add else r.randint(5, 9),
+            )
         vectors = d.act_words * d.vectors_per_word
         return self.add("ELTWISE", a=r.randrange(vectors), b=r.randrange(vectors), out=r.randrange(vectors),
                         mask=r.choice([(1 << c.vector) - 1, r.getrandbits(c.vector)]))

@@ -1,13 +1,14 @@
 """The cycle model: an event simulation of the command stream with the constants of `hwgen.timing`.
 
-Every module executes its commands in order; a command starts when it has been dispatched, its module is free and its
-tokens are there. What a command costs is a formula per operation; the constants are pinned by the units' benches.
+Every module executes its commands in order; a command is offered to its module when it has been dispatched, stands at
+the head of its queue and its tokens are there. What happens then is a formula per operation; the constants are pinned
+by the units' benches.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hwgen import isa, timing
 from hwgen.compiler.stream import Entry
@@ -15,12 +16,27 @@ from hwgen.config import Config
 from hwgen.derive import Derived
 from hwgen.isa import Module
 
+BURST_BEATS = 64
+
 
 @dataclass(frozen=True)
 class Memory:
     """The memory behind the AXI ports: cycles from address to first beat, one beat a cycle then."""
 
     latency: int = 32
+
+
+@dataclass
+class _Unit:
+    """What is known about one module while its commands are walked through."""
+
+    accepted: float = -1.0
+    """When it took its latest command."""
+    last: float = -2.0
+    """Last element (position, word, read) of its latest action."""
+    done: float = 0.0
+    """When its latest command is done."""
+    dones: list[float] = field(default_factory=list)
 
 
 class CycleModel:
@@ -31,7 +47,8 @@ class CycleModel:
     config : Config
     memory : Memory
     loaded : bool
-        Take all LOADs as done at once (to judge a layer by itself, whose weights were fetched during the one before).
+        Take all LOADs as done at once and commands as fetched (to judge a layer by itself, whose weights were fetched
+        during the one before).
     """
 
     def __init__(self, config: Config, memory: Memory | None = None, *, loaded: bool = False) -> None:
@@ -39,78 +56,140 @@ class CycleModel:
         self.memory, self.loaded = memory or Memory(), loaded
         self.beats = self.d.dma_bytes * 8 // config.axi_bits
         """Bus cycles per DMA word."""
+        self.command_beats = isa.COMMAND_BYTES * 8 / config.axi_bits
 
     def finish_times(self, entries: Sequence[Entry]) -> list[int]:
         """Return the cycle, counted from the start write, at which each command is done."""
-        c, t = self.config, timing
-        done = [0] * len(entries)
-        free = [0.0] * 8
-        """When each module can start its next command."""
-        started: list[list[float]] = [[] for _ in range(8)]
+        t = timing
+        self._units = {m: _Unit() for m in isa.WORKERS}
+        self._bus = 0.0
+        self._busy: list[tuple[float, float]] = []
+        self._table = 0.0
         tokens: dict[tuple[int, int], list[float]] = {}
         taken: dict[tuple[int, int], int] = {}
-        bus, last_run, commands_per_burst = 0.0, 0.0, t.FETCH_BURST_COMMANDS
-        command_beats = isa.COMMAND_BYTES * 8 // c.axi_bits
-        dispatch = t.START_TO_DISPATCH + self.memory.latency
-        fetched = 0.0
+        done = [0] * len(entries)
+        dispatched: list[float] = []
+        previous, chunk = 0.0, 0.0
         for i, e in enumerate(entries):
+            if self.loaded:
+                previous += 1
+            else:
+                if i % t.FETCH_BURST_COMMANDS == 0:
+                    chunk = self._fetch(i, dispatched)
+                arrived = chunk + (i % t.FETCH_BURST_COMMANDS + 1) * self.command_beats
+                previous = max(previous + 1, arrived)
             m = e.module
-            if not self.loaded and i % commands_per_burst == 0:
-                # A burst of commands takes the read bus when the fetch FIFO has room for it.
-                fetched = max(fetched, dispatch - commands_per_burst)
-                bus = max(bus, fetched) + command_beats * commands_per_burst
-            dispatch = max(dispatch + 1, 0.0 if self.loaded else t.START_TO_DISPATCH + self.memory.latency + i * command_beats)
             if m is Module.CTRL:
-                done[i] = int(max(done[:i], default=0) + t.END_CYCLES)
+                done[i] = int(max((u.done for u in self._units.values()), default=0) + t.END_CYCLES)
                 continue
-            if len(started[m]) >= c.queue:
-                dispatch = max(dispatch, started[m][-c.queue])
-            start = max(dispatch + t.DISPATCH_TO_START, free[m])
+            unit = self._units[m]
+            if len(unit.dones) >= self.config.queue:
+                previous = max(previous, unit.dones[-self.config.queue] + 1)
+            dispatched.append(previous)
+            offer = max(previous + t.DISPATCH_TO_START, unit.accepted + 1)
             for source in e.wait:
                 key = (source, m)
-                start = max(start, tokens[key][taken.get(key, 0)] + t.DONE_TO_START)
+                offer = max(offer, tokens[key][taken.get(key, 0)] + t.DONE_TO_START)
                 taken[key] = taken.get(key, 0) + 1
-            started[m].append(start)
-            end, free[m], bus, last_run = self._execute(e, start, bus, last_run)
-            done[i] = int(end)
+            unit.done = max(self._execute(e, unit, offer), unit.done)
+            unit.dones.append(unit.done)
+            done[i] = int(unit.done)
             for target in e.post:
-                tokens.setdefault((m, target), []).append(end)
+                tokens.setdefault((m, target), []).append(unit.done)
         return done
 
-    def _execute(self, e: Entry, start: float, bus: float, last_run: float) -> tuple[float, float, float, float]:
-        """Return (done, module free again, bus free again, last position of the latest RUN)."""
-        t, a = timing, e.args
-        if e.name == "LOAD":
-            if self.loaded:
-                return start, start, bus, last_run
-            data = max(start + t.LOAD_REQUEST + self.memory.latency, bus)
-            end = data + a["count"] * self.beats
-            return end + t.LOAD_DONE, start + t.LOAD_ISSUE, end, last_run
-        if e.name == "STORE":
-            end = start + t.STORE_OVERHEAD + a["count"] * self.beats
-            return end, end, bus, last_run
-        if e.name == "WFETCH":
-            end = start + t.WFETCH_OVERHEAD + a["groups"] * a["count"]
-            return end, end, bus, last_run
-        if e.name == "AFETCH":
-            end = start + t.AFETCH_OVERHEAD + e.info["cycles"]
-            return end, end, bus, last_run
-        if e.name == "RUN":
-            n = max(e.info["cycles"], t.RUN_SPACING)
-            gap = t.RUN_ACCUMULATE_GAP if a["accumulate"] else t.RUN_OVERHEAD
-            first = max(start + t.RUN_START, last_run + 1 + gap)
-            last = first + n - 1
-            # The grid takes the next RUN while this one walks.
-            return last + t.RUN_DRAIN, first, bus, last
-        if e.name == "DRAIN":
-            reload = 0 if e.info["scalar"] else self.d.param_block + t.PARAM_OVERHEAD
-            lane = max(e.info["rounds"], reload)
-            end = start + t.DRAIN_OVERHEAD + (0 if e.info["scalar"] else self.d.param_block) + e.info["lanes"] * lane
-            return end, end, bus, last_run
+    def _fetch(self, first: int, dispatched: list[float]) -> float:
+        """Return the cycle before the first beat of the fetch burst that starts with command ``first``."""
+        t, n = timing, timing.FETCH_BURST_COMMANDS
+        request = dispatched[first - n] if first >= 2 * n and first - n < len(dispatched) else 0.0
+        arrival = request + t.START_TO_DISPATCH + self.memory.latency
+        beats = n * self.command_beats
+        for low, high in reversed(self._busy):
+            if high <= arrival:
+                break
+            if low <= arrival:
+                # Bursts asked for before come first, at most those that may be outstanding.
+                arrival = min(high, arrival + BURST_BEATS * self.config.outstanding - self.memory.latency)
+        if self._bus > arrival:
+            self._bus += beats
+        else:
+            self._bus = arrival + beats
+        return arrival
+
+    def _execute(self, e: Entry, unit: _Unit, offer: float) -> float:
+        """Account for one command that is offered in cycle ``offer``; return when it is done."""
+        return getattr(self, f"_{e.module.name.lower()}")(e, unit, offer)  # type: ignore[no-any-return]
+
+    def _load(self, e: Entry, unit: _Unit, offer: float) -> float:
+        t = timing
+        if self.loaded:
+            return 0.0
+        unit.accepted = max(offer, unit.accepted + t.LOAD_ISSUE, unit.dones[-4] if len(unit.dones) >= 4 else 0.0)
+        first = max(unit.accepted + t.LOAD_REQUEST + self.memory.latency, self._bus)
+        self._bus = first + e.args["count"] * self.beats
+        if self._busy and self._busy[-1][1] >= first:
+            self._busy[-1] = (self._busy[-1][0], self._bus)
+        else:
+            self._busy.append((first, self._bus))
+        return self._bus + t.LOAD_DONE
+
+    def _store(self, e: Entry, unit: _Unit, offer: float) -> float:
+        beats = e.args["count"] * self.beats
+        unit.accepted = offer
+        unit.last = max(offer, unit.last) + beats
+        return unit.last + timing.STORE_OVERHEAD
+
+    def _wfetch(self, e: Entry, unit: _Unit, offer: float) -> float:
+        t = timing
+        first = max(offer + t.WFETCH_START, unit.last + 1 + t.WFETCH_OVERHEAD)
+        unit.last = first + e.args["groups"] * e.args["count"] - 1
+        unit.accepted = unit.last - t.WFETCH_START + 1
+        return unit.last + t.WFETCH_DONE
+
+    def _afetch(self, e: Entry, unit: _Unit, offer: float) -> float:
+        t = timing
+        transpose = self.config.vector if e.info.get("transpose") else 0
+        if e.name != "AFETCH":
+            # A map setting waits until the words of earlier fetches are in the lanes, a level until they are addressed.
+            ready = unit.done if e.name == "AF_MAP" else unit.last - t.AFETCH_START + 1
+            unit.accepted = max(offer, ready)
+            return unit.accepted + t.AFETCH_SET_CYCLES
+        first = max(offer + t.AFETCH_START + transpose, unit.last + 1 + t.AFETCH_OVERHEAD)
+        unit.last = first + e.info["cycles"] - 1
+        unit.accepted = unit.last - t.AFETCH_START - transpose + 1
+        return unit.last + t.AFETCH_DONE
+
+    def _grid(self, e: Entry, unit: _Unit, offer: float) -> float:
+        t = timing
+        if e.name != "RUN":
+            unit.accepted = offer
+            return offer + t.GRID_SET_CYCLES
+        gap = t.RUN_ACCUMULATE_GAP if e.args["accumulate"] else t.RUN_OVERHEAD
+        first = max(offer + t.RUN_START, unit.last + 1 + gap)
+        unit.last = first + max(e.info["cycles"], t.RUN_SPACING) - 1
+        # The next RUN is taken while this one walks.
+        unit.accepted = first
+        return unit.last + t.RUN_DRAIN
+
+    def _post(self, e: Entry, unit: _Unit, offer: float) -> float:
+        t, d = timing, self.d
+        if not isa.BY_NAME[e.name].action:
+            ready = unit.last if e.name in ("PO_LEVEL", "PO_SOURCE") else unit.done
+            unit.accepted = max(offer, ready)
+            if e.name == "PO_ADD":
+                self._table = unit.accepted + t.ADD_TABLE
+            return unit.accepted + t.POST_SET
         if e.name == "ELTWISE":
-            end = start + t.ELTWISE_OVERHEAD + e.info["cycles"]
-            return end, end, bus, last_run
-        return start + t.SET_CYCLES, start + t.SET_CYCLES, bus, last_run
+            first = max(offer + t.POST_START + d.param_block, unit.done + 1, self._table if e.info["add"] else 0.0)
+            unit.last = first + e.info["cycles"] * t.ELTWISE_CYCLES / t.ELTWISE_ITEMS - 1
+            unit.accepted = unit.last
+            return unit.last + t.ELTWISE_TAIL
+        passes = 0 if e.info["scalar"] else e.info.get("passes", 1)
+        block = d.param_block * passes
+        first = max(offer + t.POST_START + block, unit.last + 1 + max(t.POST_GAP, block + t.POST_BLOCK - e.info["run"]))
+        unit.last = first + e.info["lanes"] * e.info["rounds"] + (e.info["blocks"] - 1) * max(0, block + t.POST_BLOCK - e.info["run"]) - 1
+        unit.accepted = unit.last
+        return unit.last + t.POST_TAIL + (self.config.vector if e.info["transpose"] else 0)
 
 
 def layer_cycles(entries: Sequence[Entry], done: Sequence[int], layers: int) -> list[int]:

@@ -76,7 +76,7 @@ class Rescale:
             reads.append(("act", b.words(self.rows, self.count)))
         stream.add("ELTWISE", {"a": self.a.base * vpw, "b": (b or self.a).base * vpw, "out": self.out.base * vpw,
                                "mask": (1 << context.config.vector) - 1},
-                   reads=reads, writes=[("act", self.out.words(self.rows, self.count))], view=self.result, cycles=self.rows * self.count * vpw)
+                   reads=reads, writes=[("act", self.out.words(self.rows, self.count))], view=self.result, cycles=self.rows * self.count * vpw, add=int(b is not None))
 
 
 def rescale_tiles(layer: int, work: Rescale, config: Config) -> Iterator[Tile]:

@@ -182,7 +182,7 @@ class PatchTile:
         span_w = range(word, word + (columns * shape.rc if depthwise else patch.words))
         context.stream.add("AFETCH", {"y0": y0, "x0": x0, "a0": view.address(y0, x0, word), "dst": at},
                            reads=[("act", view.rectangle(span_y, span_x, span_w))], writes=[("amem", slice(at, at + patch.size))],
-                           cycles=shape.rp * rc * patch.size, engines=cols)
+                           cycles=shape.rp * rc * patch.size)
         return at
 
     def _drain(self, context: Context) -> None:
@@ -221,8 +221,9 @@ class PatchTile:
         context.stream.add("DRAIN", {
             "y0": self.y, "x0": self.x, "a0": work.result.address(self.y, self.x) * vpw + self.first, "param": param,
             "acc_base": acc, "mask": (1 << context.config.vector) - 1 if work.mask is None else work.mask,
-        }, reads=reads, writes=[("act", where)], view=work.result, lanes=-(-ncc // pipes) * nrc * counts[2] * shape.rp if wide else
-            nrc * counts[2] * shape.rp, rounds=rounds, scalar=int(work.scalar))
+        }, reads=reads, writes=[("act", where)], view=work.result, lanes=counts[0] * nrc * counts[2] * shape.rp,
+            rounds=rounds, scalar=int(work.scalar), blocks=counts[0] * nrc, run=counts[2] * shape.rp * rounds,
+            passes=pipes if pipe["dp"] else 1, transpose=0)
 
 
 def patch_tiles(work: Work, choice: Choice, config: Config, *, share: bool) -> Iterator[Tile]:

@@ -106,7 +106,7 @@ class PixelTile:
                                range(x0, x0 + (bw - 1) * sx + (kw - 1) * dx + 1), range(chunk.word, chunk.word + chunk.words))
         context.stream.add("AFETCH", {"y0": y0, "x0": x0, "a0": view.address(y0, x0, chunk.word), "dst": at},
                            reads=[("act", where)], writes=[("amem", slice(at, at + size))],
-                           cycles=shape.rp * size, engines=context.config.columns)
+                           cycles=shape.rp * size, transpose=1)
         return at, size
 
     def _drain(self, context: Context) -> None:
@@ -138,7 +138,9 @@ class PixelTile:
             "y0": self.y, "x0": self.x, "a0": work.result.address(self.y, self.x) + self.first, "param": param, "acc_base": acc,
             "mask": (1 << context.config.vector) - 1 if work.mask is None else work.mask,
         }, reads=[("acc", slice(acc, acc + rounds)), ("param", slice(param, param + len(self.block.constant.params) // d.dma_bytes))],
-            writes=[("act", where)], view=work.result, lanes=counts[0] * nrc * counts[2] * shape.rp, rounds=rounds, scalar=0, blocks=self.blocks)
+            writes=[("act", where)], view=work.result, lanes=counts[0] * nrc * counts[2] * shape.rp, rounds=rounds,
+            scalar=0, run=d.word, blocks=counts[0] * nrc * counts[2] * shape.rp * self.blocks, passes=pipes if wide else 1,
+            transpose=1)
 
 
 def pixel_tiles(work: Work, choice: PixelChoice, config: Config, *, share: bool) -> Iterator[Tile]:

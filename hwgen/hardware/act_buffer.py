@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from functools import reduce
-from operator import or_, xor
+from operator import or_
 from typing import Any
 
-from amaranth import Cat, Const, Module, Mux, Signal, Value
+from amaranth import Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In
@@ -14,6 +14,7 @@ from amaranth.lib.wiring import In
 from hwgen.config import Config
 from hwgen.derive import Derived
 from hwgen.hardware.bank_arbiter import BankArbiter
+from hwgen.hardware.bank_hash import bank_of, fetch_port, group_of
 from hwgen.hardware.interfaces import act_read, act_write
 
 POST_READS = 2
@@ -24,8 +25,9 @@ class ActBuffer(wiring.Component):
     """``banks`` block memories of W-byte words, each read and written once a cycle.
 
     The bank of a word is the exclusive or of the base-``banks`` digits of its address (the lowest bits, which tell the
-    words of a DMA word apart, stay as they are): pixels that are a multiple of ``banks`` words apart, as channels of most layers are,
-    would otherwise all lie in one bank, and columns of the grid that fetch the same channels at other pixels would halve each other's rate.
+    words of a DMA word apart, stay as they are): pixels that are a multiple of ``banks`` words apart, as channels of
+    most layers are, would otherwise all lie in one bank, and columns of the grid that fetch the same channels at other
+    pixels would halve each other's rate.
 
     A read granted in cycle t addresses the block memory at the end of t, is registered behind it at the end of t + 1,
     and passes the multiplexer from banks to ports in t + 2: data is good in t + 2 only, a third of a cycle late.
@@ -44,7 +46,7 @@ class ActBuffer(wiring.Component):
         self.config, self.derived = config, Derived(config)
         wide = self.derived.dma_words
         super().__init__({
-            "fetch": In(act_read(config)).array(config.columns), "post_read": In(act_read(config)).array(POST_READS),
+            "fetch": In(fetch_port(config)).array(config.columns), "post_read": In(act_read(config)).array(POST_READS),
             "store": In(act_read(config, wide)),
             "post_write": In(act_write(config)).array(self.derived.pipes), "load": In(act_write(config, wide))})
 
@@ -67,24 +69,13 @@ class ActBuffer(wiring.Component):
         for i, port in enumerate(narrow):
             m.d.comb += [arbiter.valid[i].eq(port.valid), arbiter.bank[i].eq(self._bank(port)),
                          port.ready.eq(arbiter.ready[i])]
-        m.d.comb += [arbiter.wide_valid.eq(wide.valid), arbiter.wide_group.eq(self._group(wide.addr)),
+        m.d.comb += [arbiter.wide_valid.eq(wide.valid), arbiter.wide_group.eq(group_of(self.config, wide.addr)),
                      wide.ready.eq(arbiter.wide_ready)]
         return arbiter
 
-    def _group(self, address: Value) -> Value:
-        """Group of banks (as many as a DMA word has words) of an address in DMA words: all its digits added without carry."""
-        digits = self.config.banks // self.derived.dma_words
-        width = (digits - 1).bit_length()
-        if width == 0:
-            return Const(0, 1)
-        used = (self.derived.act_words // self.derived.dma_words - 1).bit_length()
-        return reduce(xor, (address[at:min(at + width, used)] for at in range(0, used, width)))
-
-    def _bank(self, port: wiring.PureInterface) -> Value:
+    def _bank(self, port: Any) -> Value:
         """Bank of a one-word port's address."""
-        low = (self.derived.dma_words - 1).bit_length()
-        group = self._group(port.addr[low:])
-        return Cat(port.addr[:low], group)[:(self.config.banks - 1).bit_length()] if self.config.banks > 1 else Const(0, 1)
+        return port.bank if "bank" in port.signature.members else bank_of(self.config, port.addr)
 
     def _rows(self, port: wiring.PureInterface, bank_bits: int, words: int) -> Value:
         """Address of a port inside its bank."""
@@ -96,9 +87,9 @@ class ActBuffer(wiring.Component):
         arbiter = self._arbiter(m, "read_arbiter", narrow, self.store, bank_bits)
         outputs = []
         for b, read in enumerate(reads):
-            chosen = Mux(arbiter.wide_banks[b], self._rows(self.store, bank_bits, d.dma_words)[:len(read.addr)], 0)
-            for i, port in enumerate(narrow):
-                chosen = chosen | Mux(arbiter.grants[b][i], self._rows(port, bank_bits, 1)[:len(read.addr)], 0)
+            own = [Mux(arbiter.grants[b][i], self._rows(port, bank_bits, 1)[:len(read.addr)], 0)
+                   for i, port in enumerate(narrow)]
+            chosen = Mux(arbiter.wide_banks[b], self._rows(self.store, bank_bits, d.dma_words), reduce(or_, own))
             output = Signal(8 * d.word, name=f"output{b}")
             m.d.comb += [read.addr.eq(chosen), read.en.eq(1)]
             m.d.sync += output.eq(read.data)
@@ -106,22 +97,24 @@ class ActBuffer(wiring.Component):
         for i, port in enumerate(narrow):
             m.d.comb += port.data.eq(_picked(m, outputs, self._bank(port), f"read{i}"))
         groups = [Cat(outputs[g:g + d.dma_words]) for g in range(0, c.banks, d.dma_words)]
-        m.d.comb += self.store.data.eq(_picked(m, groups, self._group(self.store.addr), "store"))
+        m.d.comb += self.store.data.eq(_picked(m, groups, group_of(self.config, self.store.addr), "store"))
 
     def _write_side(self, m: Module, writes: list[Any], bank_bits: int) -> None:
         d = self.derived
         arbiter = self._arbiter(m, "write_arbiter", list(self.post_write), self.load, bank_bits)
         for b, write in enumerate(writes):
             part = b % d.dma_words
-            with m.If(arbiter.wide_banks[b]):
-                m.d.comb += write.en.eq(self.load.mask.word_select(part, d.word))
-            # Without a grant no byte is enabled, so LOAD's address and data may be the default.
-            m.d.comb += [write.addr.eq(self._rows(self.load, bank_bits, d.dma_words)),
-                         write.data.eq(self.load.data.word_select(part, 8 * d.word))]
+            # Without a grant no byte is enabled, so one port's address and data may be the default.
+            m.d.comb += [write.addr.eq(self._rows(self.post_write[0], bank_bits, 1)),
+                         write.data.eq(self.post_write[0].data)]
             for i, port in enumerate(self.post_write):
                 with m.If(arbiter.grants[b][i]):
                     m.d.comb += [write.en.eq(port.mask), write.addr.eq(self._rows(port, bank_bits, 1)),
                                  write.data.eq(port.data)]
+            with m.If(arbiter.wide_banks[b]):
+                m.d.comb += [write.en.eq(self.load.mask.word_select(part, d.word)),
+                             write.addr.eq(self._rows(self.load, bank_bits, d.dma_words)),
+                             write.data.eq(self.load.data.word_select(part, 8 * d.word))]
 
 
 def _picked(m: Module, choices: list[Value], index: Value, name: str) -> Value:

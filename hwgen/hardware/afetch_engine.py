@@ -9,7 +9,8 @@ from amaranth.lib.wiring import In, Out
 
 from hwgen.config import Config
 from hwgen.derive import Derived
-from hwgen.hardware.interfaces import ACT_READ_LATENCY, act_read, patch_bus
+from hwgen.hardware.bank_hash import bank_of, fetch_port
+from hwgen.hardware.interfaces import ACT_READ_LATENCY, patch_bus
 from hwgen.hardware.transposer import Transposer
 
 QUEUE = 16
@@ -43,7 +44,7 @@ class FetchEngine(wiring.Component):
         super().__init__({
             "push": In(1), "word": In(self.layout), "full": Out(1),
             "zero_point": In(signed(9)), "fill": In(signed(config.act_bits + 1)), "transpose": In(1),
-            "read": Out(act_read(config)), "bus": Out(patch_bus(config)), "written": Out(1), "done": In(1)})
+            "read": Out(fetch_port(config)), "bus": Out(patch_bus(config)), "written": Out(1), "done": In(1)})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -65,7 +66,8 @@ class FetchEngine(wiring.Component):
         with m.If(take):
             m.d.sync += [head_valid.eq(0), asks.eq(0)]
         with m.If(refill):
-            m.d.sync += [head_valid.eq(1), asks.eq(read.data.inside), head.eq(read.data)]
+            m.d.sync += [head_valid.eq(1), asks.eq(read.data.inside), head.eq(read.data),
+                         self.read.bank.eq(bank_of(c, read.data.addr))]
 
         tag = data.StructLayout({"valid": 1, "write": 1, "inside": 1, "last": 1, "dst": len(head.dst), "rows": c.rows})
         now = Signal(tag)

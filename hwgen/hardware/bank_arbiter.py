@@ -11,17 +11,18 @@ class BankArbiter(wiring.Component):
     """Combinational grants for ``narrow`` one-word ports and one port of ``wide`` banks.
 
     Nobody starves: the wide port goes first, except in the cycle after it made a narrow port wait, so it waits at most
-    one cycle; the priority among narrow ports rotates in every cycle in which the wide port is not served, so a waiting
-    port is first at least every ``narrow`` such cycles. Nobody waits for a second bank while holding one, so there is no
-    deadlock. Whether the wide port goes depends on flip-flops only, which keeps it off the path from requests to grants.
+    one cycle; the priority among narrow ports rotates in every cycle in which the wide port is not served, so a
+    waiting port is first at least every ``narrow`` such cycles. Nobody waits for a second bank while holding one, so
+    there is no deadlock. Whether the wide port goes depends on flip-flops only, which keeps it off the path from
+    requests to grants.
 
     Ports
     -----
     valid, bank : requests of the narrow ports and the banks they want (``valid`` must not depend on ``ready``).
     wide_valid, wide_group : request of the wide port for banks ``wide_group * wide`` and the following.
     ready, wide_ready : served in this cycle.
-    grants : for every bank a bit for every narrow port, at most one of them set; none when the wide port has the bank.
     wide_banks : the banks the wide port has.
+    grants : for every bank a bit for every narrow port, at most one set: it has the bank unless the wide port has.
     """
 
     def __init__(self, banks: int, narrow: int, wide: int) -> None:
@@ -35,8 +36,11 @@ class BankArbiter(wiring.Component):
         m = Module()
         yields = Signal()
         """The wide port made a narrow one wait in the last cycle."""
-        behind = Signal(self.narrow)
+        behind, following = Signal(self.narrow), Signal(self.narrow)
         """Bit i: port i is before the port whose turn it is, hence comes last."""
+        overtakes = [[Signal(name=f"port{j}_overtakes{i}") for j in range(i + 1, self.narrow)]
+                     for i in range(self.narrow)]
+        """The higher port j goes before i. In flip-flops: two levels of logic from four requests to a grant."""
         requests = [Signal(self.narrow, name=f"requests{b}") for b in range(self.banks)]
         for b in range(self.banks):
             m.d.comb += requests[b].eq(Cat(self.valid[i] & (self.bank[i] == b) for i in range(self.narrow)))
@@ -48,20 +52,21 @@ class BankArbiter(wiring.Component):
             with m.If(self.wide_ready & (self.wide_group == g)):
                 m.d.comb += self.wide_banks[g * self.wide:(g + 1) * self.wide].eq(-1)
         m.d.sync += yields.eq(self.wide_ready & wanted.bit_select(self.wide_group, 1))
-        with m.If(~self.wide_ready & (self.narrow > 1)):
-            m.d.sync += behind.eq(behind << 1 | 1)
-            with m.If(behind[self.narrow - 2] if self.narrow > 1 else 1):
-                m.d.sync += behind.eq(0)
+        m.d.comb += following.eq(behind)
+        with m.If(~self.wide_ready):
+            m.d.comb += following.eq((behind << 1 | 1) & ((1 << self.narrow - 1) - 1))
+            with m.If(behind[:self.narrow - 1].all()):
+                m.d.comb += following.eq(0)
+        m.d.sync += behind.eq(following)
+        for i, flags in enumerate(overtakes):
+            for j, flag in enumerate(flags, i + 1):
+                m.d.sync += flag.eq(following[i] & ~following[j])
 
         for b in range(self.banks):
-            # The lowest request at or after the port whose turn it is, else the lowest of all.
-            ahead = Signal(self.narrow, name=f"ahead{b}")
-            m.d.comb += ahead.eq(requests[b] & ~behind)
             for i in range(self.narrow):
-                lower_ahead = ahead[:i].any() if i else 0
-                lower = requests[b][:i].any() if i else 0
-                m.d.comb += self.grants[b][i].eq(
-                    ~self.wide_banks[b] & (ahead[i] & ~lower_ahead | requests[b][i] & ~lower & ~ahead.any()))
-        m.d.comb += self.ready.eq(
-            Cat(Cat(self.grants[b][i] for b in range(self.banks)).any() for i in range(self.narrow)))
+                first = [requests[b][j] & ~overtakes[j][i - j - 1] for j in range(i)]
+                first += [requests[b][j] & overtakes[i][j - i - 1] for j in range(i + 1, self.narrow)]
+                m.d.comb += self.grants[b][i].eq(requests[b][i] & ~Cat(first).any())
+        m.d.comb += self.ready.eq(Cat(
+            Cat(self.grants[b][i] & ~self.wide_banks[b] for b in range(self.banks)).any() for i in range(self.narrow)))
         return m

@@ -98,8 +98,17 @@ class OperandPath(wiring.Component):
 
     def __init__(self, vector: int, *, add: bool) -> None:
         self.vector, self.add = vector, add
-        super().__init__({"operands": In(OPERANDS), "load": In(1), "busy": Out(1), "a": In(8 * vector), "b": In(8 * vector),
-                          "enable": In(1), "acc": Out(data.ArrayLayout(signed(32), vector))})
+        super().__init__(
+            {
+                "operands": In(OPERANDS),
+                "load": In(1),
+                "busy": Out(1),
+                "a": In(8 * vector),
+                "b": In(8 * vector),
+                "enable": In(1),
+                "acc": Out(data.ArrayLayout(signed(32), vector)),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -119,6 +128,8 @@ class OperandPath(wiring.Component):
                 m.d.comb += [write.addr.eq(table.address), write.data.eq(table.value), write.en.eq(table.write),
                              read.addr.eq(self.b.word_select(e, 8)), read.en.eq(1)]
                 m.d.sync += second.eq(read.data)
-                acc = Mux(self.operands.add, Cat(second[:19], (second[19:].as_signed() + first)[:13]).as_signed(), first)
+                acc = Mux(
+                    self.operands.add, Cat(second[:19], (second[19:].as_signed() + first)[:13]).as_signed(), first
+                )
             m.d.sync += self.acc[e].eq(Mux(self.enable, acc, 0))
         return m

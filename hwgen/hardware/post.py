@@ -110,9 +110,20 @@ class Post(wiring.Component):
                 every.append(q)
                 m.d.comb += acc.eq(drained | operands.acc[e] if j == 0 else drained)
                 m.submodules[f"requantiser{j}_{e}"] = Instance(
-                    requantise.REQUANTISE_MODULE, i_clk=ClockSignal(), i_rst=ResetSignal(), i_acc=acc,
-                    i_bias=value.bias.as_unsigned(), i_multiplier=value.multiplier, i_shift=value.shift, i_nudge=quant.nudge,
-                    i_final=quant.final, i_zero_point=quant.zero_point, i_qmin=quant.qmin, i_qmax=quant.qmax, o_q=q)
+                    requantise.REQUANTISE_MODULE,
+                    i_clk=ClockSignal(),
+                    i_rst=ResetSignal(),
+                    i_acc=acc,
+                    i_bias=value.bias.as_unsigned(),
+                    i_multiplier=value.multiplier,
+                    i_shift=value.shift,
+                    i_nudge=quant.nudge,
+                    i_ties=quant.final,
+                    i_zero_point=quant.zero_point,
+                    i_qmin=quant.qmin,
+                    i_qmax=quant.qmax,
+                    o_q=q,
+                )
         m.d.comb += Value.cast(output.q).eq(Cat(every))
         return m
 
@@ -137,7 +148,9 @@ class Post(wiring.Component):
             with m.Case(OP["DRAIN"]):
                 m.d.comb += [may.eq(quiet | ~job.eltwise), illegal.eq(shape.scalar & bad_shift)]
                 if pixel:
-                    fits = Cat((inner[0] == 1 << k) & (inner[1] == c.vector >> k) for k in range(c.vector.bit_length())).any()
+                    fits = Cat(
+                        (inner[0] == 1 << k) & (inner[1] == c.vector >> k) for k in range(c.vector.bit_length())
+                    ).any()
                     with m.If(shape.transpose & ~fits):
                         m.d.comb += illegal.eq(1)
                 else:
@@ -150,8 +163,14 @@ class Post(wiring.Component):
             with m.Case(OP["PO_SOURCE"]):
                 m.d.comb += [may.eq(1), illegal.eq((level.level == 7) | (level.level < 4))]
             with m.Case(OP["PO_QUANT"]):
-                m.d.comb += [may.eq(quiet), illegal.eq((new.final > max(isa.Final)) | (new.log2_rc > c.rows.bit_length() - 1)
-                                                      | (new.log2_cc > c.columns.bit_length() - 1))]
+                m.d.comb += [
+                    may.eq(quiet),
+                    illegal.eq(
+                        (new.final > max(isa.Final))
+                        | (new.log2_rc > c.rows.bit_length() - 1)
+                        | (new.log2_cc > c.columns.bit_length() - 1)
+                    ),
+                ]
             with m.Case(OP["PO_SCALAR"], OP["PO_PIPE"], OP["PO_ADD"]):
                 m.d.comb += may.eq(quiet & ~operands.busy)
             with m.Default():
@@ -159,24 +178,44 @@ class Post(wiring.Component):
         action = (op == OP["DRAIN"]) | (op == OP["ELTWISE"])
         ready, setting = Signal(), Signal()
         m.d.comb += [
-            ready.eq(self.cmd.valid & still & may), start.eq(ready & action & ~illegal), setting.eq(ready & ~action & ~illegal),
-            walker.marker.eq(ready & ~start), walker.code.eq(Mux(illegal, ILLEGAL, 0)),
+            ready.eq(self.cmd.valid & still & may),
+            start.eq(ready & action & ~illegal),
+            setting.eq(ready & ~action & ~illegal),
+            walker.marker.eq(ready & ~start),
+            walker.code.eq(Mux(illegal, ILLEGAL, 0)),
             # A walk samples its start one cycle after `start`; until then the command stays.
             self.cmd.ready.eq(nest.load | walker.marker),
-            nest.start.eq(start), walker.begin.eq(start), nest.skip.eq(Mux(job.eltwise, 0xF, 0)),
-            walker.map.eq(shape), walker.job.eq(job), parameters.value.eq(value), parameters.step.eq(offset.dp),
-            operands.operands.eq(held), operands.load.eq(fill)]
+            nest.start.eq(start),
+            walker.begin.eq(start),
+            nest.skip.eq(Mux(job.eltwise, 0xF, 0)),
+            walker.map.eq(shape),
+            walker.job.eq(job),
+            parameters.value.eq(value),
+            parameters.step.eq(offset.dp),
+            operands.operands.eq(held),
+            operands.load.eq(fill),
+        ]
         m.d.sync += [in_flight.eq(in_flight + nest.load - output.action_done), fill.eq(0)]
         with m.If(ready & illegal):
             m.d.sync += halted.eq(1)
 
         m.d.comb += [
-            Value.cast(nest.initial).eq(pack(POINT, y=drain.y0, x=drain.x0, a=Mux(job.eltwise, pair.out, drain.a0), p=drain.param, s=0)),
-            nest.level_at.eq(level.level), nest.count.eq(level.count),
-            Value.cast(nest.deltas).eq(pack(POINT, y=level.dy, x=level.dx, a=level.da, p=level.dp, s=source.ds))]
+            Value.cast(nest.initial).eq(
+                pack(POINT, y=drain.y0, x=drain.x0, a=Mux(job.eltwise, pair.out, drain.a0), p=drain.param, s=0)
+            ),
+            nest.level_at.eq(level.level),
+            nest.count.eq(level.count),
+            Value.cast(nest.deltas).eq(pack(POINT, y=level.dy, x=level.dx, a=level.da, p=level.dp, s=source.ds)),
+        ]
         with m.If(start):
-            m.d.sync += [job.eltwise.eq(op == OP["ELTWISE"]), job.add.eq(held.add if operands.add else 0), job.a.eq(pair.a),
-                         job.b.eq(pair.b), job.acc_base.eq(drain.acc_base), job.mask.eq(Mux(op == OP["DRAIN"], drain.mask, pair.mask))]
+            m.d.sync += [
+                job.eltwise.eq(op == OP["ELTWISE"]),
+                job.add.eq(held.add if operands.add else 0),
+                job.a.eq(pair.a),
+                job.b.eq(pair.b),
+                job.acc_base.eq(drain.acc_base),
+                job.mask.eq(Mux(op == OP["DRAIN"], drain.mask, pair.mask)),
+            ]
             # `skip` and `initial` depend on the kind from the next cycle on; the nest looks at `skip` in this one too.
             m.d.comb += nest.skip.eq(Mux(op == OP["ELTWISE"], 0xF, 0))
         with m.If(setting), m.Switch(op):
@@ -188,9 +227,13 @@ class Post(wiring.Component):
             with m.Case(OP["PO_SOURCE"]):
                 m.d.comb += nest.delta_en.eq(_bits(nest, "s"))
             with m.Case(OP["PO_QUANT"]):
-                m.d.sync += [getattr(quant, n).eq(getattr(new, n)) for n in ("zero_point", "qmin", "qmax", "nudge", "final")]
-                m.d.sync += [getattr(shape, n).eq(getattr(new, n)) for n in ("height", "width", "scalar", "transpose", "log2_rc",
-                                                                            "cc_valid")]
+                m.d.sync += [
+                    getattr(quant, n).eq(getattr(new, n)) for n in ("zero_point", "qmin", "qmax", "nudge", "final")
+                ]
+                m.d.sync += [
+                    getattr(shape, n).eq(getattr(new, n))
+                    for n in ("height", "width", "scalar", "transpose", "log2_rc", "cc_valid")
+                ]
                 m.d.sync += [shape.log2_column.eq(Mux(new.log2_cc > log2_pipes, new.log2_cc, log2_pipes)),
                              shape.cc_dropped.eq((new.log2_cc >= log2_pipes) if log2_pipes else 0)]
             with m.Case(OP["PO_SCALAR"]):

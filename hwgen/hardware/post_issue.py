@@ -99,7 +99,9 @@ class Issue(wiring.Component):
         m.d.comb += go.eq(may & ~Cat(waiting).any())
         return m
 
-    def _read(self, m: Module, may: Value, wanted: Value, port: wiring.PureInterface, go: Value, waiting: list[Value]) -> Value:
+    def _read(
+        self, m: Module, may: Value, wanted: Value, port: wiring.PureInterface, go: Value, waiting: list[Value]
+    ) -> Value:
         """Drive ``valid`` of one read port; return its grant and add to ``waiting`` what holds the item up."""
         had, granted = Signal(), Signal()
         m.d.comb += [port.valid.eq(may & wanted & ~had), granted.eq(port.valid & port.ready)]

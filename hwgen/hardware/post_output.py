@@ -60,8 +60,12 @@ class Output(wiring.Component):
             turned = []
             for j in range(pipes):
                 m.submodules[f"transposer{j}"] = t = Transposer(vector, 8)
-                m.d.comb += [t.i.valid.eq(self.valid & self.transpose), t.i.payload.data.eq(self.q[j]), t.i.payload.flag.eq(0),
-                             t.o.ready.eq(values.w_rdy)]
+                m.d.comb += [
+                    t.i.valid.eq(self.valid & self.transpose),
+                    t.i.payload.data.eq(self.q[j]),
+                    t.i.payload.flag.eq(0),
+                    t.o.ready.eq(values.w_rdy),
+                ]
                 turned.append(t.o)
             written = Mux(self.transpose, turned[0].valid, written)
             result = Mux(self.transpose, Cat(t.payload.data for t in turned), result)
@@ -85,8 +89,12 @@ class Output(wiring.Component):
         log2 = per_word.bit_length() - 1
         for j, port in enumerate(self.ports):
             address, part = current.address[j], words[8 * vector * j:8 * vector * (j + 1)]
-            m.d.comb += [port.valid.eq(pending[j]), port.addr.eq(address[log2:]), port.data.eq(part.replicate(per_word)),
-                         port.mask.eq(_shifted(current.mask, address[:log2], per_word))]
+            m.d.comb += [
+                port.valid.eq(pending[j]),
+                port.addr.eq(address[log2:]),
+                port.data.eq(part.replicate(per_word)),
+                port.mask.eq(_shifted(current.mask, address[:log2], per_word)),
+            ]
         ended = finish & current.last
         m.d.sync += [self.done.eq(ended & (current.code == 0)), self.error.eq(ended & (current.code != 0)),
                      self.code.eq(current.code), self.action_done.eq(ended & current.action)]

@@ -93,7 +93,11 @@ class Parameters(wiring.Component):
     def _parameter(self, block: Value, e: int) -> Value:
         """Return the packed `PARAMETER` of element ``e`` of a block."""
         p = self.config.vector
-        return Cat(block[32 * e:32 * e + 32], block[32 * (p + e):32 * (p + e) + 32], block[64 * p + 8 * e:64 * p + 8 * e + 6])
+        return Cat(
+            block[32 * e : 32 * e + 32],
+            block[32 * (p + e) : 32 * (p + e) + 32],
+            block[64 * p + 8 * e : 64 * p + 8 * e + 6],
+        )
 
     def _load(self, m: Module) -> list[Signal]:
         """Build the loader; return the block each pipe takes next."""
@@ -104,15 +108,26 @@ class Parameters(wiring.Component):
         all_pipes = Signal()
         start, end_pass, end = Signal(), Signal(), Signal()
         m.d.comb += [
-            start.eq(self.request.valid & ~busy & ~full), self.request.ready.eq(start), self.ready.eq(full),
-            end_pass.eq(busy & (word == words - 1)), end.eq(end_pass & (all_pipes | (pipe == passes - 1))),
+            start.eq(self.request.valid & ~busy & ~full),
+            self.request.ready.eq(start),
+            self.ready.eq(full),
+            end_pass.eq(busy & (word == words - 1)),
+            end.eq(end_pass & (all_pipes | (pipe == passes - 1))),
             # An address outside belongs to a pipe whose results are all dropped, or to an error found later.
-            self.buffer.en.eq(busy & ~self.scalar & (at.as_unsigned() < d.param_words)), self.buffer.addr.eq(at.as_unsigned())]
+            self.buffer.en.eq(busy & ~self.scalar & (at.as_unsigned() < d.param_words)),
+            self.buffer.addr.eq(at.as_unsigned()),
+        ]
         with m.If(self.take):
             m.d.sync += full.eq(0)
         with m.If(start):
-            m.d.sync += [busy.eq(1), word.eq(0), pipe.eq(0), at.eq(self.request.payload), first.eq(self.request.payload),
-                         all_pipes.eq(self.scalar | (self.step == 0))]
+            m.d.sync += [
+                busy.eq(1),
+                word.eq(0),
+                pipe.eq(0),
+                at.eq(self.request.payload),
+                first.eq(self.request.payload),
+                all_pipes.eq(self.scalar | (self.step == 0)),
+            ]
         with m.If(busy):
             m.d.sync += [word.eq(word + 1), at.eq(at + 1)]
         with m.If(end_pass):

@@ -29,8 +29,18 @@ QUEUE = 16
 STAGES = 3
 """Cycles from the nest to the item queue."""
 
-MAP = data.StructLayout({
-    "height": 13, "width": 17, "scalar": 1, "transpose": 1, "log2_rc": 3, "log2_column": 3, "cc_valid": 6, "cc_dropped": 1})
+MAP = data.StructLayout(
+    {
+        "height": 13,
+        "width": 17,
+        "scalar": 1,
+        "transpose": 1,
+        "log2_rc": 3,
+        "log2_column": 3,
+        "cc_valid": 6,
+        "cc_dropped": 1,
+    }
+)
 """Registers of PO_QUANT the walker needs; ``log2_column`` = log2(max(Cc, pipes)), ``cc_dropped``: Cc >= pipes > 1."""
 
 JOB = data.StructLayout({"eltwise": 1, "add": 1, "a": 21, "b": 21, "acc_base": 12, "mask": 16})
@@ -79,8 +89,13 @@ class Walker(wiring.Component):
         m.submodules.queue = queue = SyncFIFO(width=self.item.size, depth=QUEUE)
         m.submodules.blocks = blocks = SyncFIFO(width=ADDRESS.width, depth=QUEUE)
         m.d.comb += [
-            self.items.valid.eq(queue.r_rdy), Value.cast(self.items.payload).eq(queue.r_data), queue.r_en.eq(self.items.ready),
-            self.requests.valid.eq(blocks.r_rdy), self.requests.payload.eq(blocks.r_data), blocks.r_en.eq(self.requests.ready)]
+            self.items.valid.eq(queue.r_rdy),
+            Value.cast(self.items.payload).eq(queue.r_data),
+            queue.r_en.eq(self.items.ready),
+            self.requests.valid.eq(blocks.r_rdy),
+            self.requests.payload.eq(blocks.r_data),
+            blocks.r_en.eq(self.requests.ready),
+        ]
 
         # Elements in the stages and items in the queue, at most QUEUE - 1: with the item that waits outside of the queue
         # the block requests fit into theirs.
@@ -113,9 +128,15 @@ class Walker(wiring.Component):
             need.eq(~requested | ~self.map.scalar & ~job.eltwise & (three["p"] != last_block)),
             take.eq(~broken & need & works & ~self.marker)]
         result = pack(
-            result_layout(self.config), address=Cat(three["address"]), mask=job.mask, action=~self.marker,
-            write=Mux(broken | self.marker, 0, three["write"]), data=Mux(broken, transposed, works | transposed) & ~self.marker,
-            last=three["last"] | broken & block_end | self.marker, code=Mux(self.marker, self.code, Mux(broken, RANGE, 0)))
+            result_layout(self.config),
+            address=Cat(three["address"]),
+            mask=job.mask,
+            action=~self.marker,
+            write=Mux(broken | self.marker, 0, three["write"]),
+            data=Mux(broken, transposed, works | transposed) & ~self.marker,
+            last=three["last"] | broken & block_end | self.marker,
+            code=Mux(self.marker, self.code, Mux(broken, RANGE, 0)),
+        )
         fields = {"result": result, "eltwise": job.eltwise & ~broken & ~self.marker, "take": take,
                   "read": Mux(broken | job.eltwise | self.marker, 0, three["read"]),
                   "source": Mux(job.eltwise, three["source_a"], three["lane"])}
@@ -123,8 +144,13 @@ class Walker(wiring.Component):
             fields["channel"] = three["position"]
         if "add" in self.config.operators:
             fields["source_b"] = three["source_b"]
-        m.d.comb += [Value.cast(item).eq(pack(self.item, **fields)), queue.w_data.eq(item), queue.w_en.eq(push | self.marker),
-                     blocks.w_data.eq(three["p"]), blocks.w_en.eq(push & take)]
+        m.d.comb += [
+            Value.cast(item).eq(pack(self.item, **fields)),
+            queue.w_data.eq(item),
+            queue.w_en.eq(push | self.marker),
+            blocks.w_data.eq(three["p"]),
+            blocks.w_en.eq(push & take),
+        ]
         with m.If(blocks.w_en):
             m.d.sync += [requested.eq(1), last_block.eq(three["p"])]
         with m.If(self.begin):
@@ -149,7 +175,10 @@ class Walker(wiring.Component):
                     m.d.sync += i.eq(0)
                 with m.Elif(level == k):
                     m.d.sync += i.eq(i + ~i.all())
-            m.d.sync += [acc.eq(Mux(new_lane, self.job.acc_base, acc + ~acc[-1])), position.eq(Mux(new_lane, 0, position + 1))]
+            m.d.sync += [
+                acc.eq(Mux(new_lane, self.job.acc_base, acc + ~acc[-1])),
+                position.eq(Mux(new_lane, 0, position + 1)),
+            ]
         return {"index": Cat(index), "values": values, "last": last, "acc": acc, "position": position}
 
     def _address(self, m: Module, one: dict[str, Value]) -> dict[str, Value]:
@@ -187,10 +216,15 @@ class Walker(wiring.Component):
         for j in range(d.pipes):
             inside, exists = Signal(name=f"inside{j}"), Signal(name=f"exists{j}")
             y, x, a, p = (two[f"{n}{j}"].as_unsigned() for n in "yxap")
-            m.d.comb += [inside.eq((y < self.map.height) & ~two[f"y{j}"][-1] & (x < self.map.width) & ~two[f"x{j}"][-1]),
-                         exists.eq(~self.map.cc_dropped | (two["group"] + j < self.map.cc_valid))]
+            m.d.comb += [
+                inside.eq((y < self.map.height) & ~two[f"y{j}"][-1] & (x < self.map.width) & ~two[f"x{j}"][-1]),
+                exists.eq(~self.map.cc_dropped | (two["group"] + j < self.map.cc_valid)),
+            ]
             reads, writes = Signal(name=f"reads{j}"), Signal(name=f"writes{j}")
-            m.d.comb += [writes.eq(Mux(job.eltwise, int(j == 0), exists & inside)), reads.eq(~job.eltwise & exists & (inside | transposed))]
+            m.d.comb += [
+                writes.eq(Mux(job.eltwise, int(j == 0), exists & inside)),
+                reads.eq(~job.eltwise & exists & (inside | transposed)),
+            ]
             m.d.sync += [read[j].eq(reads), write[j].eq(writes)]
             # A pipe without results keeps its parameters outside unread and is no error.
             errors += [writes & (a >= vectors), reads & lane_bad, reads & (two["column"] + j >= c.columns),
@@ -207,4 +241,10 @@ class Walker(wiring.Component):
         for name, value in (("last", two["last"]), ("position", two["position"]), ("p", two["p0"])):
             out[name] = Signal(value.shape(), name=f"{name}3")
             m.d.sync += out[name].eq(value)
-        return out | {"read": read, "write": write, "error": error.any(), "lane": Value.cast(lane), "address": addresses}
+        return out | {
+            "read": read,
+            "write": write,
+            "error": error.any(),
+            "lane": Value.cast(lane),
+            "address": addresses,
+        }

@@ -55,15 +55,15 @@ class Requantiser(wiring.Component):
     multiplier : In(32)
     shift : In(6)
         ``n`` of the contract; the results for n > 39 are unspecified.
-    nudge, final, zero_point, qmin, qmax : In
-        Constant while values are in flight.
+    nudge, ties, zero_point, qmin, qmax : In
+        Constant while values are in flight; ``ties`` is ``final`` of PO_QUANT (a keyword of SystemVerilog).
     q : Out(8)
     """
 
     def __init__(self) -> None:
         super().__init__({
             "acc": In(signed(32)), "bias": In(signed(32)), "multiplier": In(32), "shift": In(6),
-            "nudge": In(1), "final": In(2), "zero_point": In(signed(9)), "qmin": In(signed(9)), "qmax": In(signed(9)),
+            "nudge": In(1), "ties": In(2), "zero_point": In(signed(9)), "qmin": In(signed(9)), "qmax": In(signed(9)),
             "q": Out(8)})
 
     def elaborate(self, platform: object) -> Module:
@@ -105,8 +105,11 @@ class Requantiser(wiring.Component):
                      a_lost.eq(lost | u[0] & fine.any() | u[1] & fine[1] | u[2] & fine.all())]
         b, b_lost, b_n = Signal(signed(len(u))), Signal(), Signal(2)
         quarter = a_n[:2]
-        m.d.sync += [b.eq(a >> (quarter << 2)), b_n.eq(a_n[2:]),
-                     b_lost.eq(a_lost | a[:4].any() & quarter.any() | a[4:8].any() & quarter[1] | a[8:12].any() & quarter.all())]
+        m.d.sync += [
+            b.eq(a >> (quarter << 2)),
+            b_n.eq(a_n[2:]),
+            b_lost.eq(a_lost | a[:4].any() & quarter.any() | a[4:8].any() & quarter[1] | a[8:12].any() & quarter.all()),
+        ]
         kept, sticky, overflow = Signal(_KEPT + 1), Signal(), Signal()
         sign = b[-1]
         m.d.sync += [
@@ -122,9 +125,10 @@ class Requantiser(wiring.Component):
         restored = shifted ^ invert.replicate(_KEPT + 1)
         guard, odd, tie_up, up = restored[0], restored[1], Signal(), Signal()
         m.d.comb += [
-            tie_up.eq(single | Mux(self.final == Final.EVEN, odd, (self.final != Final.AWAY) | ~negative)),
+            tie_up.eq(single | Mux(self.ties == Final.EVEN, odd, (self.ties != Final.AWAY) | ~negative)),
             # Inverted, "nothing lost" means that all lost bits were ones, and the one that p[30] adds makes them a half.
-            up.eq(~overflow & Mux(invert, guard | ~sticky & tie_up, guard & (sticky | tie_up)))]
+            up.eq(~overflow & Mux(invert, guard | ~sticky & tie_up, guard & (sticky | tie_up))),
+        ]
         limit = Cat((~negative).replicate(_KEPT - 1), negative)
         z = Signal(signed(_KEPT + 2))
         m.d.sync += z.eq(Mux(overflow, limit, restored[1:]).as_signed() + self.zero_point + up)

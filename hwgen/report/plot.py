@@ -29,7 +29,9 @@ def layer_cycles(layers: Sequence[Mapping[str, Any]], multipliers: int) -> str:
     axes.barh(rows, [x["macs"] / multipliers for x in layers], height=0.4, color=IDEAL, label="multiplier bound")
     axes.plot([x["predicted"] for x in layers], rows, "|", color=PREDICTED, markersize=14, label="predicted")
     for row, x in zip(rows, layers, strict=True):
-        axes.annotate(f" {100 * x['utilisation']:.0f} %", (x["cycles"], row), va="center", fontsize=8)
+        if x["macs"]:
+            end = max(x["cycles"], x["predicted"])
+            axes.annotate(f"  {100 * x['utilisation']:.0f} %", (end, row), va="center", fontsize=8)
     axes.set_yticks(rows, [x["name"] for x in layers], fontsize=8)
     axes.invert_yaxis()
     axes.margins(x=0.08)

@@ -12,13 +12,24 @@ from hwgen.hardware.post import post_verilog_sources
 from hwgen.hardware.requantise import REQUANTISE_MODULE, requantiser_verilog
 from hwgen.sim.runner import run_bench
 
-SMALL: dict[str, Any] = {"wmem_words": 32, "amem_words": 64, "acc_vectors": 64, "act_kib": 4, "weight_kib": 4, "param_kib": 2}
+SMALL: dict[str, Any] = {
+    "wmem_words": 32,
+    "amem_words": 64,
+    "acc_vectors": 64,
+    "act_kib": 4,
+    "weight_kib": 4,
+    "param_kib": 2,
+}
 CONFIGS = {
     "base": Config(**SMALL),
     "pipes": Config(rows=4, columns=4, post_width=16, axi_bits=128, **SMALL),
-    "vector4": Config(rows=4, columns=4, vector=4, mappings=("channel", "depthwise"), post_width=8, axi_bits=32, **SMALL),
+    "vector4": Config(
+        rows=4, columns=4, vector=4, mappings=("channel", "depthwise"), post_width=8, axi_bits=32, **SMALL
+    ),
     "vector16": Config(rows=2, columns=4, vector=16, post_width=32, axi_bits=256, acc_bits=24, **SMALL),
-    "least": Config(rows=2, columns=2, vector=1, mappings=("channel",), operators=(), post_width=1, acc_bits=20, **SMALL),
+    "least": Config(
+        rows=2, columns=2, vector=1, mappings=("channel",), operators=(), post_width=1, acc_bits=20, **SMALL
+    ),
 }
 
 

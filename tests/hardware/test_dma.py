@@ -1,0 +1,34 @@
+"""LOAD, STORE and the read master at every bus width."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from hwgen.config import Config
+from hwgen.sim.dma_top import DmaTop
+from hwgen.sim.runner import component_verilog, run_bench
+
+SMALL = Config(name="dma", act_kib=2, weight_kib=2, param_kib=1, columns=1)
+CONFIGS = {
+    "axi32": SMALL.replace(axi_bits=32),
+    "axi32-vector16": SMALL.replace(axi_bits=32, vector=16, post_width=16),
+    "axi64": SMALL,
+    "axi128": SMALL.replace(axi_bits=128, outstanding=1),
+    "axi256": SMALL.replace(axi_bits=256, outstanding=8),
+}
+
+
+def run_dma(config: Config, simulator: str) -> int:
+    return run_bench("dma", component_verilog(DmaTop(config), "dma"), "hwgen.sim.bench_dma", simulator=simulator,
+                     env={"HWGEN_CONFIG": json.dumps(config.to_dict())}).tests
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_dma_icarus(name: str) -> None:
+    assert run_dma(CONFIGS[name], "icarus") == 5
+
+
+def test_dma_verilator() -> None:
+    assert run_dma(CONFIGS["axi32"], "verilator") == 5

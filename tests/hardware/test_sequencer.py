@@ -1,0 +1,34 @@
+"""The sequencer at several bus widths and queue depths."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from hwgen.config import Config
+from hwgen.hardware.sequencer import Sequencer
+from hwgen.presets import preset
+from hwgen.sim.runner import component_verilog, run_bench
+
+TINY = preset("tiny")
+CONFIGS = {
+    "axi32": TINY,
+    "axi64-queue5": TINY.replace(axi_bits=64, queue=5),
+    "axi128-no-add": TINY.replace(axi_bits=128, rows=2, queue=64, operators=("max_pool",)),
+    "axi256-queue4": TINY.replace(axi_bits=256, rows=4, queue=4),
+}
+
+
+def run_sequencer(config: Config, simulator: str) -> int:
+    return run_bench("sequencer", component_verilog(Sequencer(config), "sequencer"), "hwgen.sim.bench_sequencer", simulator=simulator,
+                     env={"HWGEN_CONFIG": json.dumps(config.to_dict())}).tests
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_sequencer_icarus(name: str) -> None:
+    assert run_sequencer(CONFIGS[name], "icarus") == 7
+
+
+def test_sequencer_verilator() -> None:
+    assert run_sequencer(CONFIGS["axi64-queue5"], "verilator") == 7
