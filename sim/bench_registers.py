@@ -21,7 +21,6 @@ class Bench:
     def __init__(self, dut: Any) -> None:
         logging.getLogger("cocotb").setLevel(logging.WARNING)
         self.dut, self.config = dut, configuration()
-        self.bus = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "bus_"), dut.clk, dut.rst)
         self.pulses: dict[str, int] = {"start": 0, "soft_reset": 0}
 
     async def start(self) -> None:
@@ -32,6 +31,9 @@ class Bench:
         dut.rst.value = 1
         for _ in range(3):
             await RisingEdge(dut.clk)
+        await FallingEdge(dut.clk)
+        # The master looks at answers as soon as it exists; before the reset they are undefined.
+        self.bus = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "bus_"), dut.clk, dut.rst)
         await FallingEdge(dut.clk)
         dut.rst.value = 0
         cocotb.start_soon(self._watch())

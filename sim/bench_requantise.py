@@ -47,6 +47,7 @@ def draw(rng: random.Random, n: int) -> tuple[int, int, int, int]:
 
 @cocotb.test()
 async def against_integers(dut: Any) -> None:
+    """Every rounding rule, three clamps each, all shifts."""
     seed = random.getrandbits(31)
     rng = random.Random(seed)
     Clock(dut.clk, 10, unit="ns").start()

@@ -115,7 +115,7 @@ def build(verilog: Mapping[str, str], config: Config, *, simulator: str = "veril
     """
     if simulator not in SIMULATORS:
         raise HwgenError(f"simulator must be one of {', '.join(SIMULATORS)}, not {simulator!r}")
-    texts = {n: t for n, t in verilog.items() if n.endswith(".v")}
+    texts = {n: tools.for_icarus(t) if simulator == "icarus" else t for n, t in verilog.items() if n.endswith(".v")}
     texts |= {n: (tools.rtl_dir() / n).read_text(encoding="utf-8") for n in MODELS}
     parameters = {"DATA_BITS": config.axi_bits, "LOG2_BYTES": log2_bytes, "COUNTER_WORDS": 2 * len(COUNTERS),
                   "PIPES": Derived(config).pipes, "WORD_BYTES": Derived(config).word}

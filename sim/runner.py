@@ -147,6 +147,8 @@ def run_bench(
     tools.icarus() if simulator == "icarus" else tools.verilator()
     runner = Icarus() if simulator == "icarus" else _Verilator()
     texts = _texts(verilog_sources)
+    if simulator == "icarus":
+        texts = {name: tools.for_icarus(text) for name, text in texts.items()}
     seed = int(os.environ.get("HWGEN_SEED", random.SystemRandom().randrange(1 << 31))) if seed is None else seed
     key = tools.content_hash([simulator, top_name, str(waves), repr(sorted((parameters or {}).items())),
                               *(x for pair in texts.items() for x in pair)])

@@ -33,6 +33,14 @@ def rtl_dir() -> Path:
     return Path(__file__).resolve().parent.parent / "rtl"
 
 
+def for_icarus(text: str) -> str:
+    """Return Verilog whose combinational processes also run at time 0.
+
+    ``always @*`` waits for a first change, so a process whose inputs keep their reset value stays undefined on Icarus.
+    """
+    return text.replace("always @*", "always_comb")
+
+
 def content_hash(parts: Iterable[str | bytes]) -> str:
     """Return 16 hex digits that identify the sequence ``parts``."""
     digest = hashlib.sha256()

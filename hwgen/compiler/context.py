@@ -173,9 +173,10 @@ def emit(context: Context, tiles: list[Tile], lookahead: int) -> None:
             if id(tile.block) not in seen:
                 seen.add(id(tile.block))
                 pending.append((i, tile.block))
+    first = pending[0][0] if pending else 0
     for i, tile in enumerate(tiles):
-        # The first tile (the input) goes first: everything waits for it.
-        while pending and pending[0][0] <= (i + lookahead if i else 0):
+        # The input comes before all weights but those of the first tile, which go behind its first piece.
+        while pending and pending[0][0] <= (i + lookahead if i >= first else first if i else 0):
             context.stream.layer = tiles[pending[0][0]].layer
             if not context.load(pending[0][1], force=pending[0][0] == i):
                 break

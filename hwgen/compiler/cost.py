@@ -7,6 +7,7 @@ by the units' benches.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -17,6 +18,7 @@ from hwgen.derive import Derived
 from hwgen.isa import Module
 
 BURST_BEATS = 64
+PASSES = 3
 
 
 @dataclass(frozen=True)
@@ -59,25 +61,38 @@ class CycleModel:
         self.command_beats = isa.COMMAND_BYTES * 8 / config.axi_bits
 
     def finish_times(self, entries: Sequence[Entry]) -> list[int]:
-        """Return the cycle, counted from the start write, at which each command is done."""
+        """Return the cycle, counted from the start write, at which each command is done.
+
+        Commands and LOADs share the read bus, and which of two requests came first is only known when both modules have
+        been walked through; so the walk is repeated with the bus occupation of the walk before.
+        """
+        self._loads: list[tuple[float, float]] = []
+        self._fetches: list[float] = []
+        for _ in range(1 if self.loaded else PASSES):
+            done = self._walk(entries)
+        return done
+
+    def _walk(self, entries: Sequence[Entry]) -> list[int]:
         t = timing
         self._units = {m: _Unit() for m in isa.WORKERS}
-        self._bus = 0.0
+        self._bus = self._table = self._fetched = 0.0
+        self._known, self._next = sorted(self._fetches), 0
         self._busy: list[tuple[float, float]] = []
-        self._table = 0.0
+        self._fetches = []
         tokens: dict[tuple[int, int], list[float]] = {}
         taken: dict[tuple[int, int], int] = {}
         done = [0] * len(entries)
-        dispatched: list[float] = []
-        previous, chunk = 0.0, 0.0
+        previous = 0.0
+        chunks = [] if self.loaded else [self._fetch(0.0), self._fetch(0.0)]
         for i, e in enumerate(entries):
             if self.loaded:
                 previous += 1
             else:
-                if i % t.FETCH_BURST_COMMANDS == 0:
-                    chunk = self._fetch(i, dispatched)
-                arrived = chunk + (i % t.FETCH_BURST_COMMANDS + 1) * self.command_beats
-                previous = max(previous + 1, arrived)
+                burst, place = divmod(i, t.FETCH_BURST_COMMANDS)
+                if place == 0 and burst and (burst + 1) * t.FETCH_BURST_COMMANDS < len(entries):
+                    # The buffer of the burst before is empty: the one after this is asked for.
+                    chunks.append(self._fetch(previous))
+                previous = max(previous + 1, chunks[burst] + t.START_TO_DISPATCH + (place + 1) * self.command_beats)
             m = e.module
             if m is Module.CTRL:
                 done[i] = int(max((u.done for u in self._units.values()), default=0) + t.END_CYCLES)
@@ -85,7 +100,6 @@ class CycleModel:
             unit = self._units[m]
             if len(unit.dones) >= self.config.queue:
                 previous = max(previous, unit.dones[-self.config.queue] + 1)
-            dispatched.append(previous)
             offer = max(previous + t.DISPATCH_TO_START, unit.accepted + 1)
             for source in e.wait:
                 key = (source, m)
@@ -96,25 +110,34 @@ class CycleModel:
             done[i] = int(unit.done)
             for target in e.post:
                 tokens.setdefault((m, target), []).append(unit.done)
+        self._loads = self._busy
         return done
 
-    def _fetch(self, first: int, dispatched: list[float]) -> float:
-        """Return the cycle before the first beat of the fetch burst that starts with command ``first``."""
-        t, n = timing, timing.FETCH_BURST_COMMANDS
-        request = dispatched[first - n] if first >= 2 * n and first - n < len(dispatched) else 0.0
-        arrival = request + t.START_TO_DISPATCH + self.memory.latency
-        beats = n * self.command_beats
-        for low, high in reversed(self._busy):
-            if high <= arrival:
-                break
-            if low <= arrival:
-                # Bursts asked for before come first, at most those that may be outstanding.
-                arrival = min(high, arrival + BURST_BEATS * self.config.outstanding - self.memory.latency)
-        if self._bus > arrival:
-            self._bus += beats
-        else:
-            self._bus = arrival + beats
+    def _fetch(self, request: float) -> float:
+        """Account for a burst of commands asked for in cycle ``request``; return the cycle before its first beat.
+
+        Of LOAD bursts that keep the bus busy, those asked for before come first, at most as many as may be outstanding.
+        """
+        arrival = request + self.memory.latency
+        at = bisect_right(self._loads, (arrival, float("inf"))) - 1
+        if at >= 0 and arrival < self._loads[at][1]:
+            arrival = min(self._loads[at][1], max(arrival, request + BURST_BEATS * self.config.outstanding))
+        arrival = max(arrival, self._fetched)
+        self._fetched = arrival + timing.FETCH_BURST_COMMANDS * self.command_beats
+        self._fetches.append(arrival)
         return arrival
+
+    def _transfer(self, first: float, beats: int) -> tuple[float, float]:
+        """Return begin and end of a LOAD's ``beats`` that could begin at ``first``, command bursts going in between."""
+        burst = timing.FETCH_BURST_COMMANDS * self.command_beats
+        end = first + beats
+        while self._next < len(self._known) and self._known[self._next] < end:
+            arrival = self._known[self._next]
+            self._next += 1
+            if arrival + burst > first:
+                late = burst if arrival >= first else arrival + burst - first
+                end += late
+        return first, end
 
     def _execute(self, e: Entry, unit: _Unit, offer: float) -> float:
         """Account for one command that is offered in cycle ``offer``; return when it is done."""
@@ -126,7 +149,7 @@ class CycleModel:
             return 0.0
         unit.accepted = max(offer, unit.accepted + t.LOAD_ISSUE, unit.dones[-4] if len(unit.dones) >= 4 else 0.0)
         first = max(unit.accepted + t.LOAD_REQUEST + self.memory.latency, self._bus)
-        self._bus = first + e.args["count"] * self.beats
+        first, self._bus = self._transfer(first, e.args["count"] * self.beats)
         if self._busy and self._busy[-1][1] >= first:
             self._busy[-1] = (self._busy[-1][0], self._bus)
         else:
@@ -153,7 +176,7 @@ class CycleModel:
             # A map setting waits until the words of earlier fetches are in the lanes, a level until they are addressed.
             ready = unit.done if e.name == "AF_MAP" else unit.last - t.AFETCH_START + 1
             unit.accepted = max(offer, ready)
-            return unit.accepted + t.AFETCH_SET_CYCLES
+            return unit.accepted + t.AFETCH_START - 1
         first = max(offer + t.AFETCH_START + transpose, unit.last + 1 + t.AFETCH_OVERHEAD)
         unit.last = first + e.info["cycles"] - 1
         unit.accepted = unit.last - t.AFETCH_START - transpose + 1
@@ -181,7 +204,7 @@ class CycleModel:
             return unit.accepted + t.POST_SET
         if e.name == "ELTWISE":
             first = max(offer + t.POST_START + d.param_block, unit.done + 1, self._table if e.info["add"] else 0.0)
-            unit.last = first + e.info["cycles"] * t.ELTWISE_CYCLES / t.ELTWISE_ITEMS - 1
+            unit.last = first + e.info["cycles"] * t.ELTWISE_CYCLES / t.ELTWISE_ITEMS + e.info["conflicts"] - 1
             unit.accepted = unit.last
             return unit.last + t.ELTWISE_TAIL
         passes = 0 if e.info["scalar"] else e.info.get("passes", 1)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwgen.compiler.context import Context, Tile
-from hwgen.compiler.maps import View
+from hwgen.compiler.maps import View, banks
 from hwgen.compiler.pack import rounding_bits
 from hwgen.config import Config
 from hwgen.derive import Derived
@@ -74,9 +74,12 @@ class Rescale:
         reads = [("act", self.a.words(1, 1) if self.fixed else self.a.words(self.rows, self.count))]
         if b is not None:
             reads.append(("act", b.words(self.rows, self.count)))
+        conflicts = 0 if b is None else int(np.count_nonzero(
+            banks(self.a.words(self.rows, self.count), context.config) == banks(b.words(self.rows, self.count), context.config))) * vpw
         stream.add("ELTWISE", {"a": self.a.base * vpw, "b": (b or self.a).base * vpw, "out": self.out.base * vpw,
                                "mask": (1 << context.config.vector) - 1},
-                   reads=reads, writes=[("act", self.out.words(self.rows, self.count))], view=self.result, cycles=self.rows * self.count * vpw, add=int(b is not None))
+                   reads=reads, writes=[("act", self.out.words(self.rows, self.count))], view=self.result, cycles=self.rows * self.count * vpw, add=int(b is not None),
+                   conflicts=conflicts)
 
 
 def rescale_tiles(layer: int, work: Rescale, config: Config) -> Iterator[Tile]:

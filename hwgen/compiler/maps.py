@@ -88,3 +88,14 @@ class View:
         n = self.layout
         flat = Layout(1, n.height * n.width, n.channels, n.pixel, n.words)
         return View(self.name, flat, self.base, 0, 1)
+
+
+def banks(words: NDArray[np.int64], config: Config) -> NDArray[np.int64]:
+    """Return the bank of each word of the activation buffer (`hwgen.hardware.act_buffer`; only the cycle model asks)."""
+    d = Derived(config)
+    low, digits = d.dma_words, config.banks // d.dma_words
+    group, rest = np.zeros_like(words), words // low
+    while digits > 1 and rest.any():
+        group ^= rest % digits
+        rest = rest // digits
+    return group * low + words % low

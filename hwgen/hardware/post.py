@@ -2,10 +2,12 @@
 
 Cycles (constants in `hwgen.timing`, pinned by tests/hardware/test_post.py)
 ----------------------------------------------------------------------------
-A DRAIN or ELTWISE issues one item a cycle (P results of every pipe). A parameter block that the results before it do not
-cover costs ``param_block * passes + 2`` cycles (passes: pipes, or 1 when PO_PIPE.dp is 0). A DRAIN walks while the one
-before it is still on its way; ELTWISE, PO_QUANT, PO_SCALAR, PO_PIPE and PO_ADD, and a DRAIN after an ELTWISE, wait for
-all results of earlier commands to be written.
+A DRAIN issues one item a cycle (P results of every pipe), an ELTWISE 16 in 17 cycles. A parameter block that the
+results before it do not cover costs ``param_block * passes + 2`` cycles (passes: pipes, or 1 when PO_PIPE.dp is 0). A
+DRAIN walks while the one before it is still on its way; ELTWISE, PO_QUANT, PO_SCALAR, PO_PIPE and PO_ADD, and a DRAIN
+after an ELTWISE, wait for all results of earlier commands to be written.
+
+An ELTWISE whose result overwrites an operand of a later element of the same command reads either value.
 
 Every command ends as the last item of its own in the queues, so ``done`` comes in order by construction.
 """
@@ -42,9 +44,10 @@ _QUANT = data.StructLayout({"zero_point": signed(9), "qmin": signed(9), "qmax": 
 class Post(wiring.Component):
     """Worker module POST.
 
-    Errors are code 1 for an unknown operation, level or rounding, a zero count, more channel groups than rows or columns,
-    a shift beyond 39 in PO_SCALAR, and a transposing DRAIN or an addition that is not built; code 3 for a lane,
-    accumulator, parameter block or vector outside its memory. The results before an address error are written.
+    Errors are code 1 for an unknown operation, level or rounding, a zero count, more channel groups than rows or
+    columns, a shift beyond 39 in PO_SCALAR, and a transposing DRAIN or an addition that is not built; code 3 for a
+    lane, accumulator, parameter block or vector outside its memory. The results before an address error are written (those of
+    a transposed block that it cuts short are undefined). Nothing is executed after an error until reset.
 
     Parameters
     ----------

@@ -69,7 +69,7 @@ class Issue(wiring.Component):
             m.d.comb += self.channel.eq(item.channel)
 
         lane = data.View(lane_layout(self.config), item.source[:lane_layout(self.config).size])
-        waiting = []
+        waiting: list[Value] = []
         for j, port in enumerate(self.drain):
             granted = self._read(m, may, item.read[j], port, go, waiting)
             m.d.comb += [port.row.eq(lane.row), port.column.eq(lane.column | j), port.addr.eq(lane.acc)]

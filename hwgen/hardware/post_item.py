@@ -28,7 +28,7 @@ def lane_layout(config: Config) -> data.StructLayout:
 
 
 def result_layout(config: Config) -> data.StructLayout:
-    """Where a result goes: ``address`` per pipe, ``write`` per pipe, ``mask`` of bytes; ``data``: it has results at all.
+    """Where a result goes: ``address`` and ``write`` per pipe, ``mask`` of bytes; ``data``: it has results at all.
 
     ``last`` ends a command, with the error ``code`` unless 0; ``action`` says that this command is a DRAIN or ELTWISE.
     """
@@ -41,8 +41,8 @@ def result_layout(config: Config) -> data.StructLayout:
 def item_layout(config: Config) -> data.StructLayout:
     """An item between walker and issue: sources and result.
 
-    ``source`` is a `lane_layout` (DRAIN) or the address of A (``eltwise``); ``read`` says which pipes read a lane; ``take``
-    that it needs the next parameter block; ``channel`` counts the vectors of a transposed block.
+    ``source`` is a `lane_layout` (DRAIN) or the address of A (``eltwise``); ``read`` says which pipes read a lane;
+    ``take`` that it needs the next parameter block; ``channel`` counts the vectors of a transposed block.
     """
     s, pipes = sizes(config), Derived(config).pipes
     fields = {"result": result_layout(config), "source": max(s["vector"], lane_layout(config).size), "eltwise": 1,

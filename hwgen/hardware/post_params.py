@@ -1,11 +1,13 @@
 """Parameter blocks of POST: loaded from the parameter buffer one block ahead of their use.
 
-A block request waits until the block before it is *taken*; from then on the words of the next one arrive, in the order of
-the block, behind the transfer of the taken one. So results that need a new block each follow every
+A block request waits until the block before it is *taken*; from then on the words of the next one arrive, in the order
+of the block, behind the transfer of the taken one. So results that need a new block each follow every
 ``words * passes + TURNAROUND`` cycles, and a block used by more results than that costs nothing.
 """
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 from amaranth import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
@@ -71,13 +73,13 @@ class Parameters(wiring.Component):
         blocks = self._load(m)
         vector, pixel = self.config.vector, "pixel" in self.config.mappings
         took = [self.take, *(Signal(name=f"take{i}") for i in range(1, USE))]
-        m.d.sync += [new.eq(old) for old, new in zip(took, took[1:], strict=False)]
+        m.d.sync += [new.eq(old) for old, new in pairwise(took)]
         if pixel:
             used = [Signal(len(block), name=f"used{j}") for j, block in enumerate(blocks)]
             with m.If(took[USE - 2]):
                 m.d.sync += [new.eq(old) for old, new in zip(blocks, used, strict=True)]
             channel = [self.channel, *(Signal.like(self.channel, name=f"channel{i}") for i in range(1, USE))]
-            m.d.sync += [new.eq(old) for old, new in zip(channel, channel[1:], strict=False)]
+            m.d.sync += [new.eq(old) for old, new in pairwise(channel)]
             for j, block in enumerate(used):
                 own = [self._parameter(block, e) for e in range(vector)]
                 shared = Signal(len(own[0]), name=f"shared{j}")
@@ -143,11 +145,10 @@ class Parameters(wiring.Component):
         forms = [self._scalar_word(k) for k in range(words)]
         arriving = Signal(8 * d.dma_bytes)
         m.d.comb += arriving.eq(self.buffer.data)
-        with m.If(self.scalar):
-            with m.Switch(two.word):
-                for k, form in enumerate(forms):
-                    with m.Case(k):
-                        m.d.comb += arriving.eq(form)
+        with m.If(self.scalar), m.Switch(two.word):
+            for k, form in enumerate(forms):
+                with m.Case(k):
+                    m.d.comb += arriving.eq(form)
         blocks = [Signal(8 * PARAM_BYTES * self.config.vector, name=f"block{j}") for j in range(passes)]
         for k in range(words):
             low = 8 * d.dma_bytes * k

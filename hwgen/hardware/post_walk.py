@@ -5,6 +5,8 @@ Three register stages after the nest, without stalls: an element enters only whe
 
 from __future__ import annotations
 
+from typing import Any
+
 from amaranth import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO
@@ -97,8 +99,8 @@ class Walker(wiring.Component):
             blocks.r_en.eq(self.requests.ready),
         ]
 
-        # Elements in the stages and items in the queue, at most QUEUE - 1: with the item that waits outside of the queue
-        # the block requests fit into theirs.
+        # Elements in the stages and items in the queue, at most QUEUE - 1: with the item that waits outside of the
+        # queue the block requests fit into theirs.
         count = Signal(range(QUEUE + 1))
         accept, valid = Signal(), Signal(STAGES)
         poisoned, push = Signal(), Signal()
@@ -171,7 +173,7 @@ class Walker(wiring.Component):
         with m.If(accept):
             m.d.sync += [values.eq(element.values), last.eq(element.last)]
             for k, i in enumerate(index):
-                with m.If(element.first | (level < k)):
+                with m.If((element.first | (level < k)) if k else element.first):
                     m.d.sync += i.eq(0)
                 with m.Elif(level == k):
                     m.d.sync += i.eq(i + ~i.all())
@@ -202,12 +204,12 @@ class Walker(wiring.Component):
             m.d.sync += out[name].eq(first + values.s)
         return out
 
-    def _check(self, m: Module, two: dict[str, Value]) -> dict[str, Value | list[Value]]:
+    def _check(self, m: Module, two: dict[str, Value]) -> dict[str, Any]:
         """Stage 3: which pipes read and write, and whether one of them leaves a memory."""
         c, d, s, job = self.config, self.derived, sizes(self.config), self.job
         vectors, pixel = d.act_words * d.vectors_per_word, "pixel" in c.mappings
         transposed = self.map.transpose if pixel else Const(0)
-        out: dict[str, Value | list[Value]] = {}
+        out: dict[str, Any] = {}
         read, write, error = Signal(d.pipes, name="read3"), Signal(d.pipes, name="write3"), Signal(4 * d.pipes + 2)
         lane_bad = Signal()
         m.d.comb += lane_bad.eq((two["row"] >= c.rows) | (two["acc"] >= c.acc_vectors))

@@ -1,10 +1,10 @@
-"""The requantiser of one result: bias, exact 32 x 32 product, rounding shift, zero point, clamp; its own Verilog module.
+"""The requantiser of one result: bias, exact 32 x 32 product, rounding shift, zero point, clamp; a Verilog module.
 
 The rounding rules are those of `hwgen.golden.fixedpoint`; how they fit into one shifter:
 
-* ``h`` of the contract is ``p >> 23`` or ``((p + 2**30) >> 31) << 8``. The second is ``H + p[30]`` with ``H = p >> 31``;
-  where ``p[30]`` is set the shifter works on ``~H``, because ``H + 1 == -~H``, and what leaves it is inverted again. That
-  replaces a 33-bit adder by inverters that fit into the shifter's multiplexers.
+* ``h`` of the contract is ``p >> 23`` or ``((p + 2**30) >> 31) << 8``. The second is ``H + p[30]``, ``H = p >> 31``;
+  where ``p[30]`` is set the shifter works on ``~H``, because ``H + 1 == -~H``, and what leaves it is inverted again.
+  That replaces a 33-bit adder by inverters that fit into the shifter's multiplexers.
 * The shifter keeps one guard bit and collects what is shifted out in ``sticky``. Whether to round is known only after
   the shift, when 10 bits and an overflow flag are left: no wide adder, no mask of the rounding constant.
 
@@ -126,7 +126,7 @@ class Requantiser(wiring.Component):
         guard, odd, tie_up, up = restored[0], restored[1], Signal(), Signal()
         m.d.comb += [
             tie_up.eq(single | Mux(self.ties == Final.EVEN, odd, (self.ties != Final.AWAY) | ~negative)),
-            # Inverted, "nothing lost" means that all lost bits were ones, and the one that p[30] adds makes them a half.
+            # Inverted, "nothing lost" means all lost bits were ones, and the one that p[30] adds makes them a half.
             up.eq(~overflow & Mux(invert, guard | ~sticky & tie_up, guard & (sticky | tie_up))),
         ]
         limit = Cat((~negative).replicate(_KEPT - 1), negative)

@@ -33,10 +33,11 @@ CONFIGS = {
 }
 
 
-def run_post(config: Config, simulator: str = "icarus", **options: Any) -> int:
-    """Run the bench on POST; returns the number of tests."""
-    return run_bench("hwgen_post", post_verilog_sources(config), "hwgen.sim.bench_post", simulator=simulator,
-                     env={"HWGEN_CONFIG": json.dumps(config.to_dict())}, **options).tests
+def run_post(config: Config, simulator: str = "icarus") -> int:
+    """Run both benches on POST; returns the number of tests."""
+    sources, env = post_verilog_sources(config), {"HWGEN_CONFIG": json.dumps(config.to_dict())}
+    return sum(run_bench("hwgen_post", sources, f"hwgen.sim.{bench}", simulator=simulator, env=env).tests
+               for bench in ("bench_post", "bench_post_checks"))
 
 
 @pytest.mark.parametrize("name", CONFIGS)
