@@ -13,12 +13,13 @@ from hwgen.compiler.lower import Lowering, boundary_tiles
 from hwgen.compiler.maps import Layout
 from hwgen.compiler.patch import Choice
 from hwgen.compiler.place import place
+from hwgen.compiler.preflight import preflight
 from hwgen.compiler.program import LayerPlan, Program, macs
 from hwgen.compiler.work import Work
 from hwgen.config import Config
 from hwgen.derive import Derived
 from hwgen.errors import HwgenError
-from hwgen.model.graph import Conv, Graph, Op, Reshape
+from hwgen.model.graph import Conv, Graph, Op, Pool, Reshape
 
 LOOKAHEAD = 6
 """Tiles ahead of which weights are loaded."""
@@ -42,7 +43,7 @@ def compile_graph(graph: Graph, config: Config, mappings: tuple[str, ...] | None
         When an operator or a weight range is not supported by the configuration, or nothing fits.
     """
     ops, source, target = _device_ops(graph)
-    _check_widths(ops, config)
+    preflight(graph, ops, config)
     layouts = {n: Layout.of(t.shape, config) for n, t in graph.tensors.items()}
     trimmed = replace(graph, ops=tuple(ops), input=source, output=target)
     placement = place(trimmed, layouts, config, tuple(ops))
@@ -51,6 +52,8 @@ def compile_graph(graph: Graph, config: Config, mappings: tuple[str, ...] | None
     if source in placement.chip:
         tiles += boundary_tiles(0, placement.view(source), placement.dram[source], out=False)
     for index, op in enumerate(ops):
+        ahead = lowering.prepare(index + 1, ops[index + 1]) if index + 1 < len(ops) and isinstance(op, (Conv, Pool)) else None
+        tiles += [ahead] if ahead else []
         tiles += lowering.tiles(index, op)
     if target in placement.chip:
         tiles += boundary_tiles(len(ops) - 1, placement.view(target), placement.dram[target], out=True)
@@ -113,14 +116,6 @@ def _device_ops(graph: Graph) -> tuple[list[Op], str, str]:
     if not ops:
         raise HwgenError("the network has no operator for the accelerator", where=graph.name)
     return ops, source, target
-
-
-def _check_widths(ops: list[Op], config: Config) -> None:
-    low, high = -(1 << config.weight_bits - 1), (1 << config.weight_bits - 1) - 1
-    for op in ops:
-        if isinstance(op, Conv) and (op.weight.min() < low or op.weight.max() > high):
-            raise HwgenError(f"weights in [{op.weight.min()}, {op.weight.max()}] do not fit {config.weight_bits} bits",
-                             where=op.name, remedy="quantise to fewer bits or raise weight_bits")
 
 
 def _constants(tiles: list[Tile], config: Config) -> tuple[np.ndarray[tuple[int], np.dtype[np.uint8]], int]:

@@ -83,9 +83,6 @@ class Lowering:
                 m for m in (Mode.CHANNEL, Mode.PIXEL) if m.name.lower() in self.mappings] or [Mode.CHANNEL]
             yield from self._reduce(index, op, [conv_works(op, site, m, self.config) for m in modes])
         elif isinstance(op, Pool):
-            if "depthwise" not in self.config.mappings or (op.kind == "max" and "max_pool" not in self.config.operators):
-                raise HwgenError(f"{op.kind} pooling is not built into config {self.config.name!r}", where=op.name,
-                                 remedy="add the depthwise mapping and max_pool to the configuration")
             yield from self._reduce(index, op, [pool_works(op, site, self.config)])
         elif isinstance(op, Add):
             yield from self._add(index, op, views, rows)
@@ -143,8 +140,6 @@ class Lowering:
         self.picked.setdefault(index, ("elementwise", "copy"))
 
     def _add(self, index: int, op: Add, views: dict[str, View], rows: range) -> Iterator[Tile]:
-        if "add" not in self.config.operators:
-            raise HwgenError(f"add is not built into config {self.config.name!r}", where=op.name, remedy="add it to operators")
         a, b, out = (views[n] for n in (*op.inputs, op.output))
         layout, t = out.layout, self.graph.tensors
         count, n = (layout.width * layout.pixel, len(rows)) if layout.pitch != layout.width * layout.pixel else (
@@ -154,6 +149,15 @@ class Lowering:
             out, boxes[0], boxes[2], n, count, t[op.inputs[0]].zero_point, op.requant, boxes[1], t[op.inputs[1]].zero_point,
             op.multiplier[1], -op.shift[1]), self.config)
         self.picked[index] = ("elementwise", "add")
+
+    def prepare(self, index: int, op: Op) -> Tile | None:
+        """Return a tile that sets the operands of an addition ahead of the operator before it: POST works on them for a while."""
+        if not isinstance(op, Add) or index == 0:
+            return None
+        t = self.graph.tensors
+        setting = {"zp_a": t[op.inputs[0]].zero_point, "zp_b": t[op.inputs[1]].zero_point, "add": 1,
+                   "multiplier_b": op.multiplier[1], "shift_b": -op.shift[1]}
+        return Tile(index - 1, lambda context: context.stream.setting("PO_ADD", **setting))
 
     def _concat(self, index: int, op: Concat, views: dict[str, View], rows: range) -> Iterator[Tile]:
         result, p, vpw = views[op.output], self.config.vector, Derived(self.config).vectors_per_word

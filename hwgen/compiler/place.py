@@ -44,18 +44,11 @@ class Placement:
         return View(name, layout, self.chip[name], 0, layout.height)
 
 
-def aliases(graph: Graph, layouts: dict[str, Layout], word: int) -> dict[str, str]:
-    """Map every tensor to the one whose memory it shares (reshapes that move no byte)."""
+def aliases(graph: Graph) -> dict[str, str]:
+    """Map every tensor to the one whose memory it shares (reshapes; `preflight` has refused those that move bytes)."""
     root = {name: name for name in graph.tensors}
     for op in graph.device_ops:
         if isinstance(op, Reshape):
-            a, b = layouts[op.inputs[0]], layouts[op.output]
-            packed = all(n.words == n.height * n.width * n.pixel for n in (a, b)) or (a.height, a.width) == (b.height, b.width)
-            whole = a.channels == b.channels or (a.channels % word == 0 and b.channels % word == 0)
-            if not (packed and whole and a.words == b.words):
-                raise HwgenError(
-                    f"reshape {a.height}x{a.width}x{a.channels} to {b.height}x{b.width}x{b.channels} moves bytes between words",
-                    where=op.name, remedy="reshape at the network's input or output, or keep the channel count")
             root[op.output] = root[op.inputs[0]]
     return root
 
@@ -85,7 +78,7 @@ def place(graph: Graph, layouts: dict[str, Layout], config: Config, ops: tuple[O
     Everything resident is tried first; while it does not fit, the largest map that is alive at the tightest operator
     moves to DRAM, whose producer and consumers then run in stripes.
     """
-    root = aliases(graph, layouts, Derived(config).word)
+    root = aliases(graph)
     spilled: set[str] = set()
     shares: dict[int, int] = {}
     while True:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import reduce
 from operator import or_
+from types import SimpleNamespace
 from typing import Any
 
 from amaranth import Cat, Module, Mux, Signal, Value
@@ -15,7 +16,7 @@ from hwgen.config import Config
 from hwgen.derive import Derived
 from hwgen.hardware.bank_arbiter import BankArbiter
 from hwgen.hardware.bank_hash import bank_of, fetch_port, group_of
-from hwgen.hardware.interfaces import act_read, act_write
+from hwgen.hardware.interfaces import ACT_READ_LATENCY, act_read, act_write
 
 POST_READS = 2
 """Read ports of POST, for the two operands of ELTWISE."""
@@ -29,8 +30,9 @@ class ActBuffer(wiring.Component):
     most layers are, would otherwise all lie in one bank, and columns of the grid that fetch the same channels at other
     pixels would halve each other's rate.
 
-    A read granted in cycle t addresses the block memory at the end of t, is registered behind it at the end of t + 1,
-    and passes the multiplexer from banks to ports in t + 2: data is good in t + 2 only, a third of a cycle late.
+    A read addresses the block memory at the end of the cycle of its grant (with `ACT_READ_LATENCY` 3 a cycle later, from
+    a register: the wires to the block memories are long), is registered behind it a cycle later, and passes the
+    multiplexer from banks to ports in the cycle after: data is good in that cycle only, a third of it late.
     Addresses are not checked. Reads granted in the cycle of a write of the same word see old or new bytes.
 
     Ports
@@ -59,9 +61,25 @@ class ActBuffer(wiring.Component):
             m.submodules[f"bank{b}"] = memory = Memory(shape=8 * d.word, depth=depth, init=[], attrs={"no_rw_check": 1})
             reads.append(memory.read_port())
             writes.append(memory.write_port(granularity=8))
+        if ACT_READ_LATENCY == 3:
+            reads, writes = self._registered(m, reads), self._registered(m, writes)
         self._read_side(m, reads, bank_bits)
         self._write_side(m, writes, bank_bits)
         return m
+
+    def _registered(self, m: Module, ports: list[Any]) -> list[Any]:
+        """Return the memory ``ports`` with a register before every input."""
+        fronts = []
+        for b, port in enumerate(ports):
+            front = SimpleNamespace()
+            for name, member in port.signature.members.items():
+                signal = getattr(port, name)
+                if member.flow == In:
+                    inner, signal = signal, Signal.like(signal, name=f"bank{b}_next_{name}")
+                    m.d.sync += inner.eq(signal)
+                setattr(front, name, signal)
+            fronts.append(front)
+        return fronts
 
     def _arbiter(self, m: Module, name: str, narrow: list[Any], wide: Any, bank_bits: int) -> BankArbiter:
         """Connect an arbiter to the handshakes of ``narrow`` ports and the ``wide`` port."""
@@ -118,9 +136,13 @@ class ActBuffer(wiring.Component):
 
 
 def _picked(m: Module, choices: list[Value], index: Value, name: str) -> Value:
-    """Return the one of ``choices`` that ``index`` selected two cycles ago; one-hot is less logic than binary."""
+    """Return the one of ``choices`` that ``index`` selected a read latency ago; one-hot is less logic than binary."""
     if len(choices) == 1:
         return choices[0]
-    early, chosen = Signal(len(index), name=f"{name}_index"), Signal(len(choices), name=f"{name}_chosen")
-    m.d.sync += [early.eq(index), chosen.eq(Cat(early == i for i in range(len(choices))))]
+    chosen = Signal(len(choices), name=f"{name}_chosen")
+    for stage in range(ACT_READ_LATENCY - 1):
+        late = Signal(len(index), name=f"{name}_index{stage}")
+        m.d.sync += late.eq(index)
+        index = late
+    m.d.sync += chosen.eq(Cat(index == i for i in range(len(choices))))
     return reduce(or_, (choice & chosen[i].replicate(len(choice)) for i, choice in enumerate(choices)))

@@ -46,8 +46,8 @@ class Post(wiring.Component):
 
     Errors are code 1 for an unknown operation, level or rounding, a zero count, more channel groups than rows or
     columns, a shift beyond 39 in PO_SCALAR, and a transposing DRAIN or an addition that is not built; code 3 for a
-    lane, accumulator, parameter block or vector outside its memory. The results before an address error are written (those of
-    a transposed block that it cuts short are undefined). Nothing is executed after an error until reset.
+    lane, accumulator, parameter block or vector outside its memory. The results before an address error are written
+    (those of a transposed block that it cuts short are undefined). Nothing is executed after an error until reset.
 
     Parameters
     ----------

@@ -9,13 +9,13 @@ from amaranth.lib.wiring import In
 
 from hwgen.config import Config
 from hwgen.derive import Derived
-from hwgen.hardware.interfaces import buffer_read, buffer_write
+from hwgen.hardware.interfaces import ACT_READ_LATENCY, buffer_read, buffer_write
 
 
 class WordBuffer(wiring.Component):
-    """``depth`` DMA words, read data 2 cycles after ``en`` and then held; neither side is ever stalled.
+    """``depth`` DMA words, read data `ACT_READ_LATENCY` cycles after ``en`` and then held; neither side is ever stalled.
 
-    The second cycle is a register behind the block memory, whose own clock-to-output time is most of a clock period.
+    The last cycle is a register behind the block memory, whose own clock-to-output time is most of a clock period.
     A word is visible to reads enabled in later cycles than its write. Users check addresses.
 
     Parameters
@@ -35,9 +35,12 @@ class WordBuffer(wiring.Component):
         m.submodules.memory = memory = Memory(shape=self.width, depth=self.depth, init=[], attrs={"no_rw_check": 1})
         write, read = memory.write_port(), memory.read_port()
         fresh, held = Signal(), Signal(self.width)
-        m.d.comb += [write.addr.eq(self.write.addr), write.data.eq(self.write.data), write.en.eq(self.write.en),
-                     read.addr.eq(self.read.addr), read.en.eq(self.read.en), self.read.data.eq(held)]
-        m.d.sync += fresh.eq(self.read.en)
+        # With another cycle of latency there is a register in front too.
+        inputs = m.d.sync if ACT_READ_LATENCY == 3 else m.d.comb
+        inputs += [write.addr.eq(self.write.addr), write.data.eq(self.write.data), write.en.eq(self.write.en),
+                   read.addr.eq(self.read.addr), read.en.eq(self.read.en)]
+        m.d.comb += self.read.data.eq(held)
+        m.d.sync += fresh.eq(read.en)
         with m.If(fresh):
             m.d.sync += held.eq(read.data)
         return m

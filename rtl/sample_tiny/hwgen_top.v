@@ -46,7 +46,7 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
   wire [7:0] axi__arlen;
   wire [2:0] axi__arprot;
   wire axi__arready;
-  wire \axi__arready$310 ;
+  wire \axi__arready$312 ;
   wire [2:0] axi__arsize;
   wire axi__arvalid;
   wire [31:0] axi__awaddr;
@@ -56,45 +56,45 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
   wire [7:0] axi__awlen;
   wire [2:0] axi__awprot;
   wire axi__awready;
-  wire \axi__awready$287 ;
+  wire \axi__awready$289 ;
   wire [2:0] axi__awsize;
   wire axi__awvalid;
   wire axi__bid;
-  wire \axi__bid$295 ;
+  wire \axi__bid$297 ;
   wire axi__bready;
   wire [1:0] axi__bresp;
-  wire [1:0] \axi__bresp$297 ;
+  wire [1:0] \axi__bresp$299 ;
   wire axi__bvalid;
-  wire \axi__bvalid$299 ;
+  wire \axi__bvalid$301 ;
   wire [31:0] axi__rdata;
-  wire [31:0] \axi__rdata$314 ;
+  wire [31:0] \axi__rdata$316 ;
   wire axi__rid;
-  wire \axi__rid$312 ;
+  wire \axi__rid$314 ;
   wire axi__rlast;
-  wire \axi__rlast$318 ;
+  wire \axi__rlast$320 ;
   wire axi__rready;
   wire [1:0] axi__rresp;
-  wire [1:0] \axi__rresp$316 ;
+  wire [1:0] \axi__rresp$318 ;
   wire axi__rvalid;
-  wire \axi__rvalid$320 ;
+  wire \axi__rvalid$322 ;
   wire [31:0] axi__wdata;
   wire axi__wlast;
   wire axi__wready;
-  wire \axi__wready$293 ;
+  wire \axi__wready$295 ;
   wire [3:0] axi__wstrb;
   wire axi__wvalid;
   wire beat;
-  wire \beat$374 ;
+  wire \beat$376 ;
   wire [32:0] beats__payload;
-  wire [32:0] \beats__payload$328 ;
-  wire [31:0] \beats__payload$328.data ;
-  wire \beats__payload$328.error ;
+  wire [32:0] \beats__payload$330 ;
+  wire [31:0] \beats__payload$330.data ;
+  wire \beats__payload$330.error ;
   wire [31:0] \beats__payload.data ;
   wire \beats__payload.error ;
   wire beats__ready;
-  wire \beats__ready$331 ;
+  wire \beats__ready$333 ;
   wire beats__valid;
-  wire \beats__valid$332 ;
+  wire \beats__valid$334 ;
   wire [15:0] bus__addr;
   wire [7:0] bus__araddr;
   wire [2:0] bus__arprot;
@@ -125,8 +125,8 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
   wire buses__0__rows;
   wire buses__0__valid;
   wire busy;
-  wire \busy$347 ;
-  wire \busy$363 ;
+  wire \busy$349 ;
+  wire \busy$365 ;
   input clk;
   wire clk;
   wire \clk$55 ;
@@ -198,8 +198,8 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
   wire [3:0] \code$127 ;
   wire [3:0] \code$139 ;
   wire [3:0] \code$151 ;
-  wire [3:0] \code$352 ;
-  wire [3:0] \code$353 ;
+  wire [3:0] \code$354 ;
+  wire [3:0] \code$355 ;
   wire [3:0] code_0;
   wire [3:0] code_1;
   wire [3:0] code_2;
@@ -222,8 +222,8 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
   wire \done$123 ;
   wire \done$135 ;
   wire \done$147 ;
-  wire \done$348 ;
-  wire \done$349 ;
+  wire \done$350 ;
+  wire \done$351 ;
   wire \done$99 ;
   wire done_0;
   wire done_1;
@@ -232,25 +232,25 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
   wire done_4;
   wire done_5;
   wire [11:0] drain__0__addr;
-  wire [11:0] \drain__0__addr$229 ;
+  wire [11:0] \drain__0__addr$231 ;
   wire [4:0] drain__0__column;
-  wire [4:0] \drain__0__column$231 ;
+  wire [4:0] \drain__0__column$233 ;
   wire [255:0] drain__0__data;
-  wire [255:0] \drain__0__data$233 ;
+  wire [255:0] \drain__0__data$235 ;
   wire drain__0__ready;
-  wire \drain__0__ready$235 ;
+  wire \drain__0__ready$237 ;
   wire [4:0] drain__0__row;
-  wire [4:0] \drain__0__row$237 ;
+  wire [4:0] \drain__0__row$239 ;
   wire drain__0__valid;
-  wire \drain__0__valid$239 ;
+  wire \drain__0__valid$241 ;
   wire error;
   wire \error$101 ;
   wire \error$113 ;
   wire \error$125 ;
   wire \error$137 ;
   wire \error$149 ;
-  wire \error$350 ;
-  wire \error$351 ;
+  wire \error$352 ;
+  wire \error$353 ;
   wire error_0;
   wire error_1;
   wire error_2;
@@ -258,6 +258,7 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
   wire error_4;
   wire error_5;
   wire [19:0] fetch__0__addr;
+  wire [1:0] fetch__0__bank;
   wire [63:0] fetch__0__data;
   wire fetch__0__ready;
   wire fetch__0__valid;
@@ -266,9 +267,9 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
   wire host_clk;
   wire host_rst;
   wire idle;
-  wire \idle$359 ;
+  wire \idle$361 ;
   wire [23:0] index;
-  wire [23:0] \index$357 ;
+  wire [23:0] \index$359 ;
   output irq;
   wire irq;
   wire \irq$79 ;
@@ -354,13 +355,13 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
   output m_axi_wvalid;
   wire m_axi_wvalid;
   wire [3:0] \module ;
-  wire [3:0] \module$355 ;
+  wire [3:0] \module$357 ;
   wire [19:0] param__addr;
-  wire [19:0] \param__addr$267 ;
+  wire [19:0] \param__addr$269 ;
   wire [63:0] param__data;
-  wire [63:0] \param__data$268 ;
+  wire [63:0] \param__data$270 ;
   wire param__en;
-  wire \param__en$271 ;
+  wire \param__en$273 ;
   wire [15:0] patches__0__addr;
   wire [71:0] patches__0__data;
   wire patches__0__rows;
@@ -380,35 +381,36 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
   wire post_write__0__valid;
   wire [19:0] read__addr;
   wire [19:0] \read__addr$195 ;
-  wire [19:0] \read__addr$266 ;
+  wire [19:0] \read__addr$268 ;
   wire [63:0] read__data;
   wire [63:0] \read__data$197 ;
-  wire [63:0] \read__data$269 ;
+  wire [63:0] \read__data$271 ;
   wire read__en;
   wire \read__en$199 ;
-  wire \read__en$270 ;
+  wire \read__en$272 ;
   wire [19:0] reads__0__addr;
-  wire [19:0] \reads__0__addr$251 ;
+  wire [19:0] \reads__0__addr$253 ;
+  wire [1:0] reads__0__bank;
   wire [63:0] reads__0__data;
-  wire [63:0] \reads__0__data$252 ;
+  wire [63:0] \reads__0__data$254 ;
   wire reads__0__ready;
-  wire \reads__0__ready$254 ;
+  wire \reads__0__ready$256 ;
   wire reads__0__valid;
-  wire \reads__0__valid$257 ;
+  wire \reads__0__valid$259 ;
   wire [19:0] reads__1__addr;
   wire [63:0] reads__1__data;
   wire reads__1__ready;
   wire reads__1__valid;
   wire [39:0] request__payload;
-  wire [39:0] \request__payload$323 ;
-  wire [31:0] \request__payload$323.address ;
-  wire [7:0] \request__payload$323.beats_minus_1 ;
+  wire [39:0] \request__payload$325 ;
+  wire [31:0] \request__payload$325.address ;
+  wire [7:0] \request__payload$325.beats_minus_1 ;
   wire [31:0] \request__payload.address ;
   wire [7:0] \request__payload.beats_minus_1 ;
   wire request__ready;
-  wire \request__ready$324 ;
+  wire \request__ready$326 ;
   wire request__valid;
-  wire \request__valid$327 ;
+  wire \request__valid$329 ;
   wire reset;
   wire reset_done;
   reg resetting = 1'h0;
@@ -456,11 +458,11 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
   wire soft_reset;
   wire [4:0] stall;
   wire start;
-  wire \start$335 ;
+  wire \start$337 ;
   (* init = 1'h0 *)
   wire stop;
   (* init = 1'h0 *)
-  wire \stop$345 ;
+  wire \stop$347 ;
   wire [19:0] store__addr;
   wire [63:0] store__data;
   wire store__ready;
@@ -471,7 +473,7 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
   wire trace_result_valid;
   wire walking;
   wire [31:0] watchdog;
-  wire [31:0] \watchdog$342 ;
+  wire [31:0] \watchdog$344 ;
   wire [19:0] weight__addr;
   wire [63:0] weight__data;
   wire weight__en;
@@ -496,18 +498,19 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
   assign walking = | active;
   assign trace_result_valid = post_write__0__valid & writes__0__ready;
   assign \$1  = ~ resetting;
-  assign start = \start$335  & \$1 ;
-  assign busy = \busy$347  | resetting;
+  assign start = \start$337  & \$1 ;
+  assign busy = \busy$349  | resetting;
   assign \$2  = ~ resetting;
-  assign \done$348  = \done$349  & \$2 ;
+  assign \done$350  = \done$351  & \$2 ;
   assign \$3  = ~ resetting;
-  assign \error$350  = \error$351  & \$3 ;
+  assign \error$352  = \error$353  & \$3 ;
   assign \$4  = resetting & idle;
-  assign reset = \$4  & \idle$359 ;
+  assign reset = \$4  & \idle$361 ;
   assign \$5  = active * 4'h8;
   always @(posedge clk)
     resetting <= \$6 ;
   \hwgen_top.act_buffer  act_buffer (
+    .bank__0(fetch__0__bank),
     .clk(clk),
     .fetch__0__data(reads__0__data),
     .fetch__0__ready(reads__0__ready),
@@ -515,12 +518,12 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
     .load__addr(load__addr),
     .load__data(load__data),
     .load__ready(act__ready),
-    .\port$4840$0 (\$9 ),
-    .\port$5194$25 (\$12 ),
-    .\port$5194$42 (\$13 ),
-    .\port$5305$0 (\$14 ),
-    .post_read__0__data(\reads__0__data$252 ),
-    .post_read__0__ready(\reads__0__ready$254 ),
+    .\port$4835$0 (\$9 ),
+    .\port$5191$25 (\$12 ),
+    .\port$5191$42 (\$13 ),
+    .\port$5302$0 (\$14 ),
+    .post_read__0__data(\reads__0__data$254 ),
+    .post_read__0__ready(\reads__0__ready$256 ),
     .post_read__0__valid(post_read__0__valid),
     .post_read__1__data(reads__1__data),
     .post_read__1__ready(reads__1__ready),
@@ -532,9 +535,9 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
     .store__addr(store__addr),
     .store__data(\act__data$188 ),
     .store__ready(\act__ready$190 ),
-    .\valid$45 (post_write__0__valid),
+    .\valid$46 (post_write__0__valid),
     .wide_valid(store__valid),
-    .\wide_valid$51 (\load__valid$172 )
+    .\wide_valid$52 (\load__valid$172 )
   );
   \hwgen_top.afetch  afetch (
     .buses__0__addr(patches__0__addr),
@@ -545,12 +548,13 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
     .cmd__payload(\cmd__payload$104 ),
     .cmd__ready(cmd_2__ready),
     .cmd__valid(\cmd__valid$108 ),
-    .\code$85 (code_2),
+    .\code$87 (code_2),
     .done(done_2),
     .error(error_2),
-    .\port$4840$0 (\$9 ),
+    .\port$4835$0 (\$9 ),
     .read__data(reads__0__data),
     .read__ready(reads__0__ready),
+    .reads__0__bank(fetch__0__bank),
     .reads__0__valid(fetch__0__valid),
     .rst(\rst$58 )
   );
@@ -571,9 +575,9 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
     .patches__0__data(patches__0__data),
     .patches__0__rows(patches__0__rows),
     .patches__0__valid(patches__0__valid),
-    .\port$3479$0 (\$10 ),
-    .\port$4709$4 (\$8 ),
-    .\port$5194$25 (\$12 [6:0]),
+    .\port$3466$0 (\$10 ),
+    .\port$4704$4 (\$8 ),
+    .\port$5191$25 (\$12 [6:0]),
     .rst(\rst$58 ),
     .weights__data(read__data),
     .weights__valid(weights__valid)
@@ -602,16 +606,16 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
   );
   \hwgen_top.param_buffer  param_buffer (
     .clk(clk),
-    .\port$5162$0 (\$11 ),
-    .read__data(\param__data$268 ),
-    .read__en(\read__en$270 ),
+    .\port$5159$0 (\$11 ),
+    .read__data(\param__data$270 ),
+    .read__en(\read__en$272 ),
     .rst(\rst$58 ),
     .write__addr(load__addr),
     .write__data(load__data),
     .write__en(\write__en$184 )
   );
   \hwgen_top.post  post (
-    .buffer__data(\param__data$268 ),
+    .buffer__data(\param__data$270 ),
     .clk(clk),
     .cmd__payload(\cmd__payload$128 ),
     .cmd__ready(cmd_4__ready),
@@ -622,18 +626,18 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
     .drain__0__ready(drain__0__ready),
     .drain__0__valid(drain__0__valid),
     .error(error_4),
-    .param__en(\read__en$270 ),
-    .\port$3479$0 (\$10 ),
-    .\port$5162$0 (\$11 ),
-    .\port$5194$25 (\$12 ),
-    .\port$5194$42 (\$13 ),
-    .\port$5305$0 (\$14 ),
+    .param__en(\read__en$272 ),
+    .\port$3466$0 (\$10 ),
+    .\port$5159$0 (\$11 ),
+    .\port$5191$25 (\$12 ),
+    .\port$5191$42 (\$13 ),
+    .\port$5302$0 (\$14 ),
     .ports__0__ready(writes__0__ready),
     .reads__0__valid(post_read__0__valid),
     .reads__1__valid(post_read__1__valid),
     .rst(\rst$58 ),
-    .sources__0__data(\reads__0__data$252 ),
-    .sources__0__ready(\reads__0__ready$254 ),
+    .sources__0__data(\reads__0__data$254 ),
+    .sources__0__ready(\reads__0__ready$256 ),
     .sources__1__data(reads__1__data),
     .sources__1__ready(reads__1__ready),
     .writes__0__data(post_write__0__data),
@@ -654,8 +658,8 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
     .command__payload(command__payload),
     .command__valid(command__valid),
     .command_data__payload(beats__payload),
-    .command_data__valid(\beats__valid$332 ),
-    .free(\request__ready$324 ),
+    .command_data__valid(\beats__valid$334 ),
+    .free(\request__ready$326 ),
     .\i__valid$14 (m_axi_rvalid),
     .idle(idle),
     .load__payload(load__payload),
@@ -667,7 +671,7 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
     .stop(resetting)
   );
   \hwgen_top.registers  registers (
-    .add_0(\busy$347 ),
+    .add_0(\busy$349 ),
     .add_1(add_1),
     .add_2(\$5 [3:0]),
     .add_8(add_8),
@@ -690,26 +694,26 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
     .busy(busy),
     .cmd_addr(address),
     .cmd_count(count),
-    .code(\code$352 ),
-    .done(\done$348 ),
-    .error(\error$350 ),
+    .code(\code$354 ),
+    .done(\done$350 ),
+    .error(\error$352 ),
     .host_clk(clk),
     .host_rst(rst),
     .\index$39 (index),
     .irq(irq),
     .\module (\module ),
-    .\port$4233$0 (stall),
+    .\port$4220$0 (stall),
     .reset_done(reset),
     .soft_reset(soft_reset),
-    .start(\start$335 ),
+    .start(\start$337 ),
     .take(s_axi_awready),
     .watchdog(watchdog)
   );
   \hwgen_top.sequencer  sequencer (
     .address(address),
     .beats__payload(beats__payload),
-    .beats__valid(\beats__valid$332 ),
-    .busy(\busy$347 ),
+    .beats__valid(\beats__valid$334 ),
+    .busy(\busy$349 ),
     .clk(clk),
     .cmd_0__payload(cmd__payload),
     .cmd_0__valid(cmd__valid),
@@ -729,7 +733,7 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
     .\cmd__ready$58 (cmd_3__ready),
     .\cmd__ready$74 (cmd_4__ready),
     .\cmd__ready$90 (cmd_5__ready),
-    .\code$203 (\code$352 ),
+    .\code$203 (\code$354 ),
     .code_0(code_0),
     .code_1(code_1),
     .code_2(code_2),
@@ -737,14 +741,14 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
     .code_4(code_4),
     .code_5(code_5),
     .count(count),
-    .done(\done$349 ),
+    .done(\done$351 ),
     .done_0(done_0),
     .done_1(done_1),
     .done_2(done_2),
     .done_3(done_3),
     .done_4(done_4),
     .done_5(done_5),
-    .error(\error$351 ),
+    .error(\error$353 ),
     .error_0(error_0),
     .error_1(error_1),
     .error_2(error_2),
@@ -755,7 +759,7 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
     .\index$205 (index),
     .\module (\module ),
     .request__payload(command__payload),
-    .\request__ready$107 (\request__ready$324 ),
+    .\request__ready$107 (\request__ready$326 ),
     .request__valid(command__valid),
     .rst(\rst$58 ),
     .stall(stall),
@@ -786,14 +790,14 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
     .code(code_5),
     .done(done_5),
     .error(error_5),
-    .idle(\idle$359 ),
+    .idle(\idle$361 ),
     .\o__valid$39 (m_axi_wvalid),
     .rst(\rst$58 ),
     .stop(resetting)
   );
   \hwgen_top.weight_buffer  weight_buffer (
     .clk(clk),
-    .\port$4689$0 (\$7 ),
+    .\port$4684$0 (\$7 ),
     .read__data(read__data),
     .read__en(read__en),
     .rst(\rst$58 ),
@@ -811,8 +815,8 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
     .code(code_1),
     .done(done_1),
     .error(error_1),
-    .\port$4689$0 (\$7 ),
-    .\port$4709$4 (\$8 ),
+    .\port$4684$0 (\$7 ),
+    .\port$4704$4 (\$8 ),
     .read__en(read__en),
     .rst(\rst$58 )
   );
@@ -930,6 +934,7 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
   assign bus__valid = weights__valid;
   assign fetch__0__addr = { 9'h000, \$9  };
   assign reads__0__addr = { 9'h000, \$9  };
+  assign reads__0__bank = fetch__0__bank;
   assign fetch__0__data = reads__0__data;
   assign fetch__0__ready = reads__0__ready;
   assign reads__0__valid = fetch__0__valid;
@@ -938,14 +943,14 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
   assign buses__0__rows = patches__0__rows;
   assign buses__0__valid = patches__0__valid;
   assign drain__0__addr = { 6'h00, \$12 [5:0] };
-  assign \drain__0__addr$229  = { 6'h00, \$12 [5:0] };
+  assign \drain__0__addr$231  = { 6'h00, \$12 [5:0] };
   assign drain__0__column = { 4'h0, \$10  };
-  assign \drain__0__column$231  = { 4'h0, \$10  };
-  assign \drain__0__data$233  = drain__0__data;
-  assign \drain__0__ready$235  = drain__0__ready;
+  assign \drain__0__column$233  = { 4'h0, \$10  };
+  assign \drain__0__data$235  = drain__0__data;
+  assign \drain__0__ready$237  = drain__0__ready;
   assign drain__0__row = { 4'h0, \$12 [6] };
-  assign \drain__0__row$237  = { 4'h0, \$12 [6] };
-  assign \drain__0__valid$239  = drain__0__valid;
+  assign \drain__0__row$239  = { 4'h0, \$12 [6] };
+  assign \drain__0__valid$241  = drain__0__valid;
   assign post_write__0__addr = { 9'h000, \$14  };
   assign writes__0__addr = { 9'h000, \$14  };
   assign writes__0__data = post_write__0__data;
@@ -953,19 +958,19 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
   assign post_write__0__ready = writes__0__ready;
   assign writes__0__valid = post_write__0__valid;
   assign post_read__0__addr = { 9'h000, \$12  };
-  assign \reads__0__addr$251  = { 9'h000, \$12  };
-  assign post_read__0__data = \reads__0__data$252 ;
-  assign post_read__0__ready = \reads__0__ready$254 ;
-  assign \reads__0__valid$257  = post_read__0__valid;
+  assign \reads__0__addr$253  = { 9'h000, \$12  };
+  assign post_read__0__data = \reads__0__data$254 ;
+  assign post_read__0__ready = \reads__0__ready$256 ;
+  assign \reads__0__valid$259  = post_read__0__valid;
   assign post_read__1__addr = { 9'h000, \$13  };
   assign reads__1__addr = { 9'h000, \$13  };
   assign post_read__1__data = reads__1__data;
   assign post_read__1__ready = reads__1__ready;
   assign reads__1__valid = post_read__1__valid;
-  assign \read__addr$266  = { 3'h0, \$11  };
-  assign \param__addr$267  = { 3'h0, \$11  };
-  assign \read__data$269  = \param__data$268 ;
-  assign \param__en$271  = \read__en$270 ;
+  assign \read__addr$268  = { 3'h0, \$11  };
+  assign \param__addr$269  = { 3'h0, \$11  };
+  assign \read__data$271  = \param__data$270 ;
+  assign \param__en$273  = \read__en$272 ;
   assign trace_result_addr = { 9'h000, \$14  };
   assign trace_result_mask = post_write__0__mask;
   assign trace_result_data = post_write__0__data;
@@ -978,19 +983,19 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
   assign axi__awprot = 3'h0;
   assign axi__awvalid = m_axi_awvalid;
   assign axi__awready = m_axi_awready;
-  assign \axi__awready$287  = 1'h0;
+  assign \axi__awready$289  = 1'h0;
   assign axi__wdata = m_axi_wdata;
   assign axi__wstrb = 4'hf;
   assign axi__wlast = m_axi_wlast;
   assign axi__wvalid = m_axi_wvalid;
   assign axi__wready = m_axi_wready;
-  assign \axi__wready$293  = 1'h0;
+  assign \axi__wready$295  = 1'h0;
   assign axi__bid = m_axi_bid;
-  assign \axi__bid$295  = 1'h0;
+  assign \axi__bid$297  = 1'h0;
   assign axi__bresp = m_axi_bresp;
-  assign \axi__bresp$297  = 2'h0;
+  assign \axi__bresp$299  = 2'h0;
   assign axi__bvalid = m_axi_bvalid;
-  assign \axi__bvalid$299  = 1'h0;
+  assign \axi__bvalid$301  = 1'h0;
   assign axi__bready = m_axi_bready;
   assign axi__arid = 1'h0;
   assign axi__araddr = m_axi_araddr;
@@ -1001,38 +1006,38 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
   assign axi__arprot = 3'h0;
   assign axi__arvalid = m_axi_arvalid;
   assign axi__arready = m_axi_arready;
-  assign \axi__arready$310  = 1'h0;
+  assign \axi__arready$312  = 1'h0;
   assign axi__rid = m_axi_rid;
-  assign \axi__rid$312  = 1'h0;
+  assign \axi__rid$314  = 1'h0;
   assign axi__rdata = m_axi_rdata;
-  assign \axi__rdata$314  = 32'd0;
+  assign \axi__rdata$316  = 32'd0;
   assign axi__rresp = m_axi_rresp;
-  assign \axi__rresp$316  = 2'h0;
+  assign \axi__rresp$318  = 2'h0;
   assign axi__rlast = m_axi_rlast;
-  assign \axi__rlast$318  = 1'h0;
+  assign \axi__rlast$320  = 1'h0;
   assign axi__rvalid = m_axi_rvalid;
-  assign \axi__rvalid$320  = 1'h0;
+  assign \axi__rvalid$322  = 1'h0;
   assign axi__rready = m_axi_rready;
-  assign \request__payload$323  = command__payload;
-  assign command__ready = \request__ready$324 ;
-  assign \request__valid$327  = command__valid;
-  assign \beats__payload$328  = beats__payload;
+  assign \request__payload$325  = command__payload;
+  assign command__ready = \request__ready$326 ;
+  assign \request__valid$329  = command__valid;
+  assign \beats__payload$330  = beats__payload;
   assign command_data__payload = beats__payload;
   assign command_data__ready = 1'h1;
-  assign \beats__ready$331  = 1'h1;
-  assign command_data__valid = \beats__valid$332 ;
+  assign \beats__ready$333  = 1'h1;
+  assign command_data__valid = \beats__valid$334 ;
   assign cmd_addr = address;
   assign cmd_count = count;
-  assign \watchdog$342  = watchdog;
+  assign \watchdog$344  = watchdog;
   assign halt = resetting;
   assign stop = resetting;
-  assign \stop$345  = resetting;
-  assign \code$353  = \code$352 ;
-  assign \module$355  = \module ;
-  assign \index$357  = index;
+  assign \stop$347  = resetting;
+  assign \code$355  = \code$354 ;
+  assign \module$357  = \module ;
+  assign \index$359  = index;
   assign reset_done = reset;
-  assign add_0 = \busy$347 ;
-  assign \busy$363  = add_1;
+  assign add_0 = \busy$349 ;
+  assign \busy$365  = add_1;
   assign add_2 = \$5 [3:0];
   assign add_3 = stall[0];
   assign add_4 = stall[1];
@@ -1040,7 +1045,7 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
   assign add_6 = stall[3];
   assign add_7 = stall[4];
   assign beat = add_8;
-  assign \beat$374  = add_9;
+  assign \beat$376  = add_9;
   assign s_axi_wready = s_axi_awready;
   assign m_axi_awid = 1'h0;
   assign m_axi_awsize = 3'h2;
@@ -1087,51 +1092,63 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
   assign \load_data__payload.error  = beats__payload[32];
   assign \command__payload.address  = command__payload[31:0];
   assign \command__payload.beats_minus_1  = command__payload[39:32];
-  assign \request__payload$323.address  = command__payload[31:0];
-  assign \request__payload$323.beats_minus_1  = command__payload[39:32];
-  assign \beats__payload$328.data  = beats__payload[31:0];
-  assign \beats__payload$328.error  = beats__payload[32];
+  assign \request__payload$325.address  = command__payload[31:0];
+  assign \request__payload$325.beats_minus_1  = command__payload[39:32];
+  assign \beats__payload$330.data  = beats__payload[31:0];
+  assign \beats__payload$330.error  = beats__payload[32];
   assign \command_data__payload.data  = beats__payload[31:0];
   assign \command_data__payload.error  = beats__payload[32];
 endmodule
 
-module \hwgen_top.act_buffer (rst, fetch__0__data, post_read__0__data, post_read__1__data, store__data, store__ready, fetch__0__ready, post_read__0__ready, post_read__1__ready, load__ready, post_write__0__ready, \wide_valid$51 , post_read__0__valid, post_read__1__valid, wide_valid, store__addr, load__data, load__addr, fetch__0__valid, \port$4840$0 , \port$5194$25 
-, \port$5194$42 , \valid$45 , \port$5305$0 , post_write__0__mask, post_write__0__data, clk);
+module \hwgen_top.act_buffer (rst, fetch__0__data, post_read__0__data, post_read__1__data, store__data, store__ready, fetch__0__ready, post_read__0__ready, post_read__1__ready, load__ready, post_write__0__ready, \wide_valid$52 , post_read__0__valid, post_read__1__valid, wide_valid, store__addr, load__data, load__addr, fetch__0__valid, \port$4835$0 , bank__0
+, \port$5191$25 , \port$5191$42 , \valid$46 , \port$5302$0 , post_write__0__mask, post_write__0__data, clk);
   reg \$auto$verilog_backend.cc:2355:dump_module$2  = 0;
-  wire [8:0] \$1 ;
-  wire [8:0] \$10 ;
-  wire [8:0] \$11 ;
-  wire [8:0] \$12 ;
+  wire [1:0] \$1 ;
+  wire [1:0] \$10 ;
+  reg [63:0] \$100 ;
+  reg [63:0] \$101 ;
+  reg [63:0] \$102 ;
+  reg [63:0] \$103 ;
+  reg [1:0] \$104 ;
+  reg [3:0] \$105 ;
+  reg [1:0] \$106 ;
+  reg [3:0] \$107 ;
+  reg [1:0] \$108 ;
+  reg [3:0] \$109 ;
+  wire [1:0] \$11 ;
+  reg [1:0] \$110 ;
+  reg [3:0] \$111 ;
+  wire [1:0] \$12 ;
   wire [8:0] \$13 ;
   wire [8:0] \$14 ;
   wire [8:0] \$15 ;
   wire [8:0] \$16 ;
   wire [8:0] \$17 ;
-  wire [8:0] \$18 ;
+  wire [17:0] \$18 ;
   wire [8:0] \$19 ;
-  wire [8:0] \$2 ;
+  wire [1:0] \$2 ;
   wire [8:0] \$20 ;
   wire [8:0] \$21 ;
   wire [8:0] \$22 ;
   wire [8:0] \$23 ;
-  wire [8:0] \$24 ;
-  wire [63:0] \$25 ;
-  wire [63:0] \$26 ;
-  wire [63:0] \$27 ;
-  wire [63:0] \$28 ;
-  wire [63:0] \$29 ;
-  wire [8:0] \$3 ;
-  wire [63:0] \$30 ;
-  wire [63:0] \$31 ;
-  wire [63:0] \$32 ;
-  wire [63:0] \$33 ;
-  wire [63:0] \$34 ;
-  wire [63:0] \$35 ;
-  wire [63:0] \$36 ;
+  wire [17:0] \$24 ;
+  wire [8:0] \$25 ;
+  wire [8:0] \$26 ;
+  wire [8:0] \$27 ;
+  wire [8:0] \$28 ;
+  wire [8:0] \$29 ;
+  wire [1:0] \$3 ;
+  wire [17:0] \$30 ;
+  wire [8:0] \$31 ;
+  wire [8:0] \$32 ;
+  wire [8:0] \$33 ;
+  wire [8:0] \$34 ;
+  wire [8:0] \$35 ;
+  wire [17:0] \$36 ;
   wire [63:0] \$37 ;
   wire [63:0] \$38 ;
   wire [63:0] \$39 ;
-  wire [8:0] \$4 ;
+  wire [1:0] \$4 ;
   wire [63:0] \$40 ;
   wire [63:0] \$41 ;
   wire [63:0] \$42 ;
@@ -1141,44 +1158,67 @@ module \hwgen_top.act_buffer (rst, fetch__0__data, post_read__0__data, post_read
   wire [63:0] \$46 ;
   wire [63:0] \$47 ;
   wire [63:0] \$48 ;
-  wire \$49 ;
-  wire [8:0] \$5 ;
-  wire \$50 ;
-  wire \$51 ;
-  wire \$52 ;
-  wire \$53 ;
-  wire \$54 ;
-  wire \$55 ;
-  wire \$56 ;
-  wire \$57 ;
-  wire \$58 ;
-  wire \$59 ;
-  wire [8:0] \$6 ;
-  wire \$60 ;
-  wire \$61 ;
-  wire \$62 ;
-  wire \$63 ;
-  wire \$64 ;
-  reg [63:0] \$65 ;
-  reg [63:0] \$66 ;
-  reg [63:0] \$67 ;
-  reg [63:0] \$68 ;
-  reg [1:0] \$69 ;
-  wire [8:0] \$7 ;
-  reg [3:0] \$70 ;
-  reg [1:0] \$71 ;
-  reg [3:0] \$72 ;
-  reg [1:0] \$73 ;
-  reg [3:0] \$74 ;
-  reg [1:0] \$75 ;
-  reg [3:0] \$76 ;
-  wire [8:0] \$8 ;
-  wire [8:0] \$9 ;
+  wire [63:0] \$49 ;
+  wire [1:0] \$5 ;
+  wire [63:0] \$50 ;
+  wire [63:0] \$51 ;
+  wire [63:0] \$52 ;
+  wire [63:0] \$53 ;
+  wire [63:0] \$54 ;
+  wire [63:0] \$55 ;
+  wire [63:0] \$56 ;
+  wire [63:0] \$57 ;
+  wire [63:0] \$58 ;
+  wire [63:0] \$59 ;
+  wire [1:0] \$6 ;
+  wire [63:0] \$60 ;
+  wire [1:0] \$61 ;
+  wire [1:0] \$62 ;
+  wire [1:0] \$63 ;
+  wire [1:0] \$64 ;
+  wire [1:0] \$65 ;
+  wire [1:0] \$66 ;
+  wire [1:0] \$67 ;
+  wire [1:0] \$68 ;
+  wire \$69 ;
+  wire [1:0] \$7 ;
+  wire \$70 ;
+  wire \$71 ;
+  wire \$72 ;
+  wire [1:0] \$73 ;
+  wire [1:0] \$74 ;
+  wire [1:0] \$75 ;
+  wire [1:0] \$76 ;
+  wire [1:0] \$77 ;
+  wire \$78 ;
+  wire \$79 ;
+  wire [1:0] \$8 ;
+  wire \$80 ;
+  wire \$81 ;
+  wire [1:0] \$82 ;
+  wire [1:0] \$83 ;
+  wire [1:0] \$84 ;
+  wire [1:0] \$85 ;
+  wire [1:0] \$86 ;
+  wire \$87 ;
+  wire \$88 ;
+  wire \$89 ;
+  wire [1:0] \$9 ;
+  wire \$90 ;
+  wire [1:0] \$91 ;
+  wire [1:0] \$92 ;
+  wire [1:0] \$93 ;
+  wire [1:0] \$94 ;
+  wire [1:0] \$95 ;
+  wire \$96 ;
+  wire \$97 ;
+  wire \$98 ;
+  wire \$99 ;
   wire [8:0] \$signature__addr ;
-  wire [8:0] \$signature__addr$24 ;
-  wire [8:0] \$signature__addr$27 ;
-  wire [8:0] \$signature__addr$30 ;
-  reg [8:0] \$signature__addr$60 ;
+  wire [8:0] \$signature__addr$25 ;
+  wire [8:0] \$signature__addr$28 ;
+  wire [8:0] \$signature__addr$31 ;
+  reg [8:0] \$signature__addr$58 ;
   reg [8:0] \$signature__addr$67 ;
   reg [8:0] \$signature__addr$71 ;
   reg [8:0] \$signature__addr$75 ;
@@ -1186,25 +1226,27 @@ module \hwgen_top.act_buffer (rst, fetch__0__data, post_read__0__data, post_read
   reg [63:0] \$signature__data$68 ;
   reg [63:0] \$signature__data$72 ;
   reg [63:0] \$signature__data$76 ;
-  wire [63:0] \$signature__data$80 ;
   wire [63:0] \$signature__data$81 ;
   wire [63:0] \$signature__data$82 ;
   wire [63:0] \$signature__data$83 ;
+  wire [63:0] \$signature__data$84 ;
   wire \$signature__en ;
-  wire \$signature__en$26 ;
-  wire \$signature__en$29 ;
-  wire \$signature__en$32 ;
-  reg [7:0] \$signature__en$58 ;
-  reg [7:0] \$signature__en$66 ;
+  wire \$signature__en$27 ;
+  wire \$signature__en$30 ;
+  wire \$signature__en$33 ;
+  reg [7:0] \$signature__en$62 ;
   reg [7:0] \$signature__en$70 ;
   reg [7:0] \$signature__en$74 ;
+  reg [7:0] \$signature__en$78 ;
+  input [1:0] bank__0;
   wire [1:0] bank__0;
-  wire [1:0] \bank__0$47 ;
+  wire [1:0] \bank__0$48 ;
   wire [1:0] bank__1;
   wire [1:0] bank__2;
   input clk;
   wire clk;
   wire [19:0] fetch__0__addr;
+  wire [1:0] fetch__0__bank;
   output [63:0] fetch__0__data;
   wire [63:0] fetch__0__data;
   output fetch__0__ready;
@@ -1212,7 +1254,7 @@ module \hwgen_top.act_buffer (rst, fetch__0__data, post_read__0__data, post_read
   input fetch__0__valid;
   wire fetch__0__valid;
   wire [2:0] grants__0;
-  wire \grants__0$63 ;
+  wire \grants__0$61 ;
   wire [2:0] grants__1;
   wire \grants__1$69 ;
   wire [2:0] grants__2;
@@ -1231,14 +1273,14 @@ module \hwgen_top.act_buffer (rst, fetch__0__data, post_read__0__data, post_read
   reg [63:0] output1 = 64'h0000000000000000;
   reg [63:0] output2 = 64'h0000000000000000;
   reg [63:0] output3 = 64'h0000000000000000;
-  input [10:0] \port$4840$0 ;
-  wire [10:0] \port$4840$0 ;
-  input [10:0] \port$5194$25 ;
-  wire [10:0] \port$5194$25 ;
-  input [10:0] \port$5194$42 ;
-  wire [10:0] \port$5194$42 ;
-  input [10:0] \port$5305$0 ;
-  wire [10:0] \port$5305$0 ;
+  input [10:0] \port$4835$0 ;
+  wire [10:0] \port$4835$0 ;
+  input [10:0] \port$5191$25 ;
+  wire [10:0] \port$5191$25 ;
+  input [10:0] \port$5191$42 ;
+  wire [10:0] \port$5191$42 ;
+  input [10:0] \port$5302$0 ;
+  wire [10:0] \port$5302$0 ;
   wire [19:0] post_read__0__addr;
   output [63:0] post_read__0__data;
   wire [63:0] post_read__0__data;
@@ -1268,7 +1310,7 @@ module \hwgen_top.act_buffer (rst, fetch__0__data, post_read__0__data, post_read
   reg [3:0] read2_chosen = 4'h0;
   reg [1:0] read2_index = 2'h0;
   wire [2:0] ready;
-  wire \ready$50 ;
+  wire \ready$51 ;
   input rst;
   wire rst;
   input [19:0] store__addr;
@@ -1281,18 +1323,18 @@ module \hwgen_top.act_buffer (rst, fetch__0__data, post_read__0__data, post_read
   reg [3:0] store_chosen = 4'h0;
   reg [1:0] store_index = 2'h0;
   wire [2:0] valid;
-  input \valid$45 ;
-  wire \valid$45 ;
+  input \valid$46 ;
+  wire \valid$46 ;
   wire [3:0] wide_banks;
-  wire [3:0] \wide_banks$57 ;
+  wire [3:0] \wide_banks$64 ;
   wire [1:0] wide_group;
-  wire [1:0] \wide_group$53 ;
+  wire [1:0] \wide_group$54 ;
   wire wide_ready;
-  wire \wide_ready$56 ;
+  wire \wide_ready$57 ;
   input wide_valid;
   wire wide_valid;
-  input \wide_valid$51 ;
-  wire \wide_valid$51 ;
+  input \wide_valid$52 ;
+  wire \wide_valid$52 ;
   (* no_rw_check = 32'd1 *)
   reg [63:0] bank0 [511:0];
   initial begin
@@ -1810,28 +1852,28 @@ module \hwgen_top.act_buffer (rst, fetch__0__data, post_read__0__data, post_read
     bank0[511] = 64'h0000000000000000;
   end
   always @(posedge clk) begin
-    if (\$signature__en$58 [0])
-      bank0[\$signature__addr$60 ][7:0] <= \$signature__data [7:0];
-    if (\$signature__en$58 [1])
-      bank0[\$signature__addr$60 ][15:8] <= \$signature__data [15:8];
-    if (\$signature__en$58 [2])
-      bank0[\$signature__addr$60 ][23:16] <= \$signature__data [23:16];
-    if (\$signature__en$58 [3])
-      bank0[\$signature__addr$60 ][31:24] <= \$signature__data [31:24];
-    if (\$signature__en$58 [4])
-      bank0[\$signature__addr$60 ][39:32] <= \$signature__data [39:32];
-    if (\$signature__en$58 [5])
-      bank0[\$signature__addr$60 ][47:40] <= \$signature__data [47:40];
-    if (\$signature__en$58 [6])
-      bank0[\$signature__addr$60 ][55:48] <= \$signature__data [55:48];
-    if (\$signature__en$58 [7])
-      bank0[\$signature__addr$60 ][63:56] <= \$signature__data [63:56];
+    if (\$signature__en$62 [0])
+      bank0[\$signature__addr$58 ][7:0] <= \$signature__data [7:0];
+    if (\$signature__en$62 [1])
+      bank0[\$signature__addr$58 ][15:8] <= \$signature__data [15:8];
+    if (\$signature__en$62 [2])
+      bank0[\$signature__addr$58 ][23:16] <= \$signature__data [23:16];
+    if (\$signature__en$62 [3])
+      bank0[\$signature__addr$58 ][31:24] <= \$signature__data [31:24];
+    if (\$signature__en$62 [4])
+      bank0[\$signature__addr$58 ][39:32] <= \$signature__data [39:32];
+    if (\$signature__en$62 [5])
+      bank0[\$signature__addr$58 ][47:40] <= \$signature__data [47:40];
+    if (\$signature__en$62 [6])
+      bank0[\$signature__addr$58 ][55:48] <= \$signature__data [55:48];
+    if (\$signature__en$62 [7])
+      bank0[\$signature__addr$58 ][63:56] <= \$signature__data [63:56];
   end
   reg [63:0] _0_;
   always @(posedge clk) begin
-    _0_ <= bank0[\$signature__addr ];
+    _0_ <= bank0[\$18 [8:0]];
   end
-  assign \$signature__data$80  = _0_;
+  assign \$signature__data$81  = _0_;
   (* no_rw_check = 32'd1 *)
   reg [63:0] bank1 [511:0];
   initial begin
@@ -2349,28 +2391,28 @@ module \hwgen_top.act_buffer (rst, fetch__0__data, post_read__0__data, post_read
     bank1[511] = 64'h0000000000000000;
   end
   always @(posedge clk) begin
-    if (\$signature__en$66 [0])
+    if (\$signature__en$70 [0])
       bank1[\$signature__addr$67 ][7:0] <= \$signature__data$68 [7:0];
-    if (\$signature__en$66 [1])
+    if (\$signature__en$70 [1])
       bank1[\$signature__addr$67 ][15:8] <= \$signature__data$68 [15:8];
-    if (\$signature__en$66 [2])
+    if (\$signature__en$70 [2])
       bank1[\$signature__addr$67 ][23:16] <= \$signature__data$68 [23:16];
-    if (\$signature__en$66 [3])
+    if (\$signature__en$70 [3])
       bank1[\$signature__addr$67 ][31:24] <= \$signature__data$68 [31:24];
-    if (\$signature__en$66 [4])
+    if (\$signature__en$70 [4])
       bank1[\$signature__addr$67 ][39:32] <= \$signature__data$68 [39:32];
-    if (\$signature__en$66 [5])
+    if (\$signature__en$70 [5])
       bank1[\$signature__addr$67 ][47:40] <= \$signature__data$68 [47:40];
-    if (\$signature__en$66 [6])
+    if (\$signature__en$70 [6])
       bank1[\$signature__addr$67 ][55:48] <= \$signature__data$68 [55:48];
-    if (\$signature__en$66 [7])
+    if (\$signature__en$70 [7])
       bank1[\$signature__addr$67 ][63:56] <= \$signature__data$68 [63:56];
   end
   reg [63:0] _1_;
   always @(posedge clk) begin
-    _1_ <= bank1[\$signature__addr$24 ];
+    _1_ <= bank1[\$24 [8:0]];
   end
-  assign \$signature__data$81  = _1_;
+  assign \$signature__data$82  = _1_;
   (* no_rw_check = 32'd1 *)
   reg [63:0] bank2 [511:0];
   initial begin
@@ -2888,28 +2930,28 @@ module \hwgen_top.act_buffer (rst, fetch__0__data, post_read__0__data, post_read
     bank2[511] = 64'h0000000000000000;
   end
   always @(posedge clk) begin
-    if (\$signature__en$70 [0])
+    if (\$signature__en$74 [0])
       bank2[\$signature__addr$71 ][7:0] <= \$signature__data$72 [7:0];
-    if (\$signature__en$70 [1])
+    if (\$signature__en$74 [1])
       bank2[\$signature__addr$71 ][15:8] <= \$signature__data$72 [15:8];
-    if (\$signature__en$70 [2])
+    if (\$signature__en$74 [2])
       bank2[\$signature__addr$71 ][23:16] <= \$signature__data$72 [23:16];
-    if (\$signature__en$70 [3])
+    if (\$signature__en$74 [3])
       bank2[\$signature__addr$71 ][31:24] <= \$signature__data$72 [31:24];
-    if (\$signature__en$70 [4])
+    if (\$signature__en$74 [4])
       bank2[\$signature__addr$71 ][39:32] <= \$signature__data$72 [39:32];
-    if (\$signature__en$70 [5])
+    if (\$signature__en$74 [5])
       bank2[\$signature__addr$71 ][47:40] <= \$signature__data$72 [47:40];
-    if (\$signature__en$70 [6])
+    if (\$signature__en$74 [6])
       bank2[\$signature__addr$71 ][55:48] <= \$signature__data$72 [55:48];
-    if (\$signature__en$70 [7])
+    if (\$signature__en$74 [7])
       bank2[\$signature__addr$71 ][63:56] <= \$signature__data$72 [63:56];
   end
   reg [63:0] _2_;
   always @(posedge clk) begin
-    _2_ <= bank2[\$signature__addr$27 ];
+    _2_ <= bank2[\$30 [8:0]];
   end
-  assign \$signature__data$82  = _2_;
+  assign \$signature__data$83  = _2_;
   (* no_rw_check = 32'd1 *)
   reg [63:0] bank3 [511:0];
   initial begin
@@ -3427,366 +3469,425 @@ module \hwgen_top.act_buffer (rst, fetch__0__data, post_read__0__data, post_read
     bank3[511] = 64'h0000000000000000;
   end
   always @(posedge clk) begin
-    if (\$signature__en$74 [0])
+    if (\$signature__en$78 [0])
       bank3[\$signature__addr$75 ][7:0] <= \$signature__data$76 [7:0];
-    if (\$signature__en$74 [1])
+    if (\$signature__en$78 [1])
       bank3[\$signature__addr$75 ][15:8] <= \$signature__data$76 [15:8];
-    if (\$signature__en$74 [2])
+    if (\$signature__en$78 [2])
       bank3[\$signature__addr$75 ][23:16] <= \$signature__data$76 [23:16];
-    if (\$signature__en$74 [3])
+    if (\$signature__en$78 [3])
       bank3[\$signature__addr$75 ][31:24] <= \$signature__data$76 [31:24];
-    if (\$signature__en$74 [4])
+    if (\$signature__en$78 [4])
       bank3[\$signature__addr$75 ][39:32] <= \$signature__data$76 [39:32];
-    if (\$signature__en$74 [5])
+    if (\$signature__en$78 [5])
       bank3[\$signature__addr$75 ][47:40] <= \$signature__data$76 [47:40];
-    if (\$signature__en$74 [6])
+    if (\$signature__en$78 [6])
       bank3[\$signature__addr$75 ][55:48] <= \$signature__data$76 [55:48];
-    if (\$signature__en$74 [7])
+    if (\$signature__en$78 [7])
       bank3[\$signature__addr$75 ][63:56] <= \$signature__data$76 [63:56];
   end
   reg [63:0] _3_;
   always @(posedge clk) begin
-    _3_ <= bank3[\$signature__addr$30 ];
+    _3_ <= bank3[\$36 [8:0]];
   end
-  assign \$signature__data$83  = _3_;
-  assign \$21  = \$19  | \$20 ;
-  assign \$22  = grants__3[1] ? \port$5194$25 [10:2] : 9'h000;
-  assign \$23  = \$21  | \$22 ;
-  assign \$24  = grants__3[2] ? \port$5194$42 [10:2] : 9'h000;
-  assign \$signature__addr$30  = \$23  | \$24 ;
-  assign \$25  = output0 & { read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0] };
-  assign \$26  = output1 & { read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1] };
-  assign \$27  = \$25  | \$26 ;
-  assign \$28  = output2 & { read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2] };
-  assign \$29  = \$27  | \$28 ;
-  assign \$30  = output3 & { read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3] };
-  assign fetch__0__data = \$29  | \$30 ;
-  assign \$31  = output0 & { read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0] };
-  assign \$32  = output1 & { read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1] };
-  assign \$33  = \$31  | \$32 ;
-  assign \$34  = output2 & { read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2] };
-  assign \$35  = \$33  | \$34 ;
-  assign \$36  = output3 & { read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3] };
-  assign post_read__0__data = \$35  | \$36 ;
-  assign \$37  = output0 & { read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0] };
-  assign \$38  = output1 & { read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1] };
-  assign \$39  = \$37  | \$38 ;
-  assign \$40  = output2 & { read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2] };
-  assign \$41  = \$39  | \$40 ;
-  assign \$42  = output3 & { read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3] };
-  assign post_read__1__data = \$41  | \$42 ;
-  assign \$43  = output0 & { store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0] };
-  assign \$44  = output1 & { store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1] };
-  assign \$45  = \$43  | \$44 ;
-  assign \$46  = output2 & { store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2] };
-  assign \$47  = \$45  | \$46 ;
-  assign \$48  = output3 & { store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3] };
-  assign store__data = \$47  | \$48 ;
-  assign \$49  = ! read0_index;
-  assign \$50  = read0_index == 1'h1;
-  assign \$51  = read0_index == 2'h2;
-  assign \$52  = read0_index == 2'h3;
-  assign \$53  = ! read1_index;
-  assign \$54  = read1_index == 1'h1;
-  assign \$55  = read1_index == 2'h2;
-  assign \$56  = read1_index == 2'h3;
-  assign \$57  = ! read2_index;
-  assign \$58  = read2_index == 1'h1;
-  assign \$59  = read2_index == 2'h2;
-  assign \$60  = read2_index == 2'h3;
-  assign \$61  = ! store_index;
-  assign \$62  = store_index == 1'h1;
-  assign \$63  = store_index == 2'h2;
-  assign \$64  = store_index == 2'h3;
-  always @(posedge clk)
-    output0 <= \$65 ;
-  always @(posedge clk)
-    output1 <= \$66 ;
-  always @(posedge clk)
-    output2 <= \$67 ;
-  always @(posedge clk)
-    output3 <= \$68 ;
-  always @(posedge clk)
-    read0_index <= \$69 ;
-  always @(posedge clk)
-    read0_chosen <= \$70 ;
-  always @(posedge clk)
-    read1_index <= \$71 ;
-  always @(posedge clk)
-    read1_chosen <= \$72 ;
-  always @(posedge clk)
-    read2_index <= \$73 ;
-  always @(posedge clk)
-    read2_chosen <= \$74 ;
-  always @(posedge clk)
-    store_index <= \$75 ;
-  always @(posedge clk)
-    store_chosen <= \$76 ;
-  assign \$1  = wide_banks[0] ? store__addr[10:2] : 9'h000;
-  assign \$2  = grants__0[0] ? \port$4840$0 [10:2] : 9'h000;
-  assign \$3  = \$1  | \$2 ;
-  assign \$4  = grants__0[1] ? \port$5194$25 [10:2] : 9'h000;
-  assign \$5  = \$3  | \$4 ;
-  assign \$6  = grants__0[2] ? \port$5194$42 [10:2] : 9'h000;
-  assign \$signature__addr  = \$5  | \$6 ;
-  assign \$7  = wide_banks[1] ? store__addr[10:2] : 9'h000;
-  assign \$8  = grants__1[0] ? \port$4840$0 [10:2] : 9'h000;
-  assign \$9  = \$7  | \$8 ;
-  assign \$10  = grants__1[1] ? \port$5194$25 [10:2] : 9'h000;
-  assign \$11  = \$9  | \$10 ;
-  assign \$12  = grants__1[2] ? \port$5194$42 [10:2] : 9'h000;
-  assign \$signature__addr$24  = \$11  | \$12 ;
-  assign \$13  = wide_banks[2] ? store__addr[10:2] : 9'h000;
-  assign \$14  = grants__2[0] ? \port$4840$0 [10:2] : 9'h000;
+  assign \$signature__data$84  = _3_;
+  assign \$1  = \port$5191$25 [1:0] ^ \port$5191$25 [3:2];
+  assign \$2  = \$1  ^ \port$5191$25 [5:4];
+  assign \$3  = \$2  ^ \port$5191$25 [7:6];
+  assign \$4  = \$3  ^ \port$5191$25 [9:8];
+  assign bank__1 = \$4  ^ { 1'h0, \port$5191$25 [10] };
+  assign \$5  = \port$5191$42 [1:0] ^ \port$5191$42 [3:2];
+  assign \$6  = \$5  ^ \port$5191$42 [5:4];
+  assign \$7  = \$6  ^ \port$5191$42 [7:6];
+  assign \$8  = \$7  ^ \port$5191$42 [9:8];
+  assign bank__2 = \$8  ^ { 1'h0, \port$5191$42 [10] };
+  assign \$9  = store__addr[1:0] ^ store__addr[3:2];
+  assign \$10  = \$9  ^ store__addr[5:4];
+  assign \$11  = \$10  ^ store__addr[7:6];
+  assign \$12  = \$11  ^ store__addr[9:8];
+  assign wide_group = \$12  ^ { 1'h0, store__addr[10] };
+  assign \$13  = grants__0[0] ? \port$4835$0 [10:2] : 9'h000;
+  assign \$14  = grants__0[1] ? \port$5191$25 [10:2] : 9'h000;
   assign \$15  = \$13  | \$14 ;
-  assign \$16  = grants__2[1] ? \port$5194$25 [10:2] : 9'h000;
+  assign \$16  = grants__0[2] ? \port$5191$42 [10:2] : 9'h000;
   assign \$17  = \$15  | \$16 ;
-  assign \$18  = grants__2[2] ? \port$5194$42 [10:2] : 9'h000;
-  assign \$signature__addr$27  = \$17  | \$18 ;
-  assign \$19  = wide_banks[3] ? store__addr[10:2] : 9'h000;
-  assign \$20  = grants__3[0] ? \port$4840$0 [10:2] : 9'h000;
+  assign \$18  = wide_banks[0] ? store__addr[19:2] : { 9'h000, \$17  };
+  assign \$19  = grants__1[0] ? \port$4835$0 [10:2] : 9'h000;
+  assign \$20  = grants__1[1] ? \port$5191$25 [10:2] : 9'h000;
+  assign \$21  = \$19  | \$20 ;
+  assign \$22  = grants__1[2] ? \port$5191$42 [10:2] : 9'h000;
+  assign \$23  = \$21  | \$22 ;
+  assign \$24  = wide_banks[1] ? store__addr[19:2] : { 9'h000, \$23  };
+  assign \$25  = grants__2[0] ? \port$4835$0 [10:2] : 9'h000;
+  assign \$26  = grants__2[1] ? \port$5191$25 [10:2] : 9'h000;
+  assign \$27  = \$25  | \$26 ;
+  assign \$28  = grants__2[2] ? \port$5191$42 [10:2] : 9'h000;
+  assign \$29  = \$27  | \$28 ;
+  assign \$30  = wide_banks[2] ? store__addr[19:2] : { 9'h000, \$29  };
+  assign \$31  = grants__3[0] ? \port$4835$0 [10:2] : 9'h000;
+  assign \$32  = grants__3[1] ? \port$5191$25 [10:2] : 9'h000;
+  assign \$33  = \$31  | \$32 ;
+  assign \$34  = grants__3[2] ? \port$5191$42 [10:2] : 9'h000;
+  assign \$35  = \$33  | \$34 ;
+  assign \$36  = wide_banks[3] ? store__addr[19:2] : { 9'h000, \$35  };
+  assign \$37  = output0 & { read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0] };
+  assign \$38  = output1 & { read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1] };
+  assign \$39  = \$37  | \$38 ;
+  assign \$40  = output2 & { read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2] };
+  assign \$41  = \$39  | \$40 ;
+  assign \$42  = output3 & { read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3] };
+  assign fetch__0__data = \$41  | \$42 ;
+  assign \$43  = output0 & { read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0] };
+  assign \$44  = output1 & { read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1] };
+  assign \$45  = \$43  | \$44 ;
+  assign \$46  = output2 & { read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2] };
+  assign \$47  = \$45  | \$46 ;
+  assign \$48  = output3 & { read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3] };
+  assign post_read__0__data = \$47  | \$48 ;
+  assign \$49  = output0 & { read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0] };
+  assign \$50  = output1 & { read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1] };
+  assign \$51  = \$49  | \$50 ;
+  assign \$52  = output2 & { read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2] };
+  assign \$53  = \$51  | \$52 ;
+  assign \$54  = output3 & { read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3] };
+  assign post_read__1__data = \$53  | \$54 ;
+  assign \$55  = output0 & { store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0] };
+  assign \$56  = output1 & { store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1] };
+  assign \$57  = \$55  | \$56 ;
+  assign \$58  = output2 & { store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2] };
+  assign \$59  = \$57  | \$58 ;
+  assign \$60  = output3 & { store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3] };
+  assign store__data = \$59  | \$60 ;
+  assign \$61  = \port$5302$0 [1:0] ^ \port$5302$0 [3:2];
+  assign \$62  = \$61  ^ \port$5302$0 [5:4];
+  assign \$63  = \$62  ^ \port$5302$0 [7:6];
+  assign \$64  = \$63  ^ \port$5302$0 [9:8];
+  assign \bank__0$48  = \$64  ^ { 1'h0, \port$5302$0 [10] };
+  assign \$65  = load__addr[1:0] ^ load__addr[3:2];
+  assign \$66  = \$65  ^ load__addr[5:4];
+  assign \$67  = \$66  ^ load__addr[7:6];
+  assign \$68  = \$67  ^ load__addr[9:8];
+  assign \wide_group$54  = \$68  ^ { 1'h0, load__addr[10] };
+  assign \$69  = ! read0_index;
+  assign \$70  = read0_index == 1'h1;
+  assign \$71  = read0_index == 2'h2;
+  assign \$72  = read0_index == 2'h3;
+  assign \$73  = \port$5191$25 [1:0] ^ \port$5191$25 [3:2];
+  assign \$74  = \$73  ^ \port$5191$25 [5:4];
+  assign \$75  = \$74  ^ \port$5191$25 [7:6];
+  assign \$76  = \$75  ^ \port$5191$25 [9:8];
+  assign \$77  = \$76  ^ { 1'h0, \port$5191$25 [10] };
+  assign \$78  = ! read1_index;
+  assign \$79  = read1_index == 1'h1;
+  assign \$80  = read1_index == 2'h2;
+  assign \$81  = read1_index == 2'h3;
+  assign \$82  = \port$5191$42 [1:0] ^ \port$5191$42 [3:2];
+  assign \$83  = \$82  ^ \port$5191$42 [5:4];
+  assign \$84  = \$83  ^ \port$5191$42 [7:6];
+  assign \$85  = \$84  ^ \port$5191$42 [9:8];
+  assign \$86  = \$85  ^ { 1'h0, \port$5191$42 [10] };
+  assign \$87  = ! read2_index;
+  assign \$88  = read2_index == 1'h1;
+  assign \$89  = read2_index == 2'h2;
+  assign \$90  = read2_index == 2'h3;
+  assign \$91  = store__addr[1:0] ^ store__addr[3:2];
+  assign \$92  = \$91  ^ store__addr[5:4];
+  assign \$93  = \$92  ^ store__addr[7:6];
+  assign \$94  = \$93  ^ store__addr[9:8];
+  assign \$95  = \$94  ^ { 1'h0, store__addr[10] };
+  assign \$96  = ! store_index;
+  assign \$97  = store_index == 1'h1;
+  assign \$98  = store_index == 2'h2;
+  assign \$99  = store_index == 2'h3;
+  always @(posedge clk)
+    output0 <= \$100 ;
+  always @(posedge clk)
+    output1 <= \$101 ;
+  always @(posedge clk)
+    output2 <= \$102 ;
+  always @(posedge clk)
+    output3 <= \$103 ;
+  always @(posedge clk)
+    read0_index <= \$104 ;
+  always @(posedge clk)
+    read0_chosen <= \$105 ;
+  always @(posedge clk)
+    read1_index <= \$106 ;
+  always @(posedge clk)
+    read1_chosen <= \$107 ;
+  always @(posedge clk)
+    read2_index <= \$108 ;
+  always @(posedge clk)
+    read2_chosen <= \$109 ;
+  always @(posedge clk)
+    store_index <= \$110 ;
+  always @(posedge clk)
+    store_chosen <= \$111 ;
   \hwgen_top.act_buffer.read_arbiter  read_arbiter (
-    .bank__0(\port$4840$0 [1:0]),
-    .bank__1(\port$5194$25 [1:0]),
-    .bank__2(\port$5194$42 [1:0]),
+    .bank__0(bank__0),
+    .bank__1(bank__1),
+    .bank__2(bank__2),
     .clk(clk),
     .grants__0(grants__0),
     .grants__1(grants__1),
     .grants__2(grants__2),
     .grants__3(grants__3),
-    .\port$1855$0 (fetch__0__ready),
-    .\port$1856$0 (post_read__0__ready),
-    .\port$1857$0 (post_read__1__ready),
+    .\port$1844$0 (fetch__0__ready),
+    .\port$1853$0 (post_read__0__ready),
+    .\port$1862$0 (post_read__1__ready),
     .rst(rst),
     .valid(valid),
     .wide_banks(wide_banks),
-    .wide_group(store__addr[1:0]),
+    .wide_group(wide_group),
     .wide_ready(store__ready),
     .wide_valid(wide_valid)
   );
   \hwgen_top.act_buffer.write_arbiter  write_arbiter (
-    .bank__0(\port$5305$0 [1:0]),
+    .bank__0(\bank__0$48 ),
     .clk(clk),
-    .grants__0(\grants__0$63 ),
+    .grants__0(\grants__0$61 ),
     .grants__1(\grants__1$69 ),
     .grants__2(\grants__2$73 ),
     .grants__3(\grants__3$77 ),
     .ready(post_write__0__ready),
     .rst(rst),
-    .valid(\valid$45 ),
-    .wide_banks(\wide_banks$57 ),
-    .wide_group(load__addr[1:0]),
+    .valid(\valid$46 ),
+    .wide_banks(\wide_banks$64 ),
+    .wide_group(\wide_group$54 ),
     .wide_ready(load__ready),
-    .wide_valid(\wide_valid$51 )
+    .wide_valid(\wide_valid$52 )
   );
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$signature__en$58  = 8'h00;
-    if (\wide_banks$57 [0]) begin
-      \$signature__en$58  = 8'hff;
+    \$signature__addr$58  = \port$5302$0 [10:2];
+    if (\grants__0$61 ) begin
+      \$signature__addr$58  = \port$5302$0 [10:2];
     end
-    if (\grants__0$63 ) begin
-      \$signature__en$58  = post_write__0__mask;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$signature__addr$60  = load__addr[10:2];
-    if (\grants__0$63 ) begin
-      \$signature__addr$60  = \port$5305$0 [10:2];
+    if (\wide_banks$64 [0]) begin
+      \$signature__addr$58  = load__addr[10:2];
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$signature__data  = load__data;
-    if (\grants__0$63 ) begin
+    \$signature__data  = post_write__0__data;
+    if (\grants__0$61 ) begin
       \$signature__data  = post_write__0__data;
     end
+    if (\wide_banks$64 [0]) begin
+      \$signature__data  = load__data;
+    end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$signature__en$66  = 8'h00;
-    if (\wide_banks$57 [1]) begin
-      \$signature__en$66  = 8'hff;
+    \$signature__en$62  = 8'h00;
+    if (\grants__0$61 ) begin
+      \$signature__en$62  = post_write__0__mask;
     end
+    if (\wide_banks$64 [0]) begin
+      \$signature__en$62  = 8'hff;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
+    \$signature__addr$67  = \port$5302$0 [10:2];
     if (\grants__1$69 ) begin
-      \$signature__en$66  = post_write__0__mask;
+      \$signature__addr$67  = \port$5302$0 [10:2];
+    end
+    if (\wide_banks$64 [1]) begin
+      \$signature__addr$67  = load__addr[10:2];
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$signature__addr$67  = load__addr[10:2];
-    if (\grants__1$69 ) begin
-      \$signature__addr$67  = \port$5305$0 [10:2];
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$signature__data$68  = load__data;
+    \$signature__data$68  = post_write__0__data;
     if (\grants__1$69 ) begin
       \$signature__data$68  = post_write__0__data;
+    end
+    if (\wide_banks$64 [1]) begin
+      \$signature__data$68  = load__data;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
     \$signature__en$70  = 8'h00;
-    if (\wide_banks$57 [2]) begin
-      \$signature__en$70  = 8'hff;
-    end
-    if (\grants__2$73 ) begin
+    if (\grants__1$69 ) begin
       \$signature__en$70  = post_write__0__mask;
     end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$signature__addr$71  = load__addr[10:2];
-    if (\grants__2$73 ) begin
-      \$signature__addr$71  = \port$5305$0 [10:2];
+    if (\wide_banks$64 [1]) begin
+      \$signature__en$70  = 8'hff;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$signature__data$72  = load__data;
+    \$signature__addr$71  = \port$5302$0 [10:2];
+    if (\grants__2$73 ) begin
+      \$signature__addr$71  = \port$5302$0 [10:2];
+    end
+    if (\wide_banks$64 [2]) begin
+      \$signature__addr$71  = load__addr[10:2];
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
+    \$signature__data$72  = post_write__0__data;
     if (\grants__2$73 ) begin
       \$signature__data$72  = post_write__0__data;
+    end
+    if (\wide_banks$64 [2]) begin
+      \$signature__data$72  = load__data;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
     \$signature__en$74  = 8'h00;
-    if (\wide_banks$57 [3]) begin
-      \$signature__en$74  = 8'hff;
-    end
-    if (\grants__3$77 ) begin
+    if (\grants__2$73 ) begin
       \$signature__en$74  = post_write__0__mask;
     end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$signature__addr$75  = load__addr[10:2];
-    if (\grants__3$77 ) begin
-      \$signature__addr$75  = \port$5305$0 [10:2];
+    if (\wide_banks$64 [2]) begin
+      \$signature__en$74  = 8'hff;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$signature__data$76  = load__data;
+    \$signature__addr$75  = \port$5302$0 [10:2];
+    if (\grants__3$77 ) begin
+      \$signature__addr$75  = \port$5302$0 [10:2];
+    end
+    if (\wide_banks$64 [3]) begin
+      \$signature__addr$75  = load__addr[10:2];
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
+    \$signature__data$76  = post_write__0__data;
     if (\grants__3$77 ) begin
       \$signature__data$76  = post_write__0__data;
     end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$65  = \$signature__data$80 ;
-    if (rst) begin
-      \$65  = 64'h0000000000000000;
+    if (\wide_banks$64 [3]) begin
+      \$signature__data$76  = load__data;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$66  = \$signature__data$81 ;
-    if (rst) begin
-      \$66  = 64'h0000000000000000;
+    \$signature__en$78  = 8'h00;
+    if (\grants__3$77 ) begin
+      \$signature__en$78  = post_write__0__mask;
+    end
+    if (\wide_banks$64 [3]) begin
+      \$signature__en$78  = 8'hff;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$67  = \$signature__data$82 ;
+    \$100  = \$signature__data$81 ;
     if (rst) begin
-      \$67  = 64'h0000000000000000;
+      \$100  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$68  = \$signature__data$83 ;
+    \$101  = \$signature__data$82 ;
     if (rst) begin
-      \$68  = 64'h0000000000000000;
+      \$101  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$69  = \port$4840$0 [1:0];
+    \$102  = \$signature__data$83 ;
     if (rst) begin
-      \$69  = 2'h0;
+      \$102  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$70  = { \$52 , \$51 , \$50 , \$49  };
+    \$103  = \$signature__data$84 ;
     if (rst) begin
-      \$70  = 4'h0;
+      \$103  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$71  = \port$5194$25 [1:0];
+    \$104  = bank__0;
     if (rst) begin
-      \$71  = 2'h0;
+      \$104  = 2'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$72  = { \$56 , \$55 , \$54 , \$53  };
+    \$105  = { \$72 , \$71 , \$70 , \$69  };
     if (rst) begin
-      \$72  = 4'h0;
+      \$105  = 4'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$73  = \port$5194$42 [1:0];
+    \$106  = \$77 ;
     if (rst) begin
-      \$73  = 2'h0;
+      \$106  = 2'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$74  = { \$60 , \$59 , \$58 , \$57  };
+    \$107  = { \$81 , \$80 , \$79 , \$78  };
     if (rst) begin
-      \$74  = 4'h0;
+      \$107  = 4'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$75  = store__addr[1:0];
+    \$108  = \$86 ;
     if (rst) begin
-      \$75  = 2'h0;
+      \$108  = 2'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$76  = { \$64 , \$63 , \$62 , \$61  };
+    \$109  = { \$90 , \$89 , \$88 , \$87  };
     if (rst) begin
-      \$76  = 4'h0;
+      \$109  = 4'h0;
     end
   end
-  assign bank__0 = \port$4840$0 [1:0];
-  assign fetch__0__addr = { 9'h000, \port$4840$0  };
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
+    \$110  = \$95 ;
+    if (rst) begin
+      \$110  = 2'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
+    \$111  = { \$99 , \$98 , \$97 , \$96  };
+    if (rst) begin
+      \$111  = 4'h0;
+    end
+  end
+  assign fetch__0__bank = bank__0;
   assign ready = { post_read__1__ready, post_read__0__ready, fetch__0__ready };
-  assign bank__1 = \port$5194$25 [1:0];
-  assign post_read__0__addr = { 9'h000, \port$5194$25  };
-  assign bank__2 = \port$5194$42 [1:0];
-  assign post_read__1__addr = { 9'h000, \port$5194$42  };
+  assign post_read__0__addr = { 9'h000, \port$5191$25  };
+  assign post_read__1__addr = { 9'h000, \port$5191$42  };
   assign store__valid = wide_valid;
-  assign wide_group = store__addr[1:0];
   assign wide_ready = store__ready;
+  assign \$signature__addr  = \$18 [8:0];
+  assign fetch__0__addr = { 9'h000, \port$4835$0  };
   assign \$signature__en  = 1'h1;
-  assign \$signature__en$26  = 1'h1;
-  assign \$signature__en$29  = 1'h1;
-  assign \$signature__en$32  = 1'h1;
-  assign post_write__0__valid = \valid$45 ;
-  assign \bank__0$47  = \port$5305$0 [1:0];
-  assign post_write__0__addr = { 9'h000, \port$5305$0  };
-  assign \ready$50  = post_write__0__ready;
-  assign load__valid = \wide_valid$51 ;
-  assign \wide_group$53  = load__addr[1:0];
-  assign \wide_ready$56  = load__ready;
+  assign \$signature__addr$25  = \$24 [8:0];
+  assign \$signature__en$27  = 1'h1;
+  assign \$signature__addr$28  = \$30 [8:0];
+  assign \$signature__en$30  = 1'h1;
+  assign \$signature__addr$31  = \$36 [8:0];
+  assign \$signature__en$33  = 1'h1;
+  assign post_write__0__valid = \valid$46 ;
+  assign post_write__0__addr = { 9'h000, \port$5302$0  };
+  assign \ready$51  = post_write__0__ready;
+  assign load__valid = \wide_valid$52 ;
+  assign \wide_ready$57  = load__ready;
   assign load__mask = 8'hff;
   assign valid[2] = post_read__1__valid;
   assign valid[1] = post_read__0__valid;
   assign valid[0] = fetch__0__valid;
 endmodule
 
-module \hwgen_top.act_buffer.read_arbiter (rst, wide_ready, \port$1855$0 , \port$1856$0 , \port$1857$0 , wide_valid, wide_group, valid, wide_banks, grants__0, grants__1, grants__2, grants__3, bank__0, bank__1, bank__2, clk);
+module \hwgen_top.act_buffer.read_arbiter (rst, bank__1, bank__2, wide_group, wide_ready, \port$1844$0 , \port$1853$0 , \port$1862$0 , wide_valid, valid, wide_banks, grants__0, grants__1, grants__2, grants__3, bank__0, clk);
   reg \$auto$verilog_backend.cc:2355:dump_module$3  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -3794,16 +3895,16 @@ module \hwgen_top.act_buffer.read_arbiter (rst, wide_ready, \port$1855$0 , \port
   wire \$101 ;
   wire \$102 ;
   wire \$103 ;
-  wire [2:0] \$104 ;
+  wire \$104 ;
   wire \$105 ;
-  wire [1:0] \$106 ;
-  wire [1:0] \$107 ;
+  wire \$106 ;
+  wire \$107 ;
   wire \$108 ;
   wire \$109 ;
   wire \$11 ;
-  wire [1:0] \$110 ;
-  wire [1:0] \$111 ;
-  wire [1:0] \$112 ;
+  wire \$110 ;
+  wire \$111 ;
+  wire \$112 ;
   wire \$113 ;
   wire \$114 ;
   wire \$115 ;
@@ -3830,55 +3931,29 @@ module \hwgen_top.act_buffer.read_arbiter (rst, wide_ready, \port$1855$0 , \port
   wire \$134 ;
   wire \$135 ;
   wire \$136 ;
-  wire [2:0] \$137 ;
+  wire \$137 ;
   wire \$138 ;
-  wire [1:0] \$139 ;
+  wire \$139 ;
   wire \$14 ;
-  wire [1:0] \$140 ;
+  wire \$140 ;
   wire \$141 ;
   wire \$142 ;
-  wire [1:0] \$143 ;
-  wire [1:0] \$144 ;
-  wire [1:0] \$145 ;
+  wire \$143 ;
+  wire \$144 ;
+  wire \$145 ;
   wire \$146 ;
   wire \$147 ;
   wire \$148 ;
   wire \$149 ;
   wire \$15 ;
-  wire \$150 ;
-  wire \$151 ;
-  wire \$152 ;
-  wire \$153 ;
-  wire \$154 ;
-  wire \$155 ;
-  wire \$156 ;
-  wire \$157 ;
-  wire \$158 ;
-  wire \$159 ;
+  reg \$150 ;
+  reg [2:0] \$151 ;
+  reg \$152 ;
+  reg \$153 ;
+  reg \$154 ;
   wire \$16 ;
-  wire \$160 ;
-  wire \$161 ;
-  wire \$162 ;
-  wire \$163 ;
-  wire \$164 ;
-  wire \$165 ;
-  wire \$166 ;
-  wire \$167 ;
-  wire \$168 ;
-  wire \$169 ;
   wire \$17 ;
-  wire \$170 ;
-  wire \$171 ;
-  wire \$172 ;
-  wire \$173 ;
-  wire \$174 ;
-  wire \$175 ;
-  wire \$176 ;
-  wire [3:0] \$177 ;
-  wire [3:0] \$178 ;
-  reg \$179 ;
   wire \$18 ;
-  reg [2:0] \$180 ;
   wire \$19 ;
   wire \$2 ;
   wire \$20 ;
@@ -3900,16 +3975,16 @@ module \hwgen_top.act_buffer.read_arbiter (rst, wide_ready, \port$1855$0 , \port
   wire \$35 ;
   wire \$36 ;
   wire \$37 ;
-  wire [2:0] \$38 ;
-  wire \$39 ;
+  wire \$38 ;
+  wire [3:0] \$39 ;
   wire \$4 ;
-  wire [1:0] \$40 ;
-  wire [1:0] \$41 ;
+  wire [3:0] \$40 ;
+  wire [3:0] \$41 ;
   wire \$42 ;
   wire \$43 ;
-  wire [1:0] \$44 ;
-  wire [1:0] \$45 ;
-  wire [1:0] \$46 ;
+  wire \$44 ;
+  wire \$45 ;
+  wire \$46 ;
   wire \$47 ;
   wire \$48 ;
   wire \$49 ;
@@ -3937,15 +4012,15 @@ module \hwgen_top.act_buffer.read_arbiter (rst, wide_ready, \port$1855$0 , \port
   wire \$69 ;
   wire \$7 ;
   wire \$70 ;
-  wire [2:0] \$71 ;
+  wire \$71 ;
   wire \$72 ;
-  wire [1:0] \$73 ;
-  wire [1:0] \$74 ;
+  wire \$73 ;
+  wire \$74 ;
   wire \$75 ;
   wire \$76 ;
-  wire [1:0] \$77 ;
-  wire [1:0] \$78 ;
-  wire [1:0] \$79 ;
+  wire \$77 ;
+  wire \$78 ;
+  wire \$79 ;
   wire \$8 ;
   wire \$80 ;
   wire \$81 ;
@@ -3968,19 +4043,16 @@ module \hwgen_top.act_buffer.read_arbiter (rst, wide_ready, \port$1855$0 , \port
   wire \$97 ;
   wire \$98 ;
   wire \$99 ;
-  wire [2:0] ahead0;
-  wire [2:0] ahead1;
-  wire [2:0] ahead2;
-  wire [2:0] ahead3;
+  reg [2:0] \$signal  = 3'h0;
   input [1:0] bank__0;
   wire [1:0] bank__0;
   input [1:0] bank__1;
   wire [1:0] bank__1;
   input [1:0] bank__2;
   wire [1:0] bank__2;
-  reg [2:0] behind = 3'h0;
   input clk;
   wire clk;
+  reg [2:0] following;
   output [2:0] grants__0;
   wire [2:0] grants__0;
   output [2:0] grants__1;
@@ -3989,12 +4061,15 @@ module \hwgen_top.act_buffer.read_arbiter (rst, wide_ready, \port$1855$0 , \port
   wire [2:0] grants__2;
   output [2:0] grants__3;
   wire [2:0] grants__3;
-  output \port$1855$0 ;
-  wire \port$1855$0 ;
-  output \port$1856$0 ;
-  wire \port$1856$0 ;
-  output \port$1857$0 ;
-  wire \port$1857$0 ;
+  output \port$1844$0 ;
+  wire \port$1844$0 ;
+  output \port$1853$0 ;
+  wire \port$1853$0 ;
+  output \port$1862$0 ;
+  wire \port$1862$0 ;
+  reg port1_overtakes0 = 1'h0;
+  reg port2_overtakes0 = 1'h0;
+  reg port2_overtakes1 = 1'h0;
   wire [2:0] ready;
   wire [2:0] requests0;
   wire [2:0] requests1;
@@ -4052,136 +4127,125 @@ module \hwgen_top.act_buffer.read_arbiter (rst, wide_ready, \port$1855$0 , \port
   assign \$35  = wide_ready & \$34 ;
   assign \$36  = wide_group == 2'h3;
   assign \$37  = wide_ready & \$36 ;
-  assign \$38  = ~ behind;
-  assign ahead0 = { \$6 , \$4 , \$2  } & \$38 ;
-  assign \$39  = ~ wide_banks[0];
-  assign \$42  = | ahead0;
-  assign \$43  = ~ \$42 ;
-  assign \$44  = \$41  & { 1'h0, \$43  };
-  assign \$45  = \$40  | \$44 ;
-  assign \$46  = { 1'h0, \$39  } & \$45 ;
-  assign \$47  = ~ wide_banks[0];
-  assign \$49  = ~ \$48 ;
-  assign \$50  = ahead0[1] & \$49 ;
+  assign \$38  = ~ wide_ready;
+  assign \$42  = & \$signal [1:0];
+  assign \$43  = \$4  & port1_overtakes0;
+  assign \$44  = \$6  & port2_overtakes0;
+  assign \$45  = | { \$44 , \$43  };
+  assign \$46  = ~ \$45 ;
+  assign \$47  = \$2  & \$46 ;
+  assign \$48  = ~ port1_overtakes0;
+  assign \$49  = \$2  & \$48 ;
+  assign \$50  = \$6  & port2_overtakes1;
+  assign \$51  = | { \$50 , \$49  };
   assign \$52  = ~ \$51 ;
   assign \$53  = \$4  & \$52 ;
-  assign \$54  = | ahead0;
-  assign \$55  = ~ \$54 ;
-  assign \$56  = \$53  & \$55 ;
-  assign \$57  = \$50  | \$56 ;
-  assign \$58  = \$47  & \$57 ;
-  assign \$59  = ~ wide_banks[0];
-  assign \$60  = | ahead0[1:0];
-  assign \$61  = ~ \$60 ;
-  assign \$62  = ahead0[2] & \$61 ;
-  assign \$63  = | { \$4 , \$2  };
+  assign \$54  = ~ port2_overtakes0;
+  assign \$55  = \$2  & \$54 ;
+  assign \$56  = ~ port2_overtakes1;
+  assign \$57  = \$4  & \$56 ;
+  assign \$58  = | { \$57 , \$55  };
+  assign \$59  = ~ \$58 ;
+  assign \$60  = \$6  & \$59 ;
+  assign \$61  = \$10  & port1_overtakes0;
+  assign \$62  = \$12  & port2_overtakes0;
+  assign \$63  = | { \$62 , \$61  };
   assign \$64  = ~ \$63 ;
-  assign \$65  = \$6  & \$64 ;
-  assign \$66  = | ahead0;
-  assign \$67  = ~ \$66 ;
-  assign \$68  = \$65  & \$67 ;
-  assign \$69  = \$62  | \$68 ;
-  assign \$70  = \$59  & \$69 ;
-  assign \$71  = ~ behind;
-  assign ahead1 = { \$12 , \$10 , \$8  } & \$71 ;
-  assign \$72  = ~ wide_banks[1];
-  assign \$75  = | ahead1;
-  assign \$76  = ~ \$75 ;
-  assign \$77  = \$74  & { 1'h0, \$76  };
-  assign \$78  = \$73  | \$77 ;
-  assign \$79  = { 1'h0, \$72  } & \$78 ;
-  assign \$80  = ~ wide_banks[1];
+  assign \$65  = \$8  & \$64 ;
+  assign \$66  = ~ port1_overtakes0;
+  assign \$67  = \$8  & \$66 ;
+  assign \$68  = \$12  & port2_overtakes1;
+  assign \$69  = | { \$68 , \$67  };
+  assign \$70  = ~ \$69 ;
+  assign \$71  = \$10  & \$70 ;
+  assign \$72  = ~ port2_overtakes0;
+  assign \$73  = \$8  & \$72 ;
+  assign \$74  = ~ port2_overtakes1;
+  assign \$75  = \$10  & \$74 ;
+  assign \$76  = | { \$75 , \$73  };
+  assign \$77  = ~ \$76 ;
+  assign \$78  = \$12  & \$77 ;
+  assign \$79  = \$16  & port1_overtakes0;
+  assign \$80  = \$18  & port2_overtakes0;
+  assign \$81  = | { \$80 , \$79  };
   assign \$82  = ~ \$81 ;
-  assign \$83  = ahead1[1] & \$82 ;
-  assign \$85  = ~ \$84 ;
-  assign \$86  = \$10  & \$85 ;
-  assign \$87  = | ahead1;
+  assign \$83  = \$14  & \$82 ;
+  assign \$84  = ~ port1_overtakes0;
+  assign \$85  = \$14  & \$84 ;
+  assign \$86  = \$18  & port2_overtakes1;
+  assign \$87  = | { \$86 , \$85  };
   assign \$88  = ~ \$87 ;
-  assign \$89  = \$86  & \$88 ;
-  assign \$90  = \$83  | \$89 ;
-  assign \$91  = \$80  & \$90 ;
-  assign \$92  = ~ wide_banks[1];
-  assign \$93  = | ahead1[1:0];
-  assign \$94  = ~ \$93 ;
-  assign \$95  = ahead1[2] & \$94 ;
-  assign \$96  = | { \$10 , \$8  };
-  assign \$97  = ~ \$96 ;
-  assign \$98  = \$12  & \$97 ;
-  assign \$99  = | ahead1;
+  assign \$89  = \$16  & \$88 ;
+  assign \$90  = ~ port2_overtakes0;
+  assign \$91  = \$14  & \$90 ;
+  assign \$92  = ~ port2_overtakes1;
+  assign \$93  = \$16  & \$92 ;
+  assign \$94  = | { \$93 , \$91  };
+  assign \$95  = ~ \$94 ;
+  assign \$96  = \$18  & \$95 ;
+  assign \$97  = \$22  & port1_overtakes0;
+  assign \$98  = \$24  & port2_overtakes0;
+  assign \$99  = | { \$98 , \$97  };
   assign \$100  = ~ \$99 ;
-  assign \$101  = \$98  & \$100 ;
-  assign \$102  = \$95  | \$101 ;
-  assign \$103  = \$92  & \$102 ;
-  assign \$104  = ~ behind;
-  assign ahead2 = { \$18 , \$16 , \$14  } & \$104 ;
-  assign \$105  = ~ wide_banks[2];
-  assign \$108  = | ahead2;
-  assign \$109  = ~ \$108 ;
-  assign \$110  = \$107  & { 1'h0, \$109  };
-  assign \$111  = \$106  | \$110 ;
-  assign \$112  = { 1'h0, \$105  } & \$111 ;
-  assign \$113  = ~ wide_banks[2];
-  assign \$115  = ~ \$114 ;
-  assign \$116  = ahead2[1] & \$115 ;
-  assign \$118  = ~ \$117 ;
-  assign \$119  = \$16  & \$118 ;
-  assign \$120  = | ahead2;
-  assign \$121  = ~ \$120 ;
-  assign \$122  = \$119  & \$121 ;
-  assign \$123  = \$116  | \$122 ;
-  assign \$124  = \$113  & \$123 ;
-  assign \$125  = ~ wide_banks[2];
-  assign \$126  = | ahead2[1:0];
-  assign \$127  = ~ \$126 ;
-  assign \$128  = ahead2[2] & \$127 ;
-  assign \$129  = | { \$16 , \$14  };
-  assign \$130  = ~ \$129 ;
-  assign \$131  = \$18  & \$130 ;
-  assign \$132  = | ahead2;
-  assign \$133  = ~ \$132 ;
-  assign \$134  = \$131  & \$133 ;
-  assign \$135  = \$128  | \$134 ;
-  assign \$136  = \$125  & \$135 ;
-  assign \$137  = ~ behind;
-  assign ahead3 = { \$24 , \$22 , \$20  } & \$137 ;
-  assign \$138  = ~ wide_banks[3];
-  assign \$141  = | ahead3;
-  assign \$142  = ~ \$141 ;
-  assign \$143  = \$140  & { 1'h0, \$142  };
-  assign \$144  = \$139  | \$143 ;
-  assign \$145  = { 1'h0, \$138  } & \$144 ;
-  assign \$146  = ~ wide_banks[3];
-  assign \$148  = ~ \$147 ;
-  assign \$149  = ahead3[1] & \$148 ;
-  assign \$151  = ~ \$150 ;
-  assign \$152  = \$22  & \$151 ;
-  assign \$153  = | ahead3;
-  assign \$154  = ~ \$153 ;
-  assign \$155  = \$152  & \$154 ;
-  assign \$156  = \$149  | \$155 ;
-  assign \$157  = \$146  & \$156 ;
-  assign \$158  = ~ wide_banks[3];
-  assign \$159  = | ahead3[1:0];
-  assign \$160  = ~ \$159 ;
-  assign \$161  = ahead3[2] & \$160 ;
-  assign \$162  = | { \$22 , \$20  };
-  assign \$163  = ~ \$162 ;
-  assign \$164  = \$24  & \$163 ;
-  assign \$165  = | ahead3;
-  assign \$166  = ~ \$165 ;
-  assign \$167  = \$164  & \$166 ;
-  assign \$168  = \$161  | \$167 ;
-  assign \$169  = \$158  & \$168 ;
-  assign \$170  = | { grants__3[0], grants__2[0], grants__1[0], grants__0[0] };
-  assign \$171  = | { grants__3[1], grants__2[1], grants__1[1], grants__0[1] };
-  assign \$172  = | { grants__3[2], grants__2[2], grants__1[2], grants__0[2] };
-  assign \$173  = { \$28 , \$27 , \$26 , \$25  } >> wide_group;
-  assign \$174  = wide_ready & \$173 ;
-  assign \$175  = ~ wide_ready;
+  assign \$101  = \$20  & \$100 ;
+  assign \$102  = ~ port1_overtakes0;
+  assign \$103  = \$20  & \$102 ;
+  assign \$104  = \$24  & port2_overtakes1;
+  assign \$105  = | { \$104 , \$103  };
+  assign \$106  = ~ \$105 ;
+  assign \$107  = \$22  & \$106 ;
+  assign \$108  = ~ port2_overtakes0;
+  assign \$109  = \$20  & \$108 ;
+  assign \$110  = ~ port2_overtakes1;
+  assign \$111  = \$22  & \$110 ;
+  assign \$112  = | { \$111 , \$109  };
+  assign \$113  = ~ \$112 ;
+  assign \$114  = \$24  & \$113 ;
+  assign \$115  = ~ wide_banks[0];
+  assign \$116  = grants__0[0] & \$115 ;
+  assign \$117  = ~ wide_banks[1];
+  assign \$118  = grants__1[0] & \$117 ;
+  assign \$119  = ~ wide_banks[2];
+  assign \$120  = grants__2[0] & \$119 ;
+  assign \$121  = ~ wide_banks[3];
+  assign \$122  = grants__3[0] & \$121 ;
+  assign \$123  = | { \$122 , \$120 , \$118 , \$116  };
+  assign \$124  = ~ wide_banks[0];
+  assign \$125  = grants__0[1] & \$124 ;
+  assign \$126  = ~ wide_banks[1];
+  assign \$127  = grants__1[1] & \$126 ;
+  assign \$128  = ~ wide_banks[2];
+  assign \$129  = grants__2[1] & \$128 ;
+  assign \$130  = ~ wide_banks[3];
+  assign \$131  = grants__3[1] & \$130 ;
+  assign \$132  = | { \$131 , \$129 , \$127 , \$125  };
+  assign \$133  = ~ wide_banks[0];
+  assign \$134  = grants__0[2] & \$133 ;
+  assign \$135  = ~ wide_banks[1];
+  assign \$136  = grants__1[2] & \$135 ;
+  assign \$137  = ~ wide_banks[2];
+  assign \$138  = grants__2[2] & \$137 ;
+  assign \$139  = ~ wide_banks[3];
+  assign \$140  = grants__3[2] & \$139 ;
+  assign \$141  = | { \$140 , \$138 , \$136 , \$134  };
+  assign \$142  = { \$28 , \$27 , \$26 , \$25  } >> wide_group;
+  assign \$143  = wide_ready & \$142 ;
+  assign \$144  = ~ following[1];
+  assign \$145  = following[0] & \$144 ;
+  assign \$146  = ~ following[2];
+  assign \$147  = following[0] & \$146 ;
+  assign \$148  = ~ following[2];
+  assign \$149  = following[1] & \$148 ;
   always @(posedge clk)
-    yields <= \$179 ;
+    yields <= \$150 ;
   always @(posedge clk)
-    behind <= \$180 ;
+    \$signal  <= \$151 ;
+  always @(posedge clk)
+    port1_overtakes0 <= \$152 ;
+  always @(posedge clk)
+    port2_overtakes0 <= \$153 ;
+  always @(posedge clk)
+    port2_overtakes1 <= \$154 ;
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
     wide_banks = 4'h0;
@@ -4200,22 +4264,47 @@ module \hwgen_top.act_buffer.read_arbiter (rst, wide_ready, \port$1855$0 , \port
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$179  = \$174 ;
-    if (rst) begin
-      \$179  = 1'h0;
+    following = \$signal ;
+    if (\$38 ) begin
+      following = \$41 [2:0];
+      if (\$42 ) begin
+        following = 3'h0;
+      end
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$180  = behind;
-    if (\$176 ) begin
-      \$180  = \$178 [2:0];
-      if (behind[1]) begin
-        \$180  = 3'h0;
-      end
-    end
+    \$150  = \$143 ;
     if (rst) begin
-      \$180  = 3'h0;
+      \$150  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$151  = following;
+    if (rst) begin
+      \$151  = 3'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$152  = \$145 ;
+    if (rst) begin
+      \$152  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$153  = \$147 ;
+    if (rst) begin
+      \$153  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
+    \$154  = \$149 ;
+    if (rst) begin
+      \$154  = 1'h0;
     end
   end
   assign requests0 = { \$6 , \$4 , \$2  };
@@ -4223,45 +4312,30 @@ module \hwgen_top.act_buffer.read_arbiter (rst, wide_ready, \port$1855$0 , \port
   assign requests2 = { \$18 , \$16 , \$14  };
   assign requests3 = { \$24 , \$22 , \$20  };
   assign wanted = { \$28 , \$27 , \$26 , \$25  };
-  assign ready = { \$172 , \$171 , \$170  };
-  assign \port$1855$0  = \$170 ;
-  assign \port$1856$0  = \$171 ;
-  assign \port$1857$0  = \$172 ;
-  assign grants__3[2] = \$169 ;
-  assign grants__3[1] = \$157 ;
-  assign grants__3[0] = \$145 [0];
-  assign grants__2[2] = \$136 ;
-  assign grants__2[1] = \$124 ;
-  assign grants__2[0] = \$112 [0];
-  assign grants__1[2] = \$103 ;
-  assign grants__1[1] = \$91 ;
-  assign grants__1[0] = \$79 [0];
-  assign grants__0[2] = \$70 ;
-  assign grants__0[1] = \$58 ;
-  assign grants__0[0] = \$46 [0];
-  assign \$40  = { 1'h0, ahead0[0] };
-  assign \$41  = { 1'h0, \$2  };
-  assign \$48  = ahead0[0];
-  assign \$51  = \$2 ;
-  assign \$73  = { 1'h0, ahead1[0] };
-  assign \$74  = { 1'h0, \$8  };
-  assign \$81  = ahead1[0];
-  assign \$84  = \$8 ;
-  assign \$106  = { 1'h0, ahead2[0] };
-  assign \$107  = { 1'h0, \$14  };
-  assign \$114  = ahead2[0];
-  assign \$117  = \$14 ;
-  assign \$139  = { 1'h0, ahead3[0] };
-  assign \$140  = { 1'h0, \$20  };
-  assign \$147  = ahead3[0];
-  assign \$150  = \$20 ;
-  assign \$176  = \$175 ;
-  assign \$177  = { behind, 1'h0 };
-  assign \$178 [3:1] = \$177 [3:1];
-  assign \$178 [0] = 1'h1;
+  assign ready = { \$141 , \$132 , \$123  };
+  assign \port$1844$0  = \$123 ;
+  assign \port$1853$0  = \$132 ;
+  assign \port$1862$0  = \$141 ;
+  assign grants__3[2] = \$114 ;
+  assign grants__3[1] = \$107 ;
+  assign grants__3[0] = \$101 ;
+  assign grants__2[2] = \$96 ;
+  assign grants__2[1] = \$89 ;
+  assign grants__2[0] = \$83 ;
+  assign grants__1[2] = \$78 ;
+  assign grants__1[1] = \$71 ;
+  assign grants__1[0] = \$65 ;
+  assign grants__0[2] = \$60 ;
+  assign grants__0[1] = \$53 ;
+  assign grants__0[0] = \$47 ;
+  assign \$39  = { \$signal , 1'h0 };
+  assign \$40 [3:1] = \$39 [3:1];
+  assign \$40 [0] = 1'h1;
+  assign \$41 [3:2] = 2'h0;
+  assign \$41 [1:0] = { \$39 [1], 1'h1 };
 endmodule
 
-module \hwgen_top.act_buffer.write_arbiter (rst, wide_ready, grants__0, grants__1, grants__2, grants__3, ready, wide_valid, wide_banks, wide_group, valid, bank__0, clk);
+module \hwgen_top.act_buffer.write_arbiter (rst, bank__0, wide_group, wide_ready, grants__0, grants__1, grants__2, grants__3, ready, wide_valid, wide_banks, valid, clk);
   reg \$auto$verilog_backend.cc:2355:dump_module$4  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -4273,66 +4347,44 @@ module \hwgen_top.act_buffer.write_arbiter (rst, wide_ready, grants__0, grants__
   wire \$16 ;
   wire \$17 ;
   wire \$18 ;
-  wire \$19 ;
+  wire [1:0] \$19 ;
   wire \$2 ;
   wire [1:0] \$20 ;
   wire [1:0] \$21 ;
   wire \$22 ;
   wire \$23 ;
-  wire [1:0] \$24 ;
-  wire [1:0] \$25 ;
-  wire [1:0] \$26 ;
+  wire \$24 ;
+  wire \$25 ;
+  wire \$26 ;
   wire \$27 ;
   wire \$28 ;
-  wire [1:0] \$29 ;
+  wire \$29 ;
   wire \$3 ;
-  wire [1:0] \$30 ;
+  wire \$30 ;
   wire \$31 ;
   wire \$32 ;
-  wire [1:0] \$33 ;
-  wire [1:0] \$34 ;
-  wire [1:0] \$35 ;
+  wire \$33 ;
+  wire \$34 ;
+  wire \$35 ;
   wire \$36 ;
   wire \$37 ;
-  wire [1:0] \$38 ;
-  wire [1:0] \$39 ;
+  wire \$38 ;
+  wire \$39 ;
   wire \$4 ;
   wire \$40 ;
-  wire \$41 ;
-  wire [1:0] \$42 ;
-  wire [1:0] \$43 ;
-  wire [1:0] \$44 ;
-  wire \$45 ;
-  wire \$46 ;
-  wire [1:0] \$47 ;
-  wire [1:0] \$48 ;
-  wire \$49 ;
+  reg \$41 ;
+  reg \$42 ;
   wire \$5 ;
-  wire \$50 ;
-  wire [1:0] \$51 ;
-  wire [1:0] \$52 ;
-  wire [1:0] \$53 ;
-  wire \$54 ;
-  wire \$55 ;
-  wire \$56 ;
-  wire \$57 ;
-  wire [1:0] \$58 ;
-  wire [1:0] \$59 ;
   wire \$6 ;
-  reg \$60 ;
-  reg \$61 ;
   wire \$7 ;
   wire \$8 ;
   wire \$9 ;
-  wire ahead0;
-  wire ahead1;
-  wire ahead2;
-  wire ahead3;
+  reg \$signal  = 1'h0;
   input [1:0] bank__0;
   wire [1:0] bank__0;
-  reg behind = 1'h0;
   input clk;
   wire clk;
+  reg following;
   output grants__0;
   wire grants__0;
   output grants__1;
@@ -4361,32 +4413,6 @@ module \hwgen_top.act_buffer.write_arbiter (rst, wide_ready, grants__0, grants__
   input wide_valid;
   wire wide_valid;
   reg yields = 1'h0;
-  assign \$32  = ~ \$31 ;
-  assign \$33  = \$30  & { 1'h0, \$32  };
-  assign \$34  = \$29  | \$33 ;
-  assign \$35  = { 1'h0, \$28  } & \$34 ;
-  assign \$36  = ~ behind;
-  assign ahead2 = requests2 & \$36 ;
-  assign \$37  = ~ wide_banks[2];
-  assign \$41  = ~ \$40 ;
-  assign \$42  = \$39  & { 1'h0, \$41  };
-  assign \$43  = \$38  | \$42 ;
-  assign \$44  = { 1'h0, \$37  } & \$43 ;
-  assign \$45  = ~ behind;
-  assign ahead3 = requests3 & \$45 ;
-  assign \$46  = ~ wide_banks[3];
-  assign \$50  = ~ \$49 ;
-  assign \$51  = \$48  & { 1'h0, \$50  };
-  assign \$52  = \$47  | \$51 ;
-  assign \$53  = { 1'h0, \$46  } & \$52 ;
-  assign ready = | { \$53 [0], \$44 [0], \$35 [0], \$26 [0] };
-  assign \$54  = { \$8 , \$7 , \$6 , \$5  } >> wide_group;
-  assign \$55  = wide_ready & \$54 ;
-  assign \$56  = ~ wide_ready;
-  always @(posedge clk)
-    yields <= \$60 ;
-  always @(posedge clk)
-    behind <= \$61 ;
   assign \$1  = ! bank__0;
   assign requests0 = valid & \$1 ;
   assign \$2  = bank__0 == 1'h1;
@@ -4405,16 +4431,22 @@ module \hwgen_top.act_buffer.write_arbiter (rst, wide_ready, grants__0, grants__
   assign \$15  = wide_ready & \$14 ;
   assign \$16  = wide_group == 2'h3;
   assign \$17  = wide_ready & \$16 ;
-  assign \$18  = ~ behind;
-  assign ahead0 = requests0 & \$18 ;
-  assign \$19  = ~ wide_banks[0];
-  assign \$23  = ~ \$22 ;
-  assign \$24  = \$21  & { 1'h0, \$23  };
-  assign \$25  = \$20  | \$24 ;
-  assign \$26  = { 1'h0, \$19  } & \$25 ;
-  assign \$27  = ~ behind;
-  assign ahead1 = requests1 & \$27 ;
-  assign \$28  = ~ wide_banks[1];
+  assign \$18  = ~ wide_ready;
+  assign \$31  = ~ wide_banks[0];
+  assign \$32  = grants__0 & \$31 ;
+  assign \$33  = ~ wide_banks[1];
+  assign \$34  = grants__1 & \$33 ;
+  assign \$35  = ~ wide_banks[2];
+  assign \$36  = grants__2 & \$35 ;
+  assign \$37  = ~ wide_banks[3];
+  assign \$38  = grants__3 & \$37 ;
+  assign ready = | { \$38 , \$36 , \$34 , \$32  };
+  assign \$39  = { \$8 , \$7 , \$6 , \$5  } >> wide_group;
+  assign \$40  = wide_ready & \$39 ;
+  always @(posedge clk)
+    yields <= \$41 ;
+  always @(posedge clk)
+    \$signal  <= \$42 ;
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
     wide_banks = 4'h0;
@@ -4433,49 +4465,53 @@ module \hwgen_top.act_buffer.write_arbiter (rst, wide_ready, grants__0, grants__
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$60  = \$55 ;
-    if (rst) begin
-      \$60  = 1'h0;
+    following = \$signal ;
+    if (\$18 ) begin
+      following = \$21 [0];
+      if (\$22 ) begin
+        following = 1'h0;
+      end
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$61  = behind;
-    if (\$57 ) begin
-      \$61  = 1'h0;
-    end
+    \$41  = \$40 ;
     if (rst) begin
-      \$61  = 1'h0;
+      \$41  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    \$42  = following;
+    if (rst) begin
+      \$42  = 1'h0;
     end
   end
   assign wanted = { \$8 , \$7 , \$6 , \$5  };
-  assign grants__0 = \$26 [0];
-  assign grants__1 = \$35 [0];
-  assign grants__2 = \$44 [0];
-  assign grants__3 = \$53 [0];
   assign \$5  = requests0;
   assign \$6  = requests1;
   assign \$7  = requests2;
   assign \$8  = requests3;
-  assign \$20  = { 1'h0, ahead0 };
-  assign \$21  = { 1'h0, requests0 };
-  assign \$22  = ahead0;
-  assign \$29  = { 1'h0, ahead1 };
-  assign \$30  = { 1'h0, requests1 };
-  assign \$31  = ahead1;
-  assign \$38  = { 1'h0, ahead2 };
-  assign \$39  = { 1'h0, requests2 };
-  assign \$40  = ahead2;
-  assign \$47  = { 1'h0, ahead3 };
-  assign \$48  = { 1'h0, requests3 };
-  assign \$49  = ahead3;
-  assign \$57  = 1'h0;
-  assign \$58  = { behind, 1'h0 };
-  assign \$59 [1] = \$58 [1];
-  assign \$59 [0] = 1'h1;
+  assign \$19  = { \$signal , 1'h0 };
+  assign \$20 [1] = \$19 [1];
+  assign \$20 [0] = 1'h1;
+  assign \$21  = 2'h0;
+  assign \$22  = 1'h1;
+  assign \$23  = 1'h0;
+  assign \$24  = 1'h1;
+  assign grants__0 = requests0;
+  assign \$25  = 1'h0;
+  assign \$26  = 1'h1;
+  assign grants__1 = requests1;
+  assign \$27  = 1'h0;
+  assign \$28  = 1'h1;
+  assign grants__2 = requests2;
+  assign \$29  = 1'h0;
+  assign \$30  = 1'h1;
+  assign grants__3 = requests3;
 endmodule
 
-module \hwgen_top.afetch (rst, cmd__valid, read__data, read__ready, cmd__ready, done, cmd__payload, error, \code$85 , reads__0__valid, \port$4840$0 , buses__0__valid, buses__0__addr, buses__0__rows, buses__0__data, clk);
+module \hwgen_top.afetch (rst, cmd__valid, read__data, read__ready, cmd__ready, done, cmd__payload, error, \code$87 , reads__0__valid, \port$4835$0 , reads__0__bank, buses__0__valid, buses__0__addr, buses__0__rows, buses__0__data, clk);
   reg \$auto$verilog_backend.cc:2355:dump_module$5  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -4629,11 +4665,11 @@ module \hwgen_top.afetch (rst, cmd__valid, read__data, read__ready, cmd__ready, 
   wire \$signal$45 ;
   wire \$signal$6 ;
   (* init = 9'h000 *)
-  wire [8:0] \$signal$69 ;
-  (* init = 9'h000 *)
   wire [8:0] \$signal$71 ;
-  reg \$signal$80  = 1'h0;
-  reg [8:0] \$signal$82  = 9'h000;
+  (* init = 9'h000 *)
+  wire [8:0] \$signal$73 ;
+  reg \$signal$82  = 1'h0;
+  reg [8:0] \$signal$84  = 9'h000;
   wire \$signal$9 ;
   reg [20:0] a0 = 21'h000000;
   wire accept;
@@ -4663,8 +4699,8 @@ module \hwgen_top.afetch (rst, cmd__valid, read__data, read__ready, cmd__ready, 
   input cmd__valid;
   wire cmd__valid;
   reg [3:0] code;
-  output [3:0] \code$85 ;
-  reg [3:0] \code$85  = 4'h0;
+  output [3:0] \code$87 ;
+  reg [3:0] \code$87  = 4'h0;
   wire [11:0] count;
   reg count_en;
   reg dead = 1'h0;
@@ -4675,14 +4711,14 @@ module \hwgen_top.afetch (rst, cmd__valid, read__data, read__ready, cmd__ready, 
   wire [12:0] \deltas.y ;
   output done;
   wire done;
-  wire \done$74 ;
+  wire \done$76 ;
   reg [8:0] dst1 = 9'h000;
   output error;
   reg error;
   reg fault2 = 1'h0;
   reg [8:0] fill = 9'h000;
   wire full;
-  wire \full$67 ;
+  wire \full$69 ;
   wire [50:0] \initial ;
   wire [20:0] \initial.a ;
   wire [16:0] \initial.x ;
@@ -4702,16 +4738,19 @@ module \hwgen_top.afetch (rst, cmd__valid, read__data, read__ready, cmd__ready, 
   wire out__valid;
   reg [4:0] outstanding = 5'h00;
   wire [95:0] payload;
-  output [10:0] \port$4840$0 ;
-  wire [10:0] \port$4840$0 ;
+  output [10:0] \port$4835$0 ;
+  wire [10:0] \port$4835$0 ;
   wire push;
   wire [19:0] read__addr;
+  wire [1:0] read__bank;
   input [63:0] read__data;
   wire [63:0] read__data;
   input read__ready;
   wire read__ready;
   wire read__valid;
   wire [19:0] reads__0__addr;
+  output [1:0] reads__0__bank;
+  wire [1:0] reads__0__bank;
   wire [63:0] reads__0__data;
   wire reads__0__ready;
   output reads__0__valid;
@@ -4723,7 +4762,7 @@ module \hwgen_top.afetch (rst, cmd__valid, read__data, read__ready, cmd__ready, 
   reg step;
   reg transpose = 1'h0;
   (* init = 1'h0 *)
-  wire \transpose$72 ;
+  wire \transpose$74 ;
   reg valid1 = 1'h0;
   reg valid2 = 1'h0;
   reg [16:0] width = 17'h00000;
@@ -4835,7 +4874,7 @@ module \hwgen_top.afetch (rst, cmd__valid, read__data, read__ready, cmd__ready, 
   assign \$80  = out__payload[53:51] <= 1'h1;
   assign \$81  = out__payload[54] | \$80 ;
   assign \$82  = dst1 + 1'h1;
-  assign \$83  = \$81  ? { 1'h0, \$signal$82  } : \$82 ;
+  assign \$83  = \$81  ? { 1'h0, \$signal$84  } : \$82 ;
   assign \$84  = ! out__payload[53:51];
   assign \$85  = out__payload[53:51] == 1'h1;
   assign \$86  = \$signal$35  + \$signal$36 ;
@@ -4881,9 +4920,9 @@ module \hwgen_top.afetch (rst, cmd__valid, read__data, read__ready, cmd__ready, 
   always @(posedge clk)
     \$signal$38  <= \$118 ;
   always @(posedge clk)
-    \$signal$80  <= \$119 ;
+    \$signal$82  <= \$119 ;
   always @(posedge clk)
-    \$signal$82  <= \$120 ;
+    \$signal$84  <= \$120 ;
   always @(posedge clk)
     dst1 <= \$121 ;
   always @(posedge clk)
@@ -4905,7 +4944,7 @@ module \hwgen_top.afetch (rst, cmd__valid, read__data, read__ready, cmd__ready, 
   always @(posedge clk)
     dead <= \$130 ;
   always @(posedge clk)
-    \code$85  <= \$131 ;
+    \code$87  <= \$131 ;
   always @(posedge clk)
     \$signal$12  <= \$132 ;
   always @(posedge clk)
@@ -4922,8 +4961,9 @@ module \hwgen_top.afetch (rst, cmd__valid, read__data, read__ready, cmd__ready, 
     .done(done),
     .fill(fill),
     .full(full),
-    .\port$4840$0 (\$135 ),
+    .\port$4835$0 (\$135 ),
     .push(\$signal$45 ),
+    .read__bank(reads__0__bank),
     .read__data(read__data),
     .read__ready(read__ready),
     .rst(rst),
@@ -4943,7 +4983,7 @@ module \hwgen_top.afetch (rst, cmd__valid, read__data, read__ready, cmd__ready, 
     .out__payload(out__payload),
     .out__ready(out__ready),
     .out__valid(out__valid),
-    .\port$4476$4 (cmd__payload[18:4]),
+    .\port$4463$4 (cmd__payload[18:4]),
     .rst(rst),
     .start(start)
   );
@@ -5169,7 +5209,7 @@ module \hwgen_top.afetch (rst, cmd__valid, read__data, read__ready, cmd__ready, 
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
-    \$120  = \$signal$82 ;
+    \$120  = \$signal$84 ;
     if (load) begin
       \$120  = \$79 ;
     end
@@ -5242,7 +5282,7 @@ module \hwgen_top.afetch (rst, cmd__valid, read__data, read__ready, cmd__ready, 
     if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
     \$127 [10:0] = a0[10:0];
     \$127 [11] = inside0;
-    \$127 [12] = \$signal$80 ;
+    \$127 [12] = \$signal$82 ;
     \$127 [20:13] = dst1[7:0];
     \$127 [21] = \$87 ;
     if (rst) begin
@@ -5275,7 +5315,7 @@ module \hwgen_top.afetch (rst, cmd__valid, read__data, read__ready, cmd__ready, 
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
-    \$131  = \code$85 ;
+    \$131  = \code$87 ;
     if (\$96 ) begin
       \$131  = 4'h3;
     end
@@ -5320,6 +5360,7 @@ module \hwgen_top.afetch (rst, cmd__valid, read__data, read__ready, cmd__ready, 
   assign \$signal$31  = \$47 [1:0];
   assign reads__0__addr = { 9'h000, \$135  };
   assign read__addr = { 9'h000, \$135  };
+  assign read__bank = reads__0__bank;
   assign reads__0__data = read__data;
   assign reads__0__ready = read__ready;
   assign read__valid = reads__0__valid;
@@ -5329,12 +5370,12 @@ module \hwgen_top.afetch (rst, cmd__valid, read__data, read__ready, cmd__ready, 
   assign bus__valid = buses__0__valid;
   assign push = \$signal$45 ;
   assign word0 = word;
-  assign \full$67  = full;
-  assign \$signal$69  = zero_point;
-  assign \$signal$71  = fill;
-  assign \transpose$72  = transpose;
-  assign \done$74  = done;
-  assign \port$4840$0  = \$135 ;
+  assign \full$69  = full;
+  assign \$signal$71  = zero_point;
+  assign \$signal$73  = fill;
+  assign \transpose$74  = transpose;
+  assign \done$76  = done;
+  assign \port$4835$0  = \$135 ;
   assign \cmd__payload.op  = cmd__payload[3:0];
   assign \cmd__payload.payload  = cmd__payload[99:4];
   assign \initial.y  = \initial [12:0];
@@ -5374,7 +5415,7 @@ module \hwgen_top.afetch (rst, cmd__valid, read__data, read__ready, cmd__ready, 
   assign \$90  = \$89 ;
 endmodule
 
-module \hwgen_top.afetch.engine0 (rst, read__data, read__ready, push, done, written, zero_point, fill, transpose, word, full, asks, \port$4840$0 , bus__valid, bus__addr, bus__rows, bus__data, clk);
+module \hwgen_top.afetch.engine0 (rst, read__data, read__ready, push, done, written, zero_point, fill, transpose, word, full, asks, \port$4835$0 , read__bank, bus__valid, bus__addr, bus__rows, bus__data, clk);
   reg \$auto$verilog_backend.cc:2355:dump_module$6  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -5389,63 +5430,69 @@ module \hwgen_top.afetch.engine0 (rst, read__data, read__ready, push, done, writ
   wire [6:0] \$19 ;
   wire \$2 ;
   wire \$20 ;
-  wire \$21 ;
-  wire [7:0] \$22 ;
-  wire [63:0] \$23 ;
-  wire [9:0] \$24 ;
-  wire [8:0] \$25 ;
-  wire [7:0] \$26 ;
-  wire [63:0] \$27 ;
-  wire [9:0] \$28 ;
-  wire [8:0] \$29 ;
+  wire [1:0] \$21 ;
+  wire [1:0] \$22 ;
+  wire [1:0] \$23 ;
+  wire [1:0] \$24 ;
+  wire [1:0] \$25 ;
+  wire \$26 ;
+  wire [7:0] \$27 ;
+  wire [63:0] \$28 ;
+  wire [9:0] \$29 ;
   wire \$3 ;
-  wire [7:0] \$30 ;
-  wire [63:0] \$31 ;
-  wire [9:0] \$32 ;
-  wire [8:0] \$33 ;
-  wire [7:0] \$34 ;
-  wire [63:0] \$35 ;
-  wire [9:0] \$36 ;
-  wire [8:0] \$37 ;
-  wire [7:0] \$38 ;
-  wire [63:0] \$39 ;
+  wire [8:0] \$30 ;
+  wire [7:0] \$31 ;
+  wire [63:0] \$32 ;
+  wire [9:0] \$33 ;
+  wire [8:0] \$34 ;
+  wire [7:0] \$35 ;
+  wire [63:0] \$36 ;
+  wire [9:0] \$37 ;
+  wire [8:0] \$38 ;
+  wire [7:0] \$39 ;
   wire \$4 ;
-  wire [9:0] \$40 ;
-  wire [8:0] \$41 ;
-  wire [7:0] \$42 ;
-  wire [63:0] \$43 ;
-  wire [9:0] \$44 ;
-  wire [8:0] \$45 ;
-  wire [7:0] \$46 ;
-  wire [63:0] \$47 ;
-  wire [9:0] \$48 ;
-  wire [8:0] \$49 ;
+  wire [63:0] \$40 ;
+  wire [9:0] \$41 ;
+  wire [8:0] \$42 ;
+  wire [7:0] \$43 ;
+  wire [63:0] \$44 ;
+  wire [9:0] \$45 ;
+  wire [8:0] \$46 ;
+  wire [7:0] \$47 ;
+  wire [63:0] \$48 ;
+  wire [9:0] \$49 ;
   wire \$5 ;
-  wire [7:0] \$50 ;
-  wire [63:0] \$51 ;
-  wire [9:0] \$52 ;
-  wire [8:0] \$53 ;
-  wire \$54 ;
-  wire [5:0] \$55 ;
-  wire [6:0] \$56 ;
-  reg [3:0] \$57 ;
-  reg [3:0] \$58 ;
-  reg [4:0] \$59 ;
+  wire [8:0] \$50 ;
+  wire [7:0] \$51 ;
+  wire [63:0] \$52 ;
+  wire [9:0] \$53 ;
+  wire [8:0] \$54 ;
+  wire [7:0] \$55 ;
+  wire [63:0] \$56 ;
+  wire [9:0] \$57 ;
+  wire [8:0] \$58 ;
+  wire \$59 ;
   wire \$6 ;
-  reg \$60 ;
-  reg \$61 ;
-  reg \$62 ;
-  reg [21:0] \$63 ;
-  reg [12:0] \$64 ;
-  reg [12:0] \$65 ;
-  reg [12:0] \$66 ;
+  wire [5:0] \$60 ;
+  wire [6:0] \$61 ;
+  reg [3:0] \$62 ;
+  reg [3:0] \$63 ;
+  reg [4:0] \$64 ;
+  reg \$65 ;
+  reg \$66 ;
   reg \$67 ;
-  reg [15:0] \$68 ;
-  reg \$69 ;
+  reg [21:0] \$68 ;
+  reg [1:0] \$69 ;
   wire \$7 ;
-  reg [71:0] \$70 ;
-  reg \$71 ;
-  reg [4:0] \$72 ;
+  reg [12:0] \$70 ;
+  reg [12:0] \$71 ;
+  reg [12:0] \$72 ;
+  reg \$73 ;
+  reg [15:0] \$74 ;
+  reg \$75 ;
+  reg [71:0] \$76 ;
+  reg \$77 ;
+  reg [4:0] \$78 ;
   wire [2:0] \$8 ;
   wire [8:0] \$9 ;
   wire \$signal ;
@@ -5455,7 +5502,7 @@ module \hwgen_top.afetch.engine0 (rst, read__data, read__ready, push, done, writ
   wire \$signal$12.inside ;
   wire \$signal$12.last ;
   wire \$signal$12.rows ;
-  reg \$signal$40  = 1'h0;
+  reg \$signal$41  = 1'h0;
   reg [3:0] \$signature__addr  = 4'h0;
   wire [21:0] \$signature__data ;
   wire [10:0] \$signature__data.addr ;
@@ -5517,12 +5564,14 @@ module \hwgen_top.afetch.engine0 (rst, read__data, read__ready, push, done, writ
   wire \out.rows ;
   wire \out.valid ;
   wire \out.write ;
-  output [10:0] \port$4840$0 ;
-  wire [10:0] \port$4840$0 ;
+  output [10:0] \port$4835$0 ;
+  wire [10:0] \port$4835$0 ;
   input push;
   wire push;
   wire [19:0] read__addr;
   reg [3:0] \read__addr$29  = 4'h0;
+  output [1:0] read__bank;
+  reg [1:0] read__bank = 2'h0;
   input [63:0] read__data;
   wire [63:0] read__data;
   wire [21:0] \read__data$31 ;
@@ -5589,71 +5638,84 @@ module \hwgen_top.afetch.engine0 (rst, read__data, read__ready, push, done, writ
       queue[\$signature__addr ] <= word;
   end
   assign \read__data$31  = queue[\read__addr$29 ];
-  assign \$24  = $signed(\$23 [7:0]) - $signed(zero_point);
-  assign \$25  = \$22 [0] ? \$24 [8:0] : fill;
-  assign \$26  = transpose ? o__payload[71:64] : { tag1[2], tag1[2], tag1[2], tag1[2], tag1[2], tag1[2], tag1[2], tag1[2] };
-  assign \$27  = transpose ? o__payload[63:0] : read__data;
-  assign \$28  = $signed(\$27 [15:8]) - $signed(zero_point);
-  assign \$29  = \$26 [1] ? \$28 [8:0] : fill;
-  assign \$30  = transpose ? o__payload[71:64] : { tag1[2], tag1[2], tag1[2], tag1[2], tag1[2], tag1[2], tag1[2], tag1[2] };
-  assign \$31  = transpose ? o__payload[63:0] : read__data;
-  assign \$32  = $signed(\$31 [23:16]) - $signed(zero_point);
-  assign \$33  = \$30 [2] ? \$32 [8:0] : fill;
-  assign \$34  = transpose ? o__payload[71:64] : { tag1[2], tag1[2], tag1[2], tag1[2], tag1[2], tag1[2], tag1[2], tag1[2] };
-  assign \$35  = transpose ? o__payload[63:0] : read__data;
-  assign \$36  = $signed(\$35 [31:24]) - $signed(zero_point);
-  assign \$37  = \$34 [3] ? \$36 [8:0] : fill;
-  assign \$38  = transpose ? o__payload[71:64] : { tag1[2], tag1[2], tag1[2], tag1[2], tag1[2], tag1[2], tag1[2], tag1[2] };
-  assign \$39  = transpose ? o__payload[63:0] : read__data;
-  assign \$40  = $signed(\$39 [39:32]) - $signed(zero_point);
-  assign \$41  = \$38 [4] ? \$40 [8:0] : fill;
-  assign \$42  = transpose ? o__payload[71:64] : { tag1[2], tag1[2], tag1[2], tag1[2], tag1[2], tag1[2], tag1[2], tag1[2] };
-  assign \$43  = transpose ? o__payload[63:0] : read__data;
-  assign \$44  = $signed(\$43 [47:40]) - $signed(zero_point);
-  assign \$45  = \$42 [5] ? \$44 [8:0] : fill;
-  assign \$46  = transpose ? o__payload[71:64] : { tag1[2], tag1[2], tag1[2], tag1[2], tag1[2], tag1[2], tag1[2], tag1[2] };
-  assign \$47  = transpose ? o__payload[63:0] : read__data;
-  assign \$48  = $signed(\$47 [55:48]) - $signed(zero_point);
-  assign \$49  = \$46 [6] ? \$48 [8:0] : fill;
-  assign \$50  = transpose ? o__payload[71:64] : { tag1[2], tag1[2], tag1[2], tag1[2], tag1[2], tag1[2], tag1[2], tag1[2] };
-  assign \$51  = transpose ? o__payload[63:0] : read__data;
-  assign \$52  = $signed(\$51 [63:56]) - $signed(zero_point);
-  assign \$53  = \$50 [7] ? \$52 [8:0] : fill;
-  assign \$54  = out[0] & out[3];
-  assign \$55  = finished + \$signal$40 ;
-  assign \$56  = \$55  - done;
+  assign \$18  = count + push;
+  assign \$19  = \$18  - refill;
+  assign \$20  = count >= 4'hc;
+  assign \$21  = \read__data$31 [1:0] ^ \read__data$31 [3:2];
+  assign \$22  = \$21  ^ \read__data$31 [5:4];
+  assign \$23  = \$22  ^ \read__data$31 [7:6];
+  assign \$24  = \$23  ^ \read__data$31 [9:8];
+  assign \$25  = \$24  ^ { 1'h0, \read__data$31 [10] };
+  assign \$26  = out[0] & out[1];
+  assign \$27  = transpose ? o__payload[71:64] : { tag1[2], tag1[2], tag1[2], tag1[2], tag1[2], tag1[2], tag1[2], tag1[2] };
+  assign \$28  = transpose ? o__payload[63:0] : read__data;
+  assign \$29  = $signed(\$28 [7:0]) - $signed(zero_point);
+  assign \$30  = \$27 [0] ? \$29 [8:0] : fill;
+  assign \$31  = transpose ? o__payload[71:64] : { tag1[2], tag1[2], tag1[2], tag1[2], tag1[2], tag1[2], tag1[2], tag1[2] };
+  assign \$32  = transpose ? o__payload[63:0] : read__data;
+  assign \$33  = $signed(\$32 [15:8]) - $signed(zero_point);
+  assign \$34  = \$31 [1] ? \$33 [8:0] : fill;
+  assign \$35  = transpose ? o__payload[71:64] : { tag1[2], tag1[2], tag1[2], tag1[2], tag1[2], tag1[2], tag1[2], tag1[2] };
+  assign \$36  = transpose ? o__payload[63:0] : read__data;
+  assign \$37  = $signed(\$36 [23:16]) - $signed(zero_point);
+  assign \$38  = \$35 [2] ? \$37 [8:0] : fill;
+  assign \$39  = transpose ? o__payload[71:64] : { tag1[2], tag1[2], tag1[2], tag1[2], tag1[2], tag1[2], tag1[2], tag1[2] };
+  assign \$40  = transpose ? o__payload[63:0] : read__data;
+  assign \$41  = $signed(\$40 [31:24]) - $signed(zero_point);
+  assign \$42  = \$39 [3] ? \$41 [8:0] : fill;
+  assign \$43  = transpose ? o__payload[71:64] : { tag1[2], tag1[2], tag1[2], tag1[2], tag1[2], tag1[2], tag1[2], tag1[2] };
+  assign \$44  = transpose ? o__payload[63:0] : read__data;
+  assign \$45  = $signed(\$44 [39:32]) - $signed(zero_point);
+  assign \$46  = \$43 [4] ? \$45 [8:0] : fill;
+  assign \$47  = transpose ? o__payload[71:64] : { tag1[2], tag1[2], tag1[2], tag1[2], tag1[2], tag1[2], tag1[2], tag1[2] };
+  assign \$48  = transpose ? o__payload[63:0] : read__data;
+  assign \$49  = $signed(\$48 [47:40]) - $signed(zero_point);
+  assign \$50  = \$47 [5] ? \$49 [8:0] : fill;
+  assign \$51  = transpose ? o__payload[71:64] : { tag1[2], tag1[2], tag1[2], tag1[2], tag1[2], tag1[2], tag1[2], tag1[2] };
+  assign \$52  = transpose ? o__payload[63:0] : read__data;
+  assign \$53  = $signed(\$52 [55:48]) - $signed(zero_point);
+  assign \$54  = \$51 [6] ? \$53 [8:0] : fill;
+  assign \$55  = transpose ? o__payload[71:64] : { tag1[2], tag1[2], tag1[2], tag1[2], tag1[2], tag1[2], tag1[2], tag1[2] };
+  assign \$56  = transpose ? o__payload[63:0] : read__data;
+  assign \$57  = $signed(\$56 [63:56]) - $signed(zero_point);
+  assign \$58  = \$55 [7] ? \$57 [8:0] : fill;
+  assign \$59  = out[0] & out[3];
+  assign \$60  = finished + \$signal$41 ;
+  assign \$61  = \$60  - done;
   always @(posedge clk)
-    \$signature__addr  <= \$57 ;
+    \$signature__addr  <= \$62 ;
   always @(posedge clk)
-    \read__addr$29  <= \$58 ;
+    \read__addr$29  <= \$63 ;
   always @(posedge clk)
-    count <= \$59 ;
+    count <= \$64 ;
   always @(posedge clk)
-    full <= \$60 ;
+    full <= \$65 ;
   always @(posedge clk)
-    head_valid <= \$61 ;
+    head_valid <= \$66 ;
   always @(posedge clk)
-    asks <= \$62 ;
+    asks <= \$67 ;
   always @(posedge clk)
-    \$signal$12  <= \$63 ;
+    \$signal$12  <= \$68 ;
   always @(posedge clk)
-    tag0 <= \$64 ;
+    read__bank <= \$69 ;
   always @(posedge clk)
-    tag1 <= \$65 ;
+    tag0 <= \$70 ;
   always @(posedge clk)
-    held <= \$66 ;
+    tag1 <= \$71 ;
   always @(posedge clk)
-    bus__valid <= \$67 ;
+    held <= \$72 ;
   always @(posedge clk)
-    bus__addr <= \$68 ;
+    bus__valid <= \$73 ;
   always @(posedge clk)
-    bus__rows <= \$69 ;
+    bus__addr <= \$74 ;
   always @(posedge clk)
-    bus__data <= \$70 ;
+    bus__rows <= \$75 ;
   always @(posedge clk)
-    \$signal$40  <= \$71 ;
+    bus__data <= \$76 ;
   always @(posedge clk)
-    finished <= \$72 ;
+    \$signal$41  <= \$77 ;
+  always @(posedge clk)
+    finished <= \$78 ;
   assign \$1  = ~ asks;
   assign \$2  = \$1  | read__ready;
   assign \$signal  = head_valid & \$2 ;
@@ -5674,12 +5736,6 @@ module \hwgen_top.afetch.engine0 (rst, read__data, read__ready, push, done, writ
   assign written = | finished;
   assign \$16  = \$signature__addr  + push;
   assign \$17  = \read__addr$29  + refill;
-  assign \$18  = count + push;
-  assign \$19  = \$18  - refill;
-  assign \$20  = count >= 4'hc;
-  assign \$21  = out[0] & out[1];
-  assign \$22  = transpose ? o__payload[71:64] : { tag1[2], tag1[2], tag1[2], tag1[2], tag1[2], tag1[2], tag1[2], tag1[2] };
-  assign \$23  = transpose ? o__payload[63:0] : read__data;
   \hwgen_top.afetch.engine0.transposer  transposer (
     .block(block),
     .clk(clk),
@@ -5702,132 +5758,142 @@ module \hwgen_top.afetch.engine0 (rst, read__data, read__ready, push, done, writ
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
-    \$57  = \$16 [3:0];
+    \$62  = \$16 [3:0];
     if (rst) begin
-      \$57  = 4'h0;
+      \$62  = 4'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
-    \$58  = \$17 [3:0];
+    \$63  = \$17 [3:0];
     if (rst) begin
-      \$58  = 4'h0;
+      \$63  = 4'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
-    \$59  = \$19 [4:0];
+    \$64  = \$19 [4:0];
     if (rst) begin
-      \$59  = 5'h00;
+      \$64  = 5'h00;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
-    \$60  = \$20 ;
+    \$65  = \$20 ;
     if (rst) begin
-      \$60  = 1'h0;
+      \$65  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
-    \$61  = head_valid;
+    \$66  = head_valid;
     if (\$signal ) begin
-      \$61  = 1'h0;
+      \$66  = 1'h0;
     end
     if (refill) begin
-      \$61  = 1'h1;
+      \$66  = 1'h1;
     end
     if (rst) begin
-      \$61  = 1'h0;
+      \$66  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
-    \$62  = asks;
+    \$67  = asks;
     if (\$signal ) begin
-      \$62  = 1'h0;
+      \$67  = 1'h0;
     end
     if (refill) begin
-      \$62  = \read__data$31 [11];
+      \$67  = \read__data$31 [11];
     end
-    if (rst) begin
-      \$62  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
-    \$63  = \$signal$12 ;
-    if (refill) begin
-      \$63  = \read__data$31 ;
-    end
-    if (rst) begin
-      \$63  = 22'h000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
-    \$64  = now;
-    if (rst) begin
-      \$64  = 13'h0000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
-    \$65  = tag0;
-    if (rst) begin
-      \$65  = 13'h0000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
-    \$66  = held;
-    if (block) begin
-      \$66  = tag1;
-    end
-    if (rst) begin
-      \$66  = 13'h0000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
-    \$67  = \$21 ;
     if (rst) begin
       \$67  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
-    \$68  = { 8'h00, out[11:4] };
+    \$68  = \$signal$12 ;
+    if (refill) begin
+      \$68  = \read__data$31 ;
+    end
     if (rst) begin
-      \$68  = 16'h0000;
+      \$68  = 22'h000000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
-    \$69  = out[12];
+    \$69  = read__bank;
+    if (refill) begin
+      \$69  = \$25 ;
+    end
     if (rst) begin
-      \$69  = 1'h0;
+      \$69  = 2'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
-    \$70  = { \$53 , \$49 , \$45 , \$41 , \$37 , \$33 , \$29 , \$25  };
+    \$70  = now;
     if (rst) begin
-      \$70  = 72'h000000000000000000;
+      \$70  = 13'h0000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
-    \$71  = \$54 ;
+    \$71  = tag0;
     if (rst) begin
-      \$71  = 1'h0;
+      \$71  = 13'h0000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
-    \$72  = \$56 [4:0];
+    \$72  = held;
+    if (block) begin
+      \$72  = tag1;
+    end
     if (rst) begin
-      \$72  = 5'h00;
+      \$72  = 13'h0000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    \$73  = \$26 ;
+    if (rst) begin
+      \$73  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    \$74  = { 8'h00, out[11:4] };
+    if (rst) begin
+      \$74  = 16'h0000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    \$75  = out[12];
+    if (rst) begin
+      \$75  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    \$76  = { \$58 , \$54 , \$50 , \$46 , \$42 , \$38 , \$34 , \$30  };
+    if (rst) begin
+      \$76  = 72'h000000000000000000;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    \$77  = \$59 ;
+    if (rst) begin
+      \$77  = 1'h0;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
+    \$78  = \$61 [4:0];
+    if (rst) begin
+      \$78  = 5'h00;
     end
   end
   assign \$signature__data  = word;
@@ -5835,7 +5901,7 @@ module \hwgen_top.afetch.engine0 (rst, read__data, read__ready, push, done, writ
   assign read__valid = asks;
   assign read__addr = { 9'h000, \$signal$12 [10:0] };
   assign o__ready = 1'h1;
-  assign \port$4840$0  = \$signal$12 [10:0];
+  assign \port$4835$0  = \$signal$12 [10:0];
   assign \$signature__data.addr  = word[10:0];
   assign \$signature__data.inside  = word[11];
   assign \$signature__data.last  = word[12];
@@ -6535,7 +6601,7 @@ module \hwgen_top.afetch.engine0.transposer (rst, i__valid, block, i__payload, o
   assign \$126  = full;
 endmodule
 
-module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$4476$4 , \initial , deltas, count_en, delta_en, busy, out__valid, out__payload, clk);
+module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$4463$4 , \initial , deltas, count_en, delta_en, busy, out__valid, out__payload, clk);
   reg \$auto$verilog_backend.cc:2355:dump_module$8  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -6704,8 +6770,8 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$4476$4 , \ini
   wire out__ready;
   output out__valid;
   reg out__valid = 1'h0;
-  input [14:0] \port$4476$4 ;
-  wire [14:0] \port$4476$4 ;
+  input [14:0] \port$4463$4 ;
+  wire [14:0] \port$4463$4 ;
   reg [2:0] read__addr = 3'h7;
   (* init = 3'h7 *)
   wire [2:0] \read__addr$26 ;
@@ -6734,7 +6800,7 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$4476$4 , \ini
   end
   always @(posedge clk) begin
     if (delta_en[2])
-      delta_a[\port$4476$4 [2:0]] <= deltas[50:30];
+      delta_a[\port$4463$4 [2:0]] <= deltas[50:30];
   end
   assign \read__data$56  = delta_a[read__addr];
   reg [16:0] delta_x [7:0];
@@ -6750,7 +6816,7 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$4476$4 , \ini
   end
   always @(posedge clk) begin
     if (delta_en[1])
-      delta_x[\port$4476$4 [2:0]] <= deltas[29:13];
+      delta_x[\port$4463$4 [2:0]] <= deltas[29:13];
   end
   assign \read__data$55  = delta_x[read__addr];
   reg [12:0] delta_y [7:0];
@@ -6766,7 +6832,7 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$4476$4 , \ini
   end
   always @(posedge clk) begin
     if (delta_en[0])
-      delta_y[\port$4476$4 [2:0]] <= deltas[12:0];
+      delta_y[\port$4463$4 [2:0]] <= deltas[12:0];
   end
   assign read__data = delta_y[read__addr];
   assign \$signal  = busy & \$2 ;
@@ -6790,7 +6856,7 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$4476$4 , \ini
   assign \$13  = ~ spent[5];
   assign advance5 = \$13  & \$14 ;
   assign \$15  = ~ spent[6];
-  assign \$16  = \port$4476$4 [14:3] == 1'h1;
+  assign \$16  = \port$4463$4 [14:3] == 1'h1;
   assign \$17  = ~ last;
   assign \$18  = & spent;
   assign \$19  = \$signal  & \$18 ;
@@ -6891,9 +6957,9 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$4476$4 , \ini
     if (\$auto$verilog_backend.cc:2355:dump_module$8 ) begin end
     \$77  = count0;
     if (count_en) begin
-      casez (\port$4476$4 [2:0])
+      casez (\port$4463$4 [2:0])
         3'h0:
-            \$77  = \port$4476$4 [14:3];
+            \$77  = \port$4463$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -6904,11 +6970,11 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$4476$4 , \ini
     if (\$auto$verilog_backend.cc:2355:dump_module$8 ) begin end
     \$78  = count1;
     if (count_en) begin
-      casez (\port$4476$4 [2:0])
+      casez (\port$4463$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
-            \$78  = \port$4476$4 [14:3];
+            \$78  = \port$4463$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -6919,13 +6985,13 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$4476$4 , \ini
     if (\$auto$verilog_backend.cc:2355:dump_module$8 ) begin end
     \$79  = count2;
     if (count_en) begin
-      casez (\port$4476$4 [2:0])
+      casez (\port$4463$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
             /* empty */;
         3'h2:
-            \$79  = \port$4476$4 [14:3];
+            \$79  = \port$4463$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -6936,7 +7002,7 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$4476$4 , \ini
     if (\$auto$verilog_backend.cc:2355:dump_module$8 ) begin end
     \$80  = count3;
     if (count_en) begin
-      casez (\port$4476$4 [2:0])
+      casez (\port$4463$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
@@ -6944,7 +7010,7 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$4476$4 , \ini
         3'h2:
             /* empty */;
         3'h3:
-            \$80  = \port$4476$4 [14:3];
+            \$80  = \port$4463$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -6955,7 +7021,7 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$4476$4 , \ini
     if (\$auto$verilog_backend.cc:2355:dump_module$8 ) begin end
     \$81  = count4;
     if (count_en) begin
-      casez (\port$4476$4 [2:0])
+      casez (\port$4463$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
@@ -6965,7 +7031,7 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$4476$4 , \ini
         3'h3:
             /* empty */;
         3'h4:
-            \$81  = \port$4476$4 [14:3];
+            \$81  = \port$4463$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -6976,7 +7042,7 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$4476$4 , \ini
     if (\$auto$verilog_backend.cc:2355:dump_module$8 ) begin end
     \$82  = count5;
     if (count_en) begin
-      casez (\port$4476$4 [2:0])
+      casez (\port$4463$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
@@ -6988,7 +7054,7 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$4476$4 , \ini
         3'h4:
             /* empty */;
         3'h5:
-            \$82  = \port$4476$4 [14:3];
+            \$82  = \port$4463$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -6999,7 +7065,7 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$4476$4 , \ini
     if (\$auto$verilog_backend.cc:2355:dump_module$8 ) begin end
     \$83  = count6;
     if (count_en) begin
-      casez (\port$4476$4 [2:0])
+      casez (\port$4463$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
@@ -7013,7 +7079,7 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$4476$4 , \ini
         3'h5:
             /* empty */;
         3'h6:
-            \$83  = \port$4476$4 [14:3];
+            \$83  = \port$4463$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -7024,7 +7090,7 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$4476$4 , \ini
     if (\$auto$verilog_backend.cc:2355:dump_module$8 ) begin end
     \$84  = single;
     if (count_en) begin
-      casez (\port$4476$4 [2:0])
+      casez (\port$4463$4 [2:0])
         3'h0:
             \$84 [0] = \$16 ;
         3'h1:
@@ -7271,20 +7337,20 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$4476$4 , \ini
       \$97  = 56'h00000000000000;
     end
   end
-  assign \$signature__addr  = \port$4476$4 [2:0];
-  assign level_at = \port$4476$4 [2:0];
+  assign \$signature__addr  = \port$4463$4 [2:0];
+  assign level_at = \port$4463$4 [2:0];
   assign \$signature__data  = deltas[12:0];
   assign \$signature__en  = delta_en[0];
   assign came = read__addr;
-  assign \$signature__addr$23  = \port$4476$4 [2:0];
+  assign \$signature__addr$23  = \port$4463$4 [2:0];
   assign \$signature__data$24  = deltas[29:13];
   assign \$signature__en$25  = delta_en[1];
   assign \read__addr$26  = read__addr;
-  assign \$signature__addr$27  = \port$4476$4 [2:0];
+  assign \$signature__addr$27  = \port$4463$4 [2:0];
   assign \$signature__data$28  = deltas[50:30];
   assign \$signature__en$29  = delta_en[2];
   assign \read__addr$30  = read__addr;
-  assign count = \port$4476$4 [14:3];
+  assign count = \port$4463$4 [14:3];
   assign skip = 7'h00;
   assign \deltas.y  = deltas[12:0];
   assign \deltas.x  = deltas[29:13];
@@ -7311,7 +7377,7 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$4476$4 , \ini
   assign \$70  = single[6];
 endmodule
 
-module \hwgen_top.grid (rst, cmd__valid, cmd__ready, drain__0__ready, drain__0__valid, \port$3479$0 , command, weights__data, weights__valid, \port$4709$4 , patches__0__valid, patches__0__addr, patches__0__rows, patches__0__data, done, error, code, busy, active, drain__0__data, \port$5194$25 
+module \hwgen_top.grid (rst, cmd__valid, cmd__ready, drain__0__ready, drain__0__valid, \port$3466$0 , command, weights__data, weights__valid, \port$4704$4 , patches__0__valid, patches__0__addr, patches__0__rows, patches__0__data, done, error, code, busy, active, drain__0__data, \port$5191$25 
 , clk);
   reg \$auto$verilog_backend.cc:2355:dump_module$9  = 0;
   wire \$1 ;
@@ -7513,12 +7579,12 @@ module \hwgen_top.grid (rst, cmd__valid, cmd__ready, drain__0__ready, drain__0__
   input patches__0__valid;
   wire patches__0__valid;
   wire pop;
-  input \port$3479$0 ;
-  wire \port$3479$0 ;
-  input [9:0] \port$4709$4 ;
-  wire [9:0] \port$4709$4 ;
-  input [6:0] \port$5194$25 ;
-  wire [6:0] \port$5194$25 ;
+  input \port$3466$0 ;
+  wire \port$3466$0 ;
+  input [9:0] \port$4704$4 ;
+  wire [9:0] \port$4704$4 ;
+  input [6:0] \port$5191$25 ;
+  wire [6:0] \port$5191$25 ;
   wire [1:0] r_data;
   wire [9:0] \r_data$65 ;
   wire r_en;
@@ -7546,9 +7612,9 @@ module \hwgen_top.grid (rst, cmd__valid, cmd__ready, drain__0__ready, drain__0__
   assign pop = r_rdy & \$21 ;
   assign drain__0__ready = ~ lane0_0_readback;
   assign \$22  = drain__0__valid & drain__0__ready;
-  assign \$23  = ! \port$5194$25 [6];
+  assign \$23  = ! \port$5191$25 [6];
   assign \$24  = \$22  & \$23 ;
-  assign \$25  = ! \port$3479$0 ;
+  assign \$25  = ! \port$3466$0 ;
   assign lane0_0_drain = \$24  & \$25 ;
   assign \$26  = cmd__valid & cmd__ready;
   assign \$27  = \$signal$7  == 2'h2;
@@ -7572,8 +7638,8 @@ module \hwgen_top.grid (rst, cmd__valid, cmd__ready, drain__0__ready, drain__0__
   assign \$45  = lane0_0_walking ? 1'h1 : 1'h0;
   assign \$46  = \r_en$35  ? \r_data$65  : current;
   assign \$47  = lane0_0_walking ? \$46  : 10'h000;
-  assign \$48  = weights__valid & \port$4709$4 [8];
-  assign \$49  = \$48  & \port$4709$4 [9];
+  assign \$48  = weights__valid & \port$4704$4 [8];
+  assign \$49  = \$48  & \port$4704$4 [9];
   assign \$50  = patches__0__valid & patches__0__rows;
   always @(posedge clk)
     \$signal$6  <= \$51 ;
@@ -7666,7 +7732,7 @@ module \hwgen_top.grid (rst, cmd__valid, cmd__ready, drain__0__ready, drain__0__
     .clk(clk),
     .done(lane0_0_done),
     .drain(lane0_0_drain),
-    .drain_addr(\port$5194$25 [5:0]),
+    .drain_addr(\port$5191$25 [5:0]),
     .drain_data(lane0_0_drain_data),
     .generating(lane0_0_generating),
     .job(lane0_0_job),
@@ -7864,7 +7930,7 @@ module \hwgen_top.grid (rst, cmd__valid, cmd__ready, drain__0__ready, drain__0__
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$9 ) begin end
-    \$69  = { 8'h00, \port$4709$4 [7:0] };
+    \$69  = { 8'h00, \port$4704$4 [7:0] };
     if (rst) begin
       \$69  = 16'h0000;
     end
@@ -7919,14 +7985,14 @@ module \hwgen_top.grid (rst, cmd__valid, cmd__ready, drain__0__ready, drain__0__
   assign bus0 = lane0_0_weight_data;
   assign lane0_0_act_addr = addr0[7:0];
   assign patch0 = lane0_0_act_data;
-  assign drain__0__row = { 4'h0, \port$5194$25 [6] };
-  assign drain__0__column = { 4'h0, \port$3479$0  };
-  assign lane0_0_drain_addr = \port$5194$25 [5:0];
-  assign drain__0__addr = { 6'h00, \port$5194$25 [5:0] };
+  assign drain__0__row = { 4'h0, \port$5191$25 [6] };
+  assign drain__0__column = { 4'h0, \port$3466$0  };
+  assign lane0_0_drain_addr = \port$5191$25 [5:0];
+  assign drain__0__addr = { 6'h00, \port$5191$25 [5:0] };
   assign \index$59  = command[9:4];
-  assign weights__addr = { 8'h00, \port$4709$4 [7:0] };
-  assign weights__rows = \port$4709$4 [8];
-  assign weights__columns = \port$4709$4 [9];
+  assign weights__addr = { 8'h00, \port$4704$4 [7:0] };
+  assign weights__rows = \port$4704$4 [8];
+  assign weights__columns = \port$4704$4 [9];
   assign \command.op  = command[3:0];
   assign \command.payload  = command[99:4];
   assign \cmd__payload.op  = command[3:0];
@@ -9322,7 +9388,7 @@ module \hwgen_top.load.splitter (rst, o__ready, i__valid, i__ready, i__payload, 
   assign \$11  = { 2'h0, i__payload[31:2] };
 endmodule
 
-module \hwgen_top.param_buffer (rst, write__en, read__en, read__data, write__data, write__addr, \port$5162$0 , clk);
+module \hwgen_top.param_buffer (rst, write__en, read__en, read__data, write__data, write__addr, \port$5159$0 , clk);
   reg \$auto$verilog_backend.cc:2355:dump_module$16  = 0;
   reg \$1 ;
   reg [63:0] \$2 ;
@@ -9334,8 +9400,8 @@ module \hwgen_top.param_buffer (rst, write__en, read__en, read__data, write__dat
   wire clk;
   (* init = 64'h0000000000000000 *)
   wire [63:0] held;
-  input [16:0] \port$5162$0 ;
-  wire [16:0] \port$5162$0 ;
+  input [16:0] \port$5159$0 ;
+  wire [16:0] \port$5159$0 ;
   wire [6:0] read__addr;
   wire [19:0] \read__addr$7 ;
   output [63:0] read__data;
@@ -9491,7 +9557,7 @@ module \hwgen_top.param_buffer (rst, write__en, read__en, read__data, write__dat
   reg [63:0] _0_;
   always @(posedge clk) begin
     if (read__en) begin
-      _0_ <= memory[\port$5162$0 [6:0]];
+      _0_ <= memory[\port$5159$0 [6:0]];
     end
   end
   assign \read__data$15  = _0_;
@@ -9519,14 +9585,14 @@ module \hwgen_top.param_buffer (rst, write__en, read__en, read__data, write__dat
   assign \$signature__addr  = write__addr[6:0];
   assign \$signature__data  = write__data;
   assign \$signature__en  = write__en;
-  assign read__addr = \port$5162$0 [6:0];
-  assign \read__addr$7  = { 3'h0, \port$5162$0  };
+  assign read__addr = \port$5159$0 [6:0];
+  assign \read__addr$7  = { 3'h0, \port$5159$0  };
   assign \read__en$9  = read__en;
   assign held = read__data;
 endmodule
 
-module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sources__0__ready, sources__1__ready, ports__0__ready, drain__0__ready, cmd__ready, param__en, drain__0__valid, \port$3479$0 , reads__0__valid, reads__1__valid, cmd__payload, buffer__data, drain__0__data, \port$5162$0 , \port$5194$25 , \port$5194$42 , writes__0__valid
-, \port$5305$0 , writes__0__mask, writes__0__data, done, error, \code$129 , clk);
+module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sources__0__ready, sources__1__ready, ports__0__ready, drain__0__ready, cmd__ready, param__en, drain__0__valid, \port$3466$0 , reads__0__valid, reads__1__valid, cmd__payload, buffer__data, drain__0__data, \port$5159$0 , \port$5191$25 , \port$5191$42 , writes__0__valid
+, \port$5302$0 , writes__0__mask, writes__0__data, done, error, \code$129 , clk);
   reg \$auto$verilog_backend.cc:2355:dump_module$17  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -9896,16 +9962,16 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
   wire [63:0] param__data;
   output param__en;
   wire param__en;
-  output \port$3479$0 ;
-  wire \port$3479$0 ;
-  output [16:0] \port$5162$0 ;
-  wire [16:0] \port$5162$0 ;
-  output [10:0] \port$5194$25 ;
-  wire [10:0] \port$5194$25 ;
-  output [10:0] \port$5194$42 ;
-  wire [10:0] \port$5194$42 ;
-  output [10:0] \port$5305$0 ;
-  wire [10:0] \port$5305$0 ;
+  output \port$3466$0 ;
+  wire \port$3466$0 ;
+  output [16:0] \port$5159$0 ;
+  wire [16:0] \port$5159$0 ;
+  output [10:0] \port$5191$25 ;
+  wire [10:0] \port$5191$25 ;
+  output [10:0] \port$5191$42 ;
+  wire [10:0] \port$5191$42 ;
+  output [10:0] \port$5302$0 ;
+  wire [10:0] \port$5302$0 ;
   wire [19:0] ports__0__addr;
   wire [63:0] ports__0__data;
   wire [7:0] ports__0__mask;
@@ -10184,9 +10250,9 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
     .items__payload(items__payload),
     .items__ready(items__ready),
     .items__valid(items__valid),
-    .\port$3479$0 (\$119 ),
-    .\port$5194$0 (\$120 ),
-    .\port$5194$39 (\$121 ),
+    .\port$3466$0 (\$119 ),
+    .\port$5191$0 (\$120 ),
+    .\port$5191$39 (\$121 ),
     .results__ready(results__ready),
     .rst(rst),
     .sources__0__data(sources__0__data),
@@ -10207,8 +10273,8 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
     .out__payload(element__payload),
     .out__ready(room),
     .out__valid(out__valid),
-    .\port$2906$0 (\$58 ),
-    .\port$4506$4 (cmd__payload[81:4]),
+    .\port$2895$0 (\$58 ),
+    .\port$4493$4 (cmd__payload[81:4]),
     .rst(rst),
     .skip(skip),
     .start(\$signal$20 )
@@ -10220,7 +10286,7 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
     .enable(enable),
     .load(\load$37 ),
     .operands(operands),
-    .\port$5212$0 (vectors),
+    .\port$5209$0 (vectors),
     .rst(rst)
   );
   \hwgen_top.post.output  \output  (
@@ -10231,15 +10297,15 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
     .done(done),
     .error(error),
     .pending(writes__0__valid),
-    .\port$3931$0 (\$signal$145 ),
-    .\port$3932$0 (\$signal$146 ),
-    .\port$3933$0 (\$signal$147 ),
-    .\port$3934$0 (\$signal$148 ),
-    .\port$3935$0 (\$signal$149 ),
-    .\port$3936$0 (\$signal$150 ),
-    .\port$3937$0 (\$signal$151 ),
-    .\port$3938$0 (\$signal$152 ),
-    .\port$5305$0 (\$122 ),
+    .\port$3918$0 (\$signal$145 ),
+    .\port$3919$0 (\$signal$146 ),
+    .\port$3920$0 (\$signal$147 ),
+    .\port$3921$0 (\$signal$148 ),
+    .\port$3922$0 (\$signal$149 ),
+    .\port$3923$0 (\$signal$150 ),
+    .\port$3924$0 (\$signal$151 ),
+    .\port$3925$0 (\$signal$152 ),
+    .\port$5302$0 (\$122 ),
     .ports__0__data(writes__0__data),
     .ports__0__mask(writes__0__mask),
     .ports__0__ready(ports__0__ready),
@@ -10255,7 +10321,7 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
     .buffer__en(param__en),
     .channel(\$121 [2:0]),
     .clk(clk),
-    .\port$5162$0 (\$118 ),
+    .\port$5159$0 (\$118 ),
     .ready(block_ready),
     .request__payload(request__payload),
     .request__ready(requests__ready),
@@ -10271,7 +10337,6 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
     .acc(\$signal$134 ),
     .bias(values[31:0]),
     .clk(clk),
-    .\final (quant[29:28]),
     .multiplier(values[63:32]),
     .nudge(quant[27]),
     .q(\$signal$145 ),
@@ -10279,13 +10344,13 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
     .qmin(quant[17:9]),
     .rst(rst),
     .shift(values[69:64]),
+    .ties(quant[29:28]),
     .zero_point(quant[8:0])
   );
   hwgen_requantise requantiser0_1 (
     .acc(\$signal$137 ),
     .bias(values[101:70]),
     .clk(clk),
-    .\final (quant[29:28]),
     .multiplier(values[133:102]),
     .nudge(quant[27]),
     .q(\$signal$146 ),
@@ -10293,13 +10358,13 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
     .qmin(quant[17:9]),
     .rst(rst),
     .shift(values[139:134]),
+    .ties(quant[29:28]),
     .zero_point(quant[8:0])
   );
   hwgen_requantise requantiser0_2 (
     .acc(\$signal$138 ),
     .bias(values[171:140]),
     .clk(clk),
-    .\final (quant[29:28]),
     .multiplier(values[203:172]),
     .nudge(quant[27]),
     .q(\$signal$147 ),
@@ -10307,13 +10372,13 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
     .qmin(quant[17:9]),
     .rst(rst),
     .shift(values[209:204]),
+    .ties(quant[29:28]),
     .zero_point(quant[8:0])
   );
   hwgen_requantise requantiser0_3 (
     .acc(\$signal$139 ),
     .bias(values[241:210]),
     .clk(clk),
-    .\final (quant[29:28]),
     .multiplier(values[273:242]),
     .nudge(quant[27]),
     .q(\$signal$148 ),
@@ -10321,13 +10386,13 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
     .qmin(quant[17:9]),
     .rst(rst),
     .shift(values[279:274]),
+    .ties(quant[29:28]),
     .zero_point(quant[8:0])
   );
   hwgen_requantise requantiser0_4 (
     .acc(\$signal$140 ),
     .bias(values[311:280]),
     .clk(clk),
-    .\final (quant[29:28]),
     .multiplier(values[343:312]),
     .nudge(quant[27]),
     .q(\$signal$149 ),
@@ -10335,13 +10400,13 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
     .qmin(quant[17:9]),
     .rst(rst),
     .shift(values[349:344]),
+    .ties(quant[29:28]),
     .zero_point(quant[8:0])
   );
   hwgen_requantise requantiser0_5 (
     .acc(\$signal$141 ),
     .bias(values[381:350]),
     .clk(clk),
-    .\final (quant[29:28]),
     .multiplier(values[413:382]),
     .nudge(quant[27]),
     .q(\$signal$150 ),
@@ -10349,13 +10414,13 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
     .qmin(quant[17:9]),
     .rst(rst),
     .shift(values[419:414]),
+    .ties(quant[29:28]),
     .zero_point(quant[8:0])
   );
   hwgen_requantise requantiser0_6 (
     .acc(\$signal$142 ),
     .bias(values[451:420]),
     .clk(clk),
-    .\final (quant[29:28]),
     .multiplier(values[483:452]),
     .nudge(quant[27]),
     .q(\$signal$151 ),
@@ -10363,13 +10428,13 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
     .qmin(quant[17:9]),
     .rst(rst),
     .shift(values[489:484]),
+    .ties(quant[29:28]),
     .zero_point(quant[8:0])
   );
   hwgen_requantise requantiser0_7 (
     .acc(\$signal$143 ),
     .bias(values[521:490]),
     .clk(clk),
-    .\final (quant[29:28]),
     .multiplier(values[553:522]),
     .nudge(quant[27]),
     .q(\$signal$152 ),
@@ -10377,6 +10442,7 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
     .qmin(quant[17:9]),
     .rst(rst),
     .shift(values[559:554]),
+    .ties(quant[29:28]),
     .zero_point(quant[8:0])
   );
   \hwgen_top.post.walker  walker (
@@ -10391,7 +10457,7 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
     .job(\$signal$11 ),
     .map(\$signal$13 ),
     .marker(marker),
-    .\port$2903$0 (\$56 ),
+    .\port$2892$0 (\$56 ),
     .r_en(items__ready),
     .\r_en$10 (requests__ready),
     .requests__payload(request__payload),
@@ -10798,11 +10864,11 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
   assign \error$128  = error;
   assign \code$130  = \code$129 ;
   assign q = { \$signal$152 , \$signal$151 , \$signal$150 , \$signal$149 , \$signal$148 , \$signal$147 , \$signal$146 , \$signal$145  };
-  assign \port$3479$0  = \$119 ;
-  assign \port$5162$0  = \$118 ;
-  assign \port$5194$25  = \$120 [35:25];
-  assign \port$5194$42  = \$121 [13:3];
-  assign \port$5305$0  = \$122 ;
+  assign \port$3466$0  = \$119 ;
+  assign \port$5159$0  = \$118 ;
+  assign \port$5191$25  = \$120 [35:25];
+  assign \port$5191$42  = \$121 [13:3];
+  assign \port$5302$0  = \$122 ;
   assign \cmd__payload.op  = cmd__payload[3:0];
   assign \cmd__payload.payload  = cmd__payload[99:4];
   assign \$signal$11.eltwise  = \$signal$11 [0];
@@ -10979,8 +11045,8 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
   assign \$29  = bad_shift;
 endmodule
 
-module \hwgen_top.post.issue (rst, sources__0__data, sources__1__data, sources__0__ready, sources__1__ready, drain__0__ready, items__valid, items__payload, items__ready, take, issued, drain__0__valid, \port$3479$0 , sources__0__valid, sources__1__valid, go, results__ready, drain__0__data, add, block_ready, \port$5194$0 
-, \port$5194$39 , acc, vectors, clk);
+module \hwgen_top.post.issue (rst, sources__0__data, sources__1__data, sources__0__ready, sources__1__ready, drain__0__ready, items__valid, items__payload, items__ready, take, issued, drain__0__valid, \port$3466$0 , sources__0__valid, sources__1__valid, go, results__ready, drain__0__data, add, block_ready, \port$5191$0 
+, \port$5191$39 , acc, vectors, clk);
   reg \$auto$verilog_backend.cc:2355:dump_module$18  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -11107,12 +11173,12 @@ module \hwgen_top.post.issue (rst, sources__0__data, sources__1__data, sources__
   input items__valid;
   wire items__valid;
   wire may;
-  output \port$3479$0 ;
-  wire \port$3479$0 ;
-  output [35:0] \port$5194$0 ;
-  wire [35:0] \port$5194$0 ;
-  output [13:0] \port$5194$39 ;
-  wire [13:0] \port$5194$39 ;
+  output \port$3466$0 ;
+  wire \port$3466$0 ;
+  output [35:0] \port$5191$0 ;
+  wire [35:0] \port$5191$0 ;
+  output [13:0] \port$5191$39 ;
+  wire [13:0] \port$5191$39 ;
   wire [24:0] results__payload;
   wire \results__payload.action ;
   wire [10:0] \results__payload.address ;
@@ -11351,9 +11417,9 @@ module \hwgen_top.post.issue (rst, sources__0__data, sources__1__data, sources__
   assign drain__0__addr = { 6'h00, \$signal$5 [30:25] };
   assign sources__0__addr = { 9'h000, \$signal$5 [35:25] };
   assign sources__1__addr = { 9'h000, \$signal$5 [52:42] };
-  assign \port$3479$0  = \$7 ;
-  assign \port$5194$0  = \$signal$5 [35:0];
-  assign \port$5194$39  = \$signal$5 [52:39];
+  assign \port$3466$0  = \$7 ;
+  assign \port$5191$0  = \$signal$5 [35:0];
+  assign \port$5191$39  = \$signal$5 [52:39];
   assign \$signal$5.result  = \$signal$5 [24:0];
   assign \$signal$5.result.address  = \$signal$5 [10:0];
   assign \$signal$5.result.address[0]  = \$signal$5 [10:0];
@@ -11400,7 +11466,7 @@ module \hwgen_top.post.issue (rst, sources__0__data, sources__1__data, sources__
   assign \$8  = \$signal$5 [36];
 endmodule
 
-module \hwgen_top.post.nest (rst, start, \port$2906$0 , load, out__ready, \port$4506$4 , skip, count_en, delta_en, busy, out__valid, out__payload, clk);
+module \hwgen_top.post.nest (rst, start, \port$2895$0 , load, out__ready, \port$4493$4 , skip, count_en, delta_en, busy, out__valid, out__payload, clk);
   reg \$auto$verilog_backend.cc:2355:dump_module$19  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -11581,10 +11647,10 @@ module \hwgen_top.post.nest (rst, start, \port$2906$0 , load, out__ready, \port$
   wire out__ready;
   output out__valid;
   reg out__valid = 1'h0;
-  input [21:0] \port$2906$0 ;
-  wire [21:0] \port$2906$0 ;
-  input [77:0] \port$4506$4 ;
-  wire [77:0] \port$4506$4 ;
+  input [21:0] \port$2895$0 ;
+  wire [21:0] \port$2895$0 ;
+  input [77:0] \port$4493$4 ;
+  wire [77:0] \port$4493$4 ;
   reg [2:0] read__addr = 3'h7;
   (* init = 3'h7 *)
   wire [2:0] \read__addr$26 ;
@@ -11620,7 +11686,7 @@ module \hwgen_top.post.nest (rst, start, \port$2906$0 , load, out__ready, \port$
   end
   always @(posedge clk) begin
     if (delta_en[2])
-      delta_a[\port$4506$4 [2:0]] <= { \port$4506$4 [65], \port$4506$4 [65:45] };
+      delta_a[\port$4493$4 [2:0]] <= { \port$4493$4 [65], \port$4493$4 [65:45] };
   end
   assign \read__data$64  = delta_a[read__addr];
   reg [16:0] delta_p [7:0];
@@ -11636,7 +11702,7 @@ module \hwgen_top.post.nest (rst, start, \port$2906$0 , load, out__ready, \port$
   end
   always @(posedge clk) begin
     if (delta_en[3])
-      delta_p[\port$4506$4 [2:0]] <= { \port$4506$4 [77], \port$4506$4 [77], \port$4506$4 [77], \port$4506$4 [77], \port$4506$4 [77], \port$4506$4 [77:66] };
+      delta_p[\port$4493$4 [2:0]] <= { \port$4493$4 [77], \port$4493$4 [77], \port$4493$4 [77], \port$4493$4 [77], \port$4493$4 [77], \port$4493$4 [77:66] };
   end
   assign \read__data$65  = delta_p[read__addr];
   reg [21:0] delta_s [7:0];
@@ -11652,7 +11718,7 @@ module \hwgen_top.post.nest (rst, start, \port$2906$0 , load, out__ready, \port$
   end
   always @(posedge clk) begin
     if (delta_en[4])
-      delta_s[\port$4506$4 [2:0]] <= { \port$4506$4 [23], \port$4506$4 [23:3] };
+      delta_s[\port$4493$4 [2:0]] <= { \port$4493$4 [23], \port$4493$4 [23:3] };
   end
   assign \read__data$66  = delta_s[read__addr];
   reg [16:0] delta_x [7:0];
@@ -11668,7 +11734,7 @@ module \hwgen_top.post.nest (rst, start, \port$2906$0 , load, out__ready, \port$
   end
   always @(posedge clk) begin
     if (delta_en[1])
-      delta_x[\port$4506$4 [2:0]] <= \port$4506$4 [44:28];
+      delta_x[\port$4493$4 [2:0]] <= \port$4493$4 [44:28];
   end
   assign \read__data$63  = delta_x[read__addr];
   reg [12:0] delta_y [7:0];
@@ -11684,7 +11750,7 @@ module \hwgen_top.post.nest (rst, start, \port$2906$0 , load, out__ready, \port$
   end
   always @(posedge clk) begin
     if (delta_en[0])
-      delta_y[\port$4506$4 [2:0]] <= \port$4506$4 [27:15];
+      delta_y[\port$4493$4 [2:0]] <= \port$4493$4 [27:15];
   end
   assign read__data = delta_y[read__addr];
   assign \$1  = ~ out__valid;
@@ -11710,7 +11776,7 @@ module \hwgen_top.post.nest (rst, start, \port$2906$0 , load, out__ready, \port$
   assign \$13  = ~ spent[5];
   assign advance5 = \$13  & \$14 ;
   assign \$15  = ~ spent[6];
-  assign \$16  = \port$4506$4 [14:3] == 1'h1;
+  assign \$16  = \port$4493$4 [14:3] == 1'h1;
   assign \$17  = ~ last;
   assign \$18  = & spent;
   assign \$19  = \$signal  & \$18 ;
@@ -11818,9 +11884,9 @@ module \hwgen_top.post.nest (rst, start, \port$2906$0 , load, out__ready, \port$
     if (\$auto$verilog_backend.cc:2355:dump_module$19 ) begin end
     \$79  = count0;
     if (count_en) begin
-      casez (\port$4506$4 [2:0])
+      casez (\port$4493$4 [2:0])
         3'h0:
-            \$79  = \port$4506$4 [14:3];
+            \$79  = \port$4493$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -11831,11 +11897,11 @@ module \hwgen_top.post.nest (rst, start, \port$2906$0 , load, out__ready, \port$
     if (\$auto$verilog_backend.cc:2355:dump_module$19 ) begin end
     \$80  = count1;
     if (count_en) begin
-      casez (\port$4506$4 [2:0])
+      casez (\port$4493$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
-            \$80  = \port$4506$4 [14:3];
+            \$80  = \port$4493$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -11846,13 +11912,13 @@ module \hwgen_top.post.nest (rst, start, \port$2906$0 , load, out__ready, \port$
     if (\$auto$verilog_backend.cc:2355:dump_module$19 ) begin end
     \$81  = count2;
     if (count_en) begin
-      casez (\port$4506$4 [2:0])
+      casez (\port$4493$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
             /* empty */;
         3'h2:
-            \$81  = \port$4506$4 [14:3];
+            \$81  = \port$4493$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -11863,7 +11929,7 @@ module \hwgen_top.post.nest (rst, start, \port$2906$0 , load, out__ready, \port$
     if (\$auto$verilog_backend.cc:2355:dump_module$19 ) begin end
     \$82  = count3;
     if (count_en) begin
-      casez (\port$4506$4 [2:0])
+      casez (\port$4493$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
@@ -11871,7 +11937,7 @@ module \hwgen_top.post.nest (rst, start, \port$2906$0 , load, out__ready, \port$
         3'h2:
             /* empty */;
         3'h3:
-            \$82  = \port$4506$4 [14:3];
+            \$82  = \port$4493$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -11882,7 +11948,7 @@ module \hwgen_top.post.nest (rst, start, \port$2906$0 , load, out__ready, \port$
     if (\$auto$verilog_backend.cc:2355:dump_module$19 ) begin end
     \$83  = count4;
     if (count_en) begin
-      casez (\port$4506$4 [2:0])
+      casez (\port$4493$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
@@ -11892,7 +11958,7 @@ module \hwgen_top.post.nest (rst, start, \port$2906$0 , load, out__ready, \port$
         3'h3:
             /* empty */;
         3'h4:
-            \$83  = \port$4506$4 [14:3];
+            \$83  = \port$4493$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -11903,7 +11969,7 @@ module \hwgen_top.post.nest (rst, start, \port$2906$0 , load, out__ready, \port$
     if (\$auto$verilog_backend.cc:2355:dump_module$19 ) begin end
     \$84  = count5;
     if (count_en) begin
-      casez (\port$4506$4 [2:0])
+      casez (\port$4493$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
@@ -11915,7 +11981,7 @@ module \hwgen_top.post.nest (rst, start, \port$2906$0 , load, out__ready, \port$
         3'h4:
             /* empty */;
         3'h5:
-            \$84  = \port$4506$4 [14:3];
+            \$84  = \port$4493$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -11926,7 +11992,7 @@ module \hwgen_top.post.nest (rst, start, \port$2906$0 , load, out__ready, \port$
     if (\$auto$verilog_backend.cc:2355:dump_module$19 ) begin end
     \$85  = count6;
     if (count_en) begin
-      casez (\port$4506$4 [2:0])
+      casez (\port$4493$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
@@ -11940,7 +12006,7 @@ module \hwgen_top.post.nest (rst, start, \port$2906$0 , load, out__ready, \port$
         3'h5:
             /* empty */;
         3'h6:
-            \$85  = \port$4506$4 [14:3];
+            \$85  = \port$4493$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -11951,7 +12017,7 @@ module \hwgen_top.post.nest (rst, start, \port$2906$0 , load, out__ready, \port$
     if (\$auto$verilog_backend.cc:2355:dump_module$19 ) begin end
     \$86  = single;
     if (count_en) begin
-      casez (\port$4506$4 [2:0])
+      casez (\port$4493$4 [2:0])
         3'h0:
             \$86 [0] = \$16 ;
         3'h1:
@@ -12179,25 +12245,25 @@ module \hwgen_top.post.nest (rst, start, \port$2906$0 , load, out__ready, \port$
     if (\$signal ) begin
       \$99 [12:0] = \$74 [12:0];
       if (\$signal$5 ) begin
-        \$99 [12:0] = \port$4506$4 [12:0];
+        \$99 [12:0] = \port$4493$4 [12:0];
       end
       begin
           \$99 [29:13] = \$75 [16:0];
       end
       if (\$signal$5 ) begin
-        \$99 [29:13] = \port$4506$4 [29:13];
+        \$99 [29:13] = \port$4493$4 [29:13];
       end
       begin
           \$99 [51:30] = \$76 [21:0];
       end
       if (\$signal$5 ) begin
-        \$99 [51:30] = \port$2906$0 ;
+        \$99 [51:30] = \port$2895$0 ;
       end
       begin
           \$99 [68:52] = \$77 [16:0];
       end
       if (\$signal$5 ) begin
-        \$99 [68:52] = { 1'h0, \port$4506$4 [66:51] };
+        \$99 [68:52] = { 1'h0, \port$4493$4 [66:51] };
       end
       begin
           \$99 [90:69] = \$78 [21:0];
@@ -12210,35 +12276,35 @@ module \hwgen_top.post.nest (rst, start, \port$2906$0 , load, out__ready, \port$
       \$99  = 96'h000000000000000000000000;
     end
   end
-  assign \$signature__addr  = \port$4506$4 [2:0];
-  assign level_at = \port$4506$4 [2:0];
-  assign \$signature__data  = \port$4506$4 [27:15];
-  assign deltas = { \port$4506$4 [23], \port$4506$4 [23:3], \port$4506$4 [77], \port$4506$4 [77], \port$4506$4 [77], \port$4506$4 [77], \port$4506$4 [77], \port$4506$4 [77:65], \port$4506$4 [65:15] };
+  assign \$signature__addr  = \port$4493$4 [2:0];
+  assign level_at = \port$4493$4 [2:0];
+  assign \$signature__data  = \port$4493$4 [27:15];
+  assign deltas = { \port$4493$4 [23], \port$4493$4 [23:3], \port$4493$4 [77], \port$4493$4 [77], \port$4493$4 [77], \port$4493$4 [77], \port$4493$4 [77], \port$4493$4 [77:65], \port$4493$4 [65:15] };
   assign \$signature__en  = delta_en[0];
   assign came = read__addr;
-  assign \$signature__addr$23  = \port$4506$4 [2:0];
-  assign \$signature__data$24  = \port$4506$4 [44:28];
+  assign \$signature__addr$23  = \port$4493$4 [2:0];
+  assign \$signature__data$24  = \port$4493$4 [44:28];
   assign \$signature__en$25  = delta_en[1];
   assign \read__addr$26  = read__addr;
-  assign \$signature__addr$27  = \port$4506$4 [2:0];
-  assign \$signature__data$28  = { \port$4506$4 [65], \port$4506$4 [65:45] };
+  assign \$signature__addr$27  = \port$4493$4 [2:0];
+  assign \$signature__data$28  = { \port$4493$4 [65], \port$4493$4 [65:45] };
   assign \$signature__en$29  = delta_en[2];
   assign \read__addr$30  = read__addr;
-  assign \$signature__addr$31  = \port$4506$4 [2:0];
-  assign \$signature__data$32  = { \port$4506$4 [77], \port$4506$4 [77], \port$4506$4 [77], \port$4506$4 [77], \port$4506$4 [77], \port$4506$4 [77:66] };
+  assign \$signature__addr$31  = \port$4493$4 [2:0];
+  assign \$signature__data$32  = { \port$4493$4 [77], \port$4493$4 [77], \port$4493$4 [77], \port$4493$4 [77], \port$4493$4 [77], \port$4493$4 [77:66] };
   assign \$signature__en$33  = delta_en[3];
   assign \read__addr$34  = read__addr;
-  assign \$signature__addr$35  = \port$4506$4 [2:0];
-  assign \$signature__data$36  = { \port$4506$4 [23], \port$4506$4 [23:3] };
+  assign \$signature__addr$35  = \port$4493$4 [2:0];
+  assign \$signature__data$36  = { \port$4493$4 [23], \port$4493$4 [23:3] };
   assign \$signature__en$37  = delta_en[4];
   assign \read__addr$38  = read__addr;
-  assign count = \port$4506$4 [14:3];
-  assign \initial  = { 23'h000000, \port$4506$4 [66:51], \port$2906$0 , \port$4506$4 [29:0] };
-  assign \deltas.y  = \port$4506$4 [27:15];
-  assign \deltas.x  = \port$4506$4 [44:28];
-  assign \deltas.a  = { \port$4506$4 [65], \port$4506$4 [65:45] };
-  assign \deltas.p  = { \port$4506$4 [77], \port$4506$4 [77], \port$4506$4 [77], \port$4506$4 [77], \port$4506$4 [77], \port$4506$4 [77:66] };
-  assign \deltas.s  = { \port$4506$4 [23], \port$4506$4 [23:3] };
+  assign count = \port$4493$4 [14:3];
+  assign \initial  = { 23'h000000, \port$4493$4 [66:51], \port$2895$0 , \port$4493$4 [29:0] };
+  assign \deltas.y  = \port$4493$4 [27:15];
+  assign \deltas.x  = \port$4493$4 [44:28];
+  assign \deltas.a  = { \port$4493$4 [65], \port$4493$4 [65:45] };
+  assign \deltas.p  = { \port$4493$4 [77], \port$4493$4 [77], \port$4493$4 [77], \port$4493$4 [77], \port$4493$4 [77], \port$4493$4 [77:66] };
+  assign \deltas.s  = { \port$4493$4 [23], \port$4493$4 [23:3] };
   assign \out__payload.values  = out__payload[90:0];
   assign \out__payload.values.y  = out__payload[12:0];
   assign \out__payload.values.x  = out__payload[29:13];
@@ -12248,17 +12314,17 @@ module \hwgen_top.post.nest (rst, start, \port$2906$0 , load, out__ready, \port$
   assign \out__payload.level  = out__payload[93:91];
   assign \out__payload.first  = out__payload[94];
   assign \out__payload.last  = out__payload[95];
-  assign \initial.y  = \port$4506$4 [12:0];
-  assign \initial.x  = \port$4506$4 [29:13];
-  assign \initial.a  = \port$2906$0 ;
-  assign \initial.p  = { 1'h0, \port$4506$4 [66:51] };
+  assign \initial.y  = \port$4493$4 [12:0];
+  assign \initial.x  = \port$4493$4 [29:13];
+  assign \initial.a  = \port$2895$0 ;
+  assign \initial.p  = { 1'h0, \port$4493$4 [66:51] };
   assign \initial.s  = 22'h000000;
   assign \$14  = spent[6];
   assign advance6 = \$15 ;
   assign \$66  = spent[6];
 endmodule
 
-module \hwgen_top.post.operands$164 (rst, enable, busy, load, operands, \port$5212$0 , acc, clk);
+module \hwgen_top.post.operands$164 (rst, enable, busy, load, operands, \port$5209$0 , acc, clk);
   reg \$auto$verilog_backend.cc:2355:dump_module$20  = 0;
   wire [9:0] \$1 ;
   wire [13:0] \$10 ;
@@ -12416,8 +12482,8 @@ module \hwgen_top.post.operands$164 (rst, enable, busy, load, operands, \port$52
   wire [5:0] \operands.shift_b ;
   wire [8:0] \operands.zp_a ;
   wire [8:0] \operands.zp_b ;
-  input [127:0] \port$5212$0 ;
-  wire [127:0] \port$5212$0 ;
+  input [127:0] \port$5209$0 ;
+  wire [127:0] \port$5209$0 ;
   input rst;
   wire rst;
   reg [31:0] second0 = 32'd0;
@@ -12696,7 +12762,7 @@ module \hwgen_top.post.operands$164 (rst, enable, busy, load, operands, \port$52
   end
   reg [31:0] _0_;
   always @(posedge clk) begin
-    _0_ <= memory0[\port$5212$0 [71:64]];
+    _0_ <= memory0[\port$5209$0 [71:64]];
   end
   assign \$signature__data$56  = _0_;
   reg [31:0] memory1 [255:0];
@@ -12964,7 +13030,7 @@ module \hwgen_top.post.operands$164 (rst, enable, busy, load, operands, \port$52
   end
   reg [31:0] _1_;
   always @(posedge clk) begin
-    _1_ <= memory1[\port$5212$0 [79:72]];
+    _1_ <= memory1[\port$5209$0 [79:72]];
   end
   assign \$signature__data$62  = _1_;
   reg [31:0] memory2 [255:0];
@@ -13232,7 +13298,7 @@ module \hwgen_top.post.operands$164 (rst, enable, busy, load, operands, \port$52
   end
   reg [31:0] _2_;
   always @(posedge clk) begin
-    _2_ <= memory2[\port$5212$0 [87:80]];
+    _2_ <= memory2[\port$5209$0 [87:80]];
   end
   assign \$signature__data$66  = _2_;
   reg [31:0] memory3 [255:0];
@@ -13500,7 +13566,7 @@ module \hwgen_top.post.operands$164 (rst, enable, busy, load, operands, \port$52
   end
   reg [31:0] _3_;
   always @(posedge clk) begin
-    _3_ <= memory3[\port$5212$0 [95:88]];
+    _3_ <= memory3[\port$5209$0 [95:88]];
   end
   assign \$signature__data$70  = _3_;
   reg [31:0] memory4 [255:0];
@@ -13768,7 +13834,7 @@ module \hwgen_top.post.operands$164 (rst, enable, busy, load, operands, \port$52
   end
   reg [31:0] _4_;
   always @(posedge clk) begin
-    _4_ <= memory4[\port$5212$0 [103:96]];
+    _4_ <= memory4[\port$5209$0 [103:96]];
   end
   assign \$signature__data$74  = _4_;
   reg [31:0] memory5 [255:0];
@@ -14036,7 +14102,7 @@ module \hwgen_top.post.operands$164 (rst, enable, busy, load, operands, \port$52
   end
   reg [31:0] _5_;
   always @(posedge clk) begin
-    _5_ <= memory5[\port$5212$0 [111:104]];
+    _5_ <= memory5[\port$5209$0 [111:104]];
   end
   assign \$signature__data$78  = _5_;
   reg [31:0] memory6 [255:0];
@@ -14304,7 +14370,7 @@ module \hwgen_top.post.operands$164 (rst, enable, busy, load, operands, \port$52
   end
   reg [31:0] _6_;
   always @(posedge clk) begin
-    _6_ <= memory6[\port$5212$0 [119:112]];
+    _6_ <= memory6[\port$5209$0 [119:112]];
   end
   assign \$signature__data$82  = _6_;
   reg [31:0] memory7 [255:0];
@@ -14572,7 +14638,7 @@ module \hwgen_top.post.operands$164 (rst, enable, busy, load, operands, \port$52
   end
   reg [31:0] _7_;
   always @(posedge clk) begin
-    _7_ <= memory7[\port$5212$0 [127:120]];
+    _7_ <= memory7[\port$5209$0 [127:120]];
   end
   assign \$signature__data$86  = _7_;
   always @(posedge clk)
@@ -14627,35 +14693,35 @@ module \hwgen_top.post.operands$164 (rst, enable, busy, load, operands, \port$52
     second7 <= \$57 ;
   assign start = load & operands[18];
   assign busy = \busy$5  | start;
-  assign \$1  = $signed(\port$5212$0 [7:0]) - $signed(operands[8:0]);
+  assign \$1  = $signed(\port$5209$0 [7:0]) - $signed(operands[8:0]);
   assign \$2  = $signed(second0[31:19]) + $signed(first0);
   assign \$3  = operands[18] ? { \$2 [12:0], second0[18:0] } : { first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0 };
   assign \$4  = enable ? \$3  : 32'd0;
-  assign \$5  = $signed(\port$5212$0 [15:8]) - $signed(operands[8:0]);
+  assign \$5  = $signed(\port$5209$0 [15:8]) - $signed(operands[8:0]);
   assign \$6  = $signed(second1[31:19]) + $signed(first1);
   assign \$7  = operands[18] ? { \$6 [12:0], second1[18:0] } : { first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1 };
   assign \$8  = enable ? \$7  : 32'd0;
-  assign \$9  = $signed(\port$5212$0 [23:16]) - $signed(operands[8:0]);
+  assign \$9  = $signed(\port$5209$0 [23:16]) - $signed(operands[8:0]);
   assign \$10  = $signed(second2[31:19]) + $signed(first2);
   assign \$11  = operands[18] ? { \$10 [12:0], second2[18:0] } : { first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2 };
   assign \$12  = enable ? \$11  : 32'd0;
-  assign \$13  = $signed(\port$5212$0 [31:24]) - $signed(operands[8:0]);
+  assign \$13  = $signed(\port$5209$0 [31:24]) - $signed(operands[8:0]);
   assign \$14  = $signed(second3[31:19]) + $signed(first3);
   assign \$15  = operands[18] ? { \$14 [12:0], second3[18:0] } : { first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3 };
   assign \$16  = enable ? \$15  : 32'd0;
-  assign \$17  = $signed(\port$5212$0 [39:32]) - $signed(operands[8:0]);
+  assign \$17  = $signed(\port$5209$0 [39:32]) - $signed(operands[8:0]);
   assign \$18  = $signed(second4[31:19]) + $signed(first4);
   assign \$19  = operands[18] ? { \$18 [12:0], second4[18:0] } : { first4[9], first4[9], first4[9], first4[9], first4[9], first4[9], first4[9], first4[9], first4[9], first4[9], first4[9], first4[9], first4[9], first4[9], first4[9], first4[9], first4[9], first4[9], first4[9], first4[9], first4[9], first4[9], first4 };
   assign \$20  = enable ? \$19  : 32'd0;
-  assign \$21  = $signed(\port$5212$0 [47:40]) - $signed(operands[8:0]);
+  assign \$21  = $signed(\port$5209$0 [47:40]) - $signed(operands[8:0]);
   assign \$22  = $signed(second5[31:19]) + $signed(first5);
   assign \$23  = operands[18] ? { \$22 [12:0], second5[18:0] } : { first5[9], first5[9], first5[9], first5[9], first5[9], first5[9], first5[9], first5[9], first5[9], first5[9], first5[9], first5[9], first5[9], first5[9], first5[9], first5[9], first5[9], first5[9], first5[9], first5[9], first5[9], first5[9], first5 };
   assign \$24  = enable ? \$23  : 32'd0;
-  assign \$25  = $signed(\port$5212$0 [55:48]) - $signed(operands[8:0]);
+  assign \$25  = $signed(\port$5209$0 [55:48]) - $signed(operands[8:0]);
   assign \$26  = $signed(second6[31:19]) + $signed(first6);
   assign \$27  = operands[18] ? { \$26 [12:0], second6[18:0] } : { first6[9], first6[9], first6[9], first6[9], first6[9], first6[9], first6[9], first6[9], first6[9], first6[9], first6[9], first6[9], first6[9], first6[9], first6[9], first6[9], first6[9], first6[9], first6[9], first6[9], first6[9], first6[9], first6 };
   assign \$28  = enable ? \$27  : 32'd0;
-  assign \$29  = $signed(\port$5212$0 [63:56]) - $signed(operands[8:0]);
+  assign \$29  = $signed(\port$5209$0 [63:56]) - $signed(operands[8:0]);
   assign \$30  = $signed(second7[31:19]) + $signed(first7);
   assign \$31  = operands[18] ? { \$30 [12:0], second7[18:0] } : { first7[9], first7[9], first7[9], first7[9], first7[9], first7[9], first7[9], first7[9], first7[9], first7[9], first7[9], first7[9], first7[9], first7[9], first7[9], first7[9], first7[9], first7[9], first7[9], first7[9], first7[9], first7[9], first7 };
   assign \$32  = enable ? \$31  : 32'd0;
@@ -14855,45 +14921,45 @@ module \hwgen_top.post.operands$164 (rst, enable, busy, load, operands, \port$52
   assign address = \$signature__addr ;
   assign value = \$signature__data ;
   assign write = \$signature__en ;
-  assign \$signature__addr$12  = \port$5212$0 [71:64];
-  assign b = \port$5212$0 [127:64];
+  assign \$signature__addr$12  = \port$5209$0 [71:64];
+  assign b = \port$5209$0 [127:64];
   assign \$signature__en$14  = 1'h1;
   assign \$signature__addr$15  = \$signature__addr ;
   assign \$signature__data$16  = \$signature__data ;
   assign \$signature__en$17  = \$signature__en ;
-  assign \$signature__addr$18  = \port$5212$0 [79:72];
+  assign \$signature__addr$18  = \port$5209$0 [79:72];
   assign \$signature__en$19  = 1'h1;
   assign \$signature__addr$20  = \$signature__addr ;
   assign \$signature__data$21  = \$signature__data ;
   assign \$signature__en$22  = \$signature__en ;
-  assign \$signature__addr$23  = \port$5212$0 [87:80];
+  assign \$signature__addr$23  = \port$5209$0 [87:80];
   assign \$signature__en$24  = 1'h1;
   assign \$signature__addr$25  = \$signature__addr ;
   assign \$signature__data$26  = \$signature__data ;
   assign \$signature__en$27  = \$signature__en ;
-  assign \$signature__addr$28  = \port$5212$0 [95:88];
+  assign \$signature__addr$28  = \port$5209$0 [95:88];
   assign \$signature__en$29  = 1'h1;
   assign \$signature__addr$30  = \$signature__addr ;
   assign \$signature__data$31  = \$signature__data ;
   assign \$signature__en$32  = \$signature__en ;
-  assign \$signature__addr$33  = \port$5212$0 [103:96];
+  assign \$signature__addr$33  = \port$5209$0 [103:96];
   assign \$signature__en$34  = 1'h1;
   assign \$signature__addr$35  = \$signature__addr ;
   assign \$signature__data$36  = \$signature__data ;
   assign \$signature__en$37  = \$signature__en ;
-  assign \$signature__addr$38  = \port$5212$0 [111:104];
+  assign \$signature__addr$38  = \port$5209$0 [111:104];
   assign \$signature__en$39  = 1'h1;
   assign \$signature__addr$40  = \$signature__addr ;
   assign \$signature__data$41  = \$signature__data ;
   assign \$signature__en$42  = \$signature__en ;
-  assign \$signature__addr$43  = \port$5212$0 [119:112];
+  assign \$signature__addr$43  = \port$5209$0 [119:112];
   assign \$signature__en$44  = 1'h1;
   assign \$signature__addr$45  = \$signature__addr ;
   assign \$signature__data$46  = \$signature__data ;
   assign \$signature__en$47  = \$signature__en ;
-  assign \$signature__addr$48  = \port$5212$0 [127:120];
+  assign \$signature__addr$48  = \port$5209$0 [127:120];
   assign \$signature__en$49  = 1'h1;
-  assign a = \port$5212$0 [63:0];
+  assign a = \port$5209$0 [63:0];
   assign \operands.zp_a  = operands[8:0];
   assign \operands.zp_b  = operands[17:9];
   assign \operands.add  = operands[18];
@@ -15308,7 +15374,7 @@ module \hwgen_top.post.operands$164.table (rst, start, busy, value, operands, wr
   assign \$104  = { \$signal$10 [41], \$signal$10 [41], \$signal$10 [41], \$signal$10 [41], \$signal$10 [41], \$signal$10 [41], \$signal$10 [41], \$signal$10 [41], \$signal$10 [41], \$signal$10 [41], \$signal$10 [41], \$signal$10 [41:11] };
 endmodule
 
-module \hwgen_top.post.output (rst, ports__0__ready, transpose, valid, w_en, destination__ready, \port$3931$0 , \port$3932$0 , \port$3933$0 , \port$3934$0 , \port$3935$0 , \port$3936$0 , \port$3937$0 , \port$3938$0 , w_data, pending, \port$5305$0 , ports__0__mask, ports__0__data, done, error
+module \hwgen_top.post.output (rst, ports__0__ready, transpose, valid, w_en, destination__ready, \port$3918$0 , \port$3919$0 , \port$3920$0 , \port$3921$0 , \port$3922$0 , \port$3923$0 , \port$3924$0 , \port$3925$0 , w_data, pending, \port$5302$0 , ports__0__mask, ports__0__data, done, error
 , code, action_done, clk);
   reg \$auto$verilog_backend.cc:2355:dump_module$22  = 0;
   wire [4:0] \$1 ;
@@ -15388,24 +15454,24 @@ module \hwgen_top.post.output (rst, ports__0__ready, transpose, valid, w_en, des
   wire o__valid;
   output pending;
   reg pending = 1'h0;
-  input [7:0] \port$3931$0 ;
-  wire [7:0] \port$3931$0 ;
-  input [7:0] \port$3932$0 ;
-  wire [7:0] \port$3932$0 ;
-  input [7:0] \port$3933$0 ;
-  wire [7:0] \port$3933$0 ;
-  input [7:0] \port$3934$0 ;
-  wire [7:0] \port$3934$0 ;
-  input [7:0] \port$3935$0 ;
-  wire [7:0] \port$3935$0 ;
-  input [7:0] \port$3936$0 ;
-  wire [7:0] \port$3936$0 ;
-  input [7:0] \port$3937$0 ;
-  wire [7:0] \port$3937$0 ;
-  input [7:0] \port$3938$0 ;
-  wire [7:0] \port$3938$0 ;
-  output [10:0] \port$5305$0 ;
-  wire [10:0] \port$5305$0 ;
+  input [7:0] \port$3918$0 ;
+  wire [7:0] \port$3918$0 ;
+  input [7:0] \port$3919$0 ;
+  wire [7:0] \port$3919$0 ;
+  input [7:0] \port$3920$0 ;
+  wire [7:0] \port$3920$0 ;
+  input [7:0] \port$3921$0 ;
+  wire [7:0] \port$3921$0 ;
+  input [7:0] \port$3922$0 ;
+  wire [7:0] \port$3922$0 ;
+  input [7:0] \port$3923$0 ;
+  wire [7:0] \port$3923$0 ;
+  input [7:0] \port$3924$0 ;
+  wire [7:0] \port$3924$0 ;
+  input [7:0] \port$3925$0 ;
+  wire [7:0] \port$3925$0 ;
+  output [10:0] \port$5302$0 ;
+  wire [10:0] \port$5302$0 ;
   wire [19:0] ports__0__addr;
   output [63:0] ports__0__data;
   reg [63:0] ports__0__data = 64'h0000000000000000;
@@ -15442,7 +15508,7 @@ module \hwgen_top.post.output (rst, ports__0__ready, transpose, valid, w_en, des
   assign \$1  = transpose ? 5'h18 : 5'h10;
   assign destination__ready = level < \$1 ;
   assign \w_en$13  = transpose ? o__valid : valid;
-  assign \w_data$15  = transpose ? o__payload[63:0] : { \port$3938$0 , \port$3937$0 , \port$3936$0 , \port$3935$0 , \port$3934$0 , \port$3933$0 , \port$3932$0 , \port$3931$0  };
+  assign \w_data$15  = transpose ? o__payload[63:0] : { \port$3925$0 , \port$3924$0 , \port$3923$0 , \port$3922$0 , \port$3921$0 , \port$3920$0 , \port$3919$0 , \port$3918$0  };
   assign \$2  = ~ ports__0__ready;
   assign \$3  = pending & \$2 ;
   assign \$5  = ~ \$4 ;
@@ -15579,7 +15645,7 @@ module \hwgen_top.post.output (rst, ports__0__ready, transpose, valid, w_en, des
       \$30  = 1'h0;
     end
   end
-  assign q = { \port$3938$0 , \port$3937$0 , \port$3936$0 , \port$3935$0 , \port$3934$0 , \port$3933$0 , \port$3932$0 , \port$3931$0  };
+  assign q = { \port$3925$0 , \port$3924$0 , \port$3923$0 , \port$3922$0 , \port$3921$0 , \port$3920$0 , \port$3919$0 , \port$3918$0  };
   assign w_rdy = o__ready;
   assign destination__valid = w_en;
   assign destination__payload = w_data;
@@ -15587,11 +15653,11 @@ module \hwgen_top.post.output (rst, ports__0__ready, transpose, valid, w_en, des
   assign ports__0__valid = pending;
   assign ports__0__addr = { 9'h000, \$signal$29 [10:0] };
   assign words = ports__0__data;
-  assign \port$5305$0  = \$signal$29 [10:0];
+  assign \port$5302$0  = \$signal$29 [10:0];
   assign ports__0__mask = \$signal$29 [19:12];
   assign \i__payload.data  = i__payload[63:0];
   assign \i__payload.flag  = i__payload[64];
-  assign \q[0]  = { \port$3938$0 , \port$3937$0 , \port$3936$0 , \port$3935$0 , \port$3934$0 , \port$3933$0 , \port$3932$0 , \port$3931$0  };
+  assign \q[0]  = { \port$3925$0 , \port$3924$0 , \port$3923$0 , \port$3922$0 , \port$3921$0 , \port$3920$0 , \port$3919$0 , \port$3918$0  };
   assign \destination__payload.address  = w_data[10:0];
   assign \destination__payload.address[0]  = w_data[10:0];
   assign \destination__payload.write  = w_data[11];
@@ -15612,7 +15678,7 @@ module \hwgen_top.post.output (rst, ports__0__ready, transpose, valid, w_en, des
   assign \$signal$29.action  = \$signal$29 [22];
   assign \$signal$29.code  = \$signal$29 [24:23];
   assign i__payload[64] = 1'h0;
-  assign i__payload[63:0] = { \port$3938$0 , \port$3937$0 , \port$3936$0 , \port$3935$0 , \port$3934$0 , \port$3933$0 , \port$3932$0 , \port$3931$0  };
+  assign i__payload[63:0] = { \port$3925$0 , \port$3924$0 , \port$3923$0 , \port$3922$0 , \port$3921$0 , \port$3920$0 , \port$3919$0 , \port$3918$0  };
   assign \$4  = \$3 ;
 endmodule
 
@@ -16538,7 +16604,7 @@ module \hwgen_top.post.output.values (rst, w_en, w_port__data, r_en, w_rdy, r_rd
   assign r_port__data = r_data;
 endmodule
 
-module \hwgen_top.post.parameters (rst, broadcast, scalar, request__valid, request__payload, request__ready, buffer__en, take, buffer__data, value, step, ready, \port$5162$0 , values, channel, clk);
+module \hwgen_top.post.parameters (rst, broadcast, scalar, request__valid, request__payload, request__ready, buffer__en, take, buffer__data, value, step, ready, \port$5159$0 , values, channel, clk);
   reg \$auto$verilog_backend.cc:2355:dump_module$26  = 0;
   wire \$1 ;
   wire [69:0] \$10 ;
@@ -16639,8 +16705,8 @@ module \hwgen_top.post.parameters (rst, broadcast, scalar, request__valid, reque
   wire \end ;
   reg [16:0] first = 17'h00000;
   (* init = 17'h00000 *)
-  output [16:0] \port$5162$0 ;
-  wire [16:0] \port$5162$0 ;
+  output [16:0] \port$5159$0 ;
+  wire [16:0] \port$5159$0 ;
   (* init = 1'h0 *)
   output ready;
   wire ready;
@@ -17035,7 +17101,7 @@ module \hwgen_top.post.parameters (rst, broadcast, scalar, request__valid, reque
   assign buffer__addr = { 3'h0, \$signal$13  };
   assign request__ready = \$signal ;
   assign ready = \$signal$3 ;
-  assign \port$5162$0  = \$signal$13 ;
+  assign \port$5159$0  = \$signal$13 ;
   assign \two.write  = two[0];
   assign \two.word  = two[4:1];
   assign \value.bias  = value[31:0];
@@ -17077,23 +17143,23 @@ module \hwgen_top.post.parameters (rst, broadcast, scalar, request__valid, reque
   assign \values[7].shift  = values[559:554];
 endmodule
 
-module \hwgen_top.post.walker (rst, \begin , marker, \port$2903$0 , room, idle, items__valid, items__payload, requests__valid, requests__payload, \r_en$10 , r_en, job, map, element__valid, element__payload, dead, clk);
+module \hwgen_top.post.walker (rst, \begin , marker, \port$2892$0 , room, idle, items__valid, items__payload, requests__valid, requests__payload, \r_en$10 , r_en, job, map, element__valid, element__payload, dead, clk);
   reg \$auto$verilog_backend.cc:2355:dump_module$27  = 0;
   wire \$1 ;
   wire \$10 ;
-  wire [12:0] \$100 ;
-  wire [13:0] \$101 ;
+  wire [6:0] \$100 ;
+  wire [12:0] \$101 ;
   wire [6:0] \$102 ;
-  wire [12:0] \$103 ;
-  wire [6:0] \$104 ;
-  wire [13:0] \$105 ;
-  wire [22:0] \$106 ;
-  wire [22:0] \$107 ;
+  wire [13:0] \$103 ;
+  wire [22:0] \$104 ;
+  wire [22:0] \$105 ;
+  wire \$106 ;
+  wire \$107 ;
   wire \$108 ;
-  wire \$109 ;
+  wire [13:0] \$109 ;
   wire \$11 ;
   wire \$110 ;
-  wire [13:0] \$111 ;
+  wire \$111 ;
   wire \$112 ;
   wire \$113 ;
   wire \$114 ;
@@ -17106,48 +17172,46 @@ module \hwgen_top.post.walker (rst, \begin , marker, \port$2903$0 , room, idle, 
   wire \$120 ;
   wire \$121 ;
   wire \$122 ;
-  wire \$123 ;
-  wire \$124 ;
-  reg [2:0] \$125 ;
-  reg [4:0] \$126 ;
-  reg [90:0] \$127 ;
-  reg \$128 ;
+  reg [2:0] \$123 ;
+  reg [4:0] \$124 ;
+  reg [90:0] \$125 ;
+  reg \$126 ;
+  reg [5:0] \$127 ;
+  reg [5:0] \$128 ;
   reg [5:0] \$129 ;
   wire \$13 ;
   reg [5:0] \$130 ;
-  reg [5:0] \$131 ;
-  reg [5:0] \$132 ;
+  reg [12:0] \$131 ;
+  reg [2:0] \$132 ;
   reg [12:0] \$133 ;
-  reg [2:0] \$134 ;
+  reg [5:0] \$134 ;
   reg [12:0] \$135 ;
-  reg [5:0] \$136 ;
+  reg \$136 ;
   reg [12:0] \$137 ;
-  reg \$138 ;
+  reg [2:0] \$138 ;
   reg [12:0] \$139 ;
   wire [6:0] \$14 ;
-  reg [2:0] \$140 ;
-  reg [12:0] \$141 ;
+  reg [16:0] \$140 ;
+  reg [21:0] \$141 ;
   reg [16:0] \$142 ;
-  reg [21:0] \$143 ;
-  reg [16:0] \$144 ;
-  reg [23:0] \$145 ;
-  reg [23:0] \$146 ;
-  reg \$147 ;
-  reg \$148 ;
+  reg [23:0] \$143 ;
+  reg [23:0] \$144 ;
+  reg \$145 ;
+  reg \$146 ;
+  reg [10:0] \$147 ;
+  reg [10:0] \$148 ;
   reg [10:0] \$149 ;
   wire \$15 ;
-  reg [10:0] \$150 ;
-  reg [10:0] \$151 ;
-  reg [5:0] \$152 ;
-  reg [7:0] \$153 ;
-  reg \$154 ;
-  reg [2:0] \$155 ;
+  reg [5:0] \$150 ;
+  reg [7:0] \$151 ;
+  reg \$152 ;
+  reg [2:0] \$153 ;
+  reg [16:0] \$154 ;
+  reg \$155 ;
   reg [16:0] \$156 ;
   reg \$157 ;
-  reg [16:0] \$158 ;
-  reg \$159 ;
+  reg \$158 ;
   wire \$16 ;
-  reg \$160 ;
   wire \$17 ;
   wire \$18 ;
   wire \$19 ;
@@ -17211,34 +17275,34 @@ module \hwgen_top.post.walker (rst, \begin , marker, \port$2903$0 , room, idle, 
   wire \$71 ;
   wire \$72 ;
   wire \$73 ;
-  wire \$74 ;
+  wire [6:0] \$74 ;
   wire \$75 ;
-  wire [6:0] \$76 ;
+  wire \$76 ;
   wire \$77 ;
   wire \$78 ;
   wire \$79 ;
   wire \$8 ;
-  wire \$80 ;
+  wire [6:0] \$80 ;
   wire \$81 ;
-  wire [6:0] \$82 ;
+  wire \$82 ;
   wire \$83 ;
   wire \$84 ;
   wire \$85 ;
-  wire \$86 ;
+  wire [6:0] \$86 ;
   wire \$87 ;
-  wire [6:0] \$88 ;
+  wire \$88 ;
   wire \$89 ;
   wire \$9 ;
   wire \$90 ;
   wire \$91 ;
-  wire \$92 ;
+  wire [6:0] \$92 ;
   wire \$93 ;
-  wire [6:0] \$94 ;
-  wire \$95 ;
-  wire [13:0] \$96 ;
-  wire [13:0] \$97 ;
-  wire [3:0] \$98 ;
-  wire [3:0] \$99 ;
+  wire [13:0] \$94 ;
+  wire [13:0] \$95 ;
+  wire [3:0] \$96 ;
+  wire [3:0] \$97 ;
+  wire [12:0] \$98 ;
+  wire [13:0] \$99 ;
   wire \$signal ;
   reg [12:0] \$signal$23  = 13'h0000;
   wire \$signal$34 ;
@@ -17359,8 +17423,8 @@ module \hwgen_top.post.walker (rst, \begin , marker, \port$2903$0 , room, idle, 
   wire new_lane;
   reg [16:0] p2_0 = 17'h00000;
   reg [16:0] p3 = 17'h00000;
-  input \port$2903$0 ;
-  wire \port$2903$0 ;
+  input \port$2892$0 ;
+  wire \port$2892$0 ;
   reg [2:0] position = 3'h0;
   reg [2:0] position2 = 3'h0;
   reg [2:0] position3 = 3'h0;
@@ -17465,7 +17529,7 @@ module \hwgen_top.post.walker (rst, \begin , marker, \port$2903$0 , room, idle, 
   assign \$52  = \$51  | marker;
   assign \$53  = ~ marker;
   assign \$54  = \$signal$36  ? 2'h3 : 2'h0;
-  assign \$55  = marker ? { 1'h0, \port$2903$0  } : \$54 ;
+  assign \$55  = marker ? { 1'h0, \port$2892$0  } : \$54 ;
   assign \$56  = job[0] ? source_a3 : { 3'h0, lane };
   assign \$57  = ~ \$signal$36 ;
   assign \$58  = job[0] & \$57 ;
@@ -17483,130 +17547,128 @@ module \hwgen_top.post.walker (rst, \begin , marker, \port$2903$0 , room, idle, 
   assign \$68  = ~ push;
   assign \$69  = valid[2] & \$68 ;
   assign \$70  = $signed(\$67 ) - $signed({ 1'h0, \$69  });
-  assign \$71  = element__payload[93:91] < 1'h0;
-  assign \$72  = element__payload[94] | \$71 ;
-  assign \$73  = ! element__payload[93:91];
-  assign \$74  = & i0;
-  assign \$75  = ~ \$74 ;
-  assign \$76  = i0 + \$75 ;
-  assign \$77  = element__payload[93:91] < 1'h1;
-  assign \$78  = element__payload[94] | \$77 ;
-  assign \$79  = element__payload[93:91] == 1'h1;
-  assign \$80  = & i1;
-  assign \$81  = ~ \$80 ;
-  assign \$82  = i1 + \$81 ;
-  assign \$83  = element__payload[93:91] < 2'h2;
-  assign \$84  = element__payload[94] | \$83 ;
-  assign \$85  = element__payload[93:91] == 2'h2;
-  assign \$86  = & i2;
-  assign \$87  = ~ \$86 ;
-  assign \$88  = i2 + \$87 ;
-  assign \$89  = element__payload[93:91] < 2'h3;
-  assign \$90  = element__payload[94] | \$89 ;
-  assign \$91  = element__payload[93:91] == 2'h3;
-  assign \$92  = & i3;
-  assign \$93  = ~ \$92 ;
-  assign \$94  = i3 + \$93 ;
-  assign \$95  = ~ \$signal$68 [12];
-  assign \$96  = \$signal$68  + \$95 ;
-  assign \$97  = new_lane ? { 2'h0, job[55:44] } : \$96 ;
-  assign \$98  = position + 1'h1;
-  assign \$99  = new_lane ? 4'h0 : \$98 ;
-  assign \$100  = i3 << map[34:32];
-  assign \$101  = \$100  + i1;
-  assign \$103  = i2 << map[37:35];
-  assign \$105  = \$103  + \$104 ;
-  assign \$106  = $signed({ 1'h0, job[22:2] }) + $signed(\$signal$62 [90:69]);
-  assign \$107  = $signed({ 1'h0, job[43:23] }) + $signed(\$signal$62 [90:69]);
-  assign \$108  = a2_0 >= 12'h800;
-  assign \$109  = writes0 & \$108 ;
-  assign \$110  = reads0 & lane_bad;
-  assign \$111  = \$signal$70  + 1'h0;
-  assign \$112  = \$111  >= 1'h1;
+  assign \$71  = ! element__payload[93:91];
+  assign \$72  = & i0;
+  assign \$73  = ~ \$72 ;
+  assign \$74  = i0 + \$73 ;
+  assign \$75  = element__payload[93:91] < 1'h1;
+  assign \$76  = element__payload[94] | \$75 ;
+  assign \$77  = element__payload[93:91] == 1'h1;
+  assign \$78  = & i1;
+  assign \$79  = ~ \$78 ;
+  assign \$80  = i1 + \$79 ;
+  assign \$81  = element__payload[93:91] < 2'h2;
+  assign \$82  = element__payload[94] | \$81 ;
+  assign \$83  = element__payload[93:91] == 2'h2;
+  assign \$84  = & i2;
+  assign \$85  = ~ \$84 ;
+  assign \$86  = i2 + \$85 ;
+  assign \$87  = element__payload[93:91] < 2'h3;
+  assign \$88  = element__payload[94] | \$87 ;
+  assign \$89  = element__payload[93:91] == 2'h3;
+  assign \$90  = & i3;
+  assign \$91  = ~ \$90 ;
+  assign \$92  = i3 + \$91 ;
+  assign \$93  = ~ \$signal$68 [12];
+  assign \$94  = \$signal$68  + \$93 ;
+  assign \$95  = new_lane ? { 2'h0, job[55:44] } : \$94 ;
+  assign \$96  = position + 1'h1;
+  assign \$97  = new_lane ? 4'h0 : \$96 ;
+  assign \$98  = i3 << map[34:32];
+  assign \$99  = \$98  + i1;
+  assign \$101  = i2 << map[37:35];
+  assign \$103  = \$101  + \$102 ;
+  assign \$104  = $signed({ 1'h0, job[22:2] }) + $signed(\$signal$62 [90:69]);
+  assign \$105  = $signed({ 1'h0, job[43:23] }) + $signed(\$signal$62 [90:69]);
+  assign \$106  = a2_0 >= 12'h800;
+  assign \$107  = writes0 & \$106 ;
+  assign \$108  = reads0 & lane_bad;
+  assign \$109  = \$signal$70  + 1'h0;
+  assign \$110  = \$109  >= 1'h1;
+  assign \$111  = reads0 & \$110 ;
+  assign \$112  = ~ map[30];
   assign \$113  = reads0 & \$112 ;
-  assign \$114  = ~ map[30];
-  assign \$115  = reads0 & \$114 ;
-  assign \$116  = p2_0 > 7'h77;
-  assign \$117  = \$115  & \$116 ;
-  assign \$118  = source_a >= 12'h800;
-  assign \$119  = job[0] & \$118 ;
-  assign \$120  = job[0] & job[1];
-  assign \$121  = source_b >= 12'h800;
-  assign \$122  = \$120  & \$121 ;
-  assign \$123  = push & \$signal$36 ;
-  assign \$124  = \$signal$38  | last3;
+  assign \$114  = p2_0 > 7'h77;
+  assign \$115  = \$113  & \$114 ;
+  assign \$116  = source_a >= 12'h800;
+  assign \$117  = job[0] & \$116 ;
+  assign \$118  = job[0] & job[1];
+  assign \$119  = source_b >= 12'h800;
+  assign \$120  = \$118  & \$119 ;
+  assign \$121  = push & \$signal$36 ;
+  assign \$122  = \$signal$38  | last3;
   always @(posedge clk)
-    valid <= \$125 ;
+    valid <= \$123 ;
   always @(posedge clk)
-    count <= \$126 ;
+    count <= \$124 ;
   always @(posedge clk)
-    \$signal$62  <= \$127 ;
+    \$signal$62  <= \$125 ;
   always @(posedge clk)
-    last <= \$128 ;
+    last <= \$126 ;
   always @(posedge clk)
-    i0 <= \$129 ;
+    i0 <= \$127 ;
   always @(posedge clk)
-    i1 <= \$130 ;
+    i1 <= \$128 ;
   always @(posedge clk)
-    i2 <= \$131 ;
+    i2 <= \$129 ;
   always @(posedge clk)
-    i3 <= \$132 ;
+    i3 <= \$130 ;
   always @(posedge clk)
-    \$signal$68  <= \$133 ;
+    \$signal$68  <= \$131 ;
   always @(posedge clk)
-    position <= \$134 ;
+    position <= \$132 ;
   always @(posedge clk)
-    \$signal$23  <= \$135 ;
+    \$signal$23  <= \$133 ;
   always @(posedge clk)
-    group <= \$136 ;
+    group <= \$134 ;
   always @(posedge clk)
-    \$signal$70  <= \$137 ;
+    \$signal$70  <= \$135 ;
   always @(posedge clk)
-    last2 <= \$138 ;
+    last2 <= \$136 ;
   always @(posedge clk)
-    acc2 <= \$139 ;
+    acc2 <= \$137 ;
   always @(posedge clk)
-    position2 <= \$140 ;
+    position2 <= \$138 ;
   always @(posedge clk)
-    y2_0 <= \$141 ;
+    y2_0 <= \$139 ;
   always @(posedge clk)
-    x2_0 <= \$142 ;
+    x2_0 <= \$140 ;
   always @(posedge clk)
-    a2_0 <= \$143 ;
+    a2_0 <= \$141 ;
   always @(posedge clk)
-    p2_0 <= \$144 ;
+    p2_0 <= \$142 ;
   always @(posedge clk)
-    source_a <= \$145 ;
+    source_a <= \$143 ;
   always @(posedge clk)
-    source_b <= \$146 ;
+    source_b <= \$144 ;
   always @(posedge clk)
-    read3 <= \$147 ;
+    read3 <= \$145 ;
   always @(posedge clk)
-    write3 <= \$148 ;
+    write3 <= \$146 ;
   always @(posedge clk)
-    address0 <= \$149 ;
+    address0 <= \$147 ;
   always @(posedge clk)
-    source_a3 <= \$150 ;
+    source_a3 <= \$148 ;
   always @(posedge clk)
-    source_b3 <= \$151 ;
+    source_b3 <= \$149 ;
   always @(posedge clk)
-    error <= \$152 ;
+    error <= \$150 ;
   always @(posedge clk)
-    lane <= \$153 ;
+    lane <= \$151 ;
   always @(posedge clk)
-    last3 <= \$154 ;
+    last3 <= \$152 ;
   always @(posedge clk)
-    position3 <= \$155 ;
+    position3 <= \$153 ;
   always @(posedge clk)
-    p3 <= \$156 ;
+    p3 <= \$154 ;
   always @(posedge clk)
-    \$signal$42  <= \$157 ;
+    \$signal$42  <= \$155 ;
   always @(posedge clk)
-    \$signal$44  <= \$158 ;
+    \$signal$44  <= \$156 ;
   always @(posedge clk)
-    \$signal$37  <= \$159 ;
+    \$signal$37  <= \$157 ;
   always @(posedge clk)
-    dead <= \$160 ;
+    dead <= \$158 ;
   \hwgen_top.post.walker.blocks  blocks (
     .clk(clk),
     .r_data(requests__payload),
@@ -17618,19 +17680,19 @@ module \hwgen_top.post.walker (rst, \begin , marker, \port$2903$0 , room, idle, 
   );
   \hwgen_top.post.walker.queue  queue (
     .clk(clk),
-    .\port$3203$0 (\$signal$45 ),
-    .\port$3205$0 (\$39 ),
-    .\port$3215$0 (\$49 ),
-    .\port$3218$0 (\$52 ),
-    .\port$3219$0 (\$53 ),
-    .\port$3221$0 (\$55 ),
-    .\port$3222$0 (\$56 ),
-    .\port$3226$0 (\$60 ),
-    .\port$3229$0 (\$63 ),
-    .\port$4995$56 (job[63:56]),
-    .\port$5111$0 (address0),
-    .\port$5115$0 (source_b3),
-    .\port$5123$0 (position3),
+    .\port$3192$0 (\$signal$45 ),
+    .\port$3194$0 (\$39 ),
+    .\port$3204$0 (\$49 ),
+    .\port$3207$0 (\$52 ),
+    .\port$3208$0 (\$53 ),
+    .\port$3210$0 (\$55 ),
+    .\port$3211$0 (\$56 ),
+    .\port$3215$0 (\$60 ),
+    .\port$3218$0 (\$63 ),
+    .\port$4992$56 (job[63:56]),
+    .\port$5108$0 (address0),
+    .\port$5112$0 (source_b3),
+    .\port$5120$0 (position3),
     .r_data(items__payload),
     .r_en(r_en),
     .r_rdy(items__valid),
@@ -17639,46 +17701,74 @@ module \hwgen_top.post.walker (rst, \begin , marker, \port$2903$0 , room, idle, 
   );
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$27 ) begin end
-    \$125  = { valid[1:0], \$signal  };
+    \$123  = { valid[1:0], \$signal  };
     if (rst) begin
-      \$125  = 3'h0;
+      \$123  = 3'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$27 ) begin end
-    \$126  = \$70 [4:0];
+    \$124  = \$70 [4:0];
     if (rst) begin
-      \$126  = 5'h00;
+      \$124  = 5'h00;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$27 ) begin end
-    \$127  = \$signal$62 ;
+    \$125  = \$signal$62 ;
     if (\$signal ) begin
-      \$127  = element__payload[90:0];
+      \$125  = element__payload[90:0];
     end
     if (rst) begin
-      \$127  = 91'h00000000000000000000000;
+      \$125  = 91'h00000000000000000000000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$27 ) begin end
-    \$128  = last;
+    \$126  = last;
     if (\$signal ) begin
-      \$128  = element__payload[95];
+      \$126  = element__payload[95];
     end
     if (rst) begin
-      \$128  = 1'h0;
+      \$126  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$27 ) begin end
-    \$129  = i0;
+    \$127  = i0;
     if (\$signal ) begin
-      if (\$72 ) begin
+      if (element__payload[94]) begin
+        \$127  = 6'h00;
+      end else if (\$71 ) begin
+        \$127  = \$74 [5:0];
+      end
+    end
+    if (rst) begin
+      \$127  = 6'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$27 ) begin end
+    \$128  = i1;
+    if (\$signal ) begin
+      if (\$76 ) begin
+        \$128  = 6'h00;
+      end else if (\$77 ) begin
+        \$128  = \$80 [5:0];
+      end
+    end
+    if (rst) begin
+      \$128  = 6'h00;
+    end
+  end
+  always @* begin
+    if (\$auto$verilog_backend.cc:2355:dump_module$27 ) begin end
+    \$129  = i2;
+    if (\$signal ) begin
+      if (\$82 ) begin
         \$129  = 6'h00;
-      end else if (\$73 ) begin
-        \$129  = \$76 [5:0];
+      end else if (\$83 ) begin
+        \$129  = \$86 [5:0];
       end
     end
     if (rst) begin
@@ -17687,12 +17777,12 @@ module \hwgen_top.post.walker (rst, \begin , marker, \port$2903$0 , room, idle, 
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$27 ) begin end
-    \$130  = i1;
+    \$130  = i3;
     if (\$signal ) begin
-      if (\$78 ) begin
+      if (\$88 ) begin
         \$130  = 6'h00;
-      end else if (\$79 ) begin
-        \$130  = \$82 [5:0];
+      end else if (\$89 ) begin
+        \$130  = \$92 [5:0];
       end
     end
     if (rst) begin
@@ -17701,249 +17791,221 @@ module \hwgen_top.post.walker (rst, \begin , marker, \port$2903$0 , room, idle, 
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$27 ) begin end
-    \$131  = i2;
+    \$131  = \$signal$68 ;
     if (\$signal ) begin
-      if (\$84 ) begin
-        \$131  = 6'h00;
-      end else if (\$85 ) begin
-        \$131  = \$88 [5:0];
-      end
+      \$131  = \$95 [12:0];
     end
     if (rst) begin
-      \$131  = 6'h00;
+      \$131  = 13'h0000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$27 ) begin end
-    \$132  = i3;
+    \$132  = position;
     if (\$signal ) begin
-      if (\$90 ) begin
-        \$132  = 6'h00;
-      end else if (\$91 ) begin
-        \$132  = \$94 [5:0];
-      end
+      \$132  = \$97 [2:0];
     end
     if (rst) begin
-      \$132  = 6'h00;
+      \$132  = 3'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$27 ) begin end
-    \$133  = \$signal$68 ;
-    if (\$signal ) begin
-      \$133  = \$97 [12:0];
-    end
+    \$133  = \$99 [12:0];
     if (rst) begin
       \$133  = 13'h0000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$27 ) begin end
-    \$134  = position;
-    if (\$signal ) begin
-      \$134  = \$99 [2:0];
-    end
+    \$134  = \$100 [5:0];
     if (rst) begin
-      \$134  = 3'h0;
+      \$134  = 6'h00;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$27 ) begin end
-    \$135  = \$101 [12:0];
+    \$135  = \$103 [12:0];
     if (rst) begin
       \$135  = 13'h0000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$27 ) begin end
-    \$136  = \$102 [5:0];
+    \$136  = last;
     if (rst) begin
-      \$136  = 6'h00;
+      \$136  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$27 ) begin end
-    \$137  = \$105 [12:0];
+    \$137  = \$signal$68 ;
     if (rst) begin
       \$137  = 13'h0000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$27 ) begin end
-    \$138  = last;
+    \$138  = position;
     if (rst) begin
-      \$138  = 1'h0;
+      \$138  = 3'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$27 ) begin end
-    \$139  = \$signal$68 ;
+    \$139  = \$signal$62 [12:0];
     if (rst) begin
       \$139  = 13'h0000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$27 ) begin end
-    \$140  = position;
+    \$140  = \$signal$62 [29:13];
     if (rst) begin
-      \$140  = 3'h0;
+      \$140  = 17'h00000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$27 ) begin end
-    \$141  = \$signal$62 [12:0];
+    \$141  = \$signal$62 [51:30];
     if (rst) begin
-      \$141  = 13'h0000;
+      \$141  = 22'h000000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$27 ) begin end
-    \$142  = \$signal$62 [29:13];
+    \$142  = \$signal$62 [68:52];
     if (rst) begin
       \$142  = 17'h00000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$27 ) begin end
-    \$143  = \$signal$62 [51:30];
+    \$143  = { \$104 [22], \$104  };
     if (rst) begin
-      \$143  = 22'h000000;
+      \$143  = 24'h000000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$27 ) begin end
-    \$144  = \$signal$62 [68:52];
+    \$144  = { \$105 [22], \$105  };
     if (rst) begin
-      \$144  = 17'h00000;
+      \$144  = 24'h000000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$27 ) begin end
-    \$145  = { \$106 [22], \$106  };
+    \$145  = reads0;
     if (rst) begin
-      \$145  = 24'h000000;
+      \$145  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$27 ) begin end
-    \$146  = { \$107 [22], \$107  };
+    \$146  = writes0;
     if (rst) begin
-      \$146  = 24'h000000;
+      \$146  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$27 ) begin end
-    \$147  = reads0;
+    \$147  = a2_0[10:0];
     if (rst) begin
-      \$147  = 1'h0;
+      \$147  = 11'h000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$27 ) begin end
-    \$148  = writes0;
+    \$148  = source_a[10:0];
     if (rst) begin
-      \$148  = 1'h0;
+      \$148  = 11'h000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$27 ) begin end
-    \$149  = a2_0[10:0];
+    \$149  = source_b[10:0];
     if (rst) begin
       \$149  = 11'h000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$27 ) begin end
-    \$150  = source_a[10:0];
+    \$150  = { \$120 , \$117 , \$115 , \$111 , \$108 , \$107  };
     if (rst) begin
-      \$150  = 11'h000;
+      \$150  = 6'h00;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$27 ) begin end
-    \$151  = source_b[10:0];
+    \$151 [5:0] = acc2[5:0];
+    \$151 [6] = \$signal$23 [0];
+    \$151 [7] = \$signal$70 [0];
     if (rst) begin
-      \$151  = 11'h000;
+      \$151  = 8'h00;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$27 ) begin end
-    \$152  = { \$122 , \$119 , \$117 , \$113 , \$110 , \$109  };
+    \$152  = last2;
     if (rst) begin
-      \$152  = 6'h00;
+      \$152  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$27 ) begin end
-    \$153 [5:0] = acc2[5:0];
-    \$153 [6] = \$signal$23 [0];
-    \$153 [7] = \$signal$70 [0];
+    \$153  = position2;
     if (rst) begin
-      \$153  = 8'h00;
+      \$153  = 3'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$27 ) begin end
-    \$154  = last2;
+    \$154  = p2_0;
     if (rst) begin
-      \$154  = 1'h0;
+      \$154  = 17'h00000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$27 ) begin end
-    \$155  = position2;
+    \$155  = \$signal$42 ;
+    if (\w_en$59 ) begin
+      \$155  = 1'h1;
+    end
+    if (\begin ) begin
+      \$155  = 1'h0;
+    end
     if (rst) begin
-      \$155  = 3'h0;
+      \$155  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$27 ) begin end
-    \$156  = p2_0;
+    \$156  = \$signal$44 ;
+    if (\w_en$59 ) begin
+      \$156  = p3;
+    end
     if (rst) begin
       \$156  = 17'h00000;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$27 ) begin end
-    \$157  = \$signal$42 ;
-    if (\w_en$59 ) begin
+    \$157  = \$signal$37 ;
+    if (\$121 ) begin
       \$157  = 1'h1;
     end
-    if (\begin ) begin
-      \$157  = 1'h0;
-    end
     if (rst) begin
       \$157  = 1'h0;
     end
   end
   always @* begin
     if (\$auto$verilog_backend.cc:2355:dump_module$27 ) begin end
-    \$158  = \$signal$44 ;
-    if (\w_en$59 ) begin
-      \$158  = p3;
+    \$158  = dead;
+    if (\$121 ) begin
+      \$158  = \$122 ;
     end
     if (rst) begin
-      \$158  = 17'h00000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$27 ) begin end
-    \$159  = \$signal$37 ;
-    if (\$123 ) begin
-      \$159  = 1'h1;
-    end
-    if (rst) begin
-      \$159  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$27 ) begin end
-    \$160  = dead;
-    if (\$123 ) begin
-      \$160  = \$124 ;
-    end
-    if (rst) begin
-      \$160  = 1'h0;
+      \$158  = 1'h0;
     end
   end
   assign r_rdy = items__valid;
@@ -17954,7 +18016,7 @@ module \hwgen_top.post.walker (rst, \begin , marker, \port$2903$0 , room, idle, 
   assign requests__ready = \r_en$10 ;
   assign element__ready = room;
   assign \job$48  = { source_b3, position3, \$signal$45 , \$63 , \$60 , \$56 , \$55 , \$53 , \$52 , \$49 , job[63:56], \$39 , address0 };
-  assign code = { 1'h0, \port$2903$0  };
+  assign code = { 1'h0, \port$2892$0  };
   assign w_data = { source_b3, position3, \$signal$45 , \$63 , \$60 , \$56 , \$55 , \$53 , \$52 , \$49 , job[63:56], \$39 , address0 };
   assign \w_data$58  = p3;
   assign \items__payload.result  = items__payload[24:0];
@@ -18020,8 +18082,8 @@ module \hwgen_top.post.walker (rst, \begin , marker, \port$2903$0 , room, idle, 
   assign \$signal$62.s  = \$signal$62 [90:69];
   assign \$34  = read3;
   assign \$42  = read3;
+  assign \$100  = { 1'h0, i0 };
   assign \$102  = { 1'h0, i0 };
-  assign \$104  = { 1'h0, i0 };
 endmodule
 
 module \hwgen_top.post.walker.blocks (rst, w_en, r_rdy, r_data, r_en, w_port__data, clk);
@@ -18160,7 +18222,7 @@ module \hwgen_top.post.walker.blocks (rst, w_en, r_rdy, r_data, r_en, w_port__da
   assign r_port__data = r_data;
 endmodule
 
-module \hwgen_top.post.walker.queue (rst, \port$3203$0 , \port$3205$0 , \port$3215$0 , \port$3218$0 , \port$3219$0 , \port$3221$0 , \port$3222$0 , \port$3226$0 , \port$3229$0 , w_en, r_rdy, r_data, r_en, \port$4995$56 , \port$5111$0 , \port$5115$0 , \port$5123$0 , clk);
+module \hwgen_top.post.walker.queue (rst, \port$3192$0 , \port$3194$0 , \port$3204$0 , \port$3207$0 , \port$3208$0 , \port$3210$0 , \port$3211$0 , \port$3215$0 , \port$3218$0 , w_en, r_rdy, r_data, r_en, \port$4992$56 , \port$5108$0 , \port$5112$0 , \port$5120$0 , clk);
   reg \$auto$verilog_backend.cc:2355:dump_module$29  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -18184,32 +18246,32 @@ module \hwgen_top.post.walker.queue (rst, \port$3203$0 , \port$3205$0 , \port$32
   (* init = 4'h0 *)
   wire [3:0] consume;
   reg [4:0] level = 5'h00;
-  input \port$3203$0 ;
-  wire \port$3203$0 ;
-  input \port$3205$0 ;
-  wire \port$3205$0 ;
+  input \port$3192$0 ;
+  wire \port$3192$0 ;
+  input \port$3194$0 ;
+  wire \port$3194$0 ;
+  input \port$3204$0 ;
+  wire \port$3204$0 ;
+  input \port$3207$0 ;
+  wire \port$3207$0 ;
+  input \port$3208$0 ;
+  wire \port$3208$0 ;
+  input [1:0] \port$3210$0 ;
+  wire [1:0] \port$3210$0 ;
+  input [10:0] \port$3211$0 ;
+  wire [10:0] \port$3211$0 ;
   input \port$3215$0 ;
   wire \port$3215$0 ;
   input \port$3218$0 ;
   wire \port$3218$0 ;
-  input \port$3219$0 ;
-  wire \port$3219$0 ;
-  input [1:0] \port$3221$0 ;
-  wire [1:0] \port$3221$0 ;
-  input [10:0] \port$3222$0 ;
-  wire [10:0] \port$3222$0 ;
-  input \port$3226$0 ;
-  wire \port$3226$0 ;
-  input \port$3229$0 ;
-  wire \port$3229$0 ;
-  input [7:0] \port$4995$56 ;
-  wire [7:0] \port$4995$56 ;
-  input [10:0] \port$5111$0 ;
-  wire [10:0] \port$5111$0 ;
-  input [10:0] \port$5115$0 ;
-  wire [10:0] \port$5115$0 ;
-  input [2:0] \port$5123$0 ;
-  wire [2:0] \port$5123$0 ;
+  input [7:0] \port$4992$56 ;
+  wire [7:0] \port$4992$56 ;
+  input [10:0] \port$5108$0 ;
+  wire [10:0] \port$5108$0 ;
+  input [10:0] \port$5112$0 ;
+  wire [10:0] \port$5112$0 ;
+  input [2:0] \port$5120$0 ;
+  wire [2:0] \port$5120$0 ;
   (* init = 4'h0 *)
   wire [3:0] produce;
   output [52:0] r_data;
@@ -18254,7 +18316,7 @@ module \hwgen_top.post.walker.queue (rst, \port$3203$0 , \port$3205$0 , \port$32
   end
   always @(posedge clk) begin
     if (w_port__en)
-      storage[w_port__addr] <= { \port$5115$0 , \port$5123$0 , \port$3203$0 , \port$3229$0 , \port$3226$0 , \port$3222$0 , \port$3221$0 , \port$3219$0 , \port$3218$0 , \port$3215$0 , \port$4995$56 , \port$3205$0 , \port$5111$0  };
+      storage[w_port__addr] <= { \port$5112$0 , \port$5120$0 , \port$3192$0 , \port$3218$0 , \port$3215$0 , \port$3211$0 , \port$3210$0 , \port$3208$0 , \port$3207$0 , \port$3204$0 , \port$4992$56 , \port$3194$0 , \port$5108$0  };
   end
   assign r_data = storage[r_port__addr];
   assign w_rdy = level != 5'h10;
@@ -18316,8 +18378,8 @@ module \hwgen_top.post.walker.queue (rst, \port$3203$0 , \port$3205$0 , \port$32
   assign w_level = level;
   assign r_level = level;
   assign produce = w_port__addr;
-  assign w_port__data = { \port$5115$0 , \port$5123$0 , \port$3203$0 , \port$3229$0 , \port$3226$0 , \port$3222$0 , \port$3221$0 , \port$3219$0 , \port$3218$0 , \port$3215$0 , \port$4995$56 , \port$3205$0 , \port$5111$0  };
-  assign w_data = { \port$5115$0 , \port$5123$0 , \port$3203$0 , \port$3229$0 , \port$3226$0 , \port$3222$0 , \port$3221$0 , \port$3219$0 , \port$3218$0 , \port$3215$0 , \port$4995$56 , \port$3205$0 , \port$5111$0  };
+  assign w_port__data = { \port$5112$0 , \port$5120$0 , \port$3192$0 , \port$3218$0 , \port$3215$0 , \port$3211$0 , \port$3210$0 , \port$3208$0 , \port$3207$0 , \port$3204$0 , \port$4992$56 , \port$3194$0 , \port$5108$0  };
+  assign w_data = { \port$5112$0 , \port$5120$0 , \port$3192$0 , \port$3218$0 , \port$3215$0 , \port$3211$0 , \port$3210$0 , \port$3208$0 , \port$3207$0 , \port$3204$0 , \port$4992$56 , \port$3194$0 , \port$5108$0  };
   assign consume = r_port__addr;
   assign r_port__data = r_data;
 endmodule
@@ -18832,7 +18894,7 @@ module \hwgen_top.read_master.skid (i__valid, rst, i__ready, i__payload, o__read
 endmodule
 
 module \hwgen_top.registers (host_rst, bus__awaddr, bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bready, bus__araddr, bus__arvalid, bus__rready, busy, done, error, reset_done, add_2, take, bus__arready, irq, add_8, add_9, start
-, soft_reset, bus__bvalid, bus__bresp, cmd_addr, cmd_count, watchdog, bus__rvalid, bus__rdata, bus__rresp, \port$4233$0 , add_0, code, \module , \index$39 , add_1, host_clk);
+, soft_reset, bus__bvalid, bus__bresp, cmd_addr, cmd_count, watchdog, bus__rvalid, bus__rdata, bus__rresp, \port$4220$0 , add_0, code, \module , \index$39 , add_1, host_clk);
   reg \$auto$verilog_backend.cc:2355:dump_module$33  = 0;
   wire [1:0] \$1 ;
   wire \$10 ;
@@ -18970,8 +19032,8 @@ module \hwgen_top.registers (host_rst, bus__awaddr, bus__awvalid, bus__wdata, bu
   wire irq;
   input [3:0] \module ;
   wire [3:0] \module ;
-  input [4:0] \port$4233$0 ;
-  wire [4:0] \port$4233$0 ;
+  input [4:0] \port$4220$0 ;
+  wire [4:0] \port$4220$0 ;
   input reset_done;
   wire reset_done;
   output soft_reset;
@@ -19055,7 +19117,7 @@ module \hwgen_top.registers (host_rst, bus__awaddr, bus__awvalid, bus__wdata, bu
     .host__addr(\$16 [3:0]),
     .host_clk(host_clk),
     .host_rst(host_rst),
-    .\port$4233$0 (\port$4233$0 ),
+    .\port$4220$0 (\port$4220$0 ),
     .value(value)
   );
   always @* begin
@@ -19554,16 +19616,16 @@ module \hwgen_top.registers (host_rst, bus__awaddr, bus__awvalid, bus__wdata, bu
   assign \add_0$45  = add_0;
   assign \add_1$47  = add_1;
   assign \add_2$49  = add_2;
-  assign add_3 = \port$4233$0 [0];
-  assign \add_3$51  = \port$4233$0 [0];
-  assign add_4 = \port$4233$0 [1];
-  assign \add_4$53  = \port$4233$0 [1];
-  assign add_5 = \port$4233$0 [2];
-  assign \add_5$55  = \port$4233$0 [2];
-  assign add_6 = \port$4233$0 [3];
-  assign \add_6$57  = \port$4233$0 [3];
-  assign add_7 = \port$4233$0 [4];
-  assign \add_7$59  = \port$4233$0 [4];
+  assign add_3 = \port$4220$0 [0];
+  assign \add_3$51  = \port$4220$0 [0];
+  assign add_4 = \port$4220$0 [1];
+  assign \add_4$53  = \port$4220$0 [1];
+  assign add_5 = \port$4220$0 [2];
+  assign \add_5$55  = \port$4220$0 [2];
+  assign add_6 = \port$4220$0 [3];
+  assign \add_6$57  = \port$4220$0 [3];
+  assign add_7 = \port$4220$0 [4];
+  assign \add_7$59  = \port$4220$0 [4];
   assign \add_8$61  = add_8;
   assign \add_9$63  = add_9;
   assign \index$66  = \$16 [3:0];
@@ -19575,7 +19637,7 @@ module \hwgen_top.registers (host_rst, bus__awaddr, bus__awvalid, bus__wdata, bu
   assign \$20  = { 17'h00000, value, 2'h0 };
 endmodule
 
-module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value, add_8, add_9, \port$4233$0 , add_0, add_1, host_clk);
+module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value, add_8, add_9, \port$4220$0 , add_0, add_1, host_clk);
   reg \$auto$verilog_backend.cc:2355:dump_module$34  = 0;
   wire [4:0] \$1 ;
   wire [6:0] \$10 ;
@@ -19669,8 +19731,8 @@ module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value,
   wire [3:0] index;
   reg [47:0] old;
   reg [8:0] part;
-  input [4:0] \port$4233$0 ;
-  wire [4:0] \port$4233$0 ;
+  input [4:0] \port$4220$0 ;
+  wire [4:0] \port$4220$0 ;
   output [47:0] value;
   wire [47:0] value;
   reg [47:0] sums [15:0];
@@ -19714,15 +19776,15 @@ module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value,
   assign \$5  = \$signal  == 1'h1;
   assign \$6  = acc2 + add_2;
   assign \$7  = \$signal  == 2'h2;
-  assign \$8  = acc3 + \port$4233$0 [0];
+  assign \$8  = acc3 + \port$4220$0 [0];
   assign \$9  = \$signal  == 2'h3;
-  assign \$10  = acc4 + \port$4233$0 [1];
+  assign \$10  = acc4 + \port$4220$0 [1];
   assign \$11  = \$signal  == 3'h4;
-  assign \$12  = acc5 + \port$4233$0 [2];
+  assign \$12  = acc5 + \port$4220$0 [2];
   assign \$13  = \$signal  == 3'h5;
-  assign \$14  = acc6 + \port$4233$0 [3];
+  assign \$14  = acc6 + \port$4220$0 [3];
   assign \$15  = \$signal  == 3'h6;
-  assign \$16  = acc7 + \port$4233$0 [4];
+  assign \$16  = acc7 + \port$4220$0 [4];
   assign \$17  = \$signal  == 3'h7;
   assign \$18  = acc8 + add_8;
   assign \$19  = \$signal  == 4'h8;
@@ -19759,7 +19821,7 @@ module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value,
     if (\$auto$verilog_backend.cc:2355:dump_module$34 ) begin end
     \$43  = \$16 [5:0];
     if (\$17 ) begin
-      \$43  = { 5'h00, \port$4233$0 [4] };
+      \$43  = { 5'h00, \port$4220$0 [4] };
     end
     if (clear) begin
       \$43  = 6'h00;
@@ -19930,7 +19992,7 @@ module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value,
     if (\$auto$verilog_backend.cc:2355:dump_module$34 ) begin end
     \$39  = \$8 [5:0];
     if (\$9 ) begin
-      \$39  = { 5'h00, \port$4233$0 [0] };
+      \$39  = { 5'h00, \port$4220$0 [0] };
     end
     if (clear) begin
       \$39  = 6'h00;
@@ -19943,7 +20005,7 @@ module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value,
     if (\$auto$verilog_backend.cc:2355:dump_module$34 ) begin end
     \$40  = \$10 [5:0];
     if (\$11 ) begin
-      \$40  = { 5'h00, \port$4233$0 [1] };
+      \$40  = { 5'h00, \port$4220$0 [1] };
     end
     if (clear) begin
       \$40  = 6'h00;
@@ -19956,7 +20018,7 @@ module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value,
     if (\$auto$verilog_backend.cc:2355:dump_module$34 ) begin end
     \$41  = \$12 [5:0];
     if (\$13 ) begin
-      \$41  = { 5'h00, \port$4233$0 [2] };
+      \$41  = { 5'h00, \port$4220$0 [2] };
     end
     if (clear) begin
       \$41  = 6'h00;
@@ -19969,7 +20031,7 @@ module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value,
     if (\$auto$verilog_backend.cc:2355:dump_module$34 ) begin end
     \$42  = \$14 [5:0];
     if (\$15 ) begin
-      \$42  = { 5'h00, \port$4233$0 [3] };
+      \$42  = { 5'h00, \port$4220$0 [3] };
     end
     if (clear) begin
       \$42  = 6'h00;
@@ -19978,11 +20040,11 @@ module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value,
       \$42  = 6'h00;
     end
   end
-  assign add_3 = \port$4233$0 [0];
-  assign add_4 = \port$4233$0 [1];
-  assign add_5 = \port$4233$0 [2];
-  assign add_6 = \port$4233$0 [3];
-  assign add_7 = \port$4233$0 [4];
+  assign add_3 = \port$4220$0 [0];
+  assign add_4 = \port$4220$0 [1];
+  assign add_5 = \port$4220$0 [2];
+  assign add_6 = \port$4220$0 [3];
+  assign add_7 = \port$4220$0 [4];
   assign \$signature__addr  = \$signal ;
   assign \$signature__addr$29  = \$signal ;
   assign \$signature__en  = 1'h1;
@@ -27138,7 +27200,7 @@ module \hwgen_top.store.words.fifo (rst, r_en, w_rdy, r_rdy, r_data, w_port__dat
   assign r_port__data = r_data;
 endmodule
 
-module \hwgen_top.weight_buffer (rst, write__en, read__en, read__data, write__data, write__addr, \port$4689$0 , clk);
+module \hwgen_top.weight_buffer (rst, write__en, read__en, read__data, write__data, write__addr, \port$4684$0 , clk);
   reg \$auto$verilog_backend.cc:2355:dump_module$51  = 0;
   reg \$1 ;
   reg [63:0] \$2 ;
@@ -27150,8 +27212,8 @@ module \hwgen_top.weight_buffer (rst, write__en, read__en, read__data, write__da
   wire clk;
   (* init = 64'h0000000000000000 *)
   wire [63:0] held;
-  input [10:0] \port$4689$0 ;
-  wire [10:0] \port$4689$0 ;
+  input [10:0] \port$4684$0 ;
+  wire [10:0] \port$4684$0 ;
   wire [9:0] read__addr;
   wire [19:0] \read__addr$7 ;
   output [63:0] read__data;
@@ -28203,7 +28265,7 @@ module \hwgen_top.weight_buffer (rst, write__en, read__en, read__data, write__da
   reg [63:0] _0_;
   always @(posedge clk) begin
     if (read__en) begin
-      _0_ <= memory[\port$4689$0 [9:0]];
+      _0_ <= memory[\port$4684$0 [9:0]];
     end
   end
   assign \read__data$15  = _0_;
@@ -28231,13 +28293,13 @@ module \hwgen_top.weight_buffer (rst, write__en, read__en, read__data, write__da
   assign \$signature__addr  = write__addr[9:0];
   assign \$signature__data  = write__data;
   assign \$signature__en  = write__en;
-  assign read__addr = \port$4689$0 [9:0];
-  assign \read__addr$7  = { 9'h000, \port$4689$0  };
+  assign read__addr = \port$4684$0 [9:0];
+  assign \read__addr$7  = { 9'h000, \port$4684$0  };
   assign \read__en$9  = read__en;
   assign held = read__data;
 endmodule
 
-module \hwgen_top.wfetch (rst, cmd__valid, read__en, cmd__ready, cmd__payload, bus__data, \port$4689$0 , bus__valid, \port$4709$4 , done, error, code, clk);
+module \hwgen_top.wfetch (rst, cmd__valid, read__en, cmd__ready, cmd__payload, bus__data, \port$4684$0 , bus__valid, \port$4704$4 , done, error, code, clk);
   reg \$auto$verilog_backend.cc:2355:dump_module$52  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -28332,10 +28394,10 @@ module \hwgen_top.wfetch (rst, cmd__valid, read__en, cmd__ready, cmd__payload, b
   reg illegal = 1'h0;
   wire [-1:0] log2_nbe;
   (* init = 11'h000 *)
-  output [10:0] \port$4689$0 ;
-  wire [10:0] \port$4689$0 ;
-  output [9:0] \port$4709$4 ;
-  wire [9:0] \port$4709$4 ;
+  output [10:0] \port$4684$0 ;
+  wire [10:0] \port$4684$0 ;
+  output [9:0] \port$4704$4 ;
+  wire [9:0] \port$4704$4 ;
   wire [19:0] read__addr;
   wire [63:0] read__data;
   output read__en;
@@ -28610,9 +28672,9 @@ module \hwgen_top.wfetch (rst, cmd__valid, read__en, cmd__ready, cmd__payload, b
   assign bus__log2_nbe = 4'h0;
   assign read__data = bus__data;
   assign read__en = \$signal$13 ;
-  assign \port$4689$0  = \$signal$9 ;
+  assign \port$4684$0  = \$signal$9 ;
   assign bus__valid = word1[0];
-  assign \port$4709$4  = word1[13:4];
+  assign \port$4704$4  = word1[13:4];
   assign \cmd__payload.op  = cmd__payload[3:0];
   assign \cmd__payload.payload  = cmd__payload[99:4];
   assign \$5  = \$signal$11 ;

@@ -1,0 +1,85 @@
+"""Everything about a network that a configuration cannot run, found before anything is generated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from hwgen.compiler.maps import Layout
+from hwgen.config import Config
+from hwgen.errors import HwgenError
+from hwgen.model.graph import Add, Concat, Conv, Graph, Op, Pad, Pool, Requant, Requantize, Reshape
+
+SHIFTS = range(-31, 8)
+"""Multiplier shifts that POST can do."""
+
+
+def preflight(graph: Graph, ops: list[Op], config: Config) -> None:
+    """Raise one HwgenError that lists every operator ``config`` cannot run, with its remedy."""
+    found = [(op.name, what, remedy) for op in ops for what, remedy in _problems(graph, op, config)]
+    if not found:
+        return
+    lines = [f"{name}: {what} -> {remedy}" for name, what, remedy in found]
+    raise HwgenError(f"config {config.name!r} cannot run {len(found)} operator{'s' * (len(found) > 1)}:\n  " + "\n  ".join(lines),
+                     where=graph.name, remedy="change the network or the configuration as said above")
+
+
+def _problems(graph: Graph, op: Op, config: Config) -> Iterator[tuple[str, str]]:
+    layouts = {n: Layout.of(graph.tensors[n].shape, config) for n in (*op.inputs, op.output)}
+    if isinstance(op, Conv):
+        yield from _conv(graph, op, config)
+    elif isinstance(op, Pool):
+        if "depthwise" not in config.mappings:
+            yield "pooling needs the depthwise mapping", "add 'depthwise' to mappings"
+        elif op.kind == "max" and "max_pool" not in config.operators:
+            yield "max pooling is not built", "add 'max_pool' to operators"
+    elif isinstance(op, Add):
+        if "add" not in config.operators:
+            yield "add is not built", "add 'add' to operators"
+        if (op.multiplier[0], op.shift[0]) != (1 << 30, 0):
+            yield "the first operand must be the one with the larger scale", "read the network with a reader of hwgen"
+        if len({graph.tensors[n].shape for n in (*op.inputs, op.output)}) > 1:
+            yield "the operands must have the same shape", "broadcast explicitly"
+    elif isinstance(op, Reshape):
+        a, b = layouts[op.inputs[0]], layouts[op.output]
+        if not alias(a, b, config):
+            yield (f"reshape {a.height}x{a.width}x{a.channels} to {b.height}x{b.width}x{b.channels} moves bytes between words",
+                   "reshape at the network's input or output, or keep the channel count")
+    elif not isinstance(op, Concat | Pad | Requantize):
+        yield f"operator {type(op).__name__} is unknown to the compiler", "replace it"
+    requant = getattr(op, "requant", None)
+    if isinstance(requant, Requant):
+        if not np.isin(requant.shift, SHIFTS).all():
+            yield (f"requantisation shifts in [{requant.shift.min()}, {requant.shift.max()}] must be in [{SHIFTS[0]}, {SHIFTS[-1]}]",
+                   "choose a larger output scale")
+        yield from _range(requant.qmin, requant.qmax, config)
+
+
+def alias(a: Layout, b: Layout, config: Config) -> bool:
+    """True when a reshape from ``a`` to ``b`` moves no byte."""
+    from hwgen.derive import Derived
+
+    word = Derived(config).word
+    packed = all(n.words == n.height * n.width * n.pixel for n in (a, b)) or (a.height, a.width) == (b.height, b.width)
+    whole = a.channels == b.channels or (a.channels % word == 0 and b.channels % word == 0)
+    return packed and whole and a.words == b.words
+
+
+def _range(qmin: int, qmax: int, config: Config) -> Iterator[tuple[str, str]]:
+    low, high = -(1 << config.act_bits - 1), (1 << config.act_bits - 1) - 1
+    if config.act_bits < 8 and (qmin < low or qmax > high):
+        yield f"results in [{qmin}, {qmax}] do not fit {config.act_bits} bits", "quantise activations to fewer bits or raise act_bits"
+
+
+def _conv(graph: Graph, op: Conv, config: Config) -> Iterator[tuple[str, str]]:
+    low, high = -(1 << config.weight_bits - 1), (1 << config.weight_bits - 1) - 1
+    if op.weight.min() < low or op.weight.max() > high:
+        yield (f"weights in [{op.weight.min()}, {op.weight.max()}] do not fit {config.weight_bits} bits",
+               "quantise weights (symmetric) to fewer bits or raise weight_bits")
+    if config.acc_bits < 32:
+        zero = graph.tensors[op.inputs[0]].zero_point
+        reach = max(zero + (1 << config.act_bits - 1), (1 << config.act_bits - 1) - 1 - zero)
+        bound = int(np.abs(op.weight.astype(np.int64)).reshape(len(op.weight), -1).sum(axis=1).max()) * reach
+        if bound >= 1 << config.acc_bits - 1:
+            yield (f"sums up to {bound} do not fit {config.acc_bits} accumulator bits", f"set acc_bits to {bound.bit_length() + 1} or more")
