@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from hwgen.compiler import choose
-from hwgen.compiler.cost import CycleModel, layer_cycles
 from hwgen.compiler.context import Constant, Context, Image, Tile, emit
+from hwgen.compiler.cost import CycleModel, layer_cycles
 from hwgen.compiler.lower import Lowering, boundary_tiles
 from hwgen.compiler.maps import Layout
 from hwgen.compiler.patch import Choice
@@ -52,7 +52,11 @@ def compile_graph(graph: Graph, config: Config, mappings: tuple[str, ...] | None
     if source in placement.chip:
         tiles += boundary_tiles(0, placement.view(source), placement.dram[source], out=False)
     for index, op in enumerate(ops):
-        ahead = lowering.prepare(index + 1, ops[index + 1]) if index + 1 < len(ops) and isinstance(op, (Conv, Pool)) else None
+        ahead = (
+            lowering.prepare(index + 1, ops[index + 1])
+            if index + 1 < len(ops) and isinstance(op, (Conv, Pool))
+            else None
+        )
         tiles += [ahead] if ahead else []
         tiles += lowering.tiles(index, op)
     if target in placement.chip:
@@ -63,16 +67,35 @@ def compile_graph(graph: Graph, config: Config, mappings: tuple[str, ...] | None
     emit(context, tiles, LOOKAHEAD)
     context.stream.layer = len(ops) - 1
     context.stream.add("END", {})
-    layers = [LayerPlan(op.name, op.source or type(op).__name__, *_split(lowering.picked.get(i, ("none", "")), macs(op, graph)))
-              for i, op in enumerate(ops)]
+    layers = [
+        LayerPlan(
+            op.name, op.source or type(op).__name__, *_split(lowering.picked.get(i, ("none", "")), macs(op, graph))
+        )
+        for i, op in enumerate(ops)
+    ]
     for index, entry in enumerate(context.stream.entries):
         layers[entry.layer].commands.append(index)
-    predicted = layer_cycles(context.stream.entries, CycleModel(config).finish_times(context.stream.entries), len(layers))
+    predicted = layer_cycles(
+        context.stream.entries, CycleModel(config).finish_times(context.stream.entries), len(layers)
+    )
     for layer, cycles in zip(layers, predicted, strict=True):
         layer.predicted = cycles
     command_base = -(-(map_base + placement.dram_words * Derived(config).word) // PAGE) * PAGE
-    return Program(graph, config, context.stream.entries, constants, map_base, placement.dram_words, command_base, layers,
-                   layouts, placement.chip, placement.dram, source, target)
+    return Program(
+        graph,
+        config,
+        context.stream.entries,
+        constants,
+        map_base,
+        placement.dram_words,
+        command_base,
+        layers,
+        layouts,
+        placement.chip,
+        placement.dram,
+        source,
+        target,
+    )
 
 
 def _split(picked: tuple[str, str], count: int) -> tuple[str, int, str]:
@@ -109,7 +132,12 @@ def layer_alone(tiles: list[Tile], config: Config) -> float:
 def _device_ops(graph: Graph) -> tuple[list[Op], str, str]:
     """Return the operators to compile and the first and last tensors; reshapes at the ends are the host's."""
     ops, source, target = list(graph.device_ops), graph.input, graph.output
-    while ops and isinstance(ops[0], Reshape) and ops[0].inputs[0] == source and sum(source in op.inputs for op in ops) == 1:
+    while (
+        ops
+        and isinstance(ops[0], Reshape)
+        and ops[0].inputs[0] == source
+        and sum(source in op.inputs for op in ops) == 1
+    ):
         source = ops.pop(0).output
     while ops and isinstance(ops[-1], Reshape) and ops[-1].output == target:
         target = ops.pop().inputs[0]

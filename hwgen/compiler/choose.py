@@ -84,8 +84,11 @@ def estimate(work: Work, choice: Choice, config: Config) -> Estimate:
         if first:
             head = max(parts * patch.size, -(-count // nbe) * wmem) + 2 * FETCH_OVERHEAD
         first = False
-    double = (2 * patch.size <= config.amem_words or keep_a and not choice.weights_outer, keep_w or 2 * wmem <= config.wmem_words,
-              2 * rounds <= config.acc_vectors)
+    double = (
+        2 * patch.size <= config.amem_words or (keep_a and not choice.weights_outer),
+        keep_w or 2 * wmem <= config.wmem_words,
+        2 * rounds <= config.acc_vectors,
+    )
     return Estimate(run, fetch, weights, post, dma, head, tail, double)
 
 
@@ -116,8 +119,11 @@ def estimate_pixel(work: Work, choice: PixelChoice, config: Config) -> Estimate:
         post += tiles * tail
         dma += tiles * (3 * n_chunks + 1) * _COMMAND_BITS // config.axi_bits
         head = max(shape.rp * vectors, w // n_chunks)
-    double = (2 * vectors <= config.amem_words, n_chunks == 1 or 2 * wmem <= config.wmem_words,
-              2 * choice.blocks * d.word <= config.acc_vectors)
+    double = (
+        2 * vectors <= config.amem_words,
+        n_chunks == 1 or 2 * wmem <= config.wmem_words,
+        2 * choice.blocks * d.word <= config.acc_vectors,
+    )
     return Estimate(run, fetch, weights, post, dma, head, tail, double)
 
 
@@ -138,7 +144,10 @@ def candidates(work: Work, config: Config) -> Iterator[Choice]:
     limit = config.acc_vectors // 2
     groups = -(-len(work.outputs) // config.vector)
     per_word = d.vectors_per_word if depthwise else 1
-    kw_words = {r: -(-work.kernel[1] * r * (1 if depthwise else d.word) * config.vector // d.word) for r in range(1, work.kernel[0] + 1)}
+    kw_words = {
+        r: -(-work.kernel[1] * r * (1 if depthwise else d.word) * config.vector // d.word)
+        for r in range(1, work.kernel[0] + 1)
+    }
     sizes = [(th, tw) for th in _sizes(work.height) for tw in _sizes(work.width) if th * tw <= limit]
     for n in _powers(words):
         for rows in sorted({-(-work.kernel[0] // i) for i in range(1, work.kernel[0] + 1)}, reverse=True):
@@ -147,7 +156,9 @@ def candidates(work: Work, config: Config) -> Iterator[Choice]:
             smaller = rows != work.kernel[0] or n != words
             for th, tw in sizes:
                 patch = Patch.of(work, th, tw, rows, n).size
-                if patch > config.amem_words or (smaller and patch * 8 < config.amem_words and kw_words[rows] * n * 8 < config.wmem_words):
+                if patch > config.amem_words or (
+                    smaller and patch * 8 < config.amem_words and kw_words[rows] * n * 8 < config.wmem_words
+                ):
                     continue
                 for rc, cc in _splits(-(-groups // per_word), config):
                     for outer in (True, False):
@@ -200,7 +211,10 @@ def tiles(work: Work, choice: Choice, config: Config) -> list[Tile]:
         return shared
     single = _tiles_of(work, choice, config, share=False)
     for block in {id(t.block): t.block for t in single if t.block}.values():
-        if len(block.constant.weights) > d.weight_words * d.dma_bytes or len(block.constant.params) > d.param_words * d.dma_bytes:
+        if (
+            len(block.constant.weights) > d.weight_words * d.dma_bytes
+            or len(block.constant.params) > d.param_words * d.dma_bytes
+        ):
             return []
     return single
 

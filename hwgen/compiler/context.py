@@ -17,7 +17,6 @@ from hwgen.compiler.stream import Stream
 from hwgen.config import Config
 from hwgen.derive import Derived
 
-
 LOAD_PIECE = 512
 """DMA words of a weight LOAD."""
 
@@ -62,9 +61,17 @@ class Context:
 
     def __post_init__(self) -> None:
         c, self.d = self.config, Derived(self.config)
-        self.stream = Stream({
-            "act": self.d.act_words, "weight": self.d.weight_words, "param": self.d.param_words, "wmem": c.wmem_words,
-            "amem": c.amem_words, "acc": c.acc_vectors, "dram": self.image.map_words})
+        self.stream = Stream(
+            {
+                "act": self.d.act_words,
+                "weight": self.d.weight_words,
+                "param": self.d.param_words,
+                "wmem": c.wmem_words,
+                "amem": c.amem_words,
+                "acc": c.acc_vectors,
+                "dram": self.image.map_words,
+            }
+        )
         self.wmem, self.amem = Ring(c.wmem_words), Ring(c.amem_words)
         self.acc = Ring(c.acc_vectors)
         self._tables: list[tuple[tuple[int, int, int], ...]] = [(), ()]
@@ -87,13 +94,17 @@ class Context:
             return False
         block.weight_at, block.param_at = weight_at, param_at
         for buffer, memory, at, count, dram in (
-                (isa.Buffer.PARAM, "param", param_at, params, constant.dram + len(constant.weights)),
-                (isa.Buffer.WEIGHT, "weight", weight_at, weights, constant.dram)):
+            (isa.Buffer.PARAM, "param", param_at, params, constant.dram + len(constant.weights)),
+            (isa.Buffer.WEIGHT, "weight", weight_at, weights, constant.dram),
+        ):
             # In pieces, so that the first WFETCH need not wait for the last word.
             for start in range(0, count, LOAD_PIECE):
                 n = min(LOAD_PIECE, count - start)
-                self.stream.add("LOAD", {"dram": dram + start * d.dma_bytes, "buffer": int(buffer), "dst": at + start, "count": n},
-                                writes=[(memory, slice(at + start, at + start + n))])
+                self.stream.add(
+                    "LOAD",
+                    {"dram": dram + start * d.dma_bytes, "buffer": int(buffer), "dst": at + start, "count": n},
+                    writes=[(memory, slice(at + start, at + start + n))],
+                )
         return True
 
     def release(self, block: Block) -> None:
@@ -106,7 +117,9 @@ class Context:
         for level, count in enumerate(counts):
             self.stream.setting(name, level, level=level, count=count, **{k: v[level] for k, v in folded.items()})
 
-    def fetch_weights(self, block: Block, key: object, words: int, shape: Shape, count: int, offset: int) -> tuple[int, int]:
+    def fetch_weights(
+        self, block: Block, key: object, words: int, shape: Shape, count: int, offset: int
+    ) -> tuple[int, int]:
         """Emit the WFETCH of ``count`` lane groups of ``words`` wmem words, unless the lanes still hold them.
 
         Returns (wmem word, weight buffer offset behind these weights).
@@ -116,25 +129,45 @@ class Context:
         at, held = self.wmem.place((block.constant, key), words)
         if not held:
             src = block.weight_at + offset
-            self.stream.add("WFETCH", {"src": src, "count": words, "dst": at, "groups": groups, "log2_rc": shape.log2_rc,
-                                       "log2_cc": shape.log2_cc},
-                            reads=[("weight", slice(src, src + groups * words))], writes=[("wmem", slice(at, at + words))])
+            self.stream.add(
+                "WFETCH",
+                {
+                    "src": src,
+                    "count": words,
+                    "dst": at,
+                    "groups": groups,
+                    "log2_rc": shape.log2_rc,
+                    "log2_cc": shape.log2_cc,
+                },
+                reads=[("weight", slice(src, src + groups * words))],
+                writes=[("wmem", slice(at, at + words))],
+            )
         return at, offset + groups * words
 
     def copy_in(self, dram_word: int, act_word: int, count: int) -> None:
         """Emit a LOAD of ``count`` activation words (multiples of the DMA word)."""
         nb = self.d.dma_words
-        self.stream.add("LOAD", {"dram": self.image.map_base + dram_word * self.d.word, "buffer": int(isa.Buffer.ACT),
-                                 "dst": act_word // nb, "count": count // nb},
-                        reads=[("dram", slice(dram_word, dram_word + count))],
-                        writes=[("act", slice(act_word, act_word + count))])
+        self.stream.add(
+            "LOAD",
+            {
+                "dram": self.image.map_base + dram_word * self.d.word,
+                "buffer": int(isa.Buffer.ACT),
+                "dst": act_word // nb,
+                "count": count // nb,
+            },
+            reads=[("dram", slice(dram_word, dram_word + count))],
+            writes=[("act", slice(act_word, act_word + count))],
+        )
 
     def copy_out(self, dram_word: int, act_word: int, count: int) -> None:
         """Emit a STORE of ``count`` activation words."""
         nb = self.d.dma_words
-        self.stream.add("STORE", {"dram": self.image.map_base + dram_word * self.d.word, "src": act_word // nb, "count": count // nb},
-                        reads=[("act", slice(act_word, act_word + count))],
-                        writes=[("dram", slice(dram_word, dram_word + count))])
+        self.stream.add(
+            "STORE",
+            {"dram": self.image.map_base + dram_word * self.d.word, "src": act_word // nb, "count": count // nb},
+            reads=[("act", slice(act_word, act_word + count))],
+            writes=[("dram", slice(dram_word, dram_word + count))],
+        )
 
     def segment_table(self, rows: Sequence[tuple[int, int, int]]) -> tuple[int, int]:
         """Make the segment table hold ``rows`` of (s_offset, v_start, length); return (first, count).
@@ -148,8 +181,15 @@ class Context:
             self._half ^= 1
             self._tables[self._half] = tuple(rows)
             for i, (s_offset, v_start, length) in enumerate(rows):
-                self.stream.add("SEGMENT", {"index": self._half * half + i, "s_offset": s_offset & 0xFFFF,
-                                            "v_start": v_start, "length": length})
+                self.stream.add(
+                    "SEGMENT",
+                    {
+                        "index": self._half * half + i,
+                        "s_offset": s_offset & 0xFFFF,
+                        "v_start": v_start,
+                        "length": length,
+                    },
+                )
         else:
             self._half = self._tables.index(tuple(rows))
         return self._half * half, len(rows)

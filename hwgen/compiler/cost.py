@@ -210,7 +210,12 @@ class CycleModel:
         passes = 0 if e.info["scalar"] else e.info.get("passes", 1)
         block = d.param_block * passes
         first = max(offer + t.POST_START + block, unit.last + 1 + max(t.POST_GAP, block + t.POST_BLOCK - e.info["run"]))
-        unit.last = first + e.info["lanes"] * e.info["rounds"] + (e.info["blocks"] - 1) * max(0, block + t.POST_BLOCK - e.info["run"]) - 1
+        unit.last = (
+            first
+            + e.info["lanes"] * e.info["rounds"]
+            + (e.info["blocks"] - 1) * max(0, block + t.POST_BLOCK - e.info["run"])
+            - 1
+        )
         unit.accepted = unit.last
         return unit.last + t.POST_TAIL + (self.config.vector if e.info["transpose"] else 0)
 

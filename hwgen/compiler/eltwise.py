@@ -65,21 +65,59 @@ class Rescale:
             stream.setting("PO_SOURCE", level, level=level, ds=ds)
         stream.setting("PO_SOURCE", 4, level=4, ds=0)
         r = self.requant
-        stream.setting("PO_QUANT", height=0, width=0, zero_point=r.zero_point, qmin=r.qmin, qmax=r.qmax, scalar=1, transpose=0,
-                       log2_rc=0, log2_cc=0, cc_valid=1, **rounding_bits(r))
+        stream.setting(
+            "PO_QUANT",
+            height=0,
+            width=0,
+            zero_point=r.zero_point,
+            qmin=r.qmin,
+            qmax=r.qmax,
+            scalar=1,
+            transpose=0,
+            log2_rc=0,
+            log2_cc=0,
+            cc_valid=1,
+            **rounding_bits(r),
+        )
         stream.setting("PO_SCALAR", bias=0, multiplier=int(r.multiplier[0]), shift=8 - int(r.shift[0]))
         b = self.b
-        stream.setting("PO_ADD", zp_a=self.zp_a, zp_b=self.zp_b, add=int(b is not None), multiplier_b=self.multiplier_b,
-                       shift_b=self.shift_b)
+        stream.setting(
+            "PO_ADD",
+            zp_a=self.zp_a,
+            zp_b=self.zp_b,
+            add=int(b is not None),
+            multiplier_b=self.multiplier_b,
+            shift_b=self.shift_b,
+        )
         reads = [("act", self.a.words(1, 1) if self.fixed else self.a.words(self.rows, self.count))]
         if b is not None:
             reads.append(("act", b.words(self.rows, self.count)))
-        conflicts = 0 if b is None else int(np.count_nonzero(
-            banks(self.a.words(self.rows, self.count), context.config) == banks(b.words(self.rows, self.count), context.config))) * vpw
-        stream.add("ELTWISE", {"a": self.a.base * vpw, "b": (b or self.a).base * vpw, "out": self.out.base * vpw,
-                               "mask": (1 << context.config.vector) - 1},
-                   reads=reads, writes=[("act", self.out.words(self.rows, self.count))], view=self.result, cycles=self.rows * self.count * vpw, add=int(b is not None),
-                   conflicts=conflicts)
+        conflicts = (
+            0
+            if b is None
+            else int(
+                np.count_nonzero(
+                    banks(self.a.words(self.rows, self.count), context.config)
+                    == banks(b.words(self.rows, self.count), context.config)
+                )
+            )
+            * vpw
+        )
+        stream.add(
+            "ELTWISE",
+            {
+                "a": self.a.base * vpw,
+                "b": (b or self.a).base * vpw,
+                "out": self.out.base * vpw,
+                "mask": (1 << context.config.vector) - 1,
+            },
+            reads=reads,
+            writes=[("act", self.out.words(self.rows, self.count))],
+            view=self.result,
+            cycles=self.rows * self.count * vpw,
+            add=int(b is not None),
+            conflicts=conflicts,
+        )
 
 
 def rescale_tiles(layer: int, work: Rescale, config: Config) -> Iterator[Tile]:
@@ -99,5 +137,11 @@ def _part(work: Rescale, row: int, rows: int, word: int, words: int) -> Rescale:
     def move(box: Box) -> Box:
         return Box(box.base + row * box.pitch + word, box.pitch)
 
-    return replace(work, a=work.a if work.fixed else move(work.a), out=move(work.out), b=move(work.b) if work.b else None,
-                   rows=rows, count=words)
+    return replace(
+        work,
+        a=work.a if work.fixed else move(work.a),
+        out=move(work.out),
+        b=move(work.b) if work.b else None,
+        rows=rows,
+        count=words,
+    )

@@ -71,16 +71,21 @@ class Lowering:
         out, layout = self.placement.layouts[op.output], self.placement.layouts[name]
         if name == op.output:
             return stripe.rows
-        return max(len(input_rows(op, range(r, min(r + stripe.rows, out.height)), layout.height))
-                   for r in range(0, out.height, stripe.rows))
+        return max(
+            len(input_rows(op, range(r, min(r + stripe.rows, out.height)), layout.height))
+            for r in range(0, out.height, stripe.rows)
+        )
 
     def _operator(self, index: int, op: Op, views: dict[str, View], rows: range) -> Iterator[Tile]:
         tensors = self.graph.tensors
         source, result = views[op.inputs[0]], views[op.output]
         site = Site(index, source, result, rows, tensors[op.inputs[0]].zero_point, tensors[op.output].zero_point)
         if isinstance(op, Conv):
-            modes = [Mode.DEPTHWISE] if op.depthwise and op.groups == op.weight.shape[0] and "depthwise" in self.mappings else [
-                m for m in (Mode.CHANNEL, Mode.PIXEL) if m.name.lower() in self.mappings] or [Mode.CHANNEL]
+            modes = (
+                [Mode.DEPTHWISE]
+                if op.depthwise and op.groups == op.weight.shape[0] and "depthwise" in self.mappings
+                else [m for m in (Mode.CHANNEL, Mode.PIXEL) if m.name.lower() in self.mappings] or [Mode.CHANNEL]
+            )
             yield from self._reduce(index, op, [conv_works(op, site, m, self.config) for m in modes])
         elif isinstance(op, Pool):
             yield from self._reduce(index, op, [pool_works(op, site, self.config)])
@@ -103,13 +108,19 @@ class Lowering:
                 ranked = []
                 for works in options:
                     whole = [single_row(w) for w in works]
-                    found = [choose.choose(w, self.config, 4) for w in whole[number: number + 1] + (whole[1:] if len(options) > 1 else [])]
+                    found = [
+                        choose.choose(w, self.config, 4)
+                        for w in whole[number : number + 1] + (whole[1:] if len(options) > 1 else [])
+                    ]
                     if all(found):
                         extra = sum(f[0][0] for f in found[1:])
                         ranked += [(cycles + extra, choice, whole[number]) for cycles, choice in found[0]]
                 if not ranked:
-                    raise HwgenError(f"config {self.config.name!r} cannot hold a single tile of this layer", where=op.name,
-                                     remedy="use a larger preset or raise amem_words, wmem_words, weight_kib or acc_vectors")
+                    raise HwgenError(
+                        f"config {self.config.name!r} cannot hold a single tile of this layer",
+                        where=op.name,
+                        remedy="use a larger preset or raise amem_words, wmem_words, weight_kib or acc_vectors",
+                    )
                 choice, work, _ = self.chooser(sorted(ranked, key=lambda r: r[0]), self.config)
                 self._choices[key] = (work.mode, choice)
                 if number == 0:
@@ -126,28 +137,67 @@ class Lowering:
         shared = self._shared.setdefault((index, number, work.mode), {})
         found = choose.tiles(replace(work, dedupe=shared), choice, self.config)
         if not found:
-            raise HwgenError(f"the weight buffer of config {self.config.name!r} cannot hold a single tile", where=op.name,
-                             remedy="use a larger preset or raise weight_kib or param_kib")
+            raise HwgenError(
+                f"the weight buffer of config {self.config.name!r} cannot hold a single tile",
+                where=op.name,
+                remedy="use a larger preset or raise weight_kib or param_kib",
+            )
         return found
 
-    def _rescale(self, index: int, source: View, result: View, rows: range, zero: int, requant: Requant, out_row: int = 0,
-                 out_word: int = 0) -> Iterator[Tile]:
+    def _rescale(
+        self,
+        index: int,
+        source: View,
+        result: View,
+        rows: range,
+        zero: int,
+        requant: Requant,
+        out_row: int = 0,
+        out_word: int = 0,
+    ) -> Iterator[Tile]:
         a, b = source.layout, result.layout
         count = a.width * a.pixel
-        yield from rescale_tiles(index, Rescale(
-            result, Box(source.address(rows.start, 0), a.pitch), Box(result.address(rows.start + out_row, 0, out_word), b.pitch),
-            len(rows), count, zero, requant), self.config)
+        yield from rescale_tiles(
+            index,
+            Rescale(
+                result,
+                Box(source.address(rows.start, 0), a.pitch),
+                Box(result.address(rows.start + out_row, 0, out_word), b.pitch),
+                len(rows),
+                count,
+                zero,
+                requant,
+            ),
+            self.config,
+        )
         self.picked.setdefault(index, ("elementwise", "copy"))
 
     def _add(self, index: int, op: Add, views: dict[str, View], rows: range) -> Iterator[Tile]:
         a, b, out = (views[n] for n in (*op.inputs, op.output))
         layout, t = out.layout, self.graph.tensors
-        count, n = (layout.width * layout.pixel, len(rows)) if layout.pitch != layout.width * layout.pixel else (
-            len(rows) * layout.pitch, 1)
+        count, n = (
+            (layout.width * layout.pixel, len(rows))
+            if layout.pitch != layout.width * layout.pixel
+            else (len(rows) * layout.pitch, 1)
+        )
         boxes = [Box(v.address(rows.start, 0), layout.pitch) for v in (a, b, out)]
-        yield from rescale_tiles(index, Rescale(
-            out, boxes[0], boxes[2], n, count, t[op.inputs[0]].zero_point, op.requant, boxes[1], t[op.inputs[1]].zero_point,
-            op.multiplier[1], -op.shift[1]), self.config)
+        yield from rescale_tiles(
+            index,
+            Rescale(
+                out,
+                boxes[0],
+                boxes[2],
+                n,
+                count,
+                t[op.inputs[0]].zero_point,
+                op.requant,
+                boxes[1],
+                t[op.inputs[1]].zero_point,
+                op.multiplier[1],
+                -op.shift[1],
+            ),
+            self.config,
+        )
         self.picked[index] = ("elementwise", "add")
 
     def prepare(self, index: int, op: Op) -> Tile | None:
@@ -155,8 +205,13 @@ class Lowering:
         if not isinstance(op, Add) or index == 0:
             return None
         t = self.graph.tensors
-        setting = {"zp_a": t[op.inputs[0]].zero_point, "zp_b": t[op.inputs[1]].zero_point, "add": 1,
-                   "multiplier_b": op.multiplier[1], "shift_b": -op.shift[1]}
+        setting = {
+            "zp_a": t[op.inputs[0]].zero_point,
+            "zp_b": t[op.inputs[1]].zero_point,
+            "add": 1,
+            "multiplier_b": op.multiplier[1],
+            "shift_b": -op.shift[1],
+        }
         return Tile(index - 1, lambda context: context.stream.setting("PO_ADD", **setting))
 
     def _concat(self, index: int, op: Concat, views: dict[str, View], rows: range) -> Iterator[Tile]:
@@ -177,7 +232,9 @@ class Lowering:
                 for part, work in enumerate(concat_works(site, at, self.config)):
                     best = choose.choose(work, self.config)
                     if not best:
-                        raise HwgenError("cannot hold a single tile of this layer", where=op.name, remedy="use a larger preset")
+                        raise HwgenError(
+                            "cannot hold a single tile of this layer", where=op.name, remedy="use a larger preset"
+                        )
                     yield from self._tiles(index, 2 * number + part, work, best[0][1], op)
                 at += a.channels
                 self.picked[index] = ("channel", "identity convolution (channels not aligned)")
@@ -185,8 +242,18 @@ class Lowering:
                 for w in range(a.pixel):
                     # One word of every pixel: source and result pixels have different spacing.
                     for y in rows:
-                        yield Tile(index, Rescale(result, Box(source.address(y, 0, w), a.pixel), Box(result.address(y, 0, at // (p * vpw) + w), b.pixel),
-                                                  a.width, 1, zero, identity(zero)).emit)
+                        yield Tile(
+                            index,
+                            Rescale(
+                                result,
+                                Box(source.address(y, 0, w), a.pixel),
+                                Box(result.address(y, 0, at // (p * vpw) + w), b.pixel),
+                                a.width,
+                                1,
+                                zero,
+                                identity(zero),
+                            ).emit,
+                        )
                 at += a.channels
 
     def _pad(self, index: int, op: Pad, source: View, result: View, rows: range) -> Iterator[Tile]:
@@ -199,18 +266,41 @@ class Lowering:
             spans = [(0, b.width)] if y not in inside else [(0, left), (left + a.width, b.width)]
             for x0, x1 in spans:
                 if x1 > x0:
-                    yield Tile(index, Rescale(result, Box(source.address(source.first, 0), 0), Box(result.address(y, x0), b.pitch), 1,
-                                              (x1 - x0) * b.pixel, 0, fill, fixed=True).emit)
+                    yield Tile(
+                        index,
+                        Rescale(
+                            result,
+                            Box(source.address(source.first, 0), 0),
+                            Box(result.address(y, x0), b.pitch),
+                            1,
+                            (x1 - x0) * b.pixel,
+                            0,
+                            fill,
+                            fixed=True,
+                        ).emit,
+                    )
         if inside:
-            yield from rescale_tiles(index, Rescale(
-                result, Box(source.address(inside.start - top, 0), a.pitch), Box(result.address(inside.start, left), b.pitch), len(inside),
-                a.width * a.pixel, zero, identity(zero)), self.config)
+            yield from rescale_tiles(
+                index,
+                Rescale(
+                    result,
+                    Box(source.address(inside.start - top, 0), a.pitch),
+                    Box(result.address(inside.start, left), b.pitch),
+                    len(inside),
+                    a.width * a.pixel,
+                    zero,
+                    identity(zero),
+                ),
+                self.config,
+            )
         self.picked[index] = ("elementwise", "pad")
 
 
 def _describe(choice: Choice) -> str:
-    return (f"rc {1 << choice.log2_rc}, cc {1 << choice.log2_cc}, tile {choice.th}x{choice.tw}, chunk {choice.rows} rows x "
-            f"{choice.words} words, {'weights' if choice.weights_outer else 'pixels'} outer")
+    return (
+        f"rc {1 << choice.log2_rc}, cc {1 << choice.log2_cc}, tile {choice.th}x{choice.tw}, chunk {choice.rows} rows x "
+        f"{choice.words} words, {'weights' if choice.weights_outer else 'pixels'} outer"
+    )
 
 
 def _copy_in(dram: int, chip: int, count: int) -> Callable[[Context], None]:

@@ -54,7 +54,7 @@ def pack_params(bias: NDArray[np.int64], requant: Requant, config: Config) -> ND
     def column(values: NDArray[np.int64], kind: str, start: int, size: int) -> None:
         full = np.zeros(blocks * p, np.int64)
         full[: len(values)] = values
-        out[:, start: start + p * size] = full.astype(kind).reshape(blocks, p).view(np.uint8).reshape(blocks, -1)
+        out[:, start : start + p * size] = full.astype(kind).reshape(blocks, p).view(np.uint8).reshape(blocks, -1)
 
     column(bias, "<i4", 0, 4)
     column(requant.multiplier, "<u4", 4 * p, 4)
@@ -64,5 +64,9 @@ def pack_params(bias: NDArray[np.int64], requant: Requant, config: Config) -> ND
 
 def rounding_bits(requant: Requant) -> dict[str, int]:
     """Return the ``nudge`` and ``final`` fields of a rounding mode."""
-    return {"double": {"nudge": 1, "final": 1}, "single": {"nudge": 0, "final": 0},
-            "half_even": {"nudge": 0, "final": 2}, "half_away": {"nudge": 0, "final": 1}}[requant.rounding]
+    return {
+        "double": {"nudge": 1, "final": 1},
+        "single": {"nudge": 0, "final": 0},
+        "half_even": {"nudge": 0, "final": 2},
+        "half_away": {"nudge": 0, "final": 1},
+    }[requant.rounding]

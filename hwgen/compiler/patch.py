@@ -57,12 +57,21 @@ class Patch:
 def chunks(work: Work, choice: Choice, word: int) -> list[Chunk]:
     """Split the reduction."""
     if work.mode is Mode.DEPTHWISE:
-        return [Chunk(ky, min(choice.rows, work.kernel[0] - ky), 0, 1, word)
-                for ky in range(0, work.kernel[0], choice.rows)]
+        return [
+            Chunk(ky, min(choice.rows, work.kernel[0] - ky), 0, 1, word) for ky in range(0, work.kernel[0], choice.rows)
+        ]
     first, last = work.channels.start // word, -(-work.channels.stop // word)
-    return [Chunk(ky, min(choice.rows, work.kernel[0] - ky), w, min(choice.words, last - w),
-                  min((min(w + choice.words, last)) * word, work.channels.stop) - w * word)
-            for w in range(first, last, choice.words) for ky in range(0, work.kernel[0], choice.rows)]
+    return [
+        Chunk(
+            ky,
+            min(choice.rows, work.kernel[0] - ky),
+            w,
+            min(choice.words, last - w),
+            min((min(w + choice.words, last)) * word, work.channels.stop) - w * word,
+        )
+        for w in range(first, last, choice.words)
+        for ky in range(0, work.kernel[0], choice.rows)
+    ]
 
 
 def positions(work: Work, chunk: Chunk) -> int:
@@ -110,7 +119,9 @@ class PatchTile:
         offset = 0
         for i, chunk in enumerate(self.part):
             patch = Patch.of(work, self.shape.th, self.shape.tw, chunk.rows, chunk.words)
-            wmem, offset = context.fetch_weights(self.block, chunk, self._wmem_words(chunk, d), self.shape, self.count, offset)
+            wmem, offset = context.fetch_weights(
+                self.block, chunk, self._wmem_words(chunk, d), self.shape, self.count, offset
+            )
             amem = self._fetch_patch(context, chunk, patch)
             rounds = self.shape.rounds
             depthwise = work.mode is Mode.DEPTHWISE
@@ -124,16 +135,31 @@ class PatchTile:
             first, n = context.segment_table(table)
             sy, sx = (work.stride[0] // patch.step[0], work.stride[1] // patch.step[1])
             step = sx * patch.words * unit
-            context.stream.setting("BASE", nx=self.shape.tw, dx=step,
-                                   dy=sy * patch.width * patch.words * unit - (self.shape.tw - 1) * step)
-            context.stream.add("RUN", {
-                "mode": int(work.mode), "max": int(work.maximum), "accumulate": int(not fresh), "rounds": rounds,
-                "seg_first": first, "seg_count": n, "v_base": wmem * d.vectors_per_word, "s_base": amem * unit + sub,
-                "s_step": work.dilation[1] * d.vectors_per_word if depthwise else 1, "acc_base": acc,
-                "lanes": self.count * self.shape.rp * self.shape.cp,
-            }, reads=[("wmem", slice(wmem, wmem + self._wmem_words(chunk, d))), ("amem", slice(amem, amem + patch.size))],
+            context.stream.setting(
+                "BASE", nx=self.shape.tw, dx=step, dy=sy * patch.width * patch.words * unit - (self.shape.tw - 1) * step
+            )
+            context.stream.add(
+                "RUN",
+                {
+                    "mode": int(work.mode),
+                    "max": int(work.maximum),
+                    "accumulate": int(not fresh),
+                    "rounds": rounds,
+                    "seg_first": first,
+                    "seg_count": n,
+                    "v_base": wmem * d.vectors_per_word,
+                    "s_base": amem * unit + sub,
+                    "s_step": work.dilation[1] * d.vectors_per_word if depthwise else 1,
+                    "acc_base": acc,
+                    "lanes": self.count * self.shape.rp * self.shape.cp,
+                },
+                reads=[
+                    ("wmem", slice(wmem, wmem + self._wmem_words(chunk, d))),
+                    ("amem", slice(amem, amem + patch.size)),
+                ],
                 writes=[("acc", slice(acc, acc + rounds))],
-                cycles=rounds * sum(r[2] for r in table))
+                cycles=rounds * sum(r[2] for r in table),
+            )
         if self.finish:
             self._drain(context)
 
@@ -153,8 +179,21 @@ class PatchTile:
         view, layout = work.source, work.source.layout
         depthwise = work.mode is Mode.DEPTHWISE
         word = self.first // d.vectors_per_word if depthwise else chunk.word
-        key = (view, work.kernel, work.stride, work.dilation, work.pad, work.zero_point, work.fill, self.y, self.x, chunk, shape,
-               word, self.count if depthwise else 0)
+        key = (
+            view,
+            work.kernel,
+            work.stride,
+            work.dilation,
+            work.pad,
+            work.zero_point,
+            work.fill,
+            self.y,
+            self.x,
+            chunk,
+            shape,
+            word,
+            self.count if depthwise else 0,
+        )
         at, held = context.amem.place(key, patch.size)
         if held:
             return at
@@ -170,19 +209,38 @@ class PatchTile:
         context.nest("AF_LEVEL", counts, dy=dys, dx=dxs, da=das)
         set_ = context.stream.setting
         cols = columns if depthwise and shape.cp == 1 else context.config.columns
-        set_("AF_MAP", height=view.last, width=layout.width, zero_point=work.zero_point, fill=work.fill, transpose=0,
-             rows_len=1 if depthwise else shape.rc, rp_step=shape.rc, cols=cols)
-        set_("AF_COL", log2_cc=shape.log2_cc, dy=cp[0] * sy, dx=cp[1] * sx,
-             da=cp[0] * sy * layout.pitch + cp[1] * sx * layout.pixel, cc_da=shape.rc if depthwise else 0)
+        set_(
+            "AF_MAP",
+            height=view.last,
+            width=layout.width,
+            zero_point=work.zero_point,
+            fill=work.fill,
+            transpose=0,
+            rows_len=1 if depthwise else shape.rc,
+            rp_step=shape.rc,
+            cols=cols,
+        )
+        set_(
+            "AF_COL",
+            log2_cc=shape.log2_cc,
+            dy=cp[0] * sy,
+            dx=cp[1] * sx,
+            da=cp[0] * sy * layout.pitch + cp[1] * sx * layout.pixel,
+            cc_da=shape.rc if depthwise else 0,
+        )
         y0 = self.y * sy - work.pad[0] + chunk.ky * work.dilation[0]
         x0 = self.x * sx - work.pad[1]
         bh, bw = shape.block
         span_y = range(y0, y0 + (bh - 1) * sy + (chunk.rows - 1) * work.dilation[0] + 1)
         span_x = range(x0, x0 + (bw - 1) * sx + (work.kernel[1] - 1) * work.dilation[1] + 1)
         span_w = range(word, word + (columns * shape.rc if depthwise else patch.words))
-        context.stream.add("AFETCH", {"y0": y0, "x0": x0, "a0": view.address(y0, x0, word), "dst": at},
-                           reads=[("act", view.rectangle(span_y, span_x, span_w))], writes=[("amem", slice(at, at + patch.size))],
-                           cycles=shape.rp * rc * patch.size)
+        context.stream.add(
+            "AFETCH",
+            {"y0": y0, "x0": x0, "a0": view.address(y0, x0, word), "dst": at},
+            reads=[("act", view.rectangle(span_y, span_x, span_w))],
+            writes=[("amem", slice(at, at + patch.size))],
+            cycles=shape.rp * rc * patch.size,
+        )
         return at
 
     def _drain(self, context: Context) -> None:
@@ -194,36 +252,70 @@ class PatchTile:
         wide = shape.cc >= pipes
         rp, cp = shape.rp_step, shape.cp_step
         scale = 1 if wide else pipes
-        counts = [-(-ncc // pipes) if wide else 1, nrc, shape.cp if wide else -(-shape.cp // pipes), shape.rp,
-                  shape.th, shape.tw, 1]
+        counts = [
+            -(-ncc // pipes) if wide else 1,
+            nrc,
+            shape.cp if wide else -(-shape.cp // pipes),
+            shape.rp,
+            shape.th,
+            shape.tw,
+            1,
+        ]
         dys = [0, 0, cp[0] * scale, rp[0], 1, 0, 0]
         dxs = [0, 0, cp[1] * scale, rp[1], 0, 1, 0]
         groups = [shape.rc * pipes if wide else 0, 1, 0, 0, 0, 0, 0]
-        das = [(y * layout.pitch + x * layout.pixel) * vpw + g * group for y, x, g in zip(dys, dxs, groups, strict=True)]
+        das = [
+            (y * layout.pitch + x * layout.pixel) * vpw + g * group for y, x, g in zip(dys, dxs, groups, strict=True)
+        ]
         dps = [g * d.param_block for g in groups]
         context.nest("PO_LEVEL", counts, dy=dys, dx=dxs, da=das, dp=dps)
         set_ = context.stream.setting
-        pipe = {"dy": 0, "dx": 0, "da": shape.rc * group, "dp": shape.rc * d.param_block} if wide else {
-            "dy": cp[0], "dx": cp[1], "da": (cp[0] * layout.pitch + cp[1] * layout.pixel) * vpw, "dp": 0}
+        pipe = (
+            {"dy": 0, "dx": 0, "da": shape.rc * group, "dp": shape.rc * d.param_block}
+            if wide
+            else {"dy": cp[0], "dx": cp[1], "da": (cp[0] * layout.pitch + cp[1] * layout.pixel) * vpw, "dp": 0}
+        )
         set_("PO_PIPE", **pipe)
         set_("PO_QUANT", **work.quant_fields(), transpose=0, log2_rc=shape.log2_rc, log2_cc=shape.log2_cc, cc_valid=ncc)
         reads = [("acc", slice(acc, acc + rounds))]
         param = 0
         if work.scalar:
-            set_("PO_SCALAR", bias=int(work.bias[0]), multiplier=int(work.requant.multiplier[0]), shift=8 - int(work.requant.shift[0]))
+            set_(
+                "PO_SCALAR",
+                bias=int(work.bias[0]),
+                multiplier=int(work.requant.multiplier[0]),
+                shift=8 - int(work.requant.shift[0]),
+            )
         else:
             param = self.block.param_at
             reads.append(("param", slice(param, param + len(self.block.constant.params) // d.dma_bytes)))
         bh, bw = shape.block
         last = work.columns.stop if work.columns is not None else layout.width
         words = range(self.first // vpw, (self.first + (self.count - 1) * group) // vpw + 1)
-        where = work.result.rectangle(range(self.y, min(self.y + bh, work.rows.stop)), range(self.x, min(self.x + bw, last)), words)
-        context.stream.add("DRAIN", {
-            "y0": self.y, "x0": self.x, "a0": work.result.address(self.y, self.x) * vpw + self.first, "param": param,
-            "acc_base": acc, "mask": (1 << context.config.vector) - 1 if work.mask is None else work.mask,
-        }, reads=reads, writes=[("act", where)], view=work.result, lanes=counts[0] * nrc * counts[2] * shape.rp,
-            rounds=rounds, scalar=int(work.scalar), blocks=counts[0] * nrc, run=counts[2] * shape.rp * rounds,
-            passes=pipes if pipe["dp"] else 1, transpose=0)
+        where = work.result.rectangle(
+            range(self.y, min(self.y + bh, work.rows.stop)), range(self.x, min(self.x + bw, last)), words
+        )
+        context.stream.add(
+            "DRAIN",
+            {
+                "y0": self.y,
+                "x0": self.x,
+                "a0": work.result.address(self.y, self.x) * vpw + self.first,
+                "param": param,
+                "acc_base": acc,
+                "mask": (1 << context.config.vector) - 1 if work.mask is None else work.mask,
+            },
+            reads=reads,
+            writes=[("act", where)],
+            view=work.result,
+            lanes=counts[0] * nrc * counts[2] * shape.rp,
+            rounds=rounds,
+            scalar=int(work.scalar),
+            blocks=counts[0] * nrc,
+            run=counts[2] * shape.rp * rounds,
+            passes=pipes if pipe["dp"] else 1,
+            transpose=0,
+        )
 
 
 def patch_tiles(work: Work, choice: Choice, config: Config, *, share: bool) -> Iterator[Tile]:
@@ -239,8 +331,11 @@ def patch_tiles(work: Work, choice: Choice, config: Config, *, share: bool) -> I
     total = -(-len(work.outputs) // p)
     # With P < W a depthwise tile's lanes must all use the same part of their word.
     lanes = [(sub, vpw, -(-(total - sub) // vpw)) for sub in range(min(vpw, total))] if depthwise else [(0, 1, total)]
-    channel = [(sub + first * step, count, rc, cc) for sub, step, n in lanes
-               for first, count, rc, cc in channel_tiles(n, choice.log2_rc, choice.log2_cc, config)]
+    channel = [
+        (sub + first * step, count, rc, cc)
+        for sub, step, n in lanes
+        for first, count, rc, cc in channel_tiles(n, choice.log2_rc, choice.log2_cc, config)
+    ]
     step = vpw if depthwise else 1
     ones = depthwise and (work.maximum or work.scalar)
 
@@ -248,17 +343,31 @@ def patch_tiles(work: Work, choice: Choice, config: Config, *, share: bool) -> I
         key = (first, count, rc, part, params)
         if key not in work.dedupe:
             picked = [first + i * step for i in range(count)]
-            packed = [pack_groups(np.ones((count, work.kernel[1] * p), np.int8) if ones else
-                                  np.stack([work.weights(g, 1, c)[0].reshape(-1) for g in picked]), rc, config) for c in part]
+            packed = [
+                pack_groups(
+                    np.ones((count, work.kernel[1] * p), np.int8)
+                    if ones
+                    else np.stack([work.weights(g, 1, c)[0].reshape(-1) for g in picked]),
+                    rc,
+                    config,
+                )
+                for c in part
+            ]
             o0 = work.outputs.start
             index = np.array([g * p + i for g in picked for i in range(p)])
             good = index < len(work.outputs)
             at = np.minimum(index, len(work.outputs) - 1) + 0 * o0
             r = work.requant
             blank = np.zeros(0, np.uint8)
-            block = blank if work.scalar or not params else pack_params(
-                np.where(good, work.bias[at], 0),
-                Requant(np.where(good, r.multiplier[at], 0), np.where(good, r.shift[at], 0), r.zero_point), config)
+            block = (
+                blank
+                if work.scalar or not params
+                else pack_params(
+                    np.where(good, work.bias[at], 0),
+                    Requant(np.where(good, r.multiplier[at], 0), np.where(good, r.shift[at], 0), r.zero_point),
+                    config,
+                )
+            )
             work.dedupe[key] = Constant(np.concatenate(packed), block)
         found = work.dedupe[key]
         assert isinstance(found, Constant)
@@ -279,7 +388,9 @@ def patch_tiles(work: Work, choice: Choice, config: Config, *, share: bool) -> I
         for i, part in enumerate(pieces):
             last = i == len(pieces) - 1
             b = block(first, count, 1 << log2_rc, part, last)
-            yield Tile(work.layer, PatchTile(work, choice, shape, g0 + first, count, part, i == 0, last, y, x, b).emit, b)
+            yield Tile(
+                work.layer, PatchTile(work, choice, shape, g0 + first, count, part, i == 0, last, y, x, b).emit, b
+            )
 
     shapes = {at: make_shape(config, at[2], at[3], choice.th, choice.tw, work.height, work.width) for at in channel}
     columns = work.columns or range(work.result.layout.width)

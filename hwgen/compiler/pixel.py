@@ -70,12 +70,25 @@ class PixelTile:
             table = pixel_segments(work, chunk, d)
             first, n_segments = context.segment_table(table)
             context.stream.setting("BASE", nx=rounds, dx=n, dy=0)
-            context.stream.add("RUN", {
-                "mode": int(Mode.PIXEL), "max": 0, "accumulate": int(not fresh), "rounds": rounds, "seg_first": first,
-                "seg_count": n_segments, "v_base": amem, "s_base": wmem * d.word, "s_step": 1, "acc_base": acc,
-                "lanes": self.count * self.shape.rp * self.shape.cp,
-            }, reads=[("wmem", slice(wmem, wmem + words)), ("amem", slice(amem, amem + size))],
-                writes=[("acc", slice(acc, acc + rounds))], cycles=rounds * n)
+            context.stream.add(
+                "RUN",
+                {
+                    "mode": int(Mode.PIXEL),
+                    "max": 0,
+                    "accumulate": int(not fresh),
+                    "rounds": rounds,
+                    "seg_first": first,
+                    "seg_count": n_segments,
+                    "v_base": amem,
+                    "s_base": wmem * d.word,
+                    "s_step": 1,
+                    "acc_base": acc,
+                    "lanes": self.count * self.shape.rp * self.shape.cp,
+                },
+                reads=[("wmem", slice(wmem, wmem + words)), ("amem", slice(amem, amem + size))],
+                writes=[("acc", slice(acc, acc + rounds))],
+                cycles=rounds * n,
+            )
         if self.finish:
             self._drain(context)
 
@@ -83,7 +96,19 @@ class PixelTile:
         work, shape, d = self.work, self.shape, context.d
         view, layout = work.source, work.source.layout
         size = vector_words(work, chunk, d)
-        key = ("pixel", view, work.kernel, work.stride, work.dilation, work.pad, work.zero_point, self.y, self.x, chunk, shape)
+        key = (
+            "pixel",
+            view,
+            work.kernel,
+            work.stride,
+            work.dilation,
+            work.pad,
+            work.zero_point,
+            self.y,
+            self.x,
+            chunk,
+            shape,
+        )
         at, held = context.amem.place(key, size)
         if held:
             return at, size
@@ -93,20 +118,48 @@ class PixelTile:
         dys = [rp[0] * sy, 0, dy, 0, 0, sy, 0]
         dxs = [rp[1] * sx, 0, 0, dx, 0, 0, sx]
         words = [0, 0, 0, 0, 1, 0, 0]
-        context.nest("AF_LEVEL", counts, dy=dys, dx=dxs,
-                     da=[y * layout.pitch + x * layout.pixel + w for y, x, w in zip(dys, dxs, words, strict=True)])
-        context.stream.setting("AF_MAP", height=view.last, width=layout.width, zero_point=work.zero_point, fill=work.fill, transpose=1,
-                               rows_len=shape.rc, rp_step=shape.rc, cols=context.config.columns)
-        context.stream.setting("AF_COL", log2_cc=shape.log2_cc, dy=cp[0] * sy, dx=cp[1] * sx,
-                               da=cp[0] * sy * layout.pitch + cp[1] * sx * layout.pixel, cc_da=0)
+        context.nest(
+            "AF_LEVEL",
+            counts,
+            dy=dys,
+            dx=dxs,
+            da=[y * layout.pitch + x * layout.pixel + w for y, x, w in zip(dys, dxs, words, strict=True)],
+        )
+        context.stream.setting(
+            "AF_MAP",
+            height=view.last,
+            width=layout.width,
+            zero_point=work.zero_point,
+            fill=work.fill,
+            transpose=1,
+            rows_len=shape.rc,
+            rp_step=shape.rc,
+            cols=context.config.columns,
+        )
+        context.stream.setting(
+            "AF_COL",
+            log2_cc=shape.log2_cc,
+            dy=cp[0] * sy,
+            dx=cp[1] * sx,
+            da=cp[0] * sy * layout.pitch + cp[1] * sx * layout.pixel,
+            cc_da=0,
+        )
         y0 = self.y * sy - work.pad[0] + chunk.ky * dy
         x0 = self.x * sx - work.pad[1]
         bh, bw = shape.block
-        where = view.rectangle(range(y0, y0 + (bh - 1) * sy + (chunk.rows - 1) * dy + 1),
-                               range(x0, x0 + (bw - 1) * sx + (kw - 1) * dx + 1), range(chunk.word, chunk.word + chunk.words))
-        context.stream.add("AFETCH", {"y0": y0, "x0": x0, "a0": view.address(y0, x0, chunk.word), "dst": at},
-                           reads=[("act", where)], writes=[("amem", slice(at, at + size))],
-                           cycles=shape.rp * size, transpose=1)
+        where = view.rectangle(
+            range(y0, y0 + (bh - 1) * sy + (chunk.rows - 1) * dy + 1),
+            range(x0, x0 + (bw - 1) * sx + (kw - 1) * dx + 1),
+            range(chunk.word, chunk.word + chunk.words),
+        )
+        context.stream.add(
+            "AFETCH",
+            {"y0": y0, "x0": x0, "a0": view.address(y0, x0, chunk.word), "dst": at},
+            reads=[("act", where)],
+            writes=[("amem", slice(at, at + size))],
+            cycles=shape.rp * size,
+            transpose=1,
+        )
         return at, size
 
     def _drain(self, context: Context) -> None:
@@ -117,30 +170,68 @@ class PixelTile:
         wide = shape.cc >= pipes
         rp, cp = shape.rp_step, shape.cp_step
         scale = 1 if wide else pipes
-        counts = [-(-ncc // pipes) if wide else 1, nrc, shape.cp if wide else -(-shape.cp // pipes), shape.rp, self.blocks,
-                  shape.th, shape.tw]
+        counts = [
+            -(-ncc // pipes) if wide else 1,
+            nrc,
+            shape.cp if wide else -(-shape.cp // pipes),
+            shape.rp,
+            self.blocks,
+            shape.th,
+            shape.tw,
+        ]
         dys = [0, 0, cp[0] * scale, rp[0], 0, 1, 0]
         dxs = [0, 0, cp[1] * scale, rp[1], 0, 0, 1]
         groups = [shape.rc * pipes * self.blocks if wide else 0, self.blocks, 0, 0, 1, 0, 0]
-        context.nest("PO_LEVEL", counts, dy=dys, dx=dxs,
-                     da=[y * layout.pitch + x * layout.pixel + g for y, x, g in zip(dys, dxs, groups, strict=True)],
-                     dp=[g * d.param_block for g in groups])
-        context.stream.setting("PO_PIPE", **(
-            {"dy": 0, "dx": 0, "da": shape.rc * self.blocks, "dp": shape.rc * self.blocks * d.param_block} if wide else
-            {"dy": cp[0], "dx": cp[1], "da": cp[0] * layout.pitch + cp[1] * layout.pixel, "dp": 0}))
-        context.stream.setting("PO_QUANT", **work.quant_fields(), transpose=1, log2_rc=shape.log2_rc, log2_cc=shape.log2_cc,
-                               cc_valid=ncc)
+        context.nest(
+            "PO_LEVEL",
+            counts,
+            dy=dys,
+            dx=dxs,
+            da=[y * layout.pitch + x * layout.pixel + g for y, x, g in zip(dys, dxs, groups, strict=True)],
+            dp=[g * d.param_block for g in groups],
+        )
+        context.stream.setting(
+            "PO_PIPE",
+            **(
+                {"dy": 0, "dx": 0, "da": shape.rc * self.blocks, "dp": shape.rc * self.blocks * d.param_block}
+                if wide
+                else {"dy": cp[0], "dx": cp[1], "da": cp[0] * layout.pitch + cp[1] * layout.pixel, "dp": 0}
+            ),
+        )
+        context.stream.setting(
+            "PO_QUANT", **work.quant_fields(), transpose=1, log2_rc=shape.log2_rc, log2_cc=shape.log2_cc, cc_valid=ncc
+        )
         param = self.block.param_at
         bh, bw = shape.block
-        where = work.result.rectangle(range(self.y, min(self.y + bh, work.rows.stop)), range(self.x, self.x + bw),
-                                      range(self.first, self.first + self.count * self.blocks))
-        context.stream.add("DRAIN", {
-            "y0": self.y, "x0": self.x, "a0": work.result.address(self.y, self.x) + self.first, "param": param, "acc_base": acc,
-            "mask": (1 << context.config.vector) - 1 if work.mask is None else work.mask,
-        }, reads=[("acc", slice(acc, acc + rounds)), ("param", slice(param, param + len(self.block.constant.params) // d.dma_bytes))],
-            writes=[("act", where)], view=work.result, lanes=counts[0] * nrc * counts[2] * shape.rp, rounds=rounds,
-            scalar=0, run=d.word, blocks=counts[0] * nrc * counts[2] * shape.rp * self.blocks, passes=pipes if wide else 1,
-            transpose=1)
+        where = work.result.rectangle(
+            range(self.y, min(self.y + bh, work.rows.stop)),
+            range(self.x, self.x + bw),
+            range(self.first, self.first + self.count * self.blocks),
+        )
+        context.stream.add(
+            "DRAIN",
+            {
+                "y0": self.y,
+                "x0": self.x,
+                "a0": work.result.address(self.y, self.x) + self.first,
+                "param": param,
+                "acc_base": acc,
+                "mask": (1 << context.config.vector) - 1 if work.mask is None else work.mask,
+            },
+            reads=[
+                ("acc", slice(acc, acc + rounds)),
+                ("param", slice(param, param + len(self.block.constant.params) // d.dma_bytes)),
+            ],
+            writes=[("act", where)],
+            view=work.result,
+            lanes=counts[0] * nrc * counts[2] * shape.rp,
+            rounds=rounds,
+            scalar=0,
+            run=d.word,
+            blocks=counts[0] * nrc * counts[2] * shape.rp * self.blocks,
+            passes=pipes if wide else 1,
+            transpose=1,
+        )
 
 
 def pixel_tiles(work: Work, choice: PixelChoice, config: Config, *, share: bool) -> Iterator[Tile]:
@@ -149,8 +240,10 @@ def pixel_tiles(work: Work, choice: PixelChoice, config: Config, *, share: bool)
     parts = tuple(chunks(work, choice, d.word))
     total = -(-len(work.outputs) // d.word)
     full, rest = divmod(total, choice.blocks)
-    sets = [(first * choice.blocks, count, rc, cc, choice.blocks)
-            for first, count, rc, cc in channel_tiles(full, choice.log2_rc, choice.log2_cc, config)]
+    sets = [
+        (first * choice.blocks, count, rc, cc, choice.blocks)
+        for first, count, rc, cc in channel_tiles(full, choice.log2_rc, choice.log2_cc, config)
+    ]
     if rest:
         sets.append((full * choice.blocks, 1, 0, 0, rest))
 
@@ -166,9 +259,16 @@ def pixel_tiles(work: Work, choice: PixelChoice, config: Config, *, share: bool)
                 w[good] = work.weights(start, int(good.sum()), c)
                 packed.append(pack_groups(w.reshape(count, -1), rc, config))
             r = work.requant
-            work.dedupe[key] = Constant(np.concatenate(packed), pack_params(
-                np.where(good, work.bias[at], 0), Requant(np.where(good, r.multiplier[at], 0), np.where(good, r.shift[at], 0),
-                                                          r.zero_point), config) if params else np.zeros(0, np.uint8))
+            work.dedupe[key] = Constant(
+                np.concatenate(packed),
+                pack_params(
+                    np.where(good, work.bias[at], 0),
+                    Requant(np.where(good, r.multiplier[at], 0), np.where(good, r.shift[at], 0), r.zero_point),
+                    config,
+                )
+                if params
+                else np.zeros(0, np.uint8),
+            )
         found = work.dedupe[key]
         assert isinstance(found, Constant)
         return found
@@ -184,8 +284,13 @@ def pixel_tiles(work: Work, choice: PixelChoice, config: Config, *, share: bool)
                     last = i == len(pieces) - 1
                     data = constant(first, count, 1 << log2_rc, blocks, part, last)
                     block = shared.setdefault(data, Block(data)) if share else Block(data)
-                    yield Tile(work.layer, PixelTile(work, shape, first_block + first, count, blocks, part, i == 0, last, y, x,
-                                                     block).emit, block)
+                    yield Tile(
+                        work.layer,
+                        PixelTile(
+                            work, shape, first_block + first, count, blocks, part, i == 0, last, y, x, block
+                        ).emit,
+                        block,
+                    )
 
 
 def pixel_fits(work: Work, choice: PixelChoice, config: Config) -> bool:
@@ -193,5 +298,8 @@ def pixel_fits(work: Work, choice: PixelChoice, config: Config) -> bool:
     d = Derived(config)
     rounds = choice.blocks * d.word
     return rounds <= config.acc_vectors and all(
-        vector_words(work, c, d) <= config.amem_words and -(-rounds * positions(work, c) // d.word) <= config.wmem_words
-        and len(pixel_segments(work, c, d)) <= config.segments // 2 for c in chunks(work, choice, d.word))
+        vector_words(work, c, d) <= config.amem_words
+        and -(-rounds * positions(work, c) // d.word) <= config.wmem_words
+        and len(pixel_segments(work, c, d)) <= config.segments // 2
+        for c in chunks(work, choice, d.word)
+    )

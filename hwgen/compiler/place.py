@@ -10,7 +10,6 @@ from hwgen.derive import Derived
 from hwgen.errors import HwgenError
 from hwgen.model.graph import Add, Concat, Conv, Graph, Op, Pad, Pool, Reshape
 
-
 SHARES = 8
 """Stripe buffers are tried in all, then 7/8 and so on, of what maps leave free."""
 
@@ -69,7 +68,9 @@ def input_rows(op: Op, rows: range, height: int) -> range:
 
 def _most_rows(op: Op, out: Layout, source: Layout, rows: int) -> int:
     """Most input rows that any stripe of ``rows`` output rows needs."""
-    return max(len(input_rows(op, range(r, min(r + rows, out.height)), source.height)) for r in range(0, out.height, rows))
+    return max(
+        len(input_rows(op, range(r, min(r + rows, out.height)), source.height)) for r in range(0, out.height, rows)
+    )
 
 
 def place(graph: Graph, layouts: dict[str, Layout], config: Config, ops: tuple[Op, ...]) -> Placement:
@@ -92,8 +93,11 @@ def place(graph: Graph, layouts: dict[str, Layout], config: Config, ops: tuple[O
             candidates = [n for n in full.live if n not in spilled]
             if not candidates:
                 name = ops[full.op].name if 0 <= full.op < len(ops) else graph.name
-                raise HwgenError(f"the activation buffer of {config.act_kib} KiB cannot hold a single tile", where=name,
-                                 remedy="use a larger preset or raise act_kib") from None
+                raise HwgenError(
+                    f"the activation buffer of {config.act_kib} KiB cannot hold a single tile",
+                    where=name,
+                    remedy="use a larger preset or raise act_kib",
+                ) from None
             spilled.add(max(candidates, key=lambda n: (layouts[n].words, n)))
 
 
@@ -116,8 +120,15 @@ class _Item:
     at: int = -1
 
 
-def _try(graph: Graph, layouts: dict[str, Layout], config: Config, ops: tuple[Op, ...], root: dict[str, str],
-         spilled: set[str], shares: dict[int, int]) -> Placement:
+def _try(
+    graph: Graph,
+    layouts: dict[str, Layout],
+    config: Config,
+    ops: tuple[Op, ...],
+    root: dict[str, str],
+    spilled: set[str],
+    shares: dict[int, int],
+) -> Placement:
     d = Derived(config)
     life: dict[str, list[int]] = {root[graph.input]: [-1, -1]}
     for i, op in enumerate(ops):
@@ -126,15 +137,21 @@ def _try(graph: Graph, layouts: dict[str, Layout], config: Config, ops: tuple[Op
     life[root[graph.output]][1] = len(ops)
     # The two operands of an addition are read in step: they start in different banks.
     second = {root[op.inputs[1]] for op in ops if isinstance(op, Add)}
-    items: list[_Item] = [_Item(n, layouts[n].words, a, b, config.banks // 2 if n in second else 0)
-                          for n, (a, b) in life.items() if n not in spilled]
+    items: list[_Item] = [
+        _Item(n, layouts[n].words, a, b, config.banks // 2 if n in second else 0)
+        for n, (a, b) in life.items()
+        if n not in spilled
+    ]
     result = Placement(layouts)
     for i, op in enumerate(ops):
         maps = [n for n in dict.fromkeys((*op.inputs, op.output)) if root[n] in spilled]
         if maps and not isinstance(op, Reshape):
             if isinstance(op, Concat) and op.axis != 3:
-                raise HwgenError("a concatenation of rows or columns does not fit in the activation buffer", where=op.name,
-                                 remedy="use a larger preset or raise act_kib")
+                raise HwgenError(
+                    "a concatenation of rows or columns does not fit in the activation buffer",
+                    where=op.name,
+                    remedy="use a larger preset or raise act_kib",
+                )
             stripe = _stripe(op, maps, layouts, d.act_words, items, i, shares.get(i, SHARES))
             if stripe is None:
                 raise _Full(i, [str(n) for n, (a, b) in life.items() if a <= i <= b])
@@ -142,7 +159,9 @@ def _try(graph: Graph, layouts: dict[str, Layout], config: Config, ops: tuple[Op
             items += stripe[1]
     failed = _pack(items, d.act_words, max(d.dma_words, config.banks))
     if failed is not None:
-        where = max(range(failed.start, failed.stop + 1), key=lambda t: sum(i.words for i in items if i.start <= t <= i.stop))
+        where = max(
+            range(failed.start, failed.stop + 1), key=lambda t: sum(i.words for i in items if i.start <= t <= i.stop)
+        )
         stages = [i.key[0] for i in items if isinstance(i.key, tuple) and failed.start <= i.start <= failed.stop]
         raise _Full(where, [str(n) for n, (a, b) in life.items() if a <= where <= b], stages)
     for item in items:
@@ -163,15 +182,21 @@ def _try(graph: Graph, layouts: dict[str, Layout], config: Config, ops: tuple[Op
     return result
 
 
-def _stripe(op: Op, maps: list[str], layouts: dict[str, Layout], capacity: int, items: list[_Item],
-            at: int, share: int) -> tuple[Stripe, list[_Item]] | None:
+def _stripe(
+    op: Op, maps: list[str], layouts: dict[str, Layout], capacity: int, items: list[_Item], at: int, share: int
+) -> tuple[Stripe, list[_Item]] | None:
     """Return the largest stripe (two buffers preferred) whose buffers fit in ``share`` eighths of what is free at operator ``at``."""
     out = layouts[op.output]
     free = capacity - sum(i.words for i in items if i.start <= at <= i.stop)
     for buffers in (2, 1):
         for rows in sorted({-(-out.height // n) for n in range(1, out.height + 1)}, reverse=True):
-            need = [((at, n), buffers * layouts[n].pitch * (rows if n == op.output else _most_rows(op, out, layouts[n], rows)))
-                    for n in maps]
+            need = [
+                (
+                    (at, n),
+                    buffers * layouts[n].pitch * (rows if n == op.output else _most_rows(op, out, layouts[n], rows)),
+                )
+                for n in maps
+            ]
             if sum(w for _, w in need) <= free * share // SHARES:
                 return Stripe(rows, buffers), [_Item(k, w, at, at) for k, w in need]
     return None
@@ -196,7 +221,9 @@ def _first_fit(order: list[_Item], capacity: int, align: int) -> _Item | None:
     for item in order:
         item.at = -1
     for item in order:
-        taken = sorted((o.at, o.at + o.words) for o in order if o.at >= 0 and o.start <= item.stop and item.start <= o.stop)
+        taken = sorted(
+            (o.at, o.at + o.words) for o in order if o.at >= 0 and o.start <= item.stop and item.start <= o.stop
+        )
         at = item.phase
         for low, high in taken:
             if at + item.words <= low:

@@ -21,8 +21,11 @@ def preflight(graph: Graph, ops: list[Op], config: Config) -> None:
     if not found:
         return
     lines = [f"{name}: {what} -> {remedy}" for name, what, remedy in found]
-    raise HwgenError(f"config {config.name!r} cannot run {len(found)} operator{'s' * (len(found) > 1)}:\n  " + "\n  ".join(lines),
-                     where=graph.name, remedy="change the network or the configuration as said above")
+    raise HwgenError(
+        f"config {config.name!r} cannot run {len(found)} operator{'s' * (len(found) > 1)}:\n  " + "\n  ".join(lines),
+        where=graph.name,
+        remedy="change the network or the configuration as said above",
+    )
 
 
 def _problems(graph: Graph, op: Op, config: Config) -> Iterator[tuple[str, str]]:
@@ -44,15 +47,19 @@ def _problems(graph: Graph, op: Op, config: Config) -> Iterator[tuple[str, str]]
     elif isinstance(op, Reshape):
         a, b = layouts[op.inputs[0]], layouts[op.output]
         if not alias(a, b, config):
-            yield (f"reshape {a.height}x{a.width}x{a.channels} to {b.height}x{b.width}x{b.channels} moves bytes between words",
-                   "reshape at the network's input or output, or keep the channel count")
+            yield (
+                f"reshape {a.height}x{a.width}x{a.channels} to {b.height}x{b.width}x{b.channels} moves bytes between words",
+                "reshape at the network's input or output, or keep the channel count",
+            )
     elif not isinstance(op, Concat | Pad | Requantize):
         yield f"operator {type(op).__name__} is unknown to the compiler", "replace it"
     requant = getattr(op, "requant", None)
     if isinstance(requant, Requant):
         if not np.isin(requant.shift, SHIFTS).all():
-            yield (f"requantisation shifts in [{requant.shift.min()}, {requant.shift.max()}] must be in [{SHIFTS[0]}, {SHIFTS[-1]}]",
-                   "choose a larger output scale")
+            yield (
+                f"requantisation shifts in [{requant.shift.min()}, {requant.shift.max()}] must be in [{SHIFTS[0]}, {SHIFTS[-1]}]",
+                "choose a larger output scale",
+            )
         yield from _range(requant.qmin, requant.qmax, config)
 
 
@@ -69,17 +76,25 @@ def alias(a: Layout, b: Layout, config: Config) -> bool:
 def _range(qmin: int, qmax: int, config: Config) -> Iterator[tuple[str, str]]:
     low, high = -(1 << config.act_bits - 1), (1 << config.act_bits - 1) - 1
     if config.act_bits < 8 and (qmin < low or qmax > high):
-        yield f"results in [{qmin}, {qmax}] do not fit {config.act_bits} bits", "quantise activations to fewer bits or raise act_bits"
+        yield (
+            f"results in [{qmin}, {qmax}] do not fit {config.act_bits} bits",
+            "quantise activations to fewer bits or raise act_bits",
+        )
 
 
 def _conv(graph: Graph, op: Conv, config: Config) -> Iterator[tuple[str, str]]:
     low, high = -(1 << config.weight_bits - 1), (1 << config.weight_bits - 1) - 1
     if op.weight.min() < low or op.weight.max() > high:
-        yield (f"weights in [{op.weight.min()}, {op.weight.max()}] do not fit {config.weight_bits} bits",
-               "quantise weights (symmetric) to fewer bits or raise weight_bits")
+        yield (
+            f"weights in [{op.weight.min()}, {op.weight.max()}] do not fit {config.weight_bits} bits",
+            "quantise weights (symmetric) to fewer bits or raise weight_bits",
+        )
     if config.acc_bits < 32:
         zero = graph.tensors[op.inputs[0]].zero_point
         reach = max(zero + (1 << config.act_bits - 1), (1 << config.act_bits - 1) - 1 - zero)
         bound = int(np.abs(op.weight.astype(np.int64)).reshape(len(op.weight), -1).sum(axis=1).max()) * reach
         if bound >= 1 << config.acc_bits - 1:
-            yield (f"sums up to {bound} do not fit {config.acc_bits} accumulator bits", f"set acc_bits to {bound.bit_length() + 1} or more")
+            yield (
+                f"sums up to {bound} do not fit {config.acc_bits} accumulator bits",
+                f"set acc_bits to {bound.bit_length() + 1} or more",
+            )

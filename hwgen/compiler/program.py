@@ -64,8 +64,8 @@ class Program:
         layout = self.layouts[self.input]
         packed = layout.pack(x.reshape(layout.height, layout.width, layout.channels), word).view(np.uint8)
         start = self.map_base + self.dram[self.input] * word
-        out[start: start + len(packed)] = packed
-        out[self.command_base:] = np.frombuffer(commands, np.uint8)
+        out[start : start + len(packed)] = packed
+        out[self.command_base :] = np.frombuffer(commands, np.uint8)
         return out
 
     def map_region(self, name: str) -> tuple[int, int]:
@@ -76,7 +76,7 @@ class Program:
     def read_map(self, name: str, memory: NDArray[np.uint8]) -> NDArray[np.int8]:
         """Return a map (H, W, C) from a DRAM image."""
         start, size = self.map_region(name)
-        return self.layouts[name].unpack(memory[start: start + size].view(np.int8), Derived(self.config).word)
+        return self.layouts[name].unpack(memory[start : start + size].view(np.int8), Derived(self.config).word)
 
     @property
     def command_count(self) -> int:

@@ -34,14 +34,15 @@ Weights = Callable[[int, int, Chunk], NDArray[np.int8]]
 
 def _dense(weight: NDArray[np.int8], first_channel: int, mode: Mode, p: int, word: int) -> Weights:
     """Return the ``weights`` function of a dense (slice of a) convolution; ``weight`` is (out, kh, kw, in)."""
+
     def pick(first: int, count: int, chunk: Chunk) -> NDArray[np.int8]:
         c0 = chunk.word * word - first_channel
-        part = weight[:, chunk.ky: chunk.ky + chunk.rows, :, c0: c0 + chunk.channels]
+        part = weight[:, chunk.ky : chunk.ky + chunk.rows, :, c0 : c0 + chunk.channels]
         part = part.reshape(len(part), -1)
         if mode is Mode.PIXEL:
-            return part[first: first + count]
+            return part[first : first + count]
         out = np.zeros((count * p, part.shape[1]), np.int8)
-        rows = part[first * p: (first + count) * p]
+        rows = part[first * p : (first + count) * p]
         out[: len(rows)] = rows
         return out.reshape(count, p, -1).transpose(0, 2, 1)
 
@@ -50,10 +51,11 @@ def _dense(weight: NDArray[np.int8], first_channel: int, mode: Mode, p: int, wor
 
 def _depthwise(weight: NDArray[np.int8], p: int) -> Weights:
     """Return the ``weights`` function of a depthwise convolution; ``weight`` is (channels, kh, kw)."""
+
     def pick(first: int, count: int, chunk: Chunk) -> NDArray[np.int8]:
-        part = weight[:, chunk.ky: chunk.ky + chunk.rows].reshape(len(weight), -1)
+        part = weight[:, chunk.ky : chunk.ky + chunk.rows].reshape(len(weight), -1)
         out = np.zeros((count * p, part.shape[1]), np.int8)
-        rows = part[first * p: (first + count) * p]
+        rows = part[first * p : (first + count) * p]
         out[: len(rows)] = rows
         return out.reshape(count, p, -1).transpose(0, 2, 1)
 
@@ -69,11 +71,32 @@ def conv_works(op: Conv, site: Site, mode: Mode, config: Config) -> list[Work]:
     """Lower a convolution; a grouped one becomes one `Work` per run of output vectors that read the same channels."""
     d = Derived(config)
     out, kh, kw, per_group = op.weight.shape
-    requant = Requant(np.broadcast_to(op.requant.multiplier, out), np.broadcast_to(op.requant.shift, out), op.requant.zero_point,
-                      op.requant.qmin, op.requant.qmax, op.requant.rounding)
-    base = Work(site.layer, mode, site.source, site.result, site.rows, (kh, kw), op.stride, op.dilation, (op.pad[0], op.pad[2]),
-                site.in_zero, 0, requant, op.bias.astype(np.int64), range(0, per_group * op.groups), range(0, out),
-                _dense(op.weight, 0, mode, config.vector, d.word))
+    requant = Requant(
+        np.broadcast_to(op.requant.multiplier, out),
+        np.broadcast_to(op.requant.shift, out),
+        op.requant.zero_point,
+        op.requant.qmin,
+        op.requant.qmax,
+        op.requant.rounding,
+    )
+    base = Work(
+        site.layer,
+        mode,
+        site.source,
+        site.result,
+        site.rows,
+        (kh, kw),
+        op.stride,
+        op.dilation,
+        (op.pad[0], op.pad[2]),
+        site.in_zero,
+        0,
+        requant,
+        op.bias.astype(np.int64),
+        range(0, per_group * op.groups),
+        range(0, out),
+        _dense(op.weight, 0, mode, config.vector, d.word),
+    )
     if op.groups == 1:
         return [base]
     if mode is Mode.DEPTHWISE:
@@ -94,10 +117,18 @@ def conv_works(op: Conv, site: Site, mode: Mode, config: Config) -> list[Work]:
         dense = np.zeros((len(outputs), kh, kw, len(channels)), np.int8)
         for i, o in enumerate(outputs):
             at = o // group_out * per_group - channels.start
-            dense[i, :, :, at: at + per_group] = op.weight[o]
-        works.append(replace(base, outputs=outputs, channels=channels, requant=_slice(requant, outputs),
-                             bias=base.bias[outputs.start: outputs.stop],
-                             weights=_dense(dense, channels.start, mode, config.vector, d.word), dedupe={}))
+            dense[i, :, :, at : at + per_group] = op.weight[o]
+        works.append(
+            replace(
+                base,
+                outputs=outputs,
+                channels=channels,
+                requant=_slice(requant, outputs),
+                bias=base.bias[outputs.start : outputs.stop],
+                weights=_dense(dense, channels.start, mode, config.vector, d.word),
+                dedupe={},
+            )
+        )
     return works
 
 
@@ -118,9 +149,25 @@ def pool_works(op: Pool, site: Site, config: Config) -> list[Work]:
     fill, mode = 0, Mode.DEPTHWISE
     channels = src.channels
     one = Requant(np.array([1 << 30]), np.array([1]), site.out_zero, op.qmin, op.qmax, "half_away")
-    base = Work(site.layer, mode, site.source, site.result, site.rows, op.kernel, op.stride, (1, 1), (op.pad[0], op.pad[2]),
-                site.in_zero, fill, one, np.zeros(1, np.int64), range(0, channels), range(0, channels),
-                lambda first, count, chunk: np.ones((count, chunk.rows * op.kernel[1], config.vector), np.int8), scalar=True)
+    base = Work(
+        site.layer,
+        mode,
+        site.source,
+        site.result,
+        site.rows,
+        op.kernel,
+        op.stride,
+        (1, 1),
+        (op.pad[0], op.pad[2]),
+        site.in_zero,
+        fill,
+        one,
+        np.zeros(1, np.int64),
+        range(0, channels),
+        range(0, channels),
+        lambda first, count, chunk: np.ones((count, chunk.rows * op.kernel[1], config.vector), np.int8),
+        scalar=True,
+    )
     if op.kind == "max":
         # q - zp of padding must lose against every value.
         return [replace(base, maximum=True, fill=-(1 << config.act_bits))]
@@ -131,9 +178,15 @@ def pool_works(op: Pool, site: Site, config: Config) -> list[Work]:
         rows = range(max(ys.start, site.rows.start), min(ys.stop, site.rows.stop))
         for xs, nx in _borders(src.width, dst.width, op.kernel[1], op.stride[1], op.pad[2]) if rows else ():
             multiplier, shift = average_requant(ny * nx)
-            works.append(replace(
-                base, rows=rows, columns=xs, bias=np.array([ny * nx * site.in_zero]),
-                requant=Requant(np.array([multiplier]), np.array([shift]), 0, op.qmin, op.qmax, "half_away")))
+            works.append(
+                replace(
+                    base,
+                    rows=rows,
+                    columns=xs,
+                    bias=np.array([ny * nx * site.in_zero]),
+                    requant=Requant(np.array([multiplier]), np.array([shift]), 0, op.qmin, op.qmax, "half_away"),
+                )
+            )
     return works
 
 
@@ -148,20 +201,47 @@ def concat_works(site: Site, offset: int, config: Config) -> list[Work]:
     works = []
     for part, mask in ((range(0, min(p, len(outputs))), (1 << p) - (1 << shift)), (range(p, len(outputs)), None)):
         if len(part):
-            works.append(Work(site.layer, Mode.CHANNEL, site.source, site.result, site.rows, (1, 1), (1, 1), (1, 1), (0, 0), site.in_zero,
-                              0, _slice(requant, part), np.zeros(len(part), np.int64), range(0, n),
-                              range(outputs.start + part.start, outputs.start + part.stop),
-                              _dense(weight[part.start: part.stop], 0, Mode.CHANNEL, p, d.word), mask=mask))
+            works.append(
+                Work(
+                    site.layer,
+                    Mode.CHANNEL,
+                    site.source,
+                    site.result,
+                    site.rows,
+                    (1, 1),
+                    (1, 1),
+                    (1, 1),
+                    (0, 0),
+                    site.in_zero,
+                    0,
+                    _slice(requant, part),
+                    np.zeros(len(part), np.int64),
+                    range(0, n),
+                    range(outputs.start + part.start, outputs.start + part.stop),
+                    _dense(weight[part.start : part.stop], 0, Mode.CHANNEL, p, d.word),
+                    mask=mask,
+                )
+            )
     return works
 
 
 def single_row(work: Work) -> Work:
     """Return the same 1 x 1 convolution over the map seen as one row, when that is possible (more even tiles)."""
     whole = work.rows == range(0, work.result.layout.height) and work.columns is None
-    if work.kernel == (1, 1) and work.stride == (1, 1) and work.pad == (0, 0) and whole and (
-            work.source.layout.linear and work.result.layout.linear and work.source.layout.height > 1
+    if (
+        work.kernel == (1, 1)
+        and work.stride == (1, 1)
+        and work.pad == (0, 0)
+        and whole
+        and (
+            work.source.layout.linear
+            and work.result.layout.linear
+            and work.source.layout.height > 1
             and work.source.layout.height == work.result.layout.height
             and work.source.layout.width == work.result.layout.width
-            and work.source.first == 0 and work.source.last == work.source.layout.height):
+            and work.source.first == 0
+            and work.source.last == work.source.layout.height
+        )
+    ):
         return replace(work, source=work.source.flat(), result=work.result.flat(), rows=range(0, 1))
     return work

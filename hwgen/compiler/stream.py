@@ -65,8 +65,16 @@ class Stream:
             self._registers[name, key] = args
             self.add(name, args)
 
-    def add(self, name: str, args: dict[str, int], *, reads: Iterable[Access] = (), writes: Iterable[Access] = (),
-            view: View | None = None, **info: int) -> Entry:
+    def add(
+        self,
+        name: str,
+        args: dict[str, int],
+        *,
+        reads: Iterable[Access] = (),
+        writes: Iterable[Access] = (),
+        view: View | None = None,
+        **info: int,
+    ) -> Entry:
         """Append a command and the tokens that its accesses require."""
         entry = Entry(name, args, self.layer, info=info, view=view)
         index, me = len(self.entries), entry.module

@@ -76,5 +76,12 @@ class Work:
     def quant_fields(self) -> dict[str, int]:
         """Return the fields of PO_QUANT that follow from the layer."""
         last = self.columns.stop if self.columns is not None else self.result.layout.width
-        return {"height": self.rows.stop, "width": last, "zero_point": self.requant.zero_point, "qmin": self.requant.qmin,
-                "qmax": self.requant.qmax, "scalar": int(self.scalar), **rounding_bits(self.requant)}
+        return {
+            "height": self.rows.stop,
+            "width": last,
+            "zero_point": self.requant.zero_point,
+            "qmin": self.requant.qmin,
+            "qmax": self.requant.qmax,
+            "scalar": int(self.scalar),
+            **rounding_bits(self.requant),
+        }

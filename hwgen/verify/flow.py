@@ -44,7 +44,9 @@ def machine_writes(program: Program, image: NDArray[np.uint8]) -> tuple[dict[int
     return seen, result.memory
 
 
-def compare_graph(program: Program, seen: dict[int, PostInfo], tensors: dict[str, NDArray[np.int8]], image: int) -> tuple[int, list[Mismatch]]:
+def compare_graph(
+    program: Program, seen: dict[int, PostInfo], tensors: dict[str, NDArray[np.int8]], image: int
+) -> tuple[int, list[Mismatch]]:
     """Compare the golden machine's maps with the golden graph's (checks the compiler)."""
     found, total = [], 0
     for name, got in maps(program, {i: of_machine(info) for i, info in seen.items()}).items():
@@ -53,8 +55,20 @@ def compare_graph(program: Program, seen: dict[int, PostInfo], tensors: dict[str
         total += len(wrong)
         op = next(op for op in program.graph.device_ops if op.output == name)
         for y, x, c in wrong[:EXAMPLES]:
-            found.append(Mismatch(op.name, "-", int(y), int(x), int(c), int(expected[y, x, c]), int(got[y, x, c]), None, -1,
-                                  "golden machine against golden graph"))
+            found.append(
+                Mismatch(
+                    op.name,
+                    "-",
+                    int(y),
+                    int(x),
+                    int(c),
+                    int(expected[y, x, c]),
+                    int(got[y, x, c]),
+                    None,
+                    -1,
+                    "golden machine against golden graph",
+                )
+            )
     return total, found
 
 
@@ -65,9 +79,21 @@ def measured_layers(program: Program, run: RunResult) -> list[int]:
     return layer_cycles(program.entries, done, len(program.layers))
 
 
-def verify(path: Path, config: Config, *, simulator: str = "verilator", inputs: Path | None = None, random: int | None = None,
-           seed: int = 0, latency: int = 32, stalls: int = 0, waves: Path | None = None, progress: Progress | None = None,
-           x: NDArray[np.int8] | None = None, graph: Graph | None = None) -> VerifyResult:
+def verify(
+    path: Path,
+    config: Config,
+    *,
+    simulator: str = "verilator",
+    inputs: Path | None = None,
+    random: int | None = None,
+    seed: int = 0,
+    latency: int = 32,
+    stalls: int = 0,
+    waves: Path | None = None,
+    progress: Progress | None = None,
+    x: NDArray[np.int8] | None = None,
+    graph: Graph | None = None,
+) -> VerifyResult:
     """Verify a network on a configuration.
 
     Parameters
@@ -118,9 +144,19 @@ def verify(path: Path, config: Config, *, simulator: str = "verilator", inputs: 
         seen, memory = machine_writes(program, image)
         n, wrong = compare_graph(program, seen, tensors, i)
         say(f"simulating image {i + 1} of {len(x)} ({simulator})")
-        run = run_network(verilog, config, image.tobytes(), program.command_base, program.command_count,
-                          [program.map_region(program.output)], simulator=simulator, latency=latency, stalls=stalls, seed=seed + 1,
-                          timeout=limit)
+        run = run_network(
+            verilog,
+            config,
+            image.tobytes(),
+            program.command_base,
+            program.command_count,
+            [program.map_region(program.output)],
+            simulator=simulator,
+            latency=latency,
+            stalls=stalls,
+            seed=seed + 1,
+            timeout=limit,
+        )
         writes = split_writes(program, seen, run.writes)
         m, more = compare_writes(program, seen, writes, EXAMPLES, "RTL against golden machine")
         start, size = program.map_region(program.output)
@@ -129,9 +165,13 @@ def verify(path: Path, config: Config, *, simulator: str = "verilator", inputs: 
         got = program.layouts[program.output].unpack(raw, Derived(config).word)
         lost = int((expected != got).sum())
         if lost and not m:
-            failures.append(f"image {i}: {lost} values of the output in DRAM differ though the results were right (STORE)")
+            failures.append(
+                f"image {i}: {lost} values of the output in DRAM differ though the results were right (STORE)"
+            )
         if run.error is not None:
-            failures.append(f"image {i}: hardware error {run.error[0]} of module {run.error[1]} at command {run.error[2]}")
+            failures.append(
+                f"image {i}: hardware error {run.error[0]} of module {run.error[1]} at command {run.error[2]}"
+            )
         elif not run.finished:
             failures.append(f"image {i}: no interrupt within the time limit")
         total += n + m + lost * (not m)
@@ -152,8 +192,22 @@ def verify(path: Path, config: Config, *, simulator: str = "verilator", inputs: 
     say("outside reference")
     outside = reference.compare(path, graph, x)
     assert first is not None
-    return _result(path, config, program, first, x, seed if inputs is None else None, total, examples, failures, per_layer,
-                   outside, build_s, run_s, cycles)
+    return _result(
+        path,
+        config,
+        program,
+        first,
+        x,
+        seed if inputs is None else None,
+        total,
+        examples,
+        failures,
+        per_layer,
+        outside,
+        build_s,
+        run_s,
+        cycles,
+    )
 
 
 def _device_input(program: Program, x: NDArray[np.int8]) -> NDArray[np.int8]:
@@ -161,24 +215,81 @@ def _device_input(program: Program, x: NDArray[np.int8]) -> NDArray[np.int8]:
     return x.reshape(len(x), layout.height, layout.width, layout.channels)
 
 
-def _record(verilog: dict[str, str], program: Program, image: NDArray[np.uint8], simulator: str, latency: int, stalls: int, seed: int,
-            waves: Path, window: tuple[int, int] | None) -> None:
-    run_network(verilog, program.config, image.tobytes(), program.command_base, program.command_count,
-                [program.map_region(program.output)], simulator=simulator, latency=latency, stalls=stalls, seed=seed + 1, waves=waves,
-                window=window)
+def _record(
+    verilog: dict[str, str],
+    program: Program,
+    image: NDArray[np.uint8],
+    simulator: str,
+    latency: int,
+    stalls: int,
+    seed: int,
+    waves: Path,
+    window: tuple[int, int] | None,
+) -> None:
+    run_network(
+        verilog,
+        program.config,
+        image.tobytes(),
+        program.command_base,
+        program.command_count,
+        [program.map_region(program.output)],
+        simulator=simulator,
+        latency=latency,
+        stalls=stalls,
+        seed=seed + 1,
+        waves=waves,
+        window=window,
+    )
 
 
-def _result(path: Path, config: Config, program: Program, run: RunResult, x: NDArray[np.int8], seed: int | None, total: int,
-            examples: list[Mismatch], failures: list[str], per_layer: list[int], outside: dict[str, Any] | None, build_s: float,
-            run_s: float, cycles: int) -> VerifyResult:
+def _result(
+    path: Path,
+    config: Config,
+    program: Program,
+    run: RunResult,
+    x: NDArray[np.int8],
+    seed: int | None,
+    total: int,
+    examples: list[Mismatch],
+    failures: list[str],
+    per_layer: list[int],
+    outside: dict[str, Any] | None,
+    build_s: float,
+    run_s: float,
+    cycles: int,
+) -> VerifyResult:
     multipliers = Derived(config).multipliers
-    layers = [LayerResult(n.name, n.op, n.mapping, c, n.predicted, n.macs, n.macs / (c * multipliers) if c else 0.0, wrong, n.detail)
-              for n, c, wrong in zip(program.layers, measured_layers(program, run), per_layer, strict=True)]
+    layers = [
+        LayerResult(
+            n.name, n.op, n.mapping, c, n.predicted, n.macs, n.macs / (c * multipliers) if c else 0.0, wrong, n.detail
+        )
+        for n, c, wrong in zip(program.layers, measured_layers(program, run), per_layer, strict=True)
+    ]
     counters = run.counters
     return VerifyResult(
-        path.name, config.to_dict(), multipliers, len(x), seed, total, examples[:EXAMPLES], run.cycles,
-        sum(n.predicted for n in program.layers), sum(n.macs for n in program.layers), layers, counters["read_bytes"],
-        counters["write_bytes"], counters,
-        {"name": run.simulator, "version": run.version, "build_s": build_s, "run_s": run_s,
-         "cycles_per_s": cycles / run_s if run_s else 0.0, "simulated_cycles": cycles}, outside,
-        [f"{op.name} ({op.kind})" for op in program.graph.ops if isinstance(op, Host)], failures)
+        path.name,
+        config.to_dict(),
+        multipliers,
+        len(x),
+        seed,
+        total,
+        examples[:EXAMPLES],
+        run.cycles,
+        sum(n.predicted for n in program.layers),
+        sum(n.macs for n in program.layers),
+        layers,
+        counters["read_bytes"],
+        counters["write_bytes"],
+        counters,
+        {
+            "name": run.simulator,
+            "version": run.version,
+            "build_s": build_s,
+            "run_s": run_s,
+            "cycles_per_s": cycles / run_s if run_s else 0.0,
+            "simulated_cycles": cycles,
+        },
+        outside,
+        [f"{op.name} ({op.kind})" for op in program.graph.ops if isinstance(op, Host)],
+        failures,
+    )

@@ -24,8 +24,11 @@ def load_npz(path: Path) -> tuple[NDArray[Any], NDArray[Any] | None]:
     try:
         with np.load(path, allow_pickle=False) as data:
             if "x" not in data:
-                raise HwgenError(f"has no array x, only {', '.join(data.files) or 'nothing'}", where=str(path),
-                                 remedy="save with np.savez(FILE, x=..., y=...)")
+                raise HwgenError(
+                    f"has no array x, only {', '.join(data.files) or 'nothing'}",
+                    where=str(path),
+                    remedy="save with np.savez(FILE, x=..., y=...)",
+                )
             return data["x"], data["y"] if "y" in data else None
     except OSError as error:
         raise HwgenError(f"cannot read the inputs: {error.strerror or error}", where=str(path)) from None

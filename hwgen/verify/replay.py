@@ -53,17 +53,17 @@ def maps(program: Program, written: Mapping[int, Vectors]) -> dict[str, NDArray[
         elif entry.name == "STORE":
             to, n = (entry.args["dram"] - program.map_base) // p, entry.args["count"] * d.dma_bytes // p
             start = entry.args["src"] * d.dma_bytes // p
-            dram[to: to + n] = act[start: start + n]
+            dram[to : to + n] = act[start : start + n]
         if entry.view is not None:
             name = entry.view.name.split("@")[0]
             if name in program.chip and last[name] == index:
                 layout = program.layouts[name]
-                raw = act.reshape(-1)[program.chip[name] * word:][: layout.words * word]
+                raw = act.reshape(-1)[program.chip[name] * word :][: layout.words * word]
                 result[name] = layout.unpack(raw, word)
     for name in last:
         if name not in result:
             layout = program.layouts[name]
-            result[name] = layout.unpack(dram.reshape(-1)[program.dram[name] * word:][: layout.words * word], word)
+            result[name] = layout.unpack(dram.reshape(-1)[program.dram[name] * word :][: layout.words * word], word)
     for name, root in _aliases(program).items():
         if root in result and name not in result:
             layout = program.layouts[name]
@@ -94,13 +94,17 @@ class Mismatch:
 
     def __str__(self) -> str:
         acc = "" if self.accumulator is None else f", accumulator {self.accumulator}"
-        return (f"layer {self.layer}, tile {self.tile}, (y, x, c) = ({self.y}, {self.x}, {self.c}): expected {self.expected}, "
-                f"got {self.actual}{acc} (command {self.command}, {self.against})")
+        return (
+            f"layer {self.layer}, tile {self.tile}, (y, x, c) = ({self.y}, {self.x}, {self.c}): expected {self.expected}, "
+            f"got {self.actual}{acc} (command {self.command}, {self.against})"
+        )
 
 
 def tile_name(entry: Entry) -> str:
     """Name the tile of a POST command by its first output pixel."""
-    return f"(y {entry.args['y0']}, x {entry.args['x0']})" if entry.name == "DRAIN" else f"words from {entry.args['out']}"
+    return (
+        f"(y {entry.args['y0']}, x {entry.args['x0']})" if entry.name == "DRAIN" else f"words from {entry.args['out']}"
+    )
 
 
 def coordinate(program: Program, entry: Entry, address: int, lane: int) -> tuple[int, int, int]:
@@ -115,8 +119,9 @@ def coordinate(program: Program, entry: Entry, address: int, lane: int) -> tuple
     return y, x, w * d.word + sub * program.config.vector + lane
 
 
-def compare_writes(program: Program, expected: Mapping[int, PostInfo], actual: Mapping[int, Vectors], limit: int,
-                   against: str) -> tuple[int, list[Mismatch]]:
+def compare_writes(
+    program: Program, expected: Mapping[int, PostInfo], actual: Mapping[int, Vectors], limit: int, against: str
+) -> tuple[int, list[Mismatch]]:
     """Compare result vectors command by command; return (values that differ, the first ``limit`` of them).
 
     Values in pad channels do not count: they are undefined.
@@ -132,9 +137,21 @@ def compare_writes(program: Program, expected: Mapping[int, PostInfo], actual: M
             total += info.result.size
             first = int(info.address[0])
             y, x, c = coordinate(program, entry, first, 0)
-            found.append(Mismatch(layer, tile_name(entry), y, x, c, int(info.result[0, 0]), 0, None, index,
-                                  f"{against}: writes to other addresses, {0 if got is None else len(got.address)} vectors "
-                                  f"instead of {len(info.address)}"))
+            found.append(
+                Mismatch(
+                    layer,
+                    tile_name(entry),
+                    y,
+                    x,
+                    c,
+                    int(info.result[0, 0]),
+                    0,
+                    None,
+                    index,
+                    f"{against}: writes to other addresses, {0 if got is None else len(got.address)} vectors "
+                    f"instead of {len(info.address)}",
+                )
+            )
             continue
         for i, lane in zip(*np.nonzero((got.values != info.result) & info.mask), strict=True):
             y, x, c = coordinate(program, entry, int(info.address[i]), int(lane))
@@ -142,12 +159,26 @@ def compare_writes(program: Program, expected: Mapping[int, PostInfo], actual: M
                 continue
             total += 1
             if len(found) < limit:
-                found.append(Mismatch(layer, tile_name(entry), y, x, c, int(info.result[i, lane]), int(got.values[i, lane]),
-                                      int(info.acc[i, lane]), index, against))
+                found.append(
+                    Mismatch(
+                        layer,
+                        tile_name(entry),
+                        y,
+                        x,
+                        c,
+                        int(info.result[i, lane]),
+                        int(got.values[i, lane]),
+                        int(info.acc[i, lane]),
+                        index,
+                        against,
+                    )
+                )
     return total, found
 
 
-def split_writes(program: Program, expected: Mapping[int, PostInfo], writes: Sequence[tuple[int, int, int, bytes]]) -> dict[int, Vectors]:
+def split_writes(
+    program: Program, expected: Mapping[int, PostInfo], writes: Sequence[tuple[int, int, int, bytes]]
+) -> dict[int, Vectors]:
     """Assign the RTL's result writes to commands.
 
     Every pipe writes its vectors in the order of the commands, so the golden machine's count per pipe and command
@@ -164,7 +195,7 @@ def split_writes(program: Program, expected: Mapping[int, PostInfo], writes: Seq
         sub = 0
         while d.vectors_per_word > 1 and not mask >> (sub * p) & ((1 << p) - 1):
             sub += 1
-        queues[pipe].append((address * d.vectors_per_word + sub, data[sub * p: (sub + 1) * p]))
+        queues[pipe].append((address * d.vectors_per_word + sub, data[sub * p : (sub + 1) * p]))
     at = [0] * d.pipes
     result = {}
     for index, info in expected.items():
@@ -173,7 +204,7 @@ def split_writes(program: Program, expected: Mapping[int, PostInfo], writes: Seq
         values = np.zeros((len(info.address), p), np.int8)
         for pipe in range(d.pipes):
             where = np.flatnonzero(pipe_of == pipe)
-            mine = queues[pipe][at[pipe]: at[pipe] + len(where)]
+            mine = queues[pipe][at[pipe] : at[pipe] + len(where)]
             at[pipe] += len(where)
             n = len(mine)
             address[where[:n]] = [a for a, _ in mine]

@@ -61,40 +61,95 @@ class VerifyResult:
     def to_json(self) -> dict[str, Any]:
         """Return the documented keys (docs/interfaces.md)."""
         return {
-            "model": self.model, "config": self.config, "bit_exact": self.bit_exact, "mismatches": self.mismatches,
-            "examples": [str(e) for e in self.examples], "failures": self.failures,
-            "cycles": {"total": self.total, "predicted": self.predicted, "layers": [
-                {"name": n.name, "op": n.op, "mapping": n.mapping, "cycles": n.cycles, "predicted": n.predicted, "macs": n.macs,
-                 "utilisation": n.utilisation, "mismatches": n.mismatches, "detail": n.detail} for n in self.layers]},
-            "macs": self.macs, "multipliers": self.multipliers, "utilisation": self.utilisation,
-            "bytes": {"read": self.bytes_read, "written": self.bytes_written}, "counters": self.counters, "sim": self.sim,
-            "reference": self.reference, "images": self.images, "seed": self.seed, "host": self.host,
+            "model": self.model,
+            "config": self.config,
+            "bit_exact": self.bit_exact,
+            "mismatches": self.mismatches,
+            "examples": [str(e) for e in self.examples],
+            "failures": self.failures,
+            "cycles": {
+                "total": self.total,
+                "predicted": self.predicted,
+                "layers": [
+                    {
+                        "name": n.name,
+                        "op": n.op,
+                        "mapping": n.mapping,
+                        "cycles": n.cycles,
+                        "predicted": n.predicted,
+                        "macs": n.macs,
+                        "utilisation": n.utilisation,
+                        "mismatches": n.mismatches,
+                        "detail": n.detail,
+                    }
+                    for n in self.layers
+                ],
+            },
+            "macs": self.macs,
+            "multipliers": self.multipliers,
+            "utilisation": self.utilisation,
+            "bytes": {"read": self.bytes_read, "written": self.bytes_written},
+            "counters": self.counters,
+            "sim": self.sim,
+            "reference": self.reference,
+            "images": self.images,
+            "seed": self.seed,
+            "host": self.host,
         }
 
     def table(self) -> Table:
         """Return the layer table."""
         table = Table(title=f"{self.model} on {self.config['name']}")
-        for name, justify in (("layer", "left"), ("operator", "left"), ("mapping", "left"), ("MACs", "right"), ("cycles", "right"),
-                              ("predicted", "right"), ("of multipliers", "right"), ("equal", "left")):
+        for name, justify in (
+            ("layer", "left"),
+            ("operator", "left"),
+            ("mapping", "left"),
+            ("MACs", "right"),
+            ("cycles", "right"),
+            ("predicted", "right"),
+            ("of multipliers", "right"),
+            ("equal", "left"),
+        ):
             table.add_column(name, justify="right" if justify == "right" else "left")
         for n in self.layers:
             share = f"{n.utilisation:.1%}" if n.macs else "-"
-            table.add_row(n.name, n.op, n.mapping, f"{n.macs:,}", f"{n.cycles:,}", f"{n.predicted:,}", share,
-                          "yes" if not n.mismatches else f"no: {n.mismatches}")
+            table.add_row(
+                n.name,
+                n.op,
+                n.mapping,
+                f"{n.macs:,}",
+                f"{n.cycles:,}",
+                f"{n.predicted:,}",
+                share,
+                "yes" if not n.mismatches else f"no: {n.mismatches}",
+            )
         for name in self.host:
             table.add_row(name, "", "host", "", "", "", "", "")
-        table.add_row("total", "", "", f"{self.macs:,}", f"{self.total:,}", f"{self.predicted:,}", f"{self.utilisation:.1%}",
-                      "yes" if not self.mismatches else f"no: {self.mismatches}", end_section=True)
+        table.add_row(
+            "total",
+            "",
+            "",
+            f"{self.macs:,}",
+            f"{self.total:,}",
+            f"{self.predicted:,}",
+            f"{self.utilisation:.1%}",
+            "yes" if not self.mismatches else f"no: {self.mismatches}",
+            end_section=True,
+        )
         return table
 
     def summary(self) -> list[str]:
         """Return the lines printed below the table."""
         lines = [*self.failures, *(str(e) for e in self.examples)]
         sim = self.sim
-        lines.append(f"simulated {sim['simulated_cycles']:,} cycles in {sim['run_s']:.1f} s ({sim['cycles_per_s']:,.0f} cycles/s, "
-                     f"{sim['name']}), built in {sim['build_s']:.1f} s")
+        lines.append(
+            f"simulated {sim['simulated_cycles']:,} cycles in {sim['run_s']:.1f} s ({sim['cycles_per_s']:,.0f} cycles/s, "
+            f"{sim['name']}), built in {sim['build_s']:.1f} s"
+        )
         if self.reference is not None:
             lines.append(f"{self.reference['name']}: {self.reference['summary']}")
-        lines.append(("bit-exact: RTL == golden machine == golden graph" if self.bit_exact else "NOT bit-exact")
-                     + f", {self.images} image{'s' * (self.images != 1)}")
+        lines.append(
+            ("bit-exact: RTL == golden machine == golden graph" if self.bit_exact else "NOT bit-exact")
+            + f", {self.images} image{'s' * (self.images != 1)}"
+        )
         return lines
