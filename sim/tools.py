@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterable
@@ -37,8 +38,9 @@ def for_icarus(text: str) -> str:
     """Return Verilog whose combinational processes also run at time 0.
 
     ``always @*`` waits for a first change, so a process whose inputs keep their reset value stays undefined on Icarus.
+    Yosys puts a dummy variable into each of them, but its initial value comes too early to be a change: change it.
     """
-    return text.replace("always @*", "always_comb")
+    return re.sub(r"^( *)reg (\\\$auto\$verilog_backend\S+ ) *= 0;$", r"\g<0>\n\1initial #0 \2 = 1;", text, flags=re.M)
 
 
 def content_hash(parts: Iterable[str | bytes]) -> str:

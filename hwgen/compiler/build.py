@@ -117,7 +117,7 @@ def _fastest(ranked: list[tuple[float, Choice, Work]], config: Config) -> tuple[
 def layer_alone(tiles: list[Tile], config: Config) -> float:
     """Return the cycles of one layer by itself: computing with everything loaded, or loading its constants."""
     constants, base = _constants(tiles, config)
-    context = Context(config, Image(base, 1))
+    context = Context(config, Image(base, 1), exact=False)
     emit(context, tiles, LOOKAHEAD)
     for tile in tiles:
         if tile.block is not None:

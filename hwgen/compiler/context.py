@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwgen import isa
+from hwgen.compiler.contention import Walk, fetch_cycles
 from hwgen.compiler.nest import fold
 from hwgen.compiler.rings import BlockRing, Ring
 from hwgen.compiler.shape import Shape
@@ -56,6 +57,8 @@ class Context:
 
     config: Config
     image: Image
+    exact: bool = True
+    """Simulate every AFETCH's bank conflicts; otherwise the first one of a kind stands for all (mapping search)."""
     stream: Stream = field(init=False)
     d: Derived = field(init=False)
 
@@ -76,6 +79,7 @@ class Context:
         self.acc = Ring(c.acc_vectors)
         self._tables: list[tuple[tuple[int, int, int], ...]] = [(), ()]
         self._half = 0
+        self._stretch: dict[object, float] = {}
         self.accumulators = (0, 0)
         """First vector and number of vectors of the tile that is being computed."""
         self._weight, self._param = BlockRing(self.d.weight_words), BlockRing(self.d.param_words)
@@ -143,6 +147,15 @@ class Context:
                 writes=[("wmem", slice(at, at + words))],
             )
         return at, offset + groups * words
+
+    def fetch_cycles(self, walk: Walk) -> int:
+        """Return the cycles an AFETCH takes on the buses."""
+        if self.exact:
+            return fetch_cycles(walk, self.config)
+        kind = (walk.counts, walk.dy, walk.dx, len(walk.starts))
+        if kind not in self._stretch:
+            self._stretch[kind] = fetch_cycles(walk, self.config) / walk.words
+        return round(walk.words * self._stretch[kind])
 
     def copy_in(self, dram_word: int, act_word: int, count: int) -> None:
         """Emit a LOAD of ``count`` activation words (multiples of the DMA word)."""

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from hwgen.compiler.context import Block, Constant, Context, Tile
+from hwgen.compiler.drain import emit_drain
+from hwgen.compiler.fetch import Window, emit_afetch
 from hwgen.compiler.pack import pack_groups, pack_params, words_per_group
 from hwgen.compiler.shape import Shape, channel_tiles, make_shape
 from hwgen.compiler.work import Chunk, Work
@@ -161,7 +163,7 @@ class PatchTile:
                 cycles=rounds * sum(r[2] for r in table),
             )
         if self.finish:
-            self._drain(context)
+            emit_drain(context, work, self.shape, self.block, self.first, self.count, self.y, self.x)
 
     def _values(self, chunk: Chunk) -> int:
         return self.work.kernel[1] if self._ones else positions(self.work, chunk)
@@ -175,8 +177,7 @@ class PatchTile:
 
     def _fetch_patch(self, context: Context, chunk: Chunk, patch: Patch) -> int:
         """Emit AFETCH unless the patch is there; return its amem word."""
-        work, shape, d = self.work, self.shape, context.d
-        view, layout = work.source, work.source.layout
+        work, shape, d, view = self.work, self.shape, context.d, self.work.source
         depthwise = work.mode is Mode.DEPTHWISE
         word = self.first // d.vectors_per_word if depthwise else chunk.word
         key = (
@@ -197,125 +198,17 @@ class PatchTile:
         at, held = context.amem.place(key, patch.size)
         if held:
             return at
-        (sy, sx), (ys, xs) = work.stride, patch.step
-        rp, cp = shape.rp_step, shape.cp_step
-        columns = -(-self.count // shape.rc) if depthwise and self.count >= shape.rc else 1
-        rc = min(shape.rc, self.count) if depthwise else 1
-        counts = [shape.rp, rc, 1, 1, patch.height, patch.width, patch.words]
-        dys = [rp[0] * sy, 0, 0, 0, ys, 0, 0]
-        dxs = [rp[1] * sx, 0, 0, 0, 0, xs, 0]
-        words = [0, 1, 0, 0, 0, 0, 1]
-        das = [y * layout.pitch + x * layout.pixel + w for y, x, w in zip(dys, dxs, words, strict=True)]
-        context.nest("AF_LEVEL", counts, dy=dys, dx=dxs, da=das)
-        set_ = context.stream.setting
-        cols = columns if depthwise and shape.cp == 1 else context.config.columns
-        set_(
-            "AF_MAP",
-            height=view.last,
-            width=layout.width,
-            zero_point=work.zero_point,
-            fill=work.fill,
-            transpose=0,
-            rows_len=1 if depthwise else shape.rc,
-            rp_step=shape.rc,
-            cols=cols,
+        columns = max(1, self.count // shape.rc)
+        window = Window(
+            min(shape.rc, self.count) if depthwise else 1,
+            [(1, 0, 0, 0)] * 2
+            + [(patch.height, patch.step[0], 0, 0), (patch.width, 0, patch.step[1], 0), (patch.words, 0, 0, 1)],
+            False,
+            columns if depthwise and shape.cp == 1 else context.config.columns,
+            shape.rc if depthwise else 0,
         )
-        set_(
-            "AF_COL",
-            log2_cc=shape.log2_cc,
-            dy=cp[0] * sy,
-            dx=cp[1] * sx,
-            da=cp[0] * sy * layout.pitch + cp[1] * sx * layout.pixel,
-            cc_da=shape.rc if depthwise else 0,
-        )
-        y0 = self.y * sy - work.pad[0] + chunk.ky * work.dilation[0]
-        x0 = self.x * sx - work.pad[1]
-        bh, bw = shape.block
-        span_y = range(y0, y0 + (bh - 1) * sy + (chunk.rows - 1) * work.dilation[0] + 1)
-        span_x = range(x0, x0 + (bw - 1) * sx + (work.kernel[1] - 1) * work.dilation[1] + 1)
-        span_w = range(word, word + (columns * shape.rc if depthwise else patch.words))
-        context.stream.add(
-            "AFETCH",
-            {"y0": y0, "x0": x0, "a0": view.address(y0, x0, word), "dst": at},
-            reads=[("act", view.rectangle(span_y, span_x, span_w))],
-            writes=[("amem", slice(at, at + patch.size))],
-            cycles=shape.rp * rc * patch.size,
-        )
+        emit_afetch(context, work, shape, chunk, window, self.y, self.x, word, at, patch.size)
         return at
-
-    def _drain(self, context: Context) -> None:
-        work, shape, d = self.work, self.shape, context.d
-        layout, vpw, pipes = work.result.layout, d.vectors_per_word, d.pipes
-        acc, rounds = context.accumulators
-        group = vpw if work.mode is Mode.DEPTHWISE else 1
-        ncc, nrc = max(1, self.count // shape.rc), min(self.count, shape.rc)
-        wide = shape.cc >= pipes
-        rp, cp = shape.rp_step, shape.cp_step
-        scale = 1 if wide else pipes
-        counts = [
-            -(-ncc // pipes) if wide else 1,
-            nrc,
-            shape.cp if wide else -(-shape.cp // pipes),
-            shape.rp,
-            shape.th,
-            shape.tw,
-            1,
-        ]
-        dys = [0, 0, cp[0] * scale, rp[0], 1, 0, 0]
-        dxs = [0, 0, cp[1] * scale, rp[1], 0, 1, 0]
-        groups = [shape.rc * pipes if wide else 0, 1, 0, 0, 0, 0, 0]
-        das = [
-            (y * layout.pitch + x * layout.pixel) * vpw + g * group for y, x, g in zip(dys, dxs, groups, strict=True)
-        ]
-        dps = [g * d.param_block for g in groups]
-        context.nest("PO_LEVEL", counts, dy=dys, dx=dxs, da=das, dp=dps)
-        set_ = context.stream.setting
-        pipe = (
-            {"dy": 0, "dx": 0, "da": shape.rc * group, "dp": shape.rc * d.param_block}
-            if wide
-            else {"dy": cp[0], "dx": cp[1], "da": (cp[0] * layout.pitch + cp[1] * layout.pixel) * vpw, "dp": 0}
-        )
-        set_("PO_PIPE", **pipe)
-        set_("PO_QUANT", **work.quant_fields(), transpose=0, log2_rc=shape.log2_rc, log2_cc=shape.log2_cc, cc_valid=ncc)
-        reads = [("acc", slice(acc, acc + rounds))]
-        param = 0
-        if work.scalar:
-            set_(
-                "PO_SCALAR",
-                bias=int(work.bias[0]),
-                multiplier=int(work.requant.multiplier[0]),
-                shift=8 - int(work.requant.shift[0]),
-            )
-        else:
-            param = self.block.param_at
-            reads.append(("param", slice(param, param + len(self.block.constant.params) // d.dma_bytes)))
-        bh, bw = shape.block
-        last = work.columns.stop if work.columns is not None else layout.width
-        words = range(self.first // vpw, (self.first + (self.count - 1) * group) // vpw + 1)
-        where = work.result.rectangle(
-            range(self.y, min(self.y + bh, work.rows.stop)), range(self.x, min(self.x + bw, last)), words
-        )
-        context.stream.add(
-            "DRAIN",
-            {
-                "y0": self.y,
-                "x0": self.x,
-                "a0": work.result.address(self.y, self.x) * vpw + self.first,
-                "param": param,
-                "acc_base": acc,
-                "mask": (1 << context.config.vector) - 1 if work.mask is None else work.mask,
-            },
-            reads=reads,
-            writes=[("act", where)],
-            view=work.result,
-            lanes=counts[0] * nrc * counts[2] * shape.rp,
-            rounds=rounds,
-            scalar=int(work.scalar),
-            blocks=counts[0] * nrc,
-            run=counts[2] * shape.rp * rounds,
-            passes=pipes if pipe["dp"] else 1,
-            transpose=0,
-        )
 
 
 def patch_tiles(work: Work, choice: Choice, config: Config, *, share: bool) -> Iterator[Tile]:

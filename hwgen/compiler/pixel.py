@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from hwgen.compiler.context import Block, Constant, Context, Tile
+from hwgen.compiler.drain import emit_drain
+from hwgen.compiler.fetch import Window, emit_afetch
 from hwgen.compiler.pack import pack_groups, pack_params
 from hwgen.compiler.patch import Choice, chunks, positions
 from hwgen.compiler.shape import Shape, channel_tiles, make_shape
@@ -90,11 +92,13 @@ class PixelTile:
                 cycles=rounds * n,
             )
         if self.finish:
-            self._drain(context)
+            emit_drain(
+                context, work, self.shape, self.block, self.first, self.count, self.y, self.x, self.blocks
+            )
 
     def _fetch_pixels(self, context: Context, chunk: Chunk) -> tuple[int, int]:
         work, shape, d = self.work, self.shape, context.d
-        view, layout = work.source, work.source.layout
+        view = work.source
         size = vector_words(work, chunk, d)
         key = (
             "pixel",
@@ -112,126 +116,14 @@ class PixelTile:
         at, held = context.amem.place(key, size)
         if held:
             return at, size
-        (sy, sx), (dy, dx), kw = work.stride, work.dilation, work.kernel[1]
-        rp, cp = shape.rp_step, shape.cp_step
-        counts = [shape.rp, 1, chunk.rows, kw, chunk.words, shape.th, shape.tw]
-        dys = [rp[0] * sy, 0, dy, 0, 0, sy, 0]
-        dxs = [rp[1] * sx, 0, 0, dx, 0, 0, sx]
-        words = [0, 0, 0, 0, 1, 0, 0]
-        context.nest(
-            "AF_LEVEL",
-            counts,
-            dy=dys,
-            dx=dxs,
-            da=[y * layout.pitch + x * layout.pixel + w for y, x, w in zip(dys, dxs, words, strict=True)],
-        )
-        context.stream.setting(
-            "AF_MAP",
-            height=view.last,
-            width=layout.width,
-            zero_point=work.zero_point,
-            fill=work.fill,
-            transpose=1,
-            rows_len=shape.rc,
-            rp_step=shape.rc,
-            cols=context.config.columns,
-        )
-        context.stream.setting(
-            "AF_COL",
-            log2_cc=shape.log2_cc,
-            dy=cp[0] * sy,
-            dx=cp[1] * sx,
-            da=cp[0] * sy * layout.pitch + cp[1] * sx * layout.pixel,
-            cc_da=0,
-        )
-        y0 = self.y * sy - work.pad[0] + chunk.ky * dy
-        x0 = self.x * sx - work.pad[1]
-        bh, bw = shape.block
-        where = view.rectangle(
-            range(y0, y0 + (bh - 1) * sy + (chunk.rows - 1) * dy + 1),
-            range(x0, x0 + (bw - 1) * sx + (kw - 1) * dx + 1),
-            range(chunk.word, chunk.word + chunk.words),
-        )
-        context.stream.add(
-            "AFETCH",
-            {"y0": y0, "x0": x0, "a0": view.address(y0, x0, chunk.word), "dst": at},
-            reads=[("act", where)],
-            writes=[("amem", slice(at, at + size))],
-            cycles=shape.rp * size,
-            transpose=1,
-        )
+        (sy, sx), (dy, dx) = work.stride, work.dilation
+        inner = [
+            (chunk.rows, dy, 0, 0), (work.kernel[1], 0, dx, 0), (chunk.words, 0, 0, 1), (shape.th, sy, 0, 0),
+            (shape.tw, 0, sx, 0),
+        ]  # fmt: skip
+        window = Window(1, inner, True, context.config.columns, 0)
+        emit_afetch(context, work, shape, chunk, window, self.y, self.x, chunk.word, at, size)
         return at, size
-
-    def _drain(self, context: Context) -> None:
-        work, shape, d = self.work, self.shape, context.d
-        layout, pipes = work.result.layout, d.pipes
-        acc, rounds = context.accumulators
-        ncc, nrc = max(1, self.count // shape.rc), min(self.count, shape.rc)
-        wide = shape.cc >= pipes
-        rp, cp = shape.rp_step, shape.cp_step
-        scale = 1 if wide else pipes
-        counts = [
-            -(-ncc // pipes) if wide else 1,
-            nrc,
-            shape.cp if wide else -(-shape.cp // pipes),
-            shape.rp,
-            self.blocks,
-            shape.th,
-            shape.tw,
-        ]
-        dys = [0, 0, cp[0] * scale, rp[0], 0, 1, 0]
-        dxs = [0, 0, cp[1] * scale, rp[1], 0, 0, 1]
-        groups = [shape.rc * pipes * self.blocks if wide else 0, self.blocks, 0, 0, 1, 0, 0]
-        context.nest(
-            "PO_LEVEL",
-            counts,
-            dy=dys,
-            dx=dxs,
-            da=[y * layout.pitch + x * layout.pixel + g for y, x, g in zip(dys, dxs, groups, strict=True)],
-            dp=[g * d.param_block for g in groups],
-        )
-        context.stream.setting(
-            "PO_PIPE",
-            **(
-                {"dy": 0, "dx": 0, "da": shape.rc * self.blocks, "dp": shape.rc * self.blocks * d.param_block}
-                if wide
-                else {"dy": cp[0], "dx": cp[1], "da": cp[0] * layout.pitch + cp[1] * layout.pixel, "dp": 0}
-            ),
-        )
-        context.stream.setting(
-            "PO_QUANT", **work.quant_fields(), transpose=1, log2_rc=shape.log2_rc, log2_cc=shape.log2_cc, cc_valid=ncc
-        )
-        param = self.block.param_at
-        bh, bw = shape.block
-        where = work.result.rectangle(
-            range(self.y, min(self.y + bh, work.rows.stop)),
-            range(self.x, self.x + bw),
-            range(self.first, self.first + self.count * self.blocks),
-        )
-        context.stream.add(
-            "DRAIN",
-            {
-                "y0": self.y,
-                "x0": self.x,
-                "a0": work.result.address(self.y, self.x) + self.first,
-                "param": param,
-                "acc_base": acc,
-                "mask": (1 << context.config.vector) - 1 if work.mask is None else work.mask,
-            },
-            reads=[
-                ("acc", slice(acc, acc + rounds)),
-                ("param", slice(param, param + len(self.block.constant.params) // d.dma_bytes)),
-            ],
-            writes=[("act", where)],
-            view=work.result,
-            lanes=counts[0] * nrc * counts[2] * shape.rp,
-            rounds=rounds,
-            scalar=0,
-            run=d.word,
-            blocks=counts[0] * nrc * counts[2] * shape.rp * self.blocks,
-            passes=pipes if wide else 1,
-            transpose=1,
-        )
 
 
 def pixel_tiles(work: Work, choice: PixelChoice, config: Config, *, share: bool) -> Iterator[Tile]:

@@ -1,0 +1,77 @@
+"""How long AFETCH takes when its engines want the same banks: a small simulation of queues and arbiter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwgen.compiler.maps import banks
+from hwgen.config import Config
+
+QUEUE = 14
+"""Words that an engine may be behind the nest (`hwgen.hardware.afetch_engine`)."""
+
+
+@dataclass(frozen=True)
+class Walk:
+    """A nest of AFETCH with natural strides, the start of every column's engine, and the size of the map."""
+
+    counts: tuple[int, ...]
+    dy: tuple[int, ...]
+    dx: tuple[int, ...]
+    da: tuple[int, ...]
+    starts: tuple[tuple[int, int, int], ...]
+    height: int
+    width: int
+
+    @property
+    def words(self) -> int:
+        return int(np.prod(self.counts))
+
+
+@lru_cache(maxsize=256)
+def _offsets(counts: tuple[int, ...], strides: tuple[int, ...]) -> NDArray[np.int64]:
+    total = np.zeros((), np.int64)
+    for n, step in zip(counts, strides, strict=True):
+        total = total[..., None] + np.arange(n, dtype=np.int64) * step
+    return total.reshape(-1)
+
+
+def fetch_cycles(walk: Walk, config: Config) -> int:
+    """Return the cycles from the first to the last word of the slowest engine."""
+    if len(walk.starts) == 1:
+        return walk.words
+    y, x, a = (_offsets(walk.counts, s) for s in (walk.dy, walk.dx, walk.da))
+    wanted = []
+    for y0, x0, a0 in walk.starts:
+        inside = (y + y0 >= 0) & (y + y0 < walk.height) & (x + x0 >= 0) & (x + x0 < walk.width)
+        wanted.append(np.where(inside, banks(np.where(inside, a + a0, 0), config), -1).tolist())
+    return _simulate(wanted)
+
+
+def _simulate(wanted: Sequence[Sequence[int]]) -> int:
+    """Cycles until every engine has fetched its words, one a cycle and bank; engines take turns at being first."""
+    n, engines = len(wanted[0]), range(len(wanted))
+    at = [0] * len(wanted)
+    pushed = cycle = slowest = 0
+    order = [list(engines)[i:] + list(engines)[:i] for i in engines]
+    while slowest < n:
+        if pushed < n and pushed - slowest < QUEUE:
+            pushed += 1
+        used = 0
+        for e in order[cycle % len(order)]:
+            i = at[e]
+            if i < pushed:
+                bank = wanted[e][i]
+                if bank < 0:
+                    at[e] = i + 1
+                elif not used >> bank & 1:
+                    used |= 1 << bank
+                    at[e] = i + 1
+        slowest = min(at)
+        cycle += 1
+    return cycle
