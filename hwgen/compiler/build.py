@@ -19,7 +19,7 @@ from hwgen.compiler.work import Work
 from hwgen.config import Config
 from hwgen.derive import Derived
 from hwgen.errors import HwgenError
-from hwgen.model.graph import Conv, Graph, Op, Pool, Reshape
+from hwgen.model.graph import Add, Conv, Graph, Op, Reshape
 
 LOOKAHEAD = 6
 """Tiles ahead of which weights are loaded."""
@@ -51,14 +51,14 @@ def compile_graph(graph: Graph, config: Config, mappings: tuple[str, ...] | None
     tiles: list[Tile] = []
     if source in placement.chip:
         tiles += boundary_tiles(0, placement.view(source), placement.dram[source], out=False)
+    layer: list[Tile] = []
     for index, op in enumerate(ops):
-        ahead = (
-            lowering.prepare(index + 1, ops[index + 1])
-            if index + 1 < len(ops) and isinstance(op, (Conv, Pool))
-            else None
-        )
-        tiles += [ahead] if ahead else []
-        tiles += lowering.tiles(index, op)
+        before, layer = layer, lowering.tiles(index, op)
+        if isinstance(op, Add) and index and isinstance(ops[index - 1], Conv) and not lowering.striped(index - 1, index):
+            del tiles[len(tiles) - len(before) :]
+            tiles += [lowering.prepare(index, op), *_interleave(before, layer)]
+        else:
+            tiles += layer
     if target in placement.chip:
         tiles += boundary_tiles(len(ops) - 1, placement.view(target), placement.dram[target], out=True)
 
@@ -98,6 +98,16 @@ def compile_graph(graph: Graph, config: Config, mappings: tuple[str, ...] | None
     )
 
 
+def _interleave(producer: list[Tile], pieces: list[Tile]) -> list[Tile]:
+    """Put each piece of an elementwise operator behind the last tile of its producer that it has to wait for."""
+    behind: list[list[Tile]] = [[] for _ in producer]
+    for piece in pieces:
+        low, high = piece.span
+        waits = [i for i, tile in enumerate(producer) if tile.span[0] < high and low < tile.span[1]]
+        behind[waits[-1] if waits else -1].append(piece)
+    return [t for tile, more in zip(producer, behind, strict=True) for t in (tile, *more)]
+
+
 def _split(picked: tuple[str, str], count: int) -> tuple[str, int, str]:
     return picked[0], count, picked[1]
 
@@ -116,7 +126,7 @@ def _fastest(ranked: list[tuple[float, Choice, Work]], config: Config) -> tuple[
 
 def layer_alone(tiles: list[Tile], config: Config) -> float:
     """Return the cycles of one layer by itself: computing with everything loaded, or loading its constants."""
-    constants, base = _constants(tiles, config)
+    _, base = _constants(tiles, config)
     context = Context(config, Image(base, 1), exact=False)
     emit(context, tiles, LOOKAHEAD)
     for tile in tiles:

@@ -49,6 +49,8 @@ class Tile:
     layer: int
     emit: Callable[[Context], None]
     block: Block | None = None
+    span: tuple[int, int] = (0, 0)
+    """Words of the layer's result, counted from its first, among which are all that this tile writes."""
 
 
 @dataclass

@@ -126,11 +126,16 @@ def rescale_tiles(layer: int, work: Rescale, config: Config) -> Iterator[Tile]:
     if work.rows == 1:
         step = max(64, -(-work.count // 8))
         for at in range(0, work.count, step):
-            yield Tile(layer, _part(work, 0, 1, at, min(step, work.count - at)).emit)
+            yield _tile(layer, _part(work, 0, 1, at, min(step, work.count - at)))
     else:
         rows = max(1, 128 // (work.count * d.vectors_per_word), -(-work.rows // 8))
         for at in range(0, work.rows, rows):
-            yield Tile(layer, _part(work, at, min(rows, work.rows - at), 0, work.count).emit)
+            yield _tile(layer, _part(work, at, min(rows, work.rows - at), 0, work.count))
+
+
+def _tile(layer: int, work: Rescale) -> Tile:
+    start = work.out.base - work.result.address(work.result.first, 0)
+    return Tile(layer, work.emit, span=(start, start + (work.rows - 1) * work.out.pitch + work.count))
 
 
 def _part(work: Rescale, row: int, rows: int, word: int, words: int) -> Rescale:

@@ -200,18 +200,17 @@ class Lowering:
         )
         self.picked[index] = ("elementwise", "add")
 
-    def prepare(self, index: int, op: Op) -> Tile | None:
-        """Return a tile that sets the operands of an addition ahead of the operator before it: POST works on them for a while."""
-        if not isinstance(op, Add) or index == 0:
-            return None
+    def striped(self, *operators: int) -> bool:
+        """True when any of the operators runs in stripes."""
+        return any(i in self.placement.stripes for i in operators)
+
+    def prepare(self, index: int, op: Add) -> Tile:
+        """Return a tile that sets the operands of an addition: ahead of its producer, as POST works on them for a while."""
         t = self.graph.tensors
         setting = {
-            "zp_a": t[op.inputs[0]].zero_point,
-            "zp_b": t[op.inputs[1]].zero_point,
-            "add": 1,
-            "multiplier_b": op.multiplier[1],
-            "shift_b": -op.shift[1],
-        }
+            "zp_a": t[op.inputs[0]].zero_point, "zp_b": t[op.inputs[1]].zero_point, "add": 1,
+            "multiplier_b": op.multiplier[1], "shift_b": -op.shift[1],
+        }  # fmt: skip
         return Tile(index - 1, lambda context: context.stream.setting("PO_ADD", **setting))
 
     def _concat(self, index: int, op: Concat, views: dict[str, View], rows: range) -> Iterator[Tile]:

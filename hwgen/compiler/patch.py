@@ -281,9 +281,8 @@ def patch_tiles(work: Work, choice: Choice, config: Config, *, share: bool) -> I
         for i, part in enumerate(pieces):
             last = i == len(pieces) - 1
             b = block(first, count, 1 << log2_rc, part, last)
-            yield Tile(
-                work.layer, PatchTile(work, choice, shape, g0 + first, count, part, i == 0, last, y, x, b).emit, b
-            )
+            piece = PatchTile(work, choice, shape, g0 + first, count, part, i == 0, last, y, x, b)
+            yield Tile(work.layer, piece.emit, b, work.span(y, x, shape.block))
 
     shapes = {at: make_shape(config, at[2], at[3], choice.th, choice.tw, work.height, work.width) for at in channel}
     columns = work.columns or range(work.result.layout.width)

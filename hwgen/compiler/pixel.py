@@ -176,13 +176,8 @@ def pixel_tiles(work: Work, choice: PixelChoice, config: Config, *, share: bool)
                     last = i == len(pieces) - 1
                     data = constant(first, count, 1 << log2_rc, blocks, part, last)
                     block = shared.setdefault(data, Block(data)) if share else Block(data)
-                    yield Tile(
-                        work.layer,
-                        PixelTile(
-                            work, shape, first_block + first, count, blocks, part, i == 0, last, y, x, block
-                        ).emit,
-                        block,
-                    )
+                    piece = PixelTile(work, shape, first_block + first, count, blocks, part, i == 0, last, y, x, block)
+                    yield Tile(work.layer, piece.emit, block, work.span(y, x, shape.block))
 
 
 def pixel_fits(work: Work, choice: PixelChoice, config: Config) -> bool:

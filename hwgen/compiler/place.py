@@ -43,12 +43,26 @@ class Placement:
         return View(name, layout, self.chip[name], 0, layout.height)
 
 
-def aliases(graph: Graph) -> dict[str, str]:
-    """Map every tensor to the one whose memory it shares (reshapes; `preflight` has refused those that move bytes)."""
+def aliases(graph: Graph, ops: tuple[Op, ...]) -> dict[str, str]:
+    """Map every tensor to the one whose memory it shares.
+
+    Reshapes share theirs (`preflight` has refused those that move bytes); an addition overwrites an operand that
+    nothing reads afterwards.
+    """
     root = {name: name for name in graph.tensors}
-    for op in graph.device_ops:
+    uses: dict[str, int] = {}
+    for i, op in enumerate(ops):
         if isinstance(op, Reshape):
             root[op.output] = root[op.inputs[0]]
+        for name in op.inputs:
+            uses[root[name]] = i
+    uses[root[graph.output]] = len(ops)
+    for i, op in enumerate(ops):
+        dead = [n for n in op.inputs if uses[root[n]] == i and root[n] != root[graph.input]]
+        if isinstance(op, Add) and dead:
+            old, new = root[op.output], root[dead[0]]
+            root = {n: new if r == old else r for n, r in root.items()}
+            uses[new] = max(uses.get(old, i), i)
     return root
 
 
@@ -79,7 +93,7 @@ def place(graph: Graph, layouts: dict[str, Layout], config: Config, ops: tuple[O
     Everything resident is tried first; while it does not fit, the largest map that is alive at the tightest operator
     moves to DRAM, whose producer and consumers then run in stripes.
     """
-    root = aliases(graph)
+    root = aliases(graph, ops)
     spilled: set[str] = set()
     shares: dict[int, int] = {}
     while True:

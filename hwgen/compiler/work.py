@@ -73,6 +73,13 @@ class Work:
     def width(self) -> int:
         return len(self.columns) if self.columns is not None else self.result.layout.width
 
+    def span(self, y: int, x: int, block: tuple[int, int]) -> tuple[int, int]:
+        """Return the words of the result, counted from its first, between which a block of outputs lies."""
+        layout, first = self.result.layout, self.result.first
+        if layout.height == 1:
+            return x * layout.pixel, min(x + block[1], layout.width) * layout.pixel
+        return (y - first) * layout.pitch, (min(y + block[0], self.rows.stop) - first) * layout.pitch
+
     def quant_fields(self) -> dict[str, int]:
         """Return the fields of PO_QUANT that follow from the layer."""
         last = self.columns.stop if self.columns is not None else self.result.layout.width

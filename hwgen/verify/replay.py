@@ -38,37 +38,28 @@ def maps(program: Program, written: Mapping[int, Vectors]) -> dict[str, NDArray[
         Command index -> vectors, for every DRAIN and ELTWISE.
     """
     d = Derived(program.config)
-    p, word = program.config.vector, d.word
-    act = np.zeros((d.act_words * d.vectors_per_word, p), np.int8)
-    dram = np.zeros((max(program.map_words, 1) * d.vectors_per_word, p), np.int8)
-    last: dict[str, int] = {}
-    for index, entry in enumerate(program.entries):
-        if entry.view is not None:
-            last[entry.view.name.split("@")[0]] = index
-    result: dict[str, NDArray[np.int8]] = {}
-    for index, entry in enumerate(program.entries):
-        if index in written:
-            v = written[index]
-            act[v.address[:, None], np.flatnonzero(v.mask)] = v.values[:, v.mask]
-        elif entry.name == "STORE":
-            to, n = (entry.args["dram"] - program.map_base) // p, entry.args["count"] * d.dma_bytes // p
-            start = entry.args["src"] * d.dma_bytes // p
-            dram[to : to + n] = act[start : start + n]
-        if entry.view is not None:
-            name = entry.view.name.split("@")[0]
-            if name in program.chip and last[name] == index:
-                layout = program.layouts[name]
-                raw = act.reshape(-1)[program.chip[name] * word :][: layout.words * word]
-                result[name] = layout.unpack(raw, word)
-    for name in last:
-        if name not in result:
+    p, vpw = program.config.vector, d.vectors_per_word
+    memory = {
+        name: np.zeros((program.layouts[name].words * vpw, p), np.int8)
+        for name in {tensor_of(e) for e in program.entries if e.view is not None}
+    }
+    for index, v in written.items():
+        entry = program.entries[index]
+        assert entry.view is not None
+        at = (v.address - entry.view.base * vpw)[:, None]
+        memory[tensor_of(entry)][at, np.flatnonzero(v.mask)] = v.values[:, v.mask]
+    result = {name: program.layouts[name].unpack(raw.reshape(-1), d.word) for name, raw in memory.items()}
+    for name, source in _aliases(program).items():
+        if source in result and name not in result:
             layout = program.layouts[name]
-            result[name] = layout.unpack(dram.reshape(-1)[program.dram[name] * word :][: layout.words * word], word)
-    for name, root in _aliases(program).items():
-        if root in result and name not in result:
-            layout = program.layouts[name]
-            result[name] = result[root].reshape(layout.height, layout.width, layout.channels)
+            result[name] = result[source].reshape(layout.height, layout.width, layout.channels)
     return result
+
+
+def tensor_of(entry: Entry) -> str:
+    """Return the tensor that a POST command writes (a stripe's view is called after its tensor and its number)."""
+    assert entry.view is not None
+    return entry.view.name.split("@")[0]
 
 
 def _aliases(program: Program) -> dict[str, str]:
@@ -114,7 +105,7 @@ def coordinate(program: Program, entry: Entry, address: int, lane: int) -> tuple
     word, sub = divmod(address, d.vectors_per_word)
     y, rest = divmod(word - view.base, view.layout.pitch)
     x, w = divmod(rest, view.layout.pixel)
-    real = program.layouts[view.name.split("@")[0]]
+    real = program.layouts[tensor_of(entry)]
     y, x = divmod(y * view.layout.width + x, real.width) if view.layout.width != real.width else (y, x)
     return y, x, w * d.word + sub * program.config.vector + lane
 
@@ -131,7 +122,7 @@ def compare_writes(
         entry = program.entries[index]
         got = actual.get(index)
         assert entry.view is not None
-        channels = program.layouts[entry.view.name.split("@")[0]].channels
+        channels = program.layouts[tensor_of(entry)].channels
         layer = program.layers[entry.layer].name
         if got is None or len(got.address) != len(info.address) or (got.address != info.address).any():
             total += info.result.size
