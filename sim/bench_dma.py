@@ -32,8 +32,13 @@ class Bench:
         self.data = self.rng.randbytes(SIZE)
         self.ram.write(0, self.data)
         if stall:
-            channels = (self.ram.read_if.ar_channel, self.ram.read_if.r_channel, self.ram.write_if.aw_channel, self.ram.write_if.w_channel,
-                        self.ram.write_if.b_channel)
+            channels = (
+                self.ram.read_if.ar_channel,
+                self.ram.read_if.r_channel,
+                self.ram.write_if.aw_channel,
+                self.ram.write_if.w_channel,
+                self.ram.write_if.b_channel,
+            )
             for channel in channels:
                 channel.set_pause_generator(self._pauses(stall))
         self.events: list[tuple[str, int]] = []
@@ -77,7 +82,9 @@ class Bench:
         valid.value = 0
 
     async def load(self, dram: int, buffer: int, dst: int, count: int) -> None:
-        await self.offer("load_cmd", payload(Command("LOAD", {"dram": dram, "buffer": buffer, "dst": dst, "count": count})))
+        await self.offer(
+            "load_cmd", payload(Command("LOAD", {"dram": dram, "buffer": buffer, "dst": dst, "count": count}))
+        )
 
     async def store(self, dram: int, src: int, count: int) -> None:
         await self.offer("store_cmd", payload(Command("STORE", {"dram": dram, "src": src, "count": count})))
@@ -118,18 +125,20 @@ async def _copies(dut: Any, stall: float) -> None:
         buffer = b.rng.choice([0, 0, 1, 2])
         count = b.rng.randint(1, min(100, capacity[buffer]))
         dst, source = b.rng.randint(0, capacity[buffer] - count), b.place(0, SIZE // 2, count)
-        images[buffer][dst * b.word:(dst + count) * b.word] = b.data[source:source + count * b.word]
+        images[buffer][dst * b.word : (dst + count) * b.word] = b.data[source : source + count * b.word]
         await b.load(source, buffer, dst, count)
         loads += 1
     await b.events_reach(loads)
     assert b.events == [("load", 0)] * loads
     for port, buffer in (("weight", 1), ("param", 2)):
         # Words that were never loaded are undefined on Icarus and not compared.
-        loaded = [i for i in range(capacity[buffer]) if any(images[buffer][i * b.word:(i + 1) * b.word])]
+        loaded = [i for i in range(capacity[buffer]) if any(images[buffer][i * b.word : (i + 1) * b.word])]
         for i in b.rng.sample(loaded, min(30, len(loaded))):
-            assert await b.read_words(port, i, 1) == bytes(images[buffer][i * b.word:(i + 1) * b.word]), f"{port} word {i}"
+            assert await b.read_words(port, i, 1) == bytes(images[buffer][i * b.word : (i + 1) * b.word]), (
+                f"{port} word {i}"
+            )
     # Stores overlap each other; whole act buffer content that was loaded comes back.
-    loaded = [i for i in range(capacity[0]) if any(images[0][i * b.word:(i + 1) * b.word])]
+    loaded = [i for i in range(capacity[0]) if any(images[0][i * b.word : (i + 1) * b.word])]
     runs = [i for i in loaded if i - 1 not in loaded][:6]
     expected = bytearray(b.data)
     at = SIZE // 2
@@ -138,7 +147,7 @@ async def _copies(dut: Any, stall: float) -> None:
         count = min(count, 90)
         at += b.word * b.rng.randint(0, 5)
         await b.store(at, first, count)
-        expected[at:at + count * b.word] = images[0][first * b.word:(first + count) * b.word]
+        expected[at : at + count * b.word] = images[0][first * b.word : (first + count) * b.word]
         at += count * b.word
     await b.events_reach(loads + len(runs))
     assert b.ram.read(0, SIZE) == bytes(expected)
@@ -179,7 +188,7 @@ async def order_of_errors(dut: Any) -> None:
     assert b.events == [("store", codes[k]) for k in kinds]
     expected = bytearray(b.data)
     if "good" in kinds:
-        expected[SIZE // 2:SIZE // 2 + 2 * b.word] = b.data[1024:1024 + 2 * b.word]
+        expected[SIZE // 2 : SIZE // 2 + 2 * b.word] = b.data[1024 : 1024 + 2 * b.word]
     assert b.ram.read(0, SIZE) == bytes(expected)
 
 
@@ -239,5 +248,8 @@ async def command_client_goes_first(dut: Any) -> None:
     for i in range(3):
         await b.offer("fetch", (SIZE // 2 + 1024 * i) | 7 << 32)
     await b.events_reach(1)
-    assert got == [int.from_bytes(b.data[a:a + beats], "little")
-                   for i in range(3) for a in range(SIZE // 2 + 1024 * i, SIZE // 2 + 1024 * i + 8 * beats, beats)]
+    assert got == [
+        int.from_bytes(b.data[a : a + beats], "little")
+        for i in range(3)
+        for a in range(SIZE // 2 + 1024 * i, SIZE // 2 + 1024 * i + 8 * beats, beats)
+    ]

@@ -25,7 +25,16 @@ class Bench:
 
     async def start(self) -> None:
         dut = self.dut
-        for name in ("busy", "done", "error", "code", "module", "index", "reset_done", *(f"add_{i}" for i in range(len(table.COUNTERS)))):
+        for name in (
+            "busy",
+            "done",
+            "error",
+            "code",
+            "module",
+            "index",
+            "reset_done",
+            *(f"add_{i}" for i in range(len(table.COUNTERS))),
+        ):
             getattr(dut, name).value = 0
         Clock(dut.clk, 10, unit="ns").start()
         dut.rst.value = 1
@@ -89,7 +98,7 @@ async def host_values(dut: Any) -> None:
         answer = await b.bus.write(table.BY_NAME[name].offset + first, data)
         assert answer.resp == AxiResp.OKAY
         raw = bytearray(expected[name].to_bytes(4, "little"))
-        raw[first:first + len(data)] = data
+        raw[first : first + len(data)] = data
         expected[name] = int.from_bytes(raw, "little") & ((1 << width[name]) - 1)
         for register, value in expected.items():
             assert await b.read(register) == value
@@ -148,7 +157,13 @@ async def counters(dut: Any) -> None:
         for _ in range(random.randint(1, 400)):
             await FallingEdge(dut.clk)
             for i, width in enumerate(widths):
-                value = (1 << width) - 1 if density == 1.0 else random.randrange(1 << width) if random.random() < density else 0
+                value = (
+                    (1 << width) - 1
+                    if density == 1.0
+                    else random.randrange(1 << width)
+                    if random.random() < density
+                    else 0
+                )
                 getattr(dut, f"add_{i}").value = value
                 sums[i] += value
         await FallingEdge(dut.clk)

@@ -31,7 +31,10 @@ def random_stream(rng: random.Random, length: int, operations: list[isa.Operatio
             tokens[m, op.module] -= 1
         for m in post:
             tokens[op.module, m] += 1
-        args = {f.name: rng.randrange(-(1 << f.width - 1), 1 << f.width - 1) if f.signed else rng.randrange(1 << f.width) for f in op.fields}
+        args = {
+            f.name: rng.randrange(-(1 << f.width - 1), 1 << f.width - 1) if f.signed else rng.randrange(1 << f.width)
+            for f in op.fields
+        }
         stream.append(Command(op.name, args, wait, post))
     return stream
 
@@ -57,7 +60,9 @@ class Bench:
         self.workers = [Worker(self.rng, self.rng.randint(1, 6), slow) for _ in WORKERS]
         self.bad_address: int | None = None
         self.beats: deque[tuple[int, int]] = deque()
-        self.next = [deque(i for i, c in enumerate(stream) if isinstance(c, Command) and c.module == m) for m in WORKERS]
+        self.next = [
+            deque(i for i, c in enumerate(stream) if isinstance(c, Command) and c.module == m) for m in WORKERS
+        ]
         self.tokens: Counter[tuple[int, int]] = Counter()
         self.completed: list[int] = []
         self.gap = 0.3
@@ -68,7 +73,11 @@ class Bench:
         """Reset, start, and return () for done or (code, module, index)."""
         dut = self.dut
         dut.start.value, dut.walking.value, dut.halt.value = 0, 0, 0
-        dut.address.value, dut.count.value, dut.watchdog.value = ADDRESS, len(self.stream) if count is None else count, watchdog
+        dut.address.value, dut.count.value, dut.watchdog.value = (
+            ADDRESS,
+            len(self.stream) if count is None else count,
+            watchdog,
+        )
         dut.beats__valid.value, dut.beats__payload.value, dut.request__ready.value = 0, 0, 0
         for i in range(N):
             for name, value in ((f"cmd_{i}__ready", 0), (f"done_{i}", 0), (f"error_{i}", 0), (f"code_{i}", 0)):
@@ -87,7 +96,9 @@ class Bench:
             self._sample()
             await FallingEdge(dut.clk)
             self.cycle += 1
-            assert self.cycle < limit, f"no end after {limit} cycles; {len(self.completed)} of {len(self.stream)} commands completed"
+            assert self.cycle < limit, (
+                f"no end after {limit} cycles; {len(self.completed)} of {len(self.stream)} commands completed"
+            )
         return self.outcome
 
     def _drive(self) -> None:
@@ -108,7 +119,9 @@ class Bench:
     def _sample(self) -> None:
         dut = self.dut
         if int(dut.done.value):
-            assert len(self.completed) == len([c for c in self.stream if isinstance(c, Command) and c.module is not Module.CTRL]), "done early"
+            assert len(self.completed) == len(
+                [c for c in self.stream if isinstance(c, Command) and c.module is not Module.CTRL]
+            ), "done early"
             self.outcome = ()
         if int(dut.error.value):
             self.outcome = (int(dut.code.value), int(dut.module.value), int(dut.index.value))
@@ -140,7 +153,7 @@ class Bench:
         assert address % size == 0 and address // 4096 == (address + beats * size - 1) // 4096
         for a in range(address, address + beats * size, size):
             error = self.bad_address is not None and a <= self.bad_address < a + size
-            self.beats.append((int.from_bytes(self.memory[a:a + size], "little"), int(error)))
+            self.beats.append((int.from_bytes(self.memory[a : a + size], "little"), int(error)))
 
     def _accept(self, module: int, bits: int) -> None:
         """Check order, content and tokens of a command that a module takes."""
@@ -148,7 +161,9 @@ class Bench:
         command = self._command(index)
         assert bits == payload(command), f"command {index} ({command.name}) arrives altered"
         for m in command.wait:
-            assert self.tokens[int(m), module] > 0, f"command {index} ({command.name}) runs without the token of {m.name}"
+            assert self.tokens[int(m), module] > 0, (
+                f"command {index} ({command.name}) runs without the token of {m.name}"
+            )
             self.tokens[int(m), module] -= 1
         self.workers[module].held.append(index)
 
@@ -163,7 +178,10 @@ END = Command("END", {})
 @cocotb.test()
 async def random_streams(dut: Any) -> None:
     for slow in (0.0, 0.5, 0.9):
-        stream: list[Command | bytes] = [*random_stream(random.Random(random.randrange(1 << 31)), 150, operations()), END]
+        stream: list[Command | bytes] = [
+            *random_stream(random.Random(random.randrange(1 << 31)), 150, operations()),
+            END,
+        ]
         bench = Bench(dut, stream, slow=slow)
         assert await bench.run() == ()
         assert sorted(bench.completed) == list(range(len(stream) - 1))
@@ -199,7 +217,10 @@ async def stream_cut_short(dut: Any) -> None:
 async def failing_module(dut: Any) -> None:
     """A module's error is reported with its code and the command's index; nothing is issued afterwards."""
     for _ in range(10):
-        stream: list[Command | bytes] = [*random_stream(random.Random(random.randrange(1 << 31)), 40, operations()), END]
+        stream: list[Command | bytes] = [
+            *random_stream(random.Random(random.randrange(1 << 31)), 40, operations()),
+            END,
+        ]
         bench = Bench(dut, stream)
         index = bench.rng.randrange(40)
         module = int(bench._command(index).module)
@@ -212,14 +233,19 @@ async def failing_module(dut: Any) -> None:
 @cocotb.test()
 async def fetch_error(dut: Any) -> None:
     for _ in range(5):
-        stream: list[Command | bytes] = [*random_stream(random.Random(random.randrange(1 << 31)), 40, operations()), END]
+        stream: list[Command | bytes] = [
+            *random_stream(random.Random(random.randrange(1 << 31)), 40, operations()),
+            END,
+        ]
         bench = Bench(dut, stream)
         index = bench.rng.randrange(41)
         bench.bad_address = ADDRESS + 16 * index + bench.rng.randrange(16)
         wide = bench.config.axi_bits // 128
         code, module, found = await bench.run()
         # Commands that share a beat share its error; the first of them is named.
-        assert (code, module) == (8, 7) and found == (index if wide < 2 else (ADDRESS + 16 * index) // 32 * 2 - ADDRESS // 16)
+        assert (code, module) == (8, 7) and found == (
+            index if wide < 2 else (ADDRESS + 16 * index) // 32 * 2 - ADDRESS // 16
+        )
 
 
 @cocotb.test()

@@ -24,11 +24,24 @@ class DmaTop(wiring.Component):
         self.config = config
         workers: dict[str, wiring.Member] = {}
         for name in ("load", "store"):
-            workers |= {f"{name}_cmd": In(stream.Signature(CommandLayout)), f"{name}_done": Out(1), f"{name}_error": Out(1), f"{name}_code": Out(4)}
-        super().__init__(workers | {
-            "axi": Out(axi4(config.axi_bits)), "fetch": In(stream.Signature(BurstLayout)),
-            "fetched": Out(stream.Signature(read_beat(config.axi_bits))), "weight": In(buffer_read(config)), "param": In(buffer_read(config)),
-            "stop": In(1), "idle": Out(1)})
+            workers |= {
+                f"{name}_cmd": In(stream.Signature(CommandLayout)),
+                f"{name}_done": Out(1),
+                f"{name}_error": Out(1),
+                f"{name}_code": Out(4),
+            }
+        super().__init__(
+            workers
+            | {
+                "axi": Out(axi4(config.axi_bits)),
+                "fetch": In(stream.Signature(BurstLayout)),
+                "fetched": Out(stream.Signature(read_beat(config.axi_bits))),
+                "weight": In(buffer_read(config)),
+                "param": In(buffer_read(config)),
+                "stop": In(1),
+                "idle": Out(1),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

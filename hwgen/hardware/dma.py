@@ -27,9 +27,13 @@ class Splitter(wiring.Component):
 
     def __init__(self, axi_bits: int, beat_bits: int, burst: int = BURST_BEATS) -> None:
         self.size, self.burst, self.beat_bits = (axi_bits // 8).bit_length() - 1, burst, beat_bits
-        super().__init__({
-            "i": In(stream.Signature(data.StructLayout({"address": 32, "beats": beat_bits}))),
-            "o": Out(stream.Signature(BurstLayout)), "last": Out(1)})
+        super().__init__(
+            {
+                "i": In(stream.Signature(data.StructLayout({"address": 32, "beats": beat_bits}))),
+                "o": Out(stream.Signature(BurstLayout)),
+                "last": Out(1),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -37,9 +41,14 @@ class Splitter(wiring.Component):
         beat, left, active = Signal(32 - self.size), Signal(self.beat_bits), Signal()
         room, now = Signal(log + 1), Signal(log + 1)
         m.d.comb += [
-            room.eq(self.burst - beat[:log]), self.last.eq(left <= room), now.eq(room),
-            self.o.valid.eq(active), self.o.p.address.eq(beat << self.size), self.o.p.beats_minus_1.eq(now - 1),
-            self.i.ready.eq(~active | (self.o.ready & self.last))]
+            room.eq(self.burst - beat[:log]),
+            self.last.eq(left <= room),
+            now.eq(room),
+            self.o.valid.eq(active),
+            self.o.p.address.eq(beat << self.size),
+            self.o.p.beats_minus_1.eq(now - 1),
+            self.i.ready.eq(~active | (self.o.ready & self.last)),
+        ]
         with m.If(self.last):
             m.d.comb += now.eq(left)
         with m.If(self.o.valid & self.o.ready):
@@ -65,9 +74,18 @@ class ReadMaster(wiring.Component):
     def __init__(self, config: Config) -> None:
         self.config = config
         request, beat = stream.Signature(BurstLayout), stream.Signature(read_beat(config.axi_bits))
-        super().__init__({
-            "command": In(request), "load": In(request), "command_data": Out(beat), "load_data": Out(beat),
-            "axi": Out(axi4(config.axi_bits)), "stop": In(1), "idle": Out(1), "beat": Out(1)})
+        super().__init__(
+            {
+                "command": In(request),
+                "load": In(request),
+                "command_data": Out(beat),
+                "load_data": Out(beat),
+                "axi": Out(axi4(config.axi_bits)),
+                "stop": In(1),
+                "idle": Out(1),
+                "beat": Out(1),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -78,9 +96,14 @@ class ReadMaster(wiring.Component):
         free = Signal()
         m.d.comb += [
             free.eq((~axi.arvalid | axi.arready) & owners.i.ready & ~self.stop),
-            self.command.ready.eq(free), self.load.ready.eq(free & ~self.command.valid),
-            owners.i.valid.eq(free & (self.command.valid | self.load.valid)), owners.i.payload.eq(self.command.valid),
-            axi.arsize.eq(size), axi.arburst.eq(1), axi.arcache.eq(3)]
+            self.command.ready.eq(free),
+            self.load.ready.eq(free & ~self.command.valid),
+            owners.i.valid.eq(free & (self.command.valid | self.load.valid)),
+            owners.i.payload.eq(self.command.valid),
+            axi.arsize.eq(size),
+            axi.arburst.eq(1),
+            axi.arcache.eq(3),
+        ]
         with m.If(axi.arready):
             m.d.sync += axi.arvalid.eq(0)
         with m.If(owners.i.valid & owners.i.ready):
@@ -90,11 +113,19 @@ class ReadMaster(wiring.Component):
             with m.Else():
                 m.d.sync += [axi.araddr.eq(self.load.p.address), axi.arlen.eq(self.load.p.beats_minus_1)]
         m.d.comb += [
-            skid.i.valid.eq(axi.rvalid), axi.rready.eq(skid.i.ready), skid.i.p.beat.data.eq(axi.rdata),
-            skid.i.p.beat.error.eq(axi.rresp[1]), skid.i.p.last.eq(axi.rlast), self.beat.eq(axi.rvalid & axi.rready),
-            self.command_data.payload.eq(skid.o.p.beat), self.load_data.payload.eq(skid.o.p.beat),
-            self.command_data.valid.eq(skid.o.valid & owners.o.payload), self.load_data.valid.eq(skid.o.valid & ~owners.o.payload),
-            owners.o.ready.eq(skid.o.valid & skid.o.ready & skid.o.p.last), self.idle.eq(~owners.o.valid)]
+            skid.i.valid.eq(axi.rvalid),
+            axi.rready.eq(skid.i.ready),
+            skid.i.p.beat.data.eq(axi.rdata),
+            skid.i.p.beat.error.eq(axi.rresp[1]),
+            skid.i.p.last.eq(axi.rlast),
+            self.beat.eq(axi.rvalid & axi.rready),
+            self.command_data.payload.eq(skid.o.p.beat),
+            self.load_data.payload.eq(skid.o.p.beat),
+            self.command_data.valid.eq(skid.o.valid & owners.o.payload),
+            self.load_data.valid.eq(skid.o.valid & ~owners.o.payload),
+            owners.o.ready.eq(skid.o.valid & skid.o.ready & skid.o.p.last),
+            self.idle.eq(~owners.o.valid),
+        ]
         with m.If(owners.o.payload):
             m.d.comb += skid.o.ready.eq(self.command_data.ready)
         with m.Else():

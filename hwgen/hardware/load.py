@@ -28,10 +28,16 @@ class Load(wiring.Component):
 
     def __init__(self, config: Config) -> None:
         self.config, self.derived = config, Derived(config)
-        super().__init__(worker_ports() | {
-            "request": Out(stream.Signature(BurstLayout)), "beats": In(stream.Signature(read_beat(config.axi_bits))),
-            "act": Out(act_write(config, self.derived.dma_words)), "weight": Out(buffer_write(config)),
-            "param": Out(buffer_write(config))})
+        super().__init__(
+            worker_ports()
+            | {
+                "request": Out(stream.Signature(BurstLayout)),
+                "beats": In(stream.Signature(read_beat(config.axi_bits))),
+                "act": Out(act_write(config, self.derived.dma_words)),
+                "weight": Out(buffer_write(config)),
+                "param": Out(buffer_write(config)),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -50,7 +56,11 @@ class Load(wiring.Component):
         code, room, end = Signal(4), Signal(21), Signal(33)
         good = Signal()
         with m.Switch(c.buffer):
-            for buffer, words in ((Buffer.ACT, d.act_words // d.dma_words), (Buffer.WEIGHT, d.weight_words), (Buffer.PARAM, d.param_words)):
+            for buffer, words in (
+                (Buffer.ACT, d.act_words // d.dma_words),
+                (Buffer.WEIGHT, d.weight_words),
+                (Buffer.PARAM, d.param_words),
+            ):
                 with m.Case(buffer):
                     m.d.comb += room.eq(words)
         m.d.comb += end.eq(c.dram + (c.count << (d.dma_bytes.bit_length() - 1)))
@@ -59,15 +69,25 @@ class Load(wiring.Component):
         with m.Elif((c.dst + c.count > room) | (end > 1 << 32)):
             m.d.comb += code.eq(3)
         m.d.comb += [
-            good.eq(code == 0), move.eq(valid & ahead.i.ready & (splitter.i.ready | ~good)),
-            ahead.i.valid.eq(valid & (splitter.i.ready | ~good)), ahead.i.p.buffer.eq(c.buffer), ahead.i.p.dst.eq(c.dst),
-            ahead.i.p.count.eq(c.count), ahead.i.p.code.eq(code),
-            splitter.i.valid.eq(valid & ahead.i.ready & good), splitter.i.p.address.eq(c.dram),
-            splitter.i.p.beats.eq(c.count << log), self.cmd.ready.eq(~valid | move)]
+            good.eq(code == 0),
+            move.eq(valid & ahead.i.ready & (splitter.i.ready | ~good)),
+            ahead.i.valid.eq(valid & (splitter.i.ready | ~good)),
+            ahead.i.p.buffer.eq(c.buffer),
+            ahead.i.p.dst.eq(c.dst),
+            ahead.i.p.count.eq(c.count),
+            ahead.i.p.code.eq(code),
+            splitter.i.valid.eq(valid & ahead.i.ready & good),
+            splitter.i.p.address.eq(c.dram),
+            splitter.i.p.beats.eq(c.count << log),
+            self.cmd.ready.eq(~valid | move),
+        ]
         with m.If(self.cmd.ready):
             m.d.sync += [valid.eq(self.cmd.valid), c.eq(self.cmd.p.payload)]
-        m.d.comb += [self.request.valid.eq(splitter.o.valid), self.request.payload.eq(splitter.o.payload),
-                     splitter.o.ready.eq(self.request.ready)]
+        m.d.comb += [
+            self.request.valid.eq(splitter.o.valid),
+            self.request.payload.eq(splitter.o.payload),
+            splitter.o.ready.eq(self.request.ready),
+        ]
 
     def _data_side(self, m: Module, ahead: Fifo) -> None:
         """Collect beats into words and write them."""
@@ -79,8 +99,11 @@ class Load(wiring.Component):
         complete, ends, take = Signal(), Signal(), Signal()
         below = Signal(max(bits * (ratio - 1), 1))
         m.d.comb += [
-            taken.eq(Mux(buffer == Buffer.ACT, self.act.ready, 1)), take.eq(self.beats.valid & self.beats.ready),
-            self.beats.ready.eq(ahead.o.valid & (head.code == 0) & (~full | taken)), ends.eq(position + 1 == head.count)]
+            taken.eq(Mux(buffer == Buffer.ACT, self.act.ready, 1)),
+            take.eq(self.beats.valid & self.beats.ready),
+            self.beats.ready.eq(ahead.o.valid & (head.code == 0) & (~full | taken)),
+            ends.eq(position + 1 == head.count),
+        ]
         if ratio == 1:
             m.d.comb += complete.eq(take)
             whole = self.beats.p.data
@@ -93,19 +116,37 @@ class Load(wiring.Component):
         with m.If(taken):
             m.d.sync += full.eq(0)
         with m.If(complete):
-            m.d.sync += [full.eq(1), last.eq(ends), word.eq(whole), address.eq(head.dst + position), buffer.eq(head.buffer),
-                         position.eq(Mux(ends, 0, position + 1))]
+            m.d.sync += [
+                full.eq(1),
+                last.eq(ends),
+                word.eq(whole),
+                address.eq(head.dst + position),
+                buffer.eq(head.buffer),
+                position.eq(Mux(ends, 0, position + 1)),
+            ]
         bad = Signal()
         m.d.comb += [bad.eq(ahead.o.valid & (head.code != 0) & ~full), ahead.o.ready.eq((complete & ends) | bad)]
         finished = Signal()
         m.d.comb += finished.eq(full & taken & last)
-        m.d.sync += [self.done.eq(finished & ~failed), self.error.eq((finished & failed) | bad), self.code.eq(Mux(bad, head.code, 4))]
+        m.d.sync += [
+            self.done.eq(finished & ~failed),
+            self.error.eq((finished & failed) | bad),
+            self.code.eq(Mux(bad, head.code, 4)),
+        ]
         # A command's first beat may arrive in the cycle its predecessor finishes: set after clear.
         with m.If(finished):
             m.d.sync += failed.eq(0)
         with m.If(take & self.beats.p.error):
             m.d.sync += failed.eq(1)
         m.d.comb += [
-            self.act.valid.eq(full & (buffer == Buffer.ACT)), self.act.addr.eq(address), self.act.data.eq(word),
-            self.act.mask.eq(Const(-1, d.dma_bytes)), self.weight.en.eq(full & (buffer == Buffer.WEIGHT)), self.weight.addr.eq(address),
-            self.weight.data.eq(word), self.param.en.eq(full & (buffer == Buffer.PARAM)), self.param.addr.eq(address), self.param.data.eq(word)]
+            self.act.valid.eq(full & (buffer == Buffer.ACT)),
+            self.act.addr.eq(address),
+            self.act.data.eq(word),
+            self.act.mask.eq(Const(-1, d.dma_bytes)),
+            self.weight.en.eq(full & (buffer == Buffer.WEIGHT)),
+            self.weight.addr.eq(address),
+            self.weight.data.eq(word),
+            self.param.en.eq(full & (buffer == Buffer.PARAM)),
+            self.param.addr.eq(address),
+            self.param.data.eq(word),
+        ]

@@ -40,10 +40,21 @@ class Queue(wiring.Component):
 
     def __init__(self, config: Config, module: isa.Module) -> None:
         self.module, self.depth = module, config.queue
-        super().__init__({
-            "i": In(stream.Signature(entry(module))), "cmd": Out(stream.Signature(CommandLayout)), "retire": In(1),
-            "have": In(N), "take": Out(N), "post": Out(N), "index": Out(INDEX_BITS),
-            "stop": In(1), "empty": Out(1), "missing": Out(N), "waiting": Out(1)})
+        super().__init__(
+            {
+                "i": In(stream.Signature(entry(module))),
+                "cmd": Out(stream.Signature(CommandLayout)),
+                "retire": In(1),
+                "have": In(N),
+                "take": Out(N),
+                "post": Out(N),
+                "index": Out(INDEX_BITS),
+                "stop": In(1),
+                "empty": Out(1),
+                "missing": Out(N),
+                "waiting": Out(1),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -63,14 +74,30 @@ class Queue(wiring.Component):
 
         item = data.View(layout, self.i.payload)
         m.d.comb += [
-            write.addr.eq(put), write.en.eq(pushed), write.data.op.eq(item.op), write.data.wait.eq(item.wait),
-            write.data.payload.eq(item.payload), write_meta.addr.eq(put), write_meta.en.eq(pushed), write_meta.data.post.eq(item.post),
-            write_meta.data.index.eq(item.index), issue.addr.eq(get), oldest.addr.eq(free),
-            self.i.ready.eq(held != depth), pushed.eq(self.i.valid & self.i.ready), self.waiting.eq(queued != 0),
-            self.missing.eq(issue.data.wait & ~self.have), self.cmd.valid.eq(self.waiting & ~self.missing.any() & ~self.stop),
-            issued.eq(self.cmd.valid & self.cmd.ready), self.take.eq(Mux(issued, issue.data.wait, 0)),
-            self.cmd.p.op.eq(issue.data.op), self.cmd.p.payload.eq(issue.data.payload),
-            self.post.eq(oldest.data.post), self.index.eq(oldest.data.index), self.empty.eq(held == 0)]
+            write.addr.eq(put),
+            write.en.eq(pushed),
+            write.data.op.eq(item.op),
+            write.data.wait.eq(item.wait),
+            write.data.payload.eq(item.payload),
+            write_meta.addr.eq(put),
+            write_meta.en.eq(pushed),
+            write_meta.data.post.eq(item.post),
+            write_meta.data.index.eq(item.index),
+            issue.addr.eq(get),
+            oldest.addr.eq(free),
+            self.i.ready.eq(held != depth),
+            pushed.eq(self.i.valid & self.i.ready),
+            self.waiting.eq(queued != 0),
+            self.missing.eq(issue.data.wait & ~self.have),
+            self.cmd.valid.eq(self.waiting & ~self.missing.any() & ~self.stop),
+            issued.eq(self.cmd.valid & self.cmd.ready),
+            self.take.eq(Mux(issued, issue.data.wait, 0)),
+            self.cmd.p.op.eq(issue.data.op),
+            self.cmd.p.payload.eq(issue.data.payload),
+            self.post.eq(oldest.data.post),
+            self.index.eq(oldest.data.index),
+            self.empty.eq(held == 0),
+        ]
         m.d.sync += [queued.eq(queued + pushed - issued), held.eq(held + pushed - self.retire)]
         with m.If(pushed):
             m.d.sync += put.eq(step(put))

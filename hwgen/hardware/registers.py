@@ -12,12 +12,29 @@ from hwgen.config import Config
 from hwgen.derive import Derived
 from hwgen.hardware.counters import Counters
 
-AxiLite = wiring.Signature({
-    "awaddr": Out(table.ADDRESS_BITS), "awprot": Out(3), "awvalid": Out(1), "awready": In(1),
-    "wdata": Out(32), "wstrb": Out(4), "wvalid": Out(1), "wready": In(1),
-    "bresp": In(2), "bvalid": In(1), "bready": Out(1),
-    "araddr": Out(table.ADDRESS_BITS), "arprot": Out(3), "arvalid": Out(1), "arready": In(1),
-    "rdata": In(32), "rresp": In(2), "rvalid": In(1), "rready": Out(1)})
+AxiLite = wiring.Signature(
+    {
+        "awaddr": Out(table.ADDRESS_BITS),
+        "awprot": Out(3),
+        "awvalid": Out(1),
+        "awready": In(1),
+        "wdata": Out(32),
+        "wstrb": Out(4),
+        "wvalid": Out(1),
+        "wready": In(1),
+        "bresp": In(2),
+        "bvalid": In(1),
+        "bready": Out(1),
+        "araddr": Out(table.ADDRESS_BITS),
+        "arprot": Out(3),
+        "arvalid": Out(1),
+        "arready": In(1),
+        "rdata": In(32),
+        "rresp": In(2),
+        "rvalid": In(1),
+        "rready": Out(1),
+    }
+)
 """AXI4-Lite seen from the master."""
 
 SLVERR = 2
@@ -50,22 +67,48 @@ class Registers(wiring.Component):
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        super().__init__({
-            "bus": In(AxiLite), "start": Out(1), "soft_reset": Out(1), "cmd_addr": Out(32), "cmd_count": Out(24),
-            "watchdog": Out(32), "busy": In(1), "done": In(1), "error": In(1), "code": In(4), "module": In(4),
-            "index": In(24), "reset_done": In(1), "irq": Out(1),
-            **{f"add_{i}": In(w) for i, w in enumerate(counter_widths(config))}})
+        super().__init__(
+            {
+                "bus": In(AxiLite),
+                "start": Out(1),
+                "soft_reset": Out(1),
+                "cmd_addr": Out(32),
+                "cmd_count": Out(24),
+                "watchdog": Out(32),
+                "busy": In(1),
+                "done": In(1),
+                "error": In(1),
+                "code": In(4),
+                "module": In(4),
+                "index": In(24),
+                "reset_done": In(1),
+                "irq": Out(1),
+                **{f"add_{i}": In(w) for i, w in enumerate(counter_widths(config))},
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         irq_enable, done, pending, failed = Signal(), Signal(), Signal(), Signal()
         code, module, index = Signal(4), Signal(4), Signal(24)
         writable: dict[tuple[str, str], Signal] = {
-            ("CTRL", "irq_enable"): irq_enable, ("CMD_ADDR", "address"): self.cmd_addr,
-            ("CMD_COUNT", "count"): self.cmd_count, ("WATCHDOG", "cycles"): self.watchdog,
-            ("CTRL", "start"): self.start, ("CTRL", "soft_reset"): self.soft_reset, ("STATUS", "irq"): pending}
-        readable = {**writable, ("STATUS", "busy"): self.busy, ("STATUS", "done"): done, ("STATUS", "error"): failed,
-                    ("ERROR", "code"): code, ("ERROR", "module"): module, ("ERROR", "index"): index}
+            ("CTRL", "irq_enable"): irq_enable,
+            ("CMD_ADDR", "address"): self.cmd_addr,
+            ("CMD_COUNT", "count"): self.cmd_count,
+            ("WATCHDOG", "cycles"): self.watchdog,
+            ("CTRL", "start"): self.start,
+            ("CTRL", "soft_reset"): self.soft_reset,
+            ("STATUS", "irq"): pending,
+        }
+        readable = {
+            **writable,
+            ("STATUS", "busy"): self.busy,
+            ("STATUS", "done"): done,
+            ("STATUS", "error"): failed,
+            ("ERROR", "code"): code,
+            ("ERROR", "module"): module,
+            ("ERROR", "index"): index,
+        }
 
         m.d.sync += [self.start.eq(0), self.soft_reset.eq(0)]
         self._write(m, writable)
@@ -85,7 +128,11 @@ class Registers(wiring.Component):
     def _write(self, m: Module, writable: dict[tuple[str, str], Signal]) -> None:
         bus, good = self.bus, Signal()
         take = Signal()
-        m.d.comb += [take.eq(bus.awvalid & bus.wvalid & (~bus.bvalid | bus.bready)), bus.awready.eq(take), bus.wready.eq(take)]
+        m.d.comb += [
+            take.eq(bus.awvalid & bus.wvalid & (~bus.bvalid | bus.bready)),
+            bus.awready.eq(take),
+            bus.wready.eq(take),
+        ]
         with m.If(bus.bready):
             m.d.sync += bus.bvalid.eq(0)
         with m.If(take):
@@ -104,7 +151,7 @@ class Registers(wiring.Component):
             if low >= high:
                 continue
             new = self.bus.wdata[low:high]
-            part = target[low - bits.low:high - bits.low]
+            part = target[low - bits.low : high - bits.low]
             with m.If(self.bus.wstrb[byte]):
                 m.d.sync += part.eq(part & ~new if bits.access == "w1c" else new)
 
@@ -133,15 +180,17 @@ class Registers(wiring.Component):
                     else:
                         for b in register.bits:
                             if b.access != "w1s":
-                                m.d.comb += word[b.low:b.low + b.width].eq(readable[register.name, b.name])
+                                m.d.comb += word[b.low : b.low + b.width].eq(readable[register.name, b.name])
         m.d.comb += bus.arready.eq(~asked & ~bus.rvalid)
         with m.If(bus.arready & bus.arvalid):
-            m.d.sync += [asked.eq(1), address.eq(bus.araddr[2:]),
-                         wait.eq(Mux(bus.araddr >= table.COUNTER_BASE, counters.turn, 0))]
+            m.d.sync += [
+                asked.eq(1),
+                address.eq(bus.araddr[2:]),
+                wait.eq(Mux(bus.araddr >= table.COUNTER_BASE, counters.turn, 0)),
+            ]
         with m.If(asked):
             m.d.sync += wait.eq(wait - 1)
             with m.If(wait == 0):
                 m.d.sync += [asked.eq(0), bus.rvalid.eq(1), bus.rdata.eq(word), bus.rresp.eq(Mux(good, 0, SLVERR))]
         with m.If(bus.rvalid & bus.rready):
             m.d.sync += bus.rvalid.eq(0)
-

@@ -42,12 +42,32 @@ class Sequencer(wiring.Component):
         self.config = config
         ports: dict[str, wiring.Member] = {}
         for i in range(N):
-            ports |= {f"cmd_{i}": Out(stream.Signature(CommandLayout)), f"done_{i}": In(1), f"error_{i}": In(1), f"code_{i}": In(4)}
-        super().__init__(ports | {
-            "start": In(1), "address": In(32), "count": In(24), "watchdog": In(32),
-            "request": Out(stream.Signature(BurstLayout)), "beats": In(stream.Signature(read_beat(config.axi_bits))),
-            "busy": Out(1), "done": Out(1), "error": Out(1), "code": Out(4), "module": Out(4), "index": Out(INDEX_BITS),
-            "walking": In(1), "stall": Out(5), "halt": In(1)})
+            ports |= {
+                f"cmd_{i}": Out(stream.Signature(CommandLayout)),
+                f"done_{i}": In(1),
+                f"error_{i}": In(1),
+                f"code_{i}": In(4),
+            }
+        super().__init__(
+            ports
+            | {
+                "start": In(1),
+                "address": In(32),
+                "count": In(24),
+                "watchdog": In(32),
+                "request": Out(stream.Signature(BurstLayout)),
+                "beats": In(stream.Signature(read_beat(config.axi_bits))),
+                "busy": Out(1),
+                "done": Out(1),
+                "error": Out(1),
+                "code": Out(4),
+                "module": Out(4),
+                "index": Out(INDEX_BITS),
+                "walking": In(1),
+                "stall": Out(5),
+                "halt": In(1),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -62,15 +82,27 @@ class Sequencer(wiring.Component):
             m.submodules[f"queue_{isa.Module(i).name.lower()}"] = queue
             cmd = getattr(self, f"cmd_{i}")
             m.d.comb += [
-                cmd.valid.eq(queue.cmd.valid), cmd.payload.eq(queue.cmd.payload), queue.cmd.ready.eq(cmd.ready), queue.stop.eq(stopped | self.halt),
+                cmd.valid.eq(queue.cmd.valid),
+                cmd.payload.eq(queue.cmd.payload),
+                queue.cmd.ready.eq(cmd.ready),
+                queue.stop.eq(stopped | self.halt),
                 queue.retire.eq(getattr(self, f"done_{i}") | getattr(self, f"error_{i}")),
-                queue.have.eq(getattr(tokens, f"have_{i}")), getattr(tokens, f"take_{i}").eq(queue.take)]
+                queue.have.eq(getattr(tokens, f"have_{i}")),
+                getattr(tokens, f"take_{i}").eq(queue.take),
+            ]
             with m.If(getattr(self, f"done_{i}")):
                 m.d.comb += getattr(tokens, f"give_{i}").eq(queue.post)
-        m.d.comb += [self.request.valid.eq(fetch.request.valid & ~stopped & ~self.halt), self.request.payload.eq(fetch.request.payload),
-                     fetch.request.ready.eq(self.request.ready & ~stopped & ~self.halt), fetch.beats.valid.eq(self.beats.valid),
-                     fetch.beats.payload.eq(self.beats.payload), self.beats.ready.eq(fetch.beats.ready),
-                     fetch.address.eq(self.address), fetch.count.eq(self.count), fetch.discard.eq(ending)]
+        m.d.comb += [
+            self.request.valid.eq(fetch.request.valid & ~stopped & ~self.halt),
+            self.request.payload.eq(fetch.request.payload),
+            fetch.request.ready.eq(self.request.ready & ~stopped & ~self.halt),
+            fetch.beats.valid.eq(self.beats.valid),
+            fetch.beats.payload.eq(self.beats.payload),
+            self.beats.ready.eq(fetch.beats.ready),
+            fetch.address.eq(self.address),
+            fetch.count.eq(self.count),
+            fetch.discard.eq(ending),
+        ]
         dispatch_error, dispatch_code = self._dispatch(m, fetch, queues, running, ending, stopped, dispatched, begin)
         expired = self._watchdog(m, running, begin)
         self._errors(m, queues, tokens, running, stopped, dispatched, dispatch_error, dispatch_code, expired)
@@ -78,8 +110,17 @@ class Sequencer(wiring.Component):
         self._trace(m, queues)
         return m
 
-    def _dispatch(self, m: Module, fetch: CommandFetch, queues: list[Queue], running: Signal, ending: Signal, stopped: Signal,
-                  dispatched: Signal, begin: Signal) -> tuple[Signal, Signal]:
+    def _dispatch(
+        self,
+        m: Module,
+        fetch: CommandFetch,
+        queues: list[Queue],
+        running: Signal,
+        ending: Signal,
+        stopped: Signal,
+        dispatched: Signal,
+        begin: Signal,
+    ) -> tuple[Signal, Signal]:
         """Move the head of the stream to its queue; END and the faults of the stream itself."""
         head = data.View(HeaderLayout, fetch.o.p.word)
         legal, error, code = Signal(), Signal(), Signal(4)
@@ -101,8 +142,12 @@ class Sequencer(wiring.Component):
             m.d.comb += [
                 chosen.eq(head.module == i),
                 queue.i.valid.eq(running & ~stopped & ~ending & fetch.o.valid & legal & ~fetch.o.p.error & chosen),
-                item.op.eq(head.op), item.wait.eq(head.wait), item.post.eq(head.post), item.index.eq(dispatched),
-                item.payload.eq(head.payload[:payload_bits(isa.Module(i))])]
+                item.op.eq(head.op),
+                item.wait.eq(head.wait),
+                item.post.eq(head.post),
+                item.index.eq(dispatched),
+                item.payload.eq(head.payload[: payload_bits(isa.Module(i))]),
+            ]
             with m.If(chosen & queue.i.ready):
                 m.d.comb += ready.eq(1)
         m.d.comb += fetch.o.ready.eq(running & ~stopped & ~ending & legal & ~fetch.o.p.error & (ready | end))
@@ -118,7 +163,10 @@ class Sequencer(wiring.Component):
             with m.Elif(dispatched == total):
                 m.d.comb += [error.eq(1), code.eq(NO_END)]
         idle = Signal()
-        m.d.comb += [idle.eq(Cat(*(q.empty for q in queues)).all() & fetch.idle), self.done.eq(running & ending & idle & ~stopped)]
+        m.d.comb += [
+            idle.eq(Cat(*(q.empty for q in queues)).all() & fetch.idle),
+            self.done.eq(running & ending & idle & ~stopped),
+        ]
         with m.If(self.done):
             m.d.sync += [running.eq(0), ending.eq(0)]
         return error, code
@@ -127,16 +175,28 @@ class Sequencer(wiring.Component):
         """Count down from the last completion."""
         left, expired = Signal(32), Signal()
         alive = Signal()
-        m.d.comb += [alive.eq(begin | Cat(*(getattr(self, f"done_{i}") for i in range(N))).any()),
-                     expired.eq(running & (self.watchdog != 0) & (left == 0) & ~alive)]
+        m.d.comb += [
+            alive.eq(begin | Cat(*(getattr(self, f"done_{i}") for i in range(N))).any()),
+            expired.eq(running & (self.watchdog != 0) & (left == 0) & ~alive),
+        ]
         with m.If(alive | ~running):
             m.d.sync += left.eq(self.watchdog)
         with m.Elif(left != 0):
             m.d.sync += left.eq(left - 1)
         return expired
 
-    def _errors(self, m: Module, queues: list[Queue], tokens: Tokens, running: Signal, stopped: Signal, dispatched: Signal,
-                dispatch_error: Signal, dispatch_code: Signal, expired: Signal) -> None:
+    def _errors(
+        self,
+        m: Module,
+        queues: list[Queue],
+        tokens: Tokens,
+        running: Signal,
+        stopped: Signal,
+        dispatched: Signal,
+        dispatch_error: Signal,
+        dispatch_code: Signal,
+        expired: Signal,
+    ) -> None:
         """Keep the first error; stop; later assignments here win, so causes come in rising priority."""
         found, code, module, index = Signal(), Signal(4), Signal(4), Signal(INDEX_BITS)
         with m.If(expired):
@@ -180,5 +240,8 @@ class Sequencer(wiring.Component):
         """Name the signals that the network bench looks at; they cost nothing in hardware."""
         issue, retire = Signal(N, name="trace_issue"), Signal(N, name="trace_retire")
         oldest = Signal(N * INDEX_BITS, name="trace_index")
-        m.d.comb += [issue.eq(Cat(q.cmd.valid & q.cmd.ready for q in queues)), retire.eq(Cat(q.retire for q in queues)),
-                     oldest.eq(Cat(q.index for q in queues))]
+        m.d.comb += [
+            issue.eq(Cat(q.cmd.valid & q.cmd.ready for q in queues)),
+            retire.eq(Cat(q.retire for q in queues)),
+            oldest.eq(Cat(q.index for q in queues)),
+        ]

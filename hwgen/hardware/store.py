@@ -30,9 +30,16 @@ class Store(wiring.Component):
 
     def __init__(self, config: Config) -> None:
         self.config, self.derived = config, Derived(config)
-        super().__init__(worker_ports() | {
-            "act": Out(act_read(config, self.derived.dma_words)), "axi": Out(axi4(config.axi_bits)),
-            "stop": In(1), "idle": Out(1), "beat": Out(1)})
+        super().__init__(
+            worker_ports()
+            | {
+                "act": Out(act_read(config, self.derived.dma_words)),
+                "axi": Out(axi4(config.axi_bits)),
+                "stop": In(1),
+                "idle": Out(1),
+                "beat": Out(1),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -59,19 +66,33 @@ class Store(wiring.Component):
             good.eq(valid & (code == 0)),
             # A bad command joins the queue of answers only after the bursts before it: order of ``done`` and ``error``.
             bad.eq(valid & (code != 0) & ~out.valid & answers.i.ready),
-            splitter.i.valid.eq(good), splitter.i.p.address.eq(c.dram), splitter.i.p.beats.eq(c.count << log),
+            splitter.i.valid.eq(good),
+            splitter.i.p.address.eq(c.dram),
+            splitter.i.p.beats.eq(c.count << log),
             self.cmd.ready.eq(~valid | (good & splitter.i.ready) | bad),
-            out.ready.eq((~axi.awvalid | axi.awready) & bursts.i.ready & answers.i.ready & ~self.stop), fire.eq(out.valid & out.ready),
-            bursts.i.valid.eq(fire), bursts.i.p.src.eq(src), bursts.i.p.words_minus_1.eq(out.p.beats_minus_1 >> log),
-            answers.i.valid.eq(fire | bad), answers.i.p.code.eq(Mux(bad, code, 0)), answers.i.p.last.eq(Mux(bad, 1, last)),
-            axi.awsize.eq((self.config.axi_bits // 8).bit_length() - 1), axi.awburst.eq(1), axi.awcache.eq(3)]
+            out.ready.eq((~axi.awvalid | axi.awready) & bursts.i.ready & answers.i.ready & ~self.stop),
+            fire.eq(out.valid & out.ready),
+            bursts.i.valid.eq(fire),
+            bursts.i.p.src.eq(src),
+            bursts.i.p.words_minus_1.eq(out.p.beats_minus_1 >> log),
+            answers.i.valid.eq(fire | bad),
+            answers.i.p.code.eq(Mux(bad, code, 0)),
+            answers.i.p.last.eq(Mux(bad, 1, last)),
+            axi.awsize.eq((self.config.axi_bits // 8).bit_length() - 1),
+            axi.awburst.eq(1),
+            axi.awcache.eq(3),
+        ]
         with m.If(self.cmd.ready):
             m.d.sync += [valid.eq(self.cmd.valid), c.eq(self.cmd.p.payload)]
         with m.If(axi.awready):
             m.d.sync += axi.awvalid.eq(0)
         with m.If(fire):
-            m.d.sync += [axi.awvalid.eq(1), axi.awaddr.eq(out.p.address), axi.awlen.eq(out.p.beats_minus_1),
-                         src.eq(src + (out.p.beats_minus_1 >> log) + 1)]
+            m.d.sync += [
+                axi.awvalid.eq(1),
+                axi.awaddr.eq(out.p.address),
+                axi.awlen.eq(out.p.beats_minus_1),
+                src.eq(src + (out.p.beats_minus_1 >> log) + 1),
+            ]
         with m.If(splitter.i.valid & splitter.i.ready):
             m.d.sync += src.eq(c.src)
 
@@ -83,8 +104,13 @@ class Store(wiring.Component):
         at, reserved = Signal(range(BURST_BEATS)), Signal(range(BUFFERED_WORDS + 1))
         grant, final, sent = Signal(), Signal(), Signal()
         m.d.comb += [
-            act.valid.eq(bursts.o.valid & (reserved != BUFFERED_WORDS)), act.addr.eq(bursts.o.p.src + at), grant.eq(act.valid & act.ready),
-            final.eq(at == bursts.o.p.words_minus_1), bursts.o.ready.eq(grant & final), sent.eq(words.o.valid & words.o.ready)]
+            act.valid.eq(bursts.o.valid & (reserved != BUFFERED_WORDS)),
+            act.addr.eq(bursts.o.p.src + at),
+            grant.eq(act.valid & act.ready),
+            final.eq(at == bursts.o.p.words_minus_1),
+            bursts.o.ready.eq(grant & final),
+            sent.eq(words.o.valid & words.o.ready),
+        ]
         m.d.sync += reserved.eq(reserved + grant - sent)
         with m.If(grant):
             m.d.sync += at.eq(Mux(final, 0, at + 1))
@@ -93,16 +119,25 @@ class Store(wiring.Component):
             one, two = Signal(), Signal()
             m.d.sync += [one.eq(arriving[-1][0]), two.eq(arriving[-1][1])]
             arriving.append((one, two))
-        m.d.comb += [words.i.valid.eq(arriving[-1][0]), words.i.p.data.eq(act.data), words.i.p.last.eq(arriving[-1][1]),
-                     axi.wvalid.eq(words.o.valid), axi.wstrb.eq(Const(-1, self.config.axi_bits // 8)), self.beat.eq(axi.wvalid & axi.wready)]
+        m.d.comb += [
+            words.i.valid.eq(arriving[-1][0]),
+            words.i.p.data.eq(act.data),
+            words.i.p.last.eq(arriving[-1][1]),
+            axi.wvalid.eq(words.o.valid),
+            axi.wstrb.eq(Const(-1, self.config.axi_bits // 8)),
+            self.beat.eq(axi.wvalid & axi.wready),
+        ]
         if ratio == 1:
             m.d.comb += [axi.wdata.eq(words.o.p.data), axi.wlast.eq(words.o.p.last), words.o.ready.eq(axi.wready)]
             return
         part = Signal(range(ratio))
         width = self.config.axi_bits
-        parts = Array(words.o.p.data[i * width:(i + 1) * width] for i in range(ratio))
-        m.d.comb += [axi.wdata.eq(parts[part]), axi.wlast.eq(words.o.p.last & (part == ratio - 1)),
-                     words.o.ready.eq(axi.wready & (part == ratio - 1))]
+        parts = Array(words.o.p.data[i * width : (i + 1) * width] for i in range(ratio))
+        m.d.comb += [
+            axi.wdata.eq(parts[part]),
+            axi.wlast.eq(words.o.p.last & (part == ratio - 1)),
+            words.o.ready.eq(axi.wready & (part == ratio - 1)),
+        ]
         with m.If(self.beat):
             m.d.sync += part.eq(part + 1)
 
@@ -110,9 +145,17 @@ class Store(wiring.Component):
         axi, head = self.axi, answers.o
         failed, bad, finished, wrong = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
-            bad.eq(head.valid & (head.p.code != 0)), axi.bready.eq(head.valid & ~bad), wrong.eq(failed | axi.bresp[1]),
-            finished.eq(axi.bvalid & axi.bready & head.p.last), head.ready.eq((axi.bvalid & axi.bready) | bad), self.idle.eq(~head.valid)]
-        m.d.sync += [self.done.eq(finished & ~wrong), self.error.eq((finished & wrong) | bad), self.code.eq(Mux(bad, head.p.code, 5))]
+            bad.eq(head.valid & (head.p.code != 0)),
+            axi.bready.eq(head.valid & ~bad),
+            wrong.eq(failed | axi.bresp[1]),
+            finished.eq(axi.bvalid & axi.bready & head.p.last),
+            head.ready.eq((axi.bvalid & axi.bready) | bad),
+            self.idle.eq(~head.valid),
+        ]
+        m.d.sync += [
+            self.done.eq(finished & ~wrong),
+            self.error.eq((finished & wrong) | bad),
+            self.code.eq(Mux(bad, head.p.code, 5)),
+        ]
         with m.If(axi.bvalid & axi.bready):
             m.d.sync += failed.eq(wrong & ~head.p.last)
-

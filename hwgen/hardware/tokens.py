@@ -24,8 +24,18 @@ class Tokens(wiring.Component):
     """
 
     def __init__(self) -> None:
-        super().__init__({k: v for i in range(N) for k, v in (
-            (f"give_{i}", In(N)), (f"take_{i}", In(N)), (f"have_{i}", Out(N)), (f"overflow_{i}", Out(1)))})
+        super().__init__(
+            {
+                k: v
+                for i in range(N)
+                for k, v in (
+                    (f"give_{i}", In(N)),
+                    (f"take_{i}", In(N)),
+                    (f"have_{i}", Out(N)),
+                    (f"overflow_{i}", Out(1)),
+                )
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

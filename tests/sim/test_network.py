@@ -20,8 +20,16 @@ SEED = random.SystemRandom().randrange(1 << 31)
 
 def run(commands: list[Command | bytes], config: Config = TINY, **options: object) -> RunResult:
     data = image(commands)
-    return run_network(verilog(config), config, data, COMMANDS_AT, len(commands), [(0, len(data))], simulator="icarus",
-                       **{"timeout": 20000} | options)  # type: ignore[arg-type]
+    return run_network(
+        verilog(config),
+        config,
+        data,
+        COMMANDS_AT,
+        len(commands),
+        [(0, len(data))],
+        simulator="icarus",
+        **{"timeout": 20000} | options,
+    )  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -29,8 +37,18 @@ def run(commands: list[Command | bytes], config: Config = TINY, **options: objec
 def test_copies(name: str, stalls: int) -> None:
     config = CONFIGS[name]
     copies = Copies(config, random.Random(SEED)).fill(12, 150)
-    result = run_network(verilog(config), config, bytes(copies.memory), COMMANDS_AT, len(copies.commands), copies.output(),
-                         simulator="icarus", stalls=stalls, seed=SEED, timeout=100000)
+    result = run_network(
+        verilog(config),
+        config,
+        bytes(copies.memory),
+        COMMANDS_AT,
+        len(copies.commands),
+        copies.output(),
+        simulator="icarus",
+        stalls=stalls,
+        seed=SEED,
+        timeout=100000,
+    )
     assert result.finished and result.error is None, f"seed {SEED}: {result.error}"
     assert result.outputs[0] == bytes(copies.expected), f"seed {SEED}"
     word = Derived(config).dma_bytes
@@ -43,8 +61,19 @@ def test_copies(name: str, stalls: int) -> None:
 
 def test_same_on_verilator() -> None:
     copies = Copies(TINY, random.Random(SEED)).fill(12, 150)
-    both = [run_network(verilog(TINY), TINY, bytes(copies.memory), COMMANDS_AT, len(copies.commands), copies.output(),
-                        simulator=s, timeout=100000) for s in ("icarus", "verilator")]
+    both = [
+        run_network(
+            verilog(TINY),
+            TINY,
+            bytes(copies.memory),
+            COMMANDS_AT,
+            len(copies.commands),
+            copies.output(),
+            simulator=s,
+            timeout=100000,
+        )
+        for s in ("icarus", "verilator")
+    ]
     assert both[0].outputs == both[1].outputs == [bytes(copies.expected)]
     assert both[0].cycles == both[1].cycles and both[0].trace == both[1].trace and both[0].counters == both[1].counters
 
@@ -54,7 +83,12 @@ def test_cycle_constants(name: str) -> None:
     config = CONFIGS[name].replace(outstanding=8)
     beats = Derived(config).dma_bytes * 8 // config.axi_bits
     n = 20
-    commands = [load(0x2000, 0, 0, n), load(0x3000, 1, 0, n, post=[Module.STORE]), store(0x8000, 0, n, wait=[Module.LOAD]), END]
+    commands = [
+        load(0x2000, 0, 0, n),
+        load(0x3000, 1, 0, n, post=[Module.STORE]),
+        store(0x8000, 0, n, wait=[Module.LOAD]),
+        END,
+    ]
     result = run(commands, config)  # type: ignore[arg-type]
     first, second, stored = result.trace
     per_command = max(1, 128 // config.axi_bits)
@@ -80,7 +114,13 @@ def test_loads_keep_the_bus_full() -> None:
 @pytest.mark.parametrize("n", [0, 3])
 def test_illegal_command(n: int) -> None:
     commands: list[Command | bytes] = [load(0x2000, 0, 0, 4) for _ in range(n)]
-    for bad in (bytes(16), b"\x06" + bytes(15), b"\x90" + bytes(15), encode(END)[:3] + b"\x01" + bytes(12), b"\x10\x40" + bytes(14)):
+    for bad in (
+        bytes(16),
+        b"\x06" + bytes(15),
+        b"\x90" + bytes(15),
+        encode(END)[:3] + b"\x01" + bytes(12),
+        b"\x10\x40" + bytes(14),
+    ):
         result = run([*commands, bad, END])
         assert result.finished and result.error == (1, 7, n), (bad.hex(), result.error)
 
@@ -97,26 +137,31 @@ def test_commands_after_end_are_ignored() -> None:
 
 
 def test_misaligned_stream() -> None:
-    result = run_network(verilog(TINY), TINY, image([END]), COMMANDS_AT + 4, 1, [(0, 16)], simulator="icarus", timeout=2000)
+    result = run_network(
+        verilog(TINY), TINY, image([END]), COMMANDS_AT + 4, 1, [(0, 16)], simulator="icarus", timeout=2000
+    )
     assert result.finished and result.error == (3, 7, 0)
 
 
 WORDS = Derived(TINY).act_words // Derived(TINY).dma_words
 
 
-@pytest.mark.parametrize(("bad", "code", "module"), [
-    (load(0x2000, 0, WORDS - 3, 4), 3, Module.LOAD),
-    (load(0x2000, 1, Derived(TINY).weight_words, 1), 3, Module.LOAD),
-    (load(0x2000, 2, 0, Derived(TINY).param_words + 1), 3, Module.LOAD),
-    (load(0xFFFFFFF8, 0, 0, 2), 3, Module.LOAD),
-    (load(0x2004, 0, 0, 2), 1, Module.LOAD),
-    (load(0x2000, 3, 0, 2), 1, Module.LOAD),
-    (load(0x2000, 0, 0, 0), 1, Module.LOAD),
-    (store(0x8000, WORDS - 3, 4), 3, Module.STORE),
-    (store(0xFFFFFFF8, 0, 2), 3, Module.STORE),
-    (store(0x8004, 0, 2), 1, Module.STORE),
-    (store(0x8000, 0, 0), 1, Module.STORE),
-])
+@pytest.mark.parametrize(
+    ("bad", "code", "module"),
+    [
+        (load(0x2000, 0, WORDS - 3, 4), 3, Module.LOAD),
+        (load(0x2000, 1, Derived(TINY).weight_words, 1), 3, Module.LOAD),
+        (load(0x2000, 2, 0, Derived(TINY).param_words + 1), 3, Module.LOAD),
+        (load(0xFFFFFFF8, 0, 0, 2), 3, Module.LOAD),
+        (load(0x2004, 0, 0, 2), 1, Module.LOAD),
+        (load(0x2000, 3, 0, 2), 1, Module.LOAD),
+        (load(0x2000, 0, 0, 0), 1, Module.LOAD),
+        (store(0x8000, WORDS - 3, 4), 3, Module.STORE),
+        (store(0xFFFFFFF8, 0, 2), 3, Module.STORE),
+        (store(0x8004, 0, 2), 1, Module.STORE),
+        (store(0x8000, 0, 0), 1, Module.STORE),
+    ],
+)
 def test_bad_address(bad: Command, code: int, module: Module) -> None:
     before = [load(0x2000, 0, 0, 4), store(0x9000, 0, 4)]
     result = run([*before, bad, END])
@@ -127,21 +172,31 @@ def test_bad_address(bad: Command, code: int, module: Module) -> None:
 
 
 def test_last_word_is_inside() -> None:
-    assert run([load(0x2000, 0, WORDS - 4, 4, post=[Module.STORE]), store(0x8000, WORDS - 4, 4, wait=[Module.LOAD]), END]).error is None
+    assert (
+        run(
+            [load(0x2000, 0, WORDS - 4, 4, post=[Module.STORE]), store(0x8000, WORDS - 4, 4, wait=[Module.LOAD]), END]
+        ).error
+        is None
+    )
 
 
 @pytest.mark.parametrize("response", [2, 3])
 def test_axi_errors(response: int) -> None:
     """Each channel's error is reported with its command, and after a soft reset the same stream runs correctly."""
-    commands: list[Command | bytes] = [load(0x2000, 0, 0, 8), load(0x3000, 0, 8, 300, post=[Module.STORE]),
-                                       store(0x9000, 0, 308, wait=[Module.LOAD]), END]
+    commands: list[Command | bytes] = [
+        load(0x2000, 0, 0, 8),
+        load(0x3000, 0, 8, 300, post=[Module.STORE]),
+        store(0x9000, 0, 308, wait=[Module.LOAD]),
+        END,
+    ]
     good = run(commands)
     data = image(commands)
-    assert good.outputs[0][0x9000:0x9000 + 308 * 8] == data[0x2000:0x2040] + data[0x3000:0x3000 + 2400]
+    assert good.outputs[0][0x9000 : 0x9000 + 308 * 8] == data[0x2000:0x2040] + data[0x3000 : 0x3000 + 2400]
     for options, error in (
-            ({"read_error": (0x3100, 0x3104)}, (4, int(Module.LOAD), 1)),
-            ({"write_error": (0x9700, 0x9701)}, (5, int(Module.STORE), 2)),
-            ({"read_error": (COMMANDS_AT + 16 * 2, COMMANDS_AT + 16 * 2 + 4)}, (8, 7, 2))):
+        ({"read_error": (0x3100, 0x3104)}, (4, int(Module.LOAD), 1)),
+        ({"write_error": (0x9700, 0x9701)}, (5, int(Module.STORE), 2)),
+        ({"read_error": (COMMANDS_AT + 16 * 2, COMMANDS_AT + 16 * 2 + 4)}, (8, 7, 2)),
+    ):
         result = run(commands, response=response, retry=True, **options)  # type: ignore[arg-type]
         assert result.first_error == error and result.error is None and result.finished
         assert result.outputs == good.outputs and result.cycles == good.cycles
