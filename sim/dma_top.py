@@ -18,7 +18,11 @@ from hwgen.hardware.word_buffer import WordBuffer
 
 
 class DmaTop(wiring.Component):
-    """Ports: ``axi``; ``load_*`` and ``store_*`` worker ports; ``fetch``, ``fetched`` (command client); ``weight``, ``param`` read ports."""
+    """LOAD and STORE on one AXI port.
+
+    Ports: ``axi``; ``load_*``, ``store_*``: worker ports;
+    ``fetch``, ``fetched``: command client; ``weight``, ``param``: reads.
+    """
 
     def __init__(self, config: Config) -> None:
         self.config = config

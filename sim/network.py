@@ -7,15 +7,14 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from hwgen.config import Config
 from hwgen.derive import Derived
 from hwgen.errors import HwgenError
-from hwgen.isa import WORKERS, Module
 from hwgen.registers import COUNTERS
 from hwgen.sim import tools
+from hwgen.sim.run_result import RunResult, error_of, hex_words, memory_bytes, read_registers, read_trace, read_writes
 from hwgen.sim.runner import SIMULATORS, locked
 
 MODELS = ("sim_top.v", "axi_memory.v")
@@ -24,64 +23,6 @@ MINIMUM_LOG2_BYTES = 24
 
 class SimulationError(RuntimeError):
     """The simulation did not build, crashed, violated AXI or gave no result; the message carries the log."""
-
-
-@dataclass(frozen=True)
-class CommandTrace:
-    """One executed command: cycles since the start write of being given to its module and of its completion."""
-
-    module: Module
-    index: int
-    issued: int
-    completed: int
-
-
-@dataclass(frozen=True)
-class RunResult:
-    """Outcome of `run_network`.
-
-    Attributes
-    ----------
-    outputs : list of bytes
-        Content of the requested regions, in order.
-    cycles : int
-        From the start write to the interrupt.
-    completed : dict of int to int
-        Command index -> cycle of its completion.
-    trace : list of CommandTrace
-        Every command, in order of completion.
-    writes : list of (pipe, word address, byte mask, bytes)
-        Result writes of POST, in order.
-    counters : dict of str to int
-        The counter registers by name (`hwgen.registers.COUNTERS`).
-    finished : bool
-        False when the time limit passed without an interrupt.
-    error : tuple of int or None
-        (code, module, command index) of the error register after the run.
-    first_error : tuple of int or None
-        The same after the first attempt of a run with ``retry``.
-    simulator, version : str
-    build_s, run_s : float
-        Seconds; ``build_s`` is near 0 when the program was cached.
-    cycles_per_s : float
-        Simulated cycles per second of ``run_s``.
-    """
-
-    outputs: list[bytes]
-    cycles: int
-    completed: dict[int, int]
-    trace: list[CommandTrace]
-    writes: list[tuple[int, int, int, bytes]] = field(repr=False)
-    counters: dict[str, int]
-    finished: bool
-    error: tuple[int, int, int] | None
-    first_error: tuple[int, int, int] | None
-    simulator: str
-    version: str
-    build_s: float
-    run_s: float
-    cycles_per_s: float
-    log: str = field(repr=False)
 
 
 def version(simulator: str) -> str:
@@ -192,62 +133,6 @@ def build(
             )
         (folder / "built").touch()
     return program
-
-
-def hex_words(image: bytes, word: int) -> str:
-    """Return ``image`` as $readmemh lines of ``word`` bytes, least significant byte last."""
-    padded = image + bytes(-len(image) % word)
-    text = padded[::-1].hex()
-    lines = [text[i : i + 2 * word] for i in range(0, len(text), 2 * word)]
-    return "\n".join(reversed(lines)) + "\n"
-
-
-def _bytes(text: str, word: int) -> bytes:
-    """Invert `hex_words` on $writememh output (comments and unknown bits read as 0)."""
-    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith(("//", "@"))]
-    return b"".join(bytes.fromhex(line.lower().replace("x", "0").replace("z", "0"))[::-1] for line in lines)
-
-
-def _registers(text: str) -> dict[str, int]:
-    values = {}
-    for line in text.splitlines():
-        name, _, value = line.partition(" ")
-        values[name] = int(value) if value.strip().isdigit() else 0
-    return values
-
-
-def _trace(text: str, run: int) -> list[CommandTrace]:
-    """Pair issues and completions: both are in order within a module."""
-    issued: dict[int, list[int]] = {int(w): [] for w in WORKERS}
-    result = []
-    for line in text.splitlines():
-        if line.startswith("W"):
-            continue
-        kind, attempt, module, index, cycle = line.split()
-        if int(attempt) != run:
-            continue
-        if kind == "I":
-            issued[int(module)].append(int(cycle))
-        else:
-            start = issued[int(module)].pop(0) if issued[int(module)] else int(cycle)
-            result.append(CommandTrace(Module(int(module)), int(index), start, int(cycle)))
-    return result
-
-
-def _writes(text: str, run: int) -> list[tuple[int, int, int, bytes]]:
-    """Return (pipe, word address, byte mask, bytes) of the result writes of POST, in order; unknown bits read as 0."""
-    result = []
-    for line in text.splitlines():
-        if line.startswith(f"W {run} "):
-            _, _, pipe, address, mask, values = line.split()
-            result.append(
-                (int(pipe), int(address), int(mask, 16), bytes.fromhex(values.lower().replace("x", "0"))[::-1])
-            )
-    return result
-
-
-def _error(value: int | None) -> tuple[int, int, int] | None:
-    return (value & 15, value >> 4 & 15, value >> 8) if value else None
 
 
 def run_network(
@@ -363,11 +248,11 @@ def run_network(
         log = done.stdout + done.stderr
         if done.returncode or "violation" in log or "error" in log.lower() or not (folder / "dump.hex").is_file():
             raise SimulationError(f"simulation ended with {done.returncode}:\n{log[-4000:]}")
-        registers = _registers((folder / "result.txt").read_text())
-        dump = _bytes((folder / "dump.hex").read_text(), word)
+        registers = read_registers((folder / "result.txt").read_text())
+        dump = memory_bytes((folder / "dump.hex").read_text(), word)
         soft = soft_reset_at is not None or (retry and "first_error" in registers)
         text = (folder / "trace.txt").read_text()
-        trace, writes = _trace(text, 2 if soft else 1), _writes(text, 2 if soft else 1)
+        trace, writes = read_trace(text, 2 if soft else 1), read_writes(text, 2 if soft else 1)
         if waves is not None:
             shutil.move(folder / "waves.fst", waves)
     finally:
@@ -384,8 +269,8 @@ def run_network(
         writes=writes,
         counters=counters,
         finished=bool(registers["irq"]),
-        error=_error(registers["error"]),
-        first_error=_error(registers.get("first_error")),
+        error=error_of(registers["error"]),
+        first_error=error_of(registers.get("first_error")),
         simulator=simulator,
         version=version(simulator),
         build_s=build_s,

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from amaranth.back import verilog
 from amaranth.lib import wiring
 from cocotb_tools.check_results import get_results
 from cocotb_tools.runner import Icarus, Runner, Verilator
 
 from hwgen.errors import HwgenError
+from hwgen.hardware.verilog import convert
 from hwgen.sim import tools
 
 SIMULATORS = ("icarus", "verilator")
@@ -60,7 +60,7 @@ class _Verilator(Verilator):
 
 def component_verilog(component: wiring.Component, name: str) -> str:
     """Return the Verilog text of an Amaranth component, its top module called ``name``."""
-    return verilog.convert(component, name=name, emit_src=False, strip_internal_attrs=True)
+    return convert(component, name)
 
 
 def _texts(sources: Sources) -> dict[str, str]:

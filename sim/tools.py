@@ -14,6 +14,7 @@ from pathlib import Path
 import platformdirs
 
 from hwgen.errors import HwgenError
+from hwgen.hardware.verilog import DUMMY
 
 WAIVERS = (
     "-Wno-fatal",
@@ -47,7 +48,7 @@ def for_icarus(text: str) -> str:
     ``always @*`` waits for a first change, so a process whose inputs keep their reset value stays undefined on Icarus.
     Yosys puts a dummy variable into each of them, but its initial value comes too early to be a change: change it.
     """
-    return re.sub(r"^( *)reg (\\\$auto\$verilog_backend\S+ ) *= 0;$", r"\g<0>\n\1initial #0 \2 = 1;", text, flags=re.M)
+    return re.sub(rf"^( *)reg {DUMMY} *= 0;$", rf"\g<0>\n\1initial #0 {DUMMY} = 1;", text, flags=re.M)
 
 
 def content_hash(parts: Iterable[str | bytes]) -> str:

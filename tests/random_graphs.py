@@ -218,9 +218,9 @@ class Builder:
                 return None
             if axis < 3 and self.chance(50):
                 part = self.pool(part, "max", self.pick((2, 1), (1, 2)), (1, 1), (0, 0, 0, 0)) if self._shrinks(part, axis) else part
-            if part is not None and self.shape(part)[axis - 1] < 1:
+            if part is None:
                 return None
-            inputs.append(str(part))
+            inputs.append(part)
         inputs = [inputs[i] for i in self.rng.permutation(parts)]
         sizes = [self.shape(n) for n in inputs]
         if any(s[i] != sizes[0][i] for s in sizes for i in range(3) if i != axis - 1):

@@ -150,11 +150,13 @@ def candidates(work: Work, config: Config) -> Iterator[Choice]:
         for r in range(1, work.kernel[0] + 1)
     }
     sizes = [(th, tw) for th in _sizes(work.height) for tw in _sizes(work.width) if th * tw <= limit]
+    # Tiny chunks are not worth a look unless the whole kernel needs more segments than there are.
+    short = work.kernel[0] * (1 if depthwise else work.kernel[1]) <= config.segments // 2
     for n in _powers(words):
         for rows in sorted({-(-work.kernel[0] // i) for i in range(1, work.kernel[0] + 1)}, reverse=True):
             if kw_words[rows] * n > config.wmem_words:
                 continue
-            smaller = rows != work.kernel[0] or n != words
+            smaller = short and (rows != work.kernel[0] or n != words)
             for th, tw in sizes:
                 patch = Patch.of(work, th, tw, rows, n).size
                 if patch > config.amem_words or (

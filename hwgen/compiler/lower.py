@@ -11,7 +11,7 @@ from hwgen.compiler.eltwise import Box, Rescale, identity, rescale_tiles
 from hwgen.compiler.maps import View
 from hwgen.compiler.patch import Choice
 from hwgen.compiler.place import Placement, Stripe, input_rows
-from hwgen.compiler.reduce import Site, concat_works, conv_works, pool_works, single_row
+from hwgen.compiler.reduce import Site, as_column, concat_works, conv_works, pool_works, single_row
 from hwgen.compiler.work import Work
 from hwgen.config import Config
 from hwgen.derive import Derived
@@ -36,6 +36,9 @@ class Lowering:
 
     def tiles(self, index: int, op: Op) -> list[Tile]:
         """Return the tiles of operator ``index``."""
+        if isinstance(op, Reshape):
+            self.picked[index] = ("none", "alias")
+            return []
         stripe = self.placement.stripes.get(index)
         if stripe is None:
             views = {n: self.placement.view(n) for n in (*op.inputs, op.output)}
@@ -86,7 +89,8 @@ class Lowering:
                 if op.depthwise and op.groups == op.weight.shape[0] and "depthwise" in self.mappings
                 else [m for m in (Mode.CHANNEL, Mode.PIXEL) if m.name.lower() in self.mappings] or [Mode.CHANNEL]
             )
-            yield from self._reduce(index, op, [conv_works(op, site, m, self.config) for m in modes])
+            column, site = as_column(op, site, self.config)
+            yield from self._reduce(index, op, [conv_works(column, site, m, self.config) for m in modes])
         elif isinstance(op, Pool):
             yield from self._reduce(index, op, [pool_works(op, site, self.config)])
         elif isinstance(op, Add):
@@ -97,8 +101,6 @@ class Lowering:
             yield from self._concat(index, op, views, rows)
         elif isinstance(op, Pad):
             yield from self._pad(index, op, source, result, rows)
-        elif isinstance(op, Reshape):
-            self.picked[index] = ("none", "alias")
 
     def _reduce(self, index: int, op: Op, options: list[list[Work]]) -> Iterator[Tile]:
         """Yield the tiles of a convolution or pooling in the best of its mappings (one list of works each)."""

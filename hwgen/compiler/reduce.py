@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from hwgen.compiler.maps import View
+from hwgen.compiler.maps import Layout, View
 from hwgen.compiler.work import Chunk, Work
 from hwgen.config import Config
 from hwgen.derive import Derived
@@ -67,6 +67,22 @@ def _slice(requant: Requant, outputs: range) -> Requant:
     return replace(requant, multiplier=requant.multiplier[where], shift=requant.shift[where])
 
 
+def as_column(op: Conv, site: Site, config: Config) -> tuple[Conv, Site]:
+    """Return a convolution over its whole map as one over a column of all the pixels, when a kernel row is too long.
+
+    A chunk of the reduction is made of kernel rows; a column can be cut at every pixel.
+    """
+    view, layout, (out, kh, kw, depth) = site.source, site.source.layout, op.weight.shape
+    word = Derived(config).word
+    short = kw <= config.segments // 2 and kw * config.vector <= config.wmem_words and kw * word <= config.amem_words
+    whole = (kh, kw) == (layout.height, layout.width) and (view.first, view.last) == (0, kh)
+    if short or not whole or not layout.linear or any(op.pad) or op.dilation != (1, 1):
+        return op, site
+    tall = Layout(kh * kw, 1, layout.channels, layout.pixel, layout.pixel)
+    weight = op.weight.reshape(out, kh * kw, 1, depth)
+    return replace(op, weight=weight), replace(site, source=View(view.name, tall, view.base, 0, kh * kw))
+
+
 def conv_works(op: Conv, site: Site, mode: Mode, config: Config) -> list[Work]:
     """Lower a convolution; a grouped one becomes one `Work` per run of output vectors that read the same channels."""
     d = Derived(config)
@@ -79,6 +95,11 @@ def conv_works(op: Conv, site: Site, mode: Mode, config: Config) -> list[Work]:
         op.requant.qmax,
         op.requant.rounding,
     )
+    # Every tap of a kernel row takes a segment when the channels do not fill their words; where the table is too short
+    # for that, the pad channels are read too, with weights of zero.
+    unit = d.word if kw > config.segments // 2 else 1
+    total = -(-per_group * op.groups // unit) * unit
+    weight = op.weight if op.groups > 1 else np.pad(op.weight, ((0, 0), (0, 0), (0, 0), (0, total - per_group)))
     base = Work(
         site.layer,
         mode,
@@ -93,21 +114,21 @@ def conv_works(op: Conv, site: Site, mode: Mode, config: Config) -> list[Work]:
         0,
         requant,
         op.bias.astype(np.int64),
-        range(0, per_group * op.groups),
+        range(0, total),
         range(0, out),
-        _dense(op.weight, 0, mode, config.vector, d.word),
+        _dense(weight, 0, mode, config.vector, d.word),
     )
     if op.groups == 1:
         return [base]
     if mode is Mode.DEPTHWISE:
         return [replace(base, weights=_depthwise(op.weight[..., 0], config.vector))]
-    unit = d.word if mode is Mode.PIXEL else config.vector
+    block = d.word if mode is Mode.PIXEL else config.vector
     group_out = out // op.groups
     spans: list[tuple[range, range]] = []
-    for o in range(0, out, unit):
-        last = min(o + unit, out) - 1
+    for o in range(0, out, block):
+        last = min(o + block, out) - 1
         low = o // group_out * per_group // d.word * d.word
-        channels = range(low, (last // group_out + 1) * per_group)
+        channels = range(low, -(-(last // group_out + 1) * per_group // unit) * unit)
         if spans and spans[-1][1] == channels:
             spans[-1] = (range(spans[-1][0].start, last + 1), channels)
         else:

@@ -30,8 +30,8 @@ class ActBuffer(wiring.Component):
     most layers are, would otherwise all lie in one bank, and columns of the grid that fetch the same channels at other
     pixels would halve each other's rate.
 
-    A read addresses the block memory at the end of the cycle of its grant (with `ACT_READ_LATENCY` 3 a cycle later, from
-    a register: the wires to the block memories are long), is registered behind it a cycle later, and passes the
+    A read addresses the block memory at the end of the cycle of its grant (with `ACT_READ_LATENCY` 3 a cycle later,
+    from a register: the wires to the block memories are long), is registered behind it a cycle later, and passes the
     multiplexer from banks to ports in the cycle after: data is good in that cycle only, a third of it late.
     Addresses are not checked. Reads granted in the cycle of a write of the same word see old or new bytes.
 

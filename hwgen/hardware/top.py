@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from amaranth import Cat, ClockDomain, DomainRenamer, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect
@@ -66,13 +68,13 @@ class Top(wiring.Component):
         self._host(m, registers, sequencer, reader, workers, reset)
         return m
 
-    def _workers(self, m: Module, reader: ReadMaster, sequencer: Sequencer) -> dict[isa.Module, wiring.Component]:
+    def _workers(self, m: Module, reader: ReadMaster, sequencer: Sequencer) -> dict[isa.Module, Any]:
         c, d = self.config, Derived(self.config)
         m.submodules.act_buffer = act = ActBuffer(c)
         m.submodules.weight_buffer = weight = WordBuffer(c, d.weight_words)
         m.submodules.param_buffer = param = WordBuffer(c, d.param_words)
         load, store, wfetch, afetch, grid, post = Load(c), Store(c), WeightFetch(c), ActFetch(c), Grid(c), Post(c)
-        workers = {
+        workers: dict[isa.Module, Any] = {
             isa.Module.LOAD: load,
             isa.Module.WFETCH: wfetch,
             isa.Module.AFETCH: afetch,
@@ -138,7 +140,7 @@ class Top(wiring.Component):
         registers: Registers,
         sequencer: Sequencer,
         reader: ReadMaster,
-        workers: dict[isa.Module, wiring.Component],
+        workers: dict[isa.Module, Any],
         reset: Signal,
     ) -> None:
         """Status, counters, and the soft reset: stop, wait until the bus is quiet, reset for a cycle."""

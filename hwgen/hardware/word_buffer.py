@@ -13,7 +13,7 @@ from hwgen.hardware.interfaces import ACT_READ_LATENCY, buffer_read, buffer_writ
 
 
 class WordBuffer(wiring.Component):
-    """``depth`` DMA words, read data `ACT_READ_LATENCY` cycles after ``en`` and then held; neither side is ever stalled.
+    """``depth`` DMA words, read data `ACT_READ_LATENCY` cycles after ``en``, then held; no side is ever stalled.
 
     The last cycle is a register behind the block memory, whose own clock-to-output time is most of a clock period.
     A word is visible to reads enabled in later cycles than its write. Users check addresses.

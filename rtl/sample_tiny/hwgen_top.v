@@ -1304,11 +1304,11 @@ module \hwgen_top.act_buffer (rst, fetch__0__data, post_read__0__data, post_read
   wire post_write__0__ready;
   wire post_write__0__valid;
   reg [3:0] read0_chosen = 4'h0;
-  reg [1:0] read0_index = 2'h0;
+  reg [1:0] read0_index0 = 2'h0;
   reg [3:0] read1_chosen = 4'h0;
-  reg [1:0] read1_index = 2'h0;
+  reg [1:0] read1_index0 = 2'h0;
   reg [3:0] read2_chosen = 4'h0;
-  reg [1:0] read2_index = 2'h0;
+  reg [1:0] read2_index0 = 2'h0;
   wire [2:0] ready;
   wire \ready$51 ;
   input rst;
@@ -1321,7 +1321,7 @@ module \hwgen_top.act_buffer (rst, fetch__0__data, post_read__0__data, post_read
   wire store__ready;
   wire store__valid;
   reg [3:0] store_chosen = 4'h0;
-  reg [1:0] store_index = 2'h0;
+  reg [1:0] store_index0 = 2'h0;
   wire [2:0] valid;
   input \valid$46 ;
   wire \valid$46 ;
@@ -3568,37 +3568,37 @@ module \hwgen_top.act_buffer (rst, fetch__0__data, post_read__0__data, post_read
   assign \$67  = \$66  ^ load__addr[7:6];
   assign \$68  = \$67  ^ load__addr[9:8];
   assign \wide_group$54  = \$68  ^ { 1'h0, load__addr[10] };
-  assign \$69  = ! read0_index;
-  assign \$70  = read0_index == 1'h1;
-  assign \$71  = read0_index == 2'h2;
-  assign \$72  = read0_index == 2'h3;
+  assign \$69  = ! read0_index0;
+  assign \$70  = read0_index0 == 1'h1;
+  assign \$71  = read0_index0 == 2'h2;
+  assign \$72  = read0_index0 == 2'h3;
   assign \$73  = \port$5191$25 [1:0] ^ \port$5191$25 [3:2];
   assign \$74  = \$73  ^ \port$5191$25 [5:4];
   assign \$75  = \$74  ^ \port$5191$25 [7:6];
   assign \$76  = \$75  ^ \port$5191$25 [9:8];
   assign \$77  = \$76  ^ { 1'h0, \port$5191$25 [10] };
-  assign \$78  = ! read1_index;
-  assign \$79  = read1_index == 1'h1;
-  assign \$80  = read1_index == 2'h2;
-  assign \$81  = read1_index == 2'h3;
+  assign \$78  = ! read1_index0;
+  assign \$79  = read1_index0 == 1'h1;
+  assign \$80  = read1_index0 == 2'h2;
+  assign \$81  = read1_index0 == 2'h3;
   assign \$82  = \port$5191$42 [1:0] ^ \port$5191$42 [3:2];
   assign \$83  = \$82  ^ \port$5191$42 [5:4];
   assign \$84  = \$83  ^ \port$5191$42 [7:6];
   assign \$85  = \$84  ^ \port$5191$42 [9:8];
   assign \$86  = \$85  ^ { 1'h0, \port$5191$42 [10] };
-  assign \$87  = ! read2_index;
-  assign \$88  = read2_index == 1'h1;
-  assign \$89  = read2_index == 2'h2;
-  assign \$90  = read2_index == 2'h3;
+  assign \$87  = ! read2_index0;
+  assign \$88  = read2_index0 == 1'h1;
+  assign \$89  = read2_index0 == 2'h2;
+  assign \$90  = read2_index0 == 2'h3;
   assign \$91  = store__addr[1:0] ^ store__addr[3:2];
   assign \$92  = \$91  ^ store__addr[5:4];
   assign \$93  = \$92  ^ store__addr[7:6];
   assign \$94  = \$93  ^ store__addr[9:8];
   assign \$95  = \$94  ^ { 1'h0, store__addr[10] };
-  assign \$96  = ! store_index;
-  assign \$97  = store_index == 1'h1;
-  assign \$98  = store_index == 2'h2;
-  assign \$99  = store_index == 2'h3;
+  assign \$96  = ! store_index0;
+  assign \$97  = store_index0 == 1'h1;
+  assign \$98  = store_index0 == 2'h2;
+  assign \$99  = store_index0 == 2'h3;
   always @(posedge clk)
     output0 <= \$100 ;
   always @(posedge clk)
@@ -3608,19 +3608,19 @@ module \hwgen_top.act_buffer (rst, fetch__0__data, post_read__0__data, post_read
   always @(posedge clk)
     output3 <= \$103 ;
   always @(posedge clk)
-    read0_index <= \$104 ;
+    read0_index0 <= \$104 ;
   always @(posedge clk)
     read0_chosen <= \$105 ;
   always @(posedge clk)
-    read1_index <= \$106 ;
+    read1_index0 <= \$106 ;
   always @(posedge clk)
     read1_chosen <= \$107 ;
   always @(posedge clk)
-    read2_index <= \$108 ;
+    read2_index0 <= \$108 ;
   always @(posedge clk)
     read2_chosen <= \$109 ;
   always @(posedge clk)
-    store_index <= \$110 ;
+    store_index0 <= \$110 ;
   always @(posedge clk)
     store_chosen <= \$111 ;
   \hwgen_top.act_buffer.read_arbiter  read_arbiter (

@@ -1,0 +1,121 @@
+"""One random graph through every model: golden graph, golden machine, RTL."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+
+from hwgen.compiler import Program, compile_graph
+from hwgen.config import Config
+from hwgen.emit import generate
+from hwgen.golden import graph as golden
+from hwgen.golden.machine import Machine, MachineResult
+from hwgen.golden.machine_state import PostInfo
+from hwgen.isa import Command
+from hwgen.model.graph import Graph
+from hwgen.presets import preset
+from hwgen.sim.network import run_network
+from hwgen.verify.flow import EXAMPLES, compare_graph
+from hwgen.verify.replay import compare_writes, split_writes
+from tests.random_graphs import Limits, describe, random_graph, random_input
+
+_SMALL = preset("small")
+CONFIGS = {
+    **{name: preset(name) for name in ("tiny", "small", "base", "large", "huge")},
+    "vector1": _SMALL.replace(vector=1, mappings=("channel", "depthwise"), post_width=2),
+    "vector4": _SMALL.replace(vector=4, mappings=("channel", "depthwise"), post_width=8),
+    "vector16": _SMALL.replace(vector=16, post_width=32, axi_bits=128),
+    "narrow": _SMALL.replace(weight_bits=4, acc_bits=28),
+    "axi32": _SMALL.replace(axi_bits=32),
+    "axi128": _SMALL.replace(axi_bits=128),
+    "axi256": _SMALL.replace(rows=4, axi_bits=256, banks=8),
+    # Every map beyond 4 KiB goes through DRAM in stripes; weights come in pieces.
+    "striped": _SMALL.replace(act_kib=4, weight_kib=8, param_kib=1, banks=2),
+    # Reductions in many chunks, tables and accumulators nearly always full.
+    "cramped": _SMALL.replace(amem_words=64, wmem_words=64, acc_vectors=32, segments=16, queue=4),
+}
+"""Machines by name; everything random graphs are made of can be compiled for those without small buffers."""
+
+SMALL_BUFFERS = ("tiny", "striped", "cramped")
+
+
+def limits(config: Config) -> Limits:
+    """Return limits that suit a machine: weights that fit its width."""
+    return Limits(weight_bits=config.weight_bits)
+
+
+def _run(program: Program, image: np.ndarray, poison: int) -> tuple[dict[int, PostInfo], MachineResult]:
+    seen: dict[int, PostInfo] = {}
+
+    def observe(index: int, _: Command, info: PostInfo | None) -> None:
+        if info is not None:
+            seen[index] = info
+
+    return seen, Machine(program.config, poison=poison).run(program.commands, image, observe=observe)
+
+
+def compiled(seed: int, config: Config, mappings: tuple[str, ...] | None = None) -> tuple[Graph, Program]:
+    """Return the graph of a seed and its program; raises HwgenError when the machine cannot hold it."""
+    graph = random_graph(seed, limits(config))
+    return graph, compile_graph(graph, config, mappings)
+
+
+def check_machine(seed: int, graph: Graph, program: Program) -> dict[int, PostInfo]:
+    """Fail unless golden machine and golden graph agree in every map; return what POST wrote, for `check_rtl`."""
+    name = program.config.name
+    x = random_input(graph, seed)
+    tensors = golden.run(graph, x, keep=True, workers=1).tensors
+    image = program.image(x[0].reshape(graph.tensors[program.input].shape[1:]))
+    seen, result = _run(program, image, seed)
+    total, wrong = compare_graph(program, seen, tensors, 0)
+    assert not total, report(seed, name, graph, total, wrong)
+    output = program.read_map(program.output, result.memory)
+    assert np.array_equal(output, tensors[program.output][0]), report(seed, name, graph, 0, ["output in memory differs"])
+    # What is uninitialised must not matter.
+    other = program.read_map(program.output, _run(program, image, seed + 1)[1].memory)
+    assert np.array_equal(output, other), report(seed, name, graph, 0, ["output depends on what was never written"])
+    assert not result.tokens, report(seed, name, graph, 0, [f"tokens left over: {result.tokens}"])
+    return seen
+
+
+@cache
+def verilog(config: Config) -> dict[str, str]:
+    """Return the design (generated once)."""
+    return generate(config)
+
+
+def check_rtl(seed: int, graph: Graph, program: Program, simulator: str) -> int:
+    """Fail unless RTL and golden machine agree in everything that POST writes and in the output; return the cycles.
+
+    Memory latency and stalls follow from the seed.
+    """
+    seen = check_machine(seed, graph, program)
+    config, rng = program.config, np.random.default_rng([seed, 99])
+    x = random_input(graph, seed)
+    expected = golden.run(graph, x, keep=True, workers=1).tensors[program.output][0]
+    image = program.image(x[0].reshape(graph.tensors[program.input].shape[1:]))
+    stalls, latency = int(rng.choice([0, 10, 50])), int(rng.choice([1, 8, 32, 100]))
+    bound = 100_000 + 30 * sum(n.predicted for n in program.layers) * (1 + latency // 32)
+    run = run_network(verilog(config), config, image.tobytes(), program.command_base, program.command_count,
+                      [program.map_region(program.output)], simulator=simulator, stalls=stalls, latency=latency, seed=seed + 1,
+                      timeout=bound)
+    text = f"{config.name}, stalls {stalls}, latency {latency}"
+    assert run.error is None and run.finished, report(seed, text, graph, 0, [f"error {run.error}, finished {run.finished}"])
+    total, wrong = compare_writes(program, seen, split_writes(program, seen, run.writes), EXAMPLES, "RTL against golden machine")
+    assert not total, report(seed, text, graph, total, wrong)
+    got = program.read_map(program.output, _put(program, image, run.outputs[0]))
+    assert np.array_equal(got, expected), report(seed, text, graph, 0, ["output in memory differs though POST was right"])
+    return run.cycles
+
+
+def _put(program: Program, image: np.ndarray, output: bytes) -> np.ndarray:
+    memory = image.copy()
+    start, size = program.map_region(program.output)
+    memory[start : start + size] = np.frombuffer(output, np.uint8)[:size]
+    return memory
+
+
+def report(seed: int, config: str, graph: Graph, total: int, wrong: list[object] | list[str]) -> str:
+    """Return what one needs to repeat a failure."""
+    return "\n".join([f"seed {seed}, config {config}: {total} values differ", *(f"  {w}" for w in wrong), describe(graph)])
