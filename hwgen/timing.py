@@ -35,7 +35,7 @@ WFETCH_DONE = 1
 """Cycles from the last word on the bus to ``done``."""
 
 # POST (explained in hwgen/hardware/post.py)
-POST_START = 7
+POST_START = 8
 """Cycles from the offer of a DRAIN or ELTWISE to an idle unit to its first read, plus ``param_block`` * passes."""
 POST_TAIL = 16
 """Cycles from the last read of a DRAIN to its ``done``, plus P when transposing."""
@@ -44,14 +44,14 @@ POST_GAP = 5
 POST_BLOCK = 2
 """Results with a parameter block of their own follow every ``param_block`` * passes + POST_BLOCK cycles; passes is 1, or
 the number of pipes unless PO_PIPE.dp is 0."""
-POST_SET = 1
+POST_SET = 2
 """Cycles of a setting command; PO_QUANT, PO_SCALAR, PO_PIPE and PO_ADD wait for the tail of earlier commands, PO_LEVEL
 and PO_SOURCE for their last element."""
 ELTWISE_TAIL = 18
 """Cycles from the last read of an ELTWISE to its ``done``; the next ELTWISE or DRAIN starts after that."""
 ELTWISE_ITEMS, ELTWISE_CYCLES = 16, 17
 """ELTWISE issues 16 items in 17 cycles."""
-ADD_TABLE = 269
+ADD_TABLE = 272
 """Cycles from the offer of a PO_ADD with new operands to the first read of an ELTWISE behind it, plus ``param_block``;
 hidden when other commands are in between."""
 

@@ -66,6 +66,10 @@ module sim_top #(
   initial cycle = 0;
   always @(posedge clk) cycle <= cycle + 1;
 
+  // Set by a clocked process: a process with delays would make Verilator evaluate all logic behind it three times a cycle.
+  initial rst = 1;
+  always @(posedge clk) rst <= cycle < 4;
+
   // Everything here acts on the falling edge: what a process sees right after a rising edge differs between simulators.
   task lite_write(input [7:0] address, input [31:0] word);
     begin
@@ -127,7 +131,6 @@ module sim_top #(
   endtask
 
   initial begin
-    rst = 1;
     inject = 1;
     awvalid = 0;
     wvalid = 0;
@@ -155,9 +158,7 @@ module sim_top #(
     if ($value$plusargs("soft_reset_at=%d", soft_reset_at)) begin end
     if (!$value$plusargs("result=%s", result_name)) result_name = "result.txt";
     file = $fopen(result_name, "w");
-    repeat (4) @(negedge clk);
-    rst = 0;
-    @(negedge clk);
+    repeat (6) @(negedge clk);
     lite_write(8'h30, commands);
     lite_write(8'h34, count);
     lite_write(8'h38, watchdog);

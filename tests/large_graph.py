@@ -6,15 +6,15 @@ from collections.abc import Callable
 
 import numpy as np
 
-from hwgen.model.graph import Graph, Tensor
-from tests.random_graphs import Builder, Limits
+from hwgen.model.graph import Graph
+from tests.random_graphs import Builder
+from tests.random_values import Limits
 
 
 def large_graph(size: int = 224) -> Graph:
     """Return two strided convolutions, a depthwise one, an addition, pooling and a classifier."""
     b = Builder(np.random.default_rng(7), Limits(macs=1 << 30, values=1 << 30))
-    first = "t0"
-    b.tensors[first] = Tensor(first, (1, size, size, 3), 0.1, -1)
+    first = b.source((size, size, 3))
 
     def need(grow: Callable[..., str | None], *args: object, **values: object) -> str:
         name = grow(*args, **values)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwgen.errors import HwgenError
+from hwgen.golden.operators import accumulators, execute
 from hwgen.golden.pooling import pool_counts
 from hwgen.model.graph import (
     Add,
@@ -21,49 +22,27 @@ from hwgen.model.graph import (
     Requant,
     Requantize,
     Reshape,
-    Rounding,
     Tensor,
 )
+from tests.random_values import KINDS, Draws, Limits, noise
 
-ROUNDINGS: tuple[Rounding, ...] = ("double", "single", "half_even", "half_away")
-KINDS = ("conv", "conv", "grouped", "depthwise", "depthwise", "full", "add", "add", "concat", "average", "max", "mean",
-         "pad", "requantize", "reshape")
+STANDARD = Limits()
 TRIES = 40
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How large a graph may get, and what it may use."""
-
-    macs: int = 100_000
-    """Of one convolution."""
-    values: int = 6_000
-    """Of one map."""
-    ops: int = 5
-    """Steps; an addition or concatenation is one with its branches."""
-    weight_bits: int = 8
-    without: tuple[str, ...] = ()
-    """Names out of `KINDS` that are left out."""
+IDENTITY = Requant(np.array([1 << 30]), np.array([1]), 0)
 
 
 @dataclass
-class Builder:
-    """Grows a graph one operator at a time. ``zero_points`` and ``shapes`` are those of the maps made so far."""
+class Builder(Draws):
+    """Grows a graph one operator at a time, and runs it: scales and biases follow from what really flows.
 
-    rng: np.random.Generator
-    limits: Limits
+    ``image`` is the seed of the input that scales are chosen for.
+    """
+
+    image: int = 0
     tensors: dict[str, Tensor] = field(default_factory=dict)
     ops: list[Op] = field(default_factory=list)
-
-    def pick(self, *choices: Any) -> Any:
-        return choices[int(self.rng.integers(len(choices)))]
-
-    def chance(self, percent: int) -> bool:
-        return bool(self.rng.integers(100) < percent)
-
-    def between(self, low: int, high: int) -> int:
-        """Return a number in low..high."""
-        return int(self.rng.integers(low, high + 1))
+    values: dict[str, NDArray[np.int8]] = field(default_factory=dict)
+    """Every map for the input."""
 
     def shape(self, name: str) -> tuple[int, int, int]:
         return self.tensors[name].shape[1:]
@@ -71,84 +50,46 @@ class Builder:
     def zero(self, name: str) -> int:
         return self.tensors[name].zero_point
 
-    def zero_point(self) -> int:
-        return int(self.pick(-128, 127, 0, self.between(-128, 127), self.between(-128, 127)))
-
     def tensor(self, shape: tuple[int, int, int], zero_point: int) -> str:
         name = f"t{len(self.tensors)}"
         self.tensors[name] = Tensor(name, (1, *shape), 0.1, zero_point)
         return name
 
-    def put(self, what: type[Op], inputs: tuple[str, ...], shape: tuple[int, int, int], zero_point: int, /, **values: Any) -> str:
+    def put(
+        self, what: type[Op], inputs: tuple[str, ...], shape: tuple[int, int, int], zero_point: int, /, **values: Any
+    ) -> str:
         """Append an operator and return the name of its output."""
         output = self.tensor(shape, zero_point)
-        self.ops.append(what(name=f"{len(self.ops)}_{what.__name__.lower()}", inputs=inputs, output=output, **values))
+        op = what(name=f"{len(self.ops)}_{what.__name__.lower()}", inputs=inputs, output=output, **values)
+        self.ops.append(op)
+        self.values[output] = execute(op, [self.values[n] for n in inputs], self.tensors)
         return output
+
+    def sums(self, op: Op, shape: tuple[int, int, int]) -> NDArray[np.int64]:
+        """Return the accumulators of an operator that is not in the graph yet, (pixels, channels)."""
+        tensors = self.tensors | {op.output: Tensor(op.output, (1, *shape), 0.1, 0)}
+        acc = accumulators(op, [self.values[n] for n in op.inputs], tensors)
+        return acc.reshape(-1, shape[2]).astype(np.int64)
+
+    def source(self, shape: tuple[int, int, int]) -> str:
+        """Add the network's input."""
+        name = self.tensor(shape, self.zero_point())
+        self.values[name] = noise((1, *shape), self.image)
+        return name
 
     def undo(self, ops: int, tensors: int) -> None:
         """Forget what came after the first ``ops`` operators and ``tensors`` maps."""
         del self.ops[ops:]
         for name in list(self.tensors)[tensors:]:
             del self.tensors[name]
+            self.values.pop(name, None)
 
-    def clamp(self, zero_point: int) -> tuple[int, int]:
-        low, high = sorted((self.between(-128, 127), self.between(-128, 127)))
-        return self.pick((-128, 127), (-128, 127), (zero_point, 127), (low, high), (zero_point, min(127, zero_point + 60)))
-
-    def requant(self, channels: int, spread: float, zero_point: int, mean: bool = False) -> Requant:
-        """Return multipliers that spread accumulators of about ``spread`` over the int8 range, or extreme ones."""
-        n = channels if self.chance(85) else 1
-        multiplier = self.rng.integers(1 << 29 if mean else 1 << 30, 1 << 31, n)
-        fit = int(np.round(np.log2(60 / max(spread, 1e-3))))
-        style = self.between(0, 9)
-        if style < 7:
-            shift = np.clip(fit + self.rng.integers(-1, 2, n), -31, 7)
-        elif style == 7:
-            shift = self.rng.choice([-31, -30, -9, -8, -1, 0, 1, 6, 7], n)
-        else:
-            shift = self.rng.integers(-31, 8, n)
-        if self.chance(15):
-            multiplier[self.rng.random(n) < 0.5] = 0
-        if self.chance(10):
-            multiplier[:] = self.pick(1 << 30, (1 << 31) - 1)
-        low, high = self.clamp(zero_point)
-        return Requant(multiplier.astype(np.int64), shift.astype(np.int64), zero_point, low, high, self.pick(*ROUNDINGS))
-
-    def weight(self, shape: tuple[int, ...]) -> NDArray[np.int8]:
-        low, high = -(1 << self.limits.weight_bits - 1), (1 << self.limits.weight_bits - 1) - 1
-        style = self.between(0, 9)
-        if style == 0:
-            return np.full(shape, self.pick(0, low, high), np.int8)
-        w = self.rng.integers(low, high + 1, shape).astype(np.int8)
-        if style == 1:
-            w[self.rng.random(shape) < 0.8] = 0
-        elif style == 2:
-            w = self.rng.choice(np.array([low, high], np.int8), shape)
-        return w
-
-    def bias(self, channels: int, spread: float) -> NDArray[np.int32]:
-        style = self.between(0, 9)
-        high = int(max(2, spread * 2)) if style < 7 else 1 if style == 7 else 1 << 30
-        return self.rng.integers(-high, high, channels, endpoint=True).astype(np.int32)
-
-    def kernel(self) -> tuple[int, int]:
-        if self.chance(30):
-            return self.pick((1, 1), (3, 3))
-        return self.pick((1, 5), (4, 2), (2, 4), (7, 1), (2, 2), (self.between(1, 7), self.between(1, 7)))
-
-    def window(self, name: str) -> dict[str, Any]:
-        """Return stride, dilation and padding for a convolution."""
-        def pair(high: int, percent: int) -> tuple[int, int]:
-            return (self.between(1, high), self.between(1, high)) if self.chance(percent) else (1, 1)
-
-        style = self.between(0, 2)
-        pad = (0, 0, 0, 0) if style == 0 else tuple(self.between(0, 2 if style == 1 else 5) for _ in range(4))
-        return {"stride": pair(4, 40), "dilation": pair(4, 25), "pad": pad}
-
-    def convolve(self, name: str, weight: NDArray[np.int8], groups: int, *, zero_point: int | None = None, **window: Any) -> str | None:
+    def convolve(
+        self, name: str, weight: NDArray[np.int8], groups: int, *, zero_point: int | None = None, **window: Any
+    ) -> str | None:
         """Append a convolution; None when it has no output or is too large."""
         h, w, _ = self.shape(name)
-        out, kh, kw, depth = weight.shape
+        out, kh, kw, _ = weight.shape
         (sy, sx), (dy, dx) = window.get("stride", (1, 1)), window.get("dilation", (1, 1))
         top, bottom, left, right = window.get("pad", (0, 0, 0, 0))
         rows, columns = h + top + bottom - (kh - 1) * dy - 1, w + left + right - (kw - 1) * dx - 1
@@ -158,14 +99,35 @@ class Builder:
         macs = shape[0] * shape[1] * weight.size
         if macs > self.limits.macs or np.prod(shape) > self.limits.values:
             return None
-        spread = float(75 * np.sqrt(kh * kw * depth) * max(1.0, np.abs(weight.astype(float)).mean()))
         z = self.zero_point() if zero_point is None else zero_point
-        return self.put(Conv, (name,), shape, z, weight=weight, bias=self.bias(out, spread), requant=self.requant(out, spread, z),
-                        groups=groups, **window)
+        plain = Conv(
+            name="probe",
+            inputs=(name,),
+            output="probe",
+            weight=weight,
+            bias=np.zeros(out, np.int32),
+            requant=IDENTITY,
+            groups=groups,
+            **window,
+        )
+        acc = self.sums(plain, shape)
+        return self.put(
+            Conv,
+            (name,),
+            shape,
+            z,
+            weight=weight,
+            bias=self.bias(acc),
+            requant=self.requant(acc, z),
+            groups=groups,
+            **window,
+        )
 
     def conv(self, name: str) -> str | None:
         kernel = self.kernel()
-        return self.convolve(name, self.weight((self.between(1, 40), *kernel, self.shape(name)[2])), 1, **self.window(name))
+        return self.convolve(
+            name, self.weight((self.between(1, 40), *kernel, self.shape(name)[2])), 1, **self.window(name)
+        )
 
     def grouped(self, name: str) -> str | None:
         channels = self.shape(name)[2]
@@ -188,8 +150,13 @@ class Builder:
         """Append a convolution that keeps rows and columns and has the channels of ``shape``."""
         kh, kw = self.pick((1, 1), (1, 1), (3, 3), (1, 3), (2, 2))
         top, left = self.between(0, kh - 1), self.between(0, kw - 1)
-        return self.convolve(name, self.weight((shape[2], kh, kw, self.shape(name)[2])), 1, zero_point=zero_point,
-                             pad=(top, kh - 1 - top, left, kw - 1 - left))
+        return self.convolve(
+            name,
+            self.weight((shape[2], kh, kw, self.shape(name)[2])),
+            1,
+            zero_point=zero_point,
+            pad=(top, kh - 1 - top, left, kw - 1 - left),
+        )
 
     def add(self, name: str) -> str | None:
         h, w, c = self.shape(name)
@@ -204,8 +171,9 @@ class Builder:
         z = self.zero_point()
         shift = self.between(-12, 0) if self.chance(80) else self.between(-31, 0)
         multiplier = 1 << 30 if shift == 0 else int(self.rng.integers(1 << 30, 1 << 31))
-        return self.put(Add, (first, second), target, z, multiplier=(1 << 30, multiplier), shift=(0, shift),
-                        requant=self.requant(1, 75.0 * (1 << 19), z))
+        values: dict[str, Any] = {"multiplier": (1 << 30, multiplier), "shift": (0, shift)}
+        acc = self.sums(Add(name="probe", inputs=(first, second), output="probe", requant=IDENTITY, **values), target)
+        return self.put(Add, (first, second), target, z, requant=self.requant(acc, z, single=True), **values)
 
     def concat(self, name: str) -> str | None:
         h, w, c = self.shape(name)
@@ -217,7 +185,9 @@ class Builder:
             if part is None:
                 return None
             if axis < 3 and self.chance(50):
-                part = self.pool(part, "max", self.pick((2, 1), (1, 2)), (1, 1), (0, 0, 0, 0)) if self._shrinks(part, axis) else part
+                shrinks = "max" not in self.limits.without and self.shape(part)[axis - 1] > 1
+                kernel = self.pick((2, 1), (1, 2))
+                part = self.pool(part, "max", kernel, (1, 1), (0, 0, 0, 0)) if shrinks else part
             if part is None:
                 return None
             inputs.append(part)
@@ -230,35 +200,42 @@ class Builder:
             return None
         return self.put(Concat, tuple(inputs), shape3, z, axis=axis)  # type: ignore[arg-type]
 
-    def _shrinks(self, name: str, axis: int) -> bool:
-        return "max" not in self.limits.without and self.shape(name)[axis - 1] > 1
-
-    def pool(self, name: str, kind: str, kernel: tuple[int, int], stride: tuple[int, int], pad: tuple[int, int, int, int],
-             rescale: bool = False) -> str | None:
+    def pool(
+        self,
+        name: str,
+        kind: str,
+        kernel: tuple[int, int],
+        stride: tuple[int, int],
+        pad: tuple[int, int, int, int],
+        rescale: bool = False,
+    ) -> str | None:
         """Append a pooling; None when a window would be empty."""
         h, w, c = self.shape(name)
         z = self.zero(name)
         low, high = self.clamp(z)
-        probe = Pool(name="probe", inputs=(name,), output="", kind=kind, kernel=kernel, stride=stride, pad=pad)  # type: ignore[arg-type]
+        values: dict[str, Any] = {"kind": kind, "kernel": kernel, "stride": stride, "pad": pad}
+        probe = Pool(name="probe", inputs=(name,), output="probe", requant=IDENTITY if rescale else None, **values)
         if h + pad[0] + pad[1] < kernel[0] or w + pad[2] + pad[3] < kernel[1]:
             return None
         try:
             counts = pool_counts(probe, h, w)
         except HwgenError:
             return None
+        shape = (*counts.shape[1:3], c)
         if not rescale:
-            return self.put(Pool, (name,), (*counts.shape[1:3], c), z, kind=kind, kernel=kernel, stride=stride, pad=pad,
-                            qmin=low, qmax=high)
+            return self.put(Pool, (name,), shape, z, qmin=low, qmax=high, **values)
         z = self.zero_point()
-        return self.put(Pool, (name,), (*counts.shape[1:3], c), z, kind=kind, kernel=kernel, stride=stride, pad=pad,
-                        requant=self.requant(1, 75 * float(np.sqrt(kernel[0] * kernel[1])), z, mean=True))
+        acc = self.sums(probe, shape)
+        return self.put(Pool, (name,), shape, z, requant=self.requant(acc, z, mean=True, single=True), **values)
 
     def pooling(self, name: str, kind: str) -> str | None:
         kernel = self.kernel()
         h, w, _ = self.shape(name)
         if self.chance(20) and (kind == "average" or h <= 32):
             kernel = (h, w)  # a maximum is never cut in pieces, and each of its rows is a segment
-        pad = tuple(self.between(0, k - 1) if self.chance(40) else 0 for k in (kernel[0], kernel[0], kernel[1], kernel[1]))
+        pad = tuple(
+            self.between(0, k - 1) if self.chance(40) else 0 for k in (kernel[0], kernel[0], kernel[1], kernel[1])
+        )
         stride = kernel if self.chance(40) else (self.between(1, 3), self.between(1, 3))
         return self.pool(name, kind, kernel, stride, pad)  # type: ignore[arg-type]
 
@@ -280,9 +257,10 @@ class Builder:
             return None
         return self.put(Pad, (name,), shape, self.zero(name), pad=(t, b, left, right))
 
-    def requantize(self, name: str) -> str | None:
+    def requantize(self, name: str) -> str:
         z = self.zero_point()
-        return self.put(Requantize, (name,), self.shape(name), z, requant=self.requant(1, 75.0, z))
+        acc = self.sums(Requantize(name="probe", inputs=(name,), output="probe", requant=IDENTITY), self.shape(name))
+        return self.put(Requantize, (name,), self.shape(name), z, requant=self.requant(acc, z, single=True))
 
     def reshape(self, name: str) -> str | None:
         """Append a reshape that moves no byte on any configuration."""
@@ -301,16 +279,28 @@ def aligned(height: int, width: int, channels: int) -> bool:
 def _input(b: Builder) -> str:
     channels = b.pick(1, 3, 8, 16, b.between(1, 40), b.between(1, 40))
     big = b.between(4, 14)
-    h, w = b.pick((1, 1), (1, b.between(2, 30)), (b.between(2, 30), 1), (40, 2), (big, big), (big, b.between(3, 12)),
-                  (b.between(1, 12), b.between(1, 12)))
+    h, w = b.pick(
+        (1, 1),
+        (1, b.between(2, 30)),
+        (b.between(2, 30), 1),
+        (40, 2),
+        (big, big),
+        (big, b.between(3, 12)),
+        (b.between(1, 12), b.between(1, 12)),
+    )
     while h * w * channels > b.limits.values:
         channels = max(1, channels // 2)
-    return b.tensor((h, w, channels), b.zero_point())
+    return b.source((h, w, channels))
 
 
-def random_graph(seed: int, limits: Limits = Limits()) -> Graph:  # noqa: B008 - frozen
+def dull(values: NDArray[np.int8]) -> bool:
+    """True when nearly all values of a map are clamped to the same."""
+    return values.size > 4 and np.bincount(values.reshape(-1).view(np.uint8)).max() > 0.8 * values.size
+
+
+def random_graph(seed: int, limits: Limits = STANDARD) -> Graph:
     """Return the graph of a seed."""
-    b = Builder(np.random.default_rng([seed, 4711]), limits)
+    b = Builder(np.random.default_rng([seed, 4711]), limits, seed)
     first = at = _input(b)
     h, w, c = b.shape(at)
     if b.chance(6) and h * w > 1:
@@ -323,40 +313,17 @@ def random_graph(seed: int, limits: Limits = Limits()) -> Graph:  # noqa: B008 -
         before = len(b.ops), len(b.tensors)
         method = {"add": b.add, "average": b.average, "max": b.max}.get(kind := b.pick(*kinds)) or getattr(b, kind)
         found = method(at)
-        if found is None:
+        if found is None or (b.chance(90) and dull(b.values[found])):
             b.undo(*before)
             continue
         at, done = found, done + 1
     if b.chance(6):
         at = b.put(Reshape, (at,), (1, 1, int(np.prod(b.shape(at)))), b.zero(at))
     if all(isinstance(op, Reshape) for op in b.ops):
-        at = str(b.requantize(at))
+        at = b.requantize(at)
     return Graph(f"random-{seed}", "tflite", b.tensors, tuple(b.ops), first, at)
 
 
 def random_input(graph: Graph, seed: int) -> NDArray[np.int8]:
-    """Return one image (1, H, W, C): noise, or all at one end."""
-    rng = np.random.default_rng([seed, 815])
-    shape = graph.tensors[graph.input].shape
-    style = rng.integers(0, 8)
-    if style == 0:
-        return np.full(shape, rng.choice([-128, 127]), np.int8)
-    x = rng.integers(-128, 128, shape)
-    return (np.where(x < 0, -128, 127) if style == 1 else x).astype(np.int8)
-
-
-def describe(graph: Graph) -> str:
-    """Return the graph as one line an operator, for the report of a failure."""
-    lines = [f"{graph.name}: input {graph.tensors[graph.input].shape[1:]} zero point {graph.tensors[graph.input].zero_point}"]
-    for op in graph.ops:
-        t = graph.tensors[op.output]
-        values = {k: getattr(op, k) for k in ("stride", "dilation", "pad", "groups", "kind", "kernel", "axis", "multiplier", "shift",
-                                              "qmin", "qmax") if hasattr(op, k)}
-        if isinstance(op, Conv):
-            values["weight"] = op.weight.shape
-        if (requant := getattr(op, "requant", None)) is not None:
-            values["requant"] = (f"{requant.rounding} zp {requant.zero_point} [{requant.qmin}, {requant.qmax}] "
-                                 f"multiplier {requant.multiplier[:4].tolist()} shift {requant.shift[:4].tolist()}")
-        lines.append(f"  {op.output} {t.shape[1:]} = {op.name}({', '.join(op.inputs)}) "
-                     + ", ".join(f"{k} {v}" for k, v in values.items()))
-    return "\n".join(lines)
+    """Return the image (1, H, W, C) that the scales of `random_graph` suit."""
+    return noise(graph.tensors[graph.input].shape, seed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
@@ -13,12 +14,13 @@ from hwgen.golden import graph as golden
 from hwgen.golden.machine import Machine, MachineResult
 from hwgen.golden.machine_state import PostInfo
 from hwgen.isa import Command
-from hwgen.model.graph import Graph
+from hwgen.model.graph import Conv, Graph
 from hwgen.presets import preset
 from hwgen.sim.network import run_network
 from hwgen.verify.flow import EXAMPLES, compare_graph
 from hwgen.verify.replay import compare_writes, split_writes
-from tests.random_graphs import Limits, describe, random_graph, random_input
+from tests.random_graphs import random_graph, random_input
+from tests.random_values import Limits
 
 _SMALL = preset("small")
 CONFIGS = {
@@ -71,7 +73,9 @@ def check_machine(seed: int, graph: Graph, program: Program) -> dict[int, PostIn
     total, wrong = compare_graph(program, seen, tensors, 0)
     assert not total, report(seed, name, graph, total, wrong)
     output = program.read_map(program.output, result.memory)
-    assert np.array_equal(output, tensors[program.output][0]), report(seed, name, graph, 0, ["output in memory differs"])
+    assert np.array_equal(output, tensors[program.output][0]), report(
+        seed, name, graph, 0, ["output in memory differs"]
+    )
     # What is uninitialised must not matter.
     other = program.read_map(program.output, _run(program, image, seed + 1)[1].memory)
     assert np.array_equal(output, other), report(seed, name, graph, 0, ["output depends on what was never written"])
@@ -97,15 +101,31 @@ def check_rtl(seed: int, graph: Graph, program: Program, simulator: str) -> int:
     image = program.image(x[0].reshape(graph.tensors[program.input].shape[1:]))
     stalls, latency = int(rng.choice([0, 10, 50])), int(rng.choice([1, 8, 32, 100]))
     bound = 100_000 + 30 * sum(n.predicted for n in program.layers) * (1 + latency // 32)
-    run = run_network(verilog(config), config, image.tobytes(), program.command_base, program.command_count,
-                      [program.map_region(program.output)], simulator=simulator, stalls=stalls, latency=latency, seed=seed + 1,
-                      timeout=bound)
+    run = run_network(
+        verilog(config),
+        config,
+        image.tobytes(),
+        program.command_base,
+        program.command_count,
+        [program.map_region(program.output)],
+        simulator=simulator,
+        stalls=stalls,
+        latency=latency,
+        seed=seed + 1,
+        timeout=bound,
+    )
     text = f"{config.name}, stalls {stalls}, latency {latency}"
-    assert run.error is None and run.finished, report(seed, text, graph, 0, [f"error {run.error}, finished {run.finished}"])
-    total, wrong = compare_writes(program, seen, split_writes(program, seen, run.writes), EXAMPLES, "RTL against golden machine")
+    assert run.error is None and run.finished, report(
+        seed, text, graph, 0, [f"error {run.error}, finished {run.finished}"]
+    )
+    total, wrong = compare_writes(
+        program, seen, split_writes(program, seen, run.writes), EXAMPLES, "RTL against golden machine"
+    )
     assert not total, report(seed, text, graph, total, wrong)
     got = program.read_map(program.output, _put(program, image, run.outputs[0]))
-    assert np.array_equal(got, expected), report(seed, text, graph, 0, ["output in memory differs though POST was right"])
+    assert np.array_equal(got, expected), report(
+        seed, text, graph, 0, ["output in memory differs though POST was right"]
+    )
     return run.cycles
 
 
@@ -116,6 +136,46 @@ def _put(program: Program, image: np.ndarray, output: bytes) -> np.ndarray:
     return memory
 
 
-def report(seed: int, config: str, graph: Graph, total: int, wrong: list[object] | list[str]) -> str:
+def report(seed: int, config: str, graph: Graph, total: int, wrong: Sequence[object]) -> str:
     """Return what one needs to repeat a failure."""
-    return "\n".join([f"seed {seed}, config {config}: {total} values differ", *(f"  {w}" for w in wrong), describe(graph)])
+    return "\n".join(
+        [f"seed {seed}, config {config}: {total} values differ", *(f"  {w}" for w in wrong), describe(graph)]
+    )
+
+
+def describe(graph: Graph) -> str:
+    """Return the graph as one line an operator, for the report of a failure."""
+    lines = [
+        f"{graph.name}: input {graph.tensors[graph.input].shape[1:]} zero point {graph.tensors[graph.input].zero_point}"
+    ]
+    for op in graph.ops:
+        t = graph.tensors[op.output]
+        values = {
+            k: getattr(op, k)
+            for k in (
+                "stride",
+                "dilation",
+                "pad",
+                "groups",
+                "kind",
+                "kernel",
+                "axis",
+                "multiplier",
+                "shift",
+                "qmin",
+                "qmax",
+            )
+            if hasattr(op, k)
+        }
+        if isinstance(op, Conv):
+            values["weight"] = op.weight.shape
+        if (requant := getattr(op, "requant", None)) is not None:
+            values["requant"] = (
+                f"{requant.rounding} zp {requant.zero_point} [{requant.qmin}, {requant.qmax}] "
+                f"multiplier {requant.multiplier[:4].tolist()} shift {requant.shift[:4].tolist()}"
+            )
+        lines.append(
+            f"  {op.output} {t.shape[1:]} = {op.name}({', '.join(op.inputs)}) "
+            + ", ".join(f"{k} {v}" for k, v in values.items())
+        )
+    return "\n".join(lines)

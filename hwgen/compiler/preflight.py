@@ -37,6 +37,8 @@ def _problems(graph: Graph, op: Op, config: Config) -> Iterator[tuple[str, str]]
             yield "pooling needs the depthwise mapping", "add 'depthwise' to mappings"
         elif op.kind == "max" and "max_pool" not in config.operators:
             yield "max pooling is not built", "add 'max_pool' to operators"
+        elif op.kind == "average":
+            yield from _sums(op.kernel[0] * op.kernel[1], graph.tensors[op.inputs[0]].zero_point, config)
     elif isinstance(op, Add):
         if "add" not in config.operators:
             yield "add is not built", "add 'add' to operators"
@@ -89,12 +91,16 @@ def _conv(graph: Graph, op: Conv, config: Config) -> Iterator[tuple[str, str]]:
             f"weights in [{op.weight.min()}, {op.weight.max()}] do not fit {config.weight_bits} bits",
             "quantise weights (symmetric) to fewer bits or raise weight_bits",
         )
-    if config.acc_bits < 32:
-        zero = graph.tensors[op.inputs[0]].zero_point
-        reach = max(zero + (1 << config.act_bits - 1), (1 << config.act_bits - 1) - 1 - zero)
-        bound = int(np.abs(op.weight.astype(np.int64)).reshape(len(op.weight), -1).sum(axis=1).max()) * reach
-        if bound >= 1 << config.acc_bits - 1:
-            yield (
-                f"sums up to {bound} do not fit {config.acc_bits} accumulator bits",
-                f"set acc_bits to {bound.bit_length() + 1} or more",
-            )
+    weight = int(np.abs(op.weight.astype(np.int64)).reshape(len(op.weight), -1).sum(axis=1).max())
+    yield from _sums(weight, graph.tensors[op.inputs[0]].zero_point, config)
+
+
+def _sums(weight: int, zero: int, config: Config) -> Iterator[tuple[str, str]]:
+    """Check the largest sum of products with weights of total magnitude ``weight``; 32 bits wrap as in TFLite."""
+    reach = max(zero + (1 << config.act_bits - 1), (1 << config.act_bits - 1) - 1 - zero)
+    bound = weight * reach
+    if config.acc_bits < 32 and bound >= 1 << config.acc_bits - 1:
+        yield (
+            f"sums up to {bound} do not fit {config.acc_bits} accumulator bits",
+            f"set acc_bits to {bound.bit_length() + 1} or more",
+        )

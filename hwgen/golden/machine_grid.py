@@ -45,6 +45,7 @@ def run(s: State) -> Work:
     s.require(a["mode"] in tuple(Mode) and names[a["mode"]] in c.mappings, "mode",
               f"one of {', '.join(f'{Mode[m.upper()]} ({m})' for m in c.mappings)}")
     s.require(not a["max"] or "max_pool" in c.operators, "max", "0 without the operator max_pool")
+    s.require(not (a["max"] and a["accumulate"]), "accumulate", "0 with max")
     s.require(a["rounds"] >= 1, "rounds", ">= 1")
     mode, rounds = Mode(a["mode"]), a["rounds"]
     s.within("acc_base, rounds", a["acc_base"], a["acc_base"] + rounds - 1, c.acc_vectors, "accumulator")
@@ -68,7 +69,7 @@ def run(s: State) -> Work:
         total = _reduce(vectors, s_memory[:, :, chunk].astype(exact), mode, bool(a["max"])).astype(np.int64)
         acc = s.acc[:, :, a["acc_base"] + t:a["acc_base"] + t + len(chunk)]
         if a["accumulate"]:
-            total = np.maximum(total, acc) if a["max"] else total + acc
+            total += acc
         acc[...] = wrap(total, c.acc_bits)
     return Work(items=rounds * len(v), macs=rounds * len(v) * a["lanes"] * c.vector)
 

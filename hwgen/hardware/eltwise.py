@@ -15,7 +15,7 @@ from amaranth.lib.wiring import In, Out
 LATENCY = 3
 """Cycles from the vectors to ``acc``."""
 
-FILL = 256 + 5
+FILL = 256 + 7
 """Cycles from ``start`` until the table is complete."""
 
 OPERANDS = data.StructLayout({"zp_a": signed(9), "zp_b": signed(9), "add": 1, "multiplier_b": 32, "shift_b": 6})
@@ -40,7 +40,7 @@ class AddTable(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         at, walking = Signal(8), Signal()
-        valid = Signal(4)
+        valid = Signal(6)
         m.d.sync += valid.eq(Cat(walking, valid))
         m.d.comb += self.busy.eq(walking | valid.any())
         with m.If(walking):
@@ -61,11 +61,16 @@ class AddTable(wiring.Component):
         m.d.comb += h.eq(product >> 11)
         # Shift by 31 at most: more gives 0 as well, because |h| < 2**30.
         amount = Mux(shift[5], 31, shift[:5])
-        half, kept, sticky, negative = Signal(), Signal(signed(31)), Signal(), Signal()
-        shifted = Cat(Const(0, 1), h).as_signed() >> amount
-        m.d.sync += [Cat(half, kept).eq(shifted), negative.eq(h[-1]),
-                     sticky.eq(Cat(h[i] & (amount > i + 1) for i in range(30)).any())]
-        m.d.comb += [self.write.eq(valid[-1]), self.value.eq(kept + (half & (sticky | ~negative)))]
+        # With a guard bit below; what leaves it is only remembered.
+        u, coarse, fine = Cat(Const(0, 1), h), Signal(signed(32)), Signal(signed(32))
+        coarse_lost, fine_lost, negative = Signal(), Signal(), Signal()
+        m.d.sync += [
+            coarse.eq(u.as_signed() >> (amount & 0x18)),
+            coarse_lost.eq(Cat(u[8 * i:8 * i + 8].any() & (amount[3:] > i) for i in range(3)).any()),
+            fine.eq(coarse >> amount[:3]), negative.eq(coarse[-1]),
+            fine_lost.eq(coarse_lost | Cat(coarse[i] & (amount[:3] > i) for i in range(7)).any()),
+            self.value.eq(fine[1:].as_signed() + (fine[0] & (fine_lost | ~negative)))]
+        m.d.comb += self.write.eq(valid[-1])
         # The address follows its product; one subtraction per stage would cost registers, a counter does not.
         with m.If(self.write):
             m.d.sync += self.address.eq(self.address + 1)

@@ -133,7 +133,7 @@ class Post(wiring.Component):
     def _decode(self, m: Module, nest: Nest, walker: Walker, parameters: Parameters, operands: eltwise.OperandPath,
                 output: Output, quant: data.View) -> None:
         """Execute settings, start walks, refuse what cannot be executed."""
-        c, log2_pipes, pixel = self.config, self.derived.pipes.bit_length() - 1, "pixel" in self.config.mappings
+        c, log2_pipes = self.config, self.derived.pipes.bit_length() - 1
         op, payload = self.cmd.payload.op, self.cmd.payload.payload
         field = {name: data.View(payload_layout(name), payload) for name in OP}
         drain, level, new, scalar, pipe, operand, pair, source = (field[n] for n in (
@@ -143,54 +143,53 @@ class Post(wiring.Component):
         inner = [Signal(5, name=f"inner{i}", init=1) for i in (5, 6)]
         loaded, fill, bad_shift = Signal(), Signal(), Signal()
 
-        still, quiet, may, illegal, start = Signal(), Signal(), Signal(), Signal(), Signal()
-        m.d.comb += [
-            still.eq(~nest.busy & ~nest.out.valid & walker.idle & walker.room & ~walker.dead & ~halted),
-            quiet.eq(in_flight == 0)]
+        # A command is judged in the first cycle it is offered and executed in a later one: the queue it comes from, the
+        # comparisons and what they set in motion are too long a path for one.
+        judged, kind, illegal, wrong = Signal(), Signal(16), Signal(), Signal()
+        waits, waits_table, same = Signal(), Signal(), Signal()
         with m.Switch(op):
             with m.Case(OP["DRAIN"]):
-                m.d.comb += [may.eq(quiet | ~job.eltwise), illegal.eq(shape.scalar & bad_shift)]
-                if pixel:
-                    fits = Cat(
-                        (inner[0] == 1 << k) & (inner[1] == c.vector >> k) for k in range(c.vector.bit_length())
-                    ).any()
-                    with m.If(shape.transpose & ~fits):
-                        m.d.comb += illegal.eq(1)
-                else:
-                    with m.If(shape.transpose):
-                        m.d.comb += illegal.eq(1)
+                m.d.comb += illegal.eq(self._bad_drain(shape, bad_shift, inner))
             with m.Case(OP["ELTWISE"]):
-                m.d.comb += [may.eq(quiet & ~operands.busy), illegal.eq(bad_shift | (0 if operands.add else held.add))]
+                m.d.comb += illegal.eq(bad_shift | (0 if operands.add else held.add))
             with m.Case(OP["PO_LEVEL"]):
-                m.d.comb += [may.eq(1), illegal.eq((level.level == 7) | (level.count == 0))]
+                m.d.comb += illegal.eq((level.level == 7) | (level.count == 0))
             with m.Case(OP["PO_SOURCE"]):
-                m.d.comb += [may.eq(1), illegal.eq((level.level == 7) | (level.level < 4))]
+                m.d.comb += illegal.eq((level.level == 7) | (level.level < 4))
             with m.Case(OP["PO_QUANT"]):
-                m.d.comb += [
-                    may.eq(quiet),
-                    illegal.eq(
-                        (new.final > max(isa.Final))
-                        | (new.log2_rc > c.rows.bit_length() - 1)
-                        | (new.log2_cc > c.columns.bit_length() - 1)
-                    ),
-                ]
+                m.d.comb += illegal.eq(
+                    (new.final > max(isa.Final))
+                    | (new.log2_rc > c.rows.bit_length() - 1)
+                    | (new.log2_cc > c.columns.bit_length() - 1)
+                )
             with m.Case(OP["PO_SCALAR"], OP["PO_PIPE"], OP["PO_ADD"]):
-                m.d.comb += may.eq(quiet & ~operands.busy)
+                m.d.comb += illegal.eq(0)
             with m.Default():
-                m.d.comb += [may.eq(1), illegal.eq(1)]
-        action = (op == OP["DRAIN"]) | (op == OP["ELTWISE"])
-        ready, setting = Signal(), Signal()
+                m.d.comb += illegal.eq(1)
+        operand_bits = payload[:eltwise.OPERANDS.size]
+        m.d.sync += [
+            judged.eq(self.cmd.valid & ~self.cmd.ready), kind.eq(1 << op), wrong.eq(illegal),
+            waits.eq((op == OP["DRAIN"]) & job.eltwise
+                     | Cat(op == OP[n] for n in ("ELTWISE", "PO_QUANT", "PO_SCALAR", "PO_PIPE", "PO_ADD")).any()),
+            waits_table.eq((op == OP["ELTWISE"]) | (op == OP["PO_ADD"])),
+            same.eq(loaded & (operand_bits == Value.cast(held)))]
+
+        still, quiet, start, ready, setting = Signal(), Signal(), Signal(), Signal(), Signal()
+        action = kind[OP["DRAIN"]] | kind[OP["ELTWISE"]]
         m.d.comb += [
-            ready.eq(self.cmd.valid & still & may),
-            start.eq(ready & action & ~illegal),
-            setting.eq(ready & ~action & ~illegal),
+            still.eq(~nest.busy & ~nest.out.valid & walker.idle & walker.room & ~walker.dead & ~halted),
+            quiet.eq(in_flight == 0),
+            ready.eq(judged & still & ~(waits & ~quiet) & ~(waits_table & operands.busy)),
+            start.eq(ready & action & ~wrong),
+            setting.eq(ready & ~action & ~wrong),
             walker.marker.eq(ready & ~start),
-            walker.code.eq(Mux(illegal, ILLEGAL, 0)),
+            walker.code.eq(Mux(wrong, ILLEGAL, 0)),
             # A walk samples its start one cycle after `start`; until then the command stays.
             self.cmd.ready.eq(nest.load | walker.marker),
             nest.start.eq(start),
             walker.begin.eq(start),
-            nest.skip.eq(Mux(job.eltwise, 0xF, 0)),
+            # The nest looks at it from the cycle of `start` on.
+            nest.skip.eq(Mux(Mux(start, kind[OP["ELTWISE"]], job.eltwise), 0xF, 0)),
             walker.map.eq(shape),
             walker.job.eq(job),
             parameters.value.eq(value),
@@ -199,7 +198,7 @@ class Post(wiring.Component):
             operands.load.eq(fill),
         ]
         m.d.sync += [in_flight.eq(in_flight + nest.load - output.action_done), fill.eq(0)]
-        with m.If(ready & illegal):
+        with m.If(ready & wrong):
             m.d.sync += halted.eq(1)
 
         m.d.comb += [
@@ -212,15 +211,13 @@ class Post(wiring.Component):
         ]
         with m.If(start):
             m.d.sync += [
-                job.eltwise.eq(op == OP["ELTWISE"]),
+                job.eltwise.eq(kind[OP["ELTWISE"]]),
                 job.add.eq(held.add if operands.add else 0),
                 job.a.eq(pair.a),
                 job.b.eq(pair.b),
                 job.acc_base.eq(drain.acc_base),
-                job.mask.eq(Mux(op == OP["DRAIN"], drain.mask, pair.mask)),
+                job.mask.eq(Mux(kind[OP["DRAIN"]], drain.mask, pair.mask)),
             ]
-            # `skip` and `initial` depend on the kind from the next cycle on; the nest looks at `skip` in this one too.
-            m.d.comb += nest.skip.eq(Mux(op == OP["ELTWISE"], 0xF, 0))
         with m.If(setting), m.Switch(op):
             with m.Case(OP["PO_LEVEL"]):
                 m.d.comb += [nest.count_en.eq(1), nest.delta_en.eq(_bits(nest, "yxap"))]
@@ -245,14 +242,20 @@ class Post(wiring.Component):
             with m.Case(OP["PO_PIPE"]):
                 m.d.sync += [getattr(offset, n).eq(getattr(pipe, n)) for n in ("dy", "dx", "da", "dp")]
             with m.Case(OP["PO_ADD"]):
-                operand_bits = payload[:eltwise.OPERANDS.size]
                 m.d.sync += [Value.cast(held).eq(operand_bits), loaded.eq(operand.add)]
-                with m.If(operand.add & ~(loaded & (operand_bits == Value.cast(held)))):
-                    m.d.sync += fill.eq(1)
+                m.d.sync += fill.eq(operand.add & ~same)
         for j in range(1, self.derived.pipes):
             multiple = Signal(OFFSETS, name=f"offset{j}")
             m.d.sync += [getattr(multiple, n).eq(getattr(offset, n) * j) for n in ("dy", "dx", "da", "dp")]
             m.d.comb += walker.offsets[j].eq(multiple)
+
+    def _bad_drain(self, shape: data.View, bad_shift: Value, inner: list[Signal]) -> Value:
+        """Whether the settings do not allow a DRAIN; ``inner`` are the iterations of levels 5 and 6 (0: too many)."""
+        vector = self.config.vector
+        if "pixel" not in self.config.mappings:
+            return shape.scalar & bad_shift | shape.transpose
+        pairs = ((inner[0] == 1 << k) & (inner[1] == vector >> k) for k in range(vector.bit_length()))
+        return shape.scalar & bad_shift | shape.transpose & ~Cat(pairs).any()
 
 
 def _bits(nest: Nest, names: str) -> int:

@@ -82,6 +82,7 @@ CASES: list[tuple[str, dict[str, int], str]] = [
     ("AFETCH", {"a0": -1}, "a0 leads to ACT word -1..-1, outside 0..127"),
     ("AFETCH", {"dst": 32}, "dst leads to amem word 32..32, outside 0..31"),
     ("RUN", {"mode": 3}, "mode must be one of 0 (channel), 1 (pixel), 2 (depthwise), not 3"),
+    ("RUN", {"mode": 2, "max": 1, "accumulate": 1}, "accumulate must be 0 with max, not 1"),
     ("RUN", {"rounds": 0}, "rounds must be >= 1, not 0"),
     ("RUN", {"seg_count": 0}, "seg_count must be >= 1, not 0"),
     ("RUN", {"seg_first": 60, "seg_count": 5}, "seg_first, seg_count leads to segment 60..64, outside 0..63"),

@@ -133,8 +133,7 @@ def draw(rng: random.Random, c: Config, name: str) -> list[Command]:
                 name,
                 {
                     "mode": mode[1],
-                    "max": rng.choice([0, 0, 1]),
-                    "accumulate": rng.randint(0, 1),
+                    **rng.choice([{"max": 1, "accumulate": 0}, *({"max": 0, "accumulate": a} for a in (0, 1))]),
                     "rounds": rng.randint(1, 9),
                     "seg_first": first,
                     "seg_count": rng.randint(1, 4 - first),

@@ -1,0 +1,79 @@
+"""Layers at the edge of what a machine can hold, each once beyond it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hwgen.compiler import compile_graph
+from hwgen.errors import HwgenError
+from hwgen.model.graph import Graph, Reshape
+from hwgen.presets import preset
+from tests.random_graphs import Builder
+from tests.random_networks import check_machine
+from tests.random_values import Limits
+
+
+def builder(*shape: int) -> tuple[Builder, str]:
+    b = Builder(np.random.default_rng(3), Limits(macs=1 << 24, values=1 << 20), 5)
+    return b, b.source(shape)  # type: ignore[arg-type]
+
+
+def graph(b: Builder, output: str | None) -> Graph:
+    assert output is not None
+    return Graph("limits", "tflite", b.tensors, tuple(b.ops), next(iter(b.tensors)), output)
+
+
+def check(g: Graph, name: str) -> None:
+    check_machine(5, g, compile_graph(g, preset(name)))
+
+
+@pytest.mark.parametrize("name", ["tiny", "base"])
+@pytest.mark.parametrize("shape", [(1, 40, 60), (1, 49, 12), (4, 34, 20)])
+def test_fully_connected_over_a_wide_map(name: str, shape: tuple[int, int, int]) -> None:
+    """One kernel row alone takes more segments, or more weights, than there are."""
+    b, x = builder(*shape)
+    check(graph(b, b.convolve(x, b.weight((9, *shape)), 1)), name)
+
+
+@pytest.mark.parametrize("groups", [1, 3])
+def test_wide_kernel_of_odd_channels(groups: int) -> None:
+    b, x = builder(2, 60, 15)
+    w = b.weight((6, 2, 36, 15 // groups))
+    check(graph(b, b.convolve(x, w, groups, stride=(1, 2), pad=(1, 0, 3, 2))), "base")
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(36, 2), (118, 2), (200, 1)])
+def test_mean_over_a_tall_map(rows: int, columns: int) -> None:
+    b, x = builder(rows, columns, 8)
+    check(graph(b, b.pool(x, "average", (rows, columns), (1, 1), (0, 0, 0, 0))), "tiny")
+
+
+def test_maximum_is_not_cut_in_pieces() -> None:
+    """The hardware has no maximum that goes on from the stored one, so all rows must fit the segment table."""
+    b, x = builder(40, 2, 8)
+    check(graph(b, b.pool(x, "max", (32, 2), (1, 1), (0, 0, 0, 0))), "base")
+    b, x = builder(40, 2, 8)
+    with pytest.raises(HwgenError, match="cannot hold"):
+        compile_graph(graph(b, b.pool(x, "max", (33, 2), (1, 1), (0, 0, 0, 0))), preset("base"))
+
+
+def test_reshape_of_a_map_in_dram() -> None:
+    """The reshape comes between two operators whose maps are too large for the activation buffer."""
+    b, x = builder(16, 16, 40)
+    y = b.requantize(x)
+    z = b.put(Reshape, (y,), (256, 1, 40), b.zero(y))
+    g = graph(b, b.requantize(z))
+    program = compile_graph(g, preset("small").replace(act_kib=4))
+    assert not program.chip
+    check_machine(5, g, program)
+
+
+def test_narrow_accumulators() -> None:
+    b, x = builder(20, 20, 8)
+    g = graph(b, b.pool(x, "average", (20, 20), (1, 1), (0, 0, 0, 0)))
+    reach = 400 * max(128 + b.zero(x), 127 - b.zero(x))
+    bits = reach.bit_length() + 1
+    check_machine(5, g, compile_graph(g, preset("small").replace(acc_bits=bits)))
+    with pytest.raises(HwgenError, match="accumulator bits"):
+        compile_graph(g, preset("small").replace(acc_bits=bits - 1))
