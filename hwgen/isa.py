@@ -155,7 +155,8 @@ TABLE: tuple[Operation, ...] = (
         F("mask", 16, doc="bytes of every result vector that are written"),
     ), "Requantise accumulators of the lanes into the activation buffer."),
     Operation(Module.POST, 2, "PO_LEVEL", (
-        F("level", 3, doc="0 column channel group, 1 row channel group, 2 column pixel group, 3 row pixel group, 4..6 inner"),
+        F("level", 3, doc="0 column channel group, 1 row channel group, 2 column pixel group, 3 row pixel group, "
+          "4..6 inner"),
         F("count", 12, doc="iterations, >= 1"),
         F("dy", 13, True), F("dx", 17, True),
         F("da", 21, True, doc="added to the result address, in P-byte vectors"),
@@ -172,7 +173,8 @@ TABLE: tuple[Operation, ...] = (
         F("cc_valid", 6, doc="column channel groups that exist; results of others are dropped"),
     ), "Set output map and requantisation.", action=False),
     Operation(Module.POST, 4, "PO_SCALAR", (
-        F("bias", 32, True), F("multiplier", 32), F("shift", 6, doc="8 - shift of the multiplier (right shift after bit 23)"),
+        F("bias", 32, True), F("multiplier", 32),
+        F("shift", 6, doc="8 - shift of the multiplier (right shift after bit 23)"),
     ), "Set the requantisation used for all channels.", action=False),
     Operation(Module.POST, 5, "PO_PIPE", (
         F("dy", 13, True), F("dx", 17, True), F("da", 21, True), F("dp", 12, True),

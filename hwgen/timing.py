@@ -42,7 +42,8 @@ POST_TAIL = 16
 POST_GAP = 5
 """Cycles without a read between DRAINs offered in time, while parameter blocks do not take longer."""
 POST_BLOCK = 2
-"""Results with a parameter block of their own follow every ``param_block`` * passes + POST_BLOCK cycles; passes is 1, or
+"""Results with a parameter block of their own follow every ``param_block`` * passes + POST_BLOCK cycles; passes is 1,
+or
 the number of pipes unless PO_PIPE.dp is 0."""
 POST_SET = 2
 """Cycles of a setting command; PO_QUANT, PO_SCALAR, PO_PIPE and PO_ADD wait for the tail of earlier commands, PO_LEVEL
@@ -59,10 +60,12 @@ hidden when other commands are in between."""
 FETCH_BURST_COMMANDS = 16
 """Commands of a fetch burst; bursts end at multiples of 256 bytes, two are buffered, and they go before LOAD bursts."""
 START_TO_DISPATCH = 6
-"""Command i is dispatched START_TO_DISPATCH + read latency + (i + 1) * max(1, beats of a command) cycles after the start
+"""Command i is dispatched START_TO_DISPATCH + read latency + (i + 1) * max(1, beats of a command) cycles after the
+start
 write, when nothing else holds the bus (at 256 bits two commands share a beat, one is dispatched a cycle)."""
 DISPATCH_TO_START = 1
-"""Cycles from dispatch to the earliest acceptance by the module. A queue entry is in use until its command is *done*."""
+"""Cycles from dispatch to the earliest acceptance by the module. A queue entry is in use until its command is
+*done*."""
 DONE_TO_START = 1
 """Cycles from ``done`` to the acceptance of a command that waited for its token."""
 END_CYCLES = 2
@@ -74,7 +77,8 @@ LOAD_REQUEST = 3
 LOAD_ISSUE = 2
 """Least cycles between the acceptances of two LOADs while their requests do not wait; up to 4 wait for data at once."""
 LOAD_DONE = 3
-"""Cycles from the last beat of a LOAD to its ``done``. Beats of successive LOADs follow each other immediately as long as
+"""Cycles from the last beat of a LOAD to its ``done``. Beats of successive LOADs follow each other immediately as
+long as
 ``outstanding`` bursts (of up to 64 beats, ending at multiples of 64 beats) cover the read latency."""
 STORE_OVERHEAD = 6
 """A STORE is done STORE_OVERHEAD + beats + write response latency cycles after its acceptance."""

@@ -54,7 +54,8 @@ def compile_graph(graph: Graph, config: Config, mappings: tuple[str, ...] | None
     layer: list[Tile] = []
     for index, op in enumerate(ops):
         before, layer = layer, lowering.tiles(index, op)
-        if isinstance(op, Add) and index and isinstance(ops[index - 1], Conv) and not lowering.striped(index - 1, index):
+        follows = isinstance(op, Add) and index > 0 and isinstance(ops[index - 1], Conv)
+        if isinstance(op, Add) and follows and not lowering.striped(index - 1, index):
             del tiles[len(tiles) - len(before) :]
             tiles += [lowering.prepare(index, op), *_interleave(before, layer)]
         else:
@@ -78,8 +79,8 @@ def compile_graph(graph: Graph, config: Config, mappings: tuple[str, ...] | None
     predicted = layer_cycles(
         context.stream.entries, CycleModel(config).finish_times(context.stream.entries), len(layers)
     )
-    for layer, cycles in zip(layers, predicted, strict=True):
-        layer.predicted = cycles
+    for plan, cycles in zip(layers, predicted, strict=True):
+        plan.predicted = cycles
     command_base = -(-(map_base + placement.dram_words * Derived(config).word) // PAGE) * PAGE
     return Program(
         graph,

@@ -38,7 +38,8 @@ class Estimate:
     def cycles(self) -> float:
         units = (self.fetch, self.weights, self.post)
         serial = self.run + sum(u for u, beside in zip(units, self.double, strict=True) if not beside)
-        # What loads from DRAM does so while the layer before computes; its own first fetch is only exposed when it does not.
+        # What loads from DRAM does so while the layer before computes; its own first fetch is only exposed when it does
+        # not.
         return max(max(serial, *units) + 0.6 * self.head, self.dma) + 0.6 * self.tail
 
 
@@ -186,7 +187,8 @@ def pixel_candidates(work: Work, config: Config) -> Iterator[PixelChoice]:
 
 
 def choose(work: Work, config: Config, count: int = 1) -> list[tuple[float, Choice]]:
-    """Return the ``count`` best (estimated cycles, choice) of ``work`` in its mapping, best first; empty when none fits."""
+    """Return the ``count`` best (estimated cycles, choice) of ``work`` in its mapping, best first; empty when
+    none fits."""
     ranked: Iterable[tuple[float, Choice]]
     if work.mode is Mode.PIXEL:
         ranked = ((estimate_pixel(work, c, config).cycles, c) for c in pixel_candidates(work, config))
@@ -203,7 +205,8 @@ def choose(work: Work, config: Config, count: int = 1) -> list[tuple[float, Choi
 
 
 def tiles(work: Work, choice: Choice, config: Config) -> list[Tile]:
-    """Return the tiles of ``work``; its weights stay in the weight buffer when they (or a channel tile's) fit in half of it."""
+    """Return the tiles of ``work``; its weights stay in the weight buffer when they (or a channel tile's) fit in
+    half of it."""
     shared = _tiles_of(work, choice, config, share=True)
     blocks = {id(t.block): t.block for t in shared if t.block}.values()
     d = Derived(config)

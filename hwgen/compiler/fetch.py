@@ -28,9 +28,11 @@ class Window:
 
 
 def emit_afetch(
-    context: Context, work: Work, shape: Shape, chunk: Chunk, window: Window, y: int, x: int, word: int, dst: int, size: int
-) -> None:
-    """Emit the settings and the AFETCH that fill ``size`` amem words from ``dst`` for the block of outputs at (y, x)."""
+    context: Context, work: Work, shape: Shape, chunk: Chunk, window: Window, y: int, x: int, word: int, dst: int,
+    size: int,
+) -> None:  # fmt: skip
+    """Emit the settings and the AFETCH that fill ``size`` amem words from ``dst`` for the block of outputs at (y,
+    x)."""
     view, layout = work.source, work.source.layout
     (sy, sx), (dy, dx) = work.stride, work.dilation
     rp, cp = shape.rp_step, shape.cp_step

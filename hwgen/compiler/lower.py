@@ -207,7 +207,8 @@ class Lowering:
         return any(i in self.placement.stripes for i in operators)
 
     def prepare(self, index: int, op: Add) -> Tile:
-        """Return a tile that sets the operands of an addition: ahead of its producer, as POST works on them for a while."""
+        """Return a tile that sets the operands of an addition: ahead of its producer, as POST works on them for a
+        while."""
         t = self.graph.tensors
         setting = {
             "zp_a": t[op.inputs[0]].zero_point, "zp_b": t[op.inputs[1]].zero_point, "add": 1,

@@ -91,7 +91,8 @@ class View:
 
 
 def banks(words: NDArray[np.int64], config: Config) -> NDArray[np.int64]:
-    """Return the bank of each word of the activation buffer (`hwgen.hardware.act_buffer`; only the cycle model asks)."""
+    """Return the bank of each word of the activation buffer (`hwgen.hardware.act_buffer`; only the cycle model
+    asks)."""
     d = Derived(config)
     low, digits = d.dma_words, config.banks // d.dma_words
     group, rest = np.zeros_like(words), words // low

@@ -37,7 +37,8 @@ class Choice:
 
 @dataclass(frozen=True)
 class Patch:
-    """Input window of one pixel group for one chunk: ``height`` x ``width`` pixels of ``words`` words, ``step`` apart."""
+    """Input window of one pixel group for one chunk: ``height`` x ``width`` pixels of ``words`` words, ``step``
+    apart."""
 
     height: int
     width: int
@@ -88,7 +89,8 @@ def segments(work: Work, chunk: Chunk, patch: Patch, d: Derived) -> list[tuple[i
     if work.mode is Mode.DEPTHWISE:
         row = dy * patch.width * d.vectors_per_word
         return [(ky * row, 0 if work.maximum or work.scalar else ky * kw, kw) for ky in range(chunk.rows)]
-    pixel, n, rows = patch.words * d.word, chunk.channels, []
+    pixel, n = patch.words * d.word, chunk.channels
+    rows: list[tuple[int, int, int]] = []
     for ky in range(chunk.rows):
         for kx in range(kw):
             s, v = (ky * dy * patch.width + kx * dx) * pixel, (ky * kw + kx) * n
@@ -214,7 +216,8 @@ class PatchTile:
 def patch_tiles(work: Work, choice: Choice, config: Config, *, share: bool) -> Iterator[Tile]:
     """Yield the tiles of a layer in the order of ``choice``.
 
-    With ``share`` the weights of a channel tile stay in the weight buffer for all its pixel tiles (or for all of the layer when
+    With ``share`` the weights of a channel tile stay in the weight buffer for all its pixel tiles (or for all of the
+    layer when
     pixel tiles are outermost); otherwise every tile loads them again, chunk by chunk.
     """
     d = Derived(config)

@@ -42,7 +42,8 @@ def pixel_segments(work: Work, chunk: Chunk, d: Derived) -> list[tuple[int, int,
 
 @dataclass(frozen=True, eq=False)
 class PixelTile:
-    """Emits one tile: all chunks of ``count`` channel sets of ``blocks`` * W channels, at one block of output pixels."""
+    """Emits one tile: all chunks of ``count`` channel sets of ``blocks`` * W channels, at one block of output
+    pixels."""
 
     work: Work
     shape: Shape

@@ -16,7 +16,8 @@ SHARES = 8
 
 @dataclass(frozen=True)
 class Stripe:
-    """Rows of an operator's output computed at a time when some of its maps are in DRAM, and the input rows that takes."""
+    """Rows of an operator's output computed at a time when some of its maps are in DRAM, and the input rows that
+    takes."""
 
     rows: int
     buffers: int
@@ -99,7 +100,7 @@ def place(graph: Graph, layouts: dict[str, Layout], config: Config, ops: tuple[O
     while True:
         try:
             return _try(graph, layouts, config, ops, root, spilled, shares)
-        except _Full as full:
+        except _FullError as full:
             shrink = max(full.stages, key=lambda s: shares.get(s, SHARES), default=None)
             if shrink is not None and shares.get(shrink, SHARES) > 1:
                 shares[shrink] = shares.get(shrink, SHARES) - 1
@@ -115,7 +116,7 @@ def place(graph: Graph, layouts: dict[str, Layout], config: Config, ops: tuple[O
             spilled.add(max(candidates, key=lambda n: (layouts[n].words, n)))
 
 
-class _Full(Exception):
+class _FullError(Exception):
     """Raised when the maps do not fit; ``stages`` are the operators whose stripe buffers could be smaller."""
 
     def __init__(self, op: int, live: list[str], stages: list[int] | None = None) -> None:
@@ -168,7 +169,7 @@ def _try(
                 )
             stripe = _stripe(op, maps, layouts, d.act_words, items, i, shares.get(i, SHARES))
             if stripe is None:
-                raise _Full(i, [str(n) for n, (a, b) in life.items() if a <= i <= b])
+                raise _FullError(i, [str(n) for n, (a, b) in life.items() if a <= i <= b])
             result.stripes[i] = stripe[0]
             items += stripe[1]
     failed = _pack(items, d.act_words, max(d.dma_words, config.banks))
@@ -177,7 +178,7 @@ def _try(
             range(failed.start, failed.stop + 1), key=lambda t: sum(i.words for i in items if i.start <= t <= i.stop)
         )
         stages = [i.key[0] for i in items if isinstance(i.key, tuple) and failed.start <= i.start <= failed.stop]
-        raise _Full(where, [str(n) for n, (a, b) in life.items() if a <= where <= b], stages)
+        raise _FullError(where, [str(n) for n, (a, b) in life.items() if a <= where <= b], stages)
     for item in items:
         if isinstance(item.key, tuple):
             result.stages[item.key] = item.at
@@ -199,7 +200,8 @@ def _try(
 def _stripe(
     op: Op, maps: list[str], layouts: dict[str, Layout], capacity: int, items: list[_Item], at: int, share: int
 ) -> tuple[Stripe, list[_Item]] | None:
-    """Return the largest stripe (two buffers preferred) whose buffers fit in ``share`` eighths of what is free at operator ``at``."""
+    """Return the largest stripe (two buffers preferred) whose buffers fit in ``share`` eighths of what is free at
+    operator ``at``."""
     out = layouts[op.output]
     free = capacity - sum(i.words for i in items if i.start <= at <= i.stop)
     for buffers in (2, 1):

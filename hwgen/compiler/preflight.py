@@ -50,7 +50,8 @@ def _problems(graph: Graph, op: Op, config: Config) -> Iterator[tuple[str, str]]
         a, b = layouts[op.inputs[0]], layouts[op.output]
         if not alias(a, b, config):
             yield (
-                f"reshape {a.height}x{a.width}x{a.channels} to {b.height}x{b.width}x{b.channels} moves bytes between words",
+                (f"reshape {a.height}x{a.width}x{a.channels} to {b.height}x{b.width}x{b.channels} moves bytes between "
+                "words"),
                 "reshape at the network's input or output, or keep the channel count",
             )
     elif not isinstance(op, Concat | Pad | Requantize):
@@ -59,7 +60,8 @@ def _problems(graph: Graph, op: Op, config: Config) -> Iterator[tuple[str, str]]
     if isinstance(requant, Requant):
         if not np.isin(requant.shift, SHIFTS).all():
             yield (
-                f"requantisation shifts in [{requant.shift.min()}, {requant.shift.max()}] must be in [{SHIFTS[0]}, {SHIFTS[-1]}]",
+                (f"requantisation shifts in [{requant.shift.min()}, {requant.shift.max()}] must be in "
+                f"[{SHIFTS[0]}, {SHIFTS[-1]}]"),
                 "choose a larger output scale",
             )
         yield from _range(requant.qmin, requant.qmax, config)

@@ -212,7 +212,8 @@ def pool_works(op: Pool, site: Site, config: Config) -> list[Work]:
 
 
 def concat_works(site: Site, offset: int, config: Config) -> list[Work]:
-    """Copy a map to channels ``offset`` .. of the result by a 1 x 1 convolution with the identity (offset not a multiple of P)."""
+    """Copy a map to channels ``offset`` .. of the result by a 1 x 1 convolution with the identity (offset not a
+    multiple of P)."""
     d, p = Derived(config), config.vector
     n, shift = site.source.layout.channels, offset % p
     outputs = range(offset - shift, offset + n)

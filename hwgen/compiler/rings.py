@@ -17,7 +17,8 @@ class Ring:
         self._held: dict[Hashable, tuple[int, int]] = {}
 
     def place(self, key: Hashable, count: int, align: int = 1) -> tuple[int, bool]:
-        """Return (address, whether ``key`` is held there already); otherwise the next ``count`` elements now hold it."""
+        """Return (address, whether ``key`` is held there already); otherwise the next ``count`` elements now hold
+        it."""
         if key in self._held and self._held[key][1] == count:
             return self._held[key][0], True
         start = -(-self._next // align) * align

@@ -16,7 +16,8 @@ from hwgen.model.graph import Requant
 
 @dataclass(frozen=True)
 class Chunk:
-    """A part of the reduction: kernel rows ``ky`` .. ``ky + rows`` - 1, input words ``word`` .. ``word + words`` - 1."""
+    """A part of the reduction: kernel rows ``ky`` .. ``ky + rows`` - 1, input words ``word`` .. ``word + words``
+    - 1."""
 
     ky: int
     rows: int
@@ -31,7 +32,8 @@ class Work:
     """A convolution-like layer over a window of its output.
 
     ``weights(first, count, chunk)`` returns the int8 values of ``count`` channel groups from ``first`` on, shape
-    (count, positions, P) for channel and depthwise mapping, (channels, positions) for pixel mapping (``first`` and ``count`` then
+    (count, positions, P) for channel and depthwise mapping, (channels, positions) for pixel mapping (``first`` and
+    ``count`` then
     count channels).
     """
 

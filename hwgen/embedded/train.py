@@ -71,7 +71,8 @@ def _folded(module: nn.Sequential) -> Layer:
     assert norm.running_var is not None and norm.running_mean is not None
     factor = norm.weight / torch.sqrt(norm.running_var + norm.eps)
     weight = (conv.weight * factor.reshape(-1, 1, 1, 1)).detach().numpy().transpose(0, 2, 3, 1)
-    return Layer(weight, (norm.bias - norm.running_mean * factor).detach().numpy(), conv.stride[0], int(conv.padding[0]),
+    bias = (norm.bias - norm.running_mean * factor).detach().numpy()
+    return Layer(weight, bias, conv.stride[0], int(conv.padding[0]),
                  conv.groups)
 
 

@@ -1,0 +1,1 @@
+"""NumPy reference: rounding rules, operators, the graph executor and the machine executor."""

@@ -26,19 +26,23 @@ def payload_layout(name: str) -> data.StructLayout:
 
 
 def worker_ports() -> dict[str, wiring.Member]:
-    """Ports every worker module has: commands in; one ``done`` (or ``error`` with ``code``) pulse per command, in order."""
+    """Ports every worker module has: commands in; one ``done`` (or ``error`` with ``code``) pulse per command, in
+    order."""
     return {"cmd": In(stream.Signature(CommandLayout)), "done": Out(1), "error": Out(1), "code": Out(4)}
 
 
 def act_read(config: Config, words: int = 1) -> wiring.Signature:
-    """Read port of the activation buffer, seen from the reader: ``words`` aligned words, address in units of ``words``."""
-    return wiring.Signature({"valid": Out(1), "ready": In(1), "addr": Out(20), "data": In(8 * words * Derived(config).word)})
+    """Read port of the activation buffer, seen from the reader: ``words`` aligned words, address in units of
+    ``words``."""
+    width = 8 * words * Derived(config).word
+    return wiring.Signature({"valid": Out(1), "ready": In(1), "addr": Out(20), "data": In(width)})
 
 
 def act_write(config: Config, words: int = 1) -> wiring.Signature:
     """Write port of the activation buffer, seen from the writer; ``mask`` has one bit per byte."""
     width = words * Derived(config).word
-    return wiring.Signature({"valid": Out(1), "ready": In(1), "addr": Out(20), "data": Out(8 * width), "mask": Out(width)})
+    return wiring.Signature({
+        "valid": Out(1), "ready": In(1), "addr": Out(20), "data": Out(8 * width), "mask": Out(width)})
 
 
 def buffer_read(config: Config) -> wiring.Signature:
@@ -60,9 +64,11 @@ def weight_bus(config: Config) -> wiring.Signature:
 
 
 def patch_bus(config: Config) -> wiring.Signature:
-    """One AFETCH engine to the lanes of its column: one amem word (W values of act_bits + 1) for the lanes in ``rows``."""
+    """One AFETCH engine to the lanes of its column: one amem word (W values of act_bits + 1) for the lanes in
+    ``rows``."""
     d = Derived(config)
-    return wiring.Signature({"valid": Out(1), "addr": Out(16), "data": Out(d.word * (config.act_bits + 1)), "rows": Out(config.rows)})
+    width = d.word * (config.act_bits + 1)
+    return wiring.Signature({"valid": Out(1), "addr": Out(16), "data": Out(width), "rows": Out(config.rows)})
 
 
 def drain_port(config: Config) -> wiring.Signature:

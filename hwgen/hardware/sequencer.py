@@ -35,7 +35,8 @@ class Sequencer(wiring.Component):
     cmd_<i>, done_<i>, error_<i>, code_<i> : worker module i.
     busy, done, error, code, module, index : state and result.
     halt : issue and fetch nothing (before a reset).
-    walking : the grid executes a position. stall : one bit per stall cause (WFETCH, AFETCH, POST, LOAD/STORE, none queued).
+    walking : the grid executes a position. stall : one bit per stall cause (WFETCH, AFETCH, POST, LOAD/STORE, none
+    queued).
     """
 
     def __init__(self, config: Config) -> None:

@@ -25,7 +25,8 @@ def compact(text: str) -> str:
     """Shorten what Yosys writes without changing its meaning.
 
     An assignment per memory word becomes a loop where all words start with the same value: most of the text of a
-    machine with large buffers, and most of the time that simulators need to compile it. Ports are declared once, and the
+    machine with large buffers, and most of the time that simulators need to compile it. Ports are declared once, and
+    the
     dummy variable that makes combinational processes run at time 0 gets a short name. Equal modules are shared.
     """
     count = 0

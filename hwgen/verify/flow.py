@@ -20,7 +20,8 @@ from hwgen.golden.machine_state import PostInfo
 from hwgen.isa import Command
 from hwgen.model import load_model
 from hwgen.model.graph import Graph, Host
-from hwgen.sim.network import RunResult, run_network
+from hwgen.sim.network import run_network
+from hwgen.sim.run_result import RunResult
 from hwgen.verify import reference
 from hwgen.verify.inputs import images
 from hwgen.verify.replay import Mismatch, compare_writes, maps, of_machine, split_writes
@@ -159,7 +160,7 @@ def verify(
         )
         writes = split_writes(program, seen, run.writes)
         m, more = compare_writes(program, seen, writes, EXAMPLES, "RTL against golden machine")
-        start, size = program.map_region(program.output)
+        size = program.map_region(program.output)[1]
         expected = program.read_map(program.output, memory)
         raw = np.frombuffer(run.outputs[0], np.int8)[:size]
         got = program.layouts[program.output].unpack(raw, Derived(config).word)

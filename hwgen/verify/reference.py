@@ -19,7 +19,8 @@ def compare(path: Path, graph: Graph, x: NDArray[np.int8]) -> dict[str, Any] | N
     Returns
     -------
     dict
-        ``name``, ``equal`` (the condition of the format holds), ``summary``, ``values``, ``different``, ``tensors`` (the maps or
+        ``name``, ``equal`` (the condition of the format holds), ``summary``, ``values``, ``different``, ``tensors``
+        (the maps or
         operators compared).
     """
     if graph.source == "tflite":

@@ -86,8 +86,8 @@ class Mismatch:
     def __str__(self) -> str:
         acc = "" if self.accumulator is None else f", accumulator {self.accumulator}"
         return (
-            f"layer {self.layer}, tile {self.tile}, (y, x, c) = ({self.y}, {self.x}, {self.c}): expected {self.expected}, "
-            f"got {self.actual}{acc} (command {self.command}, {self.against})"
+            f"layer {self.layer}, tile {self.tile}, (y, x, c) = ({self.y}, {self.x}, {self.c}): "
+            f"expected {self.expected}, got {self.actual}{acc} (command {self.command}, {self.against})"
         )
 
 
@@ -182,21 +182,21 @@ def split_writes(
     """
     d, p = Derived(program.config), program.config.vector
     queues: list[list[tuple[int, bytes]]] = [[] for _ in range(d.pipes)]
-    for pipe, address, mask, data in writes:
+    for pipe, word, mask, data in writes:
         sub = 0
         while d.vectors_per_word > 1 and not mask >> (sub * p) & ((1 << p) - 1):
             sub += 1
-        queues[pipe].append((address * d.vectors_per_word + sub, data[sub * p : (sub + 1) * p]))
-    at = [0] * d.pipes
-    result = {}
+        queues[pipe].append((word * d.vectors_per_word + sub, data[sub * p : (sub + 1) * p]))
+    taken = [0] * d.pipes
+    result: dict[int, Vectors] = {}
     for index, info in expected.items():
         pipe_of = info.column % d.pipes
         address = np.full(len(info.address), -1, np.int64)
         values = np.zeros((len(info.address), p), np.int8)
         for pipe in range(d.pipes):
             where = np.flatnonzero(pipe_of == pipe)
-            mine = queues[pipe][at[pipe] : at[pipe] + len(where)]
-            at[pipe] += len(where)
+            mine = queues[pipe][taken[pipe] : taken[pipe] + len(where)]
+            taken[pipe] += len(where)
             n = len(mine)
             address[where[:n]] = [a for a, _ in mine]
             if n:

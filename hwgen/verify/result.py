@@ -143,7 +143,8 @@ class VerifyResult:
         lines = [*self.failures, *(str(e) for e in self.examples)]
         sim = self.sim
         lines.append(
-            f"simulated {sim['simulated_cycles']:,} cycles in {sim['run_s']:.1f} s ({sim['cycles_per_s']:,.0f} cycles/s, "
+            f"simulated {sim['simulated_cycles']:,} cycles in {sim['run_s']:.1f} s "
+            f"({sim['cycles_per_s']:,.0f} cycles/s, "
             f"{sim['name']}), built in {sim['build_s']:.1f} s"
         )
         if self.reference is not None:

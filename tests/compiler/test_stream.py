@@ -76,7 +76,8 @@ def test_random_streams_never_race(seed: int) -> None:
 
 
 def _order(stream: Stream) -> np.ndarray:
-    """Return the matrix "row certainly starts after column is done" of modules in order plus tokens, closed transitively."""
+    """Return the matrix "row certainly starts after column is done" of modules in order plus tokens, closed
+    transitively."""
     n = len(stream.entries)
     after = np.zeros((n, n), bool)
     last: dict[Module, int] = {}

@@ -32,7 +32,8 @@ class Net:
 
     def node(self, kind: str, *inputs: str, **attrs: Any) -> str:
         output = f"v{len(self.nodes)}"
-        self.nodes.append(helper.make_node(kind, list(inputs), [output], name=f"{kind.lower()}{len(self.nodes)}", **attrs))
+        name = f"{kind.lower()}{len(self.nodes)}"
+        self.nodes.append(helper.make_node(kind, list(inputs), [output], name=name, **attrs))
         return output
 
     def conv(self, source: str, out: int, per_group: int, kernel: tuple[int, int], **attrs: Any) -> str:

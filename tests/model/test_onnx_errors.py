@@ -129,7 +129,8 @@ def test_batch_and_dynamic_sizes(quantised: Path) -> None:
         return change
 
     assert "the batch of input 'x' must be 1, not 4" in refused(changed(quantised, dim(0, 4)))
-    assert "dimension 2 of input 'x' must be a fixed size, not 'height'" in refused(changed(quantised, dim(2, "height")))
+    message = refused(changed(quantised, dim(2, "height")))
+    assert "dimension 2 of input 'x' must be a fixed size, not 'height'" in message
 
 
 def test_sixteen_bit_maps(tmp_path: Path) -> None:
