@@ -51,9 +51,11 @@ def build(
     *,
     simulator: str = "verilator",
     log2_bytes: int = MINIMUM_LOG2_BYTES,
-    waves: bool = False,
+    waves: str | None = None,
 ) -> Path:
     """Compile the machine with memory and driver; return the program (cached by content).
+
+    ``waves`` builds it with tracing in that format (``fst`` or ``vcd``; Icarus always can).
 
     Raises
     ------
@@ -93,6 +95,8 @@ def build(
             )
         else:
             verilator, env = tools.verilator()
+            if waves == "fst":
+                tools.require_headers("lz4.h", "zlib.h")
             overrides = [f"-G{k}={v}" for k, v in parameters.items()]
             _call(
                 [
@@ -122,7 +126,7 @@ def build(
                     "obj",
                     "-o",
                     "sim",
-                    *(["--trace-fst"] if waves else []),
+                    *([f"--trace-{waves}"] if waves else []),
                     *tools.WAIVERS,
                     *overrides,
                     *texts,
@@ -177,7 +181,7 @@ def run_network(
     timeout : int
         Cycles until the run is given up (``finished`` False).
     waves, window : Path, (int, int), optional
-        FST file and the cycles after the start that it covers.
+        Signal file, ``*.fst`` or ``*.vcd``, and the cycles after the start that it covers.
     soft_reset_at : int, optional
         Reset that many cycles after a first start, then run again; the result is that of the second run.
     read_error, write_error : (low, high), optional
@@ -199,8 +203,11 @@ def run_network(
     log2_bytes = max(MINIMUM_LOG2_BYTES if simulator == "verilator" else 16, (end - 1).bit_length())
     if log2_bytes > 31:
         raise HwgenError(f"memory must be at most 2 GiB, not {end} bytes")
+    form = None if waves is None else waves.suffix.lstrip(".")
+    if form not in (None, "fst", "vcd"):
+        raise HwgenError(f"the file of signals must be *.fst or *.vcd, not {waves}")
     begin = time.perf_counter()
-    program = build(verilog, config, simulator=simulator, log2_bytes=log2_bytes, waves=waves is not None)
+    program = build(verilog, config, simulator=simulator, log2_bytes=log2_bytes, waves=form)
     build_s = time.perf_counter() - begin
     folder = Path(tempfile.mkdtemp(prefix="hwgen-run-"))
     try:
@@ -230,12 +237,12 @@ def run_network(
             options["soft_reset_at"] = soft_reset_at
         if waves is not None:
             first, last = window or (0, timeout)
-            options |= {"waves": "waves.fst", "waves_from": first, "waves_to": last}
+            options |= {"waves": f"waves.{form}", "waves_from": first, "waves_to": last}
         plus = [f"+{k}={v}" for k, v in options.items()] + (["+retry"] if retry else [])
         command = (
             [str(program), *plus]
             if simulator == "verilator"
-            else ["vvp", str(program), *(["-fst"] if waves else []), *plus]
+            else ["vvp", str(program), *(["-fst"] if form == "fst" else []), *plus]
         )
         begin = time.perf_counter()
         try:
@@ -254,7 +261,7 @@ def run_network(
         text = (folder / "trace.txt").read_text()
         trace, writes = read_trace(text, 2 if soft else 1), read_writes(text, 2 if soft else 1)
         if waves is not None:
-            shutil.move(folder / "waves.fst", waves)
+            shutil.move(folder / f"waves.{form}", waves)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     cycles = registers["cycles"]

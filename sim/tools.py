@@ -7,6 +7,7 @@ import importlib.util
 import os
 import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -107,3 +108,15 @@ def icarus() -> str:
     if program is None or shutil.which("vvp") is None:
         raise HwgenError("Icarus Verilog is not installed", remedy="sudo apt-get install iverilog")
     return program
+
+
+def require_headers(*names: str) -> None:
+    """Raise HwgenError when the C++ compiler lacks a header that Verilator's FST writer includes."""
+    compiler = os.environ.get("CXX", "g++")
+    text = "".join(f"#include <{n}>\n" for n in names)
+    done = subprocess.run([compiler, "-x", "c++", "-E", "-"], input=text, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise HwgenError(
+            f"FST files from Verilator need {' and '.join(names)}",
+            remedy="sudo apt-get install liblz4-dev zlib1g-dev, or write a *.vcd file, or simulate with Icarus",
+        )

@@ -25,17 +25,17 @@ from tests.random_values import Limits
 _SMALL = preset("small")
 CONFIGS = {
     **{name: preset(name) for name in ("tiny", "small", "base", "large", "huge")},
-    "vector1": _SMALL.replace(vector=1, mappings=("channel", "depthwise"), post_width=2),
-    "vector4": _SMALL.replace(vector=4, mappings=("channel", "depthwise"), post_width=8),
-    "vector16": _SMALL.replace(vector=16, post_width=32, axi_bits=128),
-    "narrow": _SMALL.replace(weight_bits=4, acc_bits=28),
-    "axi32": _SMALL.replace(axi_bits=32),
-    "axi128": _SMALL.replace(axi_bits=128),
-    "axi256": _SMALL.replace(rows=4, axi_bits=256, banks=8),
+    "vector1": _SMALL.replace(name="vector1", vector=1, mappings=("channel", "depthwise"), post_width=2),
+    "vector4": _SMALL.replace(name="vector4", vector=4, mappings=("channel", "depthwise"), post_width=8),
+    "vector16": _SMALL.replace(name="vector16", vector=16, post_width=32, axi_bits=128),
+    "narrow": _SMALL.replace(name="narrow", weight_bits=4, acc_bits=28),
+    "axi32": _SMALL.replace(name="axi32", axi_bits=32),
+    "axi128": _SMALL.replace(name="axi128", axi_bits=128),
+    "axi256": _SMALL.replace(name="axi256", rows=4, axi_bits=256, banks=8),
     # Every map beyond 4 KiB goes through DRAM in stripes; weights come in pieces.
-    "striped": _SMALL.replace(act_kib=4, weight_kib=8, param_kib=1, banks=2),
+    "striped": _SMALL.replace(name="striped", act_kib=4, weight_kib=8, param_kib=1, banks=2),
     # Reductions in many chunks, tables and accumulators nearly always full.
-    "cramped": _SMALL.replace(amem_words=64, wmem_words=64, acc_vectors=32, segments=16, queue=4),
+    "cramped": _SMALL.replace(name="cramped", amem_words=64, wmem_words=64, acc_vectors=32, segments=16, queue=4),
 }
 """Machines by name; everything random graphs are made of can be compiled for those without small buffers."""
 

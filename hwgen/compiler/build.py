@@ -12,7 +12,7 @@ from hwgen.compiler.cost import CycleModel, layer_cycles
 from hwgen.compiler.lower import Lowering, boundary_tiles
 from hwgen.compiler.maps import Layout
 from hwgen.compiler.patch import Choice
-from hwgen.compiler.place import place
+from hwgen.compiler.place import Placement, place
 from hwgen.compiler.preflight import preflight
 from hwgen.compiler.program import LayerPlan, Program, macs
 from hwgen.compiler.work import Work
@@ -55,7 +55,7 @@ def compile_graph(graph: Graph, config: Config, mappings: tuple[str, ...] | None
     for index, op in enumerate(ops):
         before, layer = layer, lowering.tiles(index, op)
         follows = isinstance(op, Add) and index > 0 and isinstance(ops[index - 1], Conv)
-        if isinstance(op, Add) and follows and not lowering.striped(index - 1, index):
+        if isinstance(op, Add) and follows and _independent(placement, ops[index - 1], op, index):
             del tiles[len(tiles) - len(before) :]
             tiles += [lowering.prepare(index, op), *_interleave(before, layer)]
         else:
@@ -97,6 +97,13 @@ def compile_graph(graph: Graph, config: Config, mappings: tuple[str, ...] | None
         source,
         target,
     )
+
+
+def _independent(placement: Placement, producer: Op, op: Add, index: int) -> bool:
+    """True when an addition may start before its producer ends: it is on chip and overwrites nothing that one reads."""
+    if index in placement.stripes or index - 1 in placement.stripes:
+        return False
+    return placement.chip[op.output] not in {placement.chip[n] for n in producer.inputs}
 
 
 def _interleave(producer: list[Tile], pieces: list[Tile]) -> list[Tile]:

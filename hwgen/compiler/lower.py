@@ -202,10 +202,6 @@ class Lowering:
         )
         self.picked[index] = ("elementwise", "add")
 
-    def striped(self, *operators: int) -> bool:
-        """True when any of the operators runs in stripes."""
-        return any(i in self.placement.stripes for i in operators)
-
     def prepare(self, index: int, op: Add) -> Tile:
         """Return a tile that sets the operands of an addition: ahead of its producer, as POST works on them for a
         while."""
@@ -313,7 +309,7 @@ def _copy_out(dram: int, chip: int, count: int) -> Callable[[Context], None]:
     return lambda context: context.copy_out(dram, chip, count)
 
 
-def boundary_tiles(index: int, view: View, dram: int, *, out: bool, pieces: int = 4) -> list[Tile]:
+def boundary_tiles(index: int, view: View, dram: int, *, out: bool, pieces: int = 8) -> list[Tile]:
     """Return the copies of a resident map from or to DRAM, in a few pieces of rows."""
     rows = -(-view.layout.height // pieces)
     copy = _copy_out if out else _copy_in

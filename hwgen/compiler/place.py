@@ -10,6 +10,9 @@ from hwgen.derive import Derived
 from hwgen.errors import HwgenError
 from hwgen.model.graph import Add, Concat, Conv, Graph, Op, Pad, Pool, Reshape
 
+PIECES = 8
+"""Least number of double-buffered stripes: work on the first begins when it is loaded."""
+
 SHARES = 8
 """Stripe buffers are tried in all, then 7/8 and so on, of what maps leave free."""
 
@@ -48,7 +51,8 @@ def aliases(graph: Graph, ops: tuple[Op, ...]) -> dict[str, str]:
     """Map every tensor to the one whose memory it shares.
 
     Reshapes share theirs (`preflight` has refused those that move bytes); an addition overwrites an operand that
-    nothing reads afterwards.
+    nothing reads afterwards, if possible one that the operator before does not read either: the addition can then run
+    between the tiles of that operator.
     """
     root = {name: name for name in graph.tensors}
     uses: dict[str, int] = {}
@@ -61,6 +65,8 @@ def aliases(graph: Graph, ops: tuple[Op, ...]) -> dict[str, str]:
     for i, op in enumerate(ops):
         dead = [n for n in op.inputs if uses[root[n]] == i and root[n] != root[graph.input]]
         if isinstance(op, Add) and dead:
+            read = {root[n] for n in ops[i - 1].inputs} if i else set()
+            dead.sort(key=lambda n: root[n] in read)
             old, new = root[op.output], root[dead[0]]
             root = {n: new if r == old else r for n, r in root.items()}
             uses[new] = max(uses.get(old, i), i)
@@ -204,8 +210,8 @@ def _stripe(
     operator ``at``."""
     out = layouts[op.output]
     free = capacity - sum(i.words for i in items if i.start <= at <= i.stop)
-    for buffers in (2, 1):
-        for rows in sorted({-(-out.height // n) for n in range(1, out.height + 1)}, reverse=True):
+    for buffers, pieces in ((2, min(PIECES, out.height)), (1, 1)):
+        for rows in sorted({-(-out.height // n) for n in range(pieces, out.height + 1)}, reverse=True):
             need = [
                 (
                     (at, n),

@@ -7,7 +7,7 @@ import pytest
 
 from hwgen.compiler import compile_graph
 from hwgen.errors import HwgenError
-from hwgen.model.graph import Graph, Reshape
+from hwgen.model.graph import Add, Graph, Requant, Reshape
 from hwgen.presets import preset
 from tests.random_graphs import Builder
 from tests.random_networks import check_machine
@@ -77,3 +77,22 @@ def test_narrow_accumulators() -> None:
     check_machine(5, g, compile_graph(g, preset("small").replace(acc_bits=bits)))
     with pytest.raises(HwgenError, match="accumulator bits"):
         compile_graph(g, preset("small").replace(acc_bits=bits - 1))
+
+
+@pytest.mark.parametrize("used_again", [False, True])
+def test_addition_in_place_of_what_its_producer_reads(used_again: bool) -> None:
+    """A residual block of one convolution: rows that the convolution still needs must not be overwritten."""
+    b, x = builder(24, 9, 8)
+    y = b.requantize(x)
+    z = b.convolve(y, b.weight((8, 5, 3, 8)), 1, pad=(4, 0, 1, 1))
+    assert z is not None
+    values = {
+        "multiplier": (1 << 30, 1 << 30),
+        "shift": (0, 0),
+        "requant": Requant(np.array([1 << 30]), np.array([-18]), 0),
+    }
+    out = b.put(Add, (y, z), (24, 9, 8), 0, **values)
+    out = b.put(Add, (out, z), (24, 9, 8), 0, **values) if used_again else out
+    g = graph(b, out)
+    for config in (preset("small"), preset("tiny"), preset("small").replace(acc_vectors=16)):
+        check_machine(5, g, compile_graph(g, config))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import pytest
 
@@ -237,3 +238,19 @@ def test_memory_too_large_and_unknown_simulator() -> None:
         run_network({}, TINY, b"", 0, 0, [(1 << 32, 4)])
     with pytest.raises(HwgenError, match="simulator must be one of icarus, verilator, not 'vcs'"):
         run_network({}, TINY, b"", 0, 0, [], simulator="vcs")
+
+
+@pytest.mark.parametrize("name", ["waves.fst", "waves.vcd"])
+def test_waves_cover_the_window(name: str, tmp_path: Path) -> None:
+    run([load(0x2000, 0, 0, 200), END], waves=tmp_path / name, window=(100, 120))
+    short = (tmp_path / name).stat().st_size
+    run([load(0x2000, 0, 0, 200), END], waves=tmp_path / name, window=(100, 300))
+    assert 0 < short < (tmp_path / name).stat().st_size
+    if name.endswith("vcd"):
+        times = [int(line[1:]) for line in (tmp_path / name).read_text().splitlines() if line.startswith("#")]
+        assert len(times) > 200
+
+
+def test_waves_of_unknown_kind(tmp_path: Path) -> None:
+    with pytest.raises(HwgenError, match=r"the file of signals must be \*.fst or \*.vcd, not .*waves.png"):
+        run([END], waves=tmp_path / "waves.png")
