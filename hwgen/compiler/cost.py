@@ -26,6 +26,8 @@ class Memory:
     """The memory behind the AXI ports: cycles from address to first beat, one beat a cycle then."""
 
     latency: int = 32
+    write_latency: int = 8
+    """Cycles from the last beat of a write burst to its response."""
 
 
 @dataclass
@@ -160,7 +162,7 @@ class CycleModel:
         beats = e.args["count"] * self.beats
         unit.accepted = offer
         unit.last = max(offer, unit.last) + beats
-        return unit.last + timing.STORE_OVERHEAD
+        return unit.last + timing.STORE_OVERHEAD + self.memory.write_latency
 
     def _wfetch(self, e: Entry, unit: _Unit, offer: float) -> float:
         t = timing

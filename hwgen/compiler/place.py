@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from hwgen.compiler.maps import Layout, View
+import numpy as np
+
+from hwgen.compiler.maps import Layout, View, banks
 from hwgen.config import Config
 from hwgen.derive import Derived
 from hwgen.errors import HwgenError
@@ -105,7 +108,9 @@ def place(graph: Graph, layouts: dict[str, Layout], config: Config, ops: tuple[O
     shares: dict[int, int] = {}
     while True:
         try:
-            return _try(graph, layouts, config, ops, root, spilled, shares)
+            return _fewest_conflicts(
+                ops, layouts, config, lambda phase: _try(graph, layouts, config, ops, root, spilled, shares, phase)
+            )
         except _FullError as full:
             shrink = max(full.stages, key=lambda s: shares.get(s, SHARES), default=None)
             if shrink is not None and shares.get(shrink, SHARES) > 1:
@@ -120,6 +125,37 @@ def place(graph: Graph, layouts: dict[str, Layout], config: Config, ops: tuple[O
                     remedy="use a larger preset or raise act_kib",
                 ) from None
             spilled.add(max(candidates, key=lambda n: (layouts[n].words, n)))
+
+
+def _fewest_conflicts(
+    ops: tuple[Op, ...], layouts: dict[str, Layout], config: Config, attempt: Callable[[int], Placement]
+) -> Placement:
+    """Return the placement in which the operands of additions, read in step, want the same bank least often.
+
+    The second operands are shifted by a few words against the first ones.
+    """
+    best: tuple[int, Placement] | None = None
+    failure: _FullError | None = None
+    for phase in range(config.banks):
+        try:
+            placement = attempt(phase)
+        except _FullError as error:
+            failure = failure or error
+            continue
+        conflicts = 0
+        for op in ops:
+            if isinstance(op, Add) and all(n in placement.chip for n in op.inputs):
+                words = np.arange(layouts[op.output].words, dtype=np.int64)
+                a, b = (banks(words + placement.chip[n], config) for n in op.inputs)
+                conflicts += int(np.count_nonzero(a == b))
+        if best is None or conflicts < best[0]:
+            best = conflicts, placement
+        if conflicts == 0:
+            break
+    if best is None:
+        assert failure is not None
+        raise failure
+    return best[1]
 
 
 class _FullError(Exception):
@@ -149,6 +185,7 @@ def _try(
     root: dict[str, str],
     spilled: set[str],
     shares: dict[int, int],
+    phase: int,
 ) -> Placement:
     d = Derived(config)
     life: dict[str, list[int]] = {root[graph.input]: [-1, -1]}
@@ -156,10 +193,10 @@ def _try(
         for name in (*op.inputs, op.output):
             life.setdefault(root[name], [i, i])[1] = i
     life[root[graph.output]][1] = len(ops)
-    # The two operands of an addition are read in step: they start in different banks.
-    second = {root[op.inputs[1]] for op in ops if isinstance(op, Add)}
+    # Maps that DMA copies keep its alignment.
+    second = {root[op.inputs[1]] for op in ops if isinstance(op, Add)} - {root[graph.input], root[graph.output]}
     items: list[_Item] = [
-        _Item(n, layouts[n].words, a, b, config.banks // 2 if n in second else 0)
+        _Item(n, layouts[n].words, a, b, phase if n in second else 0)
         for n, (a, b) in life.items()
         if n not in spilled
     ]
