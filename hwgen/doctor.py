@@ -78,6 +78,7 @@ def examine() -> list[Finding]:
         for name, purpose, extra, required in PACKAGES
     ]
     found.append(_verilator())
+    found += [_header("lz4.h", "liblz4-dev"), _header("zlib.h", "zlib1g-dev")]
     return found
 
 
@@ -89,6 +90,15 @@ def missing(found: Iterable[Finding]) -> list[Finding]:
 def _program(name: str, arguments: list[str], purpose: str, remedy: str, required: bool) -> Finding:
     path = shutil.which(name)
     return Finding(name, purpose, _version([path, *arguments]) if path else None, remedy, required)
+
+
+def _header(name: str, package: str) -> Finding:
+    """Ask the compiler for a header that Verilator's FST writer includes."""
+    command = [os.environ.get("CXX", "g++"), "-E", "-x", "c++", "-include", name, os.devnull]
+    there = shutil.which(command[0]) is not None and _runs(command, dict(os.environ))
+    return Finding(
+        name, "FST waves from Verilator (--waves)", "found" if there else None, f"sudo apt-get install {package}", False
+    )
 
 
 def _version(command: list[str], env: dict[str, str] | None = None) -> str | None:

@@ -19,12 +19,6 @@ ILLEGAL, NO_END, ADDRESS, WATCHDOG, OVERFLOW, FETCH = 1, 2, 3, 6, 7, 8
 STALLS = (isa.Module.WFETCH, isa.Module.AFETCH, isa.Module.POST)
 
 
-def built_operations(config: Config) -> list[isa.Operation]:
-    """Return the operations a machine executes; the others are illegal commands."""
-    absent = () if "add" in config.operators else ("ELTWISE", "PO_ADD", "PO_SOURCE")
-    return [op for op in isa.TABLE if op.name not in absent]
-
-
 class Sequencer(wiring.Component):
     """Run the command stream.
 
@@ -133,7 +127,7 @@ class Sequencer(wiring.Component):
             with m.If(~aligned):
                 m.d.comb += [error.eq(1), code.eq(ADDRESS)]
         with m.Switch(Cat(head.module, head.op)):
-            for op in built_operations(self.config):
+            for op in isa.TABLE:
                 with m.Case(int(op.module) | op.code << 4):
                     m.d.comb += legal.eq((head.flags == 0) & (head.wait[6:] == 0) & (head.post[6:] == 0))
         m.d.comb += end.eq(head.module == isa.Module.CTRL)
