@@ -39,7 +39,7 @@ POST_START = 8
 """Cycles from the offer of a DRAIN or ELTWISE to an idle unit to its first read, plus ``param_block`` * passes."""
 POST_TAIL = 16
 """Cycles from the last read of a DRAIN to its ``done``, plus P when transposing."""
-POST_GAP = 5
+POST_GAP = 6
 """Cycles without a read between DRAINs offered in time, while parameter blocks do not take longer."""
 POST_BLOCK = 2
 """Results with a parameter block of their own follow every ``param_block`` * passes + POST_BLOCK cycles; passes is 1,

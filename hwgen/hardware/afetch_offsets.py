@@ -38,7 +38,7 @@ class ColumnOffsets(wiring.Component):
         if not self.count:
             return m
         p = data.View(payload_layout("AF_COL"), self.payload)
-        at, group = Signal(range(self.count)), Signal(signed(WIDTHS["da"]))
+        at, group = Signal(range(max(2, self.count))), Signal(signed(WIDTHS["da"]))
         column, new_group = Signal(range(self.count + 1)), Signal()
         m.d.comb += [self.busy.eq(self.step & (at != self.count - 1)), column.eq(at + 1), new_group.eq(1)]
         for bit in range(len(column)):

@@ -28,8 +28,8 @@ class BankArbiter(wiring.Component):
     def __init__(self, banks: int, narrow: int, wide: int) -> None:
         self.banks, self.narrow, self.wide = banks, narrow, wide
         super().__init__({
-            "valid": In(narrow), "bank": In(range(banks)).array(narrow), "ready": Out(narrow),
-            "wide_valid": In(1), "wide_group": In(range(banks // wide)), "wide_ready": Out(1),
+            "valid": In(narrow), "bank": In(range(max(2, banks))).array(narrow), "ready": Out(narrow),
+            "wide_valid": In(1), "wide_group": In(range(max(2, banks // wide))), "wide_ready": Out(1),
             "grants": Out(narrow).array(banks), "wide_banks": Out(banks)})
 
     def elaborate(self, platform: object) -> Module:

@@ -15,7 +15,7 @@ from amaranth.lib.wiring import In, Out
 LATENCY = 3
 """Cycles from the vectors to ``acc``."""
 
-FILL = 256 + 7
+FILL = 256 + 8
 """Cycles from ``start`` until the table is complete."""
 
 OPERANDS = data.StructLayout({"zp_a": signed(9), "zp_b": signed(9), "add": 1, "multiplier_b": 32, "shift_b": 6})
@@ -42,7 +42,7 @@ class AddTable(wiring.Component):
         at, walking = Signal(8), Signal()
         valid = Signal(6)
         m.d.sync += valid.eq(Cat(walking, valid))
-        m.d.comb += self.busy.eq(walking | valid.any())
+        m.d.sync += self.busy.eq(self.start | walking | valid.any())
         with m.If(walking):
             m.d.sync += at.eq(at + 1)
             with m.If(at.all()):
@@ -94,7 +94,7 @@ class OperandPath(wiring.Component):
     load : In(1)
         ``operands`` are new.
     busy : Out(1)
-        The table is being filled; no vectors now.
+        The table is being filled, from the cycle after ``load`` on; no vectors now.
     a, b : In(8 * vector)
     enable : In(1)
         In the last of the `LATENCY` cycles: else ``acc`` becomes 0.
@@ -120,7 +120,7 @@ class OperandPath(wiring.Component):
         if self.add:
             m.submodules.table = table = AddTable()
             m.d.comb += [table.start.eq(self.load & self.operands.add), table.operands.eq(self.operands),
-                         self.busy.eq(table.busy | table.start)]
+                         self.busy.eq(table.busy)]
         for e in range(self.vector):
             a = self.a.word_select(e, 8).as_signed()
             difference, first = Signal(signed(10), name=f"difference{e}"), Signal(signed(10), name=f"first{e}")

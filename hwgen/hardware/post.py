@@ -176,10 +176,12 @@ class Post(wiring.Component):
 
         still, quiet, start, ready, setting = Signal(), Signal(), Signal(), Signal(), Signal()
         action = kind[OP["DRAIN"]] | kind[OP["ELTWISE"]]
-        m.d.comb += [
+        # A cycle late, which no command sees: it is judged in the cycle after the one before it was taken.
+        m.d.sync += [
             still.eq(~nest.busy & ~nest.out.valid & walker.idle & walker.room & ~walker.dead & ~halted),
-            quiet.eq(in_flight == 0),
-            ready.eq(judged & still & ~(waits & ~quiet) & ~(waits_table & operands.busy)),
+            quiet.eq(in_flight == 0)]
+        m.d.comb += [
+            ready.eq(judged & still & ~nest.busy & ~(waits & ~quiet) & ~(waits_table & operands.busy)),
             start.eq(ready & action & ~wrong),
             setting.eq(ready & ~action & ~wrong),
             walker.marker.eq(ready & ~start),

@@ -40,7 +40,7 @@ class WeightFetch(wiring.Component):
         # One more bit than an address needs says that the address has run out of the memory.
         src, dst = Signal(d.weight_words.bit_length()), Signal(c.wmem_words.bit_length())
         left, groups = Signal(len(p.count)), Signal(len(p.groups))
-        rows, columns, log2_nbe = Signal(c.rows), Signal(c.columns), Signal(range(bus_bits + 1))
+        rows, columns, log2_nbe = Signal(c.rows), Signal(c.columns), Signal(range(max(2, bus_bits + 1)))
         running, halted, illegal = Signal(), Signal(), Signal()
         start_rows, start_columns = Signal(c.rows), Signal(c.columns)
         start_nbe = Mux(p.log2_rc < bus_bits, p.log2_rc, bus_bits)

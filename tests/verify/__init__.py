@@ -1,0 +1,1 @@
+"""Co-verification of whole networks."""
