@@ -3,20 +3,23 @@
 module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_axi_wstrb, s_axi_wvalid, s_axi_bready, s_axi_araddr, s_axi_arprot, s_axi_arvalid, s_axi_rready, m_axi_awready, m_axi_wready, m_axi_bid, m_axi_bresp, m_axi_bvalid, m_axi_arready, m_axi_rid, m_axi_rdata, m_axi_rresp
 , m_axi_rlast, m_axi_rvalid, irq, s_axi_awready, s_axi_wready, s_axi_bresp, s_axi_bvalid, s_axi_arready, s_axi_rdata, s_axi_rresp, s_axi_rvalid, m_axi_awid, m_axi_awaddr, m_axi_awlen, m_axi_awsize, m_axi_awburst, m_axi_awcache, m_axi_awprot, m_axi_awvalid, m_axi_wdata, m_axi_wstrb
 , m_axi_wlast, m_axi_wvalid, m_axi_bready, m_axi_arid, m_axi_araddr, m_axi_arlen, m_axi_arsize, m_axi_arburst, m_axi_arcache, m_axi_arprot, m_axi_arvalid, m_axi_rready, clk);
-  reg \$auto$verilog_backend.cc:2355:dump_module$1  = 0;
+  reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
-  wire [16:0] \$11 ;
-  wire [10:0] \$12 ;
-  wire [10:0] \$13 ;
-  wire [10:0] \$14 ;
+  wire [3:0] \$11 ;
+  wire [3:0] \$12 ;
+  wire [16:0] \$13 ;
+  wire [11:0] \$14 ;
+  wire [10:0] \$15 ;
+  wire [10:0] \$16 ;
+  wire [31:0] \$17 ;
   wire \$2 ;
   wire \$3 ;
   wire \$4 ;
-  wire [13:0] \$5 ;
+  wire [12:0] \$5 ;
   reg \$6 ;
   wire [10:0] \$7 ;
-  wire [9:0] \$8 ;
+  wire [11:0] \$8 ;
   wire [10:0] \$9 ;
   wire [19:0] act__addr;
   wire [19:0] \act__addr$187 ;
@@ -29,7 +32,7 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
   wire \act__valid$193 ;
   wire [9:0] active;
   wire add_0;
-  wire add_1;
+  wire [1:0] add_1;
   wire [3:0] add_2;
   wire add_3;
   wire add_4;
@@ -111,7 +114,7 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
   wire [63:0] bus__data;
   wire [3:0] bus__log2_nbe;
   wire [31:0] bus__rdata;
-  wire bus__rows;
+  wire [1:0] bus__rows;
   wire bus__rready;
   wire [1:0] bus__rresp;
   wire bus__rvalid;
@@ -122,13 +125,12 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
   wire bus__wvalid;
   wire [15:0] buses__0__addr;
   wire [71:0] buses__0__data;
-  wire buses__0__rows;
+  wire [1:0] buses__0__rows;
   wire buses__0__valid;
   wire busy;
   wire \busy$349 ;
-  wire \busy$365 ;
+  wire [1:0] \busy$365 ;
   input clk;
-  wire clk;
   wire \clk$55 ;
   wire [99:0] cmd_0__payload;
   wire [3:0] \cmd_0__payload.op ;
@@ -235,8 +237,8 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
   wire [11:0] \drain__0__addr$231 ;
   wire [4:0] drain__0__column;
   wire [4:0] \drain__0__column$233 ;
-  wire [255:0] drain__0__data;
-  wire [255:0] \drain__0__data$235 ;
+  wire [103:0] drain__0__data;
+  wire [103:0] \drain__0__data$235 ;
   wire drain__0__ready;
   wire \drain__0__ready$237 ;
   wire [4:0] drain__0__row;
@@ -258,7 +260,7 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
   wire error_4;
   wire error_5;
   wire [19:0] fetch__0__addr;
-  wire [1:0] fetch__0__bank;
+  wire fetch__0__bank;
   wire [63:0] fetch__0__data;
   wire fetch__0__ready;
   wire fetch__0__valid;
@@ -271,7 +273,6 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
   wire [23:0] index;
   wire [23:0] \index$359 ;
   output irq;
-  wire irq;
   wire \irq$79 ;
   wire [19:0] load__addr;
   wire [63:0] load__data;
@@ -289,71 +290,38 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
   wire load_data__ready;
   wire load_data__valid;
   output [31:0] m_axi_araddr;
-  wire [31:0] m_axi_araddr;
   output [1:0] m_axi_arburst;
-  wire [1:0] m_axi_arburst;
   output [3:0] m_axi_arcache;
-  wire [3:0] m_axi_arcache;
   output m_axi_arid;
-  wire m_axi_arid;
   output [7:0] m_axi_arlen;
-  wire [7:0] m_axi_arlen;
   output [2:0] m_axi_arprot;
-  wire [2:0] m_axi_arprot;
   input m_axi_arready;
-  wire m_axi_arready;
   output [2:0] m_axi_arsize;
-  wire [2:0] m_axi_arsize;
   output m_axi_arvalid;
-  wire m_axi_arvalid;
   output [31:0] m_axi_awaddr;
-  wire [31:0] m_axi_awaddr;
   output [1:0] m_axi_awburst;
-  wire [1:0] m_axi_awburst;
   output [3:0] m_axi_awcache;
-  wire [3:0] m_axi_awcache;
   output m_axi_awid;
-  wire m_axi_awid;
   output [7:0] m_axi_awlen;
-  wire [7:0] m_axi_awlen;
   output [2:0] m_axi_awprot;
-  wire [2:0] m_axi_awprot;
   input m_axi_awready;
-  wire m_axi_awready;
   output [2:0] m_axi_awsize;
-  wire [2:0] m_axi_awsize;
   output m_axi_awvalid;
-  wire m_axi_awvalid;
   input m_axi_bid;
-  wire m_axi_bid;
   output m_axi_bready;
-  wire m_axi_bready;
   input [1:0] m_axi_bresp;
-  wire [1:0] m_axi_bresp;
   input m_axi_bvalid;
-  wire m_axi_bvalid;
   input [31:0] m_axi_rdata;
-  wire [31:0] m_axi_rdata;
   input m_axi_rid;
-  wire m_axi_rid;
   input m_axi_rlast;
-  wire m_axi_rlast;
   output m_axi_rready;
-  wire m_axi_rready;
   input [1:0] m_axi_rresp;
-  wire [1:0] m_axi_rresp;
   input m_axi_rvalid;
-  wire m_axi_rvalid;
   output [31:0] m_axi_wdata;
-  wire [31:0] m_axi_wdata;
   output m_axi_wlast;
-  wire m_axi_wlast;
   input m_axi_wready;
-  wire m_axi_wready;
   output [3:0] m_axi_wstrb;
-  wire [3:0] m_axi_wstrb;
   output m_axi_wvalid;
-  wire m_axi_wvalid;
   wire [3:0] \module ;
   wire [3:0] \module$357 ;
   wire [19:0] param__addr;
@@ -364,7 +332,7 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
   wire \param__en$273 ;
   wire [15:0] patches__0__addr;
   wire [71:0] patches__0__data;
-  wire patches__0__rows;
+  wire [1:0] patches__0__rows;
   wire patches__0__valid;
   wire [19:0] post_read__0__addr;
   wire [63:0] post_read__0__data;
@@ -390,7 +358,7 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
   wire \read__en$272 ;
   wire [19:0] reads__0__addr;
   wire [19:0] \reads__0__addr$253 ;
-  wire [1:0] reads__0__bank;
+  wire reads__0__bank;
   wire [63:0] reads__0__data;
   wire [63:0] \reads__0__data$254 ;
   wire reads__0__ready;
@@ -415,46 +383,26 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
   wire reset_done;
   reg resetting = 1'h0;
   input rst;
-  wire rst;
   wire \rst$58 ;
   input [7:0] s_axi_araddr;
-  wire [7:0] s_axi_araddr;
   input [2:0] s_axi_arprot;
-  wire [2:0] s_axi_arprot;
   output s_axi_arready;
-  wire s_axi_arready;
   input s_axi_arvalid;
-  wire s_axi_arvalid;
   input [7:0] s_axi_awaddr;
-  wire [7:0] s_axi_awaddr;
   input [2:0] s_axi_awprot;
-  wire [2:0] s_axi_awprot;
   output s_axi_awready;
-  wire s_axi_awready;
   input s_axi_awvalid;
-  wire s_axi_awvalid;
   input s_axi_bready;
-  wire s_axi_bready;
   output [1:0] s_axi_bresp;
-  wire [1:0] s_axi_bresp;
   output s_axi_bvalid;
-  wire s_axi_bvalid;
   output [31:0] s_axi_rdata;
-  wire [31:0] s_axi_rdata;
   input s_axi_rready;
-  wire s_axi_rready;
   output [1:0] s_axi_rresp;
-  wire [1:0] s_axi_rresp;
   output s_axi_rvalid;
-  wire s_axi_rvalid;
   input [31:0] s_axi_wdata;
-  wire [31:0] s_axi_wdata;
   output s_axi_wready;
-  wire s_axi_wready;
   input [3:0] s_axi_wstrb;
-  wire [3:0] s_axi_wstrb;
   input s_axi_wvalid;
-  wire s_axi_wvalid;
   wire soft_reset;
   wire [4:0] stall;
   wire start;
@@ -481,7 +429,7 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
   wire weights__columns;
   wire [63:0] weights__data;
   wire [3:0] weights__log2_nbe;
-  wire weights__rows;
+  wire [1:0] weights__rows;
   wire weights__valid;
   wire [19:0] write__addr;
   wire [19:0] \write__addr$180 ;
@@ -506,7 +454,7 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
   assign \error$352  = \error$353  & \$3 ;
   assign \$4  = resetting & idle;
   assign reset = \$4  & \idle$361 ;
-  assign \$5  = active * 4'h8;
+  assign \$5  = active * 3'h4;
   always @(posedge clk)
     resetting <= \$6 ;
   \hwgen_top.act_buffer  act_buffer (
@@ -518,26 +466,27 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
     .load__addr(load__addr),
     .load__data(load__data),
     .load__ready(act__ready),
-    .\port$4835$0 (\$9 ),
-    .\port$5191$25 (\$12 ),
-    .\port$5191$42 (\$13 ),
-    .\port$5302$0 (\$14 ),
+    .\port$3319$0 (\$11 ),
+    .\port$3321$0 (\$12 ),
+    .\port$4293$0 (\$9 ),
+    .\port$4616$23 (\$14 [11:1]),
+    .\port$4616$38 (\$15 ),
+    .\port$4716$1 (\$16 ),
+    .\port$4718$0 (\$17 ),
     .post_read__0__data(\reads__0__data$254 ),
     .post_read__0__ready(\reads__0__ready$256 ),
     .post_read__0__valid(post_read__0__valid),
     .post_read__1__data(reads__1__data),
     .post_read__1__ready(reads__1__ready),
     .post_read__1__valid(post_read__1__valid),
-    .post_write__0__data(post_write__0__data),
-    .post_write__0__mask(post_write__0__mask),
     .post_write__0__ready(writes__0__ready),
     .rst(\rst$58 ),
     .store__addr(store__addr),
     .store__data(\act__data$188 ),
     .store__ready(\act__ready$190 ),
-    .\valid$46 (post_write__0__valid),
+    .\valid$38 (post_write__0__valid),
     .wide_valid(store__valid),
-    .\wide_valid$52 (\load__valid$172 )
+    .\wide_valid$44 (\load__valid$172 )
   );
   \hwgen_top.afetch  afetch (
     .buses__0__addr(patches__0__addr),
@@ -551,7 +500,7 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
     .\code$87 (code_2),
     .done(done_2),
     .error(error_2),
-    .\port$4835$0 (\$9 ),
+    .\port$4293$0 (\$9 ),
     .read__data(reads__0__data),
     .read__ready(reads__0__ready),
     .reads__0__bank(fetch__0__bank),
@@ -575,9 +524,9 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
     .patches__0__data(patches__0__data),
     .patches__0__rows(patches__0__rows),
     .patches__0__valid(patches__0__valid),
-    .\port$3466$0 (\$10 ),
-    .\port$4704$4 (\$8 ),
-    .\port$5191$25 (\$12 [6:0]),
+    .\port$3160$0 (\$10 ),
+    .\port$4164$4 (\$8 [10:0]),
+    .\port$4616$22 (\$14 [6:0]),
     .rst(\rst$58 ),
     .weights__data(read__data),
     .weights__valid(weights__valid)
@@ -606,7 +555,7 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
   );
   \hwgen_top.param_buffer  param_buffer (
     .clk(clk),
-    .\port$5159$0 (\$11 ),
+    .\port$4592$0 (\$13 ),
     .read__data(\param__data$270 ),
     .read__en(\read__en$272 ),
     .rst(\rst$58 ),
@@ -620,18 +569,21 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
     .cmd__payload(\cmd__payload$128 ),
     .cmd__ready(cmd_4__ready),
     .cmd__valid(\cmd__valid$132 ),
-    .\code$129 (code_4),
+    .\code$125 (code_4),
     .done(done_4),
     .drain__0__data(drain__0__data),
     .drain__0__ready(drain__0__ready),
     .drain__0__valid(drain__0__valid),
     .error(error_4),
     .param__en(\read__en$272 ),
-    .\port$3466$0 (\$10 ),
-    .\port$5159$0 (\$11 ),
-    .\port$5191$25 (\$12 ),
-    .\port$5191$42 (\$13 ),
-    .\port$5302$0 (\$14 ),
+    .\port$3160$0 (\$10 ),
+    .\port$3319$0 (\$11 ),
+    .\port$3321$0 (\$12 ),
+    .\port$4592$0 (\$13 ),
+    .\port$4616$22 (\$14 ),
+    .\port$4616$38 (\$15 ),
+    .\port$4716$1 (\$16 ),
+    .\port$4718$0 (\$17 ),
     .ports__0__ready(writes__0__ready),
     .reads__0__valid(post_read__0__valid),
     .reads__1__valid(post_read__1__valid),
@@ -640,8 +592,6 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
     .sources__0__ready(\reads__0__ready$256 ),
     .sources__1__data(reads__1__data),
     .sources__1__ready(reads__1__ready),
-    .writes__0__data(post_write__0__data),
-    .writes__0__mask(post_write__0__mask),
     .writes__0__valid(post_write__0__valid)
   );
   \hwgen_top.read_master  read_master (
@@ -702,7 +652,7 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
     .\index$39 (index),
     .irq(irq),
     .\module (\module ),
-    .\port$4220$0 (stall),
+    .\port$3690$0 (stall),
     .reset_done(reset),
     .soft_reset(soft_reset),
     .start(\start$337 ),
@@ -797,7 +747,7 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
   );
   \hwgen_top.weight_buffer  weight_buffer (
     .clk(clk),
-    .\port$4684$0 (\$7 ),
+    .\port$4142$0 (\$7 ),
     .read__data(read__data),
     .read__en(read__en),
     .rst(\rst$58 ),
@@ -815,13 +765,13 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
     .code(code_1),
     .done(done_1),
     .error(error_1),
-    .\port$4684$0 (\$7 ),
-    .\port$4704$4 (\$8 ),
+    .\port$4142$0 (\$7 ),
+    .\port$4164$4 (\$8 ),
     .read__en(read__en),
     .rst(\rst$58 )
   );
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$1 ) begin end
+    if (_always_ ) begin end
     \$6  = resetting;
     if (soft_reset) begin
       \$6  = 1'h1;
@@ -923,14 +873,14 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
   assign \read__en$199  = read__en;
   assign weights__addr = { 8'h00, \$8 [7:0] };
   assign bus__addr = { 8'h00, \$8 [7:0] };
-  assign weights__columns = \$8 [9];
-  assign bus__columns = \$8 [9];
+  assign weights__columns = \$8 [10];
+  assign bus__columns = \$8 [10];
   assign weights__data = read__data;
   assign bus__data = read__data;
-  assign weights__log2_nbe = 4'h0;
-  assign bus__log2_nbe = 4'h0;
-  assign weights__rows = \$8 [8];
-  assign bus__rows = \$8 [8];
+  assign weights__log2_nbe = { 3'h0, \$8 [11] };
+  assign bus__log2_nbe = { 3'h0, \$8 [11] };
+  assign weights__rows = \$8 [9:8];
+  assign bus__rows = \$8 [9:8];
   assign bus__valid = weights__valid;
   assign fetch__0__addr = { 9'h000, \$9  };
   assign reads__0__addr = { 9'h000, \$9  };
@@ -942,38 +892,40 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
   assign buses__0__data = patches__0__data;
   assign buses__0__rows = patches__0__rows;
   assign buses__0__valid = patches__0__valid;
-  assign drain__0__addr = { 6'h00, \$12 [5:0] };
-  assign \drain__0__addr$231  = { 6'h00, \$12 [5:0] };
+  assign drain__0__addr = { 6'h00, \$14 [5:0] };
+  assign \drain__0__addr$231  = { 6'h00, \$14 [5:0] };
   assign drain__0__column = { 4'h0, \$10  };
   assign \drain__0__column$233  = { 4'h0, \$10  };
   assign \drain__0__data$235  = drain__0__data;
   assign \drain__0__ready$237  = drain__0__ready;
-  assign drain__0__row = { 4'h0, \$12 [6] };
-  assign \drain__0__row$239  = { 4'h0, \$12 [6] };
+  assign drain__0__row = { 4'h0, \$14 [6] };
+  assign \drain__0__row$239  = { 4'h0, \$14 [6] };
   assign \drain__0__valid$241  = drain__0__valid;
-  assign post_write__0__addr = { 9'h000, \$14  };
-  assign writes__0__addr = { 9'h000, \$14  };
-  assign writes__0__data = post_write__0__data;
-  assign writes__0__mask = post_write__0__mask;
+  assign post_write__0__addr = { 9'h000, \$16  };
+  assign writes__0__addr = { 9'h000, \$16  };
+  assign post_write__0__data = { \$17 , \$17  };
+  assign writes__0__data = { \$17 , \$17  };
+  assign post_write__0__mask = { \$12 , \$11  };
+  assign writes__0__mask = { \$12 , \$11  };
   assign post_write__0__ready = writes__0__ready;
   assign writes__0__valid = post_write__0__valid;
-  assign post_read__0__addr = { 9'h000, \$12  };
-  assign \reads__0__addr$253  = { 9'h000, \$12  };
+  assign post_read__0__addr = { 9'h000, \$14 [11:1] };
+  assign \reads__0__addr$253  = { 9'h000, \$14 [11:1] };
   assign post_read__0__data = \reads__0__data$254 ;
   assign post_read__0__ready = \reads__0__ready$256 ;
   assign \reads__0__valid$259  = post_read__0__valid;
-  assign post_read__1__addr = { 9'h000, \$13  };
-  assign reads__1__addr = { 9'h000, \$13  };
+  assign post_read__1__addr = { 9'h000, \$15  };
+  assign reads__1__addr = { 9'h000, \$15  };
   assign post_read__1__data = reads__1__data;
   assign post_read__1__ready = reads__1__ready;
   assign reads__1__valid = post_read__1__valid;
-  assign \read__addr$268  = { 3'h0, \$11  };
-  assign \param__addr$269  = { 3'h0, \$11  };
+  assign \read__addr$268  = { 3'h0, \$13  };
+  assign \param__addr$269  = { 3'h0, \$13  };
   assign \read__data$271  = \param__data$270 ;
   assign \param__en$273  = \read__en$272 ;
-  assign trace_result_addr = { 9'h000, \$14  };
-  assign trace_result_mask = post_write__0__mask;
-  assign trace_result_data = post_write__0__data;
+  assign trace_result_addr = { 9'h000, \$16  };
+  assign trace_result_mask = { \$12 , \$11  };
+  assign trace_result_data = { \$17 , \$17  };
   assign axi__awid = 1'h0;
   assign axi__awaddr = m_axi_awaddr;
   assign axi__awlen = m_axi_awlen;
@@ -1100,2857 +1052,30 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
   assign \command_data__payload.error  = beats__payload[32];
 endmodule
 
-module \hwgen_top.act_buffer (rst, fetch__0__data, post_read__0__data, post_read__1__data, store__data, store__ready, fetch__0__ready, post_read__0__ready, post_read__1__ready, load__ready, post_write__0__ready, \wide_valid$52 , post_read__0__valid, post_read__1__valid, wide_valid, store__addr, load__data, load__addr, fetch__0__valid, \port$4835$0 , bank__0
-, \port$5191$25 , \port$5191$42 , \valid$46 , \port$5302$0 , post_write__0__mask, post_write__0__data, clk);
-  reg \$auto$verilog_backend.cc:2355:dump_module$2  = 0;
-  wire [1:0] \$1 ;
-  wire [1:0] \$10 ;
-  reg [63:0] \$100 ;
-  reg [63:0] \$101 ;
-  reg [63:0] \$102 ;
-  reg [63:0] \$103 ;
-  reg [1:0] \$104 ;
-  reg [3:0] \$105 ;
-  reg [1:0] \$106 ;
-  reg [3:0] \$107 ;
-  reg [1:0] \$108 ;
-  reg [3:0] \$109 ;
-  wire [1:0] \$11 ;
-  reg [1:0] \$110 ;
-  reg [3:0] \$111 ;
-  wire [1:0] \$12 ;
-  wire [8:0] \$13 ;
-  wire [8:0] \$14 ;
-  wire [8:0] \$15 ;
-  wire [8:0] \$16 ;
-  wire [8:0] \$17 ;
-  wire [17:0] \$18 ;
-  wire [8:0] \$19 ;
-  wire [1:0] \$2 ;
-  wire [8:0] \$20 ;
-  wire [8:0] \$21 ;
-  wire [8:0] \$22 ;
-  wire [8:0] \$23 ;
-  wire [17:0] \$24 ;
-  wire [8:0] \$25 ;
-  wire [8:0] \$26 ;
-  wire [8:0] \$27 ;
-  wire [8:0] \$28 ;
-  wire [8:0] \$29 ;
-  wire [1:0] \$3 ;
-  wire [17:0] \$30 ;
-  wire [8:0] \$31 ;
-  wire [8:0] \$32 ;
-  wire [8:0] \$33 ;
-  wire [8:0] \$34 ;
-  wire [8:0] \$35 ;
-  wire [17:0] \$36 ;
-  wire [63:0] \$37 ;
-  wire [63:0] \$38 ;
-  wire [63:0] \$39 ;
-  wire [1:0] \$4 ;
-  wire [63:0] \$40 ;
-  wire [63:0] \$41 ;
-  wire [63:0] \$42 ;
-  wire [63:0] \$43 ;
-  wire [63:0] \$44 ;
-  wire [63:0] \$45 ;
-  wire [63:0] \$46 ;
-  wire [63:0] \$47 ;
-  wire [63:0] \$48 ;
-  wire [63:0] \$49 ;
-  wire [1:0] \$5 ;
-  wire [63:0] \$50 ;
-  wire [63:0] \$51 ;
-  wire [63:0] \$52 ;
-  wire [63:0] \$53 ;
-  wire [63:0] \$54 ;
-  wire [63:0] \$55 ;
-  wire [63:0] \$56 ;
-  wire [63:0] \$57 ;
-  wire [63:0] \$58 ;
-  wire [63:0] \$59 ;
-  wire [1:0] \$6 ;
-  wire [63:0] \$60 ;
-  wire [1:0] \$61 ;
-  wire [1:0] \$62 ;
-  wire [1:0] \$63 ;
-  wire [1:0] \$64 ;
-  wire [1:0] \$65 ;
-  wire [1:0] \$66 ;
-  wire [1:0] \$67 ;
-  wire [1:0] \$68 ;
-  wire \$69 ;
-  wire [1:0] \$7 ;
-  wire \$70 ;
-  wire \$71 ;
-  wire \$72 ;
-  wire [1:0] \$73 ;
-  wire [1:0] \$74 ;
-  wire [1:0] \$75 ;
-  wire [1:0] \$76 ;
-  wire [1:0] \$77 ;
-  wire \$78 ;
-  wire \$79 ;
-  wire [1:0] \$8 ;
-  wire \$80 ;
-  wire \$81 ;
-  wire [1:0] \$82 ;
-  wire [1:0] \$83 ;
-  wire [1:0] \$84 ;
-  wire [1:0] \$85 ;
-  wire [1:0] \$86 ;
-  wire \$87 ;
-  wire \$88 ;
-  wire \$89 ;
-  wire [1:0] \$9 ;
-  wire \$90 ;
-  wire [1:0] \$91 ;
-  wire [1:0] \$92 ;
-  wire [1:0] \$93 ;
-  wire [1:0] \$94 ;
-  wire [1:0] \$95 ;
-  wire \$96 ;
-  wire \$97 ;
-  wire \$98 ;
-  wire \$99 ;
-  wire [8:0] \$signature__addr ;
-  wire [8:0] \$signature__addr$25 ;
-  wire [8:0] \$signature__addr$28 ;
-  wire [8:0] \$signature__addr$31 ;
-  reg [8:0] \$signature__addr$58 ;
-  reg [8:0] \$signature__addr$67 ;
-  reg [8:0] \$signature__addr$71 ;
-  reg [8:0] \$signature__addr$75 ;
-  reg [63:0] \$signature__data ;
-  reg [63:0] \$signature__data$68 ;
-  reg [63:0] \$signature__data$72 ;
-  reg [63:0] \$signature__data$76 ;
-  wire [63:0] \$signature__data$81 ;
-  wire [63:0] \$signature__data$82 ;
-  wire [63:0] \$signature__data$83 ;
-  wire [63:0] \$signature__data$84 ;
-  wire \$signature__en ;
-  wire \$signature__en$27 ;
-  wire \$signature__en$30 ;
-  wire \$signature__en$33 ;
-  reg [7:0] \$signature__en$62 ;
-  reg [7:0] \$signature__en$70 ;
-  reg [7:0] \$signature__en$74 ;
-  reg [7:0] \$signature__en$78 ;
-  input [1:0] bank__0;
-  wire [1:0] bank__0;
-  wire [1:0] \bank__0$48 ;
-  wire [1:0] bank__1;
-  wire [1:0] bank__2;
-  input clk;
-  wire clk;
-  wire [19:0] fetch__0__addr;
-  wire [1:0] fetch__0__bank;
-  output [63:0] fetch__0__data;
-  wire [63:0] fetch__0__data;
-  output fetch__0__ready;
-  wire fetch__0__ready;
-  input fetch__0__valid;
-  wire fetch__0__valid;
-  wire [2:0] grants__0;
-  wire \grants__0$61 ;
-  wire [2:0] grants__1;
-  wire \grants__1$69 ;
-  wire [2:0] grants__2;
-  wire \grants__2$73 ;
-  wire [2:0] grants__3;
-  wire \grants__3$77 ;
-  input [19:0] load__addr;
-  wire [19:0] load__addr;
-  input [63:0] load__data;
-  wire [63:0] load__data;
-  wire [7:0] load__mask;
-  output load__ready;
-  wire load__ready;
-  wire load__valid;
-  reg [63:0] output0 = 64'h0000000000000000;
-  reg [63:0] output1 = 64'h0000000000000000;
-  reg [63:0] output2 = 64'h0000000000000000;
-  reg [63:0] output3 = 64'h0000000000000000;
-  input [10:0] \port$4835$0 ;
-  wire [10:0] \port$4835$0 ;
-  input [10:0] \port$5191$25 ;
-  wire [10:0] \port$5191$25 ;
-  input [10:0] \port$5191$42 ;
-  wire [10:0] \port$5191$42 ;
-  input [10:0] \port$5302$0 ;
-  wire [10:0] \port$5302$0 ;
-  wire [19:0] post_read__0__addr;
-  output [63:0] post_read__0__data;
-  wire [63:0] post_read__0__data;
-  output post_read__0__ready;
-  wire post_read__0__ready;
-  input post_read__0__valid;
-  wire post_read__0__valid;
-  wire [19:0] post_read__1__addr;
-  output [63:0] post_read__1__data;
-  wire [63:0] post_read__1__data;
-  output post_read__1__ready;
-  wire post_read__1__ready;
-  input post_read__1__valid;
-  wire post_read__1__valid;
-  wire [19:0] post_write__0__addr;
-  input [63:0] post_write__0__data;
-  wire [63:0] post_write__0__data;
-  input [7:0] post_write__0__mask;
-  wire [7:0] post_write__0__mask;
-  output post_write__0__ready;
-  wire post_write__0__ready;
-  wire post_write__0__valid;
-  reg [3:0] read0_chosen = 4'h0;
-  reg [1:0] read0_index0 = 2'h0;
-  reg [3:0] read1_chosen = 4'h0;
-  reg [1:0] read1_index0 = 2'h0;
-  reg [3:0] read2_chosen = 4'h0;
-  reg [1:0] read2_index0 = 2'h0;
-  wire [2:0] ready;
-  wire \ready$51 ;
-  input rst;
-  wire rst;
-  input [19:0] store__addr;
-  wire [19:0] store__addr;
-  output [63:0] store__data;
-  wire [63:0] store__data;
-  output store__ready;
-  wire store__ready;
-  wire store__valid;
-  reg [3:0] store_chosen = 4'h0;
-  reg [1:0] store_index0 = 2'h0;
-  wire [2:0] valid;
-  input \valid$46 ;
-  wire \valid$46 ;
-  wire [3:0] wide_banks;
-  wire [3:0] \wide_banks$64 ;
-  wire [1:0] wide_group;
-  wire [1:0] \wide_group$54 ;
-  wire wide_ready;
-  wire \wide_ready$57 ;
-  input wide_valid;
-  wire wide_valid;
-  input \wide_valid$52 ;
-  wire \wide_valid$52 ;
-  (* no_rw_check = 32'd1 *)
-  reg [63:0] bank0 [511:0];
-  initial begin
-    bank0[0] = 64'h0000000000000000;
-    bank0[1] = 64'h0000000000000000;
-    bank0[2] = 64'h0000000000000000;
-    bank0[3] = 64'h0000000000000000;
-    bank0[4] = 64'h0000000000000000;
-    bank0[5] = 64'h0000000000000000;
-    bank0[6] = 64'h0000000000000000;
-    bank0[7] = 64'h0000000000000000;
-    bank0[8] = 64'h0000000000000000;
-    bank0[9] = 64'h0000000000000000;
-    bank0[10] = 64'h0000000000000000;
-    bank0[11] = 64'h0000000000000000;
-    bank0[12] = 64'h0000000000000000;
-    bank0[13] = 64'h0000000000000000;
-    bank0[14] = 64'h0000000000000000;
-    bank0[15] = 64'h0000000000000000;
-    bank0[16] = 64'h0000000000000000;
-    bank0[17] = 64'h0000000000000000;
-    bank0[18] = 64'h0000000000000000;
-    bank0[19] = 64'h0000000000000000;
-    bank0[20] = 64'h0000000000000000;
-    bank0[21] = 64'h0000000000000000;
-    bank0[22] = 64'h0000000000000000;
-    bank0[23] = 64'h0000000000000000;
-    bank0[24] = 64'h0000000000000000;
-    bank0[25] = 64'h0000000000000000;
-    bank0[26] = 64'h0000000000000000;
-    bank0[27] = 64'h0000000000000000;
-    bank0[28] = 64'h0000000000000000;
-    bank0[29] = 64'h0000000000000000;
-    bank0[30] = 64'h0000000000000000;
-    bank0[31] = 64'h0000000000000000;
-    bank0[32] = 64'h0000000000000000;
-    bank0[33] = 64'h0000000000000000;
-    bank0[34] = 64'h0000000000000000;
-    bank0[35] = 64'h0000000000000000;
-    bank0[36] = 64'h0000000000000000;
-    bank0[37] = 64'h0000000000000000;
-    bank0[38] = 64'h0000000000000000;
-    bank0[39] = 64'h0000000000000000;
-    bank0[40] = 64'h0000000000000000;
-    bank0[41] = 64'h0000000000000000;
-    bank0[42] = 64'h0000000000000000;
-    bank0[43] = 64'h0000000000000000;
-    bank0[44] = 64'h0000000000000000;
-    bank0[45] = 64'h0000000000000000;
-    bank0[46] = 64'h0000000000000000;
-    bank0[47] = 64'h0000000000000000;
-    bank0[48] = 64'h0000000000000000;
-    bank0[49] = 64'h0000000000000000;
-    bank0[50] = 64'h0000000000000000;
-    bank0[51] = 64'h0000000000000000;
-    bank0[52] = 64'h0000000000000000;
-    bank0[53] = 64'h0000000000000000;
-    bank0[54] = 64'h0000000000000000;
-    bank0[55] = 64'h0000000000000000;
-    bank0[56] = 64'h0000000000000000;
-    bank0[57] = 64'h0000000000000000;
-    bank0[58] = 64'h0000000000000000;
-    bank0[59] = 64'h0000000000000000;
-    bank0[60] = 64'h0000000000000000;
-    bank0[61] = 64'h0000000000000000;
-    bank0[62] = 64'h0000000000000000;
-    bank0[63] = 64'h0000000000000000;
-    bank0[64] = 64'h0000000000000000;
-    bank0[65] = 64'h0000000000000000;
-    bank0[66] = 64'h0000000000000000;
-    bank0[67] = 64'h0000000000000000;
-    bank0[68] = 64'h0000000000000000;
-    bank0[69] = 64'h0000000000000000;
-    bank0[70] = 64'h0000000000000000;
-    bank0[71] = 64'h0000000000000000;
-    bank0[72] = 64'h0000000000000000;
-    bank0[73] = 64'h0000000000000000;
-    bank0[74] = 64'h0000000000000000;
-    bank0[75] = 64'h0000000000000000;
-    bank0[76] = 64'h0000000000000000;
-    bank0[77] = 64'h0000000000000000;
-    bank0[78] = 64'h0000000000000000;
-    bank0[79] = 64'h0000000000000000;
-    bank0[80] = 64'h0000000000000000;
-    bank0[81] = 64'h0000000000000000;
-    bank0[82] = 64'h0000000000000000;
-    bank0[83] = 64'h0000000000000000;
-    bank0[84] = 64'h0000000000000000;
-    bank0[85] = 64'h0000000000000000;
-    bank0[86] = 64'h0000000000000000;
-    bank0[87] = 64'h0000000000000000;
-    bank0[88] = 64'h0000000000000000;
-    bank0[89] = 64'h0000000000000000;
-    bank0[90] = 64'h0000000000000000;
-    bank0[91] = 64'h0000000000000000;
-    bank0[92] = 64'h0000000000000000;
-    bank0[93] = 64'h0000000000000000;
-    bank0[94] = 64'h0000000000000000;
-    bank0[95] = 64'h0000000000000000;
-    bank0[96] = 64'h0000000000000000;
-    bank0[97] = 64'h0000000000000000;
-    bank0[98] = 64'h0000000000000000;
-    bank0[99] = 64'h0000000000000000;
-    bank0[100] = 64'h0000000000000000;
-    bank0[101] = 64'h0000000000000000;
-    bank0[102] = 64'h0000000000000000;
-    bank0[103] = 64'h0000000000000000;
-    bank0[104] = 64'h0000000000000000;
-    bank0[105] = 64'h0000000000000000;
-    bank0[106] = 64'h0000000000000000;
-    bank0[107] = 64'h0000000000000000;
-    bank0[108] = 64'h0000000000000000;
-    bank0[109] = 64'h0000000000000000;
-    bank0[110] = 64'h0000000000000000;
-    bank0[111] = 64'h0000000000000000;
-    bank0[112] = 64'h0000000000000000;
-    bank0[113] = 64'h0000000000000000;
-    bank0[114] = 64'h0000000000000000;
-    bank0[115] = 64'h0000000000000000;
-    bank0[116] = 64'h0000000000000000;
-    bank0[117] = 64'h0000000000000000;
-    bank0[118] = 64'h0000000000000000;
-    bank0[119] = 64'h0000000000000000;
-    bank0[120] = 64'h0000000000000000;
-    bank0[121] = 64'h0000000000000000;
-    bank0[122] = 64'h0000000000000000;
-    bank0[123] = 64'h0000000000000000;
-    bank0[124] = 64'h0000000000000000;
-    bank0[125] = 64'h0000000000000000;
-    bank0[126] = 64'h0000000000000000;
-    bank0[127] = 64'h0000000000000000;
-    bank0[128] = 64'h0000000000000000;
-    bank0[129] = 64'h0000000000000000;
-    bank0[130] = 64'h0000000000000000;
-    bank0[131] = 64'h0000000000000000;
-    bank0[132] = 64'h0000000000000000;
-    bank0[133] = 64'h0000000000000000;
-    bank0[134] = 64'h0000000000000000;
-    bank0[135] = 64'h0000000000000000;
-    bank0[136] = 64'h0000000000000000;
-    bank0[137] = 64'h0000000000000000;
-    bank0[138] = 64'h0000000000000000;
-    bank0[139] = 64'h0000000000000000;
-    bank0[140] = 64'h0000000000000000;
-    bank0[141] = 64'h0000000000000000;
-    bank0[142] = 64'h0000000000000000;
-    bank0[143] = 64'h0000000000000000;
-    bank0[144] = 64'h0000000000000000;
-    bank0[145] = 64'h0000000000000000;
-    bank0[146] = 64'h0000000000000000;
-    bank0[147] = 64'h0000000000000000;
-    bank0[148] = 64'h0000000000000000;
-    bank0[149] = 64'h0000000000000000;
-    bank0[150] = 64'h0000000000000000;
-    bank0[151] = 64'h0000000000000000;
-    bank0[152] = 64'h0000000000000000;
-    bank0[153] = 64'h0000000000000000;
-    bank0[154] = 64'h0000000000000000;
-    bank0[155] = 64'h0000000000000000;
-    bank0[156] = 64'h0000000000000000;
-    bank0[157] = 64'h0000000000000000;
-    bank0[158] = 64'h0000000000000000;
-    bank0[159] = 64'h0000000000000000;
-    bank0[160] = 64'h0000000000000000;
-    bank0[161] = 64'h0000000000000000;
-    bank0[162] = 64'h0000000000000000;
-    bank0[163] = 64'h0000000000000000;
-    bank0[164] = 64'h0000000000000000;
-    bank0[165] = 64'h0000000000000000;
-    bank0[166] = 64'h0000000000000000;
-    bank0[167] = 64'h0000000000000000;
-    bank0[168] = 64'h0000000000000000;
-    bank0[169] = 64'h0000000000000000;
-    bank0[170] = 64'h0000000000000000;
-    bank0[171] = 64'h0000000000000000;
-    bank0[172] = 64'h0000000000000000;
-    bank0[173] = 64'h0000000000000000;
-    bank0[174] = 64'h0000000000000000;
-    bank0[175] = 64'h0000000000000000;
-    bank0[176] = 64'h0000000000000000;
-    bank0[177] = 64'h0000000000000000;
-    bank0[178] = 64'h0000000000000000;
-    bank0[179] = 64'h0000000000000000;
-    bank0[180] = 64'h0000000000000000;
-    bank0[181] = 64'h0000000000000000;
-    bank0[182] = 64'h0000000000000000;
-    bank0[183] = 64'h0000000000000000;
-    bank0[184] = 64'h0000000000000000;
-    bank0[185] = 64'h0000000000000000;
-    bank0[186] = 64'h0000000000000000;
-    bank0[187] = 64'h0000000000000000;
-    bank0[188] = 64'h0000000000000000;
-    bank0[189] = 64'h0000000000000000;
-    bank0[190] = 64'h0000000000000000;
-    bank0[191] = 64'h0000000000000000;
-    bank0[192] = 64'h0000000000000000;
-    bank0[193] = 64'h0000000000000000;
-    bank0[194] = 64'h0000000000000000;
-    bank0[195] = 64'h0000000000000000;
-    bank0[196] = 64'h0000000000000000;
-    bank0[197] = 64'h0000000000000000;
-    bank0[198] = 64'h0000000000000000;
-    bank0[199] = 64'h0000000000000000;
-    bank0[200] = 64'h0000000000000000;
-    bank0[201] = 64'h0000000000000000;
-    bank0[202] = 64'h0000000000000000;
-    bank0[203] = 64'h0000000000000000;
-    bank0[204] = 64'h0000000000000000;
-    bank0[205] = 64'h0000000000000000;
-    bank0[206] = 64'h0000000000000000;
-    bank0[207] = 64'h0000000000000000;
-    bank0[208] = 64'h0000000000000000;
-    bank0[209] = 64'h0000000000000000;
-    bank0[210] = 64'h0000000000000000;
-    bank0[211] = 64'h0000000000000000;
-    bank0[212] = 64'h0000000000000000;
-    bank0[213] = 64'h0000000000000000;
-    bank0[214] = 64'h0000000000000000;
-    bank0[215] = 64'h0000000000000000;
-    bank0[216] = 64'h0000000000000000;
-    bank0[217] = 64'h0000000000000000;
-    bank0[218] = 64'h0000000000000000;
-    bank0[219] = 64'h0000000000000000;
-    bank0[220] = 64'h0000000000000000;
-    bank0[221] = 64'h0000000000000000;
-    bank0[222] = 64'h0000000000000000;
-    bank0[223] = 64'h0000000000000000;
-    bank0[224] = 64'h0000000000000000;
-    bank0[225] = 64'h0000000000000000;
-    bank0[226] = 64'h0000000000000000;
-    bank0[227] = 64'h0000000000000000;
-    bank0[228] = 64'h0000000000000000;
-    bank0[229] = 64'h0000000000000000;
-    bank0[230] = 64'h0000000000000000;
-    bank0[231] = 64'h0000000000000000;
-    bank0[232] = 64'h0000000000000000;
-    bank0[233] = 64'h0000000000000000;
-    bank0[234] = 64'h0000000000000000;
-    bank0[235] = 64'h0000000000000000;
-    bank0[236] = 64'h0000000000000000;
-    bank0[237] = 64'h0000000000000000;
-    bank0[238] = 64'h0000000000000000;
-    bank0[239] = 64'h0000000000000000;
-    bank0[240] = 64'h0000000000000000;
-    bank0[241] = 64'h0000000000000000;
-    bank0[242] = 64'h0000000000000000;
-    bank0[243] = 64'h0000000000000000;
-    bank0[244] = 64'h0000000000000000;
-    bank0[245] = 64'h0000000000000000;
-    bank0[246] = 64'h0000000000000000;
-    bank0[247] = 64'h0000000000000000;
-    bank0[248] = 64'h0000000000000000;
-    bank0[249] = 64'h0000000000000000;
-    bank0[250] = 64'h0000000000000000;
-    bank0[251] = 64'h0000000000000000;
-    bank0[252] = 64'h0000000000000000;
-    bank0[253] = 64'h0000000000000000;
-    bank0[254] = 64'h0000000000000000;
-    bank0[255] = 64'h0000000000000000;
-    bank0[256] = 64'h0000000000000000;
-    bank0[257] = 64'h0000000000000000;
-    bank0[258] = 64'h0000000000000000;
-    bank0[259] = 64'h0000000000000000;
-    bank0[260] = 64'h0000000000000000;
-    bank0[261] = 64'h0000000000000000;
-    bank0[262] = 64'h0000000000000000;
-    bank0[263] = 64'h0000000000000000;
-    bank0[264] = 64'h0000000000000000;
-    bank0[265] = 64'h0000000000000000;
-    bank0[266] = 64'h0000000000000000;
-    bank0[267] = 64'h0000000000000000;
-    bank0[268] = 64'h0000000000000000;
-    bank0[269] = 64'h0000000000000000;
-    bank0[270] = 64'h0000000000000000;
-    bank0[271] = 64'h0000000000000000;
-    bank0[272] = 64'h0000000000000000;
-    bank0[273] = 64'h0000000000000000;
-    bank0[274] = 64'h0000000000000000;
-    bank0[275] = 64'h0000000000000000;
-    bank0[276] = 64'h0000000000000000;
-    bank0[277] = 64'h0000000000000000;
-    bank0[278] = 64'h0000000000000000;
-    bank0[279] = 64'h0000000000000000;
-    bank0[280] = 64'h0000000000000000;
-    bank0[281] = 64'h0000000000000000;
-    bank0[282] = 64'h0000000000000000;
-    bank0[283] = 64'h0000000000000000;
-    bank0[284] = 64'h0000000000000000;
-    bank0[285] = 64'h0000000000000000;
-    bank0[286] = 64'h0000000000000000;
-    bank0[287] = 64'h0000000000000000;
-    bank0[288] = 64'h0000000000000000;
-    bank0[289] = 64'h0000000000000000;
-    bank0[290] = 64'h0000000000000000;
-    bank0[291] = 64'h0000000000000000;
-    bank0[292] = 64'h0000000000000000;
-    bank0[293] = 64'h0000000000000000;
-    bank0[294] = 64'h0000000000000000;
-    bank0[295] = 64'h0000000000000000;
-    bank0[296] = 64'h0000000000000000;
-    bank0[297] = 64'h0000000000000000;
-    bank0[298] = 64'h0000000000000000;
-    bank0[299] = 64'h0000000000000000;
-    bank0[300] = 64'h0000000000000000;
-    bank0[301] = 64'h0000000000000000;
-    bank0[302] = 64'h0000000000000000;
-    bank0[303] = 64'h0000000000000000;
-    bank0[304] = 64'h0000000000000000;
-    bank0[305] = 64'h0000000000000000;
-    bank0[306] = 64'h0000000000000000;
-    bank0[307] = 64'h0000000000000000;
-    bank0[308] = 64'h0000000000000000;
-    bank0[309] = 64'h0000000000000000;
-    bank0[310] = 64'h0000000000000000;
-    bank0[311] = 64'h0000000000000000;
-    bank0[312] = 64'h0000000000000000;
-    bank0[313] = 64'h0000000000000000;
-    bank0[314] = 64'h0000000000000000;
-    bank0[315] = 64'h0000000000000000;
-    bank0[316] = 64'h0000000000000000;
-    bank0[317] = 64'h0000000000000000;
-    bank0[318] = 64'h0000000000000000;
-    bank0[319] = 64'h0000000000000000;
-    bank0[320] = 64'h0000000000000000;
-    bank0[321] = 64'h0000000000000000;
-    bank0[322] = 64'h0000000000000000;
-    bank0[323] = 64'h0000000000000000;
-    bank0[324] = 64'h0000000000000000;
-    bank0[325] = 64'h0000000000000000;
-    bank0[326] = 64'h0000000000000000;
-    bank0[327] = 64'h0000000000000000;
-    bank0[328] = 64'h0000000000000000;
-    bank0[329] = 64'h0000000000000000;
-    bank0[330] = 64'h0000000000000000;
-    bank0[331] = 64'h0000000000000000;
-    bank0[332] = 64'h0000000000000000;
-    bank0[333] = 64'h0000000000000000;
-    bank0[334] = 64'h0000000000000000;
-    bank0[335] = 64'h0000000000000000;
-    bank0[336] = 64'h0000000000000000;
-    bank0[337] = 64'h0000000000000000;
-    bank0[338] = 64'h0000000000000000;
-    bank0[339] = 64'h0000000000000000;
-    bank0[340] = 64'h0000000000000000;
-    bank0[341] = 64'h0000000000000000;
-    bank0[342] = 64'h0000000000000000;
-    bank0[343] = 64'h0000000000000000;
-    bank0[344] = 64'h0000000000000000;
-    bank0[345] = 64'h0000000000000000;
-    bank0[346] = 64'h0000000000000000;
-    bank0[347] = 64'h0000000000000000;
-    bank0[348] = 64'h0000000000000000;
-    bank0[349] = 64'h0000000000000000;
-    bank0[350] = 64'h0000000000000000;
-    bank0[351] = 64'h0000000000000000;
-    bank0[352] = 64'h0000000000000000;
-    bank0[353] = 64'h0000000000000000;
-    bank0[354] = 64'h0000000000000000;
-    bank0[355] = 64'h0000000000000000;
-    bank0[356] = 64'h0000000000000000;
-    bank0[357] = 64'h0000000000000000;
-    bank0[358] = 64'h0000000000000000;
-    bank0[359] = 64'h0000000000000000;
-    bank0[360] = 64'h0000000000000000;
-    bank0[361] = 64'h0000000000000000;
-    bank0[362] = 64'h0000000000000000;
-    bank0[363] = 64'h0000000000000000;
-    bank0[364] = 64'h0000000000000000;
-    bank0[365] = 64'h0000000000000000;
-    bank0[366] = 64'h0000000000000000;
-    bank0[367] = 64'h0000000000000000;
-    bank0[368] = 64'h0000000000000000;
-    bank0[369] = 64'h0000000000000000;
-    bank0[370] = 64'h0000000000000000;
-    bank0[371] = 64'h0000000000000000;
-    bank0[372] = 64'h0000000000000000;
-    bank0[373] = 64'h0000000000000000;
-    bank0[374] = 64'h0000000000000000;
-    bank0[375] = 64'h0000000000000000;
-    bank0[376] = 64'h0000000000000000;
-    bank0[377] = 64'h0000000000000000;
-    bank0[378] = 64'h0000000000000000;
-    bank0[379] = 64'h0000000000000000;
-    bank0[380] = 64'h0000000000000000;
-    bank0[381] = 64'h0000000000000000;
-    bank0[382] = 64'h0000000000000000;
-    bank0[383] = 64'h0000000000000000;
-    bank0[384] = 64'h0000000000000000;
-    bank0[385] = 64'h0000000000000000;
-    bank0[386] = 64'h0000000000000000;
-    bank0[387] = 64'h0000000000000000;
-    bank0[388] = 64'h0000000000000000;
-    bank0[389] = 64'h0000000000000000;
-    bank0[390] = 64'h0000000000000000;
-    bank0[391] = 64'h0000000000000000;
-    bank0[392] = 64'h0000000000000000;
-    bank0[393] = 64'h0000000000000000;
-    bank0[394] = 64'h0000000000000000;
-    bank0[395] = 64'h0000000000000000;
-    bank0[396] = 64'h0000000000000000;
-    bank0[397] = 64'h0000000000000000;
-    bank0[398] = 64'h0000000000000000;
-    bank0[399] = 64'h0000000000000000;
-    bank0[400] = 64'h0000000000000000;
-    bank0[401] = 64'h0000000000000000;
-    bank0[402] = 64'h0000000000000000;
-    bank0[403] = 64'h0000000000000000;
-    bank0[404] = 64'h0000000000000000;
-    bank0[405] = 64'h0000000000000000;
-    bank0[406] = 64'h0000000000000000;
-    bank0[407] = 64'h0000000000000000;
-    bank0[408] = 64'h0000000000000000;
-    bank0[409] = 64'h0000000000000000;
-    bank0[410] = 64'h0000000000000000;
-    bank0[411] = 64'h0000000000000000;
-    bank0[412] = 64'h0000000000000000;
-    bank0[413] = 64'h0000000000000000;
-    bank0[414] = 64'h0000000000000000;
-    bank0[415] = 64'h0000000000000000;
-    bank0[416] = 64'h0000000000000000;
-    bank0[417] = 64'h0000000000000000;
-    bank0[418] = 64'h0000000000000000;
-    bank0[419] = 64'h0000000000000000;
-    bank0[420] = 64'h0000000000000000;
-    bank0[421] = 64'h0000000000000000;
-    bank0[422] = 64'h0000000000000000;
-    bank0[423] = 64'h0000000000000000;
-    bank0[424] = 64'h0000000000000000;
-    bank0[425] = 64'h0000000000000000;
-    bank0[426] = 64'h0000000000000000;
-    bank0[427] = 64'h0000000000000000;
-    bank0[428] = 64'h0000000000000000;
-    bank0[429] = 64'h0000000000000000;
-    bank0[430] = 64'h0000000000000000;
-    bank0[431] = 64'h0000000000000000;
-    bank0[432] = 64'h0000000000000000;
-    bank0[433] = 64'h0000000000000000;
-    bank0[434] = 64'h0000000000000000;
-    bank0[435] = 64'h0000000000000000;
-    bank0[436] = 64'h0000000000000000;
-    bank0[437] = 64'h0000000000000000;
-    bank0[438] = 64'h0000000000000000;
-    bank0[439] = 64'h0000000000000000;
-    bank0[440] = 64'h0000000000000000;
-    bank0[441] = 64'h0000000000000000;
-    bank0[442] = 64'h0000000000000000;
-    bank0[443] = 64'h0000000000000000;
-    bank0[444] = 64'h0000000000000000;
-    bank0[445] = 64'h0000000000000000;
-    bank0[446] = 64'h0000000000000000;
-    bank0[447] = 64'h0000000000000000;
-    bank0[448] = 64'h0000000000000000;
-    bank0[449] = 64'h0000000000000000;
-    bank0[450] = 64'h0000000000000000;
-    bank0[451] = 64'h0000000000000000;
-    bank0[452] = 64'h0000000000000000;
-    bank0[453] = 64'h0000000000000000;
-    bank0[454] = 64'h0000000000000000;
-    bank0[455] = 64'h0000000000000000;
-    bank0[456] = 64'h0000000000000000;
-    bank0[457] = 64'h0000000000000000;
-    bank0[458] = 64'h0000000000000000;
-    bank0[459] = 64'h0000000000000000;
-    bank0[460] = 64'h0000000000000000;
-    bank0[461] = 64'h0000000000000000;
-    bank0[462] = 64'h0000000000000000;
-    bank0[463] = 64'h0000000000000000;
-    bank0[464] = 64'h0000000000000000;
-    bank0[465] = 64'h0000000000000000;
-    bank0[466] = 64'h0000000000000000;
-    bank0[467] = 64'h0000000000000000;
-    bank0[468] = 64'h0000000000000000;
-    bank0[469] = 64'h0000000000000000;
-    bank0[470] = 64'h0000000000000000;
-    bank0[471] = 64'h0000000000000000;
-    bank0[472] = 64'h0000000000000000;
-    bank0[473] = 64'h0000000000000000;
-    bank0[474] = 64'h0000000000000000;
-    bank0[475] = 64'h0000000000000000;
-    bank0[476] = 64'h0000000000000000;
-    bank0[477] = 64'h0000000000000000;
-    bank0[478] = 64'h0000000000000000;
-    bank0[479] = 64'h0000000000000000;
-    bank0[480] = 64'h0000000000000000;
-    bank0[481] = 64'h0000000000000000;
-    bank0[482] = 64'h0000000000000000;
-    bank0[483] = 64'h0000000000000000;
-    bank0[484] = 64'h0000000000000000;
-    bank0[485] = 64'h0000000000000000;
-    bank0[486] = 64'h0000000000000000;
-    bank0[487] = 64'h0000000000000000;
-    bank0[488] = 64'h0000000000000000;
-    bank0[489] = 64'h0000000000000000;
-    bank0[490] = 64'h0000000000000000;
-    bank0[491] = 64'h0000000000000000;
-    bank0[492] = 64'h0000000000000000;
-    bank0[493] = 64'h0000000000000000;
-    bank0[494] = 64'h0000000000000000;
-    bank0[495] = 64'h0000000000000000;
-    bank0[496] = 64'h0000000000000000;
-    bank0[497] = 64'h0000000000000000;
-    bank0[498] = 64'h0000000000000000;
-    bank0[499] = 64'h0000000000000000;
-    bank0[500] = 64'h0000000000000000;
-    bank0[501] = 64'h0000000000000000;
-    bank0[502] = 64'h0000000000000000;
-    bank0[503] = 64'h0000000000000000;
-    bank0[504] = 64'h0000000000000000;
-    bank0[505] = 64'h0000000000000000;
-    bank0[506] = 64'h0000000000000000;
-    bank0[507] = 64'h0000000000000000;
-    bank0[508] = 64'h0000000000000000;
-    bank0[509] = 64'h0000000000000000;
-    bank0[510] = 64'h0000000000000000;
-    bank0[511] = 64'h0000000000000000;
-  end
-  always @(posedge clk) begin
-    if (\$signature__en$62 [0])
-      bank0[\$signature__addr$58 ][7:0] <= \$signature__data [7:0];
-    if (\$signature__en$62 [1])
-      bank0[\$signature__addr$58 ][15:8] <= \$signature__data [15:8];
-    if (\$signature__en$62 [2])
-      bank0[\$signature__addr$58 ][23:16] <= \$signature__data [23:16];
-    if (\$signature__en$62 [3])
-      bank0[\$signature__addr$58 ][31:24] <= \$signature__data [31:24];
-    if (\$signature__en$62 [4])
-      bank0[\$signature__addr$58 ][39:32] <= \$signature__data [39:32];
-    if (\$signature__en$62 [5])
-      bank0[\$signature__addr$58 ][47:40] <= \$signature__data [47:40];
-    if (\$signature__en$62 [6])
-      bank0[\$signature__addr$58 ][55:48] <= \$signature__data [55:48];
-    if (\$signature__en$62 [7])
-      bank0[\$signature__addr$58 ][63:56] <= \$signature__data [63:56];
-  end
-  reg [63:0] _0_;
-  always @(posedge clk) begin
-    _0_ <= bank0[\$18 [8:0]];
-  end
-  assign \$signature__data$81  = _0_;
-  (* no_rw_check = 32'd1 *)
-  reg [63:0] bank1 [511:0];
-  initial begin
-    bank1[0] = 64'h0000000000000000;
-    bank1[1] = 64'h0000000000000000;
-    bank1[2] = 64'h0000000000000000;
-    bank1[3] = 64'h0000000000000000;
-    bank1[4] = 64'h0000000000000000;
-    bank1[5] = 64'h0000000000000000;
-    bank1[6] = 64'h0000000000000000;
-    bank1[7] = 64'h0000000000000000;
-    bank1[8] = 64'h0000000000000000;
-    bank1[9] = 64'h0000000000000000;
-    bank1[10] = 64'h0000000000000000;
-    bank1[11] = 64'h0000000000000000;
-    bank1[12] = 64'h0000000000000000;
-    bank1[13] = 64'h0000000000000000;
-    bank1[14] = 64'h0000000000000000;
-    bank1[15] = 64'h0000000000000000;
-    bank1[16] = 64'h0000000000000000;
-    bank1[17] = 64'h0000000000000000;
-    bank1[18] = 64'h0000000000000000;
-    bank1[19] = 64'h0000000000000000;
-    bank1[20] = 64'h0000000000000000;
-    bank1[21] = 64'h0000000000000000;
-    bank1[22] = 64'h0000000000000000;
-    bank1[23] = 64'h0000000000000000;
-    bank1[24] = 64'h0000000000000000;
-    bank1[25] = 64'h0000000000000000;
-    bank1[26] = 64'h0000000000000000;
-    bank1[27] = 64'h0000000000000000;
-    bank1[28] = 64'h0000000000000000;
-    bank1[29] = 64'h0000000000000000;
-    bank1[30] = 64'h0000000000000000;
-    bank1[31] = 64'h0000000000000000;
-    bank1[32] = 64'h0000000000000000;
-    bank1[33] = 64'h0000000000000000;
-    bank1[34] = 64'h0000000000000000;
-    bank1[35] = 64'h0000000000000000;
-    bank1[36] = 64'h0000000000000000;
-    bank1[37] = 64'h0000000000000000;
-    bank1[38] = 64'h0000000000000000;
-    bank1[39] = 64'h0000000000000000;
-    bank1[40] = 64'h0000000000000000;
-    bank1[41] = 64'h0000000000000000;
-    bank1[42] = 64'h0000000000000000;
-    bank1[43] = 64'h0000000000000000;
-    bank1[44] = 64'h0000000000000000;
-    bank1[45] = 64'h0000000000000000;
-    bank1[46] = 64'h0000000000000000;
-    bank1[47] = 64'h0000000000000000;
-    bank1[48] = 64'h0000000000000000;
-    bank1[49] = 64'h0000000000000000;
-    bank1[50] = 64'h0000000000000000;
-    bank1[51] = 64'h0000000000000000;
-    bank1[52] = 64'h0000000000000000;
-    bank1[53] = 64'h0000000000000000;
-    bank1[54] = 64'h0000000000000000;
-    bank1[55] = 64'h0000000000000000;
-    bank1[56] = 64'h0000000000000000;
-    bank1[57] = 64'h0000000000000000;
-    bank1[58] = 64'h0000000000000000;
-    bank1[59] = 64'h0000000000000000;
-    bank1[60] = 64'h0000000000000000;
-    bank1[61] = 64'h0000000000000000;
-    bank1[62] = 64'h0000000000000000;
-    bank1[63] = 64'h0000000000000000;
-    bank1[64] = 64'h0000000000000000;
-    bank1[65] = 64'h0000000000000000;
-    bank1[66] = 64'h0000000000000000;
-    bank1[67] = 64'h0000000000000000;
-    bank1[68] = 64'h0000000000000000;
-    bank1[69] = 64'h0000000000000000;
-    bank1[70] = 64'h0000000000000000;
-    bank1[71] = 64'h0000000000000000;
-    bank1[72] = 64'h0000000000000000;
-    bank1[73] = 64'h0000000000000000;
-    bank1[74] = 64'h0000000000000000;
-    bank1[75] = 64'h0000000000000000;
-    bank1[76] = 64'h0000000000000000;
-    bank1[77] = 64'h0000000000000000;
-    bank1[78] = 64'h0000000000000000;
-    bank1[79] = 64'h0000000000000000;
-    bank1[80] = 64'h0000000000000000;
-    bank1[81] = 64'h0000000000000000;
-    bank1[82] = 64'h0000000000000000;
-    bank1[83] = 64'h0000000000000000;
-    bank1[84] = 64'h0000000000000000;
-    bank1[85] = 64'h0000000000000000;
-    bank1[86] = 64'h0000000000000000;
-    bank1[87] = 64'h0000000000000000;
-    bank1[88] = 64'h0000000000000000;
-    bank1[89] = 64'h0000000000000000;
-    bank1[90] = 64'h0000000000000000;
-    bank1[91] = 64'h0000000000000000;
-    bank1[92] = 64'h0000000000000000;
-    bank1[93] = 64'h0000000000000000;
-    bank1[94] = 64'h0000000000000000;
-    bank1[95] = 64'h0000000000000000;
-    bank1[96] = 64'h0000000000000000;
-    bank1[97] = 64'h0000000000000000;
-    bank1[98] = 64'h0000000000000000;
-    bank1[99] = 64'h0000000000000000;
-    bank1[100] = 64'h0000000000000000;
-    bank1[101] = 64'h0000000000000000;
-    bank1[102] = 64'h0000000000000000;
-    bank1[103] = 64'h0000000000000000;
-    bank1[104] = 64'h0000000000000000;
-    bank1[105] = 64'h0000000000000000;
-    bank1[106] = 64'h0000000000000000;
-    bank1[107] = 64'h0000000000000000;
-    bank1[108] = 64'h0000000000000000;
-    bank1[109] = 64'h0000000000000000;
-    bank1[110] = 64'h0000000000000000;
-    bank1[111] = 64'h0000000000000000;
-    bank1[112] = 64'h0000000000000000;
-    bank1[113] = 64'h0000000000000000;
-    bank1[114] = 64'h0000000000000000;
-    bank1[115] = 64'h0000000000000000;
-    bank1[116] = 64'h0000000000000000;
-    bank1[117] = 64'h0000000000000000;
-    bank1[118] = 64'h0000000000000000;
-    bank1[119] = 64'h0000000000000000;
-    bank1[120] = 64'h0000000000000000;
-    bank1[121] = 64'h0000000000000000;
-    bank1[122] = 64'h0000000000000000;
-    bank1[123] = 64'h0000000000000000;
-    bank1[124] = 64'h0000000000000000;
-    bank1[125] = 64'h0000000000000000;
-    bank1[126] = 64'h0000000000000000;
-    bank1[127] = 64'h0000000000000000;
-    bank1[128] = 64'h0000000000000000;
-    bank1[129] = 64'h0000000000000000;
-    bank1[130] = 64'h0000000000000000;
-    bank1[131] = 64'h0000000000000000;
-    bank1[132] = 64'h0000000000000000;
-    bank1[133] = 64'h0000000000000000;
-    bank1[134] = 64'h0000000000000000;
-    bank1[135] = 64'h0000000000000000;
-    bank1[136] = 64'h0000000000000000;
-    bank1[137] = 64'h0000000000000000;
-    bank1[138] = 64'h0000000000000000;
-    bank1[139] = 64'h0000000000000000;
-    bank1[140] = 64'h0000000000000000;
-    bank1[141] = 64'h0000000000000000;
-    bank1[142] = 64'h0000000000000000;
-    bank1[143] = 64'h0000000000000000;
-    bank1[144] = 64'h0000000000000000;
-    bank1[145] = 64'h0000000000000000;
-    bank1[146] = 64'h0000000000000000;
-    bank1[147] = 64'h0000000000000000;
-    bank1[148] = 64'h0000000000000000;
-    bank1[149] = 64'h0000000000000000;
-    bank1[150] = 64'h0000000000000000;
-    bank1[151] = 64'h0000000000000000;
-    bank1[152] = 64'h0000000000000000;
-    bank1[153] = 64'h0000000000000000;
-    bank1[154] = 64'h0000000000000000;
-    bank1[155] = 64'h0000000000000000;
-    bank1[156] = 64'h0000000000000000;
-    bank1[157] = 64'h0000000000000000;
-    bank1[158] = 64'h0000000000000000;
-    bank1[159] = 64'h0000000000000000;
-    bank1[160] = 64'h0000000000000000;
-    bank1[161] = 64'h0000000000000000;
-    bank1[162] = 64'h0000000000000000;
-    bank1[163] = 64'h0000000000000000;
-    bank1[164] = 64'h0000000000000000;
-    bank1[165] = 64'h0000000000000000;
-    bank1[166] = 64'h0000000000000000;
-    bank1[167] = 64'h0000000000000000;
-    bank1[168] = 64'h0000000000000000;
-    bank1[169] = 64'h0000000000000000;
-    bank1[170] = 64'h0000000000000000;
-    bank1[171] = 64'h0000000000000000;
-    bank1[172] = 64'h0000000000000000;
-    bank1[173] = 64'h0000000000000000;
-    bank1[174] = 64'h0000000000000000;
-    bank1[175] = 64'h0000000000000000;
-    bank1[176] = 64'h0000000000000000;
-    bank1[177] = 64'h0000000000000000;
-    bank1[178] = 64'h0000000000000000;
-    bank1[179] = 64'h0000000000000000;
-    bank1[180] = 64'h0000000000000000;
-    bank1[181] = 64'h0000000000000000;
-    bank1[182] = 64'h0000000000000000;
-    bank1[183] = 64'h0000000000000000;
-    bank1[184] = 64'h0000000000000000;
-    bank1[185] = 64'h0000000000000000;
-    bank1[186] = 64'h0000000000000000;
-    bank1[187] = 64'h0000000000000000;
-    bank1[188] = 64'h0000000000000000;
-    bank1[189] = 64'h0000000000000000;
-    bank1[190] = 64'h0000000000000000;
-    bank1[191] = 64'h0000000000000000;
-    bank1[192] = 64'h0000000000000000;
-    bank1[193] = 64'h0000000000000000;
-    bank1[194] = 64'h0000000000000000;
-    bank1[195] = 64'h0000000000000000;
-    bank1[196] = 64'h0000000000000000;
-    bank1[197] = 64'h0000000000000000;
-    bank1[198] = 64'h0000000000000000;
-    bank1[199] = 64'h0000000000000000;
-    bank1[200] = 64'h0000000000000000;
-    bank1[201] = 64'h0000000000000000;
-    bank1[202] = 64'h0000000000000000;
-    bank1[203] = 64'h0000000000000000;
-    bank1[204] = 64'h0000000000000000;
-    bank1[205] = 64'h0000000000000000;
-    bank1[206] = 64'h0000000000000000;
-    bank1[207] = 64'h0000000000000000;
-    bank1[208] = 64'h0000000000000000;
-    bank1[209] = 64'h0000000000000000;
-    bank1[210] = 64'h0000000000000000;
-    bank1[211] = 64'h0000000000000000;
-    bank1[212] = 64'h0000000000000000;
-    bank1[213] = 64'h0000000000000000;
-    bank1[214] = 64'h0000000000000000;
-    bank1[215] = 64'h0000000000000000;
-    bank1[216] = 64'h0000000000000000;
-    bank1[217] = 64'h0000000000000000;
-    bank1[218] = 64'h0000000000000000;
-    bank1[219] = 64'h0000000000000000;
-    bank1[220] = 64'h0000000000000000;
-    bank1[221] = 64'h0000000000000000;
-    bank1[222] = 64'h0000000000000000;
-    bank1[223] = 64'h0000000000000000;
-    bank1[224] = 64'h0000000000000000;
-    bank1[225] = 64'h0000000000000000;
-    bank1[226] = 64'h0000000000000000;
-    bank1[227] = 64'h0000000000000000;
-    bank1[228] = 64'h0000000000000000;
-    bank1[229] = 64'h0000000000000000;
-    bank1[230] = 64'h0000000000000000;
-    bank1[231] = 64'h0000000000000000;
-    bank1[232] = 64'h0000000000000000;
-    bank1[233] = 64'h0000000000000000;
-    bank1[234] = 64'h0000000000000000;
-    bank1[235] = 64'h0000000000000000;
-    bank1[236] = 64'h0000000000000000;
-    bank1[237] = 64'h0000000000000000;
-    bank1[238] = 64'h0000000000000000;
-    bank1[239] = 64'h0000000000000000;
-    bank1[240] = 64'h0000000000000000;
-    bank1[241] = 64'h0000000000000000;
-    bank1[242] = 64'h0000000000000000;
-    bank1[243] = 64'h0000000000000000;
-    bank1[244] = 64'h0000000000000000;
-    bank1[245] = 64'h0000000000000000;
-    bank1[246] = 64'h0000000000000000;
-    bank1[247] = 64'h0000000000000000;
-    bank1[248] = 64'h0000000000000000;
-    bank1[249] = 64'h0000000000000000;
-    bank1[250] = 64'h0000000000000000;
-    bank1[251] = 64'h0000000000000000;
-    bank1[252] = 64'h0000000000000000;
-    bank1[253] = 64'h0000000000000000;
-    bank1[254] = 64'h0000000000000000;
-    bank1[255] = 64'h0000000000000000;
-    bank1[256] = 64'h0000000000000000;
-    bank1[257] = 64'h0000000000000000;
-    bank1[258] = 64'h0000000000000000;
-    bank1[259] = 64'h0000000000000000;
-    bank1[260] = 64'h0000000000000000;
-    bank1[261] = 64'h0000000000000000;
-    bank1[262] = 64'h0000000000000000;
-    bank1[263] = 64'h0000000000000000;
-    bank1[264] = 64'h0000000000000000;
-    bank1[265] = 64'h0000000000000000;
-    bank1[266] = 64'h0000000000000000;
-    bank1[267] = 64'h0000000000000000;
-    bank1[268] = 64'h0000000000000000;
-    bank1[269] = 64'h0000000000000000;
-    bank1[270] = 64'h0000000000000000;
-    bank1[271] = 64'h0000000000000000;
-    bank1[272] = 64'h0000000000000000;
-    bank1[273] = 64'h0000000000000000;
-    bank1[274] = 64'h0000000000000000;
-    bank1[275] = 64'h0000000000000000;
-    bank1[276] = 64'h0000000000000000;
-    bank1[277] = 64'h0000000000000000;
-    bank1[278] = 64'h0000000000000000;
-    bank1[279] = 64'h0000000000000000;
-    bank1[280] = 64'h0000000000000000;
-    bank1[281] = 64'h0000000000000000;
-    bank1[282] = 64'h0000000000000000;
-    bank1[283] = 64'h0000000000000000;
-    bank1[284] = 64'h0000000000000000;
-    bank1[285] = 64'h0000000000000000;
-    bank1[286] = 64'h0000000000000000;
-    bank1[287] = 64'h0000000000000000;
-    bank1[288] = 64'h0000000000000000;
-    bank1[289] = 64'h0000000000000000;
-    bank1[290] = 64'h0000000000000000;
-    bank1[291] = 64'h0000000000000000;
-    bank1[292] = 64'h0000000000000000;
-    bank1[293] = 64'h0000000000000000;
-    bank1[294] = 64'h0000000000000000;
-    bank1[295] = 64'h0000000000000000;
-    bank1[296] = 64'h0000000000000000;
-    bank1[297] = 64'h0000000000000000;
-    bank1[298] = 64'h0000000000000000;
-    bank1[299] = 64'h0000000000000000;
-    bank1[300] = 64'h0000000000000000;
-    bank1[301] = 64'h0000000000000000;
-    bank1[302] = 64'h0000000000000000;
-    bank1[303] = 64'h0000000000000000;
-    bank1[304] = 64'h0000000000000000;
-    bank1[305] = 64'h0000000000000000;
-    bank1[306] = 64'h0000000000000000;
-    bank1[307] = 64'h0000000000000000;
-    bank1[308] = 64'h0000000000000000;
-    bank1[309] = 64'h0000000000000000;
-    bank1[310] = 64'h0000000000000000;
-    bank1[311] = 64'h0000000000000000;
-    bank1[312] = 64'h0000000000000000;
-    bank1[313] = 64'h0000000000000000;
-    bank1[314] = 64'h0000000000000000;
-    bank1[315] = 64'h0000000000000000;
-    bank1[316] = 64'h0000000000000000;
-    bank1[317] = 64'h0000000000000000;
-    bank1[318] = 64'h0000000000000000;
-    bank1[319] = 64'h0000000000000000;
-    bank1[320] = 64'h0000000000000000;
-    bank1[321] = 64'h0000000000000000;
-    bank1[322] = 64'h0000000000000000;
-    bank1[323] = 64'h0000000000000000;
-    bank1[324] = 64'h0000000000000000;
-    bank1[325] = 64'h0000000000000000;
-    bank1[326] = 64'h0000000000000000;
-    bank1[327] = 64'h0000000000000000;
-    bank1[328] = 64'h0000000000000000;
-    bank1[329] = 64'h0000000000000000;
-    bank1[330] = 64'h0000000000000000;
-    bank1[331] = 64'h0000000000000000;
-    bank1[332] = 64'h0000000000000000;
-    bank1[333] = 64'h0000000000000000;
-    bank1[334] = 64'h0000000000000000;
-    bank1[335] = 64'h0000000000000000;
-    bank1[336] = 64'h0000000000000000;
-    bank1[337] = 64'h0000000000000000;
-    bank1[338] = 64'h0000000000000000;
-    bank1[339] = 64'h0000000000000000;
-    bank1[340] = 64'h0000000000000000;
-    bank1[341] = 64'h0000000000000000;
-    bank1[342] = 64'h0000000000000000;
-    bank1[343] = 64'h0000000000000000;
-    bank1[344] = 64'h0000000000000000;
-    bank1[345] = 64'h0000000000000000;
-    bank1[346] = 64'h0000000000000000;
-    bank1[347] = 64'h0000000000000000;
-    bank1[348] = 64'h0000000000000000;
-    bank1[349] = 64'h0000000000000000;
-    bank1[350] = 64'h0000000000000000;
-    bank1[351] = 64'h0000000000000000;
-    bank1[352] = 64'h0000000000000000;
-    bank1[353] = 64'h0000000000000000;
-    bank1[354] = 64'h0000000000000000;
-    bank1[355] = 64'h0000000000000000;
-    bank1[356] = 64'h0000000000000000;
-    bank1[357] = 64'h0000000000000000;
-    bank1[358] = 64'h0000000000000000;
-    bank1[359] = 64'h0000000000000000;
-    bank1[360] = 64'h0000000000000000;
-    bank1[361] = 64'h0000000000000000;
-    bank1[362] = 64'h0000000000000000;
-    bank1[363] = 64'h0000000000000000;
-    bank1[364] = 64'h0000000000000000;
-    bank1[365] = 64'h0000000000000000;
-    bank1[366] = 64'h0000000000000000;
-    bank1[367] = 64'h0000000000000000;
-    bank1[368] = 64'h0000000000000000;
-    bank1[369] = 64'h0000000000000000;
-    bank1[370] = 64'h0000000000000000;
-    bank1[371] = 64'h0000000000000000;
-    bank1[372] = 64'h0000000000000000;
-    bank1[373] = 64'h0000000000000000;
-    bank1[374] = 64'h0000000000000000;
-    bank1[375] = 64'h0000000000000000;
-    bank1[376] = 64'h0000000000000000;
-    bank1[377] = 64'h0000000000000000;
-    bank1[378] = 64'h0000000000000000;
-    bank1[379] = 64'h0000000000000000;
-    bank1[380] = 64'h0000000000000000;
-    bank1[381] = 64'h0000000000000000;
-    bank1[382] = 64'h0000000000000000;
-    bank1[383] = 64'h0000000000000000;
-    bank1[384] = 64'h0000000000000000;
-    bank1[385] = 64'h0000000000000000;
-    bank1[386] = 64'h0000000000000000;
-    bank1[387] = 64'h0000000000000000;
-    bank1[388] = 64'h0000000000000000;
-    bank1[389] = 64'h0000000000000000;
-    bank1[390] = 64'h0000000000000000;
-    bank1[391] = 64'h0000000000000000;
-    bank1[392] = 64'h0000000000000000;
-    bank1[393] = 64'h0000000000000000;
-    bank1[394] = 64'h0000000000000000;
-    bank1[395] = 64'h0000000000000000;
-    bank1[396] = 64'h0000000000000000;
-    bank1[397] = 64'h0000000000000000;
-    bank1[398] = 64'h0000000000000000;
-    bank1[399] = 64'h0000000000000000;
-    bank1[400] = 64'h0000000000000000;
-    bank1[401] = 64'h0000000000000000;
-    bank1[402] = 64'h0000000000000000;
-    bank1[403] = 64'h0000000000000000;
-    bank1[404] = 64'h0000000000000000;
-    bank1[405] = 64'h0000000000000000;
-    bank1[406] = 64'h0000000000000000;
-    bank1[407] = 64'h0000000000000000;
-    bank1[408] = 64'h0000000000000000;
-    bank1[409] = 64'h0000000000000000;
-    bank1[410] = 64'h0000000000000000;
-    bank1[411] = 64'h0000000000000000;
-    bank1[412] = 64'h0000000000000000;
-    bank1[413] = 64'h0000000000000000;
-    bank1[414] = 64'h0000000000000000;
-    bank1[415] = 64'h0000000000000000;
-    bank1[416] = 64'h0000000000000000;
-    bank1[417] = 64'h0000000000000000;
-    bank1[418] = 64'h0000000000000000;
-    bank1[419] = 64'h0000000000000000;
-    bank1[420] = 64'h0000000000000000;
-    bank1[421] = 64'h0000000000000000;
-    bank1[422] = 64'h0000000000000000;
-    bank1[423] = 64'h0000000000000000;
-    bank1[424] = 64'h0000000000000000;
-    bank1[425] = 64'h0000000000000000;
-    bank1[426] = 64'h0000000000000000;
-    bank1[427] = 64'h0000000000000000;
-    bank1[428] = 64'h0000000000000000;
-    bank1[429] = 64'h0000000000000000;
-    bank1[430] = 64'h0000000000000000;
-    bank1[431] = 64'h0000000000000000;
-    bank1[432] = 64'h0000000000000000;
-    bank1[433] = 64'h0000000000000000;
-    bank1[434] = 64'h0000000000000000;
-    bank1[435] = 64'h0000000000000000;
-    bank1[436] = 64'h0000000000000000;
-    bank1[437] = 64'h0000000000000000;
-    bank1[438] = 64'h0000000000000000;
-    bank1[439] = 64'h0000000000000000;
-    bank1[440] = 64'h0000000000000000;
-    bank1[441] = 64'h0000000000000000;
-    bank1[442] = 64'h0000000000000000;
-    bank1[443] = 64'h0000000000000000;
-    bank1[444] = 64'h0000000000000000;
-    bank1[445] = 64'h0000000000000000;
-    bank1[446] = 64'h0000000000000000;
-    bank1[447] = 64'h0000000000000000;
-    bank1[448] = 64'h0000000000000000;
-    bank1[449] = 64'h0000000000000000;
-    bank1[450] = 64'h0000000000000000;
-    bank1[451] = 64'h0000000000000000;
-    bank1[452] = 64'h0000000000000000;
-    bank1[453] = 64'h0000000000000000;
-    bank1[454] = 64'h0000000000000000;
-    bank1[455] = 64'h0000000000000000;
-    bank1[456] = 64'h0000000000000000;
-    bank1[457] = 64'h0000000000000000;
-    bank1[458] = 64'h0000000000000000;
-    bank1[459] = 64'h0000000000000000;
-    bank1[460] = 64'h0000000000000000;
-    bank1[461] = 64'h0000000000000000;
-    bank1[462] = 64'h0000000000000000;
-    bank1[463] = 64'h0000000000000000;
-    bank1[464] = 64'h0000000000000000;
-    bank1[465] = 64'h0000000000000000;
-    bank1[466] = 64'h0000000000000000;
-    bank1[467] = 64'h0000000000000000;
-    bank1[468] = 64'h0000000000000000;
-    bank1[469] = 64'h0000000000000000;
-    bank1[470] = 64'h0000000000000000;
-    bank1[471] = 64'h0000000000000000;
-    bank1[472] = 64'h0000000000000000;
-    bank1[473] = 64'h0000000000000000;
-    bank1[474] = 64'h0000000000000000;
-    bank1[475] = 64'h0000000000000000;
-    bank1[476] = 64'h0000000000000000;
-    bank1[477] = 64'h0000000000000000;
-    bank1[478] = 64'h0000000000000000;
-    bank1[479] = 64'h0000000000000000;
-    bank1[480] = 64'h0000000000000000;
-    bank1[481] = 64'h0000000000000000;
-    bank1[482] = 64'h0000000000000000;
-    bank1[483] = 64'h0000000000000000;
-    bank1[484] = 64'h0000000000000000;
-    bank1[485] = 64'h0000000000000000;
-    bank1[486] = 64'h0000000000000000;
-    bank1[487] = 64'h0000000000000000;
-    bank1[488] = 64'h0000000000000000;
-    bank1[489] = 64'h0000000000000000;
-    bank1[490] = 64'h0000000000000000;
-    bank1[491] = 64'h0000000000000000;
-    bank1[492] = 64'h0000000000000000;
-    bank1[493] = 64'h0000000000000000;
-    bank1[494] = 64'h0000000000000000;
-    bank1[495] = 64'h0000000000000000;
-    bank1[496] = 64'h0000000000000000;
-    bank1[497] = 64'h0000000000000000;
-    bank1[498] = 64'h0000000000000000;
-    bank1[499] = 64'h0000000000000000;
-    bank1[500] = 64'h0000000000000000;
-    bank1[501] = 64'h0000000000000000;
-    bank1[502] = 64'h0000000000000000;
-    bank1[503] = 64'h0000000000000000;
-    bank1[504] = 64'h0000000000000000;
-    bank1[505] = 64'h0000000000000000;
-    bank1[506] = 64'h0000000000000000;
-    bank1[507] = 64'h0000000000000000;
-    bank1[508] = 64'h0000000000000000;
-    bank1[509] = 64'h0000000000000000;
-    bank1[510] = 64'h0000000000000000;
-    bank1[511] = 64'h0000000000000000;
-  end
-  always @(posedge clk) begin
-    if (\$signature__en$70 [0])
-      bank1[\$signature__addr$67 ][7:0] <= \$signature__data$68 [7:0];
-    if (\$signature__en$70 [1])
-      bank1[\$signature__addr$67 ][15:8] <= \$signature__data$68 [15:8];
-    if (\$signature__en$70 [2])
-      bank1[\$signature__addr$67 ][23:16] <= \$signature__data$68 [23:16];
-    if (\$signature__en$70 [3])
-      bank1[\$signature__addr$67 ][31:24] <= \$signature__data$68 [31:24];
-    if (\$signature__en$70 [4])
-      bank1[\$signature__addr$67 ][39:32] <= \$signature__data$68 [39:32];
-    if (\$signature__en$70 [5])
-      bank1[\$signature__addr$67 ][47:40] <= \$signature__data$68 [47:40];
-    if (\$signature__en$70 [6])
-      bank1[\$signature__addr$67 ][55:48] <= \$signature__data$68 [55:48];
-    if (\$signature__en$70 [7])
-      bank1[\$signature__addr$67 ][63:56] <= \$signature__data$68 [63:56];
-  end
-  reg [63:0] _1_;
-  always @(posedge clk) begin
-    _1_ <= bank1[\$24 [8:0]];
-  end
-  assign \$signature__data$82  = _1_;
-  (* no_rw_check = 32'd1 *)
-  reg [63:0] bank2 [511:0];
-  initial begin
-    bank2[0] = 64'h0000000000000000;
-    bank2[1] = 64'h0000000000000000;
-    bank2[2] = 64'h0000000000000000;
-    bank2[3] = 64'h0000000000000000;
-    bank2[4] = 64'h0000000000000000;
-    bank2[5] = 64'h0000000000000000;
-    bank2[6] = 64'h0000000000000000;
-    bank2[7] = 64'h0000000000000000;
-    bank2[8] = 64'h0000000000000000;
-    bank2[9] = 64'h0000000000000000;
-    bank2[10] = 64'h0000000000000000;
-    bank2[11] = 64'h0000000000000000;
-    bank2[12] = 64'h0000000000000000;
-    bank2[13] = 64'h0000000000000000;
-    bank2[14] = 64'h0000000000000000;
-    bank2[15] = 64'h0000000000000000;
-    bank2[16] = 64'h0000000000000000;
-    bank2[17] = 64'h0000000000000000;
-    bank2[18] = 64'h0000000000000000;
-    bank2[19] = 64'h0000000000000000;
-    bank2[20] = 64'h0000000000000000;
-    bank2[21] = 64'h0000000000000000;
-    bank2[22] = 64'h0000000000000000;
-    bank2[23] = 64'h0000000000000000;
-    bank2[24] = 64'h0000000000000000;
-    bank2[25] = 64'h0000000000000000;
-    bank2[26] = 64'h0000000000000000;
-    bank2[27] = 64'h0000000000000000;
-    bank2[28] = 64'h0000000000000000;
-    bank2[29] = 64'h0000000000000000;
-    bank2[30] = 64'h0000000000000000;
-    bank2[31] = 64'h0000000000000000;
-    bank2[32] = 64'h0000000000000000;
-    bank2[33] = 64'h0000000000000000;
-    bank2[34] = 64'h0000000000000000;
-    bank2[35] = 64'h0000000000000000;
-    bank2[36] = 64'h0000000000000000;
-    bank2[37] = 64'h0000000000000000;
-    bank2[38] = 64'h0000000000000000;
-    bank2[39] = 64'h0000000000000000;
-    bank2[40] = 64'h0000000000000000;
-    bank2[41] = 64'h0000000000000000;
-    bank2[42] = 64'h0000000000000000;
-    bank2[43] = 64'h0000000000000000;
-    bank2[44] = 64'h0000000000000000;
-    bank2[45] = 64'h0000000000000000;
-    bank2[46] = 64'h0000000000000000;
-    bank2[47] = 64'h0000000000000000;
-    bank2[48] = 64'h0000000000000000;
-    bank2[49] = 64'h0000000000000000;
-    bank2[50] = 64'h0000000000000000;
-    bank2[51] = 64'h0000000000000000;
-    bank2[52] = 64'h0000000000000000;
-    bank2[53] = 64'h0000000000000000;
-    bank2[54] = 64'h0000000000000000;
-    bank2[55] = 64'h0000000000000000;
-    bank2[56] = 64'h0000000000000000;
-    bank2[57] = 64'h0000000000000000;
-    bank2[58] = 64'h0000000000000000;
-    bank2[59] = 64'h0000000000000000;
-    bank2[60] = 64'h0000000000000000;
-    bank2[61] = 64'h0000000000000000;
-    bank2[62] = 64'h0000000000000000;
-    bank2[63] = 64'h0000000000000000;
-    bank2[64] = 64'h0000000000000000;
-    bank2[65] = 64'h0000000000000000;
-    bank2[66] = 64'h0000000000000000;
-    bank2[67] = 64'h0000000000000000;
-    bank2[68] = 64'h0000000000000000;
-    bank2[69] = 64'h0000000000000000;
-    bank2[70] = 64'h0000000000000000;
-    bank2[71] = 64'h0000000000000000;
-    bank2[72] = 64'h0000000000000000;
-    bank2[73] = 64'h0000000000000000;
-    bank2[74] = 64'h0000000000000000;
-    bank2[75] = 64'h0000000000000000;
-    bank2[76] = 64'h0000000000000000;
-    bank2[77] = 64'h0000000000000000;
-    bank2[78] = 64'h0000000000000000;
-    bank2[79] = 64'h0000000000000000;
-    bank2[80] = 64'h0000000000000000;
-    bank2[81] = 64'h0000000000000000;
-    bank2[82] = 64'h0000000000000000;
-    bank2[83] = 64'h0000000000000000;
-    bank2[84] = 64'h0000000000000000;
-    bank2[85] = 64'h0000000000000000;
-    bank2[86] = 64'h0000000000000000;
-    bank2[87] = 64'h0000000000000000;
-    bank2[88] = 64'h0000000000000000;
-    bank2[89] = 64'h0000000000000000;
-    bank2[90] = 64'h0000000000000000;
-    bank2[91] = 64'h0000000000000000;
-    bank2[92] = 64'h0000000000000000;
-    bank2[93] = 64'h0000000000000000;
-    bank2[94] = 64'h0000000000000000;
-    bank2[95] = 64'h0000000000000000;
-    bank2[96] = 64'h0000000000000000;
-    bank2[97] = 64'h0000000000000000;
-    bank2[98] = 64'h0000000000000000;
-    bank2[99] = 64'h0000000000000000;
-    bank2[100] = 64'h0000000000000000;
-    bank2[101] = 64'h0000000000000000;
-    bank2[102] = 64'h0000000000000000;
-    bank2[103] = 64'h0000000000000000;
-    bank2[104] = 64'h0000000000000000;
-    bank2[105] = 64'h0000000000000000;
-    bank2[106] = 64'h0000000000000000;
-    bank2[107] = 64'h0000000000000000;
-    bank2[108] = 64'h0000000000000000;
-    bank2[109] = 64'h0000000000000000;
-    bank2[110] = 64'h0000000000000000;
-    bank2[111] = 64'h0000000000000000;
-    bank2[112] = 64'h0000000000000000;
-    bank2[113] = 64'h0000000000000000;
-    bank2[114] = 64'h0000000000000000;
-    bank2[115] = 64'h0000000000000000;
-    bank2[116] = 64'h0000000000000000;
-    bank2[117] = 64'h0000000000000000;
-    bank2[118] = 64'h0000000000000000;
-    bank2[119] = 64'h0000000000000000;
-    bank2[120] = 64'h0000000000000000;
-    bank2[121] = 64'h0000000000000000;
-    bank2[122] = 64'h0000000000000000;
-    bank2[123] = 64'h0000000000000000;
-    bank2[124] = 64'h0000000000000000;
-    bank2[125] = 64'h0000000000000000;
-    bank2[126] = 64'h0000000000000000;
-    bank2[127] = 64'h0000000000000000;
-    bank2[128] = 64'h0000000000000000;
-    bank2[129] = 64'h0000000000000000;
-    bank2[130] = 64'h0000000000000000;
-    bank2[131] = 64'h0000000000000000;
-    bank2[132] = 64'h0000000000000000;
-    bank2[133] = 64'h0000000000000000;
-    bank2[134] = 64'h0000000000000000;
-    bank2[135] = 64'h0000000000000000;
-    bank2[136] = 64'h0000000000000000;
-    bank2[137] = 64'h0000000000000000;
-    bank2[138] = 64'h0000000000000000;
-    bank2[139] = 64'h0000000000000000;
-    bank2[140] = 64'h0000000000000000;
-    bank2[141] = 64'h0000000000000000;
-    bank2[142] = 64'h0000000000000000;
-    bank2[143] = 64'h0000000000000000;
-    bank2[144] = 64'h0000000000000000;
-    bank2[145] = 64'h0000000000000000;
-    bank2[146] = 64'h0000000000000000;
-    bank2[147] = 64'h0000000000000000;
-    bank2[148] = 64'h0000000000000000;
-    bank2[149] = 64'h0000000000000000;
-    bank2[150] = 64'h0000000000000000;
-    bank2[151] = 64'h0000000000000000;
-    bank2[152] = 64'h0000000000000000;
-    bank2[153] = 64'h0000000000000000;
-    bank2[154] = 64'h0000000000000000;
-    bank2[155] = 64'h0000000000000000;
-    bank2[156] = 64'h0000000000000000;
-    bank2[157] = 64'h0000000000000000;
-    bank2[158] = 64'h0000000000000000;
-    bank2[159] = 64'h0000000000000000;
-    bank2[160] = 64'h0000000000000000;
-    bank2[161] = 64'h0000000000000000;
-    bank2[162] = 64'h0000000000000000;
-    bank2[163] = 64'h0000000000000000;
-    bank2[164] = 64'h0000000000000000;
-    bank2[165] = 64'h0000000000000000;
-    bank2[166] = 64'h0000000000000000;
-    bank2[167] = 64'h0000000000000000;
-    bank2[168] = 64'h0000000000000000;
-    bank2[169] = 64'h0000000000000000;
-    bank2[170] = 64'h0000000000000000;
-    bank2[171] = 64'h0000000000000000;
-    bank2[172] = 64'h0000000000000000;
-    bank2[173] = 64'h0000000000000000;
-    bank2[174] = 64'h0000000000000000;
-    bank2[175] = 64'h0000000000000000;
-    bank2[176] = 64'h0000000000000000;
-    bank2[177] = 64'h0000000000000000;
-    bank2[178] = 64'h0000000000000000;
-    bank2[179] = 64'h0000000000000000;
-    bank2[180] = 64'h0000000000000000;
-    bank2[181] = 64'h0000000000000000;
-    bank2[182] = 64'h0000000000000000;
-    bank2[183] = 64'h0000000000000000;
-    bank2[184] = 64'h0000000000000000;
-    bank2[185] = 64'h0000000000000000;
-    bank2[186] = 64'h0000000000000000;
-    bank2[187] = 64'h0000000000000000;
-    bank2[188] = 64'h0000000000000000;
-    bank2[189] = 64'h0000000000000000;
-    bank2[190] = 64'h0000000000000000;
-    bank2[191] = 64'h0000000000000000;
-    bank2[192] = 64'h0000000000000000;
-    bank2[193] = 64'h0000000000000000;
-    bank2[194] = 64'h0000000000000000;
-    bank2[195] = 64'h0000000000000000;
-    bank2[196] = 64'h0000000000000000;
-    bank2[197] = 64'h0000000000000000;
-    bank2[198] = 64'h0000000000000000;
-    bank2[199] = 64'h0000000000000000;
-    bank2[200] = 64'h0000000000000000;
-    bank2[201] = 64'h0000000000000000;
-    bank2[202] = 64'h0000000000000000;
-    bank2[203] = 64'h0000000000000000;
-    bank2[204] = 64'h0000000000000000;
-    bank2[205] = 64'h0000000000000000;
-    bank2[206] = 64'h0000000000000000;
-    bank2[207] = 64'h0000000000000000;
-    bank2[208] = 64'h0000000000000000;
-    bank2[209] = 64'h0000000000000000;
-    bank2[210] = 64'h0000000000000000;
-    bank2[211] = 64'h0000000000000000;
-    bank2[212] = 64'h0000000000000000;
-    bank2[213] = 64'h0000000000000000;
-    bank2[214] = 64'h0000000000000000;
-    bank2[215] = 64'h0000000000000000;
-    bank2[216] = 64'h0000000000000000;
-    bank2[217] = 64'h0000000000000000;
-    bank2[218] = 64'h0000000000000000;
-    bank2[219] = 64'h0000000000000000;
-    bank2[220] = 64'h0000000000000000;
-    bank2[221] = 64'h0000000000000000;
-    bank2[222] = 64'h0000000000000000;
-    bank2[223] = 64'h0000000000000000;
-    bank2[224] = 64'h0000000000000000;
-    bank2[225] = 64'h0000000000000000;
-    bank2[226] = 64'h0000000000000000;
-    bank2[227] = 64'h0000000000000000;
-    bank2[228] = 64'h0000000000000000;
-    bank2[229] = 64'h0000000000000000;
-    bank2[230] = 64'h0000000000000000;
-    bank2[231] = 64'h0000000000000000;
-    bank2[232] = 64'h0000000000000000;
-    bank2[233] = 64'h0000000000000000;
-    bank2[234] = 64'h0000000000000000;
-    bank2[235] = 64'h0000000000000000;
-    bank2[236] = 64'h0000000000000000;
-    bank2[237] = 64'h0000000000000000;
-    bank2[238] = 64'h0000000000000000;
-    bank2[239] = 64'h0000000000000000;
-    bank2[240] = 64'h0000000000000000;
-    bank2[241] = 64'h0000000000000000;
-    bank2[242] = 64'h0000000000000000;
-    bank2[243] = 64'h0000000000000000;
-    bank2[244] = 64'h0000000000000000;
-    bank2[245] = 64'h0000000000000000;
-    bank2[246] = 64'h0000000000000000;
-    bank2[247] = 64'h0000000000000000;
-    bank2[248] = 64'h0000000000000000;
-    bank2[249] = 64'h0000000000000000;
-    bank2[250] = 64'h0000000000000000;
-    bank2[251] = 64'h0000000000000000;
-    bank2[252] = 64'h0000000000000000;
-    bank2[253] = 64'h0000000000000000;
-    bank2[254] = 64'h0000000000000000;
-    bank2[255] = 64'h0000000000000000;
-    bank2[256] = 64'h0000000000000000;
-    bank2[257] = 64'h0000000000000000;
-    bank2[258] = 64'h0000000000000000;
-    bank2[259] = 64'h0000000000000000;
-    bank2[260] = 64'h0000000000000000;
-    bank2[261] = 64'h0000000000000000;
-    bank2[262] = 64'h0000000000000000;
-    bank2[263] = 64'h0000000000000000;
-    bank2[264] = 64'h0000000000000000;
-    bank2[265] = 64'h0000000000000000;
-    bank2[266] = 64'h0000000000000000;
-    bank2[267] = 64'h0000000000000000;
-    bank2[268] = 64'h0000000000000000;
-    bank2[269] = 64'h0000000000000000;
-    bank2[270] = 64'h0000000000000000;
-    bank2[271] = 64'h0000000000000000;
-    bank2[272] = 64'h0000000000000000;
-    bank2[273] = 64'h0000000000000000;
-    bank2[274] = 64'h0000000000000000;
-    bank2[275] = 64'h0000000000000000;
-    bank2[276] = 64'h0000000000000000;
-    bank2[277] = 64'h0000000000000000;
-    bank2[278] = 64'h0000000000000000;
-    bank2[279] = 64'h0000000000000000;
-    bank2[280] = 64'h0000000000000000;
-    bank2[281] = 64'h0000000000000000;
-    bank2[282] = 64'h0000000000000000;
-    bank2[283] = 64'h0000000000000000;
-    bank2[284] = 64'h0000000000000000;
-    bank2[285] = 64'h0000000000000000;
-    bank2[286] = 64'h0000000000000000;
-    bank2[287] = 64'h0000000000000000;
-    bank2[288] = 64'h0000000000000000;
-    bank2[289] = 64'h0000000000000000;
-    bank2[290] = 64'h0000000000000000;
-    bank2[291] = 64'h0000000000000000;
-    bank2[292] = 64'h0000000000000000;
-    bank2[293] = 64'h0000000000000000;
-    bank2[294] = 64'h0000000000000000;
-    bank2[295] = 64'h0000000000000000;
-    bank2[296] = 64'h0000000000000000;
-    bank2[297] = 64'h0000000000000000;
-    bank2[298] = 64'h0000000000000000;
-    bank2[299] = 64'h0000000000000000;
-    bank2[300] = 64'h0000000000000000;
-    bank2[301] = 64'h0000000000000000;
-    bank2[302] = 64'h0000000000000000;
-    bank2[303] = 64'h0000000000000000;
-    bank2[304] = 64'h0000000000000000;
-    bank2[305] = 64'h0000000000000000;
-    bank2[306] = 64'h0000000000000000;
-    bank2[307] = 64'h0000000000000000;
-    bank2[308] = 64'h0000000000000000;
-    bank2[309] = 64'h0000000000000000;
-    bank2[310] = 64'h0000000000000000;
-    bank2[311] = 64'h0000000000000000;
-    bank2[312] = 64'h0000000000000000;
-    bank2[313] = 64'h0000000000000000;
-    bank2[314] = 64'h0000000000000000;
-    bank2[315] = 64'h0000000000000000;
-    bank2[316] = 64'h0000000000000000;
-    bank2[317] = 64'h0000000000000000;
-    bank2[318] = 64'h0000000000000000;
-    bank2[319] = 64'h0000000000000000;
-    bank2[320] = 64'h0000000000000000;
-    bank2[321] = 64'h0000000000000000;
-    bank2[322] = 64'h0000000000000000;
-    bank2[323] = 64'h0000000000000000;
-    bank2[324] = 64'h0000000000000000;
-    bank2[325] = 64'h0000000000000000;
-    bank2[326] = 64'h0000000000000000;
-    bank2[327] = 64'h0000000000000000;
-    bank2[328] = 64'h0000000000000000;
-    bank2[329] = 64'h0000000000000000;
-    bank2[330] = 64'h0000000000000000;
-    bank2[331] = 64'h0000000000000000;
-    bank2[332] = 64'h0000000000000000;
-    bank2[333] = 64'h0000000000000000;
-    bank2[334] = 64'h0000000000000000;
-    bank2[335] = 64'h0000000000000000;
-    bank2[336] = 64'h0000000000000000;
-    bank2[337] = 64'h0000000000000000;
-    bank2[338] = 64'h0000000000000000;
-    bank2[339] = 64'h0000000000000000;
-    bank2[340] = 64'h0000000000000000;
-    bank2[341] = 64'h0000000000000000;
-    bank2[342] = 64'h0000000000000000;
-    bank2[343] = 64'h0000000000000000;
-    bank2[344] = 64'h0000000000000000;
-    bank2[345] = 64'h0000000000000000;
-    bank2[346] = 64'h0000000000000000;
-    bank2[347] = 64'h0000000000000000;
-    bank2[348] = 64'h0000000000000000;
-    bank2[349] = 64'h0000000000000000;
-    bank2[350] = 64'h0000000000000000;
-    bank2[351] = 64'h0000000000000000;
-    bank2[352] = 64'h0000000000000000;
-    bank2[353] = 64'h0000000000000000;
-    bank2[354] = 64'h0000000000000000;
-    bank2[355] = 64'h0000000000000000;
-    bank2[356] = 64'h0000000000000000;
-    bank2[357] = 64'h0000000000000000;
-    bank2[358] = 64'h0000000000000000;
-    bank2[359] = 64'h0000000000000000;
-    bank2[360] = 64'h0000000000000000;
-    bank2[361] = 64'h0000000000000000;
-    bank2[362] = 64'h0000000000000000;
-    bank2[363] = 64'h0000000000000000;
-    bank2[364] = 64'h0000000000000000;
-    bank2[365] = 64'h0000000000000000;
-    bank2[366] = 64'h0000000000000000;
-    bank2[367] = 64'h0000000000000000;
-    bank2[368] = 64'h0000000000000000;
-    bank2[369] = 64'h0000000000000000;
-    bank2[370] = 64'h0000000000000000;
-    bank2[371] = 64'h0000000000000000;
-    bank2[372] = 64'h0000000000000000;
-    bank2[373] = 64'h0000000000000000;
-    bank2[374] = 64'h0000000000000000;
-    bank2[375] = 64'h0000000000000000;
-    bank2[376] = 64'h0000000000000000;
-    bank2[377] = 64'h0000000000000000;
-    bank2[378] = 64'h0000000000000000;
-    bank2[379] = 64'h0000000000000000;
-    bank2[380] = 64'h0000000000000000;
-    bank2[381] = 64'h0000000000000000;
-    bank2[382] = 64'h0000000000000000;
-    bank2[383] = 64'h0000000000000000;
-    bank2[384] = 64'h0000000000000000;
-    bank2[385] = 64'h0000000000000000;
-    bank2[386] = 64'h0000000000000000;
-    bank2[387] = 64'h0000000000000000;
-    bank2[388] = 64'h0000000000000000;
-    bank2[389] = 64'h0000000000000000;
-    bank2[390] = 64'h0000000000000000;
-    bank2[391] = 64'h0000000000000000;
-    bank2[392] = 64'h0000000000000000;
-    bank2[393] = 64'h0000000000000000;
-    bank2[394] = 64'h0000000000000000;
-    bank2[395] = 64'h0000000000000000;
-    bank2[396] = 64'h0000000000000000;
-    bank2[397] = 64'h0000000000000000;
-    bank2[398] = 64'h0000000000000000;
-    bank2[399] = 64'h0000000000000000;
-    bank2[400] = 64'h0000000000000000;
-    bank2[401] = 64'h0000000000000000;
-    bank2[402] = 64'h0000000000000000;
-    bank2[403] = 64'h0000000000000000;
-    bank2[404] = 64'h0000000000000000;
-    bank2[405] = 64'h0000000000000000;
-    bank2[406] = 64'h0000000000000000;
-    bank2[407] = 64'h0000000000000000;
-    bank2[408] = 64'h0000000000000000;
-    bank2[409] = 64'h0000000000000000;
-    bank2[410] = 64'h0000000000000000;
-    bank2[411] = 64'h0000000000000000;
-    bank2[412] = 64'h0000000000000000;
-    bank2[413] = 64'h0000000000000000;
-    bank2[414] = 64'h0000000000000000;
-    bank2[415] = 64'h0000000000000000;
-    bank2[416] = 64'h0000000000000000;
-    bank2[417] = 64'h0000000000000000;
-    bank2[418] = 64'h0000000000000000;
-    bank2[419] = 64'h0000000000000000;
-    bank2[420] = 64'h0000000000000000;
-    bank2[421] = 64'h0000000000000000;
-    bank2[422] = 64'h0000000000000000;
-    bank2[423] = 64'h0000000000000000;
-    bank2[424] = 64'h0000000000000000;
-    bank2[425] = 64'h0000000000000000;
-    bank2[426] = 64'h0000000000000000;
-    bank2[427] = 64'h0000000000000000;
-    bank2[428] = 64'h0000000000000000;
-    bank2[429] = 64'h0000000000000000;
-    bank2[430] = 64'h0000000000000000;
-    bank2[431] = 64'h0000000000000000;
-    bank2[432] = 64'h0000000000000000;
-    bank2[433] = 64'h0000000000000000;
-    bank2[434] = 64'h0000000000000000;
-    bank2[435] = 64'h0000000000000000;
-    bank2[436] = 64'h0000000000000000;
-    bank2[437] = 64'h0000000000000000;
-    bank2[438] = 64'h0000000000000000;
-    bank2[439] = 64'h0000000000000000;
-    bank2[440] = 64'h0000000000000000;
-    bank2[441] = 64'h0000000000000000;
-    bank2[442] = 64'h0000000000000000;
-    bank2[443] = 64'h0000000000000000;
-    bank2[444] = 64'h0000000000000000;
-    bank2[445] = 64'h0000000000000000;
-    bank2[446] = 64'h0000000000000000;
-    bank2[447] = 64'h0000000000000000;
-    bank2[448] = 64'h0000000000000000;
-    bank2[449] = 64'h0000000000000000;
-    bank2[450] = 64'h0000000000000000;
-    bank2[451] = 64'h0000000000000000;
-    bank2[452] = 64'h0000000000000000;
-    bank2[453] = 64'h0000000000000000;
-    bank2[454] = 64'h0000000000000000;
-    bank2[455] = 64'h0000000000000000;
-    bank2[456] = 64'h0000000000000000;
-    bank2[457] = 64'h0000000000000000;
-    bank2[458] = 64'h0000000000000000;
-    bank2[459] = 64'h0000000000000000;
-    bank2[460] = 64'h0000000000000000;
-    bank2[461] = 64'h0000000000000000;
-    bank2[462] = 64'h0000000000000000;
-    bank2[463] = 64'h0000000000000000;
-    bank2[464] = 64'h0000000000000000;
-    bank2[465] = 64'h0000000000000000;
-    bank2[466] = 64'h0000000000000000;
-    bank2[467] = 64'h0000000000000000;
-    bank2[468] = 64'h0000000000000000;
-    bank2[469] = 64'h0000000000000000;
-    bank2[470] = 64'h0000000000000000;
-    bank2[471] = 64'h0000000000000000;
-    bank2[472] = 64'h0000000000000000;
-    bank2[473] = 64'h0000000000000000;
-    bank2[474] = 64'h0000000000000000;
-    bank2[475] = 64'h0000000000000000;
-    bank2[476] = 64'h0000000000000000;
-    bank2[477] = 64'h0000000000000000;
-    bank2[478] = 64'h0000000000000000;
-    bank2[479] = 64'h0000000000000000;
-    bank2[480] = 64'h0000000000000000;
-    bank2[481] = 64'h0000000000000000;
-    bank2[482] = 64'h0000000000000000;
-    bank2[483] = 64'h0000000000000000;
-    bank2[484] = 64'h0000000000000000;
-    bank2[485] = 64'h0000000000000000;
-    bank2[486] = 64'h0000000000000000;
-    bank2[487] = 64'h0000000000000000;
-    bank2[488] = 64'h0000000000000000;
-    bank2[489] = 64'h0000000000000000;
-    bank2[490] = 64'h0000000000000000;
-    bank2[491] = 64'h0000000000000000;
-    bank2[492] = 64'h0000000000000000;
-    bank2[493] = 64'h0000000000000000;
-    bank2[494] = 64'h0000000000000000;
-    bank2[495] = 64'h0000000000000000;
-    bank2[496] = 64'h0000000000000000;
-    bank2[497] = 64'h0000000000000000;
-    bank2[498] = 64'h0000000000000000;
-    bank2[499] = 64'h0000000000000000;
-    bank2[500] = 64'h0000000000000000;
-    bank2[501] = 64'h0000000000000000;
-    bank2[502] = 64'h0000000000000000;
-    bank2[503] = 64'h0000000000000000;
-    bank2[504] = 64'h0000000000000000;
-    bank2[505] = 64'h0000000000000000;
-    bank2[506] = 64'h0000000000000000;
-    bank2[507] = 64'h0000000000000000;
-    bank2[508] = 64'h0000000000000000;
-    bank2[509] = 64'h0000000000000000;
-    bank2[510] = 64'h0000000000000000;
-    bank2[511] = 64'h0000000000000000;
-  end
-  always @(posedge clk) begin
-    if (\$signature__en$74 [0])
-      bank2[\$signature__addr$71 ][7:0] <= \$signature__data$72 [7:0];
-    if (\$signature__en$74 [1])
-      bank2[\$signature__addr$71 ][15:8] <= \$signature__data$72 [15:8];
-    if (\$signature__en$74 [2])
-      bank2[\$signature__addr$71 ][23:16] <= \$signature__data$72 [23:16];
-    if (\$signature__en$74 [3])
-      bank2[\$signature__addr$71 ][31:24] <= \$signature__data$72 [31:24];
-    if (\$signature__en$74 [4])
-      bank2[\$signature__addr$71 ][39:32] <= \$signature__data$72 [39:32];
-    if (\$signature__en$74 [5])
-      bank2[\$signature__addr$71 ][47:40] <= \$signature__data$72 [47:40];
-    if (\$signature__en$74 [6])
-      bank2[\$signature__addr$71 ][55:48] <= \$signature__data$72 [55:48];
-    if (\$signature__en$74 [7])
-      bank2[\$signature__addr$71 ][63:56] <= \$signature__data$72 [63:56];
-  end
-  reg [63:0] _2_;
-  always @(posedge clk) begin
-    _2_ <= bank2[\$30 [8:0]];
-  end
-  assign \$signature__data$83  = _2_;
-  (* no_rw_check = 32'd1 *)
-  reg [63:0] bank3 [511:0];
-  initial begin
-    bank3[0] = 64'h0000000000000000;
-    bank3[1] = 64'h0000000000000000;
-    bank3[2] = 64'h0000000000000000;
-    bank3[3] = 64'h0000000000000000;
-    bank3[4] = 64'h0000000000000000;
-    bank3[5] = 64'h0000000000000000;
-    bank3[6] = 64'h0000000000000000;
-    bank3[7] = 64'h0000000000000000;
-    bank3[8] = 64'h0000000000000000;
-    bank3[9] = 64'h0000000000000000;
-    bank3[10] = 64'h0000000000000000;
-    bank3[11] = 64'h0000000000000000;
-    bank3[12] = 64'h0000000000000000;
-    bank3[13] = 64'h0000000000000000;
-    bank3[14] = 64'h0000000000000000;
-    bank3[15] = 64'h0000000000000000;
-    bank3[16] = 64'h0000000000000000;
-    bank3[17] = 64'h0000000000000000;
-    bank3[18] = 64'h0000000000000000;
-    bank3[19] = 64'h0000000000000000;
-    bank3[20] = 64'h0000000000000000;
-    bank3[21] = 64'h0000000000000000;
-    bank3[22] = 64'h0000000000000000;
-    bank3[23] = 64'h0000000000000000;
-    bank3[24] = 64'h0000000000000000;
-    bank3[25] = 64'h0000000000000000;
-    bank3[26] = 64'h0000000000000000;
-    bank3[27] = 64'h0000000000000000;
-    bank3[28] = 64'h0000000000000000;
-    bank3[29] = 64'h0000000000000000;
-    bank3[30] = 64'h0000000000000000;
-    bank3[31] = 64'h0000000000000000;
-    bank3[32] = 64'h0000000000000000;
-    bank3[33] = 64'h0000000000000000;
-    bank3[34] = 64'h0000000000000000;
-    bank3[35] = 64'h0000000000000000;
-    bank3[36] = 64'h0000000000000000;
-    bank3[37] = 64'h0000000000000000;
-    bank3[38] = 64'h0000000000000000;
-    bank3[39] = 64'h0000000000000000;
-    bank3[40] = 64'h0000000000000000;
-    bank3[41] = 64'h0000000000000000;
-    bank3[42] = 64'h0000000000000000;
-    bank3[43] = 64'h0000000000000000;
-    bank3[44] = 64'h0000000000000000;
-    bank3[45] = 64'h0000000000000000;
-    bank3[46] = 64'h0000000000000000;
-    bank3[47] = 64'h0000000000000000;
-    bank3[48] = 64'h0000000000000000;
-    bank3[49] = 64'h0000000000000000;
-    bank3[50] = 64'h0000000000000000;
-    bank3[51] = 64'h0000000000000000;
-    bank3[52] = 64'h0000000000000000;
-    bank3[53] = 64'h0000000000000000;
-    bank3[54] = 64'h0000000000000000;
-    bank3[55] = 64'h0000000000000000;
-    bank3[56] = 64'h0000000000000000;
-    bank3[57] = 64'h0000000000000000;
-    bank3[58] = 64'h0000000000000000;
-    bank3[59] = 64'h0000000000000000;
-    bank3[60] = 64'h0000000000000000;
-    bank3[61] = 64'h0000000000000000;
-    bank3[62] = 64'h0000000000000000;
-    bank3[63] = 64'h0000000000000000;
-    bank3[64] = 64'h0000000000000000;
-    bank3[65] = 64'h0000000000000000;
-    bank3[66] = 64'h0000000000000000;
-    bank3[67] = 64'h0000000000000000;
-    bank3[68] = 64'h0000000000000000;
-    bank3[69] = 64'h0000000000000000;
-    bank3[70] = 64'h0000000000000000;
-    bank3[71] = 64'h0000000000000000;
-    bank3[72] = 64'h0000000000000000;
-    bank3[73] = 64'h0000000000000000;
-    bank3[74] = 64'h0000000000000000;
-    bank3[75] = 64'h0000000000000000;
-    bank3[76] = 64'h0000000000000000;
-    bank3[77] = 64'h0000000000000000;
-    bank3[78] = 64'h0000000000000000;
-    bank3[79] = 64'h0000000000000000;
-    bank3[80] = 64'h0000000000000000;
-    bank3[81] = 64'h0000000000000000;
-    bank3[82] = 64'h0000000000000000;
-    bank3[83] = 64'h0000000000000000;
-    bank3[84] = 64'h0000000000000000;
-    bank3[85] = 64'h0000000000000000;
-    bank3[86] = 64'h0000000000000000;
-    bank3[87] = 64'h0000000000000000;
-    bank3[88] = 64'h0000000000000000;
-    bank3[89] = 64'h0000000000000000;
-    bank3[90] = 64'h0000000000000000;
-    bank3[91] = 64'h0000000000000000;
-    bank3[92] = 64'h0000000000000000;
-    bank3[93] = 64'h0000000000000000;
-    bank3[94] = 64'h0000000000000000;
-    bank3[95] = 64'h0000000000000000;
-    bank3[96] = 64'h0000000000000000;
-    bank3[97] = 64'h0000000000000000;
-    bank3[98] = 64'h0000000000000000;
-    bank3[99] = 64'h0000000000000000;
-    bank3[100] = 64'h0000000000000000;
-    bank3[101] = 64'h0000000000000000;
-    bank3[102] = 64'h0000000000000000;
-    bank3[103] = 64'h0000000000000000;
-    bank3[104] = 64'h0000000000000000;
-    bank3[105] = 64'h0000000000000000;
-    bank3[106] = 64'h0000000000000000;
-    bank3[107] = 64'h0000000000000000;
-    bank3[108] = 64'h0000000000000000;
-    bank3[109] = 64'h0000000000000000;
-    bank3[110] = 64'h0000000000000000;
-    bank3[111] = 64'h0000000000000000;
-    bank3[112] = 64'h0000000000000000;
-    bank3[113] = 64'h0000000000000000;
-    bank3[114] = 64'h0000000000000000;
-    bank3[115] = 64'h0000000000000000;
-    bank3[116] = 64'h0000000000000000;
-    bank3[117] = 64'h0000000000000000;
-    bank3[118] = 64'h0000000000000000;
-    bank3[119] = 64'h0000000000000000;
-    bank3[120] = 64'h0000000000000000;
-    bank3[121] = 64'h0000000000000000;
-    bank3[122] = 64'h0000000000000000;
-    bank3[123] = 64'h0000000000000000;
-    bank3[124] = 64'h0000000000000000;
-    bank3[125] = 64'h0000000000000000;
-    bank3[126] = 64'h0000000000000000;
-    bank3[127] = 64'h0000000000000000;
-    bank3[128] = 64'h0000000000000000;
-    bank3[129] = 64'h0000000000000000;
-    bank3[130] = 64'h0000000000000000;
-    bank3[131] = 64'h0000000000000000;
-    bank3[132] = 64'h0000000000000000;
-    bank3[133] = 64'h0000000000000000;
-    bank3[134] = 64'h0000000000000000;
-    bank3[135] = 64'h0000000000000000;
-    bank3[136] = 64'h0000000000000000;
-    bank3[137] = 64'h0000000000000000;
-    bank3[138] = 64'h0000000000000000;
-    bank3[139] = 64'h0000000000000000;
-    bank3[140] = 64'h0000000000000000;
-    bank3[141] = 64'h0000000000000000;
-    bank3[142] = 64'h0000000000000000;
-    bank3[143] = 64'h0000000000000000;
-    bank3[144] = 64'h0000000000000000;
-    bank3[145] = 64'h0000000000000000;
-    bank3[146] = 64'h0000000000000000;
-    bank3[147] = 64'h0000000000000000;
-    bank3[148] = 64'h0000000000000000;
-    bank3[149] = 64'h0000000000000000;
-    bank3[150] = 64'h0000000000000000;
-    bank3[151] = 64'h0000000000000000;
-    bank3[152] = 64'h0000000000000000;
-    bank3[153] = 64'h0000000000000000;
-    bank3[154] = 64'h0000000000000000;
-    bank3[155] = 64'h0000000000000000;
-    bank3[156] = 64'h0000000000000000;
-    bank3[157] = 64'h0000000000000000;
-    bank3[158] = 64'h0000000000000000;
-    bank3[159] = 64'h0000000000000000;
-    bank3[160] = 64'h0000000000000000;
-    bank3[161] = 64'h0000000000000000;
-    bank3[162] = 64'h0000000000000000;
-    bank3[163] = 64'h0000000000000000;
-    bank3[164] = 64'h0000000000000000;
-    bank3[165] = 64'h0000000000000000;
-    bank3[166] = 64'h0000000000000000;
-    bank3[167] = 64'h0000000000000000;
-    bank3[168] = 64'h0000000000000000;
-    bank3[169] = 64'h0000000000000000;
-    bank3[170] = 64'h0000000000000000;
-    bank3[171] = 64'h0000000000000000;
-    bank3[172] = 64'h0000000000000000;
-    bank3[173] = 64'h0000000000000000;
-    bank3[174] = 64'h0000000000000000;
-    bank3[175] = 64'h0000000000000000;
-    bank3[176] = 64'h0000000000000000;
-    bank3[177] = 64'h0000000000000000;
-    bank3[178] = 64'h0000000000000000;
-    bank3[179] = 64'h0000000000000000;
-    bank3[180] = 64'h0000000000000000;
-    bank3[181] = 64'h0000000000000000;
-    bank3[182] = 64'h0000000000000000;
-    bank3[183] = 64'h0000000000000000;
-    bank3[184] = 64'h0000000000000000;
-    bank3[185] = 64'h0000000000000000;
-    bank3[186] = 64'h0000000000000000;
-    bank3[187] = 64'h0000000000000000;
-    bank3[188] = 64'h0000000000000000;
-    bank3[189] = 64'h0000000000000000;
-    bank3[190] = 64'h0000000000000000;
-    bank3[191] = 64'h0000000000000000;
-    bank3[192] = 64'h0000000000000000;
-    bank3[193] = 64'h0000000000000000;
-    bank3[194] = 64'h0000000000000000;
-    bank3[195] = 64'h0000000000000000;
-    bank3[196] = 64'h0000000000000000;
-    bank3[197] = 64'h0000000000000000;
-    bank3[198] = 64'h0000000000000000;
-    bank3[199] = 64'h0000000000000000;
-    bank3[200] = 64'h0000000000000000;
-    bank3[201] = 64'h0000000000000000;
-    bank3[202] = 64'h0000000000000000;
-    bank3[203] = 64'h0000000000000000;
-    bank3[204] = 64'h0000000000000000;
-    bank3[205] = 64'h0000000000000000;
-    bank3[206] = 64'h0000000000000000;
-    bank3[207] = 64'h0000000000000000;
-    bank3[208] = 64'h0000000000000000;
-    bank3[209] = 64'h0000000000000000;
-    bank3[210] = 64'h0000000000000000;
-    bank3[211] = 64'h0000000000000000;
-    bank3[212] = 64'h0000000000000000;
-    bank3[213] = 64'h0000000000000000;
-    bank3[214] = 64'h0000000000000000;
-    bank3[215] = 64'h0000000000000000;
-    bank3[216] = 64'h0000000000000000;
-    bank3[217] = 64'h0000000000000000;
-    bank3[218] = 64'h0000000000000000;
-    bank3[219] = 64'h0000000000000000;
-    bank3[220] = 64'h0000000000000000;
-    bank3[221] = 64'h0000000000000000;
-    bank3[222] = 64'h0000000000000000;
-    bank3[223] = 64'h0000000000000000;
-    bank3[224] = 64'h0000000000000000;
-    bank3[225] = 64'h0000000000000000;
-    bank3[226] = 64'h0000000000000000;
-    bank3[227] = 64'h0000000000000000;
-    bank3[228] = 64'h0000000000000000;
-    bank3[229] = 64'h0000000000000000;
-    bank3[230] = 64'h0000000000000000;
-    bank3[231] = 64'h0000000000000000;
-    bank3[232] = 64'h0000000000000000;
-    bank3[233] = 64'h0000000000000000;
-    bank3[234] = 64'h0000000000000000;
-    bank3[235] = 64'h0000000000000000;
-    bank3[236] = 64'h0000000000000000;
-    bank3[237] = 64'h0000000000000000;
-    bank3[238] = 64'h0000000000000000;
-    bank3[239] = 64'h0000000000000000;
-    bank3[240] = 64'h0000000000000000;
-    bank3[241] = 64'h0000000000000000;
-    bank3[242] = 64'h0000000000000000;
-    bank3[243] = 64'h0000000000000000;
-    bank3[244] = 64'h0000000000000000;
-    bank3[245] = 64'h0000000000000000;
-    bank3[246] = 64'h0000000000000000;
-    bank3[247] = 64'h0000000000000000;
-    bank3[248] = 64'h0000000000000000;
-    bank3[249] = 64'h0000000000000000;
-    bank3[250] = 64'h0000000000000000;
-    bank3[251] = 64'h0000000000000000;
-    bank3[252] = 64'h0000000000000000;
-    bank3[253] = 64'h0000000000000000;
-    bank3[254] = 64'h0000000000000000;
-    bank3[255] = 64'h0000000000000000;
-    bank3[256] = 64'h0000000000000000;
-    bank3[257] = 64'h0000000000000000;
-    bank3[258] = 64'h0000000000000000;
-    bank3[259] = 64'h0000000000000000;
-    bank3[260] = 64'h0000000000000000;
-    bank3[261] = 64'h0000000000000000;
-    bank3[262] = 64'h0000000000000000;
-    bank3[263] = 64'h0000000000000000;
-    bank3[264] = 64'h0000000000000000;
-    bank3[265] = 64'h0000000000000000;
-    bank3[266] = 64'h0000000000000000;
-    bank3[267] = 64'h0000000000000000;
-    bank3[268] = 64'h0000000000000000;
-    bank3[269] = 64'h0000000000000000;
-    bank3[270] = 64'h0000000000000000;
-    bank3[271] = 64'h0000000000000000;
-    bank3[272] = 64'h0000000000000000;
-    bank3[273] = 64'h0000000000000000;
-    bank3[274] = 64'h0000000000000000;
-    bank3[275] = 64'h0000000000000000;
-    bank3[276] = 64'h0000000000000000;
-    bank3[277] = 64'h0000000000000000;
-    bank3[278] = 64'h0000000000000000;
-    bank3[279] = 64'h0000000000000000;
-    bank3[280] = 64'h0000000000000000;
-    bank3[281] = 64'h0000000000000000;
-    bank3[282] = 64'h0000000000000000;
-    bank3[283] = 64'h0000000000000000;
-    bank3[284] = 64'h0000000000000000;
-    bank3[285] = 64'h0000000000000000;
-    bank3[286] = 64'h0000000000000000;
-    bank3[287] = 64'h0000000000000000;
-    bank3[288] = 64'h0000000000000000;
-    bank3[289] = 64'h0000000000000000;
-    bank3[290] = 64'h0000000000000000;
-    bank3[291] = 64'h0000000000000000;
-    bank3[292] = 64'h0000000000000000;
-    bank3[293] = 64'h0000000000000000;
-    bank3[294] = 64'h0000000000000000;
-    bank3[295] = 64'h0000000000000000;
-    bank3[296] = 64'h0000000000000000;
-    bank3[297] = 64'h0000000000000000;
-    bank3[298] = 64'h0000000000000000;
-    bank3[299] = 64'h0000000000000000;
-    bank3[300] = 64'h0000000000000000;
-    bank3[301] = 64'h0000000000000000;
-    bank3[302] = 64'h0000000000000000;
-    bank3[303] = 64'h0000000000000000;
-    bank3[304] = 64'h0000000000000000;
-    bank3[305] = 64'h0000000000000000;
-    bank3[306] = 64'h0000000000000000;
-    bank3[307] = 64'h0000000000000000;
-    bank3[308] = 64'h0000000000000000;
-    bank3[309] = 64'h0000000000000000;
-    bank3[310] = 64'h0000000000000000;
-    bank3[311] = 64'h0000000000000000;
-    bank3[312] = 64'h0000000000000000;
-    bank3[313] = 64'h0000000000000000;
-    bank3[314] = 64'h0000000000000000;
-    bank3[315] = 64'h0000000000000000;
-    bank3[316] = 64'h0000000000000000;
-    bank3[317] = 64'h0000000000000000;
-    bank3[318] = 64'h0000000000000000;
-    bank3[319] = 64'h0000000000000000;
-    bank3[320] = 64'h0000000000000000;
-    bank3[321] = 64'h0000000000000000;
-    bank3[322] = 64'h0000000000000000;
-    bank3[323] = 64'h0000000000000000;
-    bank3[324] = 64'h0000000000000000;
-    bank3[325] = 64'h0000000000000000;
-    bank3[326] = 64'h0000000000000000;
-    bank3[327] = 64'h0000000000000000;
-    bank3[328] = 64'h0000000000000000;
-    bank3[329] = 64'h0000000000000000;
-    bank3[330] = 64'h0000000000000000;
-    bank3[331] = 64'h0000000000000000;
-    bank3[332] = 64'h0000000000000000;
-    bank3[333] = 64'h0000000000000000;
-    bank3[334] = 64'h0000000000000000;
-    bank3[335] = 64'h0000000000000000;
-    bank3[336] = 64'h0000000000000000;
-    bank3[337] = 64'h0000000000000000;
-    bank3[338] = 64'h0000000000000000;
-    bank3[339] = 64'h0000000000000000;
-    bank3[340] = 64'h0000000000000000;
-    bank3[341] = 64'h0000000000000000;
-    bank3[342] = 64'h0000000000000000;
-    bank3[343] = 64'h0000000000000000;
-    bank3[344] = 64'h0000000000000000;
-    bank3[345] = 64'h0000000000000000;
-    bank3[346] = 64'h0000000000000000;
-    bank3[347] = 64'h0000000000000000;
-    bank3[348] = 64'h0000000000000000;
-    bank3[349] = 64'h0000000000000000;
-    bank3[350] = 64'h0000000000000000;
-    bank3[351] = 64'h0000000000000000;
-    bank3[352] = 64'h0000000000000000;
-    bank3[353] = 64'h0000000000000000;
-    bank3[354] = 64'h0000000000000000;
-    bank3[355] = 64'h0000000000000000;
-    bank3[356] = 64'h0000000000000000;
-    bank3[357] = 64'h0000000000000000;
-    bank3[358] = 64'h0000000000000000;
-    bank3[359] = 64'h0000000000000000;
-    bank3[360] = 64'h0000000000000000;
-    bank3[361] = 64'h0000000000000000;
-    bank3[362] = 64'h0000000000000000;
-    bank3[363] = 64'h0000000000000000;
-    bank3[364] = 64'h0000000000000000;
-    bank3[365] = 64'h0000000000000000;
-    bank3[366] = 64'h0000000000000000;
-    bank3[367] = 64'h0000000000000000;
-    bank3[368] = 64'h0000000000000000;
-    bank3[369] = 64'h0000000000000000;
-    bank3[370] = 64'h0000000000000000;
-    bank3[371] = 64'h0000000000000000;
-    bank3[372] = 64'h0000000000000000;
-    bank3[373] = 64'h0000000000000000;
-    bank3[374] = 64'h0000000000000000;
-    bank3[375] = 64'h0000000000000000;
-    bank3[376] = 64'h0000000000000000;
-    bank3[377] = 64'h0000000000000000;
-    bank3[378] = 64'h0000000000000000;
-    bank3[379] = 64'h0000000000000000;
-    bank3[380] = 64'h0000000000000000;
-    bank3[381] = 64'h0000000000000000;
-    bank3[382] = 64'h0000000000000000;
-    bank3[383] = 64'h0000000000000000;
-    bank3[384] = 64'h0000000000000000;
-    bank3[385] = 64'h0000000000000000;
-    bank3[386] = 64'h0000000000000000;
-    bank3[387] = 64'h0000000000000000;
-    bank3[388] = 64'h0000000000000000;
-    bank3[389] = 64'h0000000000000000;
-    bank3[390] = 64'h0000000000000000;
-    bank3[391] = 64'h0000000000000000;
-    bank3[392] = 64'h0000000000000000;
-    bank3[393] = 64'h0000000000000000;
-    bank3[394] = 64'h0000000000000000;
-    bank3[395] = 64'h0000000000000000;
-    bank3[396] = 64'h0000000000000000;
-    bank3[397] = 64'h0000000000000000;
-    bank3[398] = 64'h0000000000000000;
-    bank3[399] = 64'h0000000000000000;
-    bank3[400] = 64'h0000000000000000;
-    bank3[401] = 64'h0000000000000000;
-    bank3[402] = 64'h0000000000000000;
-    bank3[403] = 64'h0000000000000000;
-    bank3[404] = 64'h0000000000000000;
-    bank3[405] = 64'h0000000000000000;
-    bank3[406] = 64'h0000000000000000;
-    bank3[407] = 64'h0000000000000000;
-    bank3[408] = 64'h0000000000000000;
-    bank3[409] = 64'h0000000000000000;
-    bank3[410] = 64'h0000000000000000;
-    bank3[411] = 64'h0000000000000000;
-    bank3[412] = 64'h0000000000000000;
-    bank3[413] = 64'h0000000000000000;
-    bank3[414] = 64'h0000000000000000;
-    bank3[415] = 64'h0000000000000000;
-    bank3[416] = 64'h0000000000000000;
-    bank3[417] = 64'h0000000000000000;
-    bank3[418] = 64'h0000000000000000;
-    bank3[419] = 64'h0000000000000000;
-    bank3[420] = 64'h0000000000000000;
-    bank3[421] = 64'h0000000000000000;
-    bank3[422] = 64'h0000000000000000;
-    bank3[423] = 64'h0000000000000000;
-    bank3[424] = 64'h0000000000000000;
-    bank3[425] = 64'h0000000000000000;
-    bank3[426] = 64'h0000000000000000;
-    bank3[427] = 64'h0000000000000000;
-    bank3[428] = 64'h0000000000000000;
-    bank3[429] = 64'h0000000000000000;
-    bank3[430] = 64'h0000000000000000;
-    bank3[431] = 64'h0000000000000000;
-    bank3[432] = 64'h0000000000000000;
-    bank3[433] = 64'h0000000000000000;
-    bank3[434] = 64'h0000000000000000;
-    bank3[435] = 64'h0000000000000000;
-    bank3[436] = 64'h0000000000000000;
-    bank3[437] = 64'h0000000000000000;
-    bank3[438] = 64'h0000000000000000;
-    bank3[439] = 64'h0000000000000000;
-    bank3[440] = 64'h0000000000000000;
-    bank3[441] = 64'h0000000000000000;
-    bank3[442] = 64'h0000000000000000;
-    bank3[443] = 64'h0000000000000000;
-    bank3[444] = 64'h0000000000000000;
-    bank3[445] = 64'h0000000000000000;
-    bank3[446] = 64'h0000000000000000;
-    bank3[447] = 64'h0000000000000000;
-    bank3[448] = 64'h0000000000000000;
-    bank3[449] = 64'h0000000000000000;
-    bank3[450] = 64'h0000000000000000;
-    bank3[451] = 64'h0000000000000000;
-    bank3[452] = 64'h0000000000000000;
-    bank3[453] = 64'h0000000000000000;
-    bank3[454] = 64'h0000000000000000;
-    bank3[455] = 64'h0000000000000000;
-    bank3[456] = 64'h0000000000000000;
-    bank3[457] = 64'h0000000000000000;
-    bank3[458] = 64'h0000000000000000;
-    bank3[459] = 64'h0000000000000000;
-    bank3[460] = 64'h0000000000000000;
-    bank3[461] = 64'h0000000000000000;
-    bank3[462] = 64'h0000000000000000;
-    bank3[463] = 64'h0000000000000000;
-    bank3[464] = 64'h0000000000000000;
-    bank3[465] = 64'h0000000000000000;
-    bank3[466] = 64'h0000000000000000;
-    bank3[467] = 64'h0000000000000000;
-    bank3[468] = 64'h0000000000000000;
-    bank3[469] = 64'h0000000000000000;
-    bank3[470] = 64'h0000000000000000;
-    bank3[471] = 64'h0000000000000000;
-    bank3[472] = 64'h0000000000000000;
-    bank3[473] = 64'h0000000000000000;
-    bank3[474] = 64'h0000000000000000;
-    bank3[475] = 64'h0000000000000000;
-    bank3[476] = 64'h0000000000000000;
-    bank3[477] = 64'h0000000000000000;
-    bank3[478] = 64'h0000000000000000;
-    bank3[479] = 64'h0000000000000000;
-    bank3[480] = 64'h0000000000000000;
-    bank3[481] = 64'h0000000000000000;
-    bank3[482] = 64'h0000000000000000;
-    bank3[483] = 64'h0000000000000000;
-    bank3[484] = 64'h0000000000000000;
-    bank3[485] = 64'h0000000000000000;
-    bank3[486] = 64'h0000000000000000;
-    bank3[487] = 64'h0000000000000000;
-    bank3[488] = 64'h0000000000000000;
-    bank3[489] = 64'h0000000000000000;
-    bank3[490] = 64'h0000000000000000;
-    bank3[491] = 64'h0000000000000000;
-    bank3[492] = 64'h0000000000000000;
-    bank3[493] = 64'h0000000000000000;
-    bank3[494] = 64'h0000000000000000;
-    bank3[495] = 64'h0000000000000000;
-    bank3[496] = 64'h0000000000000000;
-    bank3[497] = 64'h0000000000000000;
-    bank3[498] = 64'h0000000000000000;
-    bank3[499] = 64'h0000000000000000;
-    bank3[500] = 64'h0000000000000000;
-    bank3[501] = 64'h0000000000000000;
-    bank3[502] = 64'h0000000000000000;
-    bank3[503] = 64'h0000000000000000;
-    bank3[504] = 64'h0000000000000000;
-    bank3[505] = 64'h0000000000000000;
-    bank3[506] = 64'h0000000000000000;
-    bank3[507] = 64'h0000000000000000;
-    bank3[508] = 64'h0000000000000000;
-    bank3[509] = 64'h0000000000000000;
-    bank3[510] = 64'h0000000000000000;
-    bank3[511] = 64'h0000000000000000;
-  end
-  always @(posedge clk) begin
-    if (\$signature__en$78 [0])
-      bank3[\$signature__addr$75 ][7:0] <= \$signature__data$76 [7:0];
-    if (\$signature__en$78 [1])
-      bank3[\$signature__addr$75 ][15:8] <= \$signature__data$76 [15:8];
-    if (\$signature__en$78 [2])
-      bank3[\$signature__addr$75 ][23:16] <= \$signature__data$76 [23:16];
-    if (\$signature__en$78 [3])
-      bank3[\$signature__addr$75 ][31:24] <= \$signature__data$76 [31:24];
-    if (\$signature__en$78 [4])
-      bank3[\$signature__addr$75 ][39:32] <= \$signature__data$76 [39:32];
-    if (\$signature__en$78 [5])
-      bank3[\$signature__addr$75 ][47:40] <= \$signature__data$76 [47:40];
-    if (\$signature__en$78 [6])
-      bank3[\$signature__addr$75 ][55:48] <= \$signature__data$76 [55:48];
-    if (\$signature__en$78 [7])
-      bank3[\$signature__addr$75 ][63:56] <= \$signature__data$76 [63:56];
-  end
-  reg [63:0] _3_;
-  always @(posedge clk) begin
-    _3_ <= bank3[\$36 [8:0]];
-  end
-  assign \$signature__data$84  = _3_;
-  assign \$1  = \port$5191$25 [1:0] ^ \port$5191$25 [3:2];
-  assign \$2  = \$1  ^ \port$5191$25 [5:4];
-  assign \$3  = \$2  ^ \port$5191$25 [7:6];
-  assign \$4  = \$3  ^ \port$5191$25 [9:8];
-  assign bank__1 = \$4  ^ { 1'h0, \port$5191$25 [10] };
-  assign \$5  = \port$5191$42 [1:0] ^ \port$5191$42 [3:2];
-  assign \$6  = \$5  ^ \port$5191$42 [5:4];
-  assign \$7  = \$6  ^ \port$5191$42 [7:6];
-  assign \$8  = \$7  ^ \port$5191$42 [9:8];
-  assign bank__2 = \$8  ^ { 1'h0, \port$5191$42 [10] };
-  assign \$9  = store__addr[1:0] ^ store__addr[3:2];
-  assign \$10  = \$9  ^ store__addr[5:4];
-  assign \$11  = \$10  ^ store__addr[7:6];
-  assign \$12  = \$11  ^ store__addr[9:8];
-  assign wide_group = \$12  ^ { 1'h0, store__addr[10] };
-  assign \$13  = grants__0[0] ? \port$4835$0 [10:2] : 9'h000;
-  assign \$14  = grants__0[1] ? \port$5191$25 [10:2] : 9'h000;
-  assign \$15  = \$13  | \$14 ;
-  assign \$16  = grants__0[2] ? \port$5191$42 [10:2] : 9'h000;
-  assign \$17  = \$15  | \$16 ;
-  assign \$18  = wide_banks[0] ? store__addr[19:2] : { 9'h000, \$17  };
-  assign \$19  = grants__1[0] ? \port$4835$0 [10:2] : 9'h000;
-  assign \$20  = grants__1[1] ? \port$5191$25 [10:2] : 9'h000;
-  assign \$21  = \$19  | \$20 ;
-  assign \$22  = grants__1[2] ? \port$5191$42 [10:2] : 9'h000;
-  assign \$23  = \$21  | \$22 ;
-  assign \$24  = wide_banks[1] ? store__addr[19:2] : { 9'h000, \$23  };
-  assign \$25  = grants__2[0] ? \port$4835$0 [10:2] : 9'h000;
-  assign \$26  = grants__2[1] ? \port$5191$25 [10:2] : 9'h000;
-  assign \$27  = \$25  | \$26 ;
-  assign \$28  = grants__2[2] ? \port$5191$42 [10:2] : 9'h000;
-  assign \$29  = \$27  | \$28 ;
-  assign \$30  = wide_banks[2] ? store__addr[19:2] : { 9'h000, \$29  };
-  assign \$31  = grants__3[0] ? \port$4835$0 [10:2] : 9'h000;
-  assign \$32  = grants__3[1] ? \port$5191$25 [10:2] : 9'h000;
-  assign \$33  = \$31  | \$32 ;
-  assign \$34  = grants__3[2] ? \port$5191$42 [10:2] : 9'h000;
-  assign \$35  = \$33  | \$34 ;
-  assign \$36  = wide_banks[3] ? store__addr[19:2] : { 9'h000, \$35  };
-  assign \$37  = output0 & { read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0] };
-  assign \$38  = output1 & { read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1] };
-  assign \$39  = \$37  | \$38 ;
-  assign \$40  = output2 & { read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2], read0_chosen[2] };
-  assign \$41  = \$39  | \$40 ;
-  assign \$42  = output3 & { read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3], read0_chosen[3] };
-  assign fetch__0__data = \$41  | \$42 ;
-  assign \$43  = output0 & { read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0] };
-  assign \$44  = output1 & { read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1] };
-  assign \$45  = \$43  | \$44 ;
-  assign \$46  = output2 & { read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2], read1_chosen[2] };
-  assign \$47  = \$45  | \$46 ;
-  assign \$48  = output3 & { read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3], read1_chosen[3] };
-  assign post_read__0__data = \$47  | \$48 ;
-  assign \$49  = output0 & { read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0] };
-  assign \$50  = output1 & { read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1] };
-  assign \$51  = \$49  | \$50 ;
-  assign \$52  = output2 & { read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2], read2_chosen[2] };
-  assign \$53  = \$51  | \$52 ;
-  assign \$54  = output3 & { read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3], read2_chosen[3] };
-  assign post_read__1__data = \$53  | \$54 ;
-  assign \$55  = output0 & { store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0] };
-  assign \$56  = output1 & { store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1] };
-  assign \$57  = \$55  | \$56 ;
-  assign \$58  = output2 & { store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2], store_chosen[2] };
-  assign \$59  = \$57  | \$58 ;
-  assign \$60  = output3 & { store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3], store_chosen[3] };
-  assign store__data = \$59  | \$60 ;
-  assign \$61  = \port$5302$0 [1:0] ^ \port$5302$0 [3:2];
-  assign \$62  = \$61  ^ \port$5302$0 [5:4];
-  assign \$63  = \$62  ^ \port$5302$0 [7:6];
-  assign \$64  = \$63  ^ \port$5302$0 [9:8];
-  assign \bank__0$48  = \$64  ^ { 1'h0, \port$5302$0 [10] };
-  assign \$65  = load__addr[1:0] ^ load__addr[3:2];
-  assign \$66  = \$65  ^ load__addr[5:4];
-  assign \$67  = \$66  ^ load__addr[7:6];
-  assign \$68  = \$67  ^ load__addr[9:8];
-  assign \wide_group$54  = \$68  ^ { 1'h0, load__addr[10] };
-  assign \$69  = ! read0_index0;
-  assign \$70  = read0_index0 == 1'h1;
-  assign \$71  = read0_index0 == 2'h2;
-  assign \$72  = read0_index0 == 2'h3;
-  assign \$73  = \port$5191$25 [1:0] ^ \port$5191$25 [3:2];
-  assign \$74  = \$73  ^ \port$5191$25 [5:4];
-  assign \$75  = \$74  ^ \port$5191$25 [7:6];
-  assign \$76  = \$75  ^ \port$5191$25 [9:8];
-  assign \$77  = \$76  ^ { 1'h0, \port$5191$25 [10] };
-  assign \$78  = ! read1_index0;
-  assign \$79  = read1_index0 == 1'h1;
-  assign \$80  = read1_index0 == 2'h2;
-  assign \$81  = read1_index0 == 2'h3;
-  assign \$82  = \port$5191$42 [1:0] ^ \port$5191$42 [3:2];
-  assign \$83  = \$82  ^ \port$5191$42 [5:4];
-  assign \$84  = \$83  ^ \port$5191$42 [7:6];
-  assign \$85  = \$84  ^ \port$5191$42 [9:8];
-  assign \$86  = \$85  ^ { 1'h0, \port$5191$42 [10] };
-  assign \$87  = ! read2_index0;
-  assign \$88  = read2_index0 == 1'h1;
-  assign \$89  = read2_index0 == 2'h2;
-  assign \$90  = read2_index0 == 2'h3;
-  assign \$91  = store__addr[1:0] ^ store__addr[3:2];
-  assign \$92  = \$91  ^ store__addr[5:4];
-  assign \$93  = \$92  ^ store__addr[7:6];
-  assign \$94  = \$93  ^ store__addr[9:8];
-  assign \$95  = \$94  ^ { 1'h0, store__addr[10] };
-  assign \$96  = ! store_index0;
-  assign \$97  = store_index0 == 1'h1;
-  assign \$98  = store_index0 == 2'h2;
-  assign \$99  = store_index0 == 2'h3;
-  always @(posedge clk)
-    output0 <= \$100 ;
-  always @(posedge clk)
-    output1 <= \$101 ;
-  always @(posedge clk)
-    output2 <= \$102 ;
-  always @(posedge clk)
-    output3 <= \$103 ;
-  always @(posedge clk)
-    read0_index0 <= \$104 ;
-  always @(posedge clk)
-    read0_chosen <= \$105 ;
-  always @(posedge clk)
-    read1_index0 <= \$106 ;
-  always @(posedge clk)
-    read1_chosen <= \$107 ;
-  always @(posedge clk)
-    read2_index0 <= \$108 ;
-  always @(posedge clk)
-    read2_chosen <= \$109 ;
-  always @(posedge clk)
-    store_index0 <= \$110 ;
-  always @(posedge clk)
-    store_chosen <= \$111 ;
-  \hwgen_top.act_buffer.read_arbiter  read_arbiter (
-    .bank__0(bank__0),
-    .bank__1(bank__1),
-    .bank__2(bank__2),
-    .clk(clk),
-    .grants__0(grants__0),
-    .grants__1(grants__1),
-    .grants__2(grants__2),
-    .grants__3(grants__3),
-    .\port$1844$0 (fetch__0__ready),
-    .\port$1853$0 (post_read__0__ready),
-    .\port$1862$0 (post_read__1__ready),
-    .rst(rst),
-    .valid(valid),
-    .wide_banks(wide_banks),
-    .wide_group(wide_group),
-    .wide_ready(store__ready),
-    .wide_valid(wide_valid)
-  );
-  \hwgen_top.act_buffer.write_arbiter  write_arbiter (
-    .bank__0(\bank__0$48 ),
-    .clk(clk),
-    .grants__0(\grants__0$61 ),
-    .grants__1(\grants__1$69 ),
-    .grants__2(\grants__2$73 ),
-    .grants__3(\grants__3$77 ),
-    .ready(post_write__0__ready),
-    .rst(rst),
-    .valid(\valid$46 ),
-    .wide_banks(\wide_banks$64 ),
-    .wide_group(\wide_group$54 ),
-    .wide_ready(load__ready),
-    .wide_valid(\wide_valid$52 )
-  );
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$signature__addr$58  = \port$5302$0 [10:2];
-    if (\grants__0$61 ) begin
-      \$signature__addr$58  = \port$5302$0 [10:2];
-    end
-    if (\wide_banks$64 [0]) begin
-      \$signature__addr$58  = load__addr[10:2];
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$signature__data  = post_write__0__data;
-    if (\grants__0$61 ) begin
-      \$signature__data  = post_write__0__data;
-    end
-    if (\wide_banks$64 [0]) begin
-      \$signature__data  = load__data;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$signature__en$62  = 8'h00;
-    if (\grants__0$61 ) begin
-      \$signature__en$62  = post_write__0__mask;
-    end
-    if (\wide_banks$64 [0]) begin
-      \$signature__en$62  = 8'hff;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$signature__addr$67  = \port$5302$0 [10:2];
-    if (\grants__1$69 ) begin
-      \$signature__addr$67  = \port$5302$0 [10:2];
-    end
-    if (\wide_banks$64 [1]) begin
-      \$signature__addr$67  = load__addr[10:2];
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$signature__data$68  = post_write__0__data;
-    if (\grants__1$69 ) begin
-      \$signature__data$68  = post_write__0__data;
-    end
-    if (\wide_banks$64 [1]) begin
-      \$signature__data$68  = load__data;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$signature__en$70  = 8'h00;
-    if (\grants__1$69 ) begin
-      \$signature__en$70  = post_write__0__mask;
-    end
-    if (\wide_banks$64 [1]) begin
-      \$signature__en$70  = 8'hff;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$signature__addr$71  = \port$5302$0 [10:2];
-    if (\grants__2$73 ) begin
-      \$signature__addr$71  = \port$5302$0 [10:2];
-    end
-    if (\wide_banks$64 [2]) begin
-      \$signature__addr$71  = load__addr[10:2];
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$signature__data$72  = post_write__0__data;
-    if (\grants__2$73 ) begin
-      \$signature__data$72  = post_write__0__data;
-    end
-    if (\wide_banks$64 [2]) begin
-      \$signature__data$72  = load__data;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$signature__en$74  = 8'h00;
-    if (\grants__2$73 ) begin
-      \$signature__en$74  = post_write__0__mask;
-    end
-    if (\wide_banks$64 [2]) begin
-      \$signature__en$74  = 8'hff;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$signature__addr$75  = \port$5302$0 [10:2];
-    if (\grants__3$77 ) begin
-      \$signature__addr$75  = \port$5302$0 [10:2];
-    end
-    if (\wide_banks$64 [3]) begin
-      \$signature__addr$75  = load__addr[10:2];
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$signature__data$76  = post_write__0__data;
-    if (\grants__3$77 ) begin
-      \$signature__data$76  = post_write__0__data;
-    end
-    if (\wide_banks$64 [3]) begin
-      \$signature__data$76  = load__data;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$signature__en$78  = 8'h00;
-    if (\grants__3$77 ) begin
-      \$signature__en$78  = post_write__0__mask;
-    end
-    if (\wide_banks$64 [3]) begin
-      \$signature__en$78  = 8'hff;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$100  = \$signature__data$81 ;
-    if (rst) begin
-      \$100  = 64'h0000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$101  = \$signature__data$82 ;
-    if (rst) begin
-      \$101  = 64'h0000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$102  = \$signature__data$83 ;
-    if (rst) begin
-      \$102  = 64'h0000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$103  = \$signature__data$84 ;
-    if (rst) begin
-      \$103  = 64'h0000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$104  = bank__0;
-    if (rst) begin
-      \$104  = 2'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$105  = { \$72 , \$71 , \$70 , \$69  };
-    if (rst) begin
-      \$105  = 4'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$106  = \$77 ;
-    if (rst) begin
-      \$106  = 2'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$107  = { \$81 , \$80 , \$79 , \$78  };
-    if (rst) begin
-      \$107  = 4'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$108  = \$86 ;
-    if (rst) begin
-      \$108  = 2'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$109  = { \$90 , \$89 , \$88 , \$87  };
-    if (rst) begin
-      \$109  = 4'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$110  = \$95 ;
-    if (rst) begin
-      \$110  = 2'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$2 ) begin end
-    \$111  = { \$99 , \$98 , \$97 , \$96  };
-    if (rst) begin
-      \$111  = 4'h0;
-    end
-  end
-  assign fetch__0__bank = bank__0;
-  assign ready = { post_read__1__ready, post_read__0__ready, fetch__0__ready };
-  assign post_read__0__addr = { 9'h000, \port$5191$25  };
-  assign post_read__1__addr = { 9'h000, \port$5191$42  };
-  assign store__valid = wide_valid;
-  assign wide_ready = store__ready;
-  assign \$signature__addr  = \$18 [8:0];
-  assign fetch__0__addr = { 9'h000, \port$4835$0  };
-  assign \$signature__en  = 1'h1;
-  assign \$signature__addr$25  = \$24 [8:0];
-  assign \$signature__en$27  = 1'h1;
-  assign \$signature__addr$28  = \$30 [8:0];
-  assign \$signature__en$30  = 1'h1;
-  assign \$signature__addr$31  = \$36 [8:0];
-  assign \$signature__en$33  = 1'h1;
-  assign post_write__0__valid = \valid$46 ;
-  assign post_write__0__addr = { 9'h000, \port$5302$0  };
-  assign \ready$51  = post_write__0__ready;
-  assign load__valid = \wide_valid$52 ;
-  assign \wide_ready$57  = load__ready;
-  assign load__mask = 8'hff;
-  assign valid[2] = post_read__1__valid;
-  assign valid[1] = post_read__0__valid;
-  assign valid[0] = fetch__0__valid;
-endmodule
-
-module \hwgen_top.act_buffer.read_arbiter (rst, bank__1, bank__2, wide_group, wide_ready, \port$1844$0 , \port$1853$0 , \port$1862$0 , wide_valid, valid, wide_banks, grants__0, grants__1, grants__2, grants__3, bank__0, clk);
-  reg \$auto$verilog_backend.cc:2355:dump_module$3  = 0;
+module \hwgen_top.act_buffer (rst, fetch__0__data, post_read__0__data, post_read__1__data, store__data, store__ready, fetch__0__ready, post_read__0__ready, post_read__1__ready, load__ready, post_write__0__ready, \wide_valid$44 , post_read__0__valid, post_read__1__valid, \port$3319$0 , \port$3321$0 , wide_valid, store__addr, load__data, load__addr, fetch__0__valid
+, \port$4293$0 , bank__0, \port$4616$23 , \port$4616$38 , \valid$38 , \port$4716$1 , \port$4718$0 , clk);
+  reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
   wire \$100 ;
   wire \$101 ;
   wire \$102 ;
   wire \$103 ;
-  wire \$104 ;
-  wire \$105 ;
-  wire \$106 ;
-  wire \$107 ;
-  wire \$108 ;
-  wire \$109 ;
+  reg [63:0] \$104 ;
+  reg [63:0] \$105 ;
+  reg \$106 ;
+  reg [1:0] \$107 ;
+  reg \$108 ;
+  reg [1:0] \$109 ;
   wire \$11 ;
-  wire \$110 ;
-  wire \$111 ;
-  wire \$112 ;
-  wire \$113 ;
-  wire \$114 ;
-  wire \$115 ;
-  wire \$116 ;
-  wire \$117 ;
-  wire \$118 ;
-  wire \$119 ;
+  reg \$110 ;
+  reg [1:0] \$111 ;
+  reg \$112 ;
+  reg [1:0] \$113 ;
   wire \$12 ;
-  wire \$120 ;
-  wire \$121 ;
-  wire \$122 ;
-  wire \$123 ;
-  wire \$124 ;
-  wire \$125 ;
-  wire \$126 ;
-  wire \$127 ;
-  wire \$128 ;
-  wire \$129 ;
   wire \$13 ;
-  wire \$130 ;
-  wire \$131 ;
-  wire \$132 ;
-  wire \$133 ;
-  wire \$134 ;
-  wire \$135 ;
-  wire \$136 ;
-  wire \$137 ;
-  wire \$138 ;
-  wire \$139 ;
   wire \$14 ;
-  wire \$140 ;
-  wire \$141 ;
-  wire \$142 ;
-  wire \$143 ;
-  wire \$144 ;
-  wire \$145 ;
-  wire \$146 ;
-  wire \$147 ;
-  wire \$148 ;
-  wire \$149 ;
   wire \$15 ;
-  reg \$150 ;
-  reg [2:0] \$151 ;
-  reg \$152 ;
-  reg \$153 ;
-  reg \$154 ;
   wire \$16 ;
   wire \$17 ;
   wire \$18 ;
@@ -3964,28 +1089,28 @@ module \hwgen_top.act_buffer.read_arbiter (rst, bank__1, bank__2, wide_group, wi
   wire \$25 ;
   wire \$26 ;
   wire \$27 ;
-  wire \$28 ;
-  wire \$29 ;
+  wire [9:0] \$28 ;
+  wire [9:0] \$29 ;
   wire \$3 ;
-  wire \$30 ;
-  wire \$31 ;
-  wire \$32 ;
-  wire \$33 ;
-  wire \$34 ;
-  wire \$35 ;
-  wire \$36 ;
-  wire \$37 ;
-  wire \$38 ;
-  wire [3:0] \$39 ;
+  wire [9:0] \$30 ;
+  wire [9:0] \$31 ;
+  wire [9:0] \$32 ;
+  wire [18:0] \$33 ;
+  wire [9:0] \$34 ;
+  wire [9:0] \$35 ;
+  wire [9:0] \$36 ;
+  wire [9:0] \$37 ;
+  wire [9:0] \$38 ;
+  wire [18:0] \$39 ;
   wire \$4 ;
-  wire [3:0] \$40 ;
-  wire [3:0] \$41 ;
-  wire \$42 ;
-  wire \$43 ;
-  wire \$44 ;
-  wire \$45 ;
-  wire \$46 ;
-  wire \$47 ;
+  wire [63:0] \$40 ;
+  wire [63:0] \$41 ;
+  wire [63:0] \$42 ;
+  wire [63:0] \$43 ;
+  wire [63:0] \$44 ;
+  wire [63:0] \$45 ;
+  wire [63:0] \$46 ;
+  wire [63:0] \$47 ;
   wire \$48 ;
   wire \$49 ;
   wire \$5 ;
@@ -4043,300 +1168,460 @@ module \hwgen_top.act_buffer.read_arbiter (rst, bank__1, bank__2, wide_group, wi
   wire \$97 ;
   wire \$98 ;
   wire \$99 ;
-  reg [2:0] \$signal  = 3'h0;
-  input [1:0] bank__0;
-  wire [1:0] bank__0;
-  input [1:0] bank__1;
-  wire [1:0] bank__1;
-  input [1:0] bank__2;
-  wire [1:0] bank__2;
+  wire [9:0] \$signature__addr ;
+  wire [9:0] \$signature__addr$25 ;
+  reg [9:0] \$signature__addr$50 ;
+  reg [9:0] \$signature__addr$59 ;
+  reg [63:0] \$signature__data ;
+  reg [63:0] \$signature__data$60 ;
+  wire [63:0] \$signature__data$65 ;
+  wire [63:0] \$signature__data$66 ;
+  wire \$signature__en ;
+  wire \$signature__en$27 ;
+  reg [7:0] \$signature__en$54 ;
+  reg [7:0] \$signature__en$62 ;
+  input bank__0;
+  wire \bank__0$40 ;
+  wire bank__1;
+  wire bank__2;
   input clk;
-  wire clk;
-  reg [2:0] following;
-  output [2:0] grants__0;
+  wire [19:0] fetch__0__addr;
+  wire fetch__0__bank;
+  output [63:0] fetch__0__data;
+  output fetch__0__ready;
+  input fetch__0__valid;
   wire [2:0] grants__0;
-  output [2:0] grants__1;
+  wire \grants__0$53 ;
   wire [2:0] grants__1;
-  output [2:0] grants__2;
-  wire [2:0] grants__2;
-  output [2:0] grants__3;
-  wire [2:0] grants__3;
-  output \port$1844$0 ;
-  wire \port$1844$0 ;
-  output \port$1853$0 ;
-  wire \port$1853$0 ;
-  output \port$1862$0 ;
-  wire \port$1862$0 ;
-  reg port1_overtakes0 = 1'h0;
-  reg port2_overtakes0 = 1'h0;
-  reg port2_overtakes1 = 1'h0;
+  wire \grants__1$61 ;
+  input [19:0] load__addr;
+  input [63:0] load__data;
+  wire [7:0] load__mask;
+  output load__ready;
+  wire load__valid;
+  reg [63:0] output0 = 64'h0000000000000000;
+  reg [63:0] output1 = 64'h0000000000000000;
+  input [3:0] \port$3319$0 ;
+  input [3:0] \port$3321$0 ;
+  input [10:0] \port$4293$0 ;
+  input [10:0] \port$4616$23 ;
+  input [10:0] \port$4616$38 ;
+  input [10:0] \port$4716$1 ;
+  input [31:0] \port$4718$0 ;
+  wire [19:0] post_read__0__addr;
+  output [63:0] post_read__0__data;
+  output post_read__0__ready;
+  input post_read__0__valid;
+  wire [19:0] post_read__1__addr;
+  output [63:0] post_read__1__data;
+  output post_read__1__ready;
+  input post_read__1__valid;
+  wire [19:0] post_write__0__addr;
+  wire [63:0] post_write__0__data;
+  wire [7:0] post_write__0__mask;
+  output post_write__0__ready;
+  wire post_write__0__valid;
+  reg [1:0] read0_chosen = 2'h0;
+  reg read0_index0 = 1'h0;
+  reg [1:0] read1_chosen = 2'h0;
+  reg read1_index0 = 1'h0;
+  reg [1:0] read2_chosen = 2'h0;
+  reg read2_index0 = 1'h0;
   wire [2:0] ready;
-  wire [2:0] requests0;
-  wire [2:0] requests1;
-  wire [2:0] requests2;
-  wire [2:0] requests3;
+  wire \ready$43 ;
   input rst;
-  wire rst;
-  input [2:0] valid;
+  input [19:0] store__addr;
+  output [63:0] store__data;
+  output store__ready;
+  wire store__valid;
+  reg [1:0] store_chosen = 2'h0;
+  reg store_index0 = 1'h0;
   wire [2:0] valid;
-  wire [3:0] wanted;
-  output [3:0] wide_banks;
-  reg [3:0] wide_banks;
-  input [1:0] wide_group;
-  wire [1:0] wide_group;
-  output wide_ready;
+  input \valid$38 ;
+  wire [1:0] wide_banks;
+  wire [1:0] \wide_banks$56 ;
+  wire wide_group;
+  wire \wide_group$46 ;
   wire wide_ready;
+  wire \wide_ready$49 ;
   input wide_valid;
-  wire wide_valid;
-  reg yields = 1'h0;
-  assign \$1  = ! bank__0;
-  assign \$2  = valid[0] & \$1 ;
-  assign \$3  = ! bank__1;
-  assign \$4  = valid[1] & \$3 ;
-  assign \$5  = ! bank__2;
-  assign \$6  = valid[2] & \$5 ;
-  assign \$7  = bank__0 == 1'h1;
-  assign \$8  = valid[0] & \$7 ;
-  assign \$9  = bank__1 == 1'h1;
-  assign \$10  = valid[1] & \$9 ;
-  assign \$11  = bank__2 == 1'h1;
-  assign \$12  = valid[2] & \$11 ;
-  assign \$13  = bank__0 == 2'h2;
-  assign \$14  = valid[0] & \$13 ;
-  assign \$15  = bank__1 == 2'h2;
-  assign \$16  = valid[1] & \$15 ;
-  assign \$17  = bank__2 == 2'h2;
-  assign \$18  = valid[2] & \$17 ;
-  assign \$19  = bank__0 == 2'h3;
-  assign \$20  = valid[0] & \$19 ;
-  assign \$21  = bank__1 == 2'h3;
-  assign \$22  = valid[1] & \$21 ;
-  assign \$23  = bank__2 == 2'h3;
-  assign \$24  = valid[2] & \$23 ;
-  assign \$25  = | { \$6 , \$4 , \$2  };
-  assign \$26  = | { \$12 , \$10 , \$8  };
-  assign \$27  = | { \$18 , \$16 , \$14  };
-  assign \$28  = | { \$24 , \$22 , \$20  };
-  assign \$29  = ~ yields;
-  assign wide_ready = wide_valid & \$29 ;
-  assign \$30  = ! wide_group;
-  assign \$31  = wide_ready & \$30 ;
-  assign \$32  = wide_group == 1'h1;
-  assign \$33  = wide_ready & \$32 ;
-  assign \$34  = wide_group == 2'h2;
-  assign \$35  = wide_ready & \$34 ;
-  assign \$36  = wide_group == 2'h3;
-  assign \$37  = wide_ready & \$36 ;
-  assign \$38  = ~ wide_ready;
-  assign \$42  = & \$signal [1:0];
-  assign \$43  = \$4  & port1_overtakes0;
-  assign \$44  = \$6  & port2_overtakes0;
-  assign \$45  = | { \$44 , \$43  };
-  assign \$46  = ~ \$45 ;
-  assign \$47  = \$2  & \$46 ;
-  assign \$48  = ~ port1_overtakes0;
-  assign \$49  = \$2  & \$48 ;
-  assign \$50  = \$6  & port2_overtakes1;
-  assign \$51  = | { \$50 , \$49  };
-  assign \$52  = ~ \$51 ;
-  assign \$53  = \$4  & \$52 ;
-  assign \$54  = ~ port2_overtakes0;
-  assign \$55  = \$2  & \$54 ;
-  assign \$56  = ~ port2_overtakes1;
-  assign \$57  = \$4  & \$56 ;
-  assign \$58  = | { \$57 , \$55  };
-  assign \$59  = ~ \$58 ;
-  assign \$60  = \$6  & \$59 ;
-  assign \$61  = \$10  & port1_overtakes0;
-  assign \$62  = \$12  & port2_overtakes0;
-  assign \$63  = | { \$62 , \$61  };
-  assign \$64  = ~ \$63 ;
-  assign \$65  = \$8  & \$64 ;
-  assign \$66  = ~ port1_overtakes0;
-  assign \$67  = \$8  & \$66 ;
-  assign \$68  = \$12  & port2_overtakes1;
-  assign \$69  = | { \$68 , \$67  };
-  assign \$70  = ~ \$69 ;
-  assign \$71  = \$10  & \$70 ;
-  assign \$72  = ~ port2_overtakes0;
-  assign \$73  = \$8  & \$72 ;
-  assign \$74  = ~ port2_overtakes1;
-  assign \$75  = \$10  & \$74 ;
-  assign \$76  = | { \$75 , \$73  };
-  assign \$77  = ~ \$76 ;
-  assign \$78  = \$12  & \$77 ;
-  assign \$79  = \$16  & port1_overtakes0;
-  assign \$80  = \$18  & port2_overtakes0;
-  assign \$81  = | { \$80 , \$79  };
-  assign \$82  = ~ \$81 ;
-  assign \$83  = \$14  & \$82 ;
-  assign \$84  = ~ port1_overtakes0;
-  assign \$85  = \$14  & \$84 ;
-  assign \$86  = \$18  & port2_overtakes1;
-  assign \$87  = | { \$86 , \$85  };
-  assign \$88  = ~ \$87 ;
-  assign \$89  = \$16  & \$88 ;
-  assign \$90  = ~ port2_overtakes0;
-  assign \$91  = \$14  & \$90 ;
-  assign \$92  = ~ port2_overtakes1;
-  assign \$93  = \$16  & \$92 ;
-  assign \$94  = | { \$93 , \$91  };
-  assign \$95  = ~ \$94 ;
-  assign \$96  = \$18  & \$95 ;
-  assign \$97  = \$22  & port1_overtakes0;
-  assign \$98  = \$24  & port2_overtakes0;
-  assign \$99  = | { \$98 , \$97  };
-  assign \$100  = ~ \$99 ;
-  assign \$101  = \$20  & \$100 ;
-  assign \$102  = ~ port1_overtakes0;
-  assign \$103  = \$20  & \$102 ;
-  assign \$104  = \$24  & port2_overtakes1;
-  assign \$105  = | { \$104 , \$103  };
-  assign \$106  = ~ \$105 ;
-  assign \$107  = \$22  & \$106 ;
-  assign \$108  = ~ port2_overtakes0;
-  assign \$109  = \$20  & \$108 ;
-  assign \$110  = ~ port2_overtakes1;
-  assign \$111  = \$22  & \$110 ;
-  assign \$112  = | { \$111 , \$109  };
-  assign \$113  = ~ \$112 ;
-  assign \$114  = \$24  & \$113 ;
-  assign \$115  = ~ wide_banks[0];
-  assign \$116  = grants__0[0] & \$115 ;
-  assign \$117  = ~ wide_banks[1];
-  assign \$118  = grants__1[0] & \$117 ;
-  assign \$119  = ~ wide_banks[2];
-  assign \$120  = grants__2[0] & \$119 ;
-  assign \$121  = ~ wide_banks[3];
-  assign \$122  = grants__3[0] & \$121 ;
-  assign \$123  = | { \$122 , \$120 , \$118 , \$116  };
-  assign \$124  = ~ wide_banks[0];
-  assign \$125  = grants__0[1] & \$124 ;
-  assign \$126  = ~ wide_banks[1];
-  assign \$127  = grants__1[1] & \$126 ;
-  assign \$128  = ~ wide_banks[2];
-  assign \$129  = grants__2[1] & \$128 ;
-  assign \$130  = ~ wide_banks[3];
-  assign \$131  = grants__3[1] & \$130 ;
-  assign \$132  = | { \$131 , \$129 , \$127 , \$125  };
-  assign \$133  = ~ wide_banks[0];
-  assign \$134  = grants__0[2] & \$133 ;
-  assign \$135  = ~ wide_banks[1];
-  assign \$136  = grants__1[2] & \$135 ;
-  assign \$137  = ~ wide_banks[2];
-  assign \$138  = grants__2[2] & \$137 ;
-  assign \$139  = ~ wide_banks[3];
-  assign \$140  = grants__3[2] & \$139 ;
-  assign \$141  = | { \$140 , \$138 , \$136 , \$134  };
-  assign \$142  = { \$28 , \$27 , \$26 , \$25  } >> wide_group;
-  assign \$143  = wide_ready & \$142 ;
-  assign \$144  = ~ following[1];
-  assign \$145  = following[0] & \$144 ;
-  assign \$146  = ~ following[2];
-  assign \$147  = following[0] & \$146 ;
-  assign \$148  = ~ following[2];
-  assign \$149  = following[1] & \$148 ;
+  input \wide_valid$44 ;
+  (* no_rw_check = 32'd1 *)
+  reg [63:0] bank0 [1023:0];
+  initial begin : init1
+    integer i;
+    for (i = 0; i < 1024; i = i + 1) bank0[i] = 64'h0000000000000000;
+  end
+  always @(posedge clk) begin
+    if (\$signature__en$54 [0])
+      bank0[\$signature__addr$50 ][7:0] <= \$signature__data [7:0];
+    if (\$signature__en$54 [1])
+      bank0[\$signature__addr$50 ][15:8] <= \$signature__data [15:8];
+    if (\$signature__en$54 [2])
+      bank0[\$signature__addr$50 ][23:16] <= \$signature__data [23:16];
+    if (\$signature__en$54 [3])
+      bank0[\$signature__addr$50 ][31:24] <= \$signature__data [31:24];
+    if (\$signature__en$54 [4])
+      bank0[\$signature__addr$50 ][39:32] <= \$signature__data [39:32];
+    if (\$signature__en$54 [5])
+      bank0[\$signature__addr$50 ][47:40] <= \$signature__data [47:40];
+    if (\$signature__en$54 [6])
+      bank0[\$signature__addr$50 ][55:48] <= \$signature__data [55:48];
+    if (\$signature__en$54 [7])
+      bank0[\$signature__addr$50 ][63:56] <= \$signature__data [63:56];
+  end
+  reg [63:0] _0_;
+  always @(posedge clk) begin
+    _0_ <= bank0[\$33 [9:0]];
+  end
+  assign \$signature__data$65  = _0_;
+  (* no_rw_check = 32'd1 *)
+  reg [63:0] bank1 [1023:0];
+  initial begin : init2
+    integer i;
+    for (i = 0; i < 1024; i = i + 1) bank1[i] = 64'h0000000000000000;
+  end
+  always @(posedge clk) begin
+    if (\$signature__en$62 [0])
+      bank1[\$signature__addr$59 ][7:0] <= \$signature__data$60 [7:0];
+    if (\$signature__en$62 [1])
+      bank1[\$signature__addr$59 ][15:8] <= \$signature__data$60 [15:8];
+    if (\$signature__en$62 [2])
+      bank1[\$signature__addr$59 ][23:16] <= \$signature__data$60 [23:16];
+    if (\$signature__en$62 [3])
+      bank1[\$signature__addr$59 ][31:24] <= \$signature__data$60 [31:24];
+    if (\$signature__en$62 [4])
+      bank1[\$signature__addr$59 ][39:32] <= \$signature__data$60 [39:32];
+    if (\$signature__en$62 [5])
+      bank1[\$signature__addr$59 ][47:40] <= \$signature__data$60 [47:40];
+    if (\$signature__en$62 [6])
+      bank1[\$signature__addr$59 ][55:48] <= \$signature__data$60 [55:48];
+    if (\$signature__en$62 [7])
+      bank1[\$signature__addr$59 ][63:56] <= \$signature__data$60 [63:56];
+  end
+  reg [63:0] _1_;
+  always @(posedge clk) begin
+    _1_ <= bank1[\$39 [9:0]];
+  end
+  assign \$signature__data$66  = _1_;
+  assign \$1  = \port$4616$23 [0] ^ \port$4616$23 [1];
+  assign \$2  = \$1  ^ \port$4616$23 [2];
+  assign \$3  = \$2  ^ \port$4616$23 [3];
+  assign \$4  = \$3  ^ \port$4616$23 [4];
+  assign \$5  = \$4  ^ \port$4616$23 [5];
+  assign \$6  = \$5  ^ \port$4616$23 [6];
+  assign \$7  = \$6  ^ \port$4616$23 [7];
+  assign \$8  = \$7  ^ \port$4616$23 [8];
+  assign \$9  = \$8  ^ \port$4616$23 [9];
+  assign bank__1 = \$9  ^ \port$4616$23 [10];
+  assign \$10  = \port$4616$38 [0] ^ \port$4616$38 [1];
+  assign \$11  = \$10  ^ \port$4616$38 [2];
+  assign \$12  = \$11  ^ \port$4616$38 [3];
+  assign \$13  = \$12  ^ \port$4616$38 [4];
+  assign \$14  = \$13  ^ \port$4616$38 [5];
+  assign \$15  = \$14  ^ \port$4616$38 [6];
+  assign \$16  = \$15  ^ \port$4616$38 [7];
+  assign \$17  = \$16  ^ \port$4616$38 [8];
+  assign \$18  = \$17  ^ \port$4616$38 [9];
+  assign bank__2 = \$18  ^ \port$4616$38 [10];
+  assign \$19  = store__addr[0] ^ store__addr[1];
+  assign \$20  = \$19  ^ store__addr[2];
+  assign \$21  = \$20  ^ store__addr[3];
+  assign \$22  = \$21  ^ store__addr[4];
+  assign \$23  = \$22  ^ store__addr[5];
+  assign \$24  = \$23  ^ store__addr[6];
+  assign \$25  = \$24  ^ store__addr[7];
+  assign \$26  = \$25  ^ store__addr[8];
+  assign \$27  = \$26  ^ store__addr[9];
+  assign wide_group = \$27  ^ store__addr[10];
+  assign \$28  = grants__0[0] ? \port$4293$0 [10:1] : 10'h000;
+  assign \$29  = grants__0[1] ? \port$4616$23 [10:1] : 10'h000;
+  assign \$30  = \$28  | \$29 ;
+  assign \$31  = grants__0[2] ? \port$4616$38 [10:1] : 10'h000;
+  assign \$32  = \$30  | \$31 ;
+  assign \$33  = wide_banks[0] ? store__addr[19:1] : { 9'h000, \$32  };
+  assign \$34  = grants__1[0] ? \port$4293$0 [10:1] : 10'h000;
+  assign \$35  = grants__1[1] ? \port$4616$23 [10:1] : 10'h000;
+  assign \$36  = \$34  | \$35 ;
+  assign \$37  = grants__1[2] ? \port$4616$38 [10:1] : 10'h000;
+  assign \$38  = \$36  | \$37 ;
+  assign \$39  = wide_banks[1] ? store__addr[19:1] : { 9'h000, \$38  };
+  assign \$40  = output0 & { read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0] };
+  assign \$41  = output1 & { read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1] };
+  assign fetch__0__data = \$40  | \$41 ;
+  assign \$42  = output0 & { read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0] };
+  assign \$43  = output1 & { read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1] };
+  assign post_read__0__data = \$42  | \$43 ;
+  assign \$44  = output0 & { read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0] };
+  assign \$45  = output1 & { read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1] };
+  assign post_read__1__data = \$44  | \$45 ;
+  assign \$46  = output0 & { store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0] };
+  assign \$47  = output1 & { store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1] };
+  assign store__data = \$46  | \$47 ;
+  assign \$48  = \port$4716$1 [0] ^ \port$4716$1 [1];
+  assign \$49  = \$48  ^ \port$4716$1 [2];
+  assign \$50  = \$49  ^ \port$4716$1 [3];
+  assign \$51  = \$50  ^ \port$4716$1 [4];
+  assign \$52  = \$51  ^ \port$4716$1 [5];
+  assign \$53  = \$52  ^ \port$4716$1 [6];
+  assign \$54  = \$53  ^ \port$4716$1 [7];
+  assign \$55  = \$54  ^ \port$4716$1 [8];
+  assign \$56  = \$55  ^ \port$4716$1 [9];
+  assign \bank__0$40  = \$56  ^ \port$4716$1 [10];
+  assign \$57  = load__addr[0] ^ load__addr[1];
+  assign \$58  = \$57  ^ load__addr[2];
+  assign \$59  = \$58  ^ load__addr[3];
+  assign \$60  = \$59  ^ load__addr[4];
+  assign \$61  = \$60  ^ load__addr[5];
+  assign \$62  = \$61  ^ load__addr[6];
+  assign \$63  = \$62  ^ load__addr[7];
+  assign \$64  = \$63  ^ load__addr[8];
+  assign \$65  = \$64  ^ load__addr[9];
+  assign \wide_group$46  = \$65  ^ load__addr[10];
+  assign \$66  = ! read0_index0;
+  assign \$68  = \port$4616$23 [0] ^ \port$4616$23 [1];
+  assign \$69  = \$68  ^ \port$4616$23 [2];
+  assign \$70  = \$69  ^ \port$4616$23 [3];
+  assign \$71  = \$70  ^ \port$4616$23 [4];
+  assign \$72  = \$71  ^ \port$4616$23 [5];
+  assign \$73  = \$72  ^ \port$4616$23 [6];
+  assign \$74  = \$73  ^ \port$4616$23 [7];
+  assign \$75  = \$74  ^ \port$4616$23 [8];
+  assign \$76  = \$75  ^ \port$4616$23 [9];
+  assign \$77  = \$76  ^ \port$4616$23 [10];
+  assign \$78  = ! read1_index0;
+  assign \$80  = \port$4616$38 [0] ^ \port$4616$38 [1];
+  assign \$81  = \$80  ^ \port$4616$38 [2];
+  assign \$82  = \$81  ^ \port$4616$38 [3];
+  assign \$83  = \$82  ^ \port$4616$38 [4];
+  assign \$84  = \$83  ^ \port$4616$38 [5];
+  assign \$85  = \$84  ^ \port$4616$38 [6];
+  assign \$86  = \$85  ^ \port$4616$38 [7];
+  assign \$87  = \$86  ^ \port$4616$38 [8];
+  assign \$88  = \$87  ^ \port$4616$38 [9];
+  assign \$89  = \$88  ^ \port$4616$38 [10];
+  assign \$90  = ! read2_index0;
+  assign \$92  = store__addr[0] ^ store__addr[1];
+  assign \$93  = \$92  ^ store__addr[2];
+  assign \$94  = \$93  ^ store__addr[3];
+  assign \$95  = \$94  ^ store__addr[4];
+  assign \$96  = \$95  ^ store__addr[5];
+  assign \$97  = \$96  ^ store__addr[6];
+  assign \$98  = \$97  ^ store__addr[7];
+  assign \$99  = \$98  ^ store__addr[8];
+  assign \$100  = \$99  ^ store__addr[9];
+  assign \$101  = \$100  ^ store__addr[10];
+  assign \$102  = ! store_index0;
   always @(posedge clk)
-    yields <= \$150 ;
+    output0 <= \$104 ;
   always @(posedge clk)
-    \$signal  <= \$151 ;
+    output1 <= \$105 ;
   always @(posedge clk)
-    port1_overtakes0 <= \$152 ;
+    read0_index0 <= \$106 ;
   always @(posedge clk)
-    port2_overtakes0 <= \$153 ;
+    read0_chosen <= \$107 ;
   always @(posedge clk)
-    port2_overtakes1 <= \$154 ;
+    read1_index0 <= \$108 ;
+  always @(posedge clk)
+    read1_chosen <= \$109 ;
+  always @(posedge clk)
+    read2_index0 <= \$110 ;
+  always @(posedge clk)
+    read2_chosen <= \$111 ;
+  always @(posedge clk)
+    store_index0 <= \$112 ;
+  always @(posedge clk)
+    store_chosen <= \$113 ;
+  \hwgen_top.act_buffer.read_arbiter  read_arbiter (
+    .bank__0(bank__0),
+    .bank__1(bank__1),
+    .bank__2(bank__2),
+    .clk(clk),
+    .grants__0(grants__0),
+    .grants__1(grants__1),
+    .\port$1772$0 (fetch__0__ready),
+    .\port$1777$0 (post_read__0__ready),
+    .\port$1782$0 (post_read__1__ready),
+    .rst(rst),
+    .valid(valid),
+    .wide_banks(wide_banks),
+    .wide_group(wide_group),
+    .wide_ready(store__ready),
+    .wide_valid(wide_valid)
+  );
+  \hwgen_top.act_buffer.write_arbiter  write_arbiter (
+    .bank__0(\bank__0$40 ),
+    .clk(clk),
+    .grants__0(\grants__0$53 ),
+    .grants__1(\grants__1$61 ),
+    .ready(post_write__0__ready),
+    .rst(rst),
+    .valid(\valid$38 ),
+    .wide_banks(\wide_banks$56 ),
+    .wide_group(\wide_group$46 ),
+    .wide_ready(load__ready),
+    .wide_valid(\wide_valid$44 )
+  );
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    wide_banks = 4'h0;
-    if (\$31 ) begin
-      wide_banks[0] = 1'h1;
+    if (_always_ ) begin end
+    \$signature__addr$50  = \port$4716$1 [10:1];
+    if (\grants__0$53 ) begin
+      \$signature__addr$50  = \port$4716$1 [10:1];
     end
-    if (\$33 ) begin
-      wide_banks[1] = 1'h1;
-    end
-    if (\$35 ) begin
-      wide_banks[2] = 1'h1;
-    end
-    if (\$37 ) begin
-      wide_banks[3] = 1'h1;
+    if (\wide_banks$56 [0]) begin
+      \$signature__addr$50  = load__addr[10:1];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    following = \$signal ;
-    if (\$38 ) begin
-      following = \$41 [2:0];
-      if (\$42 ) begin
-        following = 3'h0;
-      end
+    if (_always_ ) begin end
+    \$signature__data  = { \port$4718$0 , \port$4718$0  };
+    if (\grants__0$53 ) begin
+      \$signature__data  = { \port$4718$0 , \port$4718$0  };
+    end
+    if (\wide_banks$56 [0]) begin
+      \$signature__data  = load__data;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$150  = \$143 ;
+    if (_always_ ) begin end
+    \$signature__en$54  = 8'h00;
+    if (\grants__0$53 ) begin
+      \$signature__en$54  = { \port$3321$0 , \port$3319$0  };
+    end
+    if (\wide_banks$56 [0]) begin
+      \$signature__en$54  = 8'hff;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$signature__addr$59  = \port$4716$1 [10:1];
+    if (\grants__1$61 ) begin
+      \$signature__addr$59  = \port$4716$1 [10:1];
+    end
+    if (\wide_banks$56 [1]) begin
+      \$signature__addr$59  = load__addr[10:1];
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$signature__data$60  = { \port$4718$0 , \port$4718$0  };
+    if (\grants__1$61 ) begin
+      \$signature__data$60  = { \port$4718$0 , \port$4718$0  };
+    end
+    if (\wide_banks$56 [1]) begin
+      \$signature__data$60  = load__data;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$signature__en$62  = 8'h00;
+    if (\grants__1$61 ) begin
+      \$signature__en$62  = { \port$3321$0 , \port$3319$0  };
+    end
+    if (\wide_banks$56 [1]) begin
+      \$signature__en$62  = 8'hff;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$104  = \$signature__data$65 ;
     if (rst) begin
-      \$150  = 1'h0;
+      \$104  = 64'h0000000000000000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$151  = following;
+    if (_always_ ) begin end
+    \$105  = \$signature__data$66 ;
     if (rst) begin
-      \$151  = 3'h0;
+      \$105  = 64'h0000000000000000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$152  = \$145 ;
+    if (_always_ ) begin end
+    \$106  = bank__0;
     if (rst) begin
-      \$152  = 1'h0;
+      \$106  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$153  = \$147 ;
+    if (_always_ ) begin end
+    \$107  = { \$67 , \$66  };
     if (rst) begin
-      \$153  = 1'h0;
+      \$107  = 2'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$3 ) begin end
-    \$154  = \$149 ;
+    if (_always_ ) begin end
+    \$108  = \$77 ;
     if (rst) begin
-      \$154  = 1'h0;
+      \$108  = 1'h0;
     end
   end
-  assign requests0 = { \$6 , \$4 , \$2  };
-  assign requests1 = { \$12 , \$10 , \$8  };
-  assign requests2 = { \$18 , \$16 , \$14  };
-  assign requests3 = { \$24 , \$22 , \$20  };
-  assign wanted = { \$28 , \$27 , \$26 , \$25  };
-  assign ready = { \$141 , \$132 , \$123  };
-  assign \port$1844$0  = \$123 ;
-  assign \port$1853$0  = \$132 ;
-  assign \port$1862$0  = \$141 ;
-  assign grants__3[2] = \$114 ;
-  assign grants__3[1] = \$107 ;
-  assign grants__3[0] = \$101 ;
-  assign grants__2[2] = \$96 ;
-  assign grants__2[1] = \$89 ;
-  assign grants__2[0] = \$83 ;
-  assign grants__1[2] = \$78 ;
-  assign grants__1[1] = \$71 ;
-  assign grants__1[0] = \$65 ;
-  assign grants__0[2] = \$60 ;
-  assign grants__0[1] = \$53 ;
-  assign grants__0[0] = \$47 ;
-  assign \$39  = { \$signal , 1'h0 };
-  assign \$40 [3:1] = \$39 [3:1];
-  assign \$40 [0] = 1'h1;
-  assign \$41 [3:2] = 2'h0;
-  assign \$41 [1:0] = { \$39 [1], 1'h1 };
+  always @* begin
+    if (_always_ ) begin end
+    \$109  = { \$79 , \$78  };
+    if (rst) begin
+      \$109  = 2'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$110  = \$89 ;
+    if (rst) begin
+      \$110  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$111  = { \$91 , \$90  };
+    if (rst) begin
+      \$111  = 2'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$112  = \$101 ;
+    if (rst) begin
+      \$112  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$113  = { \$103 , \$102  };
+    if (rst) begin
+      \$113  = 2'h0;
+    end
+  end
+  assign fetch__0__bank = bank__0;
+  assign ready = { post_read__1__ready, post_read__0__ready, fetch__0__ready };
+  assign post_read__0__addr = { 9'h000, \port$4616$23  };
+  assign post_read__1__addr = { 9'h000, \port$4616$38  };
+  assign store__valid = wide_valid;
+  assign wide_ready = store__ready;
+  assign \$signature__addr  = \$33 [9:0];
+  assign fetch__0__addr = { 9'h000, \port$4293$0  };
+  assign \$signature__en  = 1'h1;
+  assign \$signature__addr$25  = \$39 [9:0];
+  assign \$signature__en$27  = 1'h1;
+  assign post_write__0__valid = \valid$38 ;
+  assign post_write__0__addr = { 9'h000, \port$4716$1  };
+  assign \ready$43  = post_write__0__ready;
+  assign load__valid = \wide_valid$44 ;
+  assign \wide_ready$49  = load__ready;
+  assign post_write__0__data = { \port$4718$0 , \port$4718$0  };
+  assign post_write__0__mask = { \port$3321$0 , \port$3319$0  };
+  assign load__mask = 8'hff;
+  assign valid[2] = post_read__1__valid;
+  assign valid[1] = post_read__0__valid;
+  assign valid[0] = fetch__0__valid;
+  assign \$67  = read0_index0;
+  assign \$79  = read1_index0;
+  assign \$91  = read2_index0;
+  assign \$103  = store_index0;
 endmodule
 
-module \hwgen_top.act_buffer.write_arbiter (rst, bank__0, wide_group, wide_ready, grants__0, grants__1, grants__2, grants__3, ready, wide_valid, wide_banks, valid, clk);
-  reg \$auto$verilog_backend.cc:2355:dump_module$4  = 0;
+module \hwgen_top.act_buffer.read_arbiter (rst, bank__1, bank__2, wide_group, wide_ready, \port$1772$0 , \port$1777$0 , \port$1782$0 , wide_valid, valid, wide_banks, grants__0, grants__1, bank__0, clk);
+  reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
   wire \$11 ;
@@ -4347,12 +1632,12 @@ module \hwgen_top.act_buffer.write_arbiter (rst, bank__0, wide_group, wide_ready
   wire \$16 ;
   wire \$17 ;
   wire \$18 ;
-  wire [1:0] \$19 ;
+  wire \$19 ;
   wire \$2 ;
-  wire [1:0] \$20 ;
-  wire [1:0] \$21 ;
-  wire \$22 ;
-  wire \$23 ;
+  wire \$20 ;
+  wire [3:0] \$21 ;
+  wire [3:0] \$22 ;
+  wire [3:0] \$23 ;
   wire \$24 ;
   wire \$25 ;
   wire \$26 ;
@@ -4372,189 +1657,419 @@ module \hwgen_top.act_buffer.write_arbiter (rst, bank__0, wide_group, wide_ready
   wire \$39 ;
   wire \$4 ;
   wire \$40 ;
-  reg \$41 ;
-  reg \$42 ;
+  wire \$41 ;
+  wire \$42 ;
+  wire \$43 ;
+  wire \$44 ;
+  wire \$45 ;
+  wire \$46 ;
+  wire \$47 ;
+  wire \$48 ;
+  wire \$49 ;
+  wire \$5 ;
+  wire \$50 ;
+  wire \$51 ;
+  wire \$52 ;
+  wire \$53 ;
+  wire \$54 ;
+  wire \$55 ;
+  wire \$56 ;
+  wire \$57 ;
+  wire \$58 ;
+  wire \$59 ;
+  wire \$6 ;
+  wire \$60 ;
+  wire \$61 ;
+  wire \$62 ;
+  wire \$63 ;
+  wire \$64 ;
+  wire \$65 ;
+  wire \$66 ;
+  wire \$67 ;
+  wire \$68 ;
+  wire \$69 ;
+  wire \$7 ;
+  wire \$70 ;
+  wire \$71 ;
+  wire \$72 ;
+  wire \$73 ;
+  wire \$74 ;
+  wire \$75 ;
+  wire \$76 ;
+  wire \$77 ;
+  wire \$78 ;
+  wire \$79 ;
+  wire \$8 ;
+  wire \$80 ;
+  wire \$81 ;
+  wire \$82 ;
+  wire \$83 ;
+  reg \$84 ;
+  reg [2:0] \$85 ;
+  reg \$86 ;
+  reg \$87 ;
+  reg \$88 ;
+  wire \$9 ;
+  reg [2:0] \$signal  = 3'h0;
+  input bank__0;
+  input bank__1;
+  input bank__2;
+  input clk;
+  reg [2:0] following;
+  output [2:0] grants__0;
+  output [2:0] grants__1;
+  output \port$1772$0 ;
+  output \port$1777$0 ;
+  output \port$1782$0 ;
+  reg port1_overtakes0 = 1'h0;
+  reg port2_overtakes0 = 1'h0;
+  reg port2_overtakes1 = 1'h0;
+  wire [2:0] ready;
+  wire [2:0] requests0;
+  wire [2:0] requests1;
+  input rst;
+  input [2:0] valid;
+  wire [1:0] wanted;
+  output [1:0] wide_banks;
+  reg [1:0] wide_banks;
+  input wide_group;
+  output wide_ready;
+  input wide_valid;
+  reg yields = 1'h0;
+  assign \$12  = valid[2] & \$11 ;
+  assign \$13  = | { \$6 , \$4 , \$2  };
+  assign \$14  = | { \$12 , \$10 , \$8  };
+  assign \$15  = ~ yields;
+  assign wide_ready = wide_valid & \$15 ;
+  assign \$16  = ! wide_group;
+  assign \$17  = wide_ready & \$16 ;
+  assign \$19  = wide_ready & \$18 ;
+  assign \$20  = ~ wide_ready;
+  assign \$24  = & \$signal [1:0];
+  assign \$25  = \$4  & port1_overtakes0;
+  assign \$26  = \$6  & port2_overtakes0;
+  assign \$27  = | { \$26 , \$25  };
+  assign \$28  = ~ \$27 ;
+  assign \$29  = \$2  & \$28 ;
+  assign \$30  = ~ port1_overtakes0;
+  assign \$31  = \$2  & \$30 ;
+  assign \$32  = \$6  & port2_overtakes1;
+  assign \$33  = | { \$32 , \$31  };
+  assign \$34  = ~ \$33 ;
+  assign \$35  = \$4  & \$34 ;
+  assign \$36  = ~ port2_overtakes0;
+  assign \$37  = \$2  & \$36 ;
+  assign \$38  = ~ port2_overtakes1;
+  assign \$39  = \$4  & \$38 ;
+  assign \$40  = | { \$39 , \$37  };
+  assign \$41  = ~ \$40 ;
+  assign \$42  = \$6  & \$41 ;
+  assign \$43  = \$10  & port1_overtakes0;
+  assign \$44  = \$12  & port2_overtakes0;
+  assign \$45  = | { \$44 , \$43  };
+  assign \$46  = ~ \$45 ;
+  assign \$47  = \$8  & \$46 ;
+  assign \$48  = ~ port1_overtakes0;
+  assign \$49  = \$8  & \$48 ;
+  assign \$50  = \$12  & port2_overtakes1;
+  assign \$51  = | { \$50 , \$49  };
+  assign \$52  = ~ \$51 ;
+  assign \$53  = \$10  & \$52 ;
+  assign \$54  = ~ port2_overtakes0;
+  assign \$55  = \$8  & \$54 ;
+  assign \$56  = ~ port2_overtakes1;
+  assign \$57  = \$10  & \$56 ;
+  assign \$58  = | { \$57 , \$55  };
+  assign \$59  = ~ \$58 ;
+  assign \$60  = \$12  & \$59 ;
+  assign \$61  = ~ wide_banks[0];
+  assign \$62  = grants__0[0] & \$61 ;
+  assign \$63  = ~ wide_banks[1];
+  assign \$64  = grants__1[0] & \$63 ;
+  assign \$65  = | { \$64 , \$62  };
+  assign \$66  = ~ wide_banks[0];
+  assign \$67  = grants__0[1] & \$66 ;
+  assign \$68  = ~ wide_banks[1];
+  assign \$69  = grants__1[1] & \$68 ;
+  assign \$70  = | { \$69 , \$67  };
+  assign \$71  = ~ wide_banks[0];
+  assign \$72  = grants__0[2] & \$71 ;
+  assign \$73  = ~ wide_banks[1];
+  assign \$74  = grants__1[2] & \$73 ;
+  assign \$75  = | { \$74 , \$72  };
+  assign \$76  = { \$14 , \$13  } >> wide_group;
+  assign \$77  = wide_ready & \$76 ;
+  assign \$78  = ~ following[1];
+  assign \$79  = following[0] & \$78 ;
+  assign \$80  = ~ following[2];
+  assign \$81  = following[0] & \$80 ;
+  assign \$82  = ~ following[2];
+  assign \$83  = following[1] & \$82 ;
+  always @(posedge clk)
+    yields <= \$84 ;
+  always @(posedge clk)
+    \$signal  <= \$85 ;
+  always @(posedge clk)
+    port1_overtakes0 <= \$86 ;
+  always @(posedge clk)
+    port2_overtakes0 <= \$87 ;
+  always @(posedge clk)
+    port2_overtakes1 <= \$88 ;
+  assign \$1  = ! bank__0;
+  assign \$2  = valid[0] & \$1 ;
+  assign \$3  = ! bank__1;
+  assign \$4  = valid[1] & \$3 ;
+  assign \$5  = ! bank__2;
+  assign \$6  = valid[2] & \$5 ;
+  assign \$8  = valid[0] & \$7 ;
+  assign \$10  = valid[1] & \$9 ;
+  always @* begin
+    if (_always_ ) begin end
+    wide_banks = 2'h0;
+    if (\$17 ) begin
+      wide_banks[0] = 1'h1;
+    end
+    if (\$19 ) begin
+      wide_banks[1] = 1'h1;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    following = \$signal ;
+    if (\$20 ) begin
+      following = \$23 [2:0];
+      if (\$24 ) begin
+        following = 3'h0;
+      end
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$84  = \$77 ;
+    if (rst) begin
+      \$84  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$85  = following;
+    if (rst) begin
+      \$85  = 3'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$86  = \$79 ;
+    if (rst) begin
+      \$86  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$87  = \$81 ;
+    if (rst) begin
+      \$87  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$88  = \$83 ;
+    if (rst) begin
+      \$88  = 1'h0;
+    end
+  end
+  assign requests0 = { \$6 , \$4 , \$2  };
+  assign requests1 = { \$12 , \$10 , \$8  };
+  assign wanted = { \$14 , \$13  };
+  assign ready = { \$75 , \$70 , \$65  };
+  assign \port$1772$0  = \$65 ;
+  assign \port$1777$0  = \$70 ;
+  assign \port$1782$0  = \$75 ;
+  assign grants__1[2] = \$60 ;
+  assign grants__1[1] = \$53 ;
+  assign grants__1[0] = \$47 ;
+  assign grants__0[2] = \$42 ;
+  assign grants__0[1] = \$35 ;
+  assign grants__0[0] = \$29 ;
+  assign \$7  = bank__0;
+  assign \$9  = bank__1;
+  assign \$11  = bank__2;
+  assign \$18  = wide_group;
+  assign \$21  = { \$signal , 1'h0 };
+  assign \$22 [3:1] = \$21 [3:1];
+  assign \$22 [0] = 1'h1;
+  assign \$23 [3:2] = 2'h0;
+  assign \$23 [1:0] = { \$21 [1], 1'h1 };
+endmodule
+
+module \hwgen_top.act_buffer.write_arbiter (rst, bank__0, wide_group, wide_ready, grants__0, grants__1, ready, wide_valid, wide_banks, valid, clk);
+  reg _always_  = 0;
+  wire \$1 ;
+  wire \$10 ;
+  wire [1:0] \$11 ;
+  wire [1:0] \$12 ;
+  wire [1:0] \$13 ;
+  wire \$14 ;
+  wire \$15 ;
+  wire \$16 ;
+  wire \$17 ;
+  wire \$18 ;
+  wire \$19 ;
+  wire \$2 ;
+  wire \$20 ;
+  wire \$21 ;
+  wire \$22 ;
+  wire \$23 ;
+  wire \$24 ;
+  reg \$25 ;
+  reg \$26 ;
+  wire \$3 ;
+  wire \$4 ;
   wire \$5 ;
   wire \$6 ;
   wire \$7 ;
   wire \$8 ;
   wire \$9 ;
   reg \$signal  = 1'h0;
-  input [1:0] bank__0;
-  wire [1:0] bank__0;
+  input bank__0;
   input clk;
-  wire clk;
   reg following;
   output grants__0;
-  wire grants__0;
   output grants__1;
-  wire grants__1;
-  output grants__2;
-  wire grants__2;
-  output grants__3;
-  wire grants__3;
   output ready;
-  wire ready;
   wire requests0;
   wire requests1;
-  wire requests2;
-  wire requests3;
   input rst;
-  wire rst;
   input valid;
-  wire valid;
-  wire [3:0] wanted;
-  output [3:0] wide_banks;
-  reg [3:0] wide_banks;
-  input [1:0] wide_group;
-  wire [1:0] wide_group;
+  wire [1:0] wanted;
+  output [1:0] wide_banks;
+  reg [1:0] wide_banks;
+  input wide_group;
   output wide_ready;
-  wire wide_ready;
   input wide_valid;
-  wire wide_valid;
   reg yields = 1'h0;
   assign \$1  = ! bank__0;
   assign requests0 = valid & \$1 ;
-  assign \$2  = bank__0 == 1'h1;
   assign requests1 = valid & \$2 ;
-  assign \$3  = bank__0 == 2'h2;
-  assign requests2 = valid & \$3 ;
-  assign \$4  = bank__0 == 2'h3;
-  assign requests3 = valid & \$4 ;
-  assign \$9  = ~ yields;
-  assign wide_ready = wide_valid & \$9 ;
-  assign \$10  = ! wide_group;
-  assign \$11  = wide_ready & \$10 ;
-  assign \$12  = wide_group == 1'h1;
-  assign \$13  = wide_ready & \$12 ;
-  assign \$14  = wide_group == 2'h2;
-  assign \$15  = wide_ready & \$14 ;
-  assign \$16  = wide_group == 2'h3;
-  assign \$17  = wide_ready & \$16 ;
-  assign \$18  = ~ wide_ready;
-  assign \$31  = ~ wide_banks[0];
-  assign \$32  = grants__0 & \$31 ;
-  assign \$33  = ~ wide_banks[1];
-  assign \$34  = grants__1 & \$33 ;
-  assign \$35  = ~ wide_banks[2];
-  assign \$36  = grants__2 & \$35 ;
-  assign \$37  = ~ wide_banks[3];
-  assign \$38  = grants__3 & \$37 ;
-  assign ready = | { \$38 , \$36 , \$34 , \$32  };
-  assign \$39  = { \$8 , \$7 , \$6 , \$5  } >> wide_group;
-  assign \$40  = wide_ready & \$39 ;
+  assign \$5  = ~ yields;
+  assign wide_ready = wide_valid & \$5 ;
+  assign \$6  = ! wide_group;
+  assign \$7  = wide_ready & \$6 ;
+  assign \$9  = wide_ready & \$8 ;
+  assign \$10  = ~ wide_ready;
+  assign \$19  = ~ wide_banks[0];
+  assign \$20  = grants__0 & \$19 ;
+  assign \$21  = ~ wide_banks[1];
+  assign \$22  = grants__1 & \$21 ;
+  assign ready = | { \$22 , \$20  };
+  assign \$23  = { \$4 , \$3  } >> wide_group;
+  assign \$24  = wide_ready & \$23 ;
   always @(posedge clk)
-    yields <= \$41 ;
+    yields <= \$25 ;
   always @(posedge clk)
-    \$signal  <= \$42 ;
+    \$signal  <= \$26 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    wide_banks = 4'h0;
-    if (\$11 ) begin
+    if (_always_ ) begin end
+    wide_banks = 2'h0;
+    if (\$7 ) begin
       wide_banks[0] = 1'h1;
     end
-    if (\$13 ) begin
+    if (\$9 ) begin
       wide_banks[1] = 1'h1;
-    end
-    if (\$15 ) begin
-      wide_banks[2] = 1'h1;
-    end
-    if (\$17 ) begin
-      wide_banks[3] = 1'h1;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
+    if (_always_ ) begin end
     following = \$signal ;
-    if (\$18 ) begin
-      following = \$21 [0];
-      if (\$22 ) begin
+    if (\$10 ) begin
+      following = \$13 [0];
+      if (\$14 ) begin
         following = 1'h0;
       end
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$41  = \$40 ;
+    if (_always_ ) begin end
+    \$25  = \$24 ;
     if (rst) begin
-      \$41  = 1'h0;
+      \$25  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$4 ) begin end
-    \$42  = following;
+    if (_always_ ) begin end
+    \$26  = following;
     if (rst) begin
-      \$42  = 1'h0;
+      \$26  = 1'h0;
     end
   end
-  assign wanted = { \$8 , \$7 , \$6 , \$5  };
-  assign \$5  = requests0;
-  assign \$6  = requests1;
-  assign \$7  = requests2;
-  assign \$8  = requests3;
-  assign \$19  = { \$signal , 1'h0 };
-  assign \$20 [1] = \$19 [1];
-  assign \$20 [0] = 1'h1;
-  assign \$21  = 2'h0;
-  assign \$22  = 1'h1;
-  assign \$23  = 1'h0;
-  assign \$24  = 1'h1;
+  assign wanted = { \$4 , \$3  };
+  assign \$2  = bank__0;
+  assign \$3  = requests0;
+  assign \$4  = requests1;
+  assign \$8  = wide_group;
+  assign \$11  = { \$signal , 1'h0 };
+  assign \$12 [1] = \$11 [1];
+  assign \$12 [0] = 1'h1;
+  assign \$13  = 2'h0;
+  assign \$14  = 1'h1;
+  assign \$15  = 1'h0;
+  assign \$16  = 1'h1;
   assign grants__0 = requests0;
-  assign \$25  = 1'h0;
-  assign \$26  = 1'h1;
+  assign \$17  = 1'h0;
+  assign \$18  = 1'h1;
   assign grants__1 = requests1;
-  assign \$27  = 1'h0;
-  assign \$28  = 1'h1;
-  assign grants__2 = requests2;
-  assign \$29  = 1'h0;
-  assign \$30  = 1'h1;
-  assign grants__3 = requests3;
 endmodule
 
-module \hwgen_top.afetch (rst, cmd__valid, read__data, read__ready, cmd__ready, done, cmd__payload, error, \code$87 , reads__0__valid, \port$4835$0 , reads__0__bank, buses__0__valid, buses__0__addr, buses__0__rows, buses__0__data, clk);
-  reg \$auto$verilog_backend.cc:2355:dump_module$5  = 0;
+module \hwgen_top.afetch (rst, cmd__valid, read__data, read__ready, cmd__ready, done, cmd__payload, error, \code$87 , reads__0__valid, \port$4293$0 , reads__0__bank, buses__0__valid, buses__0__addr, buses__0__rows, buses__0__data, clk);
+  reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
-  wire [6:0] \$100 ;
+  wire \$100 ;
   wire \$101 ;
   wire \$102 ;
   wire \$103 ;
   wire \$104 ;
-  wire \$105 ;
-  wire \$106 ;
+  wire [5:0] \$105 ;
+  wire [6:0] \$106 ;
   wire \$107 ;
   wire \$108 ;
-  reg [12:0] \$109 ;
+  wire \$109 ;
   wire \$11 ;
-  reg [16:0] \$110 ;
-  reg [8:0] \$111 ;
-  reg [8:0] \$112 ;
-  reg \$113 ;
-  reg \$114 ;
-  reg \$115 ;
-  reg \$116 ;
-  reg \$117 ;
-  reg \$118 ;
+  wire \$110 ;
+  wire \$111 ;
+  wire \$112 ;
+  wire \$113 ;
+  wire \$114 ;
+  reg [12:0] \$115 ;
+  reg [16:0] \$116 ;
+  reg [8:0] \$117 ;
+  reg [8:0] \$118 ;
   reg \$119 ;
   wire \$12 ;
-  reg [8:0] \$120 ;
-  reg [8:0] \$121 ;
-  reg [1:0] \$122 ;
-  reg [1:0] \$123 ;
-  reg [12:0] \$124 ;
-  reg [16:0] \$125 ;
-  reg [20:0] \$126 ;
-  reg [21:0] \$127 ;
-  reg \$128 ;
-  reg \$129 ;
+  reg [1:0] \$120 ;
+  reg [1:0] \$121 ;
+  reg \$122 ;
+  reg \$123 ;
+  reg \$124 ;
+  reg \$125 ;
+  reg [8:0] \$126 ;
+  reg [8:0] \$127 ;
+  reg [2:0] \$128 ;
+  reg [2:0] \$129 ;
   wire \$13 ;
-  reg \$130 ;
-  reg [3:0] \$131 ;
-  reg \$132 ;
-  reg [4:0] \$133 ;
+  reg [12:0] \$130 ;
+  reg [16:0] \$131 ;
+  reg [20:0] \$132 ;
+  reg [22:0] \$133 ;
   reg \$134 ;
-  wire [10:0] \$135 ;
+  reg \$135 ;
+  reg \$136 ;
+  reg [3:0] \$137 ;
+  reg \$138 ;
+  reg [4:0] \$139 ;
   wire \$14 ;
+  reg \$140 ;
+  wire [10:0] \$141 ;
   wire \$15 ;
   wire \$16 ;
   wire \$17 ;
@@ -4590,7 +2105,7 @@ module \hwgen_top.afetch (rst, cmd__valid, read__data, read__ready, cmd__ready, 
   wire \$44 ;
   wire \$45 ;
   wire \$46 ;
-  wire [2:0] \$47 ;
+  wire [3:0] \$47 ;
   wire \$48 ;
   wire \$49 ;
   wire \$5 ;
@@ -4620,46 +2135,46 @@ module \hwgen_top.afetch (rst, cmd__valid, read__data, read__ready, cmd__ready, 
   wire \$71 ;
   wire \$72 ;
   wire \$73 ;
-  wire [5:0] \$74 ;
+  wire \$74 ;
   wire \$75 ;
   wire \$76 ;
   wire \$77 ;
   wire \$78 ;
-  wire [8:0] \$79 ;
+  wire \$79 ;
   wire \$8 ;
-  wire \$80 ;
+  wire [5:0] \$80 ;
   wire \$81 ;
-  wire [9:0] \$82 ;
-  wire [9:0] \$83 ;
+  wire \$82 ;
+  wire \$83 ;
   wire \$84 ;
-  wire \$85 ;
-  wire [2:0] \$86 ;
+  wire [8:0] \$85 ;
+  wire \$86 ;
   wire \$87 ;
-  wire \$88 ;
-  wire \$89 ;
+  wire [9:0] \$88 ;
+  wire [9:0] \$89 ;
   wire \$9 ;
   wire \$90 ;
   wire \$91 ;
-  wire \$92 ;
-  wire \$93 ;
+  wire [3:0] \$92 ;
+  wire [1:0] \$93 ;
   wire \$94 ;
   wire \$95 ;
   wire \$96 ;
   wire \$97 ;
   wire \$98 ;
-  wire [5:0] \$99 ;
+  wire \$99 ;
   wire \$signal ;
   reg \$signal$12  = 1'h0;
   reg \$signal$18 ;
   wire \$signal$29 ;
   wire \$signal$30 ;
-  wire [1:0] \$signal$31 ;
-  reg [1:0] \$signal$32  = 2'h0;
-  reg \$signal$33  = 1'h0;
-  wire [2:0] \$signal$34 ;
-  reg [1:0] \$signal$35  = 2'h0;
-  reg \$signal$36  = 1'h0;
-  wire \$signal$37 ;
+  wire [2:0] \$signal$31 ;
+  reg [2:0] \$signal$32  = 3'h0;
+  reg [1:0] \$signal$33  = 2'h0;
+  wire [3:0] \$signal$34 ;
+  reg [2:0] \$signal$35  = 3'h0;
+  reg [1:0] \$signal$36  = 2'h0;
+  wire [1:0] \$signal$37 ;
   reg \$signal$38  = 1'h0;
   reg [12:0] \$signal$42  = 13'h0000;
   wire \$signal$45 ;
@@ -4676,28 +2191,20 @@ module \hwgen_top.afetch (rst, cmd__valid, read__data, read__ready, cmd__ready, 
   reg active = 1'h0;
   wire [15:0] bus__addr;
   wire [71:0] bus__data;
-  wire bus__rows;
+  wire [1:0] bus__rows;
   wire bus__valid;
   output [15:0] buses__0__addr;
-  wire [15:0] buses__0__addr;
   output [71:0] buses__0__data;
-  wire [71:0] buses__0__data;
-  output buses__0__rows;
-  wire buses__0__rows;
+  output [1:0] buses__0__rows;
   output buses__0__valid;
-  wire buses__0__valid;
   wire busy;
   wire \busy$17 ;
   input clk;
-  wire clk;
   input [99:0] cmd__payload;
-  wire [99:0] cmd__payload;
   wire [3:0] \cmd__payload.op ;
   wire [95:0] \cmd__payload.payload ;
   output cmd__ready;
-  wire cmd__ready;
   input cmd__valid;
-  wire cmd__valid;
   reg [3:0] code;
   output [3:0] \code$87 ;
   reg [3:0] \code$87  = 4'h0;
@@ -4710,7 +2217,6 @@ module \hwgen_top.afetch (rst, cmd__valid, read__data, read__ready, cmd__ready, 
   wire [16:0] \deltas.x ;
   wire [12:0] \deltas.y ;
   output done;
-  wire done;
   wire \done$76 ;
   reg [8:0] dst1 = 9'h000;
   output error;
@@ -4738,26 +2244,20 @@ module \hwgen_top.afetch (rst, cmd__valid, read__data, read__ready, cmd__ready, 
   wire out__valid;
   reg [4:0] outstanding = 5'h00;
   wire [95:0] payload;
-  output [10:0] \port$4835$0 ;
-  wire [10:0] \port$4835$0 ;
+  output [10:0] \port$4293$0 ;
   wire push;
   wire [19:0] read__addr;
-  wire [1:0] read__bank;
+  wire read__bank;
   input [63:0] read__data;
-  wire [63:0] read__data;
   input read__ready;
-  wire read__ready;
   wire read__valid;
   wire [19:0] reads__0__addr;
-  output [1:0] reads__0__bank;
-  wire [1:0] reads__0__bank;
+  output reads__0__bank;
   wire [63:0] reads__0__data;
   wire reads__0__ready;
   output reads__0__valid;
-  wire reads__0__valid;
   reg reported = 1'h0;
   input rst;
-  wire rst;
   wire start;
   reg step;
   reg transpose = 1'h0;
@@ -4766,19 +2266,19 @@ module \hwgen_top.afetch (rst, cmd__valid, read__data, read__ready, cmd__ready, 
   reg valid1 = 1'h0;
   reg valid2 = 1'h0;
   reg [16:0] width = 17'h00000;
-  reg [21:0] word = 22'h000000;
+  reg [22:0] word = 23'h000000;
   wire [10:0] \word.addr ;
   wire [7:0] \word.dst ;
   wire \word.inside ;
   wire \word.last ;
-  wire \word.rows ;
-  (* init = 22'h000000 *)
-  wire [21:0] word0;
+  wire [1:0] \word.rows ;
+  (* init = 23'h000000 *)
+  wire [22:0] word0;
   wire [10:0] \word0.addr ;
   wire [7:0] \word0.dst ;
   wire \word0.inside ;
   wire \word0.last ;
-  wire \word0.rows ;
+  wire [1:0] \word0.rows ;
   wire written;
   reg [16:0] x0 = 17'h00000;
   reg [12:0] y0 = 13'h0000;
@@ -4824,7 +2324,7 @@ module \hwgen_top.afetch (rst, cmd__valid, read__data, read__ready, cmd__ready, 
   assign \$37  = \$35  & \$36 ;
   assign \$38  = ~ \$37 ;
   assign \$39  = | cmd__payload[58:53];
-  assign \$40  = cmd__payload[58:53] <= 1'h1;
+  assign \$40  = cmd__payload[58:53] <= 2'h2;
   assign \$41  = \$39  & \$40 ;
   assign \$42  = ~ \$41 ;
   assign \$43  = \$38  | \$42 ;
@@ -4840,117 +2340,122 @@ module \hwgen_top.afetch (rst, cmd__valid, read__data, read__ready, cmd__ready, 
   assign \$49  = \$signal$35  <= 1'h0;
   assign \$50  = \$48  & \$49 ;
   assign \$51  = \$signal$34  > 1'h0;
-  assign \$signal$37  = \$50  & \$51 ;
-  assign \$52  = ~ \$signal$38 ;
-  assign \$53  = \$52  & active;
-  assign \$54  = ~ y0[12];
+  assign \$52  = \$50  & \$51 ;
+  assign \$53  = ~ \$signal$38 ;
+  assign \$54  = \$signal$35  <= 1'h1;
   assign \$55  = \$53  & \$54 ;
-  assign \$56  = y0[11:0] < \$signal$42 ;
+  assign \$56  = \$signal$34  > 1'h1;
   assign \$57  = \$55  & \$56 ;
-  assign \$58  = ~ x0[16];
-  assign \$59  = \$57  & \$58 ;
-  assign \$60  = x0[15:0] < width;
-  assign inside0 = \$59  & \$60 ;
-  assign \$61  = ~ fault2;
-  assign \$62  = valid2 & \$61 ;
-  assign \$63  = ~ dead;
-  assign \$signal$45  = \$62  & \$63 ;
-  assign \$signal$9  = ~ \$64 ;
-  assign \$65  = \$signal$12  | dead;
-  assign \$66  = ! outstanding;
-  assign \$67  = \$65  & \$66 ;
-  assign \$68  = | { valid2, valid1 };
-  assign \$69  = ~ \$68 ;
-  assign \$70  = \$67  & \$69 ;
-  assign \$71  = ~ reported;
-  assign \$72  = \$70  & \$71 ;
-  assign \$73  = cmd__payload[64:59] > 1'h1;
-  assign \$74  = \$73  ? 6'h01 : cmd__payload[64:59];
-  assign \$75  = cmd__payload[70:65] > 1'h0;
-  assign \$76  = \$signal$29  | \$signal$30 ;
-  assign \$77  = \$signal$30  | out__payload[55];
-  assign \$78  = | cmd__payload[70:64];
-  assign \$79  = \$78  ? 9'h100 : cmd__payload[63:55];
-  assign \$80  = out__payload[53:51] <= 1'h1;
-  assign \$81  = out__payload[54] | \$80 ;
-  assign \$82  = dst1 + 1'h1;
-  assign \$83  = \$81  ? { 1'h0, \$signal$84  } : \$82 ;
-  assign \$84  = ! out__payload[53:51];
-  assign \$85  = out__payload[53:51] == 1'h1;
-  assign \$86  = \$signal$35  + \$signal$36 ;
-  assign \$87  = active ? \$signal$37  : 1'h0;
-  assign \$88  = a0 >= 12'h800;
-  assign \$89  = inside0 & \$88 ;
-  assign \$91  = ~ \$signal$38 ;
-  assign \$92  = \$signal$34  > 1'h1;
-  assign \$93  = \$92  | dst1[8];
-  assign \$94  = \$91  & \$93 ;
-  assign \$95  = \$90  | \$94 ;
-  assign \$96  = valid2 & fault2;
-  assign \$97  = accept & \$signal$18 ;
-  assign \$98  = \$signal$45  & word[12];
-  assign \$99  = outstanding + \$98 ;
-  assign \$100  = \$99  - done;
-  assign \$101  = \$signal$12  | dead;
-  assign \$102  = ! outstanding;
-  assign \$103  = \$101  & \$102 ;
-  assign \$104  = | { valid2, valid1 };
-  assign \$105  = ~ \$104 ;
-  assign \$106  = \$103  & \$105 ;
-  assign \$107  = ~ reported;
-  assign \$108  = \$106  & \$107 ;
+  assign \$58  = ~ \$signal$38 ;
+  assign \$59  = \$58  & active;
+  assign \$60  = ~ y0[12];
+  assign \$61  = \$59  & \$60 ;
+  assign \$62  = y0[11:0] < \$signal$42 ;
+  assign \$63  = \$61  & \$62 ;
+  assign \$64  = ~ x0[16];
+  assign \$65  = \$63  & \$64 ;
+  assign \$66  = x0[15:0] < width;
+  assign inside0 = \$65  & \$66 ;
+  assign \$67  = ~ fault2;
+  assign \$68  = valid2 & \$67 ;
+  assign \$69  = ~ dead;
+  assign \$signal$45  = \$68  & \$69 ;
+  assign \$signal$9  = ~ \$70 ;
+  assign \$71  = \$signal$12  | dead;
+  assign \$72  = ! outstanding;
+  assign \$73  = \$71  & \$72 ;
+  assign \$74  = | { valid2, valid1 };
+  assign \$75  = ~ \$74 ;
+  assign \$76  = \$73  & \$75 ;
+  assign \$77  = ~ reported;
+  assign \$78  = \$76  & \$77 ;
+  assign \$79  = cmd__payload[64:59] > 2'h2;
+  assign \$80  = \$79  ? 6'h02 : cmd__payload[64:59];
+  assign \$81  = cmd__payload[70:65] > 1'h0;
+  assign \$82  = \$signal$29  | \$signal$30 ;
+  assign \$83  = \$signal$30  | out__payload[55];
+  assign \$84  = | cmd__payload[70:64];
+  assign \$85  = \$84  ? 9'h100 : cmd__payload[63:55];
+  assign \$86  = out__payload[53:51] <= 1'h1;
+  assign \$87  = out__payload[54] | \$86 ;
+  assign \$88  = dst1 + 1'h1;
+  assign \$89  = \$87  ? { 1'h0, \$signal$84  } : \$88 ;
+  assign \$90  = ! out__payload[53:51];
+  assign \$91  = out__payload[53:51] == 1'h1;
+  assign \$92  = \$signal$35  + \$signal$36 ;
+  assign \$93  = active ? { \$57 , \$52  } : 2'h0;
+  assign \$94  = a0 >= 12'h800;
+  assign \$95  = inside0 & \$94 ;
+  assign \$97  = ~ \$signal$38 ;
+  assign \$98  = \$signal$34  > 2'h2;
+  assign \$99  = \$98  | dst1[8];
+  assign \$100  = \$97  & \$99 ;
+  assign \$101  = \$96  | \$100 ;
+  assign \$102  = valid2 & fault2;
+  assign \$103  = accept & \$signal$18 ;
+  assign \$104  = \$signal$45  & word[12];
+  assign \$105  = outstanding + \$104 ;
+  assign \$106  = \$105  - done;
+  assign \$107  = \$signal$12  | dead;
+  assign \$108  = ! outstanding;
+  assign \$109  = \$107  & \$108 ;
+  assign \$110  = | { valid2, valid1 };
+  assign \$111  = ~ \$110 ;
+  assign \$112  = \$109  & \$111 ;
+  assign \$113  = ~ reported;
+  assign \$114  = \$112  & \$113 ;
   always @(posedge clk)
-    \$signal$42  <= \$109 ;
+    \$signal$42  <= \$115 ;
   always @(posedge clk)
-    width <= \$110 ;
+    width <= \$116 ;
   always @(posedge clk)
-    zero_point <= \$111 ;
+    zero_point <= \$117 ;
   always @(posedge clk)
-    fill <= \$112 ;
+    fill <= \$118 ;
   always @(posedge clk)
-    transpose <= \$113 ;
+    transpose <= \$119 ;
   always @(posedge clk)
-    \$signal$36  <= \$114 ;
+    \$signal$36  <= \$120 ;
   always @(posedge clk)
-    \$signal$33  <= \$115 ;
+    \$signal$33  <= \$121 ;
   always @(posedge clk)
-    active <= \$116 ;
+    active <= \$122 ;
   always @(posedge clk)
-    valid1 <= \$117 ;
+    valid1 <= \$123 ;
   always @(posedge clk)
-    \$signal$38  <= \$118 ;
+    \$signal$38  <= \$124 ;
   always @(posedge clk)
-    \$signal$82  <= \$119 ;
+    \$signal$82  <= \$125 ;
   always @(posedge clk)
-    \$signal$84  <= \$120 ;
+    \$signal$84  <= \$126 ;
   always @(posedge clk)
-    dst1 <= \$121 ;
+    dst1 <= \$127 ;
   always @(posedge clk)
-    \$signal$32  <= \$122 ;
+    \$signal$32  <= \$128 ;
   always @(posedge clk)
-    \$signal$35  <= \$123 ;
+    \$signal$35  <= \$129 ;
   always @(posedge clk)
-    y0 <= \$124 ;
+    y0 <= \$130 ;
   always @(posedge clk)
-    x0 <= \$125 ;
+    x0 <= \$131 ;
   always @(posedge clk)
-    a0 <= \$126 ;
+    a0 <= \$132 ;
   always @(posedge clk)
-    word <= \$127 ;
+    word <= \$133 ;
   always @(posedge clk)
-    valid2 <= \$128 ;
+    valid2 <= \$134 ;
   always @(posedge clk)
-    fault2 <= \$129 ;
+    fault2 <= \$135 ;
   always @(posedge clk)
-    dead <= \$130 ;
+    dead <= \$136 ;
   always @(posedge clk)
-    \code$87  <= \$131 ;
+    \code$87  <= \$137 ;
   always @(posedge clk)
-    \$signal$12  <= \$132 ;
+    \$signal$12  <= \$138 ;
   always @(posedge clk)
-    outstanding <= \$133 ;
+    outstanding <= \$139 ;
   always @(posedge clk)
-    reported <= \$134 ;
+    reported <= \$140 ;
   \hwgen_top.afetch.engine0  engine0 (
     .asks(reads__0__valid),
     .bus__addr(buses__0__addr),
@@ -4961,13 +2466,12 @@ module \hwgen_top.afetch (rst, cmd__valid, read__data, read__ready, cmd__ready, 
     .done(done),
     .fill(fill),
     .full(full),
-    .\port$4835$0 (\$135 ),
+    .\port$4293$0 (\$141 ),
     .push(\$signal$45 ),
     .read__bank(reads__0__bank),
-    .read__data(read__data),
+    .\read__data$30 (read__data),
     .read__ready(read__ready),
     .rst(rst),
-    .transpose(transpose),
     .word(word),
     .written(written),
     .zero_point(zero_point)
@@ -4983,12 +2487,12 @@ module \hwgen_top.afetch (rst, cmd__valid, read__data, read__ready, cmd__ready, 
     .out__payload(out__payload),
     .out__ready(out__ready),
     .out__valid(out__valid),
-    .\port$4463$4 (cmd__payload[18:4]),
+    .\port$3933$4 (cmd__payload[18:4]),
     .rst(rst),
     .start(start)
   );
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
+    if (_always_ ) begin end
     \$signal$18  = 1'h0;
     if (accept) begin
       (* full_case = 32'd1 *)
@@ -4997,6 +2501,8 @@ module \hwgen_top.afetch (rst, cmd__valid, read__data, read__ready, cmd__ready, 
             \$signal$18  = \$32 ;
         4'h3:
             if (\$43 ) begin
+              \$signal$18  = 1'h1;
+            end else if (cmd__payload[52]) begin
               \$signal$18  = 1'h1;
             end
         4'h4:
@@ -5007,7 +2513,7 @@ module \hwgen_top.afetch (rst, cmd__valid, read__data, read__ready, cmd__ready, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
+    if (_always_ ) begin end
     code = 4'h0;
     if (accept) begin
       (* full_case = 32'd1 *)
@@ -5017,6 +2523,8 @@ module \hwgen_top.afetch (rst, cmd__valid, read__data, read__ready, cmd__ready, 
         4'h3:
             if (\$43 ) begin
               code = 4'h3;
+            end else if (cmd__payload[52]) begin
+              code = 4'h1;
             end
         4'h4:
             /* empty */;
@@ -5026,7 +2534,7 @@ module \hwgen_top.afetch (rst, cmd__valid, read__data, read__ready, cmd__ready, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
+    if (_always_ ) begin end
     count_en = 1'h0;
     if (accept) begin
       casez (cmd__payload[3:0])
@@ -5036,7 +2544,7 @@ module \hwgen_top.afetch (rst, cmd__valid, read__data, read__ready, cmd__ready, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
+    if (_always_ ) begin end
     delta_en = 3'h0;
     if (accept) begin
       casez (cmd__payload[3:0])
@@ -5046,7 +2554,7 @@ module \hwgen_top.afetch (rst, cmd__valid, read__data, read__ready, cmd__ready, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
+    if (_always_ ) begin end
     step = 1'h0;
     if (accept) begin
       casez (cmd__payload[3:0])
@@ -5060,306 +2568,307 @@ module \hwgen_top.afetch (rst, cmd__valid, read__data, read__ready, cmd__ready, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
+    if (_always_ ) begin end
     error = 1'h0;
-    if (\$72 ) begin
+    if (\$78 ) begin
       error = 1'h1;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
-    \$109  = \$signal$42 ;
+    if (_always_ ) begin end
+    \$115  = \$signal$42 ;
     if (accept) begin
       casez (cmd__payload[3:0])
         4'h2:
             /* empty */;
         4'h3:
-            \$109  = cmd__payload[16:4];
+            \$115  = cmd__payload[16:4];
       endcase
     end
     if (rst) begin
-      \$109  = 13'h0000;
+      \$115  = 13'h0000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
-    \$110  = width;
+    if (_always_ ) begin end
+    \$116  = width;
     if (accept) begin
       casez (cmd__payload[3:0])
         4'h2:
             /* empty */;
         4'h3:
-            \$110  = cmd__payload[33:17];
+            \$116  = cmd__payload[33:17];
       endcase
     end
     if (rst) begin
-      \$110  = 17'h00000;
+      \$116  = 17'h00000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
-    \$111  = zero_point;
+    if (_always_ ) begin end
+    \$117  = zero_point;
     if (accept) begin
       casez (cmd__payload[3:0])
         4'h2:
             /* empty */;
         4'h3:
-            \$111  = cmd__payload[42:34];
+            \$117  = cmd__payload[42:34];
       endcase
     end
     if (rst) begin
-      \$111  = 9'h000;
+      \$117  = 9'h000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
-    \$112  = fill;
+    if (_always_ ) begin end
+    \$118  = fill;
     if (accept) begin
       casez (cmd__payload[3:0])
         4'h2:
             /* empty */;
         4'h3:
-            \$112  = cmd__payload[51:43];
+            \$118  = cmd__payload[51:43];
       endcase
     end
     if (rst) begin
-      \$112  = 9'h000;
+      \$118  = 9'h000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
-    \$113  = transpose;
+    if (_always_ ) begin end
+    \$119  = transpose;
     if (accept) begin
       casez (cmd__payload[3:0])
         4'h2:
             /* empty */;
         4'h3:
-            \$113  = cmd__payload[52];
+            \$119  = 1'h0;
       endcase
     end
-    if (rst) begin
-      \$113  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
-    \$114  = \$signal$36 ;
-    if (accept) begin
-      casez (cmd__payload[3:0])
-        4'h2:
-            /* empty */;
-        4'h3:
-            \$114  = cmd__payload[53];
-      endcase
-    end
-    if (rst) begin
-      \$114  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
-    \$115  = \$signal$33 ;
-    if (accept) begin
-      casez (cmd__payload[3:0])
-        4'h2:
-            /* empty */;
-        4'h3:
-            \$115  = \$74 [0];
-      endcase
-    end
-    if (rst) begin
-      \$115  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
-    \$116  = active;
-    if (accept) begin
-      casez (cmd__payload[3:0])
-        4'h2:
-            /* empty */;
-        4'h3:
-            \$116  = \$75 ;
-      endcase
-    end
-    if (rst) begin
-      \$116  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
-    \$117  = \$76 ;
-    if (rst) begin
-      \$117  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
-    \$118  = \$signal$30 ;
-    if (rst) begin
-      \$118  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
-    \$119  = \$77 ;
     if (rst) begin
       \$119  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
-    \$120  = \$signal$84 ;
+    if (_always_ ) begin end
+    \$120  = \$signal$36 ;
+    if (accept) begin
+      casez (cmd__payload[3:0])
+        4'h2:
+            /* empty */;
+        4'h3:
+            \$120  = cmd__payload[54:53];
+      endcase
+    end
+    if (rst) begin
+      \$120  = 2'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$121  = \$signal$33 ;
+    if (accept) begin
+      casez (cmd__payload[3:0])
+        4'h2:
+            /* empty */;
+        4'h3:
+            \$121  = \$80 [1:0];
+      endcase
+    end
+    if (rst) begin
+      \$121  = 2'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$122  = active;
+    if (accept) begin
+      casez (cmd__payload[3:0])
+        4'h2:
+            /* empty */;
+        4'h3:
+            \$122  = \$81 ;
+      endcase
+    end
+    if (rst) begin
+      \$122  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$123  = \$82 ;
+    if (rst) begin
+      \$123  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$124  = \$signal$30 ;
+    if (rst) begin
+      \$124  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$125  = \$83 ;
+    if (rst) begin
+      \$125  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$126  = \$signal$84 ;
     if (load) begin
-      \$120  = \$79 ;
+      \$126  = \$85 ;
     end
     if (rst) begin
-      \$120  = 9'h000;
+      \$126  = 9'h000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
-    \$121  = dst1;
+    if (_always_ ) begin end
+    \$127  = dst1;
     if (\$signal$29 ) begin
-      \$121  = \$83 [8:0];
+      \$127  = \$89 [8:0];
     end
     if (rst) begin
-      \$121  = 9'h000;
+      \$127  = 9'h000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
-    \$122  = \$signal$32 ;
+    if (_always_ ) begin end
+    \$128  = \$signal$32 ;
     if (\$signal$29 ) begin
       if (out__payload[54]) begin
-        \$122  = 2'h0;
-      end else if (\$84 ) begin
-        \$122  = \$47 [1:0];
+        \$128  = 3'h0;
+      end else if (\$90 ) begin
+        \$128  = \$47 [2:0];
       end
     end
     if (rst) begin
-      \$122  = 2'h0;
+      \$128  = 3'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
-    \$123  = \$signal$35 ;
+    if (_always_ ) begin end
+    \$129  = \$signal$35 ;
     if (\$signal$29 ) begin
       if (out__payload[54]) begin
-        \$123  = 2'h0;
-      end else if (\$84 ) begin
-        \$123  = \$47 [1:0];
-      end else if (\$85 ) begin
-        \$123  = \$86 [1:0];
+        \$129  = 3'h0;
+      end else if (\$90 ) begin
+        \$129  = \$47 [2:0];
+      end else if (\$91 ) begin
+        \$129  = \$92 [2:0];
       end
     end
     if (rst) begin
-      \$123  = 2'h0;
+      \$129  = 3'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
-    \$124  = out__payload[12:0];
+    if (_always_ ) begin end
+    \$130  = out__payload[12:0];
     if (rst) begin
-      \$124  = 13'h0000;
+      \$130  = 13'h0000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
-    \$125  = out__payload[29:13];
+    if (_always_ ) begin end
+    \$131  = out__payload[29:13];
     if (rst) begin
-      \$125  = 17'h00000;
+      \$131  = 17'h00000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
-    \$126  = out__payload[50:30];
+    if (_always_ ) begin end
+    \$132  = out__payload[50:30];
     if (rst) begin
-      \$126  = 21'h000000;
+      \$132  = 21'h000000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
-    \$127 [10:0] = a0[10:0];
-    \$127 [11] = inside0;
-    \$127 [12] = \$signal$82 ;
-    \$127 [20:13] = dst1[7:0];
-    \$127 [21] = \$87 ;
+    if (_always_ ) begin end
+    \$133 [10:0] = a0[10:0];
+    \$133 [11] = inside0;
+    \$133 [12] = \$signal$82 ;
+    \$133 [20:13] = dst1[7:0];
+    \$133 [22:21] = \$93 ;
     if (rst) begin
-      \$127  = 22'h000000;
+      \$133  = 23'h000000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
-    \$128  = valid1;
-    if (rst) begin
-      \$128  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
-    \$129  = \$95 ;
-    if (rst) begin
-      \$129  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
-    \$130  = dead;
-    if (\$96 ) begin
-      \$130  = 1'h1;
-    end
-    if (rst) begin
-      \$130  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
-    \$131  = \code$87 ;
-    if (\$96 ) begin
-      \$131  = 4'h3;
-    end
-    if (\$97 ) begin
-      \$131  = code;
-    end
-    if (rst) begin
-      \$131  = 4'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
-    \$132  = \$signal$12 ;
-    if (\$97 ) begin
-      \$132  = 1'h1;
-    end
-    if (rst) begin
-      \$132  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
-    \$133  = \$100 [4:0];
-    if (rst) begin
-      \$133  = 5'h00;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$5 ) begin end
-    \$134  = reported;
-    if (\$108 ) begin
-      \$134  = 1'h1;
-    end
+    if (_always_ ) begin end
+    \$134  = valid1;
     if (rst) begin
       \$134  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$135  = \$101 ;
+    if (rst) begin
+      \$135  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$136  = dead;
+    if (\$102 ) begin
+      \$136  = 1'h1;
+    end
+    if (rst) begin
+      \$136  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$137  = \code$87 ;
+    if (\$102 ) begin
+      \$137  = 4'h3;
+    end
+    if (\$103 ) begin
+      \$137  = code;
+    end
+    if (rst) begin
+      \$137  = 4'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$138  = \$signal$12 ;
+    if (\$103 ) begin
+      \$138  = 1'h1;
+    end
+    if (rst) begin
+      \$138  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$139  = \$106 [4:0];
+    if (rst) begin
+      \$139  = 5'h00;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$140  = reported;
+    if (\$114 ) begin
+      \$140  = 1'h1;
+    end
+    if (rst) begin
+      \$140  = 1'h0;
     end
   end
   assign \busy$17  = 1'h0;
   assign level_at = cmd__payload[6:4];
   assign count = cmd__payload[18:7];
   assign payload = cmd__payload[99:4];
-  assign \$signal$31  = \$47 [1:0];
-  assign reads__0__addr = { 9'h000, \$135  };
-  assign read__addr = { 9'h000, \$135  };
+  assign \$signal$31  = \$47 [2:0];
+  assign \$signal$37  = { \$57 , \$52  };
+  assign reads__0__addr = { 9'h000, \$141  };
+  assign read__addr = { 9'h000, \$141  };
   assign read__bank = reads__0__bank;
   assign reads__0__data = read__data;
   assign reads__0__ready = read__ready;
@@ -5375,7 +2884,7 @@ module \hwgen_top.afetch (rst, cmd__valid, read__data, read__ready, cmd__ready, 
   assign \$signal$73  = fill;
   assign \transpose$74  = transpose;
   assign \done$76  = done;
-  assign \port$4835$0  = \$135 ;
+  assign \port$4293$0  = \$141 ;
   assign \cmd__payload.op  = cmd__payload[3:0];
   assign \cmd__payload.payload  = cmd__payload[99:4];
   assign \initial.y  = \initial [12:0];
@@ -5388,12 +2897,12 @@ module \hwgen_top.afetch (rst, cmd__valid, read__data, read__ready, cmd__ready, 
   assign \word.inside  = word[11];
   assign \word.last  = word[12];
   assign \word.dst  = word[20:13];
-  assign \word.rows  = word[21];
+  assign \word.rows  = word[22:21];
   assign \word0.addr  = word[10:0];
   assign \word0.inside  = word[11];
   assign \word0.last  = word[12];
   assign \word0.dst  = word[20:13];
-  assign \word0.rows  = word[21];
+  assign \word0.rows  = word[22:21];
   assign \out__payload.values  = out__payload[50:0];
   assign \out__payload.values.y  = out__payload[12:0];
   assign \out__payload.values.x  = out__payload[29:13];
@@ -5407,315 +2916,198 @@ module \hwgen_top.afetch (rst, cmd__valid, read__data, read__ready, cmd__ready, 
   assign \initial [50:30] = cmd__payload[54:34];
   assign \initial [29:13] = cmd__payload[33:17];
   assign \initial [12:0] = cmd__payload[16:4];
-  assign \$64  = full;
+  assign \$70  = full;
   assign \$27  = 1'h1;
   assign \$28  = 1'h1;
   assign \$29  = accept;
   assign done = written;
-  assign \$90  = \$89 ;
+  assign \$96  = \$95 ;
 endmodule
 
-module \hwgen_top.afetch.engine0 (rst, read__data, read__ready, push, done, written, zero_point, fill, transpose, word, full, asks, \port$4835$0 , read__bank, bus__valid, bus__addr, bus__rows, bus__data, clk);
-  reg \$auto$verilog_backend.cc:2355:dump_module$6  = 0;
+module \hwgen_top.afetch.engine0 (rst, \read__data$30 , read__ready, push, done, written, zero_point, fill, word, full, asks, \port$4293$0 , read__bank, bus__valid, bus__addr, bus__rows, bus__data, clk);
+  reg _always_  = 0;
   wire \$1 ;
-  wire \$10 ;
+  wire [6:0] \$10 ;
   wire \$11 ;
   wire \$12 ;
   wire \$13 ;
   wire \$14 ;
   wire \$15 ;
-  wire [4:0] \$16 ;
-  wire [4:0] \$17 ;
-  wire [5:0] \$18 ;
-  wire [6:0] \$19 ;
+  wire \$16 ;
+  wire \$17 ;
+  wire \$18 ;
+  wire \$19 ;
   wire \$2 ;
   wire \$20 ;
-  wire [1:0] \$21 ;
-  wire [1:0] \$22 ;
-  wire [1:0] \$23 ;
-  wire [1:0] \$24 ;
-  wire [1:0] \$25 ;
-  wire \$26 ;
-  wire [7:0] \$27 ;
-  wire [63:0] \$28 ;
+  wire \$21 ;
+  wire \$22 ;
+  wire [9:0] \$23 ;
+  wire [8:0] \$24 ;
+  wire [9:0] \$25 ;
+  wire [8:0] \$26 ;
+  wire [9:0] \$27 ;
+  wire [8:0] \$28 ;
   wire [9:0] \$29 ;
   wire \$3 ;
   wire [8:0] \$30 ;
-  wire [7:0] \$31 ;
-  wire [63:0] \$32 ;
+  wire [9:0] \$31 ;
+  wire [8:0] \$32 ;
   wire [9:0] \$33 ;
   wire [8:0] \$34 ;
-  wire [7:0] \$35 ;
-  wire [63:0] \$36 ;
+  wire [9:0] \$35 ;
+  wire [8:0] \$36 ;
   wire [9:0] \$37 ;
   wire [8:0] \$38 ;
-  wire [7:0] \$39 ;
+  wire \$39 ;
   wire \$4 ;
-  wire [63:0] \$40 ;
-  wire [9:0] \$41 ;
-  wire [8:0] \$42 ;
-  wire [7:0] \$43 ;
-  wire [63:0] \$44 ;
-  wire [9:0] \$45 ;
-  wire [8:0] \$46 ;
-  wire [7:0] \$47 ;
-  wire [63:0] \$48 ;
-  wire [9:0] \$49 ;
+  wire [5:0] \$40 ;
+  wire [6:0] \$41 ;
+  reg [3:0] \$42 ;
+  reg [3:0] \$43 ;
+  reg [4:0] \$44 ;
+  reg \$45 ;
+  reg \$46 ;
+  reg \$47 ;
+  reg [22:0] \$48 ;
+  reg \$49 ;
   wire \$5 ;
-  wire [8:0] \$50 ;
-  wire [7:0] \$51 ;
-  wire [63:0] \$52 ;
-  wire [9:0] \$53 ;
-  wire [8:0] \$54 ;
-  wire [7:0] \$55 ;
-  wire [63:0] \$56 ;
-  wire [9:0] \$57 ;
-  wire [8:0] \$58 ;
-  wire \$59 ;
+  reg [13:0] \$50 ;
+  reg [13:0] \$51 ;
+  reg \$52 ;
+  reg [15:0] \$53 ;
+  reg [1:0] \$54 ;
+  reg [71:0] \$55 ;
+  reg \$56 ;
+  reg [4:0] \$57 ;
   wire \$6 ;
-  wire [5:0] \$60 ;
-  wire [6:0] \$61 ;
-  reg [3:0] \$62 ;
-  reg [3:0] \$63 ;
-  reg [4:0] \$64 ;
-  reg \$65 ;
-  reg \$66 ;
-  reg \$67 ;
-  reg [21:0] \$68 ;
-  reg [1:0] \$69 ;
-  wire \$7 ;
-  reg [12:0] \$70 ;
-  reg [12:0] \$71 ;
-  reg [12:0] \$72 ;
-  reg \$73 ;
-  reg [15:0] \$74 ;
-  reg \$75 ;
-  reg [71:0] \$76 ;
-  reg \$77 ;
-  reg [4:0] \$78 ;
-  wire [2:0] \$8 ;
-  wire [8:0] \$9 ;
+  wire [4:0] \$7 ;
+  wire [4:0] \$8 ;
+  wire [5:0] \$9 ;
   wire \$signal ;
-  reg [21:0] \$signal$12  = 22'h000000;
+  reg [22:0] \$signal$12  = 23'h000000;
   wire [10:0] \$signal$12.addr ;
   wire [7:0] \$signal$12.dst ;
   wire \$signal$12.inside ;
   wire \$signal$12.last ;
-  wire \$signal$12.rows ;
-  reg \$signal$41  = 1'h0;
+  wire [1:0] \$signal$12.rows ;
+  reg \$signal$32  = 1'h0;
   reg [3:0] \$signature__addr  = 4'h0;
-  wire [21:0] \$signature__data ;
+  wire [22:0] \$signature__data ;
   wire [10:0] \$signature__data.addr ;
   wire [7:0] \$signature__data.dst ;
   wire \$signature__data.inside ;
   wire \$signature__data.last ;
-  wire \$signature__data.rows ;
+  wire [1:0] \$signature__data.rows ;
   wire \$signature__en ;
   output asks;
   reg asks = 1'h0;
-  wire block;
   output [15:0] bus__addr;
   reg [15:0] bus__addr = 16'h0000;
   output [71:0] bus__data;
   reg [71:0] bus__data = 72'h000000000000000000;
-  output bus__rows;
-  reg bus__rows = 1'h0;
+  output [1:0] bus__rows;
+  reg [1:0] bus__rows = 2'h0;
   output bus__valid;
   reg bus__valid = 1'h0;
   input clk;
-  wire clk;
   reg [4:0] count = 5'h00;
   input done;
-  wire done;
   input [8:0] fill;
-  wire [8:0] fill;
   reg [4:0] finished = 5'h00;
   output full;
   reg full = 1'h0;
   reg head_valid = 1'h0;
-  reg [12:0] held = 13'h0000;
-  wire [7:0] \held.dst ;
-  wire \held.inside ;
-  wire \held.last ;
-  wire \held.rows ;
-  wire \held.valid ;
-  wire \held.write ;
-  wire [64:0] i__payload;
-  wire [63:0] \i__payload.data ;
-  wire \i__payload.flag ;
-  wire i__valid;
-  wire [12:0] now;
+  wire [13:0] now;
   wire [7:0] \now.dst ;
   wire \now.inside ;
   wire \now.last ;
-  wire \now.rows ;
+  wire [1:0] \now.rows ;
   wire \now.valid ;
   wire \now.write ;
-  wire [74:0] o__payload;
-  wire [63:0] \o__payload.data ;
-  wire [7:0] \o__payload.flags ;
-  wire [2:0] \o__payload.index ;
-  wire o__ready;
-  wire o__valid;
-  reg [12:0] out;
-  wire [7:0] \out.dst ;
-  wire \out.inside ;
-  wire \out.last ;
-  wire \out.rows ;
-  wire \out.valid ;
-  wire \out.write ;
-  output [10:0] \port$4835$0 ;
-  wire [10:0] \port$4835$0 ;
+  output [10:0] \port$4293$0 ;
   input push;
-  wire push;
   wire [19:0] read__addr;
-  reg [3:0] \read__addr$29  = 4'h0;
-  output [1:0] read__bank;
-  reg [1:0] read__bank = 2'h0;
-  input [63:0] read__data;
-  wire [63:0] read__data;
-  wire [21:0] \read__data$31 ;
-  wire [10:0] \read__data$31.addr ;
-  wire [7:0] \read__data$31.dst ;
-  wire \read__data$31.inside ;
-  wire \read__data$31.last ;
-  wire \read__data$31.rows ;
+  reg [3:0] \read__addr$19  = 4'h0;
+  output read__bank;
+  reg read__bank = 1'h0;
+  wire [22:0] read__data;
+  input [63:0] \read__data$30 ;
+  wire [10:0] \read__data.addr ;
+  wire [7:0] \read__data.dst ;
+  wire \read__data.inside ;
+  wire \read__data.last ;
+  wire [1:0] \read__data.rows ;
   input read__ready;
-  wire read__ready;
   (* init = 1'h0 *)
   wire read__valid;
   wire refill;
   input rst;
-  wire rst;
-  reg [12:0] tag0 = 13'h0000;
+  reg [13:0] tag0 = 14'h0000;
   wire [7:0] \tag0.dst ;
   wire \tag0.inside ;
   wire \tag0.last ;
-  wire \tag0.rows ;
+  wire [1:0] \tag0.rows ;
   wire \tag0.valid ;
   wire \tag0.write ;
-  reg [12:0] tag1 = 13'h0000;
+  reg [13:0] tag1 = 14'h0000;
   wire [7:0] \tag1.dst ;
   wire \tag1.inside ;
   wire \tag1.last ;
-  wire \tag1.rows ;
+  wire [1:0] \tag1.rows ;
   wire \tag1.valid ;
   wire \tag1.write ;
-  input transpose;
-  wire transpose;
-  input [21:0] word;
-  wire [21:0] word;
+  input [22:0] word;
   wire [10:0] \word.addr ;
   wire [7:0] \word.dst ;
   wire \word.inside ;
   wire \word.last ;
-  wire \word.rows ;
+  wire [1:0] \word.rows ;
   output written;
-  wire written;
   input [8:0] zero_point;
-  wire [8:0] zero_point;
-  reg [21:0] queue [15:0];
-  initial begin
-    queue[0] = 22'h000000;
-    queue[1] = 22'h000000;
-    queue[2] = 22'h000000;
-    queue[3] = 22'h000000;
-    queue[4] = 22'h000000;
-    queue[5] = 22'h000000;
-    queue[6] = 22'h000000;
-    queue[7] = 22'h000000;
-    queue[8] = 22'h000000;
-    queue[9] = 22'h000000;
-    queue[10] = 22'h000000;
-    queue[11] = 22'h000000;
-    queue[12] = 22'h000000;
-    queue[13] = 22'h000000;
-    queue[14] = 22'h000000;
-    queue[15] = 22'h000000;
+  reg [22:0] queue [15:0];
+  initial begin : init3
+    integer i;
+    for (i = 0; i < 16; i = i + 1) queue[i] = 23'h000000;
   end
   always @(posedge clk) begin
     if (push)
       queue[\$signature__addr ] <= word;
   end
-  assign \read__data$31  = queue[\read__addr$29 ];
-  assign \$18  = count + push;
-  assign \$19  = \$18  - refill;
-  assign \$20  = count >= 4'hc;
-  assign \$21  = \read__data$31 [1:0] ^ \read__data$31 [3:2];
-  assign \$22  = \$21  ^ \read__data$31 [5:4];
-  assign \$23  = \$22  ^ \read__data$31 [7:6];
-  assign \$24  = \$23  ^ \read__data$31 [9:8];
-  assign \$25  = \$24  ^ { 1'h0, \read__data$31 [10] };
-  assign \$26  = out[0] & out[1];
-  assign \$27  = transpose ? o__payload[71:64] : { tag1[2], tag1[2], tag1[2], tag1[2], tag1[2], tag1[2], tag1[2], tag1[2] };
-  assign \$28  = transpose ? o__payload[63:0] : read__data;
-  assign \$29  = $signed(\$28 [7:0]) - $signed(zero_point);
-  assign \$30  = \$27 [0] ? \$29 [8:0] : fill;
-  assign \$31  = transpose ? o__payload[71:64] : { tag1[2], tag1[2], tag1[2], tag1[2], tag1[2], tag1[2], tag1[2], tag1[2] };
-  assign \$32  = transpose ? o__payload[63:0] : read__data;
-  assign \$33  = $signed(\$32 [15:8]) - $signed(zero_point);
-  assign \$34  = \$31 [1] ? \$33 [8:0] : fill;
-  assign \$35  = transpose ? o__payload[71:64] : { tag1[2], tag1[2], tag1[2], tag1[2], tag1[2], tag1[2], tag1[2], tag1[2] };
-  assign \$36  = transpose ? o__payload[63:0] : read__data;
-  assign \$37  = $signed(\$36 [23:16]) - $signed(zero_point);
-  assign \$38  = \$35 [2] ? \$37 [8:0] : fill;
-  assign \$39  = transpose ? o__payload[71:64] : { tag1[2], tag1[2], tag1[2], tag1[2], tag1[2], tag1[2], tag1[2], tag1[2] };
-  assign \$40  = transpose ? o__payload[63:0] : read__data;
-  assign \$41  = $signed(\$40 [31:24]) - $signed(zero_point);
-  assign \$42  = \$39 [3] ? \$41 [8:0] : fill;
-  assign \$43  = transpose ? o__payload[71:64] : { tag1[2], tag1[2], tag1[2], tag1[2], tag1[2], tag1[2], tag1[2], tag1[2] };
-  assign \$44  = transpose ? o__payload[63:0] : read__data;
-  assign \$45  = $signed(\$44 [39:32]) - $signed(zero_point);
-  assign \$46  = \$43 [4] ? \$45 [8:0] : fill;
-  assign \$47  = transpose ? o__payload[71:64] : { tag1[2], tag1[2], tag1[2], tag1[2], tag1[2], tag1[2], tag1[2], tag1[2] };
-  assign \$48  = transpose ? o__payload[63:0] : read__data;
-  assign \$49  = $signed(\$48 [47:40]) - $signed(zero_point);
-  assign \$50  = \$47 [5] ? \$49 [8:0] : fill;
-  assign \$51  = transpose ? o__payload[71:64] : { tag1[2], tag1[2], tag1[2], tag1[2], tag1[2], tag1[2], tag1[2], tag1[2] };
-  assign \$52  = transpose ? o__payload[63:0] : read__data;
-  assign \$53  = $signed(\$52 [55:48]) - $signed(zero_point);
-  assign \$54  = \$51 [6] ? \$53 [8:0] : fill;
-  assign \$55  = transpose ? o__payload[71:64] : { tag1[2], tag1[2], tag1[2], tag1[2], tag1[2], tag1[2], tag1[2], tag1[2] };
-  assign \$56  = transpose ? o__payload[63:0] : read__data;
-  assign \$57  = $signed(\$56 [63:56]) - $signed(zero_point);
-  assign \$58  = \$55 [7] ? \$57 [8:0] : fill;
-  assign \$59  = out[0] & out[3];
-  assign \$60  = finished + \$signal$41 ;
-  assign \$61  = \$60  - done;
+  assign read__data = queue[\read__addr$19 ];
+  assign \$40  = finished + \$signal$32 ;
+  assign \$41  = \$40  - done;
   always @(posedge clk)
-    \$signature__addr  <= \$62 ;
+    \$signature__addr  <= \$42 ;
   always @(posedge clk)
-    \read__addr$29  <= \$63 ;
+    \read__addr$19  <= \$43 ;
   always @(posedge clk)
-    count <= \$64 ;
+    count <= \$44 ;
   always @(posedge clk)
-    full <= \$65 ;
+    full <= \$45 ;
   always @(posedge clk)
-    head_valid <= \$66 ;
+    head_valid <= \$46 ;
   always @(posedge clk)
-    asks <= \$67 ;
+    asks <= \$47 ;
   always @(posedge clk)
-    \$signal$12  <= \$68 ;
+    \$signal$12  <= \$48 ;
   always @(posedge clk)
-    read__bank <= \$69 ;
+    read__bank <= \$49 ;
   always @(posedge clk)
-    tag0 <= \$70 ;
+    tag0 <= \$50 ;
   always @(posedge clk)
-    tag1 <= \$71 ;
+    tag1 <= \$51 ;
   always @(posedge clk)
-    held <= \$72 ;
+    bus__valid <= \$52 ;
   always @(posedge clk)
-    bus__valid <= \$73 ;
+    bus__addr <= \$53 ;
   always @(posedge clk)
-    bus__addr <= \$74 ;
+    bus__rows <= \$54 ;
   always @(posedge clk)
-    bus__rows <= \$75 ;
+    bus__data <= \$55 ;
   always @(posedge clk)
-    bus__data <= \$76 ;
+    \$signal$32  <= \$56 ;
   always @(posedge clk)
-    \$signal$41  <= \$77 ;
-  always @(posedge clk)
-    finished <= \$78 ;
+    finished <= \$57 ;
   assign \$1  = ~ asks;
   assign \$2  = \$1  | read__ready;
   assign \$signal  = head_valid & \$2 ;
@@ -5723,886 +3115,224 @@ module \hwgen_top.afetch.engine0 (rst, read__data, read__ready, push, done, writ
   assign \$4  = ~ head_valid;
   assign \$5  = \$4  | \$signal ;
   assign refill = \$3  & \$5 ;
-  assign \$7  = tag1[0] & tag1[1];
-  assign i__valid = \$7  & transpose;
-  assign \$8  = ~ o__payload[74:72];
-  assign \$9  = held[11:4] - \$8 ;
-  assign \$10  = ~ tag1[1];
-  assign \$11  = tag1[0] & \$10 ;
-  assign \$12  = o__valid | \$11 ;
-  assign \$13  = & o__payload[74:72];
-  assign \$14  = held[3] & \$13 ;
-  assign \$15  = o__valid ? \$14  : tag1[3];
+  assign \$6  = | \$signal$12 [22:21];
   assign written = | finished;
-  assign \$16  = \$signature__addr  + push;
-  assign \$17  = \read__addr$29  + refill;
-  \hwgen_top.afetch.engine0.transposer  transposer (
-    .block(block),
-    .clk(clk),
-    .full(o__valid),
-    .i__payload(i__payload),
-    .i__valid(i__valid),
-    .o__payload(o__payload),
-    .rst(rst)
-  );
+  assign \$7  = \$signature__addr  + push;
+  assign \$8  = \read__addr$19  + refill;
+  assign \$9  = count + push;
+  assign \$10  = \$9  - refill;
+  assign \$11  = count >= 4'hc;
+  assign \$12  = read__data[0] ^ read__data[1];
+  assign \$13  = \$12  ^ read__data[2];
+  assign \$14  = \$13  ^ read__data[3];
+  assign \$15  = \$14  ^ read__data[4];
+  assign \$16  = \$15  ^ read__data[5];
+  assign \$17  = \$16  ^ read__data[6];
+  assign \$18  = \$17  ^ read__data[7];
+  assign \$19  = \$18  ^ read__data[8];
+  assign \$20  = \$19  ^ read__data[9];
+  assign \$21  = \$20  ^ read__data[10];
+  assign \$22  = tag1[0] & tag1[1];
+  assign \$23  = $signed(\read__data$30 [7:0]) - $signed(zero_point);
+  assign \$24  = tag1[2] ? \$23 [8:0] : fill;
+  assign \$25  = $signed(\read__data$30 [15:8]) - $signed(zero_point);
+  assign \$26  = tag1[2] ? \$25 [8:0] : fill;
+  assign \$27  = $signed(\read__data$30 [23:16]) - $signed(zero_point);
+  assign \$28  = tag1[2] ? \$27 [8:0] : fill;
+  assign \$29  = $signed(\read__data$30 [31:24]) - $signed(zero_point);
+  assign \$30  = tag1[2] ? \$29 [8:0] : fill;
+  assign \$31  = $signed(\read__data$30 [39:32]) - $signed(zero_point);
+  assign \$32  = tag1[2] ? \$31 [8:0] : fill;
+  assign \$33  = $signed(\read__data$30 [47:40]) - $signed(zero_point);
+  assign \$34  = tag1[2] ? \$33 [8:0] : fill;
+  assign \$35  = $signed(\read__data$30 [55:48]) - $signed(zero_point);
+  assign \$36  = tag1[2] ? \$35 [8:0] : fill;
+  assign \$37  = $signed(\read__data$30 [63:56]) - $signed(zero_point);
+  assign \$38  = tag1[2] ? \$37 [8:0] : fill;
+  assign \$39  = tag1[0] & tag1[3];
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
-    out = tag1;
-    if (transpose) begin
-      { out[12], out[2] } = { held[12], held[2] };
-      out[11:4] = \$9 [7:0];
-      out[0] = \$12 ;
-      out[1] = o__valid;
-      out[3] = \$15 ;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
-    \$62  = \$16 [3:0];
+    if (_always_ ) begin end
+    \$42  = \$7 [3:0];
     if (rst) begin
-      \$62  = 4'h0;
+      \$42  = 4'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
-    \$63  = \$17 [3:0];
+    if (_always_ ) begin end
+    \$43  = \$8 [3:0];
     if (rst) begin
-      \$63  = 4'h0;
+      \$43  = 4'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
-    \$64  = \$19 [4:0];
+    if (_always_ ) begin end
+    \$44  = \$10 [4:0];
     if (rst) begin
-      \$64  = 5'h00;
+      \$44  = 5'h00;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
-    \$65  = \$20 ;
+    if (_always_ ) begin end
+    \$45  = \$11 ;
     if (rst) begin
-      \$65  = 1'h0;
+      \$45  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
-    \$66  = head_valid;
+    if (_always_ ) begin end
+    \$46  = head_valid;
     if (\$signal ) begin
-      \$66  = 1'h0;
+      \$46  = 1'h0;
     end
     if (refill) begin
-      \$66  = 1'h1;
+      \$46  = 1'h1;
     end
     if (rst) begin
-      \$66  = 1'h0;
+      \$46  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
-    \$67  = asks;
+    if (_always_ ) begin end
+    \$47  = asks;
     if (\$signal ) begin
-      \$67  = 1'h0;
+      \$47  = 1'h0;
     end
     if (refill) begin
-      \$67  = \read__data$31 [11];
+      \$47  = read__data[11];
     end
     if (rst) begin
-      \$67  = 1'h0;
+      \$47  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
-    \$68  = \$signal$12 ;
+    if (_always_ ) begin end
+    \$48  = \$signal$12 ;
     if (refill) begin
-      \$68  = \read__data$31 ;
+      \$48  = read__data;
     end
     if (rst) begin
-      \$68  = 22'h000000;
+      \$48  = 23'h000000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
-    \$69  = read__bank;
+    if (_always_ ) begin end
+    \$49  = read__bank;
     if (refill) begin
-      \$69  = \$25 ;
+      \$49  = \$21 ;
     end
     if (rst) begin
-      \$69  = 2'h0;
+      \$49  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
-    \$70  = now;
+    if (_always_ ) begin end
+    \$50  = now;
     if (rst) begin
-      \$70  = 13'h0000;
+      \$50  = 14'h0000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
-    \$71  = tag0;
+    if (_always_ ) begin end
+    \$51  = tag0;
     if (rst) begin
-      \$71  = 13'h0000;
+      \$51  = 14'h0000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
-    \$72  = held;
-    if (block) begin
-      \$72  = tag1;
-    end
+    if (_always_ ) begin end
+    \$52  = \$22 ;
     if (rst) begin
-      \$72  = 13'h0000;
+      \$52  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
-    \$73  = \$26 ;
+    if (_always_ ) begin end
+    \$53  = { 8'h00, tag1[11:4] };
     if (rst) begin
-      \$73  = 1'h0;
+      \$53  = 16'h0000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
-    \$74  = { 8'h00, out[11:4] };
+    if (_always_ ) begin end
+    \$54  = tag1[13:12];
     if (rst) begin
-      \$74  = 16'h0000;
+      \$54  = 2'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
-    \$75  = out[12];
+    if (_always_ ) begin end
+    \$55  = { \$38 , \$36 , \$34 , \$32 , \$30 , \$28 , \$26 , \$24  };
     if (rst) begin
-      \$75  = 1'h0;
+      \$55  = 72'h000000000000000000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
-    \$76  = { \$58 , \$54 , \$50 , \$46 , \$42 , \$38 , \$34 , \$30  };
+    if (_always_ ) begin end
+    \$56  = \$39 ;
     if (rst) begin
-      \$76  = 72'h000000000000000000;
+      \$56  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
-    \$77  = \$59 ;
+    if (_always_ ) begin end
+    \$57  = \$41 [4:0];
     if (rst) begin
-      \$77  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$6 ) begin end
-    \$78  = \$61 [4:0];
-    if (rst) begin
-      \$78  = 5'h00;
+      \$57  = 5'h00;
     end
   end
   assign \$signature__data  = word;
   assign \$signature__en  = push;
   assign read__valid = asks;
   assign read__addr = { 9'h000, \$signal$12 [10:0] };
-  assign o__ready = 1'h1;
-  assign \port$4835$0  = \$signal$12 [10:0];
+  assign \port$4293$0  = \$signal$12 [10:0];
   assign \$signature__data.addr  = word[10:0];
   assign \$signature__data.inside  = word[11];
   assign \$signature__data.last  = word[12];
   assign \$signature__data.dst  = word[20:13];
-  assign \$signature__data.rows  = word[21];
+  assign \$signature__data.rows  = word[22:21];
   assign \word.addr  = word[10:0];
   assign \word.inside  = word[11];
   assign \word.last  = word[12];
   assign \word.dst  = word[20:13];
-  assign \word.rows  = word[21];
+  assign \word.rows  = word[22:21];
   assign \$signal$12.addr  = \$signal$12 [10:0];
   assign \$signal$12.inside  = \$signal$12 [11];
   assign \$signal$12.last  = \$signal$12 [12];
   assign \$signal$12.dst  = \$signal$12 [20:13];
-  assign \$signal$12.rows  = \$signal$12 [21];
+  assign \$signal$12.rows  = \$signal$12 [22:21];
   assign \now.valid  = now[0];
   assign \now.write  = now[1];
   assign \now.inside  = now[2];
   assign \now.last  = now[3];
   assign \now.dst  = now[11:4];
-  assign \now.rows  = now[12];
-  assign \tag1.valid  = tag1[0];
-  assign \tag1.write  = tag1[1];
-  assign \tag1.inside  = tag1[2];
-  assign \tag1.last  = tag1[3];
-  assign \tag1.dst  = tag1[11:4];
-  assign \tag1.rows  = tag1[12];
-  assign \i__payload.data  = i__payload[63:0];
-  assign \i__payload.flag  = i__payload[64];
-  assign \out.valid  = out[0];
-  assign \out.write  = out[1];
-  assign \out.inside  = out[2];
-  assign \out.last  = out[3];
-  assign \out.dst  = out[11:4];
-  assign \out.rows  = out[12];
-  assign \held.valid  = held[0];
-  assign \held.write  = held[1];
-  assign \held.inside  = held[2];
-  assign \held.last  = held[3];
-  assign \held.dst  = held[11:4];
-  assign \held.rows  = held[12];
-  assign \o__payload.data  = o__payload[63:0];
-  assign \o__payload.flags  = o__payload[71:64];
-  assign \o__payload.index  = o__payload[74:72];
-  assign \read__data$31.addr  = \read__data$31 [10:0];
-  assign \read__data$31.inside  = \read__data$31 [11];
-  assign \read__data$31.last  = \read__data$31 [12];
-  assign \read__data$31.dst  = \read__data$31 [20:13];
-  assign \read__data$31.rows  = \read__data$31 [21];
+  assign \now.rows  = now[13:12];
+  assign \read__data.addr  = read__data[10:0];
+  assign \read__data.inside  = read__data[11];
+  assign \read__data.last  = read__data[12];
+  assign \read__data.dst  = read__data[20:13];
+  assign \read__data.rows  = read__data[22:21];
   assign \tag0.valid  = tag0[0];
   assign \tag0.write  = tag0[1];
   assign \tag0.inside  = tag0[2];
   assign \tag0.last  = tag0[3];
   assign \tag0.dst  = tag0[11:4];
-  assign \tag0.rows  = tag0[12];
-  assign i__payload[64] = tag1[2];
-  assign i__payload[63:0] = read__data;
-  assign now[12] = \$signal$12 [21];
+  assign \tag0.rows  = tag0[13:12];
+  assign \tag1.valid  = tag1[0];
+  assign \tag1.write  = tag1[1];
+  assign \tag1.inside  = tag1[2];
+  assign \tag1.last  = tag1[3];
+  assign \tag1.dst  = tag1[11:4];
+  assign \tag1.rows  = tag1[13:12];
+  assign now[13:12] = \$signal$12 [22:21];
   assign now[11:4] = \$signal$12 [20:13];
   assign now[3] = \$signal$12 [12];
   assign now[2] = \$signal$12 [11];
   assign now[1] = \$6 ;
   assign now[0] = \$signal ;
-  assign \$6  = \$signal$12 [21];
 endmodule
 
-module \hwgen_top.afetch.engine0.transposer (rst, i__valid, block, i__payload, o__payload, full, clk);
-  reg \$auto$verilog_backend.cc:2355:dump_module$7  = 0;
-  wire \$1 ;
-  wire [7:0] \$10 ;
-  wire [7:0] \$100 ;
-  wire [7:0] \$101 ;
-  wire [7:0] \$102 ;
-  wire [7:0] \$103 ;
-  wire [7:0] \$104 ;
-  wire [7:0] \$105 ;
-  wire [7:0] \$106 ;
-  wire [7:0] \$107 ;
-  wire [7:0] \$108 ;
-  wire [7:0] \$109 ;
-  wire [7:0] \$11 ;
-  wire [7:0] \$110 ;
-  wire [7:0] \$111 ;
-  wire [7:0] \$112 ;
-  wire [7:0] \$113 ;
-  wire [7:0] \$114 ;
-  wire [7:0] \$115 ;
-  wire [7:0] \$116 ;
-  wire [7:0] \$117 ;
-  wire [7:0] \$118 ;
-  wire [7:0] \$119 ;
-  wire [7:0] \$12 ;
-  wire [7:0] \$120 ;
-  wire [7:0] \$121 ;
-  wire [7:0] \$122 ;
-  wire [7:0] \$123 ;
-  wire [7:0] \$124 ;
-  wire [7:0] \$125 ;
-  wire \$126 ;
-  wire [3:0] \$127 ;
-  wire \$128 ;
-  wire \$129 ;
-  wire [7:0] \$13 ;
-  wire [3:0] \$130 ;
-  reg [2:0] \$131 ;
-  reg [7:0] \$132 ;
-  reg \$133 ;
-  reg [2:0] \$134 ;
-  reg [64:0] \$135 ;
-  reg [64:0] \$136 ;
-  reg [64:0] \$137 ;
-  reg [64:0] \$138 ;
-  reg [64:0] \$139 ;
-  wire [7:0] \$14 ;
-  reg [64:0] \$140 ;
-  reg [64:0] \$141 ;
-  reg [64:0] \$142 ;
-  reg [64:0] \$143 ;
-  reg [64:0] \$144 ;
-  reg [64:0] \$145 ;
-  reg [64:0] \$146 ;
-  reg [64:0] \$147 ;
-  reg [64:0] \$148 ;
-  reg [64:0] \$149 ;
-  wire [7:0] \$15 ;
-  wire [7:0] \$16 ;
-  wire [7:0] \$17 ;
-  wire [7:0] \$18 ;
-  wire [7:0] \$19 ;
-  wire \$2 ;
-  wire [7:0] \$20 ;
-  wire [7:0] \$21 ;
-  wire [7:0] \$22 ;
-  wire [7:0] \$23 ;
-  wire [7:0] \$24 ;
-  wire [7:0] \$25 ;
-  wire [7:0] \$26 ;
-  wire [7:0] \$27 ;
-  wire [7:0] \$28 ;
-  wire [7:0] \$29 ;
-  wire \$3 ;
-  wire [7:0] \$30 ;
-  wire [7:0] \$31 ;
-  wire [7:0] \$32 ;
-  wire [7:0] \$33 ;
-  wire [7:0] \$34 ;
-  wire [7:0] \$35 ;
-  wire [7:0] \$36 ;
-  wire [7:0] \$37 ;
-  wire [7:0] \$38 ;
-  wire [7:0] \$39 ;
-  wire \$4 ;
-  wire [7:0] \$40 ;
-  wire [7:0] \$41 ;
-  wire [7:0] \$42 ;
-  wire [7:0] \$43 ;
-  wire [7:0] \$44 ;
-  wire [7:0] \$45 ;
-  wire [7:0] \$46 ;
-  wire [7:0] \$47 ;
-  wire [7:0] \$48 ;
-  wire [7:0] \$49 ;
-  wire \$5 ;
-  wire [7:0] \$50 ;
-  wire [7:0] \$51 ;
-  wire [7:0] \$52 ;
-  wire [7:0] \$53 ;
-  wire [7:0] \$54 ;
-  wire [7:0] \$55 ;
-  wire [7:0] \$56 ;
-  wire [7:0] \$57 ;
-  wire [7:0] \$58 ;
-  wire [7:0] \$59 ;
-  wire [7:0] \$6 ;
-  wire [7:0] \$60 ;
-  wire [7:0] \$61 ;
-  wire [7:0] \$62 ;
-  wire [7:0] \$63 ;
-  wire [7:0] \$64 ;
-  wire [7:0] \$65 ;
-  wire [7:0] \$66 ;
-  wire [7:0] \$67 ;
-  wire [7:0] \$68 ;
-  wire [7:0] \$69 ;
-  wire [7:0] \$7 ;
-  wire [7:0] \$70 ;
-  wire [7:0] \$71 ;
-  wire [7:0] \$72 ;
-  wire [7:0] \$73 ;
-  wire [7:0] \$74 ;
-  wire [7:0] \$75 ;
-  wire [7:0] \$76 ;
-  wire [7:0] \$77 ;
-  wire [7:0] \$78 ;
-  wire [7:0] \$79 ;
-  wire [7:0] \$8 ;
-  wire [7:0] \$80 ;
-  wire [7:0] \$81 ;
-  wire [7:0] \$82 ;
-  wire [7:0] \$83 ;
-  wire [7:0] \$84 ;
-  wire [7:0] \$85 ;
-  wire [7:0] \$86 ;
-  wire [7:0] \$87 ;
-  wire [7:0] \$88 ;
-  wire [7:0] \$89 ;
-  wire [7:0] \$9 ;
-  wire [7:0] \$90 ;
-  wire [7:0] \$91 ;
-  wire [7:0] \$92 ;
-  wire [7:0] \$93 ;
-  wire [7:0] \$94 ;
-  wire [7:0] \$95 ;
-  wire [7:0] \$96 ;
-  wire [7:0] \$97 ;
-  wire [7:0] \$98 ;
-  wire [7:0] \$99 ;
-  wire \$signal ;
-  reg [2:0] \$signal$1  = 3'h0;
-  reg [2:0] \$signal$5  = 3'h0;
-  output block;
-  wire block;
-  reg [64:0] block0 = 65'h00000000000000000;
-  wire [63:0] \block0.data ;
-  wire \block0.flag ;
-  reg [64:0] block1 = 65'h00000000000000000;
-  wire [63:0] \block1.data ;
-  wire \block1.flag ;
-  reg [64:0] block2 = 65'h00000000000000000;
-  wire [63:0] \block2.data ;
-  wire \block2.flag ;
-  reg [64:0] block3 = 65'h00000000000000000;
-  wire [63:0] \block3.data ;
-  wire \block3.flag ;
-  reg [64:0] block4 = 65'h00000000000000000;
-  wire [63:0] \block4.data ;
-  wire \block4.flag ;
-  reg [64:0] block5 = 65'h00000000000000000;
-  wire [63:0] \block5.data ;
-  wire \block5.flag ;
-  reg [64:0] block6 = 65'h00000000000000000;
-  wire [63:0] \block6.data ;
-  wire \block6.flag ;
-  reg [64:0] block7 = 65'h00000000000000000;
-  wire [63:0] \block7.data ;
-  wire \block7.flag ;
-  reg [7:0] chosen = 8'h01;
-  input clk;
-  wire clk;
-  wire copy;
-  output full;
-  reg full = 1'h0;
-  input [64:0] i__payload;
-  wire [64:0] i__payload;
-  wire [63:0] \i__payload.data ;
-  wire \i__payload.flag ;
-  wire i__ready;
-  input i__valid;
-  wire i__valid;
-  output [74:0] o__payload;
-  wire [74:0] o__payload;
-  wire [63:0] \o__payload.data ;
-  wire [7:0] \o__payload.flags ;
-  wire [2:0] \o__payload.index ;
-  wire o__ready;
-  (* init = 1'h0 *)
-  wire o__valid;
-  input rst;
-  wire rst;
-  reg [64:0] shift0 = 65'h00000000000000000;
-  wire [63:0] \shift0.data ;
-  wire \shift0.flag ;
-  reg [64:0] shift1 = 65'h00000000000000000;
-  wire [63:0] \shift1.data ;
-  wire \shift1.flag ;
-  reg [64:0] shift2 = 65'h00000000000000000;
-  wire [63:0] \shift2.data ;
-  wire \shift2.flag ;
-  reg [64:0] shift3 = 65'h00000000000000000;
-  wire [63:0] \shift3.data ;
-  wire \shift3.flag ;
-  reg [64:0] shift4 = 65'h00000000000000000;
-  wire [63:0] \shift4.data ;
-  wire \shift4.flag ;
-  reg [64:0] shift5 = 65'h00000000000000000;
-  wire [63:0] \shift5.data ;
-  wire \shift5.flag ;
-  reg [64:0] shift6 = 65'h00000000000000000;
-  wire [63:0] \shift6.data ;
-  wire \shift6.flag ;
-  assign \$signal  = \$signal$1  == 3'h7;
-  assign \$1  = ~ full;
-  assign \$2  = \$signal$5  == 3'h7;
-  assign copy = \$1  | \$3 ;
-  assign \$4  = ~ \$signal ;
-  assign i__ready = \$4  | copy;
-  assign \$5  = i__valid & \$signal ;
-  assign block = \$5  & copy;
-  assign \$6  = block0[7:0] & { chosen[0], chosen[0], chosen[0], chosen[0], chosen[0], chosen[0], chosen[0], chosen[0] };
-  assign \$7  = block0[15:8] & { chosen[1], chosen[1], chosen[1], chosen[1], chosen[1], chosen[1], chosen[1], chosen[1] };
-  assign \$8  = \$6  | \$7 ;
-  assign \$9  = block0[23:16] & { chosen[2], chosen[2], chosen[2], chosen[2], chosen[2], chosen[2], chosen[2], chosen[2] };
-  assign \$10  = \$8  | \$9 ;
-  assign \$11  = block0[31:24] & { chosen[3], chosen[3], chosen[3], chosen[3], chosen[3], chosen[3], chosen[3], chosen[3] };
-  assign \$12  = \$10  | \$11 ;
-  assign \$13  = block0[39:32] & { chosen[4], chosen[4], chosen[4], chosen[4], chosen[4], chosen[4], chosen[4], chosen[4] };
-  assign \$14  = \$12  | \$13 ;
-  assign \$15  = block0[47:40] & { chosen[5], chosen[5], chosen[5], chosen[5], chosen[5], chosen[5], chosen[5], chosen[5] };
-  assign \$16  = \$14  | \$15 ;
-  assign \$17  = block0[55:48] & { chosen[6], chosen[6], chosen[6], chosen[6], chosen[6], chosen[6], chosen[6], chosen[6] };
-  assign \$18  = \$16  | \$17 ;
-  assign \$19  = block0[63:56] & { chosen[7], chosen[7], chosen[7], chosen[7], chosen[7], chosen[7], chosen[7], chosen[7] };
-  assign \$20  = \$18  | \$19 ;
-  assign \$21  = block1[7:0] & { chosen[0], chosen[0], chosen[0], chosen[0], chosen[0], chosen[0], chosen[0], chosen[0] };
-  assign \$22  = block1[15:8] & { chosen[1], chosen[1], chosen[1], chosen[1], chosen[1], chosen[1], chosen[1], chosen[1] };
-  assign \$23  = \$21  | \$22 ;
-  assign \$24  = block1[23:16] & { chosen[2], chosen[2], chosen[2], chosen[2], chosen[2], chosen[2], chosen[2], chosen[2] };
-  assign \$25  = \$23  | \$24 ;
-  assign \$26  = block1[31:24] & { chosen[3], chosen[3], chosen[3], chosen[3], chosen[3], chosen[3], chosen[3], chosen[3] };
-  assign \$27  = \$25  | \$26 ;
-  assign \$28  = block1[39:32] & { chosen[4], chosen[4], chosen[4], chosen[4], chosen[4], chosen[4], chosen[4], chosen[4] };
-  assign \$29  = \$27  | \$28 ;
-  assign \$30  = block1[47:40] & { chosen[5], chosen[5], chosen[5], chosen[5], chosen[5], chosen[5], chosen[5], chosen[5] };
-  assign \$31  = \$29  | \$30 ;
-  assign \$32  = block1[55:48] & { chosen[6], chosen[6], chosen[6], chosen[6], chosen[6], chosen[6], chosen[6], chosen[6] };
-  assign \$33  = \$31  | \$32 ;
-  assign \$34  = block1[63:56] & { chosen[7], chosen[7], chosen[7], chosen[7], chosen[7], chosen[7], chosen[7], chosen[7] };
-  assign \$35  = \$33  | \$34 ;
-  assign \$36  = block2[7:0] & { chosen[0], chosen[0], chosen[0], chosen[0], chosen[0], chosen[0], chosen[0], chosen[0] };
-  assign \$37  = block2[15:8] & { chosen[1], chosen[1], chosen[1], chosen[1], chosen[1], chosen[1], chosen[1], chosen[1] };
-  assign \$38  = \$36  | \$37 ;
-  assign \$39  = block2[23:16] & { chosen[2], chosen[2], chosen[2], chosen[2], chosen[2], chosen[2], chosen[2], chosen[2] };
-  assign \$40  = \$38  | \$39 ;
-  assign \$41  = block2[31:24] & { chosen[3], chosen[3], chosen[3], chosen[3], chosen[3], chosen[3], chosen[3], chosen[3] };
-  assign \$42  = \$40  | \$41 ;
-  assign \$43  = block2[39:32] & { chosen[4], chosen[4], chosen[4], chosen[4], chosen[4], chosen[4], chosen[4], chosen[4] };
-  assign \$44  = \$42  | \$43 ;
-  assign \$45  = block2[47:40] & { chosen[5], chosen[5], chosen[5], chosen[5], chosen[5], chosen[5], chosen[5], chosen[5] };
-  assign \$46  = \$44  | \$45 ;
-  assign \$47  = block2[55:48] & { chosen[6], chosen[6], chosen[6], chosen[6], chosen[6], chosen[6], chosen[6], chosen[6] };
-  assign \$48  = \$46  | \$47 ;
-  assign \$49  = block2[63:56] & { chosen[7], chosen[7], chosen[7], chosen[7], chosen[7], chosen[7], chosen[7], chosen[7] };
-  assign \$50  = \$48  | \$49 ;
-  assign \$51  = block3[7:0] & { chosen[0], chosen[0], chosen[0], chosen[0], chosen[0], chosen[0], chosen[0], chosen[0] };
-  assign \$52  = block3[15:8] & { chosen[1], chosen[1], chosen[1], chosen[1], chosen[1], chosen[1], chosen[1], chosen[1] };
-  assign \$53  = \$51  | \$52 ;
-  assign \$54  = block3[23:16] & { chosen[2], chosen[2], chosen[2], chosen[2], chosen[2], chosen[2], chosen[2], chosen[2] };
-  assign \$55  = \$53  | \$54 ;
-  assign \$56  = block3[31:24] & { chosen[3], chosen[3], chosen[3], chosen[3], chosen[3], chosen[3], chosen[3], chosen[3] };
-  assign \$57  = \$55  | \$56 ;
-  assign \$58  = block3[39:32] & { chosen[4], chosen[4], chosen[4], chosen[4], chosen[4], chosen[4], chosen[4], chosen[4] };
-  assign \$59  = \$57  | \$58 ;
-  assign \$60  = block3[47:40] & { chosen[5], chosen[5], chosen[5], chosen[5], chosen[5], chosen[5], chosen[5], chosen[5] };
-  assign \$61  = \$59  | \$60 ;
-  assign \$62  = block3[55:48] & { chosen[6], chosen[6], chosen[6], chosen[6], chosen[6], chosen[6], chosen[6], chosen[6] };
-  assign \$63  = \$61  | \$62 ;
-  assign \$64  = block3[63:56] & { chosen[7], chosen[7], chosen[7], chosen[7], chosen[7], chosen[7], chosen[7], chosen[7] };
-  assign \$65  = \$63  | \$64 ;
-  assign \$66  = block4[7:0] & { chosen[0], chosen[0], chosen[0], chosen[0], chosen[0], chosen[0], chosen[0], chosen[0] };
-  assign \$67  = block4[15:8] & { chosen[1], chosen[1], chosen[1], chosen[1], chosen[1], chosen[1], chosen[1], chosen[1] };
-  assign \$68  = \$66  | \$67 ;
-  assign \$69  = block4[23:16] & { chosen[2], chosen[2], chosen[2], chosen[2], chosen[2], chosen[2], chosen[2], chosen[2] };
-  assign \$70  = \$68  | \$69 ;
-  assign \$71  = block4[31:24] & { chosen[3], chosen[3], chosen[3], chosen[3], chosen[3], chosen[3], chosen[3], chosen[3] };
-  assign \$72  = \$70  | \$71 ;
-  assign \$73  = block4[39:32] & { chosen[4], chosen[4], chosen[4], chosen[4], chosen[4], chosen[4], chosen[4], chosen[4] };
-  assign \$74  = \$72  | \$73 ;
-  assign \$75  = block4[47:40] & { chosen[5], chosen[5], chosen[5], chosen[5], chosen[5], chosen[5], chosen[5], chosen[5] };
-  assign \$76  = \$74  | \$75 ;
-  assign \$77  = block4[55:48] & { chosen[6], chosen[6], chosen[6], chosen[6], chosen[6], chosen[6], chosen[6], chosen[6] };
-  assign \$78  = \$76  | \$77 ;
-  assign \$79  = block4[63:56] & { chosen[7], chosen[7], chosen[7], chosen[7], chosen[7], chosen[7], chosen[7], chosen[7] };
-  assign \$80  = \$78  | \$79 ;
-  assign \$81  = block5[7:0] & { chosen[0], chosen[0], chosen[0], chosen[0], chosen[0], chosen[0], chosen[0], chosen[0] };
-  assign \$82  = block5[15:8] & { chosen[1], chosen[1], chosen[1], chosen[1], chosen[1], chosen[1], chosen[1], chosen[1] };
-  assign \$83  = \$81  | \$82 ;
-  assign \$84  = block5[23:16] & { chosen[2], chosen[2], chosen[2], chosen[2], chosen[2], chosen[2], chosen[2], chosen[2] };
-  assign \$85  = \$83  | \$84 ;
-  assign \$86  = block5[31:24] & { chosen[3], chosen[3], chosen[3], chosen[3], chosen[3], chosen[3], chosen[3], chosen[3] };
-  assign \$87  = \$85  | \$86 ;
-  assign \$88  = block5[39:32] & { chosen[4], chosen[4], chosen[4], chosen[4], chosen[4], chosen[4], chosen[4], chosen[4] };
-  assign \$89  = \$87  | \$88 ;
-  assign \$90  = block5[47:40] & { chosen[5], chosen[5], chosen[5], chosen[5], chosen[5], chosen[5], chosen[5], chosen[5] };
-  assign \$91  = \$89  | \$90 ;
-  assign \$92  = block5[55:48] & { chosen[6], chosen[6], chosen[6], chosen[6], chosen[6], chosen[6], chosen[6], chosen[6] };
-  assign \$93  = \$91  | \$92 ;
-  assign \$94  = block5[63:56] & { chosen[7], chosen[7], chosen[7], chosen[7], chosen[7], chosen[7], chosen[7], chosen[7] };
-  assign \$95  = \$93  | \$94 ;
-  assign \$96  = block6[7:0] & { chosen[0], chosen[0], chosen[0], chosen[0], chosen[0], chosen[0], chosen[0], chosen[0] };
-  assign \$97  = block6[15:8] & { chosen[1], chosen[1], chosen[1], chosen[1], chosen[1], chosen[1], chosen[1], chosen[1] };
-  assign \$98  = \$96  | \$97 ;
-  assign \$99  = block6[23:16] & { chosen[2], chosen[2], chosen[2], chosen[2], chosen[2], chosen[2], chosen[2], chosen[2] };
-  assign \$100  = \$98  | \$99 ;
-  assign \$101  = block6[31:24] & { chosen[3], chosen[3], chosen[3], chosen[3], chosen[3], chosen[3], chosen[3], chosen[3] };
-  assign \$102  = \$100  | \$101 ;
-  assign \$103  = block6[39:32] & { chosen[4], chosen[4], chosen[4], chosen[4], chosen[4], chosen[4], chosen[4], chosen[4] };
-  assign \$104  = \$102  | \$103 ;
-  assign \$105  = block6[47:40] & { chosen[5], chosen[5], chosen[5], chosen[5], chosen[5], chosen[5], chosen[5], chosen[5] };
-  assign \$106  = \$104  | \$105 ;
-  assign \$107  = block6[55:48] & { chosen[6], chosen[6], chosen[6], chosen[6], chosen[6], chosen[6], chosen[6], chosen[6] };
-  assign \$108  = \$106  | \$107 ;
-  assign \$109  = block6[63:56] & { chosen[7], chosen[7], chosen[7], chosen[7], chosen[7], chosen[7], chosen[7], chosen[7] };
-  assign \$110  = \$108  | \$109 ;
-  assign \$111  = block7[7:0] & { chosen[0], chosen[0], chosen[0], chosen[0], chosen[0], chosen[0], chosen[0], chosen[0] };
-  assign \$112  = block7[15:8] & { chosen[1], chosen[1], chosen[1], chosen[1], chosen[1], chosen[1], chosen[1], chosen[1] };
-  assign \$113  = \$111  | \$112 ;
-  assign \$114  = block7[23:16] & { chosen[2], chosen[2], chosen[2], chosen[2], chosen[2], chosen[2], chosen[2], chosen[2] };
-  assign \$115  = \$113  | \$114 ;
-  assign \$116  = block7[31:24] & { chosen[3], chosen[3], chosen[3], chosen[3], chosen[3], chosen[3], chosen[3], chosen[3] };
-  assign \$117  = \$115  | \$116 ;
-  assign \$118  = block7[39:32] & { chosen[4], chosen[4], chosen[4], chosen[4], chosen[4], chosen[4], chosen[4], chosen[4] };
-  assign \$119  = \$117  | \$118 ;
-  assign \$120  = block7[47:40] & { chosen[5], chosen[5], chosen[5], chosen[5], chosen[5], chosen[5], chosen[5], chosen[5] };
-  assign \$121  = \$119  | \$120 ;
-  assign \$122  = block7[55:48] & { chosen[6], chosen[6], chosen[6], chosen[6], chosen[6], chosen[6], chosen[6], chosen[6] };
-  assign \$123  = \$121  | \$122 ;
-  assign \$124  = block7[63:56] & { chosen[7], chosen[7], chosen[7], chosen[7], chosen[7], chosen[7], chosen[7], chosen[7] };
-  assign \$125  = \$123  | \$124 ;
-  assign \$127  = \$signal$5  + 1'h1;
-  assign \$128  = \$signal$5  == 3'h7;
-  assign \$129  = i__valid & i__ready;
-  assign \$130  = \$signal$1  + 1'h1;
-  always @(posedge clk)
-    \$signal$5  <= \$131 ;
-  always @(posedge clk)
-    chosen <= \$132 ;
-  always @(posedge clk)
-    full <= \$133 ;
-  always @(posedge clk)
-    \$signal$1  <= \$134 ;
-  always @(posedge clk)
-    shift0 <= \$135 ;
-  always @(posedge clk)
-    shift1 <= \$136 ;
-  always @(posedge clk)
-    shift2 <= \$137 ;
-  always @(posedge clk)
-    shift3 <= \$138 ;
-  always @(posedge clk)
-    shift4 <= \$139 ;
-  always @(posedge clk)
-    shift5 <= \$140 ;
-  always @(posedge clk)
-    shift6 <= \$141 ;
-  always @(posedge clk)
-    block0 <= \$142 ;
-  always @(posedge clk)
-    block1 <= \$143 ;
-  always @(posedge clk)
-    block2 <= \$144 ;
-  always @(posedge clk)
-    block3 <= \$145 ;
-  always @(posedge clk)
-    block4 <= \$146 ;
-  always @(posedge clk)
-    block5 <= \$147 ;
-  always @(posedge clk)
-    block6 <= \$148 ;
-  always @(posedge clk)
-    block7 <= \$149 ;
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
-    \$131  = \$signal$5 ;
-    if (\$126 ) begin
-      \$131  = \$127 [2:0];
-    end
-    if (rst) begin
-      \$131  = 3'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
-    \$132  = chosen;
-    if (\$126 ) begin
-      \$132  = { chosen[6:0], chosen[7] };
-    end
-    if (rst) begin
-      \$132  = 8'h01;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
-    \$133  = full;
-    if (\$126 ) begin
-      if (\$128 ) begin
-        \$133  = 1'h0;
-      end
-    end
-    if (block) begin
-      \$133  = 1'h1;
-    end
-    if (rst) begin
-      \$133  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
-    \$134  = \$signal$1 ;
-    if (\$129 ) begin
-      \$134  = \$130 [2:0];
-    end
-    if (rst) begin
-      \$134  = 3'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
-    \$135  = shift0;
-    if (\$129 ) begin
-      \$135  = shift1;
-    end
-    if (rst) begin
-      \$135  = 65'h00000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
-    \$136  = shift1;
-    if (\$129 ) begin
-      \$136  = shift2;
-    end
-    if (rst) begin
-      \$136  = 65'h00000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
-    \$137  = shift2;
-    if (\$129 ) begin
-      \$137  = shift3;
-    end
-    if (rst) begin
-      \$137  = 65'h00000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
-    \$138  = shift3;
-    if (\$129 ) begin
-      \$138  = shift4;
-    end
-    if (rst) begin
-      \$138  = 65'h00000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
-    \$139  = shift4;
-    if (\$129 ) begin
-      \$139  = shift5;
-    end
-    if (rst) begin
-      \$139  = 65'h00000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
-    \$140  = shift5;
-    if (\$129 ) begin
-      \$140  = shift6;
-    end
-    if (rst) begin
-      \$140  = 65'h00000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
-    \$141  = shift6;
-    if (\$129 ) begin
-      \$141  = i__payload;
-    end
-    if (rst) begin
-      \$141  = 65'h00000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
-    \$142  = block0;
-    if (block) begin
-      \$142  = shift0;
-    end
-    if (rst) begin
-      \$142  = 65'h00000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
-    \$143  = block1;
-    if (block) begin
-      \$143  = shift1;
-    end
-    if (rst) begin
-      \$143  = 65'h00000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
-    \$144  = block2;
-    if (block) begin
-      \$144  = shift2;
-    end
-    if (rst) begin
-      \$144  = 65'h00000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
-    \$145  = block3;
-    if (block) begin
-      \$145  = shift3;
-    end
-    if (rst) begin
-      \$145  = 65'h00000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
-    \$146  = block4;
-    if (block) begin
-      \$146  = shift4;
-    end
-    if (rst) begin
-      \$146  = 65'h00000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
-    \$147  = block5;
-    if (block) begin
-      \$147  = shift5;
-    end
-    if (rst) begin
-      \$147  = 65'h00000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
-    \$148  = block6;
-    if (block) begin
-      \$148  = shift6;
-    end
-    if (rst) begin
-      \$148  = 65'h00000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$7 ) begin end
-    \$149  = block7;
-    if (block) begin
-      \$149  = i__payload;
-    end
-    if (rst) begin
-      \$149  = 65'h00000000000000000;
-    end
-  end
-  assign o__ready = 1'h1;
-  assign o__valid = full;
-  assign \o__payload.data  = o__payload[63:0];
-  assign \o__payload.flags  = o__payload[71:64];
-  assign \o__payload.index  = o__payload[74:72];
-  assign \block0.data  = block0[63:0];
-  assign \block0.flag  = block0[64];
-  assign \block1.data  = block1[63:0];
-  assign \block1.flag  = block1[64];
-  assign \block2.data  = block2[63:0];
-  assign \block2.flag  = block2[64];
-  assign \block3.data  = block3[63:0];
-  assign \block3.flag  = block3[64];
-  assign \block4.data  = block4[63:0];
-  assign \block4.flag  = block4[64];
-  assign \block5.data  = block5[63:0];
-  assign \block5.flag  = block5[64];
-  assign \block6.data  = block6[63:0];
-  assign \block6.flag  = block6[64];
-  assign \block7.data  = block7[63:0];
-  assign \block7.flag  = block7[64];
-  assign \shift0.data  = shift0[63:0];
-  assign \shift0.flag  = shift0[64];
-  assign \shift1.data  = shift1[63:0];
-  assign \shift1.flag  = shift1[64];
-  assign \shift2.data  = shift2[63:0];
-  assign \shift2.flag  = shift2[64];
-  assign \shift3.data  = shift3[63:0];
-  assign \shift3.flag  = shift3[64];
-  assign \shift4.data  = shift4[63:0];
-  assign \shift4.flag  = shift4[64];
-  assign \shift5.data  = shift5[63:0];
-  assign \shift5.flag  = shift5[64];
-  assign \shift6.data  = shift6[63:0];
-  assign \shift6.flag  = shift6[64];
-  assign \i__payload.data  = i__payload[63:0];
-  assign \i__payload.flag  = i__payload[64];
-  assign o__payload[63:0] = { \$125 , \$110 , \$95 , \$80 , \$65 , \$50 , \$35 , \$20  };
-  assign o__payload[71:64] = { block7[64], block6[64], block5[64], block4[64], block3[64], block2[64], block1[64], block0[64] };
-  assign o__payload[74:72] = \$signal$5 ;
-  assign \$3  = \$2 ;
-  assign \$126  = full;
-endmodule
-
-module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$4463$4 , \initial , deltas, count_en, delta_en, busy, out__valid, out__payload, clk);
-  reg \$auto$verilog_backend.cc:2355:dump_module$8  = 0;
+module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$3933$4 , \initial , deltas, count_en, delta_en, busy, out__valid, out__payload, clk);
+  reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
   wire \$11 ;
@@ -6723,7 +3453,6 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$4463$4 , \ini
   (* init = 3'h7 *)
   wire [2:0] came;
   input clk;
-  wire clk;
   wire [11:0] count;
   reg [11:0] count0 = 12'h001;
   reg [11:0] count1 = 12'h001;
@@ -6733,16 +3462,12 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$4463$4 , \ini
   reg [11:0] count5 = 12'h001;
   reg [11:0] count6 = 12'h001;
   input count_en;
-  wire count_en;
   input [2:0] delta_en;
-  wire [2:0] delta_en;
   input [50:0] deltas;
-  wire [50:0] deltas;
   wire [20:0] \deltas.a ;
   wire [16:0] \deltas.x ;
   wire [12:0] \deltas.y ;
   input [50:0] \initial ;
-  wire [50:0] \initial ;
   wire [20:0] \initial.a ;
   wire [16:0] \initial.x ;
   wire [12:0] \initial.y ;
@@ -6756,7 +3481,6 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$4463$4 , \ini
   reg [11:0] left6 = 12'h000;
   wire [2:0] level_at;
   output load;
-  wire load;
   output [55:0] out__payload;
   reg [55:0] out__payload = 56'h00000000000000;
   wire \out__payload.first ;
@@ -6767,11 +3491,9 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$4463$4 , \ini
   wire [16:0] \out__payload.values.x ;
   wire [12:0] \out__payload.values.y ;
   input out__ready;
-  wire out__ready;
   output out__valid;
   reg out__valid = 1'h0;
-  input [14:0] \port$4463$4 ;
-  wire [14:0] \port$4463$4 ;
+  input [14:0] \port$3933$4 ;
   reg [2:0] read__addr = 3'h7;
   (* init = 3'h7 *)
   wire [2:0] \read__addr$26 ;
@@ -6781,58 +3503,38 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$4463$4 , \ini
   wire [16:0] \read__data$55 ;
   wire [20:0] \read__data$56 ;
   input rst;
-  wire rst;
   reg [6:0] single = 7'h7f;
   wire [6:0] skip;
   reg [6:0] spent = 7'h00;
   input start;
-  wire start;
   reg [20:0] delta_a [7:0];
-  initial begin
-    delta_a[0] = 21'h000000;
-    delta_a[1] = 21'h000000;
-    delta_a[2] = 21'h000000;
-    delta_a[3] = 21'h000000;
-    delta_a[4] = 21'h000000;
-    delta_a[5] = 21'h000000;
-    delta_a[6] = 21'h000000;
-    delta_a[7] = 21'h000000;
+  initial begin : init4
+    integer i;
+    for (i = 0; i < 8; i = i + 1) delta_a[i] = 21'h000000;
   end
   always @(posedge clk) begin
     if (delta_en[2])
-      delta_a[\port$4463$4 [2:0]] <= deltas[50:30];
+      delta_a[\port$3933$4 [2:0]] <= deltas[50:30];
   end
   assign \read__data$56  = delta_a[read__addr];
   reg [16:0] delta_x [7:0];
-  initial begin
-    delta_x[0] = 17'h00000;
-    delta_x[1] = 17'h00000;
-    delta_x[2] = 17'h00000;
-    delta_x[3] = 17'h00000;
-    delta_x[4] = 17'h00000;
-    delta_x[5] = 17'h00000;
-    delta_x[6] = 17'h00000;
-    delta_x[7] = 17'h00000;
+  initial begin : init5
+    integer i;
+    for (i = 0; i < 8; i = i + 1) delta_x[i] = 17'h00000;
   end
   always @(posedge clk) begin
     if (delta_en[1])
-      delta_x[\port$4463$4 [2:0]] <= deltas[29:13];
+      delta_x[\port$3933$4 [2:0]] <= deltas[29:13];
   end
   assign \read__data$55  = delta_x[read__addr];
   reg [12:0] delta_y [7:0];
-  initial begin
-    delta_y[0] = 13'h0000;
-    delta_y[1] = 13'h0000;
-    delta_y[2] = 13'h0000;
-    delta_y[3] = 13'h0000;
-    delta_y[4] = 13'h0000;
-    delta_y[5] = 13'h0000;
-    delta_y[6] = 13'h0000;
-    delta_y[7] = 13'h0000;
+  initial begin : init6
+    integer i;
+    for (i = 0; i < 8; i = i + 1) delta_y[i] = 13'h0000;
   end
   always @(posedge clk) begin
     if (delta_en[0])
-      delta_y[\port$4463$4 [2:0]] <= deltas[12:0];
+      delta_y[\port$3933$4 [2:0]] <= deltas[12:0];
   end
   assign read__data = delta_y[read__addr];
   assign \$signal  = busy & \$2 ;
@@ -6856,7 +3558,7 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$4463$4 , \ini
   assign \$13  = ~ spent[5];
   assign advance5 = \$13  & \$14 ;
   assign \$15  = ~ spent[6];
-  assign \$16  = \port$4463$4 [14:3] == 1'h1;
+  assign \$16  = \port$3933$4 [14:3] == 1'h1;
   assign \$17  = ~ last;
   assign \$18  = & spent;
   assign \$19  = \$signal  & \$18 ;
@@ -6954,12 +3656,12 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$4463$4 , \ini
   assign \$1  = ~ out__valid;
   assign \$2  = out__ready | \$1 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$8 ) begin end
+    if (_always_ ) begin end
     \$77  = count0;
     if (count_en) begin
-      casez (\port$4463$4 [2:0])
+      casez (\port$3933$4 [2:0])
         3'h0:
-            \$77  = \port$4463$4 [14:3];
+            \$77  = \port$3933$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -6967,14 +3669,14 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$4463$4 , \ini
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$8 ) begin end
+    if (_always_ ) begin end
     \$78  = count1;
     if (count_en) begin
-      casez (\port$4463$4 [2:0])
+      casez (\port$3933$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
-            \$78  = \port$4463$4 [14:3];
+            \$78  = \port$3933$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -6982,16 +3684,16 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$4463$4 , \ini
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$8 ) begin end
+    if (_always_ ) begin end
     \$79  = count2;
     if (count_en) begin
-      casez (\port$4463$4 [2:0])
+      casez (\port$3933$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
             /* empty */;
         3'h2:
-            \$79  = \port$4463$4 [14:3];
+            \$79  = \port$3933$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -6999,10 +3701,10 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$4463$4 , \ini
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$8 ) begin end
+    if (_always_ ) begin end
     \$80  = count3;
     if (count_en) begin
-      casez (\port$4463$4 [2:0])
+      casez (\port$3933$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
@@ -7010,7 +3712,7 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$4463$4 , \ini
         3'h2:
             /* empty */;
         3'h3:
-            \$80  = \port$4463$4 [14:3];
+            \$80  = \port$3933$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -7018,10 +3720,10 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$4463$4 , \ini
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$8 ) begin end
+    if (_always_ ) begin end
     \$81  = count4;
     if (count_en) begin
-      casez (\port$4463$4 [2:0])
+      casez (\port$3933$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
@@ -7031,7 +3733,7 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$4463$4 , \ini
         3'h3:
             /* empty */;
         3'h4:
-            \$81  = \port$4463$4 [14:3];
+            \$81  = \port$3933$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -7039,10 +3741,10 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$4463$4 , \ini
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$8 ) begin end
+    if (_always_ ) begin end
     \$82  = count5;
     if (count_en) begin
-      casez (\port$4463$4 [2:0])
+      casez (\port$3933$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
@@ -7054,7 +3756,7 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$4463$4 , \ini
         3'h4:
             /* empty */;
         3'h5:
-            \$82  = \port$4463$4 [14:3];
+            \$82  = \port$3933$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -7062,10 +3764,10 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$4463$4 , \ini
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$8 ) begin end
+    if (_always_ ) begin end
     \$83  = count6;
     if (count_en) begin
-      casez (\port$4463$4 [2:0])
+      casez (\port$3933$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
@@ -7079,7 +3781,7 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$4463$4 , \ini
         3'h5:
             /* empty */;
         3'h6:
-            \$83  = \port$4463$4 [14:3];
+            \$83  = \port$3933$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -7087,10 +3789,10 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$4463$4 , \ini
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$8 ) begin end
+    if (_always_ ) begin end
     \$84  = single;
     if (count_en) begin
-      casez (\port$4463$4 [2:0])
+      casez (\port$3933$4 [2:0])
         3'h0:
             \$84 [0] = \$16 ;
         3'h1:
@@ -7112,7 +3814,7 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$4463$4 , \ini
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$8 ) begin end
+    if (_always_ ) begin end
     \$85  = \$signal$5 ;
     if (\$signal ) begin
       \$85  = 1'h0;
@@ -7125,7 +3827,7 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$4463$4 , \ini
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$8 ) begin end
+    if (_always_ ) begin end
     \$86  = busy;
     if (\$signal ) begin
       \$86  = \$17 ;
@@ -7138,7 +3840,7 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$4463$4 , \ini
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$8 ) begin end
+    if (_always_ ) begin end
     \$87  = read__addr;
     if (start) begin
       \$87  = 3'h7;
@@ -7169,7 +3871,7 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$4463$4 , \ini
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$8 ) begin end
+    if (_always_ ) begin end
     \$88  = left0;
     if (\$20 ) begin
       \$88  = count0;
@@ -7181,7 +3883,7 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$4463$4 , \ini
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$8 ) begin end
+    if (_always_ ) begin end
     \$89  = spent;
     if (\$20 ) begin
       \$89 [0] = \$22 ;
@@ -7223,7 +3925,7 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$4463$4 , \ini
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$8 ) begin end
+    if (_always_ ) begin end
     \$90  = left1;
     if (\$28 ) begin
       \$90  = count1;
@@ -7235,7 +3937,7 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$4463$4 , \ini
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$8 ) begin end
+    if (_always_ ) begin end
     \$91  = left2;
     if (\$36 ) begin
       \$91  = count2;
@@ -7247,7 +3949,7 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$4463$4 , \ini
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$8 ) begin end
+    if (_always_ ) begin end
     \$92  = left3;
     if (\$44 ) begin
       \$92  = count3;
@@ -7259,7 +3961,7 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$4463$4 , \ini
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$8 ) begin end
+    if (_always_ ) begin end
     \$93  = left4;
     if (\$52 ) begin
       \$93  = count4;
@@ -7271,7 +3973,7 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$4463$4 , \ini
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$8 ) begin end
+    if (_always_ ) begin end
     \$94  = left5;
     if (\$60 ) begin
       \$94  = count5;
@@ -7283,7 +3985,7 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$4463$4 , \ini
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$8 ) begin end
+    if (_always_ ) begin end
     \$95  = left6;
     if (\$68 ) begin
       \$95  = count6;
@@ -7295,7 +3997,7 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$4463$4 , \ini
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$8 ) begin end
+    if (_always_ ) begin end
     \$96  = out__valid;
     if (out__ready) begin
       \$96  = 1'h0;
@@ -7308,7 +4010,7 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$4463$4 , \ini
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$8 ) begin end
+    if (_always_ ) begin end
     \$97  = out__payload;
     if (\$signal ) begin
       \$97 [53:51] = read__addr;
@@ -7337,20 +4039,20 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$4463$4 , \ini
       \$97  = 56'h00000000000000;
     end
   end
-  assign \$signature__addr  = \port$4463$4 [2:0];
-  assign level_at = \port$4463$4 [2:0];
+  assign \$signature__addr  = \port$3933$4 [2:0];
+  assign level_at = \port$3933$4 [2:0];
   assign \$signature__data  = deltas[12:0];
   assign \$signature__en  = delta_en[0];
   assign came = read__addr;
-  assign \$signature__addr$23  = \port$4463$4 [2:0];
+  assign \$signature__addr$23  = \port$3933$4 [2:0];
   assign \$signature__data$24  = deltas[29:13];
   assign \$signature__en$25  = delta_en[1];
   assign \read__addr$26  = read__addr;
-  assign \$signature__addr$27  = \port$4463$4 [2:0];
+  assign \$signature__addr$27  = \port$3933$4 [2:0];
   assign \$signature__data$28  = deltas[50:30];
   assign \$signature__en$29  = delta_en[2];
   assign \read__addr$30  = read__addr;
-  assign count = \port$4463$4 [14:3];
+  assign count = \port$3933$4 [14:3];
   assign skip = 7'h00;
   assign \deltas.y  = deltas[12:0];
   assign \deltas.x  = deltas[29:13];
@@ -7377,9 +4079,9 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$4463$4 , \ini
   assign \$70  = single[6];
 endmodule
 
-module \hwgen_top.grid (rst, cmd__valid, cmd__ready, drain__0__ready, drain__0__valid, \port$3466$0 , command, weights__data, weights__valid, \port$4704$4 , patches__0__valid, patches__0__addr, patches__0__rows, patches__0__data, done, error, code, busy, active, drain__0__data, \port$5191$25 
+module \hwgen_top.grid (rst, cmd__valid, cmd__ready, drain__0__ready, drain__0__valid, \port$3160$0 , command, weights__data, weights__valid, \port$4164$4 , patches__0__valid, patches__0__addr, patches__0__rows, patches__0__data, done, error, code, busy, active, drain__0__data, \port$4616$22 
 , clk);
-  reg \$auto$verilog_backend.cc:2355:dump_module$9  = 0;
+  reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
   wire \$11 ;
@@ -7404,63 +4106,81 @@ module \hwgen_top.grid (rst, cmd__valid, cmd__ready, drain__0__ready, drain__0__
   wire \$29 ;
   wire \$3 ;
   wire \$30 ;
-  wire [5:0] \$31 ;
+  wire \$31 ;
   wire \$32 ;
   wire \$33 ;
-  wire [6:0] \$34 ;
+  wire \$34 ;
   wire \$35 ;
   wire \$36 ;
-  wire \$37 ;
+  wire [5:0] \$37 ;
   wire \$38 ;
   wire \$39 ;
   wire \$4 ;
-  wire \$40 ;
+  wire [6:0] \$40 ;
   wire \$41 ;
   wire \$42 ;
   wire \$43 ;
-  wire [1:0] \$44 ;
+  wire \$44 ;
   wire \$45 ;
-  wire [9:0] \$46 ;
-  wire [9:0] \$47 ;
+  wire \$46 ;
+  wire \$47 ;
   wire \$48 ;
   wire \$49 ;
   wire \$5 ;
-  wire \$50 ;
-  reg \$51 ;
-  reg [1:0] \$52 ;
-  reg \$53 ;
-  reg [82:0] \$54 ;
-  reg [26:0] \$55 ;
-  reg [5:0] \$56 ;
-  reg [9:0] \$57 ;
-  reg [5:0] \$58 ;
-  reg [5:0] \$59 ;
+  wire [1:0] \$50 ;
+  wire [1:0] \$51 ;
+  wire [9:0] \$52 ;
+  wire [9:0] \$53 ;
+  wire \$54 ;
+  wire \$55 ;
+  wire \$56 ;
+  wire \$57 ;
+  wire \$58 ;
+  wire \$59 ;
   wire \$6 ;
-  reg \$60 ;
-  reg [4:0] \$61 ;
-  reg \$62 ;
-  reg \$63 ;
-  reg [3:0] \$64 ;
-  reg [9:0] \$65 ;
-  reg \$66 ;
-  reg [9:0] \$67 ;
-  reg [63:0] \$68 ;
-  reg [15:0] \$69 ;
+  wire [103:0] \$60 ;
+  wire \$61 ;
+  wire \$62 ;
+  wire \$63 ;
+  wire \$64 ;
+  wire \$65 ;
+  wire \$66 ;
+  reg \$67 ;
+  reg [1:0] \$68 ;
+  reg \$69 ;
   wire \$7 ;
-  reg [71:0] \$70 ;
-  reg [15:0] \$71 ;
-  reg \$72 ;
-  reg \$73 ;
-  reg [255:0] \$74 ;
+  reg [81:0] \$70 ;
+  reg [28:0] \$71 ;
+  reg [4:0] \$72 ;
+  reg [9:0] \$73 ;
+  reg [4:0] \$74 ;
+  reg [4:0] \$75 ;
+  reg \$76 ;
+  reg [4:0] \$77 ;
+  reg \$78 ;
+  reg \$79 ;
   wire \$8 ;
+  reg [3:0] \$80 ;
+  reg [9:0] \$81 ;
+  reg [1:0] \$82 ;
+  reg [9:0] \$83 ;
+  reg [63:0] \$84 ;
+  reg [15:0] \$85 ;
+  reg [71:0] \$86 ;
+  reg [15:0] \$87 ;
+  reg \$88 ;
+  reg \$89 ;
   wire \$9 ;
+  reg \$90 ;
+  reg \$91 ;
+  reg [103:0] \$92 ;
   reg \$signal  = 1'h0;
   reg \$signal$10  = 1'h0;
-  reg [5:0] \$signal$13  = 6'h00;
+  reg [4:0] \$signal$13  = 5'h00;
   (* init = 10'h000 *)
   wire [9:0] \$signal$21 ;
-  (* init = 83'h000000000000000000000 *)
-  wire [82:0] \$signal$24 ;
+  (* init = 82'h000000000000000000000 *)
+  wire [81:0] \$signal$24 ;
   wire [5:0] \$signal$24.acc_first ;
   wire [5:0] \$signal$24.acc_last ;
   wire [10:0] \$signal$24.dx ;
@@ -7473,15 +4193,15 @@ module \hwgen_top.grid (rst, cmd__valid, cmd__ready, drain__0__ready, drain__0__
   wire [5:0] \$signal$24.nx_more ;
   wire [10:0] \$signal$24.s_base ;
   wire [7:0] \$signal$24.s_step ;
-  wire [5:0] \$signal$24.seg_first ;
-  wire [5:0] \$signal$24.seg_last ;
-  wire [7:0] \$signal$24.v_base ;
-  (* init = 27'h0000000 *)
-  wire [26:0] \$signal$28 ;
-  wire [7:0] \$signal$28.more ;
+  wire [4:0] \$signal$24.seg_first ;
+  wire [4:0] \$signal$24.seg_last ;
+  wire [8:0] \$signal$24.v_base ;
+  (* init = 29'h00000000 *)
+  wire [28:0] \$signal$28 ;
+  wire [8:0] \$signal$28.more ;
   wire [10:0] \$signal$28.s_offset ;
-  wire [7:0] \$signal$28.v_start ;
-  reg [4:0] \$signal$32  = 5'h00;
+  wire [8:0] \$signal$28.v_start ;
+  reg [4:0] \$signal$37  = 5'h00;
   reg \$signal$6  = 1'h0;
   reg [1:0] \$signal$7  = 2'h0;
   wire \$signal$8 ;
@@ -7491,21 +4211,17 @@ module \hwgen_top.grid (rst, cmd__valid, cmd__ready, drain__0__ready, drain__0__
   reg [15:0] addr0 = 16'h0000;
   (* init = 64'h0000000000000000 *)
   wire [63:0] bus0;
-  output busy;
-  reg busy = 1'h0;
+  output [1:0] busy;
+  reg [1:0] busy = 2'h0;
   input clk;
-  wire clk;
   wire [99:0] cmd__payload;
   wire [3:0] \cmd__payload.op ;
   wire [95:0] \cmd__payload.payload ;
   output cmd__ready;
-  wire cmd__ready;
   input cmd__valid;
-  wire cmd__valid;
   output [3:0] code;
   reg [3:0] code = 4'h0;
   input [99:0] command;
-  wire [99:0] command;
   wire [3:0] \command.op ;
   wire [95:0] \command.payload ;
   reg [9:0] current = 10'h000;
@@ -7513,24 +4229,22 @@ module \hwgen_top.grid (rst, cmd__valid, cmd__ready, drain__0__ready, drain__0__
   reg done = 1'h0;
   wire [11:0] drain__0__addr;
   wire [4:0] drain__0__column;
-  output [255:0] drain__0__data;
-  reg [255:0] drain__0__data = 256'h0000000000000000000000000000000000000000000000000000000000000000;
+  output [103:0] drain__0__data;
+  reg [103:0] drain__0__data = 104'h00000000000000000000000000;
   output drain__0__ready;
-  wire drain__0__ready;
   wire [4:0] drain__0__row;
   input drain__0__valid;
-  wire drain__0__valid;
-  wire [26:0] entry;
-  wire [7:0] \entry.more ;
+  wire [28:0] entry;
+  wire [8:0] \entry.more ;
   wire [10:0] \entry.s_offset ;
-  wire [7:0] \entry.v_start ;
+  wire [8:0] \entry.v_start ;
   output error;
   reg error = 1'h0;
-  reg [5:0] high = 6'h00;
-  reg [5:0] index = 6'h00;
-  wire [5:0] \index$59 ;
+  reg [4:0] high = 5'h00;
+  reg [4:0] index = 5'h00;
+  wire [4:0] \index$70 ;
   wire is_segment;
-  wire [82:0] job;
+  wire [81:0] job;
   wire [5:0] \job.acc_first ;
   wire [5:0] \job.acc_last ;
   wire [10:0] \job.dx ;
@@ -7543,55 +4257,66 @@ module \hwgen_top.grid (rst, cmd__valid, cmd__ready, drain__0__ready, drain__0__
   wire [5:0] \job.nx_more ;
   wire [10:0] \job.s_base ;
   wire [7:0] \job.s_step ;
-  wire [5:0] \job.seg_first ;
-  wire [5:0] \job.seg_last ;
-  wire [7:0] \job.v_base ;
+  wire [4:0] \job.seg_first ;
+  wire [4:0] \job.seg_last ;
+  wire [8:0] \job.v_base ;
   wire [7:0] lane0_0_act_addr;
   reg [71:0] lane0_0_act_data = 72'h000000000000000000;
   reg lane0_0_act_write = 1'h0;
   wire lane0_0_done;
   wire lane0_0_drain;
   wire [5:0] lane0_0_drain_addr;
-  wire [255:0] lane0_0_drain_data;
+  wire [103:0] lane0_0_drain_data;
   wire lane0_0_generating;
-  reg [82:0] lane0_0_job = 83'h000000000000000000000;
+  reg [81:0] lane0_0_job = 82'h000000000000000000000;
   wire lane0_0_opens;
   wire lane0_0_readback;
   wire lane0_0_ready;
-  reg [26:0] lane0_0_segment = 27'h0000000;
-  (* init = 6'h00 *)
-  wire [5:0] lane0_0_segment_index;
+  reg [28:0] lane0_0_segment = 29'h00000000;
+  (* init = 5'h00 *)
+  wire [4:0] lane0_0_segment_index;
   wire lane0_0_segment_write;
   wire lane0_0_start;
   wire lane0_0_walking;
   wire [7:0] lane0_0_weight_addr;
   reg [63:0] lane0_0_weight_data = 64'h0000000000000000;
   reg lane0_0_weight_write = 1'h0;
+  wire [7:0] lane1_0_act_addr;
+  (* init = 72'h000000000000000000 *)
+  wire [71:0] lane1_0_act_data;
+  reg lane1_0_act_write = 1'h0;
+  wire lane1_0_drain;
+  wire [5:0] lane1_0_drain_addr;
+  wire [103:0] lane1_0_drain_data;
+  (* init = 82'h000000000000000000000 *)
+  wire [81:0] lane1_0_job;
+  (* init = 29'h00000000 *)
+  wire [28:0] lane1_0_segment;
+  (* init = 5'h00 *)
+  wire [4:0] lane1_0_segment_index;
+  wire lane1_0_segment_write;
+  wire lane1_0_start;
+  wire [7:0] lane1_0_weight_addr;
+  (* init = 64'h0000000000000000 *)
+  wire [63:0] lane1_0_weight_data;
+  reg lane1_0_weight_write = 1'h0;
   wire [9:0] lanes;
   (* init = 72'h000000000000000000 *)
   wire [71:0] patch0;
   input [15:0] patches__0__addr;
-  wire [15:0] patches__0__addr;
   input [71:0] patches__0__data;
-  wire [71:0] patches__0__data;
-  input patches__0__rows;
-  wire patches__0__rows;
+  input [1:0] patches__0__rows;
   input patches__0__valid;
-  wire patches__0__valid;
   wire pop;
-  input \port$3466$0 ;
-  wire \port$3466$0 ;
-  input [9:0] \port$4704$4 ;
-  wire [9:0] \port$4704$4 ;
-  input [6:0] \port$5191$25 ;
-  wire [6:0] \port$5191$25 ;
+  input \port$3160$0 ;
+  input [10:0] \port$4164$4 ;
+  input [6:0] \port$4616$22 ;
   wire [1:0] r_data;
-  wire [9:0] \r_data$65 ;
+  wire [9:0] \r_data$76 ;
   wire r_en;
-  wire \r_en$35 ;
+  wire \r_en$40 ;
   wire r_rdy;
   input rst;
-  wire rst;
   wire start;
   wire [1:0] tag;
   reg [15:0] w_addr = 16'h0000;
@@ -7604,98 +4329,8 @@ module \hwgen_top.grid (rst, cmd__valid, cmd__ready, drain__0__ready, drain__0__
   wire [15:0] weights__addr;
   wire weights__columns;
   input [63:0] weights__data;
-  wire [63:0] weights__data;
-  wire weights__rows;
+  wire [1:0] weights__rows;
   input weights__valid;
-  wire weights__valid;
-  assign \$21  = \$20  | lane0_0_done;
-  assign pop = r_rdy & \$21 ;
-  assign drain__0__ready = ~ lane0_0_readback;
-  assign \$22  = drain__0__valid & drain__0__ready;
-  assign \$23  = ! \port$5191$25 [6];
-  assign \$24  = \$22  & \$23 ;
-  assign \$25  = ! \port$3466$0 ;
-  assign lane0_0_drain = \$24  & \$25 ;
-  assign \$26  = cmd__valid & cmd__ready;
-  assign \$27  = \$signal$7  == 2'h2;
-  assign \$28  = \$signal$7  == 2'h3;
-  assign \$29  = | { \$28 , \$27  };
-  assign \$30  = \$signal$8  & \$29 ;
-  assign \$31  = \$signal$32  + lane0_0_done;
-  assign \$32  = r_data == 1'h1;
-  assign \$33  = pop & \$32 ;
-  assign \$34  = \$31  - \$33 ;
-  assign \$35  = ! r_data;
-  assign \$36  = r_data == 1'h1;
-  assign \$37  = | { \$36 , \$35  };
-  assign \$38  = pop & \$37 ;
-  assign \$39  = r_data == 2'h2;
-  assign \$40  = r_data == 2'h3;
-  assign \$41  = | { \$40 , \$39  };
-  assign \$42  = pop & \$41 ;
-  assign \$43  = r_data == 2'h3;
-  assign \$44  = \$43  ? 2'h3 : 2'h1;
-  assign \$45  = lane0_0_walking ? 1'h1 : 1'h0;
-  assign \$46  = \r_en$35  ? \r_data$65  : current;
-  assign \$47  = lane0_0_walking ? \$46  : 10'h000;
-  assign \$48  = weights__valid & \port$4704$4 [8];
-  assign \$49  = \$48  & \port$4704$4 [9];
-  assign \$50  = patches__0__valid & patches__0__rows;
-  always @(posedge clk)
-    \$signal$6  <= \$51 ;
-  always @(posedge clk)
-    \$signal$7  <= \$52 ;
-  always @(posedge clk)
-    \$signal$10  <= \$53 ;
-  always @(posedge clk)
-    lane0_0_job <= \$54 ;
-  always @(posedge clk)
-    lane0_0_segment <= \$55 ;
-  always @(posedge clk)
-    index <= \$56 ;
-  always @(posedge clk)
-    \w_data$20  <= \$57 ;
-  always @(posedge clk)
-    \$signal$13  <= \$58 ;
-  always @(posedge clk)
-    high <= \$59 ;
-  always @(posedge clk)
-    \$signal  <= \$60 ;
-  always @(posedge clk)
-    \$signal$32  <= \$61 ;
-  always @(posedge clk)
-    done <= \$62 ;
-  always @(posedge clk)
-    error <= \$63 ;
-  always @(posedge clk)
-    code <= \$64 ;
-  always @(posedge clk)
-    current <= \$65 ;
-  always @(posedge clk)
-    busy <= \$66 ;
-  always @(posedge clk)
-    active <= \$67 ;
-  always @(posedge clk)
-    lane0_0_weight_data <= \$68 ;
-  always @(posedge clk)
-    w_addr <= \$69 ;
-  always @(posedge clk)
-    lane0_0_act_data <= \$70 ;
-  always @(posedge clk)
-    addr0 <= \$71 ;
-  always @(posedge clk)
-    lane0_0_weight_write <= \$72 ;
-  always @(posedge clk)
-    lane0_0_act_write <= \$73 ;
-  always @(posedge clk)
-    drain__0__data <= \$74 ;
-  assign accept = cmd__valid & cmd__ready;
-  assign \$1  = ~ \$signal ;
-  assign \$2  = ~ \$signal$6 ;
-  assign \$3  = ! \$signal$7 ;
-  assign \$4  = \$3  & \$signal$8 ;
-  assign \$5  = \$2  | \$4 ;
-  assign cmd__ready = \$1  & \$5 ;
   assign \$6  = \$signal$6  & w_rdy;
   assign \$7  = \$signal$7  == 1'h1;
   assign \$8  = index >= \$signal$13 ;
@@ -7711,9 +4346,112 @@ module \hwgen_top.grid (rst, cmd__valid, cmd__ready, drain__0__ready, drain__0__
   assign \$16  = \$signal$8  & \$signal$10 ;
   assign \$17  = ! \$signal$7 ;
   assign lane0_0_segment_write = \$16  & \$17 ;
-  assign \$18  = r_data != 1'h1;
-  assign \$19  = | \$signal$32 ;
-  assign \$20  = \$18  | \$19 ;
+  assign \$18  = \$signal$8  & \$signal$10 ;
+  assign \$19  = ! \$signal$7 ;
+  assign lane1_0_segment_write = \$18  & \$19 ;
+  assign \$20  = r_data != 1'h1;
+  assign \$21  = | \$signal$37 ;
+  assign \$22  = \$20  | \$21 ;
+  assign \$23  = \$22  | lane0_0_done;
+  assign pop = r_rdy & \$23 ;
+  assign drain__0__ready = ~ lane0_0_readback;
+  assign \$24  = drain__0__valid & drain__0__ready;
+  assign \$25  = ! \port$4616$22 [6];
+  assign \$26  = \$24  & \$25 ;
+  assign \$27  = ! \port$3160$0 ;
+  assign lane0_0_drain = \$26  & \$27 ;
+  assign \$28  = drain__0__valid & drain__0__ready;
+  assign \$30  = \$28  & \$29 ;
+  assign \$31  = ! \port$3160$0 ;
+  assign lane1_0_drain = \$30  & \$31 ;
+  assign \$32  = cmd__valid & cmd__ready;
+  assign \$33  = \$signal$7  == 2'h2;
+  assign \$34  = \$signal$7  == 2'h3;
+  assign \$35  = | { \$34 , \$33  };
+  assign \$36  = \$signal$8  & \$35 ;
+  assign \$37  = \$signal$37  + lane0_0_done;
+  assign \$38  = r_data == 1'h1;
+  assign \$39  = pop & \$38 ;
+  assign \$40  = \$37  - \$39 ;
+  assign \$41  = ! r_data;
+  assign \$42  = r_data == 1'h1;
+  assign \$43  = | { \$42 , \$41  };
+  assign \$44  = pop & \$43 ;
+  assign \$45  = r_data == 2'h2;
+  assign \$46  = r_data == 2'h3;
+  assign \$47  = | { \$46 , \$45  };
+  assign \$48  = pop & \$47 ;
+  assign \$49  = r_data == 2'h3;
+  assign \$50  = \$49  ? 2'h3 : 2'h1;
+  assign \$51  = lane0_0_walking ? 2'h2 : 2'h0;
+  assign \$52  = \r_en$40  ? \r_data$76  : current;
+  assign \$53  = lane0_0_walking ? \$52  : 10'h000;
+  assign \$54  = weights__valid & \port$4164$4 [8];
+  assign \$55  = \$54  & \port$4164$4 [10];
+  assign \$56  = patches__0__valid & patches__0__rows[0];
+  assign \$57  = weights__valid & \port$4164$4 [9];
+  assign \$58  = \$57  & \port$4164$4 [10];
+  assign \$59  = patches__0__valid & patches__0__rows[1];
+  assign \$60  = lane0_0_drain_data | lane1_0_drain_data;
+  always @(posedge clk)
+    \$signal$6  <= \$67 ;
+  always @(posedge clk)
+    \$signal$7  <= \$68 ;
+  always @(posedge clk)
+    \$signal$10  <= \$69 ;
+  always @(posedge clk)
+    lane0_0_job <= \$70 ;
+  always @(posedge clk)
+    lane0_0_segment <= \$71 ;
+  always @(posedge clk)
+    index <= \$72 ;
+  always @(posedge clk)
+    \w_data$20  <= \$73 ;
+  always @(posedge clk)
+    \$signal$13  <= \$74 ;
+  always @(posedge clk)
+    high <= \$75 ;
+  always @(posedge clk)
+    \$signal  <= \$76 ;
+  always @(posedge clk)
+    \$signal$37  <= \$77 ;
+  always @(posedge clk)
+    done <= \$78 ;
+  always @(posedge clk)
+    error <= \$79 ;
+  always @(posedge clk)
+    code <= \$80 ;
+  always @(posedge clk)
+    current <= \$81 ;
+  always @(posedge clk)
+    busy <= \$82 ;
+  always @(posedge clk)
+    active <= \$83 ;
+  always @(posedge clk)
+    lane0_0_weight_data <= \$84 ;
+  always @(posedge clk)
+    w_addr <= \$85 ;
+  always @(posedge clk)
+    lane0_0_act_data <= \$86 ;
+  always @(posedge clk)
+    addr0 <= \$87 ;
+  always @(posedge clk)
+    lane0_0_weight_write <= \$88 ;
+  always @(posedge clk)
+    lane0_0_act_write <= \$89 ;
+  always @(posedge clk)
+    lane1_0_weight_write <= \$90 ;
+  always @(posedge clk)
+    lane1_0_act_write <= \$91 ;
+  always @(posedge clk)
+    drain__0__data <= \$92 ;
+  assign accept = cmd__valid & cmd__ready;
+  assign \$1  = ~ \$signal ;
+  assign \$2  = ~ \$signal$6 ;
+  assign \$3  = ! \$signal$7 ;
+  assign \$4  = \$3  & \$signal$8 ;
+  assign \$5  = \$2  | \$4 ;
+  assign cmd__ready = \$1  & \$5 ;
   \hwgen_top.grid.decoder  decoder (
     .accept(accept),
     .clk(clk),
@@ -7732,11 +4470,11 @@ module \hwgen_top.grid (rst, cmd__valid, cmd__ready, drain__0__ready, drain__0__
     .clk(clk),
     .done(lane0_0_done),
     .drain(lane0_0_drain),
-    .drain_addr(\port$5191$25 [5:0]),
+    .drain_addr(\port$4616$22 [5:0]),
     .drain_data(lane0_0_drain_data),
     .generating(lane0_0_generating),
     .job(lane0_0_job),
-    .opens(\r_en$35 ),
+    .opens(\r_en$40 ),
     .readback(lane0_0_readback),
     .ready(lane0_0_ready),
     .rst(rst),
@@ -7749,10 +4487,34 @@ module \hwgen_top.grid (rst, cmd__valid, cmd__ready, drain__0__ready, drain__0__
     .weight_data(lane0_0_weight_data),
     .weight_write(lane0_0_weight_write)
   );
+  hwgen_lane lane1_0 (
+    .act_addr(addr0[7:0]),
+    .act_data(lane0_0_act_data),
+    .act_write(lane1_0_act_write),
+    .clk(clk),
+    .done(\$65 ),
+    .drain(lane1_0_drain),
+    .drain_addr(\port$4616$22 [5:0]),
+    .drain_data(lane1_0_drain_data),
+    .generating(\$62 ),
+    .job(lane0_0_job),
+    .opens(\$64 ),
+    .readback(\$66 ),
+    .ready(\$61 ),
+    .rst(rst),
+    .segment(lane0_0_segment),
+    .segment_index(index),
+    .segment_write(lane1_0_segment_write),
+    .start(start),
+    .walking(\$63 ),
+    .weight_addr(w_addr[7:0]),
+    .weight_data(lane0_0_weight_data),
+    .weight_write(lane1_0_weight_write)
+  );
   \hwgen_top.grid.names  names (
     .clk(clk),
-    .r_data(\r_data$65 ),
-    .r_en(\r_en$35 ),
+    .r_data(\r_data$76 ),
+    .r_en(\r_en$40 ),
     .rst(rst),
     .w_en(start),
     .w_port__data(\w_data$20 )
@@ -7768,206 +4530,220 @@ module \hwgen_top.grid (rst, cmd__valid, cmd__ready, drain__0__ready, drain__0__
     .w_rdy(w_rdy)
   );
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$9 ) begin end
-    \$51  = \$signal$6 ;
-    if (\$26 ) begin
-      \$51  = 1'h1;
+    if (_always_ ) begin end
+    \$67  = \$signal$6 ;
+    if (\$32 ) begin
+      \$67  = 1'h1;
     end else if (\$signal$8 ) begin
-      \$51  = 1'h0;
+      \$67  = 1'h0;
     end
     if (rst) begin
-      \$51  = 1'h0;
+      \$67  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$9 ) begin end
-    \$52  = \$signal$7 ;
-    if (\$26 ) begin
-      \$52  = tag;
+    if (_always_ ) begin end
+    \$68  = \$signal$7 ;
+    if (\$32 ) begin
+      \$68  = tag;
     end
     if (rst) begin
-      \$52  = 2'h0;
+      \$68  = 2'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$9 ) begin end
-    \$53  = \$signal$10 ;
-    if (\$26 ) begin
-      \$53  = is_segment;
+    if (_always_ ) begin end
+    \$69  = \$signal$10 ;
+    if (\$32 ) begin
+      \$69  = is_segment;
     end
     if (rst) begin
-      \$53  = 1'h0;
+      \$69  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$9 ) begin end
-    \$54  = lane0_0_job;
-    if (\$26 ) begin
-      \$54  = job;
+    if (_always_ ) begin end
+    \$70  = lane0_0_job;
+    if (\$32 ) begin
+      \$70  = job;
     end
     if (rst) begin
-      \$54  = 83'h000000000000000000000;
+      \$70  = 82'h000000000000000000000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$9 ) begin end
-    \$55  = lane0_0_segment;
-    if (\$26 ) begin
-      \$55  = entry;
+    if (_always_ ) begin end
+    \$71  = lane0_0_segment;
+    if (\$32 ) begin
+      \$71  = entry;
     end
     if (rst) begin
-      \$55  = 27'h0000000;
+      \$71  = 29'h00000000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$9 ) begin end
-    \$56  = index;
-    if (\$26 ) begin
-      \$56  = command[9:4];
+    if (_always_ ) begin end
+    \$72  = index;
+    if (\$32 ) begin
+      \$72  = command[8:4];
     end
     if (rst) begin
-      \$56  = 6'h00;
+      \$72  = 5'h00;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$9 ) begin end
-    \$57  = \w_data$20 ;
-    if (\$26 ) begin
-      \$57  = lanes;
+    if (_always_ ) begin end
+    \$73  = \w_data$20 ;
+    if (\$32 ) begin
+      \$73  = lanes;
     end
     if (rst) begin
-      \$57  = 10'h000;
+      \$73  = 10'h000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$9 ) begin end
-    \$58  = \$signal$13 ;
+    if (_always_ ) begin end
+    \$74  = \$signal$13 ;
     if (start) begin
-      \$58  = lane0_0_job[36:31];
+      \$74  = lane0_0_job[36:32];
     end
     if (rst) begin
-      \$58  = 6'h00;
+      \$74  = 5'h00;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$9 ) begin end
-    \$59  = high;
+    if (_always_ ) begin end
+    \$75  = high;
     if (start) begin
-      \$59  = lane0_0_job[42:37];
+      \$75  = lane0_0_job[41:37];
     end
     if (rst) begin
-      \$59  = 6'h00;
+      \$75  = 5'h00;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$9 ) begin end
-    \$60  = \$signal ;
-    if (\$30 ) begin
-      \$60  = 1'h1;
+    if (_always_ ) begin end
+    \$76  = \$signal ;
+    if (\$36 ) begin
+      \$76  = 1'h1;
     end
     if (rst) begin
-      \$60  = 1'h0;
+      \$76  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$9 ) begin end
-    \$61  = \$34 [4:0];
+    if (_always_ ) begin end
+    \$77  = \$40 [4:0];
     if (rst) begin
-      \$61  = 5'h00;
+      \$77  = 5'h00;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$9 ) begin end
-    \$62  = \$38 ;
+    if (_always_ ) begin end
+    \$78  = \$44 ;
     if (rst) begin
-      \$62  = 1'h0;
+      \$78  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$9 ) begin end
-    \$63  = \$42 ;
+    if (_always_ ) begin end
+    \$79  = \$48 ;
     if (rst) begin
-      \$63  = 1'h0;
+      \$79  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$9 ) begin end
-    \$64  = { 2'h0, \$44  };
+    if (_always_ ) begin end
+    \$80  = { 2'h0, \$50  };
     if (rst) begin
-      \$64  = 4'h0;
+      \$80  = 4'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$9 ) begin end
-    \$65  = current;
-    if (\r_en$35 ) begin
-      \$65  = \r_data$65 ;
+    if (_always_ ) begin end
+    \$81  = current;
+    if (\r_en$40 ) begin
+      \$81  = \r_data$76 ;
     end
     if (rst) begin
-      \$65  = 10'h000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$9 ) begin end
-    \$66  = \$45 ;
-    if (rst) begin
-      \$66  = 1'h0;
+      \$81  = 10'h000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$9 ) begin end
-    \$67  = \$47 ;
+    if (_always_ ) begin end
+    \$82  = \$51 ;
     if (rst) begin
-      \$67  = 10'h000;
+      \$82  = 2'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$9 ) begin end
-    \$68  = weights__data;
+    if (_always_ ) begin end
+    \$83  = \$53 ;
     if (rst) begin
-      \$68  = 64'h0000000000000000;
+      \$83  = 10'h000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$9 ) begin end
-    \$69  = { 8'h00, \port$4704$4 [7:0] };
+    if (_always_ ) begin end
+    \$84  = weights__data;
     if (rst) begin
-      \$69  = 16'h0000;
+      \$84  = 64'h0000000000000000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$9 ) begin end
-    \$70  = patches__0__data;
+    if (_always_ ) begin end
+    \$85  = { 8'h00, \port$4164$4 [7:0] };
     if (rst) begin
-      \$70  = 72'h000000000000000000;
+      \$85  = 16'h0000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$9 ) begin end
-    \$71  = patches__0__addr;
+    if (_always_ ) begin end
+    \$86  = patches__0__data;
     if (rst) begin
-      \$71  = 16'h0000;
+      \$86  = 72'h000000000000000000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$9 ) begin end
-    \$72  = \$49 ;
+    if (_always_ ) begin end
+    \$87  = patches__0__addr;
     if (rst) begin
-      \$72  = 1'h0;
+      \$87  = 16'h0000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$9 ) begin end
-    \$73  = \$50 ;
+    if (_always_ ) begin end
+    \$88  = \$55 ;
     if (rst) begin
-      \$73  = 1'h0;
+      \$88  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$9 ) begin end
-    \$74  = lane0_0_drain_data;
+    if (_always_ ) begin end
+    \$89  = \$56 ;
     if (rst) begin
-      \$74  = 256'h0000000000000000000000000000000000000000000000000000000000000000;
+      \$89  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$90  = \$58 ;
+    if (rst) begin
+      \$90  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$91  = \$59 ;
+    if (rst) begin
+      \$91  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$92  = \$60 ;
+    if (rst) begin
+      \$92  = 104'h00000000000000000000000000;
     end
   end
   assign cmd__payload = command;
@@ -7979,20 +4755,29 @@ module \hwgen_top.grid (rst, cmd__valid, cmd__ready, drain__0__ready, drain__0__
   assign \$signal$24  = lane0_0_job;
   assign lane0_0_segment_index = index;
   assign \$signal$28  = lane0_0_segment;
+  assign lane1_0_start = start;
+  assign lane1_0_job = lane0_0_job;
+  assign lane1_0_segment_index = index;
+  assign lane1_0_segment = lane0_0_segment;
   assign r_en = pop;
-  assign lane0_0_opens = \r_en$35 ;
+  assign lane0_0_opens = \r_en$40 ;
   assign lane0_0_weight_addr = w_addr[7:0];
   assign bus0 = lane0_0_weight_data;
   assign lane0_0_act_addr = addr0[7:0];
   assign patch0 = lane0_0_act_data;
-  assign drain__0__row = { 4'h0, \port$5191$25 [6] };
-  assign drain__0__column = { 4'h0, \port$3466$0  };
-  assign lane0_0_drain_addr = \port$5191$25 [5:0];
-  assign drain__0__addr = { 6'h00, \port$5191$25 [5:0] };
-  assign \index$59  = command[9:4];
-  assign weights__addr = { 8'h00, \port$4704$4 [7:0] };
-  assign weights__rows = \port$4704$4 [8];
-  assign weights__columns = \port$4704$4 [9];
+  assign lane1_0_weight_addr = w_addr[7:0];
+  assign lane1_0_weight_data = lane0_0_weight_data;
+  assign lane1_0_act_addr = addr0[7:0];
+  assign lane1_0_act_data = lane0_0_act_data;
+  assign drain__0__row = { 4'h0, \port$4616$22 [6] };
+  assign drain__0__column = { 4'h0, \port$3160$0  };
+  assign lane0_0_drain_addr = \port$4616$22 [5:0];
+  assign drain__0__addr = { 6'h00, \port$4616$22 [5:0] };
+  assign lane1_0_drain_addr = \port$4616$22 [5:0];
+  assign \index$70  = command[8:4];
+  assign weights__addr = { 8'h00, \port$4164$4 [7:0] };
+  assign weights__rows = \port$4164$4 [9:8];
+  assign weights__columns = \port$4164$4 [10];
   assign \command.op  = command[3:0];
   assign \command.payload  = command[99:4];
   assign \cmd__payload.op  = command[3:0];
@@ -8003,40 +4788,41 @@ module \hwgen_top.grid (rst, cmd__valid, cmd__ready, drain__0__ready, drain__0__
   assign \$signal$24.kind.max  = lane0_0_job[2];
   assign \$signal$24.kind.accumulate  = lane0_0_job[3];
   assign \$signal$24.s_step  = lane0_0_job[11:4];
-  assign \$signal$24.v_base  = lane0_0_job[19:12];
-  assign \$signal$24.s_base  = lane0_0_job[30:20];
-  assign \$signal$24.seg_first  = lane0_0_job[36:31];
-  assign \$signal$24.seg_last  = lane0_0_job[42:37];
-  assign \$signal$24.acc_first  = lane0_0_job[48:43];
-  assign \$signal$24.acc_last  = lane0_0_job[54:49];
-  assign \$signal$24.nx_more  = lane0_0_job[60:55];
-  assign \$signal$24.dx  = lane0_0_job[71:61];
-  assign \$signal$24.dy  = lane0_0_job[82:72];
+  assign \$signal$24.v_base  = lane0_0_job[20:12];
+  assign \$signal$24.s_base  = lane0_0_job[31:21];
+  assign \$signal$24.seg_first  = lane0_0_job[36:32];
+  assign \$signal$24.seg_last  = lane0_0_job[41:37];
+  assign \$signal$24.acc_first  = lane0_0_job[47:42];
+  assign \$signal$24.acc_last  = lane0_0_job[53:48];
+  assign \$signal$24.nx_more  = lane0_0_job[59:54];
+  assign \$signal$24.dx  = lane0_0_job[70:60];
+  assign \$signal$24.dy  = lane0_0_job[81:71];
   assign \$signal$28.s_offset  = lane0_0_segment[10:0];
-  assign \$signal$28.v_start  = lane0_0_segment[18:11];
-  assign \$signal$28.more  = lane0_0_segment[26:19];
+  assign \$signal$28.v_start  = lane0_0_segment[19:11];
+  assign \$signal$28.more  = lane0_0_segment[28:20];
   assign \job.kind  = job[3:0];
   assign \job.kind.pixel  = job[0];
   assign \job.kind.depthwise  = job[1];
   assign \job.kind.max  = job[2];
   assign \job.kind.accumulate  = job[3];
   assign \job.s_step  = job[11:4];
-  assign \job.v_base  = job[19:12];
-  assign \job.s_base  = job[30:20];
-  assign \job.seg_first  = job[36:31];
-  assign \job.seg_last  = job[42:37];
-  assign \job.acc_first  = job[48:43];
-  assign \job.acc_last  = job[54:49];
-  assign \job.nx_more  = job[60:55];
-  assign \job.dx  = job[71:61];
-  assign \job.dy  = job[82:72];
+  assign \job.v_base  = job[20:12];
+  assign \job.s_base  = job[31:21];
+  assign \job.seg_first  = job[36:32];
+  assign \job.seg_last  = job[41:37];
+  assign \job.acc_first  = job[47:42];
+  assign \job.acc_last  = job[53:48];
+  assign \job.nx_more  = job[59:54];
+  assign \job.dx  = job[70:60];
+  assign \job.dy  = job[81:71];
   assign \entry.s_offset  = entry[10:0];
-  assign \entry.v_start  = entry[18:11];
-  assign \entry.more  = entry[26:19];
+  assign \entry.v_start  = entry[19:11];
+  assign \entry.more  = entry[28:20];
+  assign \$29  = \port$4616$22 [6];
 endmodule
 
 module \hwgen_top.grid.decoder (rst, accept, command, lanes, job, tag, is_segment, entry, clk);
-  reg \$auto$verilog_backend.cc:2355:dump_module$10  = 0;
+  reg _always_  = 0;
   wire [8:0] \$1 ;
   wire \$10 ;
   wire \$11 ;
@@ -8051,16 +4837,18 @@ module \hwgen_top.grid.decoder (rst, accept, command, lanes, job, tag, is_segmen
   wire [12:0] \$2 ;
   wire \$20 ;
   wire \$21 ;
-  wire [16:0] \$22 ;
+  wire \$22 ;
   wire \$23 ;
-  wire \$24 ;
+  wire [16:0] \$24 ;
   wire \$25 ;
-  wire [12:0] \$26 ;
-  wire [12:0] \$27 ;
-  reg [5:0] \$28 ;
-  reg [10:0] \$29 ;
+  wire \$26 ;
+  wire \$27 ;
+  wire [12:0] \$28 ;
+  wire [12:0] \$29 ;
   wire \$3 ;
-  reg [10:0] \$30 ;
+  reg [5:0] \$30 ;
+  reg [10:0] \$31 ;
+  reg [10:0] \$32 ;
   wire \$4 ;
   wire [9:0] \$5 ;
   wire [13:0] \$6 ;
@@ -8072,29 +4860,25 @@ module \hwgen_top.grid.decoder (rst, accept, command, lanes, job, tag, is_segmen
   reg [10:0] \$signal$13  = 11'h000;
   reg [12:0] acc_end;
   input accept;
-  wire accept;
   wire [95:0] base;
   wire [51:0] \base._spare ;
   wire [15:0] \base.dx ;
   wire [15:0] \base.dy ;
   wire [11:0] \base.nx ;
   input clk;
-  wire clk;
   input [99:0] command;
-  wire [99:0] command;
   wire [3:0] \command.op ;
   wire [95:0] \command.payload ;
   reg [10:0] dy = 11'h000;
-  output [26:0] entry;
-  wire [26:0] entry;
-  wire [7:0] \entry.more ;
+  output [28:0] entry;
+  wire [8:0] \entry.more ;
   wire [10:0] \entry.s_offset ;
-  wire [7:0] \entry.v_start ;
-  wire [5:0] index;
+  wire [8:0] \entry.v_start ;
+  wire [4:0] index;
   output is_segment;
   reg is_segment;
-  output [82:0] job;
-  reg [82:0] job;
+  output [81:0] job;
+  reg [81:0] job;
   wire [5:0] \job.acc_first ;
   wire [5:0] \job.acc_last ;
   wire [10:0] \job.dx ;
@@ -8107,13 +4891,12 @@ module \hwgen_top.grid.decoder (rst, accept, command, lanes, job, tag, is_segmen
   wire [5:0] \job.nx_more ;
   wire [10:0] \job.s_base ;
   wire [7:0] \job.s_step ;
-  wire [5:0] \job.seg_first ;
-  wire [5:0] \job.seg_last ;
-  wire [7:0] \job.v_base ;
+  wire [4:0] \job.seg_first ;
+  wire [4:0] \job.seg_last ;
+  wire [8:0] \job.v_base ;
   output [9:0] lanes;
   reg [9:0] lanes;
   input rst;
-  wire rst;
   wire [95:0] run;
   wire [1:0] \run._spare ;
   wire [11:0] \run.acc_base ;
@@ -8146,30 +4929,32 @@ module \hwgen_top.grid.decoder (rst, accept, command, lanes, job, tag, is_segmen
   assign \$9  = \$7  | \$8 ;
   assign \$10  = command[6] & command[7];
   assign \$11  = \$9  | \$10 ;
-  assign \$12  = command[5:4] == 2'h3;
+  assign \$12  = command[5:4] == 1'h1;
   assign \$13  = \$11  | \$12 ;
-  assign \$14  = \$signal  > 7'h40;
-  assign \$15  = acc_end > 7'h40;
-  assign \$16  = \$14  | \$15 ;
-  assign \$17  = ! command[59:44];
-  assign \$18  = command[11:4] >= 7'h40;
-  assign \$19  = command[59:44] > 9'h100;
-  assign \$20  = \$18  | \$19 ;
-  assign \$21  = ! command[15:4];
-  assign \$22  = command[59:44] - 1'h1;
-  assign \$23  = command[3:0] == 2'h3;
-  assign \$24  = accept & \$23 ;
-  assign \$25  = command[15:4] > 7'h40;
-  assign \$26  = command[15:4] - 1'h1;
-  assign \$27  = \$25  ? 13'h003f : \$26 ;
+  assign \$14  = command[5:4] == 2'h3;
+  assign \$15  = \$13  | \$14 ;
+  assign \$16  = \$signal  > 6'h20;
+  assign \$17  = acc_end > 7'h40;
+  assign \$18  = \$16  | \$17 ;
+  assign \$19  = ! command[59:44];
+  assign \$20  = command[11:4] >= 6'h20;
+  assign \$21  = command[59:44] > 10'h200;
+  assign \$22  = \$20  | \$21 ;
+  assign \$23  = ! command[15:4];
+  assign \$24  = command[59:44] - 1'h1;
+  assign \$25  = command[3:0] == 2'h3;
+  assign \$26  = accept & \$25 ;
+  assign \$27  = command[15:4] > 7'h40;
+  assign \$28  = command[15:4] - 1'h1;
+  assign \$29  = \$27  ? 13'h003f : \$28 ;
   always @(posedge clk)
-    \$signal$12  <= \$28 ;
+    \$signal$12  <= \$30 ;
   always @(posedge clk)
-    \$signal$13  <= \$29 ;
+    \$signal$13  <= \$31 ;
   always @(posedge clk)
-    dy <= \$30 ;
+    dy <= \$32 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$10 ) begin end
+    if (_always_ ) begin end
     \$signal  = 9'h000;
     casez (command[3:0])
       4'h1:
@@ -8177,7 +4962,7 @@ module \hwgen_top.grid.decoder (rst, accept, command, lanes, job, tag, is_segmen
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$10 ) begin end
+    if (_always_ ) begin end
     acc_end = 13'h0000;
     casez (command[3:0])
       4'h1:
@@ -8185,7 +4970,7 @@ module \hwgen_top.grid.decoder (rst, accept, command, lanes, job, tag, is_segmen
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$10 ) begin end
+    if (_always_ ) begin end
     lanes = 10'h000;
     casez (command[3:0])
       4'h1:
@@ -8193,8 +4978,8 @@ module \hwgen_top.grid.decoder (rst, accept, command, lanes, job, tag, is_segmen
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$10 ) begin end
-    job[54:0] = 55'h00000000000000;
+    if (_always_ ) begin end
+    job[53:0] = 54'h00000000000000;
     casez (command[3:0])
       4'h1:
         begin
@@ -8203,47 +4988,47 @@ module \hwgen_top.grid.decoder (rst, accept, command, lanes, job, tag, is_segmen
           job[2] = command[6];
           job[3] = command[7];
           job[11:4] = command[75:68];
-          job[19:12] = command[43:36];
-          job[30:20] = command[62:52];
-          job[36:31] = command[25:20];
-          job[42:37] = \$5 [5:0];
-          job[48:43] = command[81:76];
-          job[54:49] = \$6 [5:0];
+          job[20:12] = command[44:36];
+          job[31:21] = command[62:52];
+          job[36:32] = command[24:20];
+          job[41:37] = \$5 [4:0];
+          job[47:42] = command[81:76];
+          job[53:48] = \$6 [5:0];
         end
     endcase
     begin
       begin
-        job[60:55] = \$signal$12 ;
-        job[71:61] = \$signal$13 ;
-        job[82:72] = dy;
+        job[59:54] = \$signal$12 ;
+        job[70:60] = \$signal$13 ;
+        job[81:71] = dy;
       end
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$10 ) begin end
+    if (_always_ ) begin end
     (* full_case = 32'd1 *)
     casez (command[3:0])
       4'h1:
           (* full_case = 32'd1 *)
-          if (\$13 ) begin
+          if (\$15 ) begin
             tag = 2'h2;
-          end else if (\$16 ) begin
+          end else if (\$18 ) begin
             tag = 2'h3;
           end else begin
             tag = 2'h1;
           end
       4'h2:
           (* full_case = 32'd1 *)
-          if (\$17 ) begin
+          if (\$19 ) begin
             tag = 2'h2;
-          end else if (\$20 ) begin
+          end else if (\$22 ) begin
             tag = 2'h3;
           end else begin
             tag = 2'h0;
           end
       4'h3:
           (* full_case = 32'd1 *)
-          if (\$21 ) begin
+          if (\$23 ) begin
             tag = 2'h2;
           end else begin
             tag = 2'h0;
@@ -8253,7 +5038,7 @@ module \hwgen_top.grid.decoder (rst, accept, command, lanes, job, tag, is_segmen
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$10 ) begin end
+    if (_always_ ) begin end
     is_segment = 1'h0;
     casez (command[3:0])
       4'h1:
@@ -8263,39 +5048,39 @@ module \hwgen_top.grid.decoder (rst, accept, command, lanes, job, tag, is_segmen
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$10 ) begin end
-    \$28  = \$signal$12 ;
-    if (\$24 ) begin
-      \$28  = \$27 [5:0];
+    if (_always_ ) begin end
+    \$30  = \$signal$12 ;
+    if (\$26 ) begin
+      \$30  = \$29 [5:0];
     end
     if (rst) begin
-      \$28  = 6'h00;
+      \$30  = 6'h00;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$10 ) begin end
-    \$29  = \$signal$13 ;
-    if (\$24 ) begin
-      \$29  = command[26:16];
+    if (_always_ ) begin end
+    \$31  = \$signal$13 ;
+    if (\$26 ) begin
+      \$31  = command[26:16];
     end
     if (rst) begin
-      \$29  = 11'h000;
+      \$31  = 11'h000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$10 ) begin end
-    \$30  = dy;
-    if (\$24 ) begin
-      \$30  = command[42:32];
+    if (_always_ ) begin end
+    \$32  = dy;
+    if (\$26 ) begin
+      \$32  = command[42:32];
     end
     if (rst) begin
-      \$30  = 11'h000;
+      \$32  = 11'h000;
     end
   end
   assign run = command[99:4];
   assign segment = command[99:4];
   assign base = command[99:4];
-  assign index = command[9:4];
+  assign index = command[8:4];
   assign \run.mode  = command[5:4];
   assign \run.max  = command[6];
   assign \run.accumulate  = command[7];
@@ -8325,25 +5110,25 @@ module \hwgen_top.grid.decoder (rst, accept, command, lanes, job, tag, is_segmen
   assign \job.kind.max  = job[2];
   assign \job.kind.accumulate  = job[3];
   assign \job.s_step  = job[11:4];
-  assign \job.v_base  = job[19:12];
-  assign \job.s_base  = job[30:20];
-  assign \job.seg_first  = job[36:31];
-  assign \job.seg_last  = job[42:37];
-  assign \job.acc_first  = job[48:43];
-  assign \job.acc_last  = job[54:49];
-  assign \job.nx_more  = job[60:55];
-  assign \job.dx  = job[71:61];
-  assign \job.dy  = job[82:72];
+  assign \job.v_base  = job[20:12];
+  assign \job.s_base  = job[31:21];
+  assign \job.seg_first  = job[36:32];
+  assign \job.seg_last  = job[41:37];
+  assign \job.acc_first  = job[47:42];
+  assign \job.acc_last  = job[53:48];
+  assign \job.nx_more  = job[59:54];
+  assign \job.dx  = job[70:60];
+  assign \job.dy  = job[81:71];
   assign \entry.s_offset  = entry[10:0];
-  assign \entry.v_start  = entry[18:11];
-  assign \entry.more  = entry[26:19];
-  assign entry[26:19] = \$22 [7:0];
-  assign entry[18:11] = command[35:28];
+  assign \entry.v_start  = entry[19:11];
+  assign \entry.more  = entry[28:20];
+  assign entry[28:20] = \$24 [8:0];
+  assign entry[19:11] = command[36:28];
   assign entry[10:0] = command[22:12];
 endmodule
 
 module \hwgen_top.grid.names (rst, w_en, r_en, r_data, w_port__data, clk);
-  reg \$auto$verilog_backend.cc:2355:dump_module$11  = 0;
+  reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
   wire \$11 ;
@@ -8362,43 +5147,31 @@ module \hwgen_top.grid.names (rst, w_en, r_en, r_data, w_port__data, clk);
   wire \$8 ;
   wire [4:0] \$9 ;
   input clk;
-  wire clk;
   (* init = 3'h0 *)
   wire [2:0] consume;
   reg [3:0] level = 4'h0;
   (* init = 3'h0 *)
   wire [2:0] produce;
   output [9:0] r_data;
-  wire [9:0] r_data;
   input r_en;
-  wire r_en;
   (* init = 4'h0 *)
   wire [3:0] r_level;
   reg [2:0] r_port__addr = 3'h0;
   wire [9:0] r_port__data;
   wire r_rdy;
   input rst;
-  wire rst;
   wire [9:0] w_data;
   input w_en;
-  wire w_en;
   (* init = 4'h0 *)
   wire [3:0] w_level;
   reg [2:0] w_port__addr = 3'h0;
   input [9:0] w_port__data;
-  wire [9:0] w_port__data;
   wire w_port__en;
   wire w_rdy;
   reg [9:0] storage [7:0];
-  initial begin
-    storage[0] = 10'h000;
-    storage[1] = 10'h000;
-    storage[2] = 10'h000;
-    storage[3] = 10'h000;
-    storage[4] = 10'h000;
-    storage[5] = 10'h000;
-    storage[6] = 10'h000;
-    storage[7] = 10'h000;
+  initial begin : init7
+    integer i;
+    for (i = 0; i < 8; i = i + 1) storage[i] = 10'h000;
   end
   always @(posedge clk) begin
     if (w_port__en)
@@ -8429,7 +5202,7 @@ module \hwgen_top.grid.names (rst, w_en, r_en, r_data, w_port__data, clk);
   always @(posedge clk)
     level <= \$17 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$11 ) begin end
+    if (_always_ ) begin end
     \$15  = w_port__addr;
     if (\$1 ) begin
       \$15  = \$2 [2:0];
@@ -8439,7 +5212,7 @@ module \hwgen_top.grid.names (rst, w_en, r_en, r_data, w_port__data, clk);
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$11 ) begin end
+    if (_always_ ) begin end
     \$16  = r_port__addr;
     if (\$3 ) begin
       \$16  = \$4 [2:0];
@@ -8449,7 +5222,7 @@ module \hwgen_top.grid.names (rst, w_en, r_en, r_data, w_port__data, clk);
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$11 ) begin end
+    if (_always_ ) begin end
     \$17  = level;
     if (\$8 ) begin
       \$17  = \$9 [3:0];
@@ -8470,7 +5243,7 @@ module \hwgen_top.grid.names (rst, w_en, r_en, r_data, w_port__data, clk);
 endmodule
 
 module \hwgen_top.grid.order (rst, w_en, r_en, w_rdy, r_rdy, r_data, w_port__data, clk);
-  reg \$auto$verilog_backend.cc:2355:dump_module$12  = 0;
+  reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
   wire \$11 ;
@@ -8489,53 +5262,31 @@ module \hwgen_top.grid.order (rst, w_en, r_en, w_rdy, r_rdy, r_data, w_port__dat
   wire \$8 ;
   wire [5:0] \$9 ;
   input clk;
-  wire clk;
   (* init = 4'h0 *)
   wire [3:0] consume;
   reg [4:0] level = 5'h00;
   (* init = 4'h0 *)
   wire [3:0] produce;
   output [1:0] r_data;
-  wire [1:0] r_data;
   input r_en;
-  wire r_en;
   (* init = 5'h00 *)
   wire [4:0] r_level;
   reg [3:0] r_port__addr = 4'h0;
   wire [1:0] r_port__data;
   output r_rdy;
-  wire r_rdy;
   input rst;
-  wire rst;
   wire [1:0] w_data;
   input w_en;
-  wire w_en;
   (* init = 5'h00 *)
   wire [4:0] w_level;
   reg [3:0] w_port__addr = 4'h0;
   input [1:0] w_port__data;
-  wire [1:0] w_port__data;
   wire w_port__en;
   output w_rdy;
-  wire w_rdy;
   reg [1:0] storage [15:0];
-  initial begin
-    storage[0] = 2'h0;
-    storage[1] = 2'h0;
-    storage[2] = 2'h0;
-    storage[3] = 2'h0;
-    storage[4] = 2'h0;
-    storage[5] = 2'h0;
-    storage[6] = 2'h0;
-    storage[7] = 2'h0;
-    storage[8] = 2'h0;
-    storage[9] = 2'h0;
-    storage[10] = 2'h0;
-    storage[11] = 2'h0;
-    storage[12] = 2'h0;
-    storage[13] = 2'h0;
-    storage[14] = 2'h0;
-    storage[15] = 2'h0;
+  initial begin : init8
+    integer i;
+    for (i = 0; i < 16; i = i + 1) storage[i] = 2'h0;
   end
   always @(posedge clk) begin
     if (w_port__en)
@@ -8566,7 +5317,7 @@ module \hwgen_top.grid.order (rst, w_en, r_en, w_rdy, r_rdy, r_data, w_port__dat
   always @(posedge clk)
     level <= \$17 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$12 ) begin end
+    if (_always_ ) begin end
     \$15  = w_port__addr;
     if (\$1 ) begin
       \$15  = \$2 [3:0];
@@ -8576,7 +5327,7 @@ module \hwgen_top.grid.order (rst, w_en, r_en, w_rdy, r_rdy, r_data, w_port__dat
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$12 ) begin end
+    if (_always_ ) begin end
     \$16  = r_port__addr;
     if (\$3 ) begin
       \$16  = \$4 [3:0];
@@ -8586,7 +5337,7 @@ module \hwgen_top.grid.order (rst, w_en, r_en, w_rdy, r_rdy, r_data, w_port__dat
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$12 ) begin end
+    if (_always_ ) begin end
     \$17  = level;
     if (\$8 ) begin
       \$17  = \$9 [4:0];
@@ -8607,7 +5358,7 @@ module \hwgen_top.grid.order (rst, w_en, r_en, w_rdy, r_rdy, r_data, w_port__dat
 endmodule
 
 module \hwgen_top.load (rst, cmd__valid, o__ready, beats__valid, act__ready, cmd__ready, beats__ready, act__valid, weight__en, param__en, cmd__payload, beats__payload, act__data, act__addr, done, error, code, request__payload, request__valid, clk);
-  reg \$auto$verilog_backend.cc:2355:dump_module$13  = 0;
+  reg _always_  = 0;
   wire [22:0] \$1 ;
   wire \$10 ;
   wire \$11 ;
@@ -8691,30 +5442,21 @@ module \hwgen_top.load (rst, cmd__valid, o__ready, beats__valid, act__ready, cmd
   reg [63:0] act__data = 64'h0000000000000000;
   wire [7:0] act__mask;
   input act__ready;
-  wire act__ready;
   output act__valid;
-  wire act__valid;
   wire bad;
   input [32:0] beats__payload;
-  wire [32:0] beats__payload;
   wire [31:0] \beats__payload.data ;
   wire \beats__payload.error ;
   output beats__ready;
-  wire beats__ready;
   input beats__valid;
-  wire beats__valid;
   reg [31:0] below = 32'd0;
   reg [1:0] buffer = 2'h0;
   input clk;
-  wire clk;
   input [99:0] cmd__payload;
-  wire [99:0] cmd__payload;
   wire [3:0] \cmd__payload.op ;
   wire [95:0] \cmd__payload.payload ;
   output cmd__ready;
-  wire cmd__ready;
   input cmd__valid;
-  wire cmd__valid;
   output [3:0] code;
   reg [3:0] code = 4'h0;
   output done;
@@ -8746,7 +5488,6 @@ module \hwgen_top.load (rst, cmd__valid, o__ready, beats__valid, act__ready, cmd
   wire [31:0] \o__payload.address ;
   wire [7:0] \o__payload.beats_minus_1 ;
   input o__ready;
-  wire o__ready;
   wire \o__ready$34 ;
   wire o__valid;
   wire \o__valid$26 ;
@@ -8755,25 +5496,20 @@ module \hwgen_top.load (rst, cmd__valid, o__ready, beats__valid, act__ready, cmd
   (* init = 64'h0000000000000000 *)
   wire [63:0] param__data;
   output param__en;
-  wire param__en;
   reg part = 1'h0;
   reg [19:0] position = 20'h00000;
   output [39:0] request__payload;
-  wire [39:0] request__payload;
   wire [31:0] \request__payload.address ;
   wire [7:0] \request__payload.beats_minus_1 ;
   wire request__ready;
   output request__valid;
-  wire request__valid;
   input rst;
-  wire rst;
   wire take;
   (* init = 20'h00000 *)
   wire [19:0] weight__addr;
   (* init = 64'h0000000000000000 *)
   wire [63:0] weight__data;
   output weight__en;
-  wire weight__en;
   assign \$30  = \$signal$31  & \$signal$29 ;
   assign \o__ready$34  = \$30  | bad;
   assign \$31  = \$signal$28  & \$signal$20 ;
@@ -8880,7 +5616,7 @@ module \hwgen_top.load (rst, cmd__valid, o__ready, beats__valid, act__ready, cmd
     .rst(rst)
   );
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$13 ) begin end
+    if (_always_ ) begin end
     \$signal$1  = 21'h000000;
     casez (\$signal [33:32])
       2'h0:
@@ -8892,7 +5628,7 @@ module \hwgen_top.load (rst, cmd__valid, o__ready, beats__valid, act__ready, cmd
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$13 ) begin end
+    if (_always_ ) begin end
     \$signal$3  = 4'h0;
     if (\$7 ) begin
       \$signal$3  = 4'h1;
@@ -8901,7 +5637,7 @@ module \hwgen_top.load (rst, cmd__valid, o__ready, beats__valid, act__ready, cmd
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$13 ) begin end
+    if (_always_ ) begin end
     \$45  = \$signal$6 ;
     if (cmd__ready) begin
       \$45  = cmd__valid;
@@ -8911,7 +5647,7 @@ module \hwgen_top.load (rst, cmd__valid, o__ready, beats__valid, act__ready, cmd
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$13 ) begin end
+    if (_always_ ) begin end
     \$46  = \$signal ;
     if (cmd__ready) begin
       \$46  = cmd__payload[99:4];
@@ -8921,7 +5657,7 @@ module \hwgen_top.load (rst, cmd__valid, o__ready, beats__valid, act__ready, cmd
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$13 ) begin end
+    if (_always_ ) begin end
     \$47  = part;
     if (take) begin
       \$47  = \$35 [0];
@@ -8931,7 +5667,7 @@ module \hwgen_top.load (rst, cmd__valid, o__ready, beats__valid, act__ready, cmd
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$13 ) begin end
+    if (_always_ ) begin end
     \$48  = below;
     if (take) begin
       \$48  = beats__payload[31:0];
@@ -8941,7 +5677,7 @@ module \hwgen_top.load (rst, cmd__valid, o__ready, beats__valid, act__ready, cmd
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$13 ) begin end
+    if (_always_ ) begin end
     \$49  = \$signal$28 ;
     if (\$signal$20 ) begin
       \$49  = 1'h0;
@@ -8954,7 +5690,7 @@ module \hwgen_top.load (rst, cmd__valid, o__ready, beats__valid, act__ready, cmd
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$13 ) begin end
+    if (_always_ ) begin end
     \$50  = \$signal$36 ;
     if (\$signal$31 ) begin
       \$50  = \$signal$29 ;
@@ -8964,7 +5700,7 @@ module \hwgen_top.load (rst, cmd__valid, o__ready, beats__valid, act__ready, cmd
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$13 ) begin end
+    if (_always_ ) begin end
     \$51  = act__data;
     if (\$signal$31 ) begin
       \$51  = { beats__payload[31:0], below };
@@ -8974,7 +5710,7 @@ module \hwgen_top.load (rst, cmd__valid, o__ready, beats__valid, act__ready, cmd
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$13 ) begin end
+    if (_always_ ) begin end
     \$52  = act__addr;
     if (\$signal$31 ) begin
       \$52  = \$36 [19:0];
@@ -8984,7 +5720,7 @@ module \hwgen_top.load (rst, cmd__valid, o__ready, beats__valid, act__ready, cmd
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$13 ) begin end
+    if (_always_ ) begin end
     \$53  = buffer;
     if (\$signal$31 ) begin
       \$53  = \o__payload$27 [1:0];
@@ -8994,7 +5730,7 @@ module \hwgen_top.load (rst, cmd__valid, o__ready, beats__valid, act__ready, cmd
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$13 ) begin end
+    if (_always_ ) begin end
     \$54  = position;
     if (\$signal$31 ) begin
       \$54  = \$38 [19:0];
@@ -9004,28 +5740,28 @@ module \hwgen_top.load (rst, cmd__valid, o__ready, beats__valid, act__ready, cmd
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$13 ) begin end
+    if (_always_ ) begin end
     \$55  = \$40 ;
     if (rst) begin
       \$55  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$13 ) begin end
+    if (_always_ ) begin end
     \$56  = \$42 ;
     if (rst) begin
       \$56  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$13 ) begin end
+    if (_always_ ) begin end
     \$57  = \$43 ;
     if (rst) begin
       \$57  = 4'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$13 ) begin end
+    if (_always_ ) begin end
     \$58  = \$signal$56 ;
     if (finished) begin
       \$58  = 1'h0;
@@ -9085,36 +5821,28 @@ endmodule
 
 module \hwgen_top.load.ahead (rst, w_en, r_en, i__ready, o__valid, o__payload, w_data, clk);
   input clk;
-  wire clk;
   wire [45:0] i__payload;
   wire [1:0] \i__payload.buffer ;
   wire [3:0] \i__payload.code ;
   wire [19:0] \i__payload.count ;
   wire [19:0] \i__payload.dst ;
   output i__ready;
-  wire i__ready;
   wire i__valid;
   wire [2:0] level;
   wire [2:0] \level$13 ;
   output [45:0] o__payload;
-  wire [45:0] o__payload;
   wire [1:0] \o__payload.buffer ;
   wire [3:0] \o__payload.code ;
   wire [19:0] \o__payload.count ;
   wire [19:0] \o__payload.dst ;
   wire o__ready;
   output o__valid;
-  wire o__valid;
   wire [45:0] r_data;
   input r_en;
-  wire r_en;
   wire r_rdy;
   input rst;
-  wire rst;
   input [45:0] w_data;
-  wire [45:0] w_data;
   input w_en;
-  wire w_en;
   wire w_rdy;
   \hwgen_top.load.ahead.fifo  fifo (
     .clk(clk),
@@ -9145,7 +5873,7 @@ module \hwgen_top.load.ahead (rst, w_en, r_en, i__ready, o__valid, o__payload, w
 endmodule
 
 module \hwgen_top.load.ahead.fifo (rst, w_en, r_en, w_rdy, r_rdy, r_data, w_port__data, level, clk);
-  reg \$auto$verilog_backend.cc:2355:dump_module$14  = 0;
+  reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
   wire \$11 ;
@@ -9164,7 +5892,6 @@ module \hwgen_top.load.ahead.fifo (rst, w_en, r_en, w_rdy, r_rdy, r_data, w_port
   wire \$8 ;
   wire [3:0] \$9 ;
   input clk;
-  wire clk;
   (* init = 2'h0 *)
   wire [1:0] consume;
   output [2:0] level;
@@ -9172,34 +5899,25 @@ module \hwgen_top.load.ahead.fifo (rst, w_en, r_en, w_rdy, r_rdy, r_data, w_port
   (* init = 2'h0 *)
   wire [1:0] produce;
   output [45:0] r_data;
-  wire [45:0] r_data;
   input r_en;
-  wire r_en;
   (* init = 3'h0 *)
   wire [2:0] r_level;
   reg [1:0] r_port__addr = 2'h0;
   wire [45:0] r_port__data;
   output r_rdy;
-  wire r_rdy;
   input rst;
-  wire rst;
   wire [45:0] w_data;
   input w_en;
-  wire w_en;
   (* init = 3'h0 *)
   wire [2:0] w_level;
   reg [1:0] w_port__addr = 2'h0;
   input [45:0] w_port__data;
-  wire [45:0] w_port__data;
   wire w_port__en;
   output w_rdy;
-  wire w_rdy;
   reg [45:0] storage [3:0];
-  initial begin
-    storage[0] = 46'h000000000000;
-    storage[1] = 46'h000000000000;
-    storage[2] = 46'h000000000000;
-    storage[3] = 46'h000000000000;
+  initial begin : init9
+    integer i;
+    for (i = 0; i < 4; i = i + 1) storage[i] = 46'h000000000000;
   end
   always @(posedge clk) begin
     if (w_port__en)
@@ -9230,7 +5948,7 @@ module \hwgen_top.load.ahead.fifo (rst, w_en, r_en, w_rdy, r_rdy, r_data, w_port
   always @(posedge clk)
     level <= \$17 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$14 ) begin end
+    if (_always_ ) begin end
     \$15  = w_port__addr;
     if (\$1 ) begin
       \$15  = \$2 [1:0];
@@ -9240,7 +5958,7 @@ module \hwgen_top.load.ahead.fifo (rst, w_en, r_en, w_rdy, r_rdy, r_data, w_port
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$14 ) begin end
+    if (_always_ ) begin end
     \$16  = r_port__addr;
     if (\$3 ) begin
       \$16  = \$4 [1:0];
@@ -9250,7 +5968,7 @@ module \hwgen_top.load.ahead.fifo (rst, w_en, r_en, w_rdy, r_rdy, r_data, w_port
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$14 ) begin end
+    if (_always_ ) begin end
     \$17  = level;
     if (\$8 ) begin
       \$17  = \$9 [2:0];
@@ -9271,7 +5989,7 @@ module \hwgen_top.load.ahead.fifo (rst, w_en, r_en, w_rdy, r_rdy, r_data, w_port
 endmodule
 
 module \hwgen_top.load.splitter (rst, o__ready, i__valid, i__ready, i__payload, o__payload, o__valid, clk);
-  reg \$auto$verilog_backend.cc:2355:dump_module$15  = 0;
+  reg _always_  = 0;
   wire [7:0] \$1 ;
   wire \$10 ;
   wire [31:0] \$11 ;
@@ -9292,27 +6010,20 @@ module \hwgen_top.load.splitter (rst, o__ready, i__valid, i__ready, i__payload, 
   (* init = 1'h0 *)
   wire active;
   input clk;
-  wire clk;
   input [52:0] i__payload;
-  wire [52:0] i__payload;
   wire [31:0] \i__payload.address ;
   wire [20:0] \i__payload.beats ;
   output i__ready;
-  wire i__ready;
   input i__valid;
-  wire i__valid;
   wire last;
   reg [6:0] now;
   output [39:0] o__payload;
-  wire [39:0] o__payload;
   wire [31:0] \o__payload.address ;
   wire [7:0] \o__payload.beats_minus_1 ;
   input o__ready;
-  wire o__ready;
   output o__valid;
   reg o__valid = 1'h0;
   input rst;
-  wire rst;
   assign \$1  = 7'h40 - \$signal$1 [5:0];
   assign last = \$signal$3  <= \$1 [6:0];
   assign \$3  = now - 1'h1;
@@ -9331,14 +6042,14 @@ module \hwgen_top.load.splitter (rst, o__ready, i__valid, i__ready, i__payload, 
   always @(posedge clk)
     o__valid <= \$14 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$15 ) begin end
+    if (_always_ ) begin end
     now = \$1 [6:0];
     if (last) begin
       now = \$signal$3 [6:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$15 ) begin end
+    if (_always_ ) begin end
     \$12  = \$signal$1 ;
     if (\$6 ) begin
       \$12  = \$7 [29:0];
@@ -9351,7 +6062,7 @@ module \hwgen_top.load.splitter (rst, o__ready, i__valid, i__ready, i__payload, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$15 ) begin end
+    if (_always_ ) begin end
     \$13  = \$signal$3 ;
     if (\$6 ) begin
       \$13  = \$8 [20:0];
@@ -9364,7 +6075,7 @@ module \hwgen_top.load.splitter (rst, o__ready, i__valid, i__ready, i__payload, 
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$15 ) begin end
+    if (_always_ ) begin end
     \$14  = o__valid;
     if (\$6 ) begin
       \$14  = \$9 ;
@@ -9388,8 +6099,8 @@ module \hwgen_top.load.splitter (rst, o__ready, i__valid, i__ready, i__payload, 
   assign \$11  = { 2'h0, i__payload[31:2] };
 endmodule
 
-module \hwgen_top.param_buffer (rst, write__en, read__en, read__data, write__data, write__addr, \port$5159$0 , clk);
-  reg \$auto$verilog_backend.cc:2355:dump_module$16  = 0;
+module \hwgen_top.param_buffer (rst, write__en, read__en, read__data, write__data, write__addr, \port$4592$0 , clk);
+  reg _always_  = 0;
   reg \$1 ;
   reg [63:0] \$2 ;
   reg \$signal  = 1'h0;
@@ -9397,158 +6108,25 @@ module \hwgen_top.param_buffer (rst, write__en, read__en, read__data, write__dat
   wire [63:0] \$signature__data ;
   wire \$signature__en ;
   input clk;
-  wire clk;
   (* init = 64'h0000000000000000 *)
   wire [63:0] held;
-  input [16:0] \port$5159$0 ;
-  wire [16:0] \port$5159$0 ;
+  input [16:0] \port$4592$0 ;
   wire [6:0] read__addr;
   wire [19:0] \read__addr$7 ;
   output [63:0] read__data;
   reg [63:0] read__data = 64'h0000000000000000;
   wire [63:0] \read__data$15 ;
   input read__en;
-  wire read__en;
   wire \read__en$9 ;
   input rst;
-  wire rst;
   input [19:0] write__addr;
-  wire [19:0] write__addr;
   input [63:0] write__data;
-  wire [63:0] write__data;
   input write__en;
-  wire write__en;
   (* no_rw_check = 32'd1 *)
   reg [63:0] memory [127:0];
-  initial begin
-    memory[0] = 64'h0000000000000000;
-    memory[1] = 64'h0000000000000000;
-    memory[2] = 64'h0000000000000000;
-    memory[3] = 64'h0000000000000000;
-    memory[4] = 64'h0000000000000000;
-    memory[5] = 64'h0000000000000000;
-    memory[6] = 64'h0000000000000000;
-    memory[7] = 64'h0000000000000000;
-    memory[8] = 64'h0000000000000000;
-    memory[9] = 64'h0000000000000000;
-    memory[10] = 64'h0000000000000000;
-    memory[11] = 64'h0000000000000000;
-    memory[12] = 64'h0000000000000000;
-    memory[13] = 64'h0000000000000000;
-    memory[14] = 64'h0000000000000000;
-    memory[15] = 64'h0000000000000000;
-    memory[16] = 64'h0000000000000000;
-    memory[17] = 64'h0000000000000000;
-    memory[18] = 64'h0000000000000000;
-    memory[19] = 64'h0000000000000000;
-    memory[20] = 64'h0000000000000000;
-    memory[21] = 64'h0000000000000000;
-    memory[22] = 64'h0000000000000000;
-    memory[23] = 64'h0000000000000000;
-    memory[24] = 64'h0000000000000000;
-    memory[25] = 64'h0000000000000000;
-    memory[26] = 64'h0000000000000000;
-    memory[27] = 64'h0000000000000000;
-    memory[28] = 64'h0000000000000000;
-    memory[29] = 64'h0000000000000000;
-    memory[30] = 64'h0000000000000000;
-    memory[31] = 64'h0000000000000000;
-    memory[32] = 64'h0000000000000000;
-    memory[33] = 64'h0000000000000000;
-    memory[34] = 64'h0000000000000000;
-    memory[35] = 64'h0000000000000000;
-    memory[36] = 64'h0000000000000000;
-    memory[37] = 64'h0000000000000000;
-    memory[38] = 64'h0000000000000000;
-    memory[39] = 64'h0000000000000000;
-    memory[40] = 64'h0000000000000000;
-    memory[41] = 64'h0000000000000000;
-    memory[42] = 64'h0000000000000000;
-    memory[43] = 64'h0000000000000000;
-    memory[44] = 64'h0000000000000000;
-    memory[45] = 64'h0000000000000000;
-    memory[46] = 64'h0000000000000000;
-    memory[47] = 64'h0000000000000000;
-    memory[48] = 64'h0000000000000000;
-    memory[49] = 64'h0000000000000000;
-    memory[50] = 64'h0000000000000000;
-    memory[51] = 64'h0000000000000000;
-    memory[52] = 64'h0000000000000000;
-    memory[53] = 64'h0000000000000000;
-    memory[54] = 64'h0000000000000000;
-    memory[55] = 64'h0000000000000000;
-    memory[56] = 64'h0000000000000000;
-    memory[57] = 64'h0000000000000000;
-    memory[58] = 64'h0000000000000000;
-    memory[59] = 64'h0000000000000000;
-    memory[60] = 64'h0000000000000000;
-    memory[61] = 64'h0000000000000000;
-    memory[62] = 64'h0000000000000000;
-    memory[63] = 64'h0000000000000000;
-    memory[64] = 64'h0000000000000000;
-    memory[65] = 64'h0000000000000000;
-    memory[66] = 64'h0000000000000000;
-    memory[67] = 64'h0000000000000000;
-    memory[68] = 64'h0000000000000000;
-    memory[69] = 64'h0000000000000000;
-    memory[70] = 64'h0000000000000000;
-    memory[71] = 64'h0000000000000000;
-    memory[72] = 64'h0000000000000000;
-    memory[73] = 64'h0000000000000000;
-    memory[74] = 64'h0000000000000000;
-    memory[75] = 64'h0000000000000000;
-    memory[76] = 64'h0000000000000000;
-    memory[77] = 64'h0000000000000000;
-    memory[78] = 64'h0000000000000000;
-    memory[79] = 64'h0000000000000000;
-    memory[80] = 64'h0000000000000000;
-    memory[81] = 64'h0000000000000000;
-    memory[82] = 64'h0000000000000000;
-    memory[83] = 64'h0000000000000000;
-    memory[84] = 64'h0000000000000000;
-    memory[85] = 64'h0000000000000000;
-    memory[86] = 64'h0000000000000000;
-    memory[87] = 64'h0000000000000000;
-    memory[88] = 64'h0000000000000000;
-    memory[89] = 64'h0000000000000000;
-    memory[90] = 64'h0000000000000000;
-    memory[91] = 64'h0000000000000000;
-    memory[92] = 64'h0000000000000000;
-    memory[93] = 64'h0000000000000000;
-    memory[94] = 64'h0000000000000000;
-    memory[95] = 64'h0000000000000000;
-    memory[96] = 64'h0000000000000000;
-    memory[97] = 64'h0000000000000000;
-    memory[98] = 64'h0000000000000000;
-    memory[99] = 64'h0000000000000000;
-    memory[100] = 64'h0000000000000000;
-    memory[101] = 64'h0000000000000000;
-    memory[102] = 64'h0000000000000000;
-    memory[103] = 64'h0000000000000000;
-    memory[104] = 64'h0000000000000000;
-    memory[105] = 64'h0000000000000000;
-    memory[106] = 64'h0000000000000000;
-    memory[107] = 64'h0000000000000000;
-    memory[108] = 64'h0000000000000000;
-    memory[109] = 64'h0000000000000000;
-    memory[110] = 64'h0000000000000000;
-    memory[111] = 64'h0000000000000000;
-    memory[112] = 64'h0000000000000000;
-    memory[113] = 64'h0000000000000000;
-    memory[114] = 64'h0000000000000000;
-    memory[115] = 64'h0000000000000000;
-    memory[116] = 64'h0000000000000000;
-    memory[117] = 64'h0000000000000000;
-    memory[118] = 64'h0000000000000000;
-    memory[119] = 64'h0000000000000000;
-    memory[120] = 64'h0000000000000000;
-    memory[121] = 64'h0000000000000000;
-    memory[122] = 64'h0000000000000000;
-    memory[123] = 64'h0000000000000000;
-    memory[124] = 64'h0000000000000000;
-    memory[125] = 64'h0000000000000000;
-    memory[126] = 64'h0000000000000000;
-    memory[127] = 64'h0000000000000000;
+  initial begin : init10
+    integer i;
+    for (i = 0; i < 128; i = i + 1) memory[i] = 64'h0000000000000000;
   end
   always @(posedge clk) begin
     if (write__en)
@@ -9557,7 +6135,7 @@ module \hwgen_top.param_buffer (rst, write__en, read__en, read__data, write__dat
   reg [63:0] _0_;
   always @(posedge clk) begin
     if (read__en) begin
-      _0_ <= memory[\port$5159$0 [6:0]];
+      _0_ <= memory[\port$4592$0 [6:0]];
     end
   end
   assign \read__data$15  = _0_;
@@ -9566,14 +6144,14 @@ module \hwgen_top.param_buffer (rst, write__en, read__en, read__data, write__dat
   always @(posedge clk)
     read__data <= \$2 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$16 ) begin end
+    if (_always_ ) begin end
     \$1  = read__en;
     if (rst) begin
       \$1  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$16 ) begin end
+    if (_always_ ) begin end
     \$2  = read__data;
     if (\$signal ) begin
       \$2  = \read__data$15 ;
@@ -9585,42 +6163,49 @@ module \hwgen_top.param_buffer (rst, write__en, read__en, read__data, write__dat
   assign \$signature__addr  = write__addr[6:0];
   assign \$signature__data  = write__data;
   assign \$signature__en  = write__en;
-  assign read__addr = \port$5159$0 [6:0];
-  assign \read__addr$7  = { 3'h0, \port$5159$0  };
+  assign read__addr = \port$4592$0 [6:0];
+  assign \read__addr$7  = { 3'h0, \port$4592$0  };
   assign \read__en$9  = read__en;
   assign held = read__data;
 endmodule
 
-module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sources__0__ready, sources__1__ready, ports__0__ready, drain__0__ready, cmd__ready, param__en, drain__0__valid, \port$3466$0 , reads__0__valid, reads__1__valid, cmd__payload, buffer__data, drain__0__data, \port$5159$0 , \port$5191$25 , \port$5191$42 , writes__0__valid
-, \port$5302$0 , writes__0__mask, writes__0__data, done, error, \code$129 , clk);
-  reg \$auto$verilog_backend.cc:2355:dump_module$17  = 0;
+module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sources__0__ready, sources__1__ready, ports__0__ready, drain__0__ready, cmd__ready, param__en, drain__0__valid, \port$3160$0 , reads__0__valid, reads__1__valid, \port$3319$0 , \port$3321$0 , cmd__payload, buffer__data, drain__0__data, \port$4592$0 , \port$4616$22 
+, \port$4616$38 , writes__0__valid, \port$4716$1 , \port$4718$0 , done, error, \code$125 , clk);
+  reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
-  wire \$100 ;
-  wire \$101 ;
-  wire \$102 ;
-  wire \$103 ;
-  reg [5:0] \$104 ;
+  reg \$100 ;
+  reg [15:0] \$101 ;
+  reg \$102 ;
+  reg \$103 ;
+  reg \$104 ;
   reg \$105 ;
   reg \$106 ;
-  reg [71:0] \$107 ;
-  reg [4:0] \$108 ;
-  reg [4:0] \$109 ;
+  reg \$107 ;
+  reg [5:0] \$108 ;
+  reg \$109 ;
   wire \$11 ;
-  reg [29:0] \$110 ;
-  reg [44:0] \$111 ;
-  reg [69:0] \$112 ;
-  reg \$113 ;
-  reg [68:0] \$114 ;
-  reg [56:0] \$115 ;
-  reg \$116 ;
-  reg [14:0] \$117 ;
-  wire [16:0] \$118 ;
-  wire \$119 ;
+  reg \$110 ;
+  reg [71:0] \$111 ;
+  reg [4:0] \$112 ;
+  reg [4:0] \$113 ;
+  reg [29:0] \$114 ;
+  reg [44:0] \$115 ;
+  reg [69:0] \$116 ;
+  reg \$117 ;
+  reg [68:0] \$118 ;
+  reg [56:0] \$119 ;
   wire \$12 ;
-  wire [35:0] \$120 ;
-  wire [13:0] \$121 ;
-  wire [10:0] \$122 ;
+  reg \$120 ;
+  reg [14:0] \$121 ;
+  wire [16:0] \$122 ;
+  wire \$123 ;
+  wire [33:0] \$124 ;
+  wire [10:0] \$125 ;
+  wire [3:0] \$126 ;
+  wire [3:0] \$127 ;
+  wire [10:0] \$128 ;
+  wire [31:0] \$129 ;
   wire \$13 ;
   wire \$14 ;
   wire \$15 ;
@@ -9644,179 +6229,166 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
   wire \$31 ;
   wire \$32 ;
   wire \$33 ;
-  wire \$34 ;
-  wire \$35 ;
-  wire \$36 ;
-  wire \$37 ;
-  wire \$38 ;
-  wire \$39 ;
+  wire [3:0] \$34 ;
+  wire [21:0] \$35 ;
+  wire [21:0] \$36 ;
+  wire [21:0] \$37 ;
+  wire [21:0] \$38 ;
+  wire [21:0] \$39 ;
   wire \$4 ;
-  wire \$40 ;
-  wire \$41 ;
-  wire \$42 ;
-  wire \$43 ;
-  wire \$44 ;
-  wire \$45 ;
-  wire \$46 ;
-  wire \$47 ;
-  wire \$48 ;
-  wire \$49 ;
+  wire [21:0] \$40 ;
+  wire [21:0] \$41 ;
+  wire [21:0] \$42 ;
+  wire [21:0] \$43 ;
+  wire [21:0] \$44 ;
+  wire [21:0] \$45 ;
+  wire [21:0] \$46 ;
+  wire [21:0] \$47 ;
+  wire [21:0] \$48 ;
+  wire [21:0] \$49 ;
   wire \$5 ;
-  wire \$50 ;
-  wire \$51 ;
-  wire \$52 ;
-  wire \$53 ;
-  wire \$54 ;
-  wire \$55 ;
-  wire \$56 ;
-  wire [3:0] \$57 ;
-  wire [21:0] \$58 ;
-  wire [21:0] \$59 ;
+  wire [21:0] \$50 ;
+  wire [21:0] \$51 ;
+  wire [21:0] \$52 ;
+  wire [21:0] \$53 ;
+  wire [21:0] \$54 ;
+  wire [21:0] \$55 ;
+  wire [21:0] \$56 ;
+  wire [21:0] \$57 ;
+  wire \$58 ;
+  wire \$59 ;
   wire \$6 ;
-  wire [21:0] \$60 ;
-  wire [21:0] \$61 ;
-  wire [21:0] \$62 ;
-  wire [21:0] \$63 ;
-  wire [21:0] \$64 ;
-  wire [21:0] \$65 ;
-  wire [21:0] \$66 ;
-  wire [21:0] \$67 ;
-  wire [21:0] \$68 ;
-  wire [21:0] \$69 ;
+  wire [15:0] \$60 ;
+  wire \$61 ;
+  wire \$62 ;
+  wire \$63 ;
+  wire \$64 ;
+  wire \$65 ;
+  wire \$66 ;
+  wire \$67 ;
+  wire \$68 ;
+  wire \$69 ;
   wire \$7 ;
-  wire [21:0] \$70 ;
-  wire [21:0] \$71 ;
-  wire [21:0] \$72 ;
-  wire [21:0] \$73 ;
-  wire [21:0] \$74 ;
-  wire [21:0] \$75 ;
-  wire [21:0] \$76 ;
-  wire [21:0] \$77 ;
-  wire [21:0] \$78 ;
-  wire [21:0] \$79 ;
+  wire \$70 ;
+  wire \$71 ;
+  wire \$72 ;
+  wire \$73 ;
+  wire \$74 ;
+  wire \$75 ;
+  wire \$76 ;
+  wire \$77 ;
+  wire \$78 ;
+  wire \$79 ;
   wire \$8 ;
-  wire [21:0] \$80 ;
+  wire \$80 ;
   wire \$81 ;
-  wire [3:0] \$82 ;
+  wire \$82 ;
   wire \$83 ;
   wire \$84 ;
   wire [6:0] \$85 ;
   wire [7:0] \$86 ;
   wire \$87 ;
-  wire \$88 ;
+  wire [15:0] \$88 ;
   wire \$89 ;
   wire \$9 ;
-  wire [15:0] \$90 ;
-  wire \$91 ;
+  wire \$90 ;
+  wire [11:0] \$91 ;
   wire \$92 ;
-  wire [11:0] \$93 ;
-  wire \$94 ;
+  wire \$93 ;
+  wire [11:0] \$94 ;
   wire \$95 ;
-  wire [11:0] \$96 ;
+  wire [3:0] \$96 ;
   wire \$97 ;
-  wire [3:0] \$98 ;
+  wire \$98 ;
   wire \$99 ;
-  wire \$signal ;
-  reg \$signal$10 ;
-  reg [71:0] \$signal$11  = 72'h000000000000000000;
-  wire [20:0] \$signal$11.a ;
-  wire [11:0] \$signal$11.acc_base ;
-  wire \$signal$11.add ;
-  wire [20:0] \$signal$11.b ;
-  wire \$signal$11.eltwise ;
-  wire [15:0] \$signal$11.mask ;
-  reg \$signal$12 ;
-  reg [44:0] \$signal$13  = 45'h000000000000;
-  wire \$signal$13.cc_dropped ;
-  wire [5:0] \$signal$13.cc_valid ;
-  wire [12:0] \$signal$13.height ;
-  wire [2:0] \$signal$13.log2_column ;
-  wire [2:0] \$signal$13.log2_rc ;
-  wire \$signal$13.scalar ;
-  wire \$signal$13.transpose ;
-  wire [16:0] \$signal$13.width ;
+  reg \$signal ;
+  reg \$signal$10  = 1'h0;
+  wire \$signal$12 ;
+  reg [15:0] \$signal$13  = 16'h0000;
+  wire [31:0] \$signal$130 ;
+  wire [31:0] \$signal$133 ;
   wire [31:0] \$signal$134 ;
-  wire [31:0] \$signal$137 ;
-  wire [31:0] \$signal$138 ;
-  wire [31:0] \$signal$139 ;
-  wire [31:0] \$signal$140 ;
-  wire [31:0] \$signal$141 ;
-  wire [31:0] \$signal$142 ;
-  wire [31:0] \$signal$143 ;
-  wire [7:0] \$signal$145 ;
-  wire [7:0] \$signal$146 ;
-  wire [7:0] \$signal$147 ;
-  wire [7:0] \$signal$148 ;
-  wire [7:0] \$signal$149 ;
-  wire [7:0] \$signal$150 ;
-  wire [7:0] \$signal$151 ;
-  wire [7:0] \$signal$152 ;
-  reg \$signal$157  = 1'h0;
-  wire \$signal$18 ;
-  wire \$signal$20 ;
+  wire [31:0] \$signal$135 ;
+  wire [7:0] \$signal$137 ;
+  wire [7:0] \$signal$138 ;
+  wire [7:0] \$signal$139 ;
+  reg \$signal$14  = 1'h0;
+  wire [7:0] \$signal$140 ;
+  reg \$signal$145  = 1'h0;
+  reg \$signal$149  = 1'h0;
+  wire \$signal$15 ;
+  reg [5:0] \$signal$150  = 6'h00;
+  reg [44:0] \$signal$2  = 45'h000000000000;
+  wire \$signal$2.cc_dropped ;
+  wire [5:0] \$signal$2.cc_valid ;
+  wire [12:0] \$signal$2.height ;
+  wire [2:0] \$signal$2.log2_column ;
+  wire [2:0] \$signal$2.log2_rc ;
+  wire \$signal$2.scalar ;
+  wire \$signal$2.transpose ;
+  wire [16:0] \$signal$2.width ;
+  reg [71:0] \$signal$23  = 72'h000000000000000000;
+  wire [20:0] \$signal$23.a ;
+  wire [11:0] \$signal$23.acc_base ;
+  wire \$signal$23.add ;
+  wire [20:0] \$signal$23.b ;
+  wire \$signal$23.eltwise ;
+  wire [15:0] \$signal$23.mask ;
   (* init = 70'h000000000000000000 *)
-  wire [69:0] \$signal$32 ;
-  wire [31:0] \$signal$32.bias ;
-  wire [31:0] \$signal$32.multiplier ;
-  wire [5:0] \$signal$32.shift ;
-  reg [68:0] \$signal$34  = 69'h000000000000000000;
-  wire [21:0] \$signal$34.da ;
-  wire [16:0] \$signal$34.dp ;
-  wire [16:0] \$signal$34.dx ;
-  wire [12:0] \$signal$34.dy ;
+  wire [69:0] \$signal$27 ;
+  wire [31:0] \$signal$27.bias ;
+  wire [31:0] \$signal$27.multiplier ;
+  wire [5:0] \$signal$27.shift ;
+  reg [68:0] \$signal$29  = 69'h000000000000000000;
+  wire [21:0] \$signal$29.da ;
+  wire [16:0] \$signal$29.dp ;
+  wire [16:0] \$signal$29.dx ;
+  wire [12:0] \$signal$29.dy ;
   (* init = 57'h000000000000000 *)
-  wire [56:0] \$signal$36 ;
-  wire \$signal$36.add ;
-  wire [31:0] \$signal$36.multiplier_b ;
-  wire [5:0] \$signal$36.shift_b ;
-  wire [8:0] \$signal$36.zp_a ;
-  wire [8:0] \$signal$36.zp_b ;
+  wire [56:0] \$signal$31 ;
+  wire \$signal$31.add ;
+  wire [31:0] \$signal$31.multiplier_b ;
+  wire [5:0] \$signal$31.shift_b ;
+  wire [8:0] \$signal$31.zp_a ;
+  wire [8:0] \$signal$31.zp_b ;
   (* init = 1'h0 *)
-  wire \$signal$38 ;
+  wire \$signal$33 ;
+  wire \$signal$4 ;
+  reg \$signal$5  = 1'h0;
   reg \$signal$6  = 1'h0;
-  wire \$signal$7 ;
-  reg [5:0] \$signal$8  = 6'h00;
-  wire [63:0] a;
-  wire [255:0] acc;
-  wire [255:0] \acc$136 ;
-  wire [31:0] \acc$136[0] ;
-  wire [31:0] \acc$136[1] ;
-  wire [31:0] \acc$136[2] ;
-  wire [31:0] \acc$136[3] ;
-  wire [31:0] \acc$136[4] ;
-  wire [31:0] \acc$136[5] ;
-  wire [31:0] \acc$136[6] ;
-  wire [31:0] \acc$136[7] ;
-  wire [255:0] \acc[0] ;
+  reg \$signal$8  = 1'h0;
+  reg \$signal$9  = 1'h0;
+  wire [31:0] a;
+  wire [103:0] acc;
+  wire [127:0] \acc$132 ;
+  wire [31:0] \acc$132[0] ;
+  wire [31:0] \acc$132[1] ;
+  wire [31:0] \acc$132[2] ;
+  wire [31:0] \acc$132[3] ;
+  wire [103:0] \acc[0] ;
   wire action_done;
   wire add;
-  wire [63:0] b;
+  wire [31:0] b;
   reg bad_shift = 1'h0;
   wire \begin ;
   wire block_ready;
   wire broadcast;
   wire [19:0] buffer__addr;
   input [63:0] buffer__data;
-  wire [63:0] buffer__data;
   wire buffer__en;
   wire busy;
-  wire \busy$17 ;
-  wire [2:0] channel;
-  wire [2:0] \channel$118 ;
+  wire \busy$11 ;
+  wire [1:0] channel;
+  wire [1:0] \channel$114 ;
   input clk;
-  wire clk;
   input [99:0] cmd__payload;
-  wire [99:0] cmd__payload;
   wire [3:0] \cmd__payload.op ;
   wire [95:0] \cmd__payload.payload ;
   output cmd__ready;
-  wire cmd__ready;
   input cmd__valid;
-  wire cmd__valid;
   wire [1:0] code;
-  output [3:0] \code$129 ;
-  wire [3:0] \code$129 ;
-  wire [3:0] \code$130 ;
+  output [3:0] \code$125 ;
+  wire [3:0] \code$126 ;
   wire [11:0] count;
   reg count_en;
   wire dead;
@@ -9827,35 +6399,31 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
   wire [21:0] \deltas.s ;
   wire [16:0] \deltas.x ;
   wire [12:0] \deltas.y ;
-  wire [24:0] destination__payload;
+  wire [21:0] destination__payload;
   wire \destination__payload.action ;
-  wire [10:0] \destination__payload.address ;
-  wire [10:0] \destination__payload.address[0] ;
+  wire [11:0] \destination__payload.address ;
+  wire [11:0] \destination__payload.address[0] ;
   wire [1:0] \destination__payload.code ;
   wire \destination__payload.data ;
   wire \destination__payload.last ;
-  wire [7:0] \destination__payload.mask ;
+  wire [3:0] \destination__payload.mask ;
   wire \destination__payload.write ;
   wire destination__ready;
   wire destination__valid;
   output done;
-  wire done;
-  wire \done$126 ;
+  wire \done$122 ;
   wire [11:0] drain__0__addr;
-  wire [11:0] \drain__0__addr$75 ;
+  wire [11:0] \drain__0__addr$71 ;
   wire [4:0] drain__0__column;
-  wire [4:0] \drain__0__column$77 ;
-  input [255:0] drain__0__data;
-  wire [255:0] drain__0__data;
-  wire [255:0] \drain__0__data$79 ;
+  wire [4:0] \drain__0__column$73 ;
+  input [103:0] drain__0__data;
+  wire [103:0] \drain__0__data$75 ;
   input drain__0__ready;
-  wire drain__0__ready;
-  wire \drain__0__ready$81 ;
+  wire \drain__0__ready$77 ;
   wire [4:0] drain__0__row;
-  wire [4:0] \drain__0__row$83 ;
+  wire [4:0] \drain__0__row$79 ;
   output drain__0__valid;
-  wire drain__0__valid;
-  wire \drain__0__valid$85 ;
+  wire \drain__0__valid$81 ;
   wire [95:0] element__payload;
   wire \element__payload.first ;
   wire \element__payload.last ;
@@ -9870,8 +6438,7 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
   wire element__valid;
   wire enable;
   output error;
-  wire error;
-  wire \error$128 ;
+  wire \error$124 ;
   wire idle;
   wire [90:0] \initial ;
   wire [21:0] \initial.a ;
@@ -9882,42 +6449,40 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
   reg [4:0] inner5 = 5'h01;
   reg [4:0] inner6 = 5'h01;
   wire issued;
-  wire [52:0] items__payload;
-  wire [52:0] \items__payload$51 ;
-  wire [2:0] \items__payload$51.channel ;
-  wire \items__payload$51.eltwise ;
-  wire \items__payload$51.read ;
-  wire [24:0] \items__payload$51.result ;
-  wire \items__payload$51.result.action ;
-  wire [10:0] \items__payload$51.result.address ;
-  wire [10:0] \items__payload$51.result.address[0] ;
-  wire [1:0] \items__payload$51.result.code ;
-  wire \items__payload$51.result.data ;
-  wire \items__payload$51.result.last ;
-  wire [7:0] \items__payload$51.result.mask ;
-  wire \items__payload$51.result.write ;
-  wire [10:0] \items__payload$51.source ;
-  wire [10:0] \items__payload$51.source_b ;
-  wire \items__payload$51.take ;
-  wire [2:0] \items__payload.channel ;
+  wire [48:0] items__payload;
+  wire [48:0] \items__payload$47 ;
+  wire \items__payload$47.eltwise ;
+  wire \items__payload$47.read ;
+  wire [21:0] \items__payload$47.result ;
+  wire \items__payload$47.result.action ;
+  wire [11:0] \items__payload$47.result.address ;
+  wire [11:0] \items__payload$47.result.address[0] ;
+  wire [1:0] \items__payload$47.result.code ;
+  wire \items__payload$47.result.data ;
+  wire \items__payload$47.result.last ;
+  wire [3:0] \items__payload$47.result.mask ;
+  wire \items__payload$47.result.write ;
+  wire [11:0] \items__payload$47.source ;
+  wire [11:0] \items__payload$47.source_b ;
+  wire \items__payload$47.take ;
   wire \items__payload.eltwise ;
   wire \items__payload.read ;
-  wire [24:0] \items__payload.result ;
+  wire [21:0] \items__payload.result ;
   wire \items__payload.result.action ;
-  wire [10:0] \items__payload.result.address ;
-  wire [10:0] \items__payload.result.address[0] ;
+  wire [11:0] \items__payload.result.address ;
+  wire [11:0] \items__payload.result.address[0] ;
   wire [1:0] \items__payload.result.code ;
   wire \items__payload.result.data ;
   wire \items__payload.result.last ;
-  wire [7:0] \items__payload.result.mask ;
+  wire [3:0] \items__payload.result.mask ;
   wire \items__payload.result.write ;
-  wire [10:0] \items__payload.source ;
-  wire [10:0] \items__payload.source_b ;
+  wire [11:0] \items__payload.source ;
+  wire [11:0] \items__payload.source_b ;
   wire \items__payload.take ;
   wire items__ready;
-  wire \items__ready$53 ;
+  wire \items__ready$49 ;
   wire items__valid;
-  wire \items__valid$55 ;
+  wire \items__valid$51 ;
   (* init = 72'h000000000000000000 *)
   wire [71:0] job;
   wire [20:0] \job.a ;
@@ -9928,7 +6493,7 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
   wire [15:0] \job.mask ;
   wire [2:0] level_at;
   wire load;
-  reg \load$37  = 1'h0;
+  reg \load$32  = 1'h0;
   (* init = 45'h000000000000 *)
   wire [44:0] map;
   wire \map.cc_dropped ;
@@ -9961,25 +6526,21 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
   wire [19:0] param__addr;
   wire [63:0] param__data;
   output param__en;
-  wire param__en;
-  output \port$3466$0 ;
-  wire \port$3466$0 ;
-  output [16:0] \port$5159$0 ;
-  wire [16:0] \port$5159$0 ;
-  output [10:0] \port$5191$25 ;
-  wire [10:0] \port$5191$25 ;
-  output [10:0] \port$5191$42 ;
-  wire [10:0] \port$5191$42 ;
-  output [10:0] \port$5302$0 ;
-  wire [10:0] \port$5302$0 ;
+  output \port$3160$0 ;
+  output [3:0] \port$3319$0 ;
+  output [3:0] \port$3321$0 ;
+  output [16:0] \port$4592$0 ;
+  output [11:0] \port$4616$22 ;
+  output [10:0] \port$4616$38 ;
+  output [10:0] \port$4716$1 ;
+  output [31:0] \port$4718$0 ;
   wire [19:0] ports__0__addr;
   wire [63:0] ports__0__data;
   wire [7:0] ports__0__mask;
   input ports__0__ready;
-  wire ports__0__ready;
   wire ports__0__valid;
-  wire [63:0] q;
-  wire [63:0] \q[0] ;
+  wire [31:0] q;
+  wire [31:0] \q[0] ;
   reg [29:0] quant = 30'h00000000;
   wire [1:0] \quant.final ;
   wire \quant.nudge ;
@@ -9990,12 +6551,10 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
   wire [63:0] reads__0__data;
   wire reads__0__ready;
   output reads__0__valid;
-  wire reads__0__valid;
   wire [19:0] reads__1__addr;
   wire [63:0] reads__1__data;
   wire reads__1__ready;
   output reads__1__valid;
-  wire reads__1__valid;
   wire ready;
   wire [16:0] request__payload;
   wire request__ready;
@@ -10003,39 +6562,34 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
   wire [16:0] requests__payload;
   wire requests__ready;
   wire requests__valid;
-  wire [24:0] results__payload;
+  wire [21:0] results__payload;
   wire \results__payload.action ;
-  wire [10:0] \results__payload.address ;
-  wire [10:0] \results__payload.address[0] ;
+  wire [11:0] \results__payload.address ;
+  wire [11:0] \results__payload.address[0] ;
   wire [1:0] \results__payload.code ;
   wire \results__payload.data ;
   wire \results__payload.last ;
-  wire [7:0] \results__payload.mask ;
+  wire [3:0] \results__payload.mask ;
   wire \results__payload.write ;
   wire results__ready;
   wire results__valid;
   wire room;
   input rst;
-  wire rst;
+  reg same = 1'h0;
   wire scalar;
-  wire setting;
-  reg [6:0] skip;
+  wire [6:0] skip;
   wire [19:0] sources__0__addr;
   input [63:0] sources__0__data;
-  wire [63:0] sources__0__data;
   input sources__0__ready;
-  wire sources__0__ready;
   wire sources__0__valid;
   wire [19:0] sources__1__addr;
   input [63:0] sources__1__data;
-  wire [63:0] sources__1__data;
   input sources__1__ready;
-  wire sources__1__ready;
   wire sources__1__valid;
   wire start;
   wire [11:0] step;
   wire take;
-  wire \take$116 ;
+  wire \take$112 ;
   reg [14:0] token = 15'h0000;
   wire transpose;
   wire valid;
@@ -10043,7 +6597,7 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
   wire [31:0] \value.bias ;
   wire [31:0] \value.multiplier ;
   wire [5:0] \value.shift ;
-  wire [559:0] values;
+  wire [279:0] values;
   wire [69:0] \values[0] ;
   wire [31:0] \values[0].bias ;
   wire [31:0] \values[0].multiplier ;
@@ -10060,186 +6614,171 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
   wire [31:0] \values[3].bias ;
   wire [31:0] \values[3].multiplier ;
   wire [5:0] \values[3].shift ;
-  wire [69:0] \values[4] ;
-  wire [31:0] \values[4].bias ;
-  wire [31:0] \values[4].multiplier ;
-  wire [5:0] \values[4].shift ;
-  wire [69:0] \values[5] ;
-  wire [31:0] \values[5].bias ;
-  wire [31:0] \values[5].multiplier ;
-  wire [5:0] \values[5].shift ;
-  wire [69:0] \values[6] ;
-  wire [31:0] \values[6].bias ;
-  wire [31:0] \values[6].multiplier ;
-  wire [5:0] \values[6].shift ;
-  wire [69:0] \values[7] ;
-  wire [31:0] \values[7].bias ;
-  wire [31:0] \values[7].multiplier ;
-  wire [5:0] \values[7].shift ;
-  wire [127:0] vectors;
-  wire [63:0] \vectors[0] ;
-  wire [63:0] \vectors[1] ;
+  wire [63:0] vectors;
+  wire [31:0] \vectors[0] ;
+  wire [31:0] \vectors[1] ;
   wire [19:0] writes__0__addr;
-  output [63:0] writes__0__data;
   wire [63:0] writes__0__data;
-  output [7:0] writes__0__mask;
   wire [7:0] writes__0__mask;
   wire writes__0__ready;
   output writes__0__valid;
-  wire writes__0__valid;
-  assign \$1  = ~ busy;
-  assign \$2  = ~ out__valid;
-  assign \$3  = \$1  & \$2 ;
-  assign \$4  = \$3  & idle;
-  assign \$5  = \$4  & room;
-  assign \$6  = ~ dead;
-  assign \$7  = \$5  & \$6 ;
-  assign \$8  = ~ \$signal$6 ;
-  assign \$signal  = \$7  & \$8 ;
-  assign \$signal$7  = ! \$signal$8 ;
-  assign \$9  = ~ \$signal$11 [0];
-  assign \$10  = \$signal$7  | \$9 ;
-  assign \$11  = \$signal$13 [30] & bad_shift;
-  assign \$12  = inner5 == 1'h1;
-  assign \$13  = inner6 == 4'h8;
-  assign \$14  = \$12  & \$13 ;
-  assign \$15  = inner5 == 2'h2;
-  assign \$16  = inner6 == 3'h4;
+  assign \$1  = \$signal$2 [30] & bad_shift;
+  assign \$2  = \$1  | \$signal$2 [31];
+  assign \$4  = cmd__payload[6:4] == 3'h7;
+  assign \$5  = ! cmd__payload[18:7];
+  assign \$6  = \$4  | \$5 ;
+  assign \$7  = cmd__payload[6:4] == 3'h7;
+  assign \$8  = cmd__payload[6:4] < 3'h4;
+  assign \$9  = \$7  | \$8 ;
+  assign \$10  = cmd__payload[63:62] > 2'h2;
+  assign \$11  = cmd__payload[69:66] > 1'h1;
+  assign \$12  = \$10  | \$11 ;
+  assign \$13  = cmd__payload[73:70] > 1'h0;
+  assign \$14  = \$12  | \$13 ;
+  assign \$15  = \$signal$5  & \$signal$6 ;
+  assign \$16  = ~ busy;
   assign \$17  = \$15  & \$16 ;
-  assign \$18  = inner5 == 3'h4;
-  assign \$19  = inner6 == 2'h2;
-  assign \$20  = \$18  & \$19 ;
-  assign \$21  = inner5 == 4'h8;
-  assign \$22  = inner6 == 1'h1;
-  assign \$23  = \$21  & \$22 ;
-  assign \$24  = | { \$23 , \$20 , \$17 , \$14  };
-  assign \$25  = ~ \$24 ;
-  assign \$26  = \$signal$13 [31] & \$25 ;
-  assign \$27  = ~ \busy$17 ;
-  assign \$28  = \$signal$7  & \$27 ;
-  assign \$30  = cmd__payload[6:4] == 3'h7;
-  assign \$31  = ! cmd__payload[18:7];
-  assign \$32  = \$30  | \$31 ;
-  assign \$33  = cmd__payload[6:4] == 3'h7;
-  assign \$34  = cmd__payload[6:4] < 3'h4;
-  assign \$35  = \$33  | \$34 ;
-  assign \$36  = cmd__payload[63:62] > 2'h2;
-  assign \$37  = cmd__payload[69:66] > 1'h0;
-  assign \$38  = \$36  | \$37 ;
-  assign \$39  = cmd__payload[73:70] > 1'h0;
-  assign \$40  = \$38  | \$39 ;
-  assign \$41  = ~ \busy$17 ;
-  assign \$42  = \$signal$7  & \$41 ;
-  assign \$43  = cmd__valid & \$signal ;
-  assign \$signal$18  = \$43  & \$signal$10 ;
-  assign \$44  = cmd__payload[3:0] == 1'h1;
-  assign \$45  = cmd__payload[3:0] == 3'h7;
-  assign \$46  = \$44  | \$45 ;
-  assign \$47  = \$signal$18  & \$46 ;
-  assign \$48  = ~ \$signal$12 ;
-  assign \$signal$20  = \$47  & \$48 ;
-  assign \$49  = cmd__payload[3:0] == 1'h1;
-  assign \$50  = cmd__payload[3:0] == 3'h7;
-  assign \$51  = \$49  | \$50 ;
-  assign \$52  = ~ \$51 ;
-  assign \$53  = \$signal$18  & \$52 ;
-  assign \$54  = ~ \$signal$12 ;
-  assign setting = \$53  & \$54 ;
-  assign \$55  = ~ \$signal$20 ;
-  assign marker = \$signal$18  & \$55 ;
-  assign \$56  = \$signal$12  ? 1'h1 : 1'h0;
+  assign \$18  = ~ \$signal$9 ;
+  assign \$19  = \$signal$8  & \$18 ;
+  assign \$20  = ~ \$19 ;
+  assign \$21  = \$17  & \$20 ;
+  assign \$22  = \$signal$10  & \busy$11 ;
+  assign \$23  = ~ \$22 ;
+  assign \$signal$4  = \$21  & \$23 ;
+  assign \$24  = \$signal$13 [1] | \$signal$13 [7];
+  assign \$25  = \$signal$4  & \$24 ;
+  assign \$26  = ~ \$signal$14 ;
+  assign \$signal$12  = \$25  & \$26 ;
+  assign \$27  = \$signal$13 [1] | \$signal$13 [7];
+  assign \$28  = ~ \$27 ;
+  assign \$29  = \$signal$4  & \$28 ;
+  assign \$30  = ~ \$signal$14 ;
+  assign \$signal$15  = \$29  & \$30 ;
+  assign \$31  = ~ \$signal$12 ;
+  assign marker = \$signal$4  & \$31 ;
+  assign \$32  = \$signal$14  ? 1'h1 : 1'h0;
   assign cmd__ready = load | marker;
-  assign \$57  = \$signal$11 [0] ? 4'hf : 4'h0;
-  assign \$58  = \$signal$11 [0] ? { 1'h0, cmd__payload[66:46] } : { cmd__payload[54], cmd__payload[54:34] };
-  assign \$59  = \$signal$11 [0] ? { 1'h0, cmd__payload[66:46] } : { cmd__payload[54], cmd__payload[54:34] };
-  assign \$60  = \$signal$11 [0] ? { 1'h0, cmd__payload[66:46] } : { cmd__payload[54], cmd__payload[54:34] };
-  assign \$61  = \$signal$11 [0] ? { 1'h0, cmd__payload[66:46] } : { cmd__payload[54], cmd__payload[54:34] };
-  assign \$62  = \$signal$11 [0] ? { 1'h0, cmd__payload[66:46] } : { cmd__payload[54], cmd__payload[54:34] };
-  assign \$63  = \$signal$11 [0] ? { 1'h0, cmd__payload[66:46] } : { cmd__payload[54], cmd__payload[54:34] };
-  assign \$64  = \$signal$11 [0] ? { 1'h0, cmd__payload[66:46] } : { cmd__payload[54], cmd__payload[54:34] };
-  assign \$65  = \$signal$11 [0] ? { 1'h0, cmd__payload[66:46] } : { cmd__payload[54], cmd__payload[54:34] };
-  assign \$66  = \$signal$11 [0] ? { 1'h0, cmd__payload[66:46] } : { cmd__payload[54], cmd__payload[54:34] };
-  assign \$67  = \$signal$11 [0] ? { 1'h0, cmd__payload[66:46] } : { cmd__payload[54], cmd__payload[54:34] };
-  assign \$68  = \$signal$11 [0] ? { 1'h0, cmd__payload[66:46] } : { cmd__payload[54], cmd__payload[54:34] };
-  assign \$69  = \$signal$11 [0] ? { 1'h0, cmd__payload[66:46] } : { cmd__payload[54], cmd__payload[54:34] };
-  assign \$70  = \$signal$11 [0] ? { 1'h0, cmd__payload[66:46] } : { cmd__payload[54], cmd__payload[54:34] };
-  assign \$71  = \$signal$11 [0] ? { 1'h0, cmd__payload[66:46] } : { cmd__payload[54], cmd__payload[54:34] };
-  assign \$72  = \$signal$11 [0] ? { 1'h0, cmd__payload[66:46] } : { cmd__payload[54], cmd__payload[54:34] };
-  assign \$73  = \$signal$11 [0] ? { 1'h0, cmd__payload[66:46] } : { cmd__payload[54], cmd__payload[54:34] };
-  assign \$74  = \$signal$11 [0] ? { 1'h0, cmd__payload[66:46] } : { cmd__payload[54], cmd__payload[54:34] };
-  assign \$75  = \$signal$11 [0] ? { 1'h0, cmd__payload[66:46] } : { cmd__payload[54], cmd__payload[54:34] };
-  assign \$76  = \$signal$11 [0] ? { 1'h0, cmd__payload[66:46] } : { cmd__payload[54], cmd__payload[54:34] };
-  assign \$77  = \$signal$11 [0] ? { 1'h0, cmd__payload[66:46] } : { cmd__payload[54], cmd__payload[54:34] };
-  assign \$78  = \$signal$11 [0] ? { 1'h0, cmd__payload[66:46] } : { cmd__payload[54], cmd__payload[54:34] };
-  assign \$79  = \$signal$11 [0] ? { 1'h0, cmd__payload[66:46] } : { cmd__payload[54], cmd__payload[54:34] };
-  assign \$80  = \$signal$11 [0] ? { 1'h0, cmd__payload[66:46] } : { cmd__payload[54], cmd__payload[54:34] };
-  assign \$81  = cmd__payload[3:0] == 3'h7;
-  assign \$82  = \$81  ? 4'hf : 4'h0;
-  assign \$83  = ~ \$signal$11 [0];
-  assign broadcast = \$signal$13 [31] & \$83 ;
-  assign scalar = \$signal$13 [30] | \$signal$11 [0];
-  assign \$84  = ~ \$signal$11 [0];
-  assign transpose = \$signal$13 [31] & \$84 ;
-  assign enable = token[4] & \$signal$11 [0];
-  assign valid = \$signal$11 [0] ? token[14] : token[12];
-  assign \$signal$134  = acc[31:0] | \acc$136 [31:0];
-  assign \$signal$137  = acc[63:32] | \acc$136 [63:32];
-  assign \$signal$138  = acc[95:64] | \acc$136 [95:64];
-  assign \$signal$139  = acc[127:96] | \acc$136 [127:96];
-  assign \$signal$140  = acc[159:128] | \acc$136 [159:128];
-  assign \$signal$141  = acc[191:160] | \acc$136 [191:160];
-  assign \$signal$142  = acc[223:192] | \acc$136 [223:192];
-  assign \$signal$143  = acc[255:224] | \acc$136 [255:224];
-  assign \$85  = \$signal$8  + load;
+  assign \$33  = \$signal$12  ? \$signal$13 [7] : \$signal$23 [0];
+  assign \$34  = \$33  ? 4'hf : 4'h0;
+  assign \$35  = \$signal$23 [0] ? { 1'h0, cmd__payload[66:46] } : { cmd__payload[54], cmd__payload[54:34] };
+  assign \$36  = \$signal$23 [0] ? { 1'h0, cmd__payload[66:46] } : { cmd__payload[54], cmd__payload[54:34] };
+  assign \$37  = \$signal$23 [0] ? { 1'h0, cmd__payload[66:46] } : { cmd__payload[54], cmd__payload[54:34] };
+  assign \$38  = \$signal$23 [0] ? { 1'h0, cmd__payload[66:46] } : { cmd__payload[54], cmd__payload[54:34] };
+  assign \$39  = \$signal$23 [0] ? { 1'h0, cmd__payload[66:46] } : { cmd__payload[54], cmd__payload[54:34] };
+  assign \$40  = \$signal$23 [0] ? { 1'h0, cmd__payload[66:46] } : { cmd__payload[54], cmd__payload[54:34] };
+  assign \$41  = \$signal$23 [0] ? { 1'h0, cmd__payload[66:46] } : { cmd__payload[54], cmd__payload[54:34] };
+  assign \$42  = \$signal$23 [0] ? { 1'h0, cmd__payload[66:46] } : { cmd__payload[54], cmd__payload[54:34] };
+  assign \$43  = \$signal$23 [0] ? { 1'h0, cmd__payload[66:46] } : { cmd__payload[54], cmd__payload[54:34] };
+  assign \$44  = \$signal$23 [0] ? { 1'h0, cmd__payload[66:46] } : { cmd__payload[54], cmd__payload[54:34] };
+  assign \$45  = \$signal$23 [0] ? { 1'h0, cmd__payload[66:46] } : { cmd__payload[54], cmd__payload[54:34] };
+  assign \$46  = \$signal$23 [0] ? { 1'h0, cmd__payload[66:46] } : { cmd__payload[54], cmd__payload[54:34] };
+  assign \$47  = \$signal$23 [0] ? { 1'h0, cmd__payload[66:46] } : { cmd__payload[54], cmd__payload[54:34] };
+  assign \$48  = \$signal$23 [0] ? { 1'h0, cmd__payload[66:46] } : { cmd__payload[54], cmd__payload[54:34] };
+  assign \$49  = \$signal$23 [0] ? { 1'h0, cmd__payload[66:46] } : { cmd__payload[54], cmd__payload[54:34] };
+  assign \$50  = \$signal$23 [0] ? { 1'h0, cmd__payload[66:46] } : { cmd__payload[54], cmd__payload[54:34] };
+  assign \$51  = \$signal$23 [0] ? { 1'h0, cmd__payload[66:46] } : { cmd__payload[54], cmd__payload[54:34] };
+  assign \$52  = \$signal$23 [0] ? { 1'h0, cmd__payload[66:46] } : { cmd__payload[54], cmd__payload[54:34] };
+  assign \$53  = \$signal$23 [0] ? { 1'h0, cmd__payload[66:46] } : { cmd__payload[54], cmd__payload[54:34] };
+  assign \$54  = \$signal$23 [0] ? { 1'h0, cmd__payload[66:46] } : { cmd__payload[54], cmd__payload[54:34] };
+  assign \$55  = \$signal$23 [0] ? { 1'h0, cmd__payload[66:46] } : { cmd__payload[54], cmd__payload[54:34] };
+  assign \$56  = \$signal$23 [0] ? { 1'h0, cmd__payload[66:46] } : { cmd__payload[54], cmd__payload[54:34] };
+  assign \$57  = \$signal$23 [0] ? { 1'h0, cmd__payload[66:46] } : { cmd__payload[54], cmd__payload[54:34] };
+  assign scalar = \$signal$2 [30] | \$signal$23 [0];
+  assign enable = token[4] & \$signal$23 [0];
+  assign valid = \$signal$23 [0] ? token[14] : token[12];
+  assign \$signal$130  = { acc[25], acc[25], acc[25], acc[25], acc[25], acc[25], acc[25:0] } | \acc$132 [31:0];
+  assign \$signal$133  = { acc[51], acc[51], acc[51], acc[51], acc[51], acc[51], acc[51:26] } | \acc$132 [63:32];
+  assign \$signal$134  = { acc[77], acc[77], acc[77], acc[77], acc[77], acc[77], acc[77:52] } | \acc$132 [95:64];
+  assign \$signal$135  = { acc[103], acc[103], acc[103], acc[103], acc[103], acc[103], acc[103:78] } | \acc$132 [127:96];
+  assign \$58  = ~ cmd__ready;
+  assign \$59  = cmd__valid & \$58 ;
+  assign \$60  = 1'h1 << cmd__payload[3:0];
+  assign \$61  = cmd__payload[3:0] == 1'h1;
+  assign \$62  = \$61  & \$signal$23 [0];
+  assign \$63  = cmd__payload[3:0] == 3'h7;
+  assign \$64  = cmd__payload[3:0] == 2'h3;
+  assign \$65  = cmd__payload[3:0] == 3'h4;
+  assign \$66  = cmd__payload[3:0] == 3'h5;
+  assign \$67  = cmd__payload[3:0] == 3'h6;
+  assign \$68  = | { \$67 , \$66 , \$65 , \$64 , \$63  };
+  assign \$69  = \$62  | \$68 ;
+  assign \$70  = cmd__payload[3:0] == 3'h7;
+  assign \$71  = cmd__payload[3:0] == 3'h6;
+  assign \$72  = \$70  | \$71 ;
+  assign \$73  = cmd__payload[60:4] == operands;
+  assign \$74  = \$signal$145  & \$73 ;
+  assign \$75  = ~ busy;
+  assign \$76  = ~ element__valid;
+  assign \$77  = \$75  & \$76 ;
+  assign \$78  = \$77  & idle;
+  assign \$79  = \$78  & out__ready;
+  assign \$80  = ~ dead;
+  assign \$81  = \$79  & \$80 ;
+  assign \$82  = ~ \$signal$149 ;
+  assign \$83  = \$81  & \$82 ;
+  assign \$84  = ! \$signal$150 ;
+  assign \$85  = \$signal$150  + load;
   assign \$86  = \$85  - action_done;
-  assign \$87  = \$signal$18  & \$signal$12 ;
-  assign \$88  = cmd__payload[3:0] == 3'h7;
-  assign \$89  = cmd__payload[3:0] == 1'h1;
-  assign \$90  = \$89  ? cmd__payload[98:83] : cmd__payload[82:67];
-  assign \$91  = cmd__payload[6:4] == 3'h5;
-  assign \$92  = cmd__payload[18:7] > 5'h10;
-  assign \$93  = \$92  ? 12'h000 : cmd__payload[18:7];
-  assign \$94  = cmd__payload[6:4] == 3'h6;
-  assign \$95  = cmd__payload[18:7] > 5'h10;
-  assign \$96  = \$95  ? 12'h000 : cmd__payload[18:7];
-  assign \$97  = cmd__payload[73:70] > 1'h0;
-  assign \$98  = \$97  ? cmd__payload[73:70] : 4'h0;
-  assign \$99  = cmd__payload[73:68] > 6'h27;
-  assign \$100  = cmd__payload[60:4] == operands;
-  assign \$101  = \$signal$157  & \$100 ;
-  assign \$102  = ~ \$101 ;
-  assign \$103  = cmd__payload[22] & \$102 ;
+  assign \$87  = \$signal$4  & \$signal$14 ;
+  assign \$88  = \$signal$13 [1] ? cmd__payload[98:83] : cmd__payload[82:67];
+  assign \$89  = cmd__payload[6:4] == 3'h5;
+  assign \$90  = cmd__payload[18:7] > 5'h10;
+  assign \$91  = \$90  ? 12'h000 : cmd__payload[18:7];
+  assign \$92  = cmd__payload[6:4] == 3'h6;
+  assign \$93  = cmd__payload[18:7] > 5'h10;
+  assign \$94  = \$93  ? 12'h000 : cmd__payload[18:7];
+  assign \$95  = cmd__payload[73:70] > 1'h0;
+  assign \$96  = \$95  ? cmd__payload[73:70] : 4'h0;
+  assign \$97  = cmd__payload[73:68] > 6'h27;
+  assign \$98  = ~ same;
+  assign \$99  = cmd__payload[22] & \$98 ;
   always @(posedge clk)
-    \$signal$8  <= \$104 ;
+    \$signal$5  <= \$100 ;
   always @(posedge clk)
-    \load$37  <= \$105 ;
+    \$signal$13  <= \$101 ;
+  always @(posedge clk)
+    \$signal$14  <= \$102 ;
+  always @(posedge clk)
+    \$signal$8  <= \$103 ;
+  always @(posedge clk)
+    \$signal$10  <= \$104 ;
+  always @(posedge clk)
+    same <= \$105 ;
   always @(posedge clk)
     \$signal$6  <= \$106 ;
   always @(posedge clk)
-    \$signal$11  <= \$107 ;
+    \$signal$9  <= \$107 ;
   always @(posedge clk)
-    inner5 <= \$108 ;
+    \$signal$150  <= \$108 ;
   always @(posedge clk)
-    inner6 <= \$109 ;
+    \load$32  <= \$109 ;
   always @(posedge clk)
-    quant <= \$110 ;
+    \$signal$149  <= \$110 ;
   always @(posedge clk)
-    \$signal$13  <= \$111 ;
+    \$signal$23  <= \$111 ;
   always @(posedge clk)
-    value <= \$112 ;
+    inner5 <= \$112 ;
   always @(posedge clk)
-    bad_shift <= \$113 ;
+    inner6 <= \$113 ;
   always @(posedge clk)
-    \$signal$34  <= \$114 ;
+    quant <= \$114 ;
   always @(posedge clk)
-    operands <= \$115 ;
+    \$signal$2  <= \$115 ;
   always @(posedge clk)
-    \$signal$157  <= \$116 ;
+    value <= \$116 ;
   always @(posedge clk)
-    token <= \$117 ;
+    bad_shift <= \$117 ;
+  always @(posedge clk)
+    \$signal$29  <= \$118 ;
+  always @(posedge clk)
+    operands <= \$119 ;
+  always @(posedge clk)
+    \$signal$145  <= \$120 ;
+  always @(posedge clk)
+    token <= \$121 ;
   \hwgen_top.post.issue  issue (
     .acc(acc),
-    .add(\$signal$11 [1]),
+    .add(\$signal$23 [1]),
     .block_ready(block_ready),
     .clk(clk),
     .drain__0__data(drain__0__data),
@@ -10250,9 +6789,9 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
     .items__payload(items__payload),
     .items__ready(items__ready),
     .items__valid(items__valid),
-    .\port$3466$0 (\$119 ),
-    .\port$5191$0 (\$120 ),
-    .\port$5191$39 (\$121 ),
+    .\port$3160$0 (\$123 ),
+    .\port$4616$0 (\$124 ),
+    .\port$4616$38 (\$125 ),
     .results__ready(results__ready),
     .rst(rst),
     .sources__0__data(sources__0__data),
@@ -10271,75 +6810,69 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
     .delta_en(delta_en),
     .load(load),
     .out__payload(element__payload),
-    .out__ready(room),
-    .out__valid(out__valid),
-    .\port$2895$0 (\$58 ),
-    .\port$4493$4 (cmd__payload[81:4]),
+    .out__ready(out__ready),
+    .out__valid(element__valid),
+    .\port$2618$0 (\$34 ),
+    .\port$2619$0 (\$35 ),
+    .\port$3963$4 (cmd__payload[81:4]),
     .rst(rst),
-    .skip(skip),
-    .start(\$signal$20 )
+    .start(\$signal$12 )
   );
-  \hwgen_top.post.operands$164  \operands$164  (
-    .acc(\acc$136 ),
-    .busy(\busy$17 ),
+  \hwgen_top.post.operands$161  \operands$161  (
+    .acc(\acc$132 ),
+    .busy(\busy$11 ),
     .clk(clk),
     .enable(enable),
-    .load(\load$37 ),
+    .load(\load$32 ),
     .operands(operands),
-    .\port$5209$0 (vectors),
+    .\port$4638$0 (vectors),
     .rst(rst)
   );
   \hwgen_top.post.output  \output  (
     .action_done(action_done),
     .clk(clk),
-    .code(\code$129 ),
+    .code(\code$125 ),
     .destination__ready(results__ready),
     .done(done),
     .error(error),
     .pending(writes__0__valid),
-    .\port$3918$0 (\$signal$145 ),
-    .\port$3919$0 (\$signal$146 ),
-    .\port$3920$0 (\$signal$147 ),
-    .\port$3921$0 (\$signal$148 ),
-    .\port$3922$0 (\$signal$149 ),
-    .\port$3923$0 (\$signal$150 ),
-    .\port$3924$0 (\$signal$151 ),
-    .\port$3925$0 (\$signal$152 ),
-    .\port$5302$0 (\$122 ),
-    .ports__0__data(writes__0__data),
-    .ports__0__mask(writes__0__mask),
+    .\port$3319$0 (\$126 ),
+    .\port$3321$0 (\$127 ),
+    .\port$3392$0 (\$signal$137 ),
+    .\port$3393$0 (\$signal$138 ),
+    .\port$3394$0 (\$signal$139 ),
+    .\port$3395$0 (\$signal$140 ),
+    .\port$4716$1 (\$128 ),
     .ports__0__ready(ports__0__ready),
     .rst(rst),
-    .transpose(transpose),
-    .valid(valid),
-    .w_data(\$120 [24:0]),
-    .w_en(destination__valid)
+    .w_data(\$124 [21:0]),
+    .w_en(destination__valid),
+    .\w_en$6 (valid),
+    .words(\$129 )
   );
   \hwgen_top.post.parameters  parameters (
-    .broadcast(broadcast),
     .buffer__data(buffer__data),
     .buffer__en(param__en),
-    .channel(\$121 [2:0]),
     .clk(clk),
-    .\port$5159$0 (\$118 ),
+    .\port$4592$0 (\$122 ),
     .ready(block_ready),
     .request__payload(request__payload),
     .request__ready(requests__ready),
     .request__valid(request__valid),
     .rst(rst),
     .scalar(scalar),
-    .step(\$signal$34 [63:52]),
+    .step(\$signal$29 [63:52]),
     .take(take),
     .value(value),
     .values(values)
   );
   hwgen_requantise requantiser0_0 (
-    .acc(\$signal$134 ),
+    .acc(\$signal$130 ),
     .bias(values[31:0]),
     .clk(clk),
     .multiplier(values[63:32]),
     .nudge(quant[27]),
-    .q(\$signal$145 ),
+    .q(\$signal$137 ),
     .qmax(quant[26:18]),
     .qmin(quant[17:9]),
     .rst(rst),
@@ -10348,12 +6881,12 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
     .zero_point(quant[8:0])
   );
   hwgen_requantise requantiser0_1 (
-    .acc(\$signal$137 ),
+    .acc(\$signal$133 ),
     .bias(values[101:70]),
     .clk(clk),
     .multiplier(values[133:102]),
     .nudge(quant[27]),
-    .q(\$signal$146 ),
+    .q(\$signal$138 ),
     .qmax(quant[26:18]),
     .qmin(quant[17:9]),
     .rst(rst),
@@ -10362,12 +6895,12 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
     .zero_point(quant[8:0])
   );
   hwgen_requantise requantiser0_2 (
-    .acc(\$signal$138 ),
+    .acc(\$signal$134 ),
     .bias(values[171:140]),
     .clk(clk),
     .multiplier(values[203:172]),
     .nudge(quant[27]),
-    .q(\$signal$147 ),
+    .q(\$signal$139 ),
     .qmax(quant[26:18]),
     .qmin(quant[17:9]),
     .rst(rst),
@@ -10376,12 +6909,12 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
     .zero_point(quant[8:0])
   );
   hwgen_requantise requantiser0_3 (
-    .acc(\$signal$139 ),
+    .acc(\$signal$135 ),
     .bias(values[241:210]),
     .clk(clk),
     .multiplier(values[273:242]),
     .nudge(quant[27]),
-    .q(\$signal$148 ),
+    .q(\$signal$140 ),
     .qmax(quant[26:18]),
     .qmin(quant[17:9]),
     .rst(rst),
@@ -10389,139 +6922,50 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
     .ties(quant[29:28]),
     .zero_point(quant[8:0])
   );
-  hwgen_requantise requantiser0_4 (
-    .acc(\$signal$140 ),
-    .bias(values[311:280]),
-    .clk(clk),
-    .multiplier(values[343:312]),
-    .nudge(quant[27]),
-    .q(\$signal$149 ),
-    .qmax(quant[26:18]),
-    .qmin(quant[17:9]),
-    .rst(rst),
-    .shift(values[349:344]),
-    .ties(quant[29:28]),
-    .zero_point(quant[8:0])
-  );
-  hwgen_requantise requantiser0_5 (
-    .acc(\$signal$141 ),
-    .bias(values[381:350]),
-    .clk(clk),
-    .multiplier(values[413:382]),
-    .nudge(quant[27]),
-    .q(\$signal$150 ),
-    .qmax(quant[26:18]),
-    .qmin(quant[17:9]),
-    .rst(rst),
-    .shift(values[419:414]),
-    .ties(quant[29:28]),
-    .zero_point(quant[8:0])
-  );
-  hwgen_requantise requantiser0_6 (
-    .acc(\$signal$142 ),
-    .bias(values[451:420]),
-    .clk(clk),
-    .multiplier(values[483:452]),
-    .nudge(quant[27]),
-    .q(\$signal$151 ),
-    .qmax(quant[26:18]),
-    .qmin(quant[17:9]),
-    .rst(rst),
-    .shift(values[489:484]),
-    .ties(quant[29:28]),
-    .zero_point(quant[8:0])
-  );
-  hwgen_requantise requantiser0_7 (
-    .acc(\$signal$143 ),
-    .bias(values[521:490]),
-    .clk(clk),
-    .multiplier(values[553:522]),
-    .nudge(quant[27]),
-    .q(\$signal$152 ),
-    .qmax(quant[26:18]),
-    .qmin(quant[17:9]),
-    .rst(rst),
-    .shift(values[559:554]),
-    .ties(quant[29:28]),
-    .zero_point(quant[8:0])
-  );
   \hwgen_top.post.walker  walker (
-    .\begin (\$signal$20 ),
+    .\begin (\$signal$12 ),
     .clk(clk),
     .dead(dead),
     .element__payload(element__payload),
-    .element__valid(out__valid),
+    .element__valid(element__valid),
     .idle(idle),
     .items__payload(items__payload),
     .items__valid(items__valid),
-    .job(\$signal$11 ),
-    .map(\$signal$13 ),
+    .job(\$signal$23 ),
+    .map(\$signal$2 ),
     .marker(marker),
-    .\port$2892$0 (\$56 ),
+    .\port$2615$0 (\$32 ),
     .r_en(items__ready),
     .\r_en$10 (requests__ready),
     .requests__payload(request__payload),
     .requests__valid(request__valid),
-    .room(room),
+    .room(out__ready),
     .rst(rst)
   );
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$17 ) begin end
+    if (_always_ ) begin end
     (* full_case = 32'd1 *)
     casez (cmd__payload[3:0])
       4'h1:
-          \$signal$10  = \$10 ;
+          \$signal  = \$2 ;
       4'h7:
-          \$signal$10  = \$28 ;
+          \$signal  = \$3 ;
       4'h2:
-          \$signal$10  = 1'h1;
+          \$signal  = \$6 ;
       4'h8:
-          \$signal$10  = 1'h1;
+          \$signal  = \$9 ;
       4'h3:
-          \$signal$10  = \$signal$7 ;
+          \$signal  = \$14 ;
       4'h4, 4'h5, 4'h6:
-          \$signal$10  = \$42 ;
+          \$signal  = 1'h0;
       default:
-          \$signal$10  = 1'h1;
+          \$signal  = 1'h1;
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$17 ) begin end
-    \$signal$12  = 1'h0;
-    (* full_case = 32'd1 *)
-    casez (cmd__payload[3:0])
-      4'h1:
-        begin
-          \$signal$12  = \$11 ;
-          if (\$26 ) begin
-            \$signal$12  = 1'h1;
-          end
-        end
-      4'h7:
-          \$signal$12  = \$29 ;
-      4'h2:
-          \$signal$12  = \$32 ;
-      4'h8:
-          \$signal$12  = \$35 ;
-      4'h3:
-          \$signal$12  = \$40 ;
-      4'h4, 4'h5, 4'h6:
-          /* empty */;
-      default:
-          \$signal$12  = 1'h1;
-    endcase
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$17 ) begin end
-    skip = { 3'h0, \$57  };
-    if (\$signal$20 ) begin
-      skip = { 3'h0, \$82  };
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$17 ) begin end
+    if (_always_ ) begin end
     count_en = 1'h0;
-    if (setting) begin
+    if (\$signal$15 ) begin
       casez (cmd__payload[3:0])
         4'h2:
             count_en = 1'h1;
@@ -10529,9 +6973,9 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$17 ) begin end
+    if (_always_ ) begin end
     delta_en = 5'h00;
-    if (setting) begin
+    if (\$signal$15 ) begin
       casez (cmd__payload[3:0])
         4'h2:
             delta_en = 5'h0f;
@@ -10541,213 +6985,72 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$17 ) begin end
-    \$104  = \$86 [5:0];
+    if (_always_ ) begin end
+    \$100  = \$59 ;
     if (rst) begin
-      \$104  = 6'h00;
+      \$100  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$17 ) begin end
-    \$105  = 1'h0;
-    if (setting) begin
-      casez (cmd__payload[3:0])
-        4'h2:
-            /* empty */;
-        4'h8:
-            /* empty */;
-        4'h3:
-            /* empty */;
-        4'h4:
-            /* empty */;
-        4'h5:
-            /* empty */;
-        4'h6:
-            if (\$103 ) begin
-              \$105  = 1'h1;
-            end
-      endcase
+    if (_always_ ) begin end
+    \$101  = \$60 ;
+    if (rst) begin
+      \$101  = 16'h0000;
     end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$102  = \$signal ;
+    if (rst) begin
+      \$102  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$103  = \$69 ;
+    if (rst) begin
+      \$103  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$104  = \$72 ;
+    if (rst) begin
+      \$104  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$105  = \$74 ;
     if (rst) begin
       \$105  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$17 ) begin end
-    \$106  = \$signal$6 ;
-    if (\$87 ) begin
-      \$106  = 1'h1;
-    end
+    if (_always_ ) begin end
+    \$106  = \$83 ;
     if (rst) begin
       \$106  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$17 ) begin end
-    \$107  = \$signal$11 ;
-    if (\$signal$20 ) begin
-      \$107 [0] = \$88 ;
-      \$107 [1] = operands[18];
-      \$107 [22:2] = cmd__payload[24:4];
-      \$107 [43:23] = cmd__payload[45:25];
-      \$107 [55:44] = cmd__payload[82:71];
-      \$107 [71:56] = \$90 ;
-    end
+    if (_always_ ) begin end
+    \$107  = \$84 ;
     if (rst) begin
-      \$107  = 72'h000000000000000000;
+      \$107  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$17 ) begin end
-    \$108  = inner5;
-    if (setting) begin
-      casez (cmd__payload[3:0])
-        4'h2:
-            if (\$91 ) begin
-              \$108  = \$93 [4:0];
-            end
-      endcase
-    end
+    if (_always_ ) begin end
+    \$108  = \$86 [5:0];
     if (rst) begin
-      \$108  = 5'h01;
+      \$108  = 6'h00;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$17 ) begin end
-    \$109  = inner6;
-    if (setting) begin
-      casez (cmd__payload[3:0])
-        4'h2:
-            if (\$94 ) begin
-              \$109  = \$96 [4:0];
-            end
-      endcase
-    end
-    if (rst) begin
-      \$109  = 5'h01;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$17 ) begin end
-    \$110  = quant;
-    if (setting) begin
-      casez (cmd__payload[3:0])
-        4'h2:
-            /* empty */;
-        4'h8:
-            /* empty */;
-        4'h3:
-          begin
-            \$110 [8:0] = cmd__payload[42:34];
-            \$110 [17:9] = cmd__payload[51:43];
-            \$110 [26:18] = cmd__payload[60:52];
-            \$110 [27] = cmd__payload[61];
-            \$110 [29:28] = cmd__payload[63:62];
-          end
-      endcase
-    end
-    if (rst) begin
-      \$110  = 30'h00000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$17 ) begin end
-    \$111  = \$signal$13 ;
-    if (setting) begin
-      casez (cmd__payload[3:0])
-        4'h2:
-            /* empty */;
-        4'h8:
-            /* empty */;
-        4'h3:
-          begin
-            \$111 [12:0] = cmd__payload[16:4];
-            \$111 [29:13] = cmd__payload[33:17];
-            \$111 [30] = cmd__payload[64];
-            \$111 [31] = cmd__payload[65];
-            \$111 [34:32] = cmd__payload[68:66];
-            \$111 [43:38] = cmd__payload[79:74];
-            \$111 [37:35] = \$98 [2:0];
-            \$111 [44] = 1'h0;
-          end
-      endcase
-    end
-    if (rst) begin
-      \$111  = 45'h000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$17 ) begin end
-    \$112  = value;
-    if (setting) begin
-      casez (cmd__payload[3:0])
-        4'h2:
-            /* empty */;
-        4'h8:
-            /* empty */;
-        4'h3:
-            /* empty */;
-        4'h4:
-          begin
-            \$112 [31:0] = cmd__payload[35:4];
-            \$112 [63:32] = cmd__payload[67:36];
-            \$112 [69:64] = cmd__payload[73:68];
-          end
-      endcase
-    end
-    if (rst) begin
-      \$112  = 70'h000000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$17 ) begin end
-    \$113  = bad_shift;
-    if (setting) begin
-      casez (cmd__payload[3:0])
-        4'h2:
-            /* empty */;
-        4'h8:
-            /* empty */;
-        4'h3:
-            /* empty */;
-        4'h4:
-            \$113  = \$99 ;
-      endcase
-    end
-    if (rst) begin
-      \$113  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$17 ) begin end
-    \$114  = \$signal$34 ;
-    if (setting) begin
-      casez (cmd__payload[3:0])
-        4'h2:
-            /* empty */;
-        4'h8:
-            /* empty */;
-        4'h3:
-            /* empty */;
-        4'h4:
-            /* empty */;
-        4'h5:
-          begin
-            \$114 [12:0] = cmd__payload[16:4];
-            \$114 [29:13] = cmd__payload[33:17];
-            \$114 [51:30] = { cmd__payload[54], cmd__payload[54:34] };
-            \$114 [68:52] = { cmd__payload[66], cmd__payload[66], cmd__payload[66], cmd__payload[66], cmd__payload[66], cmd__payload[66:55] };
-          end
-      endcase
-    end
-    if (rst) begin
-      \$114  = 69'h000000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$17 ) begin end
-    \$115  = operands;
-    if (setting) begin
+    if (_always_ ) begin end
+    \$109  = 1'h0;
+    if (\$signal$15 ) begin
       casez (cmd__payload[3:0])
         4'h2:
             /* empty */;
@@ -10760,17 +7063,189 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
         4'h5:
             /* empty */;
         4'h6:
-            \$115  = cmd__payload[60:4];
+            \$109  = \$99 ;
       endcase
     end
     if (rst) begin
-      \$115  = 57'h000000000000000;
+      \$109  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$17 ) begin end
-    \$116  = \$signal$157 ;
-    if (setting) begin
+    if (_always_ ) begin end
+    \$110  = \$signal$149 ;
+    if (\$87 ) begin
+      \$110  = 1'h1;
+    end
+    if (rst) begin
+      \$110  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$111  = \$signal$23 ;
+    if (\$signal$12 ) begin
+      \$111 [0] = \$signal$13 [7];
+      \$111 [1] = operands[18];
+      \$111 [22:2] = cmd__payload[24:4];
+      \$111 [43:23] = cmd__payload[45:25];
+      \$111 [55:44] = cmd__payload[82:71];
+      \$111 [71:56] = \$88 ;
+    end
+    if (rst) begin
+      \$111  = 72'h000000000000000000;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$112  = inner5;
+    if (\$signal$15 ) begin
+      casez (cmd__payload[3:0])
+        4'h2:
+            if (\$89 ) begin
+              \$112  = \$91 [4:0];
+            end
+      endcase
+    end
+    if (rst) begin
+      \$112  = 5'h01;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$113  = inner6;
+    if (\$signal$15 ) begin
+      casez (cmd__payload[3:0])
+        4'h2:
+            if (\$92 ) begin
+              \$113  = \$94 [4:0];
+            end
+      endcase
+    end
+    if (rst) begin
+      \$113  = 5'h01;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$114  = quant;
+    if (\$signal$15 ) begin
+      casez (cmd__payload[3:0])
+        4'h2:
+            /* empty */;
+        4'h8:
+            /* empty */;
+        4'h3:
+          begin
+            \$114 [8:0] = cmd__payload[42:34];
+            \$114 [17:9] = cmd__payload[51:43];
+            \$114 [26:18] = cmd__payload[60:52];
+            \$114 [27] = cmd__payload[61];
+            \$114 [29:28] = cmd__payload[63:62];
+          end
+      endcase
+    end
+    if (rst) begin
+      \$114  = 30'h00000000;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$115  = \$signal$2 ;
+    if (\$signal$15 ) begin
+      casez (cmd__payload[3:0])
+        4'h2:
+            /* empty */;
+        4'h8:
+            /* empty */;
+        4'h3:
+          begin
+            \$115 [12:0] = cmd__payload[16:4];
+            \$115 [29:13] = cmd__payload[33:17];
+            \$115 [30] = cmd__payload[64];
+            \$115 [31] = cmd__payload[65];
+            \$115 [34:32] = cmd__payload[68:66];
+            \$115 [43:38] = cmd__payload[79:74];
+            \$115 [37:35] = \$96 [2:0];
+            \$115 [44] = 1'h0;
+          end
+      endcase
+    end
+    if (rst) begin
+      \$115  = 45'h000000000000;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$116  = value;
+    if (\$signal$15 ) begin
+      casez (cmd__payload[3:0])
+        4'h2:
+            /* empty */;
+        4'h8:
+            /* empty */;
+        4'h3:
+            /* empty */;
+        4'h4:
+          begin
+            \$116 [31:0] = cmd__payload[35:4];
+            \$116 [63:32] = cmd__payload[67:36];
+            \$116 [69:64] = cmd__payload[73:68];
+          end
+      endcase
+    end
+    if (rst) begin
+      \$116  = 70'h000000000000000000;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$117  = bad_shift;
+    if (\$signal$15 ) begin
+      casez (cmd__payload[3:0])
+        4'h2:
+            /* empty */;
+        4'h8:
+            /* empty */;
+        4'h3:
+            /* empty */;
+        4'h4:
+            \$117  = \$97 ;
+      endcase
+    end
+    if (rst) begin
+      \$117  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$118  = \$signal$29 ;
+    if (\$signal$15 ) begin
+      casez (cmd__payload[3:0])
+        4'h2:
+            /* empty */;
+        4'h8:
+            /* empty */;
+        4'h3:
+            /* empty */;
+        4'h4:
+            /* empty */;
+        4'h5:
+          begin
+            \$118 [12:0] = cmd__payload[16:4];
+            \$118 [29:13] = cmd__payload[33:17];
+            \$118 [51:30] = { cmd__payload[54], cmd__payload[54:34] };
+            \$118 [68:52] = { cmd__payload[66], cmd__payload[66], cmd__payload[66], cmd__payload[66], cmd__payload[66], cmd__payload[66:55] };
+          end
+      endcase
+    end
+    if (rst) begin
+      \$118  = 69'h000000000000000000;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$119  = operands;
+    if (\$signal$15 ) begin
       casez (cmd__payload[3:0])
         4'h2:
             /* empty */;
@@ -10783,145 +7258,176 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
         4'h5:
             /* empty */;
         4'h6:
-            \$116  = cmd__payload[22];
+            \$119  = cmd__payload[60:4];
       endcase
     end
     if (rst) begin
-      \$116  = 1'h0;
+      \$119  = 57'h000000000000000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$17 ) begin end
-    \$117  = { token[13:0], issued };
+    if (_always_ ) begin end
+    \$120  = \$signal$145 ;
+    if (\$signal$15 ) begin
+      casez (cmd__payload[3:0])
+        4'h2:
+            /* empty */;
+        4'h8:
+            /* empty */;
+        4'h3:
+            /* empty */;
+        4'h4:
+            /* empty */;
+        4'h5:
+            /* empty */;
+        4'h6:
+            \$120  = cmd__payload[22];
+      endcase
+    end
     if (rst) begin
-      \$117  = 15'h0000;
+      \$120  = 1'h0;
     end
   end
-  assign code = { 1'h0, \$56  };
-  assign start = \$signal$20 ;
-  assign \begin  = \$signal$20 ;
-  assign map = \$signal$13 ;
-  assign job = \$signal$11 ;
-  assign \$signal$32  = value;
-  assign step = \$signal$34 [63:52];
-  assign \$signal$36  = operands;
-  assign \$signal$38  = \load$37 ;
-  assign \initial  = { 23'h000000, cmd__payload[70:55], \$58 , cmd__payload[33:4] };
+  always @* begin
+    if (_always_ ) begin end
+    \$121  = { token[13:0], issued };
+    if (rst) begin
+      \$121  = 15'h0000;
+    end
+  end
+  assign code = { 1'h0, \$32  };
+  assign start = \$signal$12 ;
+  assign \begin  = \$signal$12 ;
+  assign skip = { 3'h0, \$34  };
+  assign map = \$signal$2 ;
+  assign job = \$signal$23 ;
+  assign \$signal$27  = value;
+  assign step = \$signal$29 [63:52];
+  assign \$signal$31  = operands;
+  assign \$signal$33  = \load$32 ;
+  assign \initial  = { 23'h000000, cmd__payload[70:55], \$35 , cmd__payload[33:4] };
   assign level_at = cmd__payload[6:4];
   assign count = cmd__payload[18:7];
   assign deltas = { cmd__payload[27], cmd__payload[27:7], cmd__payload[81], cmd__payload[81], cmd__payload[81], cmd__payload[81], cmd__payload[81], cmd__payload[81:69], cmd__payload[69:19] };
   assign out__payload = element__payload;
-  assign out__ready = room;
-  assign element__ready = room;
-  assign element__valid = out__valid;
-  assign \items__payload$51  = items__payload;
-  assign \items__ready$53  = items__ready;
-  assign \items__valid$55  = items__valid;
+  assign element__ready = out__ready;
+  assign out__valid = element__valid;
+  assign \items__payload$47  = items__payload;
+  assign \items__ready$49  = items__ready;
+  assign \items__valid$51  = items__valid;
   assign requests__payload = request__payload;
   assign request__ready = requests__ready;
   assign requests__valid = request__valid;
-  assign destination__payload = \$120 [24:0];
-  assign results__payload = \$120 [24:0];
+  assign destination__payload = \$124 [21:0];
+  assign results__payload = \$124 [21:0];
   assign destination__ready = results__ready;
   assign results__valid = destination__valid;
-  assign param__addr = { 3'h0, \$118  };
-  assign buffer__addr = { 3'h0, \$118  };
+  assign param__addr = { 3'h0, \$122  };
+  assign buffer__addr = { 3'h0, \$122  };
   assign param__data = buffer__data;
   assign buffer__en = param__en;
-  assign drain__0__addr = { 6'h00, \$120 [30:25] };
-  assign \drain__0__addr$75  = { 6'h00, \$120 [30:25] };
-  assign drain__0__column = { 4'h0, \$119  };
-  assign \drain__0__column$77  = { 4'h0, \$119  };
-  assign \drain__0__data$79  = drain__0__data;
-  assign \drain__0__ready$81  = drain__0__ready;
-  assign drain__0__row = { 4'h0, \$120 [31] };
-  assign \drain__0__row$83  = { 4'h0, \$120 [31] };
-  assign \drain__0__valid$85  = drain__0__valid;
-  assign reads__0__addr = { 9'h000, \$120 [35:25] };
-  assign sources__0__addr = { 9'h000, \$120 [35:25] };
+  assign drain__0__addr = { 6'h00, \$124 [27:22] };
+  assign \drain__0__addr$71  = { 6'h00, \$124 [27:22] };
+  assign drain__0__column = { 4'h0, \$123  };
+  assign \drain__0__column$73  = { 4'h0, \$123  };
+  assign \drain__0__data$75  = drain__0__data;
+  assign \drain__0__ready$77  = drain__0__ready;
+  assign drain__0__row = { 4'h0, \$124 [28] };
+  assign \drain__0__row$79  = { 4'h0, \$124 [28] };
+  assign \drain__0__valid$81  = drain__0__valid;
+  assign reads__0__addr = { 9'h000, \$124 [33:23] };
+  assign sources__0__addr = { 9'h000, \$124 [33:23] };
   assign reads__0__data = sources__0__data;
   assign reads__0__ready = sources__0__ready;
   assign sources__0__valid = reads__0__valid;
-  assign reads__1__addr = { 9'h000, \$121 [13:3] };
-  assign sources__1__addr = { 9'h000, \$121 [13:3] };
+  assign reads__1__addr = { 9'h000, \$125  };
+  assign sources__1__addr = { 9'h000, \$125  };
   assign reads__1__data = sources__1__data;
   assign reads__1__ready = sources__1__ready;
   assign sources__1__valid = reads__1__valid;
-  assign writes__0__addr = { 9'h000, \$122  };
-  assign ports__0__addr = { 9'h000, \$122  };
-  assign ports__0__data = writes__0__data;
-  assign ports__0__mask = writes__0__mask;
+  assign writes__0__addr = { 9'h000, \$128  };
+  assign ports__0__addr = { 9'h000, \$128  };
+  assign writes__0__data = { \$129 , \$129  };
+  assign ports__0__data = { \$129 , \$129  };
+  assign writes__0__mask = { \$127 , \$126  };
+  assign ports__0__mask = { \$127 , \$126  };
   assign writes__0__ready = ports__0__ready;
   assign ports__0__valid = writes__0__valid;
-  assign add = \$signal$11 [1];
+  assign add = \$signal$23 [1];
   assign ready = block_ready;
-  assign \take$116  = take;
-  assign channel = \$121 [2:0];
-  assign \channel$118  = \$121 [2:0];
-  assign a = vectors[63:0];
-  assign b = vectors[127:64];
-  assign \done$126  = done;
-  assign \error$128  = error;
-  assign \code$130  = \code$129 ;
-  assign q = { \$signal$152 , \$signal$151 , \$signal$150 , \$signal$149 , \$signal$148 , \$signal$147 , \$signal$146 , \$signal$145  };
-  assign \port$3466$0  = \$119 ;
-  assign \port$5159$0  = \$118 ;
-  assign \port$5191$25  = \$120 [35:25];
-  assign \port$5191$42  = \$121 [13:3];
-  assign \port$5302$0  = \$122 ;
+  assign \take$112  = take;
+  assign channel = 2'h0;
+  assign \channel$114  = 2'h0;
+  assign broadcast = 1'h0;
+  assign transpose = 1'h0;
+  assign a = vectors[31:0];
+  assign b = vectors[63:32];
+  assign \done$122  = done;
+  assign \error$124  = error;
+  assign \code$126  = \code$125 ;
+  assign q = { \$signal$140 , \$signal$139 , \$signal$138 , \$signal$137  };
+  assign room = out__ready;
+  assign \port$3160$0  = \$123 ;
+  assign \port$3319$0  = \$126 ;
+  assign \port$3321$0  = \$127 ;
+  assign \port$4592$0  = \$122 ;
+  assign \port$4616$22  = \$124 [33:22];
+  assign \port$4616$38  = \$125 ;
+  assign \port$4716$1  = \$128 ;
+  assign \port$4718$0  = \$129 ;
   assign \cmd__payload.op  = cmd__payload[3:0];
   assign \cmd__payload.payload  = cmd__payload[99:4];
-  assign \$signal$11.eltwise  = \$signal$11 [0];
-  assign \$signal$11.add  = \$signal$11 [1];
-  assign \$signal$11.a  = \$signal$11 [22:2];
-  assign \$signal$11.b  = \$signal$11 [43:23];
-  assign \$signal$11.acc_base  = \$signal$11 [55:44];
-  assign \$signal$11.mask  = \$signal$11 [71:56];
-  assign \$signal$13.height  = \$signal$13 [12:0];
-  assign \$signal$13.width  = \$signal$13 [29:13];
-  assign \$signal$13.scalar  = \$signal$13 [30];
-  assign \$signal$13.transpose  = \$signal$13 [31];
-  assign \$signal$13.log2_rc  = \$signal$13 [34:32];
-  assign \$signal$13.log2_column  = \$signal$13 [37:35];
-  assign \$signal$13.cc_valid  = \$signal$13 [43:38];
-  assign \$signal$13.cc_dropped  = \$signal$13 [44];
-  assign \map.height  = \$signal$13 [12:0];
-  assign \map.width  = \$signal$13 [29:13];
-  assign \map.scalar  = \$signal$13 [30];
-  assign \map.transpose  = \$signal$13 [31];
-  assign \map.log2_rc  = \$signal$13 [34:32];
-  assign \map.log2_column  = \$signal$13 [37:35];
-  assign \map.cc_valid  = \$signal$13 [43:38];
-  assign \map.cc_dropped  = \$signal$13 [44];
-  assign \job.eltwise  = \$signal$11 [0];
-  assign \job.add  = \$signal$11 [1];
-  assign \job.a  = \$signal$11 [22:2];
-  assign \job.b  = \$signal$11 [43:23];
-  assign \job.acc_base  = \$signal$11 [55:44];
-  assign \job.mask  = \$signal$11 [71:56];
+  assign \$signal$2.height  = \$signal$2 [12:0];
+  assign \$signal$2.width  = \$signal$2 [29:13];
+  assign \$signal$2.scalar  = \$signal$2 [30];
+  assign \$signal$2.transpose  = \$signal$2 [31];
+  assign \$signal$2.log2_rc  = \$signal$2 [34:32];
+  assign \$signal$2.log2_column  = \$signal$2 [37:35];
+  assign \$signal$2.cc_valid  = \$signal$2 [43:38];
+  assign \$signal$2.cc_dropped  = \$signal$2 [44];
+  assign \$signal$23.eltwise  = \$signal$23 [0];
+  assign \$signal$23.add  = \$signal$23 [1];
+  assign \$signal$23.a  = \$signal$23 [22:2];
+  assign \$signal$23.b  = \$signal$23 [43:23];
+  assign \$signal$23.acc_base  = \$signal$23 [55:44];
+  assign \$signal$23.mask  = \$signal$23 [71:56];
+  assign \map.height  = \$signal$2 [12:0];
+  assign \map.width  = \$signal$2 [29:13];
+  assign \map.scalar  = \$signal$2 [30];
+  assign \map.transpose  = \$signal$2 [31];
+  assign \map.log2_rc  = \$signal$2 [34:32];
+  assign \map.log2_column  = \$signal$2 [37:35];
+  assign \map.cc_valid  = \$signal$2 [43:38];
+  assign \map.cc_dropped  = \$signal$2 [44];
+  assign \job.eltwise  = \$signal$23 [0];
+  assign \job.add  = \$signal$23 [1];
+  assign \job.a  = \$signal$23 [22:2];
+  assign \job.b  = \$signal$23 [43:23];
+  assign \job.acc_base  = \$signal$23 [55:44];
+  assign \job.mask  = \$signal$23 [71:56];
   assign \value.bias  = value[31:0];
   assign \value.multiplier  = value[63:32];
   assign \value.shift  = value[69:64];
-  assign \$signal$32.bias  = value[31:0];
-  assign \$signal$32.multiplier  = value[63:32];
-  assign \$signal$32.shift  = value[69:64];
-  assign \$signal$34.dy  = \$signal$34 [12:0];
-  assign \$signal$34.dx  = \$signal$34 [29:13];
-  assign \$signal$34.da  = \$signal$34 [51:30];
-  assign \$signal$34.dp  = \$signal$34 [68:52];
+  assign \$signal$27.bias  = value[31:0];
+  assign \$signal$27.multiplier  = value[63:32];
+  assign \$signal$27.shift  = value[69:64];
+  assign \$signal$29.dy  = \$signal$29 [12:0];
+  assign \$signal$29.dx  = \$signal$29 [29:13];
+  assign \$signal$29.da  = \$signal$29 [51:30];
+  assign \$signal$29.dp  = \$signal$29 [68:52];
   assign \operands.zp_a  = operands[8:0];
   assign \operands.zp_b  = operands[17:9];
   assign \operands.add  = operands[18];
   assign \operands.multiplier_b  = operands[50:19];
   assign \operands.shift_b  = operands[56:51];
-  assign \$signal$36.zp_a  = operands[8:0];
-  assign \$signal$36.zp_b  = operands[17:9];
-  assign \$signal$36.add  = operands[18];
-  assign \$signal$36.multiplier_b  = operands[50:19];
-  assign \$signal$36.shift_b  = operands[56:51];
+  assign \$signal$31.zp_a  = operands[8:0];
+  assign \$signal$31.zp_b  = operands[17:9];
+  assign \$signal$31.add  = operands[18];
+  assign \$signal$31.multiplier_b  = operands[50:19];
+  assign \$signal$31.shift_b  = operands[56:51];
   assign \initial.y  = cmd__payload[16:4];
   assign \initial.x  = cmd__payload[33:17];
-  assign \initial.a  = \$58 ;
+  assign \initial.a  = \$35 ;
   assign \initial.p  = { 1'h0, cmd__payload[70:55] };
   assign \initial.s  = 22'h000000;
   assign \deltas.y  = cmd__payload[31:19];
@@ -10947,64 +7453,58 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
   assign \out__payload.level  = element__payload[93:91];
   assign \out__payload.first  = element__payload[94];
   assign \out__payload.last  = element__payload[95];
-  assign \items__payload.result  = items__payload[24:0];
-  assign \items__payload.result.address  = items__payload[10:0];
-  assign \items__payload.result.address[0]  = items__payload[10:0];
-  assign \items__payload.result.write  = items__payload[11];
-  assign \items__payload.result.mask  = items__payload[19:12];
-  assign \items__payload.result.data  = items__payload[20];
-  assign \items__payload.result.last  = items__payload[21];
-  assign \items__payload.result.action  = items__payload[22];
-  assign \items__payload.result.code  = items__payload[24:23];
-  assign \items__payload.source  = items__payload[35:25];
-  assign \items__payload.eltwise  = items__payload[36];
-  assign \items__payload.read  = items__payload[37];
-  assign \items__payload.take  = items__payload[38];
-  assign \items__payload.channel  = items__payload[41:39];
-  assign \items__payload.source_b  = items__payload[52:42];
-  assign \items__payload$51.result  = items__payload[24:0];
-  assign \items__payload$51.result.address  = items__payload[10:0];
-  assign \items__payload$51.result.address[0]  = items__payload[10:0];
-  assign \items__payload$51.result.write  = items__payload[11];
-  assign \items__payload$51.result.mask  = items__payload[19:12];
-  assign \items__payload$51.result.data  = items__payload[20];
-  assign \items__payload$51.result.last  = items__payload[21];
-  assign \items__payload$51.result.action  = items__payload[22];
-  assign \items__payload$51.result.code  = items__payload[24:23];
-  assign \items__payload$51.source  = items__payload[35:25];
-  assign \items__payload$51.eltwise  = items__payload[36];
-  assign \items__payload$51.read  = items__payload[37];
-  assign \items__payload$51.take  = items__payload[38];
-  assign \items__payload$51.channel  = items__payload[41:39];
-  assign \items__payload$51.source_b  = items__payload[52:42];
-  assign \destination__payload.address  = \$120 [10:0];
-  assign \destination__payload.address[0]  = \$120 [10:0];
-  assign \destination__payload.write  = \$120 [11];
-  assign \destination__payload.mask  = \$120 [19:12];
-  assign \destination__payload.data  = \$120 [20];
-  assign \destination__payload.last  = \$120 [21];
-  assign \destination__payload.action  = \$120 [22];
-  assign \destination__payload.code  = \$120 [24:23];
-  assign \results__payload.address  = \$120 [10:0];
-  assign \results__payload.address[0]  = \$120 [10:0];
-  assign \results__payload.write  = \$120 [11];
-  assign \results__payload.mask  = \$120 [19:12];
-  assign \results__payload.data  = \$120 [20];
-  assign \results__payload.last  = \$120 [21];
-  assign \results__payload.action  = \$120 [22];
-  assign \results__payload.code  = \$120 [24:23];
-  assign \vectors[0]  = vectors[63:0];
-  assign \vectors[1]  = vectors[127:64];
+  assign \items__payload.result  = items__payload[21:0];
+  assign \items__payload.result.address  = items__payload[11:0];
+  assign \items__payload.result.address[0]  = items__payload[11:0];
+  assign \items__payload.result.write  = items__payload[12];
+  assign \items__payload.result.mask  = items__payload[16:13];
+  assign \items__payload.result.data  = items__payload[17];
+  assign \items__payload.result.last  = items__payload[18];
+  assign \items__payload.result.action  = items__payload[19];
+  assign \items__payload.result.code  = items__payload[21:20];
+  assign \items__payload.source  = items__payload[33:22];
+  assign \items__payload.eltwise  = items__payload[34];
+  assign \items__payload.read  = items__payload[35];
+  assign \items__payload.take  = items__payload[36];
+  assign \items__payload.source_b  = items__payload[48:37];
+  assign \items__payload$47.result  = items__payload[21:0];
+  assign \items__payload$47.result.address  = items__payload[11:0];
+  assign \items__payload$47.result.address[0]  = items__payload[11:0];
+  assign \items__payload$47.result.write  = items__payload[12];
+  assign \items__payload$47.result.mask  = items__payload[16:13];
+  assign \items__payload$47.result.data  = items__payload[17];
+  assign \items__payload$47.result.last  = items__payload[18];
+  assign \items__payload$47.result.action  = items__payload[19];
+  assign \items__payload$47.result.code  = items__payload[21:20];
+  assign \items__payload$47.source  = items__payload[33:22];
+  assign \items__payload$47.eltwise  = items__payload[34];
+  assign \items__payload$47.read  = items__payload[35];
+  assign \items__payload$47.take  = items__payload[36];
+  assign \items__payload$47.source_b  = items__payload[48:37];
+  assign \destination__payload.address  = \$124 [11:0];
+  assign \destination__payload.address[0]  = \$124 [11:0];
+  assign \destination__payload.write  = \$124 [12];
+  assign \destination__payload.mask  = \$124 [16:13];
+  assign \destination__payload.data  = \$124 [17];
+  assign \destination__payload.last  = \$124 [18];
+  assign \destination__payload.action  = \$124 [19];
+  assign \destination__payload.code  = \$124 [21:20];
+  assign \results__payload.address  = \$124 [11:0];
+  assign \results__payload.address[0]  = \$124 [11:0];
+  assign \results__payload.write  = \$124 [12];
+  assign \results__payload.mask  = \$124 [16:13];
+  assign \results__payload.data  = \$124 [17];
+  assign \results__payload.last  = \$124 [18];
+  assign \results__payload.action  = \$124 [19];
+  assign \results__payload.code  = \$124 [21:20];
+  assign \vectors[0]  = vectors[31:0];
+  assign \vectors[1]  = vectors[63:32];
   assign \acc[0]  = acc;
-  assign \acc$136[0]  = \acc$136 [31:0];
-  assign \acc$136[1]  = \acc$136 [63:32];
-  assign \acc$136[2]  = \acc$136 [95:64];
-  assign \acc$136[3]  = \acc$136 [127:96];
-  assign \acc$136[4]  = \acc$136 [159:128];
-  assign \acc$136[5]  = \acc$136 [191:160];
-  assign \acc$136[6]  = \acc$136 [223:192];
-  assign \acc$136[7]  = \acc$136 [255:224];
-  assign \q[0]  = { \$signal$152 , \$signal$151 , \$signal$150 , \$signal$149 , \$signal$148 , \$signal$147 , \$signal$146 , \$signal$145  };
+  assign \acc$132[0]  = \acc$132 [31:0];
+  assign \acc$132[1]  = \acc$132 [63:32];
+  assign \acc$132[2]  = \acc$132 [95:64];
+  assign \acc$132[3]  = \acc$132 [127:96];
+  assign \q[0]  = { \$signal$140 , \$signal$139 , \$signal$138 , \$signal$137  };
   assign \quant.zero_point  = quant[8:0];
   assign \quant.qmin  = quant[17:9];
   assign \quant.qmax  = quant[26:18];
@@ -11026,28 +7526,12 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
   assign \values[3].bias  = values[241:210];
   assign \values[3].multiplier  = values[273:242];
   assign \values[3].shift  = values[279:274];
-  assign \values[4]  = values[349:280];
-  assign \values[4].bias  = values[311:280];
-  assign \values[4].multiplier  = values[343:312];
-  assign \values[4].shift  = values[349:344];
-  assign \values[5]  = values[419:350];
-  assign \values[5].bias  = values[381:350];
-  assign \values[5].multiplier  = values[413:382];
-  assign \values[5].shift  = values[419:414];
-  assign \values[6]  = values[489:420];
-  assign \values[6].bias  = values[451:420];
-  assign \values[6].multiplier  = values[483:452];
-  assign \values[6].shift  = values[489:484];
-  assign \values[7]  = values[559:490];
-  assign \values[7].bias  = values[521:490];
-  assign \values[7].multiplier  = values[553:522];
-  assign \values[7].shift  = values[559:554];
-  assign \$29  = bad_shift;
+  assign \$3  = bad_shift;
 endmodule
 
-module \hwgen_top.post.issue (rst, sources__0__data, sources__1__data, sources__0__ready, sources__1__ready, drain__0__ready, items__valid, items__payload, items__ready, take, issued, drain__0__valid, \port$3466$0 , sources__0__valid, sources__1__valid, go, results__ready, drain__0__data, add, block_ready, \port$5191$0 
-, \port$5191$39 , acc, vectors, clk);
-  reg \$auto$verilog_backend.cc:2355:dump_module$18  = 0;
+module \hwgen_top.post.issue (rst, sources__0__data, sources__1__data, sources__0__ready, sources__1__ready, drain__0__ready, items__valid, items__payload, items__ready, take, issued, drain__0__valid, \port$3160$0 , sources__0__valid, sources__1__valid, go, results__ready, drain__0__data, add, block_ready, \port$4616$0 
+, \port$4616$38 , acc, vectors, clk);
+  reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
   wire \$11 ;
@@ -11078,396 +7562,415 @@ module \hwgen_top.post.issue (rst, sources__0__data, sources__1__data, sources__
   wire \$34 ;
   wire \$35 ;
   wire \$36 ;
-  wire \$37 ;
+  wire [31:0] \$37 ;
   wire \$38 ;
   wire \$39 ;
   wire \$4 ;
-  reg \$40 ;
-  reg [52:0] \$41 ;
+  wire \$40 ;
+  wire [31:0] \$41 ;
   reg \$42 ;
-  reg \$43 ;
+  reg [48:0] \$43 ;
   reg \$44 ;
   reg \$45 ;
-  reg [255:0] \$46 ;
+  reg \$46 ;
   reg \$47 ;
-  reg \$48 ;
+  reg [103:0] \$48 ;
   reg \$49 ;
   wire \$5 ;
-  reg [127:0] \$50 ;
+  reg \$50 ;
   reg \$51 ;
   reg \$52 ;
   reg \$53 ;
+  reg [63:0] \$54 ;
+  reg \$55 ;
+  reg \$56 ;
+  reg \$57 ;
+  reg \$58 ;
+  reg \$59 ;
   wire \$6 ;
   wire \$7 ;
   wire \$8 ;
   wire \$9 ;
   reg \$signal  = 1'h0;
-  reg \$signal$14  = 1'h0;
-  reg \$signal$21  = 1'h0;
-  reg \$signal$27  = 1'h0;
-  reg [52:0] \$signal$5  = 53'h00000000000000;
-  wire [2:0] \$signal$5.channel ;
+  reg \$signal$13  = 1'h0;
+  reg \$signal$20  = 1'h0;
+  reg \$signal$26  = 1'h0;
+  reg [48:0] \$signal$5  = 49'h0000000000000;
   wire \$signal$5.eltwise ;
   wire \$signal$5.read ;
-  wire [24:0] \$signal$5.result ;
+  wire [21:0] \$signal$5.result ;
   wire \$signal$5.result.action ;
-  wire [10:0] \$signal$5.result.address ;
-  wire [10:0] \$signal$5.result.address[0] ;
+  wire [11:0] \$signal$5.result.address ;
+  wire [11:0] \$signal$5.result.address[0] ;
   wire [1:0] \$signal$5.result.code ;
   wire \$signal$5.result.data ;
   wire \$signal$5.result.last ;
-  wire [7:0] \$signal$5.result.mask ;
+  wire [3:0] \$signal$5.result.mask ;
   wire \$signal$5.result.write ;
-  wire [10:0] \$signal$5.source ;
-  wire [10:0] \$signal$5.source_b ;
+  wire [11:0] \$signal$5.source ;
+  wire [11:0] \$signal$5.source_b ;
   wire \$signal$5.take ;
-  output [255:0] acc;
-  reg [255:0] acc = 256'h0000000000000000000000000000000000000000000000000000000000000000;
-  wire [255:0] \acc[0] ;
+  output [103:0] acc;
+  reg [103:0] acc = 104'h00000000000000000000000000;
+  wire [103:0] \acc[0] ;
   input add;
-  wire add;
   input block_ready;
-  wire block_ready;
-  wire [2:0] channel;
   input clk;
-  wire clk;
   reg drain0_1 = 1'h0;
   reg drain0_2 = 1'h0;
   reg drain0_3 = 1'h0;
   wire [11:0] drain__0__addr;
   wire [4:0] drain__0__column;
-  input [255:0] drain__0__data;
-  wire [255:0] drain__0__data;
+  input [103:0] drain__0__data;
   input drain__0__ready;
-  wire drain__0__ready;
   wire [4:0] drain__0__row;
   output drain__0__valid;
-  wire drain__0__valid;
   wire eltwise;
   output go;
-  wire go;
   wire granted;
-  wire \granted$22 ;
-  wire \granted$28 ;
+  wire \granted$21 ;
+  wire \granted$27 ;
   output issued;
-  wire issued;
-  input [52:0] items__payload;
-  wire [52:0] items__payload;
-  wire [2:0] \items__payload.channel ;
+  input [48:0] items__payload;
   wire \items__payload.eltwise ;
   wire \items__payload.read ;
-  wire [24:0] \items__payload.result ;
+  wire [21:0] \items__payload.result ;
   wire \items__payload.result.action ;
-  wire [10:0] \items__payload.result.address ;
-  wire [10:0] \items__payload.result.address[0] ;
+  wire [11:0] \items__payload.result.address ;
+  wire [11:0] \items__payload.result.address[0] ;
   wire [1:0] \items__payload.result.code ;
   wire \items__payload.result.data ;
   wire \items__payload.result.last ;
-  wire [7:0] \items__payload.result.mask ;
+  wire [3:0] \items__payload.result.mask ;
   wire \items__payload.result.write ;
-  wire [10:0] \items__payload.source ;
-  wire [10:0] \items__payload.source_b ;
+  wire [11:0] \items__payload.source ;
+  wire [11:0] \items__payload.source_b ;
   wire \items__payload.take ;
   output items__ready;
-  wire items__ready;
   input items__valid;
-  wire items__valid;
   wire may;
-  output \port$3466$0 ;
-  wire \port$3466$0 ;
-  output [35:0] \port$5191$0 ;
-  wire [35:0] \port$5191$0 ;
-  output [13:0] \port$5191$39 ;
-  wire [13:0] \port$5191$39 ;
-  wire [24:0] results__payload;
+  reg part0_0 = 1'h0;
+  reg part0_1 = 1'h0;
+  reg part1_0 = 1'h0;
+  reg part1_1 = 1'h0;
+  output \port$3160$0 ;
+  output [33:0] \port$4616$0 ;
+  output [10:0] \port$4616$38 ;
+  wire [21:0] results__payload;
   wire \results__payload.action ;
-  wire [10:0] \results__payload.address ;
-  wire [10:0] \results__payload.address[0] ;
+  wire [11:0] \results__payload.address ;
+  wire [11:0] \results__payload.address[0] ;
   wire [1:0] \results__payload.code ;
   wire \results__payload.data ;
   wire \results__payload.last ;
-  wire [7:0] \results__payload.mask ;
+  wire [3:0] \results__payload.mask ;
   wire \results__payload.write ;
   input results__ready;
-  wire results__ready;
   wire results__valid;
   input rst;
-  wire rst;
   reg source0_1 = 1'h0;
   reg source0_2 = 1'h0;
   reg source1_1 = 1'h0;
   reg source1_2 = 1'h0;
   wire [19:0] sources__0__addr;
   input [63:0] sources__0__data;
-  wire [63:0] sources__0__data;
   input sources__0__ready;
-  wire sources__0__ready;
   output sources__0__valid;
-  wire sources__0__valid;
   wire [19:0] sources__1__addr;
   input [63:0] sources__1__data;
-  wire [63:0] sources__1__data;
   input sources__1__ready;
-  wire sources__1__ready;
   output sources__1__valid;
-  wire sources__1__valid;
   output take;
-  wire take;
-  output [127:0] vectors;
-  reg [127:0] vectors = 128'h00000000000000000000000000000000;
-  wire [63:0] \vectors[0] ;
-  wire [63:0] \vectors[1] ;
+  output [63:0] vectors;
+  reg [63:0] vectors = 64'h0000000000000000;
+  wire [31:0] \vectors[0] ;
+  wire [31:0] \vectors[1] ;
+  assign \$30  = \$signal$13  | granted;
+  assign \$31  = ~ go;
+  assign \$32  = \$30  & \$31 ;
+  assign \$33  = \$signal  & \$signal$5 [34];
+  assign \$34  = \$signal$20  | \granted$21 ;
+  assign \$35  = ~ go;
   assign \$36  = \$34  & \$35 ;
-  assign \$37  = \$signal$27  | \granted$28 ;
-  assign \$38  = ~ go;
-  assign \$39  = \$37  & \$38 ;
+  assign \$37  = part0_1 ? sources__0__data[63:32] : sources__0__data[31:0];
+  assign \$38  = \$signal$26  | \granted$27 ;
+  assign \$39  = ~ go;
+  assign \$40  = \$38  & \$39 ;
+  assign \$41  = part1_1 ? sources__1__data[63:32] : sources__1__data[31:0];
   always @(posedge clk)
-    \$signal  <= \$40 ;
+    \$signal  <= \$42 ;
   always @(posedge clk)
-    \$signal$5  <= \$41 ;
+    \$signal$5  <= \$43 ;
   always @(posedge clk)
-    \$signal$14  <= \$42 ;
+    \$signal$13  <= \$44 ;
   always @(posedge clk)
-    drain0_1 <= \$43 ;
+    drain0_1 <= \$45 ;
   always @(posedge clk)
-    drain0_2 <= \$44 ;
+    drain0_2 <= \$46 ;
   always @(posedge clk)
-    drain0_3 <= \$45 ;
+    drain0_3 <= \$47 ;
   always @(posedge clk)
-    acc <= \$46 ;
+    acc <= \$48 ;
   always @(posedge clk)
-    \$signal$21  <= \$47 ;
+    \$signal$20  <= \$49 ;
   always @(posedge clk)
-    source0_1 <= \$48 ;
+    part0_0 <= \$50 ;
   always @(posedge clk)
-    source0_2 <= \$49 ;
+    part0_1 <= \$51 ;
   always @(posedge clk)
-    vectors <= \$50 ;
+    source0_1 <= \$52 ;
   always @(posedge clk)
-    \$signal$27  <= \$51 ;
+    source0_2 <= \$53 ;
   always @(posedge clk)
-    source1_1 <= \$52 ;
+    vectors <= \$54 ;
   always @(posedge clk)
-    source1_2 <= \$53 ;
+    \$signal$26  <= \$55 ;
+  always @(posedge clk)
+    part1_0 <= \$56 ;
+  always @(posedge clk)
+    part1_1 <= \$57 ;
+  always @(posedge clk)
+    source1_1 <= \$58 ;
+  always @(posedge clk)
+    source1_2 <= \$59 ;
   assign \$1  = ~ \$signal ;
   assign items__ready = \$1  | go;
   assign \$2  = \$signal  & results__ready;
-  assign \$3  = ~ \$signal$5 [38];
+  assign \$3  = ~ \$signal$5 [36];
   assign \$4  = \$3  | block_ready;
   assign may = \$2  & \$4 ;
-  assign take = go & \$signal$5 [38];
-  assign issued = go & \$signal$5 [20];
-  assign \$5  = may & \$signal$5 [37];
-  assign \$6  = ~ \$signal$14 ;
+  assign take = go & \$signal$5 [36];
+  assign issued = go & \$signal$5 [17];
+  assign \$5  = may & \$signal$5 [35];
+  assign \$6  = ~ \$signal$13 ;
   assign drain__0__valid = \$5  & \$6 ;
   assign granted = drain__0__valid & drain__0__ready;
   assign \$9  = may & \$8 ;
-  assign \$10  = ~ \$signal$21 ;
+  assign \$10  = ~ \$signal$20 ;
   assign sources__0__valid = \$9  & \$10 ;
-  assign \granted$22  = sources__0__valid & sources__0__ready;
-  assign \$11  = \$signal$5 [36] & add;
+  assign \granted$21  = sources__0__valid & sources__0__ready;
+  assign \$11  = \$signal$5 [34] & add;
   assign \$12  = may & \$11 ;
-  assign \$13  = ~ \$signal$27 ;
+  assign \$13  = ~ \$signal$26 ;
   assign sources__1__valid = \$12  & \$13 ;
-  assign \granted$28  = sources__1__valid & sources__1__ready;
-  assign \$14  = ~ \$signal$14 ;
-  assign \$15  = \$signal$5 [37] & \$14 ;
+  assign \granted$27  = sources__1__valid & sources__1__ready;
+  assign \$14  = ~ \$signal$13 ;
+  assign \$15  = \$signal$5 [35] & \$14 ;
   assign \$16  = ~ drain__0__ready;
   assign \$17  = \$15  & \$16 ;
-  assign \$19  = ~ \$signal$21 ;
+  assign \$19  = ~ \$signal$20 ;
   assign \$20  = \$18  & \$19 ;
   assign \$21  = ~ sources__0__ready;
   assign \$22  = \$20  & \$21 ;
-  assign \$23  = \$signal$5 [36] & add;
-  assign \$24  = ~ \$signal$27 ;
+  assign \$23  = \$signal$5 [34] & add;
+  assign \$24  = ~ \$signal$26 ;
   assign \$25  = \$23  & \$24 ;
   assign \$26  = ~ sources__1__ready;
   assign \$27  = \$25  & \$26 ;
   assign \$28  = | { \$27 , \$22 , \$17  };
   assign \$29  = ~ \$28 ;
   assign go = may & \$29 ;
-  assign \$30  = \$signal$14  | granted;
-  assign \$31  = ~ go;
-  assign \$32  = \$30  & \$31 ;
-  assign \$33  = \$signal  & \$signal$5 [36];
-  assign \$34  = \$signal$21  | \granted$22 ;
-  assign \$35  = ~ go;
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$18 ) begin end
-    \$40  = \$signal ;
+    if (_always_ ) begin end
+    \$42  = \$signal ;
     if (items__ready) begin
-      \$40  = items__valid;
+      \$42  = items__valid;
     end
-    if (rst) begin
-      \$40  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$18 ) begin end
-    \$41  = \$signal$5 ;
-    if (items__ready) begin
-      \$41  = items__payload;
-    end
-    if (rst) begin
-      \$41  = 53'h00000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$18 ) begin end
-    \$42  = \$32 ;
     if (rst) begin
       \$42  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$18 ) begin end
-    \$43  = granted;
+    if (_always_ ) begin end
+    \$43  = \$signal$5 ;
+    if (items__ready) begin
+      \$43  = items__payload;
+    end
     if (rst) begin
-      \$43  = 1'h0;
+      \$43  = 49'h0000000000000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$18 ) begin end
-    \$44  = drain0_1;
+    if (_always_ ) begin end
+    \$44  = \$32 ;
     if (rst) begin
       \$44  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$18 ) begin end
-    \$45  = drain0_2;
+    if (_always_ ) begin end
+    \$45  = granted;
     if (rst) begin
       \$45  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$18 ) begin end
-    \$46  = acc;
-    if (drain0_3) begin
-      \$46  = drain__0__data;
-    end
-    if (\$33 ) begin
-      \$46  = 256'h0000000000000000000000000000000000000000000000000000000000000000;
-    end
+    if (_always_ ) begin end
+    \$46  = drain0_1;
     if (rst) begin
-      \$46  = 256'h0000000000000000000000000000000000000000000000000000000000000000;
+      \$46  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$18 ) begin end
-    \$47  = \$36 ;
+    if (_always_ ) begin end
+    \$47  = drain0_2;
     if (rst) begin
       \$47  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$18 ) begin end
-    \$48  = \granted$22 ;
+    if (_always_ ) begin end
+    \$48  = acc;
+    if (drain0_3) begin
+      \$48  = drain__0__data;
+    end
+    if (\$33 ) begin
+      \$48  = 104'h00000000000000000000000000;
+    end
     if (rst) begin
-      \$48  = 1'h0;
+      \$48  = 104'h00000000000000000000000000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$18 ) begin end
-    \$49  = source0_1;
+    if (_always_ ) begin end
+    \$49  = \$36 ;
     if (rst) begin
       \$49  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$18 ) begin end
-    \$50  = vectors;
-    if (source0_2) begin
-      \$50 [63:0] = sources__0__data;
-    end
-    if (source1_2) begin
-      \$50 [127:64] = sources__1__data;
-    end
+    if (_always_ ) begin end
+    \$50  = \$signal$5 [22];
     if (rst) begin
-      \$50  = 128'h00000000000000000000000000000000;
+      \$50  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$18 ) begin end
-    \$51  = \$39 ;
+    if (_always_ ) begin end
+    \$51  = part0_0;
     if (rst) begin
       \$51  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$18 ) begin end
-    \$52  = \granted$28 ;
+    if (_always_ ) begin end
+    \$52  = \granted$21 ;
     if (rst) begin
       \$52  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$18 ) begin end
-    \$53  = source1_1;
+    if (_always_ ) begin end
+    \$53  = source0_1;
     if (rst) begin
       \$53  = 1'h0;
     end
   end
+  always @* begin
+    if (_always_ ) begin end
+    \$54  = vectors;
+    if (source0_2) begin
+      \$54 [31:0] = \$37 ;
+    end
+    if (source1_2) begin
+      \$54 [63:32] = \$41 ;
+    end
+    if (rst) begin
+      \$54  = 64'h0000000000000000;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$55  = \$40 ;
+    if (rst) begin
+      \$55  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$56  = \$signal$5 [37];
+    if (rst) begin
+      \$56  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$57  = part1_0;
+    if (rst) begin
+      \$57  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$58  = \granted$27 ;
+    if (rst) begin
+      \$58  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$59  = source1_1;
+    if (rst) begin
+      \$59  = 1'h0;
+    end
+  end
   assign results__valid = go;
-  assign results__payload = \$signal$5 [24:0];
-  assign eltwise = \$signal$5 [36];
-  assign channel = \$signal$5 [41:39];
-  assign drain__0__row = { 4'h0, \$signal$5 [31] };
+  assign results__payload = \$signal$5 [21:0];
+  assign eltwise = \$signal$5 [34];
+  assign drain__0__row = { 4'h0, \$signal$5 [28] };
   assign drain__0__column = { 4'h0, \$7  };
-  assign drain__0__addr = { 6'h00, \$signal$5 [30:25] };
-  assign sources__0__addr = { 9'h000, \$signal$5 [35:25] };
-  assign sources__1__addr = { 9'h000, \$signal$5 [52:42] };
-  assign \port$3466$0  = \$7 ;
-  assign \port$5191$0  = \$signal$5 [35:0];
-  assign \port$5191$39  = \$signal$5 [52:39];
-  assign \$signal$5.result  = \$signal$5 [24:0];
-  assign \$signal$5.result.address  = \$signal$5 [10:0];
-  assign \$signal$5.result.address[0]  = \$signal$5 [10:0];
-  assign \$signal$5.result.write  = \$signal$5 [11];
-  assign \$signal$5.result.mask  = \$signal$5 [19:12];
-  assign \$signal$5.result.data  = \$signal$5 [20];
-  assign \$signal$5.result.last  = \$signal$5 [21];
-  assign \$signal$5.result.action  = \$signal$5 [22];
-  assign \$signal$5.result.code  = \$signal$5 [24:23];
-  assign \$signal$5.source  = \$signal$5 [35:25];
-  assign \$signal$5.eltwise  = \$signal$5 [36];
-  assign \$signal$5.read  = \$signal$5 [37];
-  assign \$signal$5.take  = \$signal$5 [38];
-  assign \$signal$5.channel  = \$signal$5 [41:39];
-  assign \$signal$5.source_b  = \$signal$5 [52:42];
-  assign \results__payload.address  = \$signal$5 [10:0];
-  assign \results__payload.address[0]  = \$signal$5 [10:0];
-  assign \results__payload.write  = \$signal$5 [11];
-  assign \results__payload.mask  = \$signal$5 [19:12];
-  assign \results__payload.data  = \$signal$5 [20];
-  assign \results__payload.last  = \$signal$5 [21];
-  assign \results__payload.action  = \$signal$5 [22];
-  assign \results__payload.code  = \$signal$5 [24:23];
-  assign \items__payload.result  = items__payload[24:0];
-  assign \items__payload.result.address  = items__payload[10:0];
-  assign \items__payload.result.address[0]  = items__payload[10:0];
-  assign \items__payload.result.write  = items__payload[11];
-  assign \items__payload.result.mask  = items__payload[19:12];
-  assign \items__payload.result.data  = items__payload[20];
-  assign \items__payload.result.last  = items__payload[21];
-  assign \items__payload.result.action  = items__payload[22];
-  assign \items__payload.result.code  = items__payload[24:23];
-  assign \items__payload.source  = items__payload[35:25];
-  assign \items__payload.eltwise  = items__payload[36];
-  assign \items__payload.read  = items__payload[37];
-  assign \items__payload.take  = items__payload[38];
-  assign \items__payload.channel  = items__payload[41:39];
-  assign \items__payload.source_b  = items__payload[52:42];
+  assign drain__0__addr = { 6'h00, \$signal$5 [27:22] };
+  assign sources__0__addr = { 9'h000, \$signal$5 [33:23] };
+  assign sources__1__addr = { 9'h000, \$signal$5 [48:38] };
+  assign \port$3160$0  = \$7 ;
+  assign \port$4616$0  = \$signal$5 [33:0];
+  assign \port$4616$38  = \$signal$5 [48:38];
+  assign \$signal$5.result  = \$signal$5 [21:0];
+  assign \$signal$5.result.address  = \$signal$5 [11:0];
+  assign \$signal$5.result.address[0]  = \$signal$5 [11:0];
+  assign \$signal$5.result.write  = \$signal$5 [12];
+  assign \$signal$5.result.mask  = \$signal$5 [16:13];
+  assign \$signal$5.result.data  = \$signal$5 [17];
+  assign \$signal$5.result.last  = \$signal$5 [18];
+  assign \$signal$5.result.action  = \$signal$5 [19];
+  assign \$signal$5.result.code  = \$signal$5 [21:20];
+  assign \$signal$5.source  = \$signal$5 [33:22];
+  assign \$signal$5.eltwise  = \$signal$5 [34];
+  assign \$signal$5.read  = \$signal$5 [35];
+  assign \$signal$5.take  = \$signal$5 [36];
+  assign \$signal$5.source_b  = \$signal$5 [48:37];
+  assign \results__payload.address  = \$signal$5 [11:0];
+  assign \results__payload.address[0]  = \$signal$5 [11:0];
+  assign \results__payload.write  = \$signal$5 [12];
+  assign \results__payload.mask  = \$signal$5 [16:13];
+  assign \results__payload.data  = \$signal$5 [17];
+  assign \results__payload.last  = \$signal$5 [18];
+  assign \results__payload.action  = \$signal$5 [19];
+  assign \results__payload.code  = \$signal$5 [21:20];
+  assign \items__payload.result  = items__payload[21:0];
+  assign \items__payload.result.address  = items__payload[11:0];
+  assign \items__payload.result.address[0]  = items__payload[11:0];
+  assign \items__payload.result.write  = items__payload[12];
+  assign \items__payload.result.mask  = items__payload[16:13];
+  assign \items__payload.result.data  = items__payload[17];
+  assign \items__payload.result.last  = items__payload[18];
+  assign \items__payload.result.action  = items__payload[19];
+  assign \items__payload.result.code  = items__payload[21:20];
+  assign \items__payload.source  = items__payload[33:22];
+  assign \items__payload.eltwise  = items__payload[34];
+  assign \items__payload.read  = items__payload[35];
+  assign \items__payload.take  = items__payload[36];
+  assign \items__payload.source_b  = items__payload[48:37];
   assign \acc[0]  = acc;
-  assign \vectors[0]  = vectors[63:0];
-  assign \vectors[1]  = vectors[127:64];
-  assign \$18  = \$signal$5 [36];
-  assign \$7  = \$signal$5 [32];
-  assign \$8  = \$signal$5 [36];
+  assign \vectors[0]  = vectors[31:0];
+  assign \vectors[1]  = vectors[63:32];
+  assign \$18  = \$signal$5 [34];
+  assign \$7  = \$signal$5 [29];
+  assign \$8  = \$signal$5 [34];
 endmodule
 
-module \hwgen_top.post.nest (rst, start, \port$2895$0 , load, out__ready, \port$4493$4 , skip, count_en, delta_en, busy, out__valid, out__payload, clk);
-  reg \$auto$verilog_backend.cc:2355:dump_module$19  = 0;
+module \hwgen_top.post.nest (rst, start, \port$2618$0 , \port$2619$0 , load, out__ready, \port$3963$4 , count_en, delta_en, busy, out__valid, out__payload, clk);
+  reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
   wire \$11 ;
@@ -11596,7 +8099,6 @@ module \hwgen_top.post.nest (rst, start, \port$2895$0 , load, out__ready, \port$
   (* init = 3'h7 *)
   wire [2:0] came;
   input clk;
-  wire clk;
   wire [11:0] count;
   reg [11:0] count0 = 12'h001;
   reg [11:0] count1 = 12'h001;
@@ -11606,9 +8108,7 @@ module \hwgen_top.post.nest (rst, start, \port$2895$0 , load, out__ready, \port$
   reg [11:0] count5 = 12'h001;
   reg [11:0] count6 = 12'h001;
   input count_en;
-  wire count_en;
   input [4:0] delta_en;
-  wire [4:0] delta_en;
   wire [90:0] deltas;
   wire [21:0] \deltas.a ;
   wire [16:0] \deltas.p ;
@@ -11631,7 +8131,6 @@ module \hwgen_top.post.nest (rst, start, \port$2895$0 , load, out__ready, \port$
   reg [11:0] left6 = 12'h000;
   wire [2:0] level_at;
   output load;
-  wire load;
   output [95:0] out__payload;
   reg [95:0] out__payload = 96'h000000000000000000000000;
   wire \out__payload.first ;
@@ -11644,13 +8143,11 @@ module \hwgen_top.post.nest (rst, start, \port$2895$0 , load, out__ready, \port$
   wire [16:0] \out__payload.values.x ;
   wire [12:0] \out__payload.values.y ;
   input out__ready;
-  wire out__ready;
   output out__valid;
   reg out__valid = 1'h0;
-  input [21:0] \port$2895$0 ;
-  wire [21:0] \port$2895$0 ;
-  input [77:0] \port$4493$4 ;
-  wire [77:0] \port$4493$4 ;
+  input [3:0] \port$2618$0 ;
+  input [21:0] \port$2619$0 ;
+  input [77:0] \port$3963$4 ;
   reg [2:0] read__addr = 3'h7;
   (* init = 3'h7 *)
   wire [2:0] \read__addr$26 ;
@@ -11666,91 +8163,58 @@ module \hwgen_top.post.nest (rst, start, \port$2895$0 , load, out__ready, \port$
   wire [16:0] \read__data$65 ;
   wire [21:0] \read__data$66 ;
   input rst;
-  wire rst;
   reg [6:0] single = 7'h7f;
-  input [6:0] skip;
   wire [6:0] skip;
   reg [6:0] spent = 7'h00;
   input start;
-  wire start;
   reg [21:0] delta_a [7:0];
-  initial begin
-    delta_a[0] = 22'h000000;
-    delta_a[1] = 22'h000000;
-    delta_a[2] = 22'h000000;
-    delta_a[3] = 22'h000000;
-    delta_a[4] = 22'h000000;
-    delta_a[5] = 22'h000000;
-    delta_a[6] = 22'h000000;
-    delta_a[7] = 22'h000000;
+  initial begin : init11
+    integer i;
+    for (i = 0; i < 8; i = i + 1) delta_a[i] = 22'h000000;
   end
   always @(posedge clk) begin
     if (delta_en[2])
-      delta_a[\port$4493$4 [2:0]] <= { \port$4493$4 [65], \port$4493$4 [65:45] };
+      delta_a[\port$3963$4 [2:0]] <= { \port$3963$4 [65], \port$3963$4 [65:45] };
   end
   assign \read__data$64  = delta_a[read__addr];
   reg [16:0] delta_p [7:0];
-  initial begin
-    delta_p[0] = 17'h00000;
-    delta_p[1] = 17'h00000;
-    delta_p[2] = 17'h00000;
-    delta_p[3] = 17'h00000;
-    delta_p[4] = 17'h00000;
-    delta_p[5] = 17'h00000;
-    delta_p[6] = 17'h00000;
-    delta_p[7] = 17'h00000;
+  initial begin : init12
+    integer i;
+    for (i = 0; i < 8; i = i + 1) delta_p[i] = 17'h00000;
   end
   always @(posedge clk) begin
     if (delta_en[3])
-      delta_p[\port$4493$4 [2:0]] <= { \port$4493$4 [77], \port$4493$4 [77], \port$4493$4 [77], \port$4493$4 [77], \port$4493$4 [77], \port$4493$4 [77:66] };
+      delta_p[\port$3963$4 [2:0]] <= { \port$3963$4 [77], \port$3963$4 [77], \port$3963$4 [77], \port$3963$4 [77], \port$3963$4 [77], \port$3963$4 [77:66] };
   end
   assign \read__data$65  = delta_p[read__addr];
   reg [21:0] delta_s [7:0];
-  initial begin
-    delta_s[0] = 22'h000000;
-    delta_s[1] = 22'h000000;
-    delta_s[2] = 22'h000000;
-    delta_s[3] = 22'h000000;
-    delta_s[4] = 22'h000000;
-    delta_s[5] = 22'h000000;
-    delta_s[6] = 22'h000000;
-    delta_s[7] = 22'h000000;
+  initial begin : init13
+    integer i;
+    for (i = 0; i < 8; i = i + 1) delta_s[i] = 22'h000000;
   end
   always @(posedge clk) begin
     if (delta_en[4])
-      delta_s[\port$4493$4 [2:0]] <= { \port$4493$4 [23], \port$4493$4 [23:3] };
+      delta_s[\port$3963$4 [2:0]] <= { \port$3963$4 [23], \port$3963$4 [23:3] };
   end
   assign \read__data$66  = delta_s[read__addr];
   reg [16:0] delta_x [7:0];
-  initial begin
-    delta_x[0] = 17'h00000;
-    delta_x[1] = 17'h00000;
-    delta_x[2] = 17'h00000;
-    delta_x[3] = 17'h00000;
-    delta_x[4] = 17'h00000;
-    delta_x[5] = 17'h00000;
-    delta_x[6] = 17'h00000;
-    delta_x[7] = 17'h00000;
+  initial begin : init14
+    integer i;
+    for (i = 0; i < 8; i = i + 1) delta_x[i] = 17'h00000;
   end
   always @(posedge clk) begin
     if (delta_en[1])
-      delta_x[\port$4493$4 [2:0]] <= \port$4493$4 [44:28];
+      delta_x[\port$3963$4 [2:0]] <= \port$3963$4 [44:28];
   end
   assign \read__data$63  = delta_x[read__addr];
   reg [12:0] delta_y [7:0];
-  initial begin
-    delta_y[0] = 13'h0000;
-    delta_y[1] = 13'h0000;
-    delta_y[2] = 13'h0000;
-    delta_y[3] = 13'h0000;
-    delta_y[4] = 13'h0000;
-    delta_y[5] = 13'h0000;
-    delta_y[6] = 13'h0000;
-    delta_y[7] = 13'h0000;
+  initial begin : init15
+    integer i;
+    for (i = 0; i < 8; i = i + 1) delta_y[i] = 13'h0000;
   end
   always @(posedge clk) begin
     if (delta_en[0])
-      delta_y[\port$4493$4 [2:0]] <= \port$4493$4 [27:15];
+      delta_y[\port$3963$4 [2:0]] <= \port$3963$4 [27:15];
   end
   assign read__data = delta_y[read__addr];
   assign \$1  = ~ out__valid;
@@ -11776,13 +8240,13 @@ module \hwgen_top.post.nest (rst, start, \port$2895$0 , load, out__ready, \port$
   assign \$13  = ~ spent[5];
   assign advance5 = \$13  & \$14 ;
   assign \$15  = ~ spent[6];
-  assign \$16  = \port$4493$4 [14:3] == 1'h1;
+  assign \$16  = \port$3963$4 [14:3] == 1'h1;
   assign \$17  = ~ last;
   assign \$18  = & spent;
   assign \$19  = \$signal  & \$18 ;
   assign \$20  = start | \$19 ;
   assign \$21  = \$signal  & advance0;
-  assign \$22  = single[0] | skip[0];
+  assign \$22  = single[0] | \port$2618$0 [0];
   assign \$23  = left0 - 1'h1;
   assign \$24  = left0 == 2'h2;
   assign \$25  = \$signal  & advance0;
@@ -11790,7 +8254,7 @@ module \hwgen_top.post.nest (rst, start, \port$2895$0 , load, out__ready, \port$
   assign \$27  = \$signal  & \$26 ;
   assign \$28  = start | \$27 ;
   assign \$29  = \$signal  & advance1;
-  assign \$30  = single[1] | skip[1];
+  assign \$30  = single[1] | \port$2618$0 [1];
   assign \$31  = left1 - 1'h1;
   assign \$32  = left1 == 2'h2;
   assign \$33  = \$signal  & advance1;
@@ -11798,7 +8262,7 @@ module \hwgen_top.post.nest (rst, start, \port$2895$0 , load, out__ready, \port$
   assign \$35  = \$signal  & \$34 ;
   assign \$36  = start | \$35 ;
   assign \$37  = \$signal  & advance2;
-  assign \$38  = single[2] | skip[2];
+  assign \$38  = single[2] | \port$2618$0 [2];
   assign \$39  = left2 - 1'h1;
   assign \$40  = left2 == 2'h2;
   assign \$41  = \$signal  & advance2;
@@ -11806,7 +8270,7 @@ module \hwgen_top.post.nest (rst, start, \port$2895$0 , load, out__ready, \port$
   assign \$43  = \$signal  & \$42 ;
   assign \$44  = start | \$43 ;
   assign \$45  = \$signal  & advance3;
-  assign \$46  = single[3] | skip[3];
+  assign \$46  = single[3] | \port$2618$0 [3];
   assign \$47  = left3 - 1'h1;
   assign \$48  = left3 == 2'h2;
   assign \$49  = \$signal  & advance3;
@@ -11814,7 +8278,6 @@ module \hwgen_top.post.nest (rst, start, \port$2895$0 , load, out__ready, \port$
   assign \$51  = \$signal  & \$50 ;
   assign \$52  = start | \$51 ;
   assign \$53  = \$signal  & advance4;
-  assign \$54  = single[4] | skip[4];
   assign \$55  = left4 - 1'h1;
   assign \$56  = left4 == 2'h2;
   assign \$57  = \$signal  & advance4;
@@ -11822,14 +8285,12 @@ module \hwgen_top.post.nest (rst, start, \port$2895$0 , load, out__ready, \port$
   assign \$59  = \$signal  & \$58 ;
   assign \$60  = start | \$59 ;
   assign \$61  = \$signal  & advance5;
-  assign \$62  = single[5] | skip[5];
   assign \$63  = left5 - 1'h1;
   assign \$64  = left5 == 2'h2;
   assign \$65  = \$signal  & advance5;
   assign \$67  = \$signal  & \$66 ;
   assign \$68  = start | \$67 ;
   assign \$69  = \$signal  & advance6;
-  assign \$70  = single[6] | skip[6];
   assign \$71  = left6 - 1'h1;
   assign \$72  = left6 == 2'h2;
   assign \$73  = \$signal  & advance6;
@@ -11881,12 +8342,12 @@ module \hwgen_top.post.nest (rst, start, \port$2895$0 , load, out__ready, \port$
   always @(posedge clk)
     out__payload <= \$99 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$19 ) begin end
+    if (_always_ ) begin end
     \$79  = count0;
     if (count_en) begin
-      casez (\port$4493$4 [2:0])
+      casez (\port$3963$4 [2:0])
         3'h0:
-            \$79  = \port$4493$4 [14:3];
+            \$79  = \port$3963$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -11894,14 +8355,14 @@ module \hwgen_top.post.nest (rst, start, \port$2895$0 , load, out__ready, \port$
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$19 ) begin end
+    if (_always_ ) begin end
     \$80  = count1;
     if (count_en) begin
-      casez (\port$4493$4 [2:0])
+      casez (\port$3963$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
-            \$80  = \port$4493$4 [14:3];
+            \$80  = \port$3963$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -11909,16 +8370,16 @@ module \hwgen_top.post.nest (rst, start, \port$2895$0 , load, out__ready, \port$
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$19 ) begin end
+    if (_always_ ) begin end
     \$81  = count2;
     if (count_en) begin
-      casez (\port$4493$4 [2:0])
+      casez (\port$3963$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
             /* empty */;
         3'h2:
-            \$81  = \port$4493$4 [14:3];
+            \$81  = \port$3963$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -11926,10 +8387,10 @@ module \hwgen_top.post.nest (rst, start, \port$2895$0 , load, out__ready, \port$
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$19 ) begin end
+    if (_always_ ) begin end
     \$82  = count3;
     if (count_en) begin
-      casez (\port$4493$4 [2:0])
+      casez (\port$3963$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
@@ -11937,7 +8398,7 @@ module \hwgen_top.post.nest (rst, start, \port$2895$0 , load, out__ready, \port$
         3'h2:
             /* empty */;
         3'h3:
-            \$82  = \port$4493$4 [14:3];
+            \$82  = \port$3963$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -11945,10 +8406,10 @@ module \hwgen_top.post.nest (rst, start, \port$2895$0 , load, out__ready, \port$
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$19 ) begin end
+    if (_always_ ) begin end
     \$83  = count4;
     if (count_en) begin
-      casez (\port$4493$4 [2:0])
+      casez (\port$3963$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
@@ -11958,7 +8419,7 @@ module \hwgen_top.post.nest (rst, start, \port$2895$0 , load, out__ready, \port$
         3'h3:
             /* empty */;
         3'h4:
-            \$83  = \port$4493$4 [14:3];
+            \$83  = \port$3963$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -11966,10 +8427,10 @@ module \hwgen_top.post.nest (rst, start, \port$2895$0 , load, out__ready, \port$
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$19 ) begin end
+    if (_always_ ) begin end
     \$84  = count5;
     if (count_en) begin
-      casez (\port$4493$4 [2:0])
+      casez (\port$3963$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
@@ -11981,7 +8442,7 @@ module \hwgen_top.post.nest (rst, start, \port$2895$0 , load, out__ready, \port$
         3'h4:
             /* empty */;
         3'h5:
-            \$84  = \port$4493$4 [14:3];
+            \$84  = \port$3963$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -11989,10 +8450,10 @@ module \hwgen_top.post.nest (rst, start, \port$2895$0 , load, out__ready, \port$
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$19 ) begin end
+    if (_always_ ) begin end
     \$85  = count6;
     if (count_en) begin
-      casez (\port$4493$4 [2:0])
+      casez (\port$3963$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
@@ -12006,7 +8467,7 @@ module \hwgen_top.post.nest (rst, start, \port$2895$0 , load, out__ready, \port$
         3'h5:
             /* empty */;
         3'h6:
-            \$85  = \port$4493$4 [14:3];
+            \$85  = \port$3963$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -12014,10 +8475,10 @@ module \hwgen_top.post.nest (rst, start, \port$2895$0 , load, out__ready, \port$
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$19 ) begin end
+    if (_always_ ) begin end
     \$86  = single;
     if (count_en) begin
-      casez (\port$4493$4 [2:0])
+      casez (\port$3963$4 [2:0])
         3'h0:
             \$86 [0] = \$16 ;
         3'h1:
@@ -12039,7 +8500,7 @@ module \hwgen_top.post.nest (rst, start, \port$2895$0 , load, out__ready, \port$
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$19 ) begin end
+    if (_always_ ) begin end
     \$87  = \$signal$5 ;
     if (\$signal ) begin
       \$87  = 1'h0;
@@ -12052,7 +8513,7 @@ module \hwgen_top.post.nest (rst, start, \port$2895$0 , load, out__ready, \port$
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$19 ) begin end
+    if (_always_ ) begin end
     \$88  = busy;
     if (\$signal ) begin
       \$88  = \$17 ;
@@ -12065,7 +8526,7 @@ module \hwgen_top.post.nest (rst, start, \port$2895$0 , load, out__ready, \port$
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$19 ) begin end
+    if (_always_ ) begin end
     \$89  = read__addr;
     if (start) begin
       \$89  = 3'h7;
@@ -12096,7 +8557,7 @@ module \hwgen_top.post.nest (rst, start, \port$2895$0 , load, out__ready, \port$
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$19 ) begin end
+    if (_always_ ) begin end
     \$90  = left0;
     if (\$20 ) begin
       \$90  = count0;
@@ -12108,7 +8569,7 @@ module \hwgen_top.post.nest (rst, start, \port$2895$0 , load, out__ready, \port$
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$19 ) begin end
+    if (_always_ ) begin end
     \$91  = spent;
     if (\$20 ) begin
       \$91 [0] = \$22 ;
@@ -12150,7 +8611,7 @@ module \hwgen_top.post.nest (rst, start, \port$2895$0 , load, out__ready, \port$
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$19 ) begin end
+    if (_always_ ) begin end
     \$92  = left1;
     if (\$28 ) begin
       \$92  = count1;
@@ -12162,7 +8623,7 @@ module \hwgen_top.post.nest (rst, start, \port$2895$0 , load, out__ready, \port$
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$19 ) begin end
+    if (_always_ ) begin end
     \$93  = left2;
     if (\$36 ) begin
       \$93  = count2;
@@ -12174,7 +8635,7 @@ module \hwgen_top.post.nest (rst, start, \port$2895$0 , load, out__ready, \port$
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$19 ) begin end
+    if (_always_ ) begin end
     \$94  = left3;
     if (\$44 ) begin
       \$94  = count3;
@@ -12186,7 +8647,7 @@ module \hwgen_top.post.nest (rst, start, \port$2895$0 , load, out__ready, \port$
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$19 ) begin end
+    if (_always_ ) begin end
     \$95  = left4;
     if (\$52 ) begin
       \$95  = count4;
@@ -12198,7 +8659,7 @@ module \hwgen_top.post.nest (rst, start, \port$2895$0 , load, out__ready, \port$
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$19 ) begin end
+    if (_always_ ) begin end
     \$96  = left5;
     if (\$60 ) begin
       \$96  = count5;
@@ -12210,7 +8671,7 @@ module \hwgen_top.post.nest (rst, start, \port$2895$0 , load, out__ready, \port$
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$19 ) begin end
+    if (_always_ ) begin end
     \$97  = left6;
     if (\$68 ) begin
       \$97  = count6;
@@ -12222,7 +8683,7 @@ module \hwgen_top.post.nest (rst, start, \port$2895$0 , load, out__ready, \port$
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$19 ) begin end
+    if (_always_ ) begin end
     \$98  = out__valid;
     if (out__ready) begin
       \$98  = 1'h0;
@@ -12235,7 +8696,7 @@ module \hwgen_top.post.nest (rst, start, \port$2895$0 , load, out__ready, \port$
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$19 ) begin end
+    if (_always_ ) begin end
     \$99  = out__payload;
     if (\$signal ) begin
       \$99 [93:91] = read__addr;
@@ -12245,25 +8706,25 @@ module \hwgen_top.post.nest (rst, start, \port$2895$0 , load, out__ready, \port$
     if (\$signal ) begin
       \$99 [12:0] = \$74 [12:0];
       if (\$signal$5 ) begin
-        \$99 [12:0] = \port$4493$4 [12:0];
+        \$99 [12:0] = \port$3963$4 [12:0];
       end
       begin
           \$99 [29:13] = \$75 [16:0];
       end
       if (\$signal$5 ) begin
-        \$99 [29:13] = \port$4493$4 [29:13];
+        \$99 [29:13] = \port$3963$4 [29:13];
       end
       begin
           \$99 [51:30] = \$76 [21:0];
       end
       if (\$signal$5 ) begin
-        \$99 [51:30] = \port$2895$0 ;
+        \$99 [51:30] = \port$2619$0 ;
       end
       begin
           \$99 [68:52] = \$77 [16:0];
       end
       if (\$signal$5 ) begin
-        \$99 [68:52] = { 1'h0, \port$4493$4 [66:51] };
+        \$99 [68:52] = { 1'h0, \port$3963$4 [66:51] };
       end
       begin
           \$99 [90:69] = \$78 [21:0];
@@ -12276,35 +8737,36 @@ module \hwgen_top.post.nest (rst, start, \port$2895$0 , load, out__ready, \port$
       \$99  = 96'h000000000000000000000000;
     end
   end
-  assign \$signature__addr  = \port$4493$4 [2:0];
-  assign level_at = \port$4493$4 [2:0];
-  assign \$signature__data  = \port$4493$4 [27:15];
-  assign deltas = { \port$4493$4 [23], \port$4493$4 [23:3], \port$4493$4 [77], \port$4493$4 [77], \port$4493$4 [77], \port$4493$4 [77], \port$4493$4 [77], \port$4493$4 [77:65], \port$4493$4 [65:15] };
+  assign \$signature__addr  = \port$3963$4 [2:0];
+  assign level_at = \port$3963$4 [2:0];
+  assign \$signature__data  = \port$3963$4 [27:15];
+  assign deltas = { \port$3963$4 [23], \port$3963$4 [23:3], \port$3963$4 [77], \port$3963$4 [77], \port$3963$4 [77], \port$3963$4 [77], \port$3963$4 [77], \port$3963$4 [77:65], \port$3963$4 [65:15] };
   assign \$signature__en  = delta_en[0];
   assign came = read__addr;
-  assign \$signature__addr$23  = \port$4493$4 [2:0];
-  assign \$signature__data$24  = \port$4493$4 [44:28];
+  assign \$signature__addr$23  = \port$3963$4 [2:0];
+  assign \$signature__data$24  = \port$3963$4 [44:28];
   assign \$signature__en$25  = delta_en[1];
   assign \read__addr$26  = read__addr;
-  assign \$signature__addr$27  = \port$4493$4 [2:0];
-  assign \$signature__data$28  = { \port$4493$4 [65], \port$4493$4 [65:45] };
+  assign \$signature__addr$27  = \port$3963$4 [2:0];
+  assign \$signature__data$28  = { \port$3963$4 [65], \port$3963$4 [65:45] };
   assign \$signature__en$29  = delta_en[2];
   assign \read__addr$30  = read__addr;
-  assign \$signature__addr$31  = \port$4493$4 [2:0];
-  assign \$signature__data$32  = { \port$4493$4 [77], \port$4493$4 [77], \port$4493$4 [77], \port$4493$4 [77], \port$4493$4 [77], \port$4493$4 [77:66] };
+  assign \$signature__addr$31  = \port$3963$4 [2:0];
+  assign \$signature__data$32  = { \port$3963$4 [77], \port$3963$4 [77], \port$3963$4 [77], \port$3963$4 [77], \port$3963$4 [77], \port$3963$4 [77:66] };
   assign \$signature__en$33  = delta_en[3];
   assign \read__addr$34  = read__addr;
-  assign \$signature__addr$35  = \port$4493$4 [2:0];
-  assign \$signature__data$36  = { \port$4493$4 [23], \port$4493$4 [23:3] };
+  assign \$signature__addr$35  = \port$3963$4 [2:0];
+  assign \$signature__data$36  = { \port$3963$4 [23], \port$3963$4 [23:3] };
   assign \$signature__en$37  = delta_en[4];
   assign \read__addr$38  = read__addr;
-  assign count = \port$4493$4 [14:3];
-  assign \initial  = { 23'h000000, \port$4493$4 [66:51], \port$2895$0 , \port$4493$4 [29:0] };
-  assign \deltas.y  = \port$4493$4 [27:15];
-  assign \deltas.x  = \port$4493$4 [44:28];
-  assign \deltas.a  = { \port$4493$4 [65], \port$4493$4 [65:45] };
-  assign \deltas.p  = { \port$4493$4 [77], \port$4493$4 [77], \port$4493$4 [77], \port$4493$4 [77], \port$4493$4 [77], \port$4493$4 [77:66] };
-  assign \deltas.s  = { \port$4493$4 [23], \port$4493$4 [23:3] };
+  assign count = \port$3963$4 [14:3];
+  assign skip = { 3'h0, \port$2618$0  };
+  assign \initial  = { 23'h000000, \port$3963$4 [66:51], \port$2619$0 , \port$3963$4 [29:0] };
+  assign \deltas.y  = \port$3963$4 [27:15];
+  assign \deltas.x  = \port$3963$4 [44:28];
+  assign \deltas.a  = { \port$3963$4 [65], \port$3963$4 [65:45] };
+  assign \deltas.p  = { \port$3963$4 [77], \port$3963$4 [77], \port$3963$4 [77], \port$3963$4 [77], \port$3963$4 [77], \port$3963$4 [77:66] };
+  assign \deltas.s  = { \port$3963$4 [23], \port$3963$4 [23:3] };
   assign \out__payload.values  = out__payload[90:0];
   assign \out__payload.values.y  = out__payload[12:0];
   assign \out__payload.values.x  = out__payload[29:13];
@@ -12314,18 +8776,21 @@ module \hwgen_top.post.nest (rst, start, \port$2895$0 , load, out__ready, \port$
   assign \out__payload.level  = out__payload[93:91];
   assign \out__payload.first  = out__payload[94];
   assign \out__payload.last  = out__payload[95];
-  assign \initial.y  = \port$4493$4 [12:0];
-  assign \initial.x  = \port$4493$4 [29:13];
-  assign \initial.a  = \port$2895$0 ;
-  assign \initial.p  = { 1'h0, \port$4493$4 [66:51] };
+  assign \initial.y  = \port$3963$4 [12:0];
+  assign \initial.x  = \port$3963$4 [29:13];
+  assign \initial.a  = \port$2619$0 ;
+  assign \initial.p  = { 1'h0, \port$3963$4 [66:51] };
   assign \initial.s  = 22'h000000;
   assign \$14  = spent[6];
   assign advance6 = \$15 ;
+  assign \$54  = single[4];
+  assign \$62  = single[5];
   assign \$66  = spent[6];
+  assign \$70  = single[6];
 endmodule
 
-module \hwgen_top.post.operands$164 (rst, enable, busy, load, operands, \port$5209$0 , acc, clk);
-  reg \$auto$verilog_backend.cc:2355:dump_module$20  = 0;
+module \hwgen_top.post.operands$161 (rst, enable, load, operands, \port$4638$0 , acc, busy, clk);
+  reg _always_  = 0;
   wire [9:0] \$1 ;
   wire [13:0] \$10 ;
   wire [31:0] \$11 ;
@@ -12334,51 +8799,23 @@ module \hwgen_top.post.operands$164 (rst, enable, busy, load, operands, \port$52
   wire [13:0] \$14 ;
   wire [31:0] \$15 ;
   wire [31:0] \$16 ;
-  wire [9:0] \$17 ;
-  wire [13:0] \$18 ;
-  wire [31:0] \$19 ;
+  reg [9:0] \$17 ;
+  reg [9:0] \$18 ;
+  reg [31:0] \$19 ;
   wire [13:0] \$2 ;
-  wire [31:0] \$20 ;
-  wire [9:0] \$21 ;
-  wire [13:0] \$22 ;
-  wire [31:0] \$23 ;
-  wire [31:0] \$24 ;
-  wire [9:0] \$25 ;
-  wire [13:0] \$26 ;
-  wire [31:0] \$27 ;
-  wire [31:0] \$28 ;
-  wire [9:0] \$29 ;
+  reg [127:0] \$20 ;
+  reg [9:0] \$21 ;
+  reg [9:0] \$22 ;
+  reg [31:0] \$23 ;
+  reg [9:0] \$24 ;
+  reg [9:0] \$25 ;
+  reg [31:0] \$26 ;
+  reg [9:0] \$27 ;
+  reg [9:0] \$28 ;
+  reg [31:0] \$29 ;
   wire [31:0] \$3 ;
-  wire [13:0] \$30 ;
-  wire [31:0] \$31 ;
-  wire [31:0] \$32 ;
-  reg [9:0] \$33 ;
-  reg [9:0] \$34 ;
-  reg [31:0] \$35 ;
-  reg [255:0] \$36 ;
-  reg [9:0] \$37 ;
-  reg [9:0] \$38 ;
-  reg [31:0] \$39 ;
   wire [31:0] \$4 ;
-  reg [9:0] \$40 ;
-  reg [9:0] \$41 ;
-  reg [31:0] \$42 ;
-  reg [9:0] \$43 ;
-  reg [9:0] \$44 ;
-  reg [31:0] \$45 ;
-  reg [9:0] \$46 ;
-  reg [9:0] \$47 ;
-  reg [31:0] \$48 ;
-  reg [9:0] \$49 ;
   wire [9:0] \$5 ;
-  reg [9:0] \$50 ;
-  reg [31:0] \$51 ;
-  reg [9:0] \$52 ;
-  reg [9:0] \$53 ;
-  reg [31:0] \$54 ;
-  reg [9:0] \$55 ;
-  reg [9:0] \$56 ;
-  reg [31:0] \$57 ;
   wire [13:0] \$6 ;
   wire [31:0] \$7 ;
   wire [31:0] \$8 ;
@@ -12391,30 +8828,14 @@ module \hwgen_top.post.operands$164 (rst, enable, busy, load, operands, \port$52
   wire [7:0] \$signature__addr$23 ;
   wire [7:0] \$signature__addr$25 ;
   wire [7:0] \$signature__addr$28 ;
-  wire [7:0] \$signature__addr$30 ;
-  wire [7:0] \$signature__addr$33 ;
-  wire [7:0] \$signature__addr$35 ;
-  wire [7:0] \$signature__addr$38 ;
-  wire [7:0] \$signature__addr$40 ;
-  wire [7:0] \$signature__addr$43 ;
-  wire [7:0] \$signature__addr$45 ;
-  wire [7:0] \$signature__addr$48 ;
   wire [31:0] \$signature__data ;
   wire [31:0] \$signature__data$16 ;
   wire [31:0] \$signature__data$21 ;
   wire [31:0] \$signature__data$26 ;
-  wire [31:0] \$signature__data$31 ;
   wire [31:0] \$signature__data$36 ;
-  wire [31:0] \$signature__data$41 ;
+  wire [31:0] \$signature__data$42 ;
   wire [31:0] \$signature__data$46 ;
-  wire [31:0] \$signature__data$56 ;
-  wire [31:0] \$signature__data$62 ;
-  wire [31:0] \$signature__data$66 ;
-  wire [31:0] \$signature__data$70 ;
-  wire [31:0] \$signature__data$74 ;
-  wire [31:0] \$signature__data$78 ;
-  wire [31:0] \$signature__data$82 ;
-  wire [31:0] \$signature__data$86 ;
+  wire [31:0] \$signature__data$50 ;
   wire \$signature__en ;
   wire \$signature__en$14 ;
   wire \$signature__en$17 ;
@@ -12423,54 +8844,29 @@ module \hwgen_top.post.operands$164 (rst, enable, busy, load, operands, \port$52
   wire \$signature__en$24 ;
   wire \$signature__en$27 ;
   wire \$signature__en$29 ;
-  wire \$signature__en$32 ;
-  wire \$signature__en$34 ;
-  wire \$signature__en$37 ;
-  wire \$signature__en$39 ;
-  wire \$signature__en$42 ;
-  wire \$signature__en$44 ;
-  wire \$signature__en$47 ;
-  wire \$signature__en$49 ;
-  wire [63:0] a;
-  output [255:0] acc;
-  reg [255:0] acc = 256'h0000000000000000000000000000000000000000000000000000000000000000;
+  wire [31:0] a;
+  output [127:0] acc;
+  reg [127:0] acc = 128'h00000000000000000000000000000000;
   wire [31:0] \acc[0] ;
   wire [31:0] \acc[1] ;
   wire [31:0] \acc[2] ;
   wire [31:0] \acc[3] ;
-  wire [31:0] \acc[4] ;
-  wire [31:0] \acc[5] ;
-  wire [31:0] \acc[6] ;
-  wire [31:0] \acc[7] ;
   wire [7:0] address;
-  wire [63:0] b;
+  wire [31:0] b;
   output busy;
-  wire busy;
   wire \busy$5 ;
   input clk;
-  wire clk;
   reg [9:0] difference0 = 10'h000;
   reg [9:0] difference1 = 10'h000;
   reg [9:0] difference2 = 10'h000;
   reg [9:0] difference3 = 10'h000;
-  reg [9:0] difference4 = 10'h000;
-  reg [9:0] difference5 = 10'h000;
-  reg [9:0] difference6 = 10'h000;
-  reg [9:0] difference7 = 10'h000;
   input enable;
-  wire enable;
   reg [9:0] first0 = 10'h000;
   reg [9:0] first1 = 10'h000;
   reg [9:0] first2 = 10'h000;
   reg [9:0] first3 = 10'h000;
-  reg [9:0] first4 = 10'h000;
-  reg [9:0] first5 = 10'h000;
-  reg [9:0] first6 = 10'h000;
-  reg [9:0] first7 = 10'h000;
   input load;
-  wire load;
   input [56:0] operands;
-  wire [56:0] operands;
   wire [56:0] \operands$3 ;
   wire \operands$3.add ;
   wire [31:0] \operands$3.multiplier_b ;
@@ -12482,279 +8878,19 @@ module \hwgen_top.post.operands$164 (rst, enable, busy, load, operands, \port$52
   wire [5:0] \operands.shift_b ;
   wire [8:0] \operands.zp_a ;
   wire [8:0] \operands.zp_b ;
-  input [127:0] \port$5209$0 ;
-  wire [127:0] \port$5209$0 ;
+  input [63:0] \port$4638$0 ;
   input rst;
-  wire rst;
   reg [31:0] second0 = 32'd0;
   reg [31:0] second1 = 32'd0;
   reg [31:0] second2 = 32'd0;
   reg [31:0] second3 = 32'd0;
-  reg [31:0] second4 = 32'd0;
-  reg [31:0] second5 = 32'd0;
-  reg [31:0] second6 = 32'd0;
-  reg [31:0] second7 = 32'd0;
   wire start;
   wire [31:0] value;
   wire write;
   reg [31:0] memory0 [255:0];
-  initial begin
-    memory0[0] = 32'd0;
-    memory0[1] = 32'd0;
-    memory0[2] = 32'd0;
-    memory0[3] = 32'd0;
-    memory0[4] = 32'd0;
-    memory0[5] = 32'd0;
-    memory0[6] = 32'd0;
-    memory0[7] = 32'd0;
-    memory0[8] = 32'd0;
-    memory0[9] = 32'd0;
-    memory0[10] = 32'd0;
-    memory0[11] = 32'd0;
-    memory0[12] = 32'd0;
-    memory0[13] = 32'd0;
-    memory0[14] = 32'd0;
-    memory0[15] = 32'd0;
-    memory0[16] = 32'd0;
-    memory0[17] = 32'd0;
-    memory0[18] = 32'd0;
-    memory0[19] = 32'd0;
-    memory0[20] = 32'd0;
-    memory0[21] = 32'd0;
-    memory0[22] = 32'd0;
-    memory0[23] = 32'd0;
-    memory0[24] = 32'd0;
-    memory0[25] = 32'd0;
-    memory0[26] = 32'd0;
-    memory0[27] = 32'd0;
-    memory0[28] = 32'd0;
-    memory0[29] = 32'd0;
-    memory0[30] = 32'd0;
-    memory0[31] = 32'd0;
-    memory0[32] = 32'd0;
-    memory0[33] = 32'd0;
-    memory0[34] = 32'd0;
-    memory0[35] = 32'd0;
-    memory0[36] = 32'd0;
-    memory0[37] = 32'd0;
-    memory0[38] = 32'd0;
-    memory0[39] = 32'd0;
-    memory0[40] = 32'd0;
-    memory0[41] = 32'd0;
-    memory0[42] = 32'd0;
-    memory0[43] = 32'd0;
-    memory0[44] = 32'd0;
-    memory0[45] = 32'd0;
-    memory0[46] = 32'd0;
-    memory0[47] = 32'd0;
-    memory0[48] = 32'd0;
-    memory0[49] = 32'd0;
-    memory0[50] = 32'd0;
-    memory0[51] = 32'd0;
-    memory0[52] = 32'd0;
-    memory0[53] = 32'd0;
-    memory0[54] = 32'd0;
-    memory0[55] = 32'd0;
-    memory0[56] = 32'd0;
-    memory0[57] = 32'd0;
-    memory0[58] = 32'd0;
-    memory0[59] = 32'd0;
-    memory0[60] = 32'd0;
-    memory0[61] = 32'd0;
-    memory0[62] = 32'd0;
-    memory0[63] = 32'd0;
-    memory0[64] = 32'd0;
-    memory0[65] = 32'd0;
-    memory0[66] = 32'd0;
-    memory0[67] = 32'd0;
-    memory0[68] = 32'd0;
-    memory0[69] = 32'd0;
-    memory0[70] = 32'd0;
-    memory0[71] = 32'd0;
-    memory0[72] = 32'd0;
-    memory0[73] = 32'd0;
-    memory0[74] = 32'd0;
-    memory0[75] = 32'd0;
-    memory0[76] = 32'd0;
-    memory0[77] = 32'd0;
-    memory0[78] = 32'd0;
-    memory0[79] = 32'd0;
-    memory0[80] = 32'd0;
-    memory0[81] = 32'd0;
-    memory0[82] = 32'd0;
-    memory0[83] = 32'd0;
-    memory0[84] = 32'd0;
-    memory0[85] = 32'd0;
-    memory0[86] = 32'd0;
-    memory0[87] = 32'd0;
-    memory0[88] = 32'd0;
-    memory0[89] = 32'd0;
-    memory0[90] = 32'd0;
-    memory0[91] = 32'd0;
-    memory0[92] = 32'd0;
-    memory0[93] = 32'd0;
-    memory0[94] = 32'd0;
-    memory0[95] = 32'd0;
-    memory0[96] = 32'd0;
-    memory0[97] = 32'd0;
-    memory0[98] = 32'd0;
-    memory0[99] = 32'd0;
-    memory0[100] = 32'd0;
-    memory0[101] = 32'd0;
-    memory0[102] = 32'd0;
-    memory0[103] = 32'd0;
-    memory0[104] = 32'd0;
-    memory0[105] = 32'd0;
-    memory0[106] = 32'd0;
-    memory0[107] = 32'd0;
-    memory0[108] = 32'd0;
-    memory0[109] = 32'd0;
-    memory0[110] = 32'd0;
-    memory0[111] = 32'd0;
-    memory0[112] = 32'd0;
-    memory0[113] = 32'd0;
-    memory0[114] = 32'd0;
-    memory0[115] = 32'd0;
-    memory0[116] = 32'd0;
-    memory0[117] = 32'd0;
-    memory0[118] = 32'd0;
-    memory0[119] = 32'd0;
-    memory0[120] = 32'd0;
-    memory0[121] = 32'd0;
-    memory0[122] = 32'd0;
-    memory0[123] = 32'd0;
-    memory0[124] = 32'd0;
-    memory0[125] = 32'd0;
-    memory0[126] = 32'd0;
-    memory0[127] = 32'd0;
-    memory0[128] = 32'd0;
-    memory0[129] = 32'd0;
-    memory0[130] = 32'd0;
-    memory0[131] = 32'd0;
-    memory0[132] = 32'd0;
-    memory0[133] = 32'd0;
-    memory0[134] = 32'd0;
-    memory0[135] = 32'd0;
-    memory0[136] = 32'd0;
-    memory0[137] = 32'd0;
-    memory0[138] = 32'd0;
-    memory0[139] = 32'd0;
-    memory0[140] = 32'd0;
-    memory0[141] = 32'd0;
-    memory0[142] = 32'd0;
-    memory0[143] = 32'd0;
-    memory0[144] = 32'd0;
-    memory0[145] = 32'd0;
-    memory0[146] = 32'd0;
-    memory0[147] = 32'd0;
-    memory0[148] = 32'd0;
-    memory0[149] = 32'd0;
-    memory0[150] = 32'd0;
-    memory0[151] = 32'd0;
-    memory0[152] = 32'd0;
-    memory0[153] = 32'd0;
-    memory0[154] = 32'd0;
-    memory0[155] = 32'd0;
-    memory0[156] = 32'd0;
-    memory0[157] = 32'd0;
-    memory0[158] = 32'd0;
-    memory0[159] = 32'd0;
-    memory0[160] = 32'd0;
-    memory0[161] = 32'd0;
-    memory0[162] = 32'd0;
-    memory0[163] = 32'd0;
-    memory0[164] = 32'd0;
-    memory0[165] = 32'd0;
-    memory0[166] = 32'd0;
-    memory0[167] = 32'd0;
-    memory0[168] = 32'd0;
-    memory0[169] = 32'd0;
-    memory0[170] = 32'd0;
-    memory0[171] = 32'd0;
-    memory0[172] = 32'd0;
-    memory0[173] = 32'd0;
-    memory0[174] = 32'd0;
-    memory0[175] = 32'd0;
-    memory0[176] = 32'd0;
-    memory0[177] = 32'd0;
-    memory0[178] = 32'd0;
-    memory0[179] = 32'd0;
-    memory0[180] = 32'd0;
-    memory0[181] = 32'd0;
-    memory0[182] = 32'd0;
-    memory0[183] = 32'd0;
-    memory0[184] = 32'd0;
-    memory0[185] = 32'd0;
-    memory0[186] = 32'd0;
-    memory0[187] = 32'd0;
-    memory0[188] = 32'd0;
-    memory0[189] = 32'd0;
-    memory0[190] = 32'd0;
-    memory0[191] = 32'd0;
-    memory0[192] = 32'd0;
-    memory0[193] = 32'd0;
-    memory0[194] = 32'd0;
-    memory0[195] = 32'd0;
-    memory0[196] = 32'd0;
-    memory0[197] = 32'd0;
-    memory0[198] = 32'd0;
-    memory0[199] = 32'd0;
-    memory0[200] = 32'd0;
-    memory0[201] = 32'd0;
-    memory0[202] = 32'd0;
-    memory0[203] = 32'd0;
-    memory0[204] = 32'd0;
-    memory0[205] = 32'd0;
-    memory0[206] = 32'd0;
-    memory0[207] = 32'd0;
-    memory0[208] = 32'd0;
-    memory0[209] = 32'd0;
-    memory0[210] = 32'd0;
-    memory0[211] = 32'd0;
-    memory0[212] = 32'd0;
-    memory0[213] = 32'd0;
-    memory0[214] = 32'd0;
-    memory0[215] = 32'd0;
-    memory0[216] = 32'd0;
-    memory0[217] = 32'd0;
-    memory0[218] = 32'd0;
-    memory0[219] = 32'd0;
-    memory0[220] = 32'd0;
-    memory0[221] = 32'd0;
-    memory0[222] = 32'd0;
-    memory0[223] = 32'd0;
-    memory0[224] = 32'd0;
-    memory0[225] = 32'd0;
-    memory0[226] = 32'd0;
-    memory0[227] = 32'd0;
-    memory0[228] = 32'd0;
-    memory0[229] = 32'd0;
-    memory0[230] = 32'd0;
-    memory0[231] = 32'd0;
-    memory0[232] = 32'd0;
-    memory0[233] = 32'd0;
-    memory0[234] = 32'd0;
-    memory0[235] = 32'd0;
-    memory0[236] = 32'd0;
-    memory0[237] = 32'd0;
-    memory0[238] = 32'd0;
-    memory0[239] = 32'd0;
-    memory0[240] = 32'd0;
-    memory0[241] = 32'd0;
-    memory0[242] = 32'd0;
-    memory0[243] = 32'd0;
-    memory0[244] = 32'd0;
-    memory0[245] = 32'd0;
-    memory0[246] = 32'd0;
-    memory0[247] = 32'd0;
-    memory0[248] = 32'd0;
-    memory0[249] = 32'd0;
-    memory0[250] = 32'd0;
-    memory0[251] = 32'd0;
-    memory0[252] = 32'd0;
-    memory0[253] = 32'd0;
-    memory0[254] = 32'd0;
-    memory0[255] = 32'd0;
+  initial begin : init16
+    integer i;
+    for (i = 0; i < 256; i = i + 1) memory0[i] = 32'd0;
   end
   always @(posedge clk) begin
     if (\$signature__en )
@@ -12762,267 +8898,13 @@ module \hwgen_top.post.operands$164 (rst, enable, busy, load, operands, \port$52
   end
   reg [31:0] _0_;
   always @(posedge clk) begin
-    _0_ <= memory0[\port$5209$0 [71:64]];
+    _0_ <= memory0[\port$4638$0 [39:32]];
   end
-  assign \$signature__data$56  = _0_;
+  assign \$signature__data$36  = _0_;
   reg [31:0] memory1 [255:0];
-  initial begin
-    memory1[0] = 32'd0;
-    memory1[1] = 32'd0;
-    memory1[2] = 32'd0;
-    memory1[3] = 32'd0;
-    memory1[4] = 32'd0;
-    memory1[5] = 32'd0;
-    memory1[6] = 32'd0;
-    memory1[7] = 32'd0;
-    memory1[8] = 32'd0;
-    memory1[9] = 32'd0;
-    memory1[10] = 32'd0;
-    memory1[11] = 32'd0;
-    memory1[12] = 32'd0;
-    memory1[13] = 32'd0;
-    memory1[14] = 32'd0;
-    memory1[15] = 32'd0;
-    memory1[16] = 32'd0;
-    memory1[17] = 32'd0;
-    memory1[18] = 32'd0;
-    memory1[19] = 32'd0;
-    memory1[20] = 32'd0;
-    memory1[21] = 32'd0;
-    memory1[22] = 32'd0;
-    memory1[23] = 32'd0;
-    memory1[24] = 32'd0;
-    memory1[25] = 32'd0;
-    memory1[26] = 32'd0;
-    memory1[27] = 32'd0;
-    memory1[28] = 32'd0;
-    memory1[29] = 32'd0;
-    memory1[30] = 32'd0;
-    memory1[31] = 32'd0;
-    memory1[32] = 32'd0;
-    memory1[33] = 32'd0;
-    memory1[34] = 32'd0;
-    memory1[35] = 32'd0;
-    memory1[36] = 32'd0;
-    memory1[37] = 32'd0;
-    memory1[38] = 32'd0;
-    memory1[39] = 32'd0;
-    memory1[40] = 32'd0;
-    memory1[41] = 32'd0;
-    memory1[42] = 32'd0;
-    memory1[43] = 32'd0;
-    memory1[44] = 32'd0;
-    memory1[45] = 32'd0;
-    memory1[46] = 32'd0;
-    memory1[47] = 32'd0;
-    memory1[48] = 32'd0;
-    memory1[49] = 32'd0;
-    memory1[50] = 32'd0;
-    memory1[51] = 32'd0;
-    memory1[52] = 32'd0;
-    memory1[53] = 32'd0;
-    memory1[54] = 32'd0;
-    memory1[55] = 32'd0;
-    memory1[56] = 32'd0;
-    memory1[57] = 32'd0;
-    memory1[58] = 32'd0;
-    memory1[59] = 32'd0;
-    memory1[60] = 32'd0;
-    memory1[61] = 32'd0;
-    memory1[62] = 32'd0;
-    memory1[63] = 32'd0;
-    memory1[64] = 32'd0;
-    memory1[65] = 32'd0;
-    memory1[66] = 32'd0;
-    memory1[67] = 32'd0;
-    memory1[68] = 32'd0;
-    memory1[69] = 32'd0;
-    memory1[70] = 32'd0;
-    memory1[71] = 32'd0;
-    memory1[72] = 32'd0;
-    memory1[73] = 32'd0;
-    memory1[74] = 32'd0;
-    memory1[75] = 32'd0;
-    memory1[76] = 32'd0;
-    memory1[77] = 32'd0;
-    memory1[78] = 32'd0;
-    memory1[79] = 32'd0;
-    memory1[80] = 32'd0;
-    memory1[81] = 32'd0;
-    memory1[82] = 32'd0;
-    memory1[83] = 32'd0;
-    memory1[84] = 32'd0;
-    memory1[85] = 32'd0;
-    memory1[86] = 32'd0;
-    memory1[87] = 32'd0;
-    memory1[88] = 32'd0;
-    memory1[89] = 32'd0;
-    memory1[90] = 32'd0;
-    memory1[91] = 32'd0;
-    memory1[92] = 32'd0;
-    memory1[93] = 32'd0;
-    memory1[94] = 32'd0;
-    memory1[95] = 32'd0;
-    memory1[96] = 32'd0;
-    memory1[97] = 32'd0;
-    memory1[98] = 32'd0;
-    memory1[99] = 32'd0;
-    memory1[100] = 32'd0;
-    memory1[101] = 32'd0;
-    memory1[102] = 32'd0;
-    memory1[103] = 32'd0;
-    memory1[104] = 32'd0;
-    memory1[105] = 32'd0;
-    memory1[106] = 32'd0;
-    memory1[107] = 32'd0;
-    memory1[108] = 32'd0;
-    memory1[109] = 32'd0;
-    memory1[110] = 32'd0;
-    memory1[111] = 32'd0;
-    memory1[112] = 32'd0;
-    memory1[113] = 32'd0;
-    memory1[114] = 32'd0;
-    memory1[115] = 32'd0;
-    memory1[116] = 32'd0;
-    memory1[117] = 32'd0;
-    memory1[118] = 32'd0;
-    memory1[119] = 32'd0;
-    memory1[120] = 32'd0;
-    memory1[121] = 32'd0;
-    memory1[122] = 32'd0;
-    memory1[123] = 32'd0;
-    memory1[124] = 32'd0;
-    memory1[125] = 32'd0;
-    memory1[126] = 32'd0;
-    memory1[127] = 32'd0;
-    memory1[128] = 32'd0;
-    memory1[129] = 32'd0;
-    memory1[130] = 32'd0;
-    memory1[131] = 32'd0;
-    memory1[132] = 32'd0;
-    memory1[133] = 32'd0;
-    memory1[134] = 32'd0;
-    memory1[135] = 32'd0;
-    memory1[136] = 32'd0;
-    memory1[137] = 32'd0;
-    memory1[138] = 32'd0;
-    memory1[139] = 32'd0;
-    memory1[140] = 32'd0;
-    memory1[141] = 32'd0;
-    memory1[142] = 32'd0;
-    memory1[143] = 32'd0;
-    memory1[144] = 32'd0;
-    memory1[145] = 32'd0;
-    memory1[146] = 32'd0;
-    memory1[147] = 32'd0;
-    memory1[148] = 32'd0;
-    memory1[149] = 32'd0;
-    memory1[150] = 32'd0;
-    memory1[151] = 32'd0;
-    memory1[152] = 32'd0;
-    memory1[153] = 32'd0;
-    memory1[154] = 32'd0;
-    memory1[155] = 32'd0;
-    memory1[156] = 32'd0;
-    memory1[157] = 32'd0;
-    memory1[158] = 32'd0;
-    memory1[159] = 32'd0;
-    memory1[160] = 32'd0;
-    memory1[161] = 32'd0;
-    memory1[162] = 32'd0;
-    memory1[163] = 32'd0;
-    memory1[164] = 32'd0;
-    memory1[165] = 32'd0;
-    memory1[166] = 32'd0;
-    memory1[167] = 32'd0;
-    memory1[168] = 32'd0;
-    memory1[169] = 32'd0;
-    memory1[170] = 32'd0;
-    memory1[171] = 32'd0;
-    memory1[172] = 32'd0;
-    memory1[173] = 32'd0;
-    memory1[174] = 32'd0;
-    memory1[175] = 32'd0;
-    memory1[176] = 32'd0;
-    memory1[177] = 32'd0;
-    memory1[178] = 32'd0;
-    memory1[179] = 32'd0;
-    memory1[180] = 32'd0;
-    memory1[181] = 32'd0;
-    memory1[182] = 32'd0;
-    memory1[183] = 32'd0;
-    memory1[184] = 32'd0;
-    memory1[185] = 32'd0;
-    memory1[186] = 32'd0;
-    memory1[187] = 32'd0;
-    memory1[188] = 32'd0;
-    memory1[189] = 32'd0;
-    memory1[190] = 32'd0;
-    memory1[191] = 32'd0;
-    memory1[192] = 32'd0;
-    memory1[193] = 32'd0;
-    memory1[194] = 32'd0;
-    memory1[195] = 32'd0;
-    memory1[196] = 32'd0;
-    memory1[197] = 32'd0;
-    memory1[198] = 32'd0;
-    memory1[199] = 32'd0;
-    memory1[200] = 32'd0;
-    memory1[201] = 32'd0;
-    memory1[202] = 32'd0;
-    memory1[203] = 32'd0;
-    memory1[204] = 32'd0;
-    memory1[205] = 32'd0;
-    memory1[206] = 32'd0;
-    memory1[207] = 32'd0;
-    memory1[208] = 32'd0;
-    memory1[209] = 32'd0;
-    memory1[210] = 32'd0;
-    memory1[211] = 32'd0;
-    memory1[212] = 32'd0;
-    memory1[213] = 32'd0;
-    memory1[214] = 32'd0;
-    memory1[215] = 32'd0;
-    memory1[216] = 32'd0;
-    memory1[217] = 32'd0;
-    memory1[218] = 32'd0;
-    memory1[219] = 32'd0;
-    memory1[220] = 32'd0;
-    memory1[221] = 32'd0;
-    memory1[222] = 32'd0;
-    memory1[223] = 32'd0;
-    memory1[224] = 32'd0;
-    memory1[225] = 32'd0;
-    memory1[226] = 32'd0;
-    memory1[227] = 32'd0;
-    memory1[228] = 32'd0;
-    memory1[229] = 32'd0;
-    memory1[230] = 32'd0;
-    memory1[231] = 32'd0;
-    memory1[232] = 32'd0;
-    memory1[233] = 32'd0;
-    memory1[234] = 32'd0;
-    memory1[235] = 32'd0;
-    memory1[236] = 32'd0;
-    memory1[237] = 32'd0;
-    memory1[238] = 32'd0;
-    memory1[239] = 32'd0;
-    memory1[240] = 32'd0;
-    memory1[241] = 32'd0;
-    memory1[242] = 32'd0;
-    memory1[243] = 32'd0;
-    memory1[244] = 32'd0;
-    memory1[245] = 32'd0;
-    memory1[246] = 32'd0;
-    memory1[247] = 32'd0;
-    memory1[248] = 32'd0;
-    memory1[249] = 32'd0;
-    memory1[250] = 32'd0;
-    memory1[251] = 32'd0;
-    memory1[252] = 32'd0;
-    memory1[253] = 32'd0;
-    memory1[254] = 32'd0;
-    memory1[255] = 32'd0;
+  initial begin : init17
+    integer i;
+    for (i = 0; i < 256; i = i + 1) memory1[i] = 32'd0;
   end
   always @(posedge clk) begin
     if (\$signature__en )
@@ -13030,267 +8912,13 @@ module \hwgen_top.post.operands$164 (rst, enable, busy, load, operands, \port$52
   end
   reg [31:0] _1_;
   always @(posedge clk) begin
-    _1_ <= memory1[\port$5209$0 [79:72]];
+    _1_ <= memory1[\port$4638$0 [47:40]];
   end
-  assign \$signature__data$62  = _1_;
+  assign \$signature__data$42  = _1_;
   reg [31:0] memory2 [255:0];
-  initial begin
-    memory2[0] = 32'd0;
-    memory2[1] = 32'd0;
-    memory2[2] = 32'd0;
-    memory2[3] = 32'd0;
-    memory2[4] = 32'd0;
-    memory2[5] = 32'd0;
-    memory2[6] = 32'd0;
-    memory2[7] = 32'd0;
-    memory2[8] = 32'd0;
-    memory2[9] = 32'd0;
-    memory2[10] = 32'd0;
-    memory2[11] = 32'd0;
-    memory2[12] = 32'd0;
-    memory2[13] = 32'd0;
-    memory2[14] = 32'd0;
-    memory2[15] = 32'd0;
-    memory2[16] = 32'd0;
-    memory2[17] = 32'd0;
-    memory2[18] = 32'd0;
-    memory2[19] = 32'd0;
-    memory2[20] = 32'd0;
-    memory2[21] = 32'd0;
-    memory2[22] = 32'd0;
-    memory2[23] = 32'd0;
-    memory2[24] = 32'd0;
-    memory2[25] = 32'd0;
-    memory2[26] = 32'd0;
-    memory2[27] = 32'd0;
-    memory2[28] = 32'd0;
-    memory2[29] = 32'd0;
-    memory2[30] = 32'd0;
-    memory2[31] = 32'd0;
-    memory2[32] = 32'd0;
-    memory2[33] = 32'd0;
-    memory2[34] = 32'd0;
-    memory2[35] = 32'd0;
-    memory2[36] = 32'd0;
-    memory2[37] = 32'd0;
-    memory2[38] = 32'd0;
-    memory2[39] = 32'd0;
-    memory2[40] = 32'd0;
-    memory2[41] = 32'd0;
-    memory2[42] = 32'd0;
-    memory2[43] = 32'd0;
-    memory2[44] = 32'd0;
-    memory2[45] = 32'd0;
-    memory2[46] = 32'd0;
-    memory2[47] = 32'd0;
-    memory2[48] = 32'd0;
-    memory2[49] = 32'd0;
-    memory2[50] = 32'd0;
-    memory2[51] = 32'd0;
-    memory2[52] = 32'd0;
-    memory2[53] = 32'd0;
-    memory2[54] = 32'd0;
-    memory2[55] = 32'd0;
-    memory2[56] = 32'd0;
-    memory2[57] = 32'd0;
-    memory2[58] = 32'd0;
-    memory2[59] = 32'd0;
-    memory2[60] = 32'd0;
-    memory2[61] = 32'd0;
-    memory2[62] = 32'd0;
-    memory2[63] = 32'd0;
-    memory2[64] = 32'd0;
-    memory2[65] = 32'd0;
-    memory2[66] = 32'd0;
-    memory2[67] = 32'd0;
-    memory2[68] = 32'd0;
-    memory2[69] = 32'd0;
-    memory2[70] = 32'd0;
-    memory2[71] = 32'd0;
-    memory2[72] = 32'd0;
-    memory2[73] = 32'd0;
-    memory2[74] = 32'd0;
-    memory2[75] = 32'd0;
-    memory2[76] = 32'd0;
-    memory2[77] = 32'd0;
-    memory2[78] = 32'd0;
-    memory2[79] = 32'd0;
-    memory2[80] = 32'd0;
-    memory2[81] = 32'd0;
-    memory2[82] = 32'd0;
-    memory2[83] = 32'd0;
-    memory2[84] = 32'd0;
-    memory2[85] = 32'd0;
-    memory2[86] = 32'd0;
-    memory2[87] = 32'd0;
-    memory2[88] = 32'd0;
-    memory2[89] = 32'd0;
-    memory2[90] = 32'd0;
-    memory2[91] = 32'd0;
-    memory2[92] = 32'd0;
-    memory2[93] = 32'd0;
-    memory2[94] = 32'd0;
-    memory2[95] = 32'd0;
-    memory2[96] = 32'd0;
-    memory2[97] = 32'd0;
-    memory2[98] = 32'd0;
-    memory2[99] = 32'd0;
-    memory2[100] = 32'd0;
-    memory2[101] = 32'd0;
-    memory2[102] = 32'd0;
-    memory2[103] = 32'd0;
-    memory2[104] = 32'd0;
-    memory2[105] = 32'd0;
-    memory2[106] = 32'd0;
-    memory2[107] = 32'd0;
-    memory2[108] = 32'd0;
-    memory2[109] = 32'd0;
-    memory2[110] = 32'd0;
-    memory2[111] = 32'd0;
-    memory2[112] = 32'd0;
-    memory2[113] = 32'd0;
-    memory2[114] = 32'd0;
-    memory2[115] = 32'd0;
-    memory2[116] = 32'd0;
-    memory2[117] = 32'd0;
-    memory2[118] = 32'd0;
-    memory2[119] = 32'd0;
-    memory2[120] = 32'd0;
-    memory2[121] = 32'd0;
-    memory2[122] = 32'd0;
-    memory2[123] = 32'd0;
-    memory2[124] = 32'd0;
-    memory2[125] = 32'd0;
-    memory2[126] = 32'd0;
-    memory2[127] = 32'd0;
-    memory2[128] = 32'd0;
-    memory2[129] = 32'd0;
-    memory2[130] = 32'd0;
-    memory2[131] = 32'd0;
-    memory2[132] = 32'd0;
-    memory2[133] = 32'd0;
-    memory2[134] = 32'd0;
-    memory2[135] = 32'd0;
-    memory2[136] = 32'd0;
-    memory2[137] = 32'd0;
-    memory2[138] = 32'd0;
-    memory2[139] = 32'd0;
-    memory2[140] = 32'd0;
-    memory2[141] = 32'd0;
-    memory2[142] = 32'd0;
-    memory2[143] = 32'd0;
-    memory2[144] = 32'd0;
-    memory2[145] = 32'd0;
-    memory2[146] = 32'd0;
-    memory2[147] = 32'd0;
-    memory2[148] = 32'd0;
-    memory2[149] = 32'd0;
-    memory2[150] = 32'd0;
-    memory2[151] = 32'd0;
-    memory2[152] = 32'd0;
-    memory2[153] = 32'd0;
-    memory2[154] = 32'd0;
-    memory2[155] = 32'd0;
-    memory2[156] = 32'd0;
-    memory2[157] = 32'd0;
-    memory2[158] = 32'd0;
-    memory2[159] = 32'd0;
-    memory2[160] = 32'd0;
-    memory2[161] = 32'd0;
-    memory2[162] = 32'd0;
-    memory2[163] = 32'd0;
-    memory2[164] = 32'd0;
-    memory2[165] = 32'd0;
-    memory2[166] = 32'd0;
-    memory2[167] = 32'd0;
-    memory2[168] = 32'd0;
-    memory2[169] = 32'd0;
-    memory2[170] = 32'd0;
-    memory2[171] = 32'd0;
-    memory2[172] = 32'd0;
-    memory2[173] = 32'd0;
-    memory2[174] = 32'd0;
-    memory2[175] = 32'd0;
-    memory2[176] = 32'd0;
-    memory2[177] = 32'd0;
-    memory2[178] = 32'd0;
-    memory2[179] = 32'd0;
-    memory2[180] = 32'd0;
-    memory2[181] = 32'd0;
-    memory2[182] = 32'd0;
-    memory2[183] = 32'd0;
-    memory2[184] = 32'd0;
-    memory2[185] = 32'd0;
-    memory2[186] = 32'd0;
-    memory2[187] = 32'd0;
-    memory2[188] = 32'd0;
-    memory2[189] = 32'd0;
-    memory2[190] = 32'd0;
-    memory2[191] = 32'd0;
-    memory2[192] = 32'd0;
-    memory2[193] = 32'd0;
-    memory2[194] = 32'd0;
-    memory2[195] = 32'd0;
-    memory2[196] = 32'd0;
-    memory2[197] = 32'd0;
-    memory2[198] = 32'd0;
-    memory2[199] = 32'd0;
-    memory2[200] = 32'd0;
-    memory2[201] = 32'd0;
-    memory2[202] = 32'd0;
-    memory2[203] = 32'd0;
-    memory2[204] = 32'd0;
-    memory2[205] = 32'd0;
-    memory2[206] = 32'd0;
-    memory2[207] = 32'd0;
-    memory2[208] = 32'd0;
-    memory2[209] = 32'd0;
-    memory2[210] = 32'd0;
-    memory2[211] = 32'd0;
-    memory2[212] = 32'd0;
-    memory2[213] = 32'd0;
-    memory2[214] = 32'd0;
-    memory2[215] = 32'd0;
-    memory2[216] = 32'd0;
-    memory2[217] = 32'd0;
-    memory2[218] = 32'd0;
-    memory2[219] = 32'd0;
-    memory2[220] = 32'd0;
-    memory2[221] = 32'd0;
-    memory2[222] = 32'd0;
-    memory2[223] = 32'd0;
-    memory2[224] = 32'd0;
-    memory2[225] = 32'd0;
-    memory2[226] = 32'd0;
-    memory2[227] = 32'd0;
-    memory2[228] = 32'd0;
-    memory2[229] = 32'd0;
-    memory2[230] = 32'd0;
-    memory2[231] = 32'd0;
-    memory2[232] = 32'd0;
-    memory2[233] = 32'd0;
-    memory2[234] = 32'd0;
-    memory2[235] = 32'd0;
-    memory2[236] = 32'd0;
-    memory2[237] = 32'd0;
-    memory2[238] = 32'd0;
-    memory2[239] = 32'd0;
-    memory2[240] = 32'd0;
-    memory2[241] = 32'd0;
-    memory2[242] = 32'd0;
-    memory2[243] = 32'd0;
-    memory2[244] = 32'd0;
-    memory2[245] = 32'd0;
-    memory2[246] = 32'd0;
-    memory2[247] = 32'd0;
-    memory2[248] = 32'd0;
-    memory2[249] = 32'd0;
-    memory2[250] = 32'd0;
-    memory2[251] = 32'd0;
-    memory2[252] = 32'd0;
-    memory2[253] = 32'd0;
-    memory2[254] = 32'd0;
-    memory2[255] = 32'd0;
+  initial begin : init18
+    integer i;
+    for (i = 0; i < 256; i = i + 1) memory2[i] = 32'd0;
   end
   always @(posedge clk) begin
     if (\$signature__en )
@@ -13298,267 +8926,13 @@ module \hwgen_top.post.operands$164 (rst, enable, busy, load, operands, \port$52
   end
   reg [31:0] _2_;
   always @(posedge clk) begin
-    _2_ <= memory2[\port$5209$0 [87:80]];
+    _2_ <= memory2[\port$4638$0 [55:48]];
   end
-  assign \$signature__data$66  = _2_;
+  assign \$signature__data$46  = _2_;
   reg [31:0] memory3 [255:0];
-  initial begin
-    memory3[0] = 32'd0;
-    memory3[1] = 32'd0;
-    memory3[2] = 32'd0;
-    memory3[3] = 32'd0;
-    memory3[4] = 32'd0;
-    memory3[5] = 32'd0;
-    memory3[6] = 32'd0;
-    memory3[7] = 32'd0;
-    memory3[8] = 32'd0;
-    memory3[9] = 32'd0;
-    memory3[10] = 32'd0;
-    memory3[11] = 32'd0;
-    memory3[12] = 32'd0;
-    memory3[13] = 32'd0;
-    memory3[14] = 32'd0;
-    memory3[15] = 32'd0;
-    memory3[16] = 32'd0;
-    memory3[17] = 32'd0;
-    memory3[18] = 32'd0;
-    memory3[19] = 32'd0;
-    memory3[20] = 32'd0;
-    memory3[21] = 32'd0;
-    memory3[22] = 32'd0;
-    memory3[23] = 32'd0;
-    memory3[24] = 32'd0;
-    memory3[25] = 32'd0;
-    memory3[26] = 32'd0;
-    memory3[27] = 32'd0;
-    memory3[28] = 32'd0;
-    memory3[29] = 32'd0;
-    memory3[30] = 32'd0;
-    memory3[31] = 32'd0;
-    memory3[32] = 32'd0;
-    memory3[33] = 32'd0;
-    memory3[34] = 32'd0;
-    memory3[35] = 32'd0;
-    memory3[36] = 32'd0;
-    memory3[37] = 32'd0;
-    memory3[38] = 32'd0;
-    memory3[39] = 32'd0;
-    memory3[40] = 32'd0;
-    memory3[41] = 32'd0;
-    memory3[42] = 32'd0;
-    memory3[43] = 32'd0;
-    memory3[44] = 32'd0;
-    memory3[45] = 32'd0;
-    memory3[46] = 32'd0;
-    memory3[47] = 32'd0;
-    memory3[48] = 32'd0;
-    memory3[49] = 32'd0;
-    memory3[50] = 32'd0;
-    memory3[51] = 32'd0;
-    memory3[52] = 32'd0;
-    memory3[53] = 32'd0;
-    memory3[54] = 32'd0;
-    memory3[55] = 32'd0;
-    memory3[56] = 32'd0;
-    memory3[57] = 32'd0;
-    memory3[58] = 32'd0;
-    memory3[59] = 32'd0;
-    memory3[60] = 32'd0;
-    memory3[61] = 32'd0;
-    memory3[62] = 32'd0;
-    memory3[63] = 32'd0;
-    memory3[64] = 32'd0;
-    memory3[65] = 32'd0;
-    memory3[66] = 32'd0;
-    memory3[67] = 32'd0;
-    memory3[68] = 32'd0;
-    memory3[69] = 32'd0;
-    memory3[70] = 32'd0;
-    memory3[71] = 32'd0;
-    memory3[72] = 32'd0;
-    memory3[73] = 32'd0;
-    memory3[74] = 32'd0;
-    memory3[75] = 32'd0;
-    memory3[76] = 32'd0;
-    memory3[77] = 32'd0;
-    memory3[78] = 32'd0;
-    memory3[79] = 32'd0;
-    memory3[80] = 32'd0;
-    memory3[81] = 32'd0;
-    memory3[82] = 32'd0;
-    memory3[83] = 32'd0;
-    memory3[84] = 32'd0;
-    memory3[85] = 32'd0;
-    memory3[86] = 32'd0;
-    memory3[87] = 32'd0;
-    memory3[88] = 32'd0;
-    memory3[89] = 32'd0;
-    memory3[90] = 32'd0;
-    memory3[91] = 32'd0;
-    memory3[92] = 32'd0;
-    memory3[93] = 32'd0;
-    memory3[94] = 32'd0;
-    memory3[95] = 32'd0;
-    memory3[96] = 32'd0;
-    memory3[97] = 32'd0;
-    memory3[98] = 32'd0;
-    memory3[99] = 32'd0;
-    memory3[100] = 32'd0;
-    memory3[101] = 32'd0;
-    memory3[102] = 32'd0;
-    memory3[103] = 32'd0;
-    memory3[104] = 32'd0;
-    memory3[105] = 32'd0;
-    memory3[106] = 32'd0;
-    memory3[107] = 32'd0;
-    memory3[108] = 32'd0;
-    memory3[109] = 32'd0;
-    memory3[110] = 32'd0;
-    memory3[111] = 32'd0;
-    memory3[112] = 32'd0;
-    memory3[113] = 32'd0;
-    memory3[114] = 32'd0;
-    memory3[115] = 32'd0;
-    memory3[116] = 32'd0;
-    memory3[117] = 32'd0;
-    memory3[118] = 32'd0;
-    memory3[119] = 32'd0;
-    memory3[120] = 32'd0;
-    memory3[121] = 32'd0;
-    memory3[122] = 32'd0;
-    memory3[123] = 32'd0;
-    memory3[124] = 32'd0;
-    memory3[125] = 32'd0;
-    memory3[126] = 32'd0;
-    memory3[127] = 32'd0;
-    memory3[128] = 32'd0;
-    memory3[129] = 32'd0;
-    memory3[130] = 32'd0;
-    memory3[131] = 32'd0;
-    memory3[132] = 32'd0;
-    memory3[133] = 32'd0;
-    memory3[134] = 32'd0;
-    memory3[135] = 32'd0;
-    memory3[136] = 32'd0;
-    memory3[137] = 32'd0;
-    memory3[138] = 32'd0;
-    memory3[139] = 32'd0;
-    memory3[140] = 32'd0;
-    memory3[141] = 32'd0;
-    memory3[142] = 32'd0;
-    memory3[143] = 32'd0;
-    memory3[144] = 32'd0;
-    memory3[145] = 32'd0;
-    memory3[146] = 32'd0;
-    memory3[147] = 32'd0;
-    memory3[148] = 32'd0;
-    memory3[149] = 32'd0;
-    memory3[150] = 32'd0;
-    memory3[151] = 32'd0;
-    memory3[152] = 32'd0;
-    memory3[153] = 32'd0;
-    memory3[154] = 32'd0;
-    memory3[155] = 32'd0;
-    memory3[156] = 32'd0;
-    memory3[157] = 32'd0;
-    memory3[158] = 32'd0;
-    memory3[159] = 32'd0;
-    memory3[160] = 32'd0;
-    memory3[161] = 32'd0;
-    memory3[162] = 32'd0;
-    memory3[163] = 32'd0;
-    memory3[164] = 32'd0;
-    memory3[165] = 32'd0;
-    memory3[166] = 32'd0;
-    memory3[167] = 32'd0;
-    memory3[168] = 32'd0;
-    memory3[169] = 32'd0;
-    memory3[170] = 32'd0;
-    memory3[171] = 32'd0;
-    memory3[172] = 32'd0;
-    memory3[173] = 32'd0;
-    memory3[174] = 32'd0;
-    memory3[175] = 32'd0;
-    memory3[176] = 32'd0;
-    memory3[177] = 32'd0;
-    memory3[178] = 32'd0;
-    memory3[179] = 32'd0;
-    memory3[180] = 32'd0;
-    memory3[181] = 32'd0;
-    memory3[182] = 32'd0;
-    memory3[183] = 32'd0;
-    memory3[184] = 32'd0;
-    memory3[185] = 32'd0;
-    memory3[186] = 32'd0;
-    memory3[187] = 32'd0;
-    memory3[188] = 32'd0;
-    memory3[189] = 32'd0;
-    memory3[190] = 32'd0;
-    memory3[191] = 32'd0;
-    memory3[192] = 32'd0;
-    memory3[193] = 32'd0;
-    memory3[194] = 32'd0;
-    memory3[195] = 32'd0;
-    memory3[196] = 32'd0;
-    memory3[197] = 32'd0;
-    memory3[198] = 32'd0;
-    memory3[199] = 32'd0;
-    memory3[200] = 32'd0;
-    memory3[201] = 32'd0;
-    memory3[202] = 32'd0;
-    memory3[203] = 32'd0;
-    memory3[204] = 32'd0;
-    memory3[205] = 32'd0;
-    memory3[206] = 32'd0;
-    memory3[207] = 32'd0;
-    memory3[208] = 32'd0;
-    memory3[209] = 32'd0;
-    memory3[210] = 32'd0;
-    memory3[211] = 32'd0;
-    memory3[212] = 32'd0;
-    memory3[213] = 32'd0;
-    memory3[214] = 32'd0;
-    memory3[215] = 32'd0;
-    memory3[216] = 32'd0;
-    memory3[217] = 32'd0;
-    memory3[218] = 32'd0;
-    memory3[219] = 32'd0;
-    memory3[220] = 32'd0;
-    memory3[221] = 32'd0;
-    memory3[222] = 32'd0;
-    memory3[223] = 32'd0;
-    memory3[224] = 32'd0;
-    memory3[225] = 32'd0;
-    memory3[226] = 32'd0;
-    memory3[227] = 32'd0;
-    memory3[228] = 32'd0;
-    memory3[229] = 32'd0;
-    memory3[230] = 32'd0;
-    memory3[231] = 32'd0;
-    memory3[232] = 32'd0;
-    memory3[233] = 32'd0;
-    memory3[234] = 32'd0;
-    memory3[235] = 32'd0;
-    memory3[236] = 32'd0;
-    memory3[237] = 32'd0;
-    memory3[238] = 32'd0;
-    memory3[239] = 32'd0;
-    memory3[240] = 32'd0;
-    memory3[241] = 32'd0;
-    memory3[242] = 32'd0;
-    memory3[243] = 32'd0;
-    memory3[244] = 32'd0;
-    memory3[245] = 32'd0;
-    memory3[246] = 32'd0;
-    memory3[247] = 32'd0;
-    memory3[248] = 32'd0;
-    memory3[249] = 32'd0;
-    memory3[250] = 32'd0;
-    memory3[251] = 32'd0;
-    memory3[252] = 32'd0;
-    memory3[253] = 32'd0;
-    memory3[254] = 32'd0;
-    memory3[255] = 32'd0;
+  initial begin : init19
+    integer i;
+    for (i = 0; i < 256; i = i + 1) memory3[i] = 32'd0;
   end
   always @(posedge clk) begin
     if (\$signature__en )
@@ -13566,1168 +8940,55 @@ module \hwgen_top.post.operands$164 (rst, enable, busy, load, operands, \port$52
   end
   reg [31:0] _3_;
   always @(posedge clk) begin
-    _3_ <= memory3[\port$5209$0 [95:88]];
+    _3_ <= memory3[\port$4638$0 [63:56]];
   end
-  assign \$signature__data$70  = _3_;
-  reg [31:0] memory4 [255:0];
-  initial begin
-    memory4[0] = 32'd0;
-    memory4[1] = 32'd0;
-    memory4[2] = 32'd0;
-    memory4[3] = 32'd0;
-    memory4[4] = 32'd0;
-    memory4[5] = 32'd0;
-    memory4[6] = 32'd0;
-    memory4[7] = 32'd0;
-    memory4[8] = 32'd0;
-    memory4[9] = 32'd0;
-    memory4[10] = 32'd0;
-    memory4[11] = 32'd0;
-    memory4[12] = 32'd0;
-    memory4[13] = 32'd0;
-    memory4[14] = 32'd0;
-    memory4[15] = 32'd0;
-    memory4[16] = 32'd0;
-    memory4[17] = 32'd0;
-    memory4[18] = 32'd0;
-    memory4[19] = 32'd0;
-    memory4[20] = 32'd0;
-    memory4[21] = 32'd0;
-    memory4[22] = 32'd0;
-    memory4[23] = 32'd0;
-    memory4[24] = 32'd0;
-    memory4[25] = 32'd0;
-    memory4[26] = 32'd0;
-    memory4[27] = 32'd0;
-    memory4[28] = 32'd0;
-    memory4[29] = 32'd0;
-    memory4[30] = 32'd0;
-    memory4[31] = 32'd0;
-    memory4[32] = 32'd0;
-    memory4[33] = 32'd0;
-    memory4[34] = 32'd0;
-    memory4[35] = 32'd0;
-    memory4[36] = 32'd0;
-    memory4[37] = 32'd0;
-    memory4[38] = 32'd0;
-    memory4[39] = 32'd0;
-    memory4[40] = 32'd0;
-    memory4[41] = 32'd0;
-    memory4[42] = 32'd0;
-    memory4[43] = 32'd0;
-    memory4[44] = 32'd0;
-    memory4[45] = 32'd0;
-    memory4[46] = 32'd0;
-    memory4[47] = 32'd0;
-    memory4[48] = 32'd0;
-    memory4[49] = 32'd0;
-    memory4[50] = 32'd0;
-    memory4[51] = 32'd0;
-    memory4[52] = 32'd0;
-    memory4[53] = 32'd0;
-    memory4[54] = 32'd0;
-    memory4[55] = 32'd0;
-    memory4[56] = 32'd0;
-    memory4[57] = 32'd0;
-    memory4[58] = 32'd0;
-    memory4[59] = 32'd0;
-    memory4[60] = 32'd0;
-    memory4[61] = 32'd0;
-    memory4[62] = 32'd0;
-    memory4[63] = 32'd0;
-    memory4[64] = 32'd0;
-    memory4[65] = 32'd0;
-    memory4[66] = 32'd0;
-    memory4[67] = 32'd0;
-    memory4[68] = 32'd0;
-    memory4[69] = 32'd0;
-    memory4[70] = 32'd0;
-    memory4[71] = 32'd0;
-    memory4[72] = 32'd0;
-    memory4[73] = 32'd0;
-    memory4[74] = 32'd0;
-    memory4[75] = 32'd0;
-    memory4[76] = 32'd0;
-    memory4[77] = 32'd0;
-    memory4[78] = 32'd0;
-    memory4[79] = 32'd0;
-    memory4[80] = 32'd0;
-    memory4[81] = 32'd0;
-    memory4[82] = 32'd0;
-    memory4[83] = 32'd0;
-    memory4[84] = 32'd0;
-    memory4[85] = 32'd0;
-    memory4[86] = 32'd0;
-    memory4[87] = 32'd0;
-    memory4[88] = 32'd0;
-    memory4[89] = 32'd0;
-    memory4[90] = 32'd0;
-    memory4[91] = 32'd0;
-    memory4[92] = 32'd0;
-    memory4[93] = 32'd0;
-    memory4[94] = 32'd0;
-    memory4[95] = 32'd0;
-    memory4[96] = 32'd0;
-    memory4[97] = 32'd0;
-    memory4[98] = 32'd0;
-    memory4[99] = 32'd0;
-    memory4[100] = 32'd0;
-    memory4[101] = 32'd0;
-    memory4[102] = 32'd0;
-    memory4[103] = 32'd0;
-    memory4[104] = 32'd0;
-    memory4[105] = 32'd0;
-    memory4[106] = 32'd0;
-    memory4[107] = 32'd0;
-    memory4[108] = 32'd0;
-    memory4[109] = 32'd0;
-    memory4[110] = 32'd0;
-    memory4[111] = 32'd0;
-    memory4[112] = 32'd0;
-    memory4[113] = 32'd0;
-    memory4[114] = 32'd0;
-    memory4[115] = 32'd0;
-    memory4[116] = 32'd0;
-    memory4[117] = 32'd0;
-    memory4[118] = 32'd0;
-    memory4[119] = 32'd0;
-    memory4[120] = 32'd0;
-    memory4[121] = 32'd0;
-    memory4[122] = 32'd0;
-    memory4[123] = 32'd0;
-    memory4[124] = 32'd0;
-    memory4[125] = 32'd0;
-    memory4[126] = 32'd0;
-    memory4[127] = 32'd0;
-    memory4[128] = 32'd0;
-    memory4[129] = 32'd0;
-    memory4[130] = 32'd0;
-    memory4[131] = 32'd0;
-    memory4[132] = 32'd0;
-    memory4[133] = 32'd0;
-    memory4[134] = 32'd0;
-    memory4[135] = 32'd0;
-    memory4[136] = 32'd0;
-    memory4[137] = 32'd0;
-    memory4[138] = 32'd0;
-    memory4[139] = 32'd0;
-    memory4[140] = 32'd0;
-    memory4[141] = 32'd0;
-    memory4[142] = 32'd0;
-    memory4[143] = 32'd0;
-    memory4[144] = 32'd0;
-    memory4[145] = 32'd0;
-    memory4[146] = 32'd0;
-    memory4[147] = 32'd0;
-    memory4[148] = 32'd0;
-    memory4[149] = 32'd0;
-    memory4[150] = 32'd0;
-    memory4[151] = 32'd0;
-    memory4[152] = 32'd0;
-    memory4[153] = 32'd0;
-    memory4[154] = 32'd0;
-    memory4[155] = 32'd0;
-    memory4[156] = 32'd0;
-    memory4[157] = 32'd0;
-    memory4[158] = 32'd0;
-    memory4[159] = 32'd0;
-    memory4[160] = 32'd0;
-    memory4[161] = 32'd0;
-    memory4[162] = 32'd0;
-    memory4[163] = 32'd0;
-    memory4[164] = 32'd0;
-    memory4[165] = 32'd0;
-    memory4[166] = 32'd0;
-    memory4[167] = 32'd0;
-    memory4[168] = 32'd0;
-    memory4[169] = 32'd0;
-    memory4[170] = 32'd0;
-    memory4[171] = 32'd0;
-    memory4[172] = 32'd0;
-    memory4[173] = 32'd0;
-    memory4[174] = 32'd0;
-    memory4[175] = 32'd0;
-    memory4[176] = 32'd0;
-    memory4[177] = 32'd0;
-    memory4[178] = 32'd0;
-    memory4[179] = 32'd0;
-    memory4[180] = 32'd0;
-    memory4[181] = 32'd0;
-    memory4[182] = 32'd0;
-    memory4[183] = 32'd0;
-    memory4[184] = 32'd0;
-    memory4[185] = 32'd0;
-    memory4[186] = 32'd0;
-    memory4[187] = 32'd0;
-    memory4[188] = 32'd0;
-    memory4[189] = 32'd0;
-    memory4[190] = 32'd0;
-    memory4[191] = 32'd0;
-    memory4[192] = 32'd0;
-    memory4[193] = 32'd0;
-    memory4[194] = 32'd0;
-    memory4[195] = 32'd0;
-    memory4[196] = 32'd0;
-    memory4[197] = 32'd0;
-    memory4[198] = 32'd0;
-    memory4[199] = 32'd0;
-    memory4[200] = 32'd0;
-    memory4[201] = 32'd0;
-    memory4[202] = 32'd0;
-    memory4[203] = 32'd0;
-    memory4[204] = 32'd0;
-    memory4[205] = 32'd0;
-    memory4[206] = 32'd0;
-    memory4[207] = 32'd0;
-    memory4[208] = 32'd0;
-    memory4[209] = 32'd0;
-    memory4[210] = 32'd0;
-    memory4[211] = 32'd0;
-    memory4[212] = 32'd0;
-    memory4[213] = 32'd0;
-    memory4[214] = 32'd0;
-    memory4[215] = 32'd0;
-    memory4[216] = 32'd0;
-    memory4[217] = 32'd0;
-    memory4[218] = 32'd0;
-    memory4[219] = 32'd0;
-    memory4[220] = 32'd0;
-    memory4[221] = 32'd0;
-    memory4[222] = 32'd0;
-    memory4[223] = 32'd0;
-    memory4[224] = 32'd0;
-    memory4[225] = 32'd0;
-    memory4[226] = 32'd0;
-    memory4[227] = 32'd0;
-    memory4[228] = 32'd0;
-    memory4[229] = 32'd0;
-    memory4[230] = 32'd0;
-    memory4[231] = 32'd0;
-    memory4[232] = 32'd0;
-    memory4[233] = 32'd0;
-    memory4[234] = 32'd0;
-    memory4[235] = 32'd0;
-    memory4[236] = 32'd0;
-    memory4[237] = 32'd0;
-    memory4[238] = 32'd0;
-    memory4[239] = 32'd0;
-    memory4[240] = 32'd0;
-    memory4[241] = 32'd0;
-    memory4[242] = 32'd0;
-    memory4[243] = 32'd0;
-    memory4[244] = 32'd0;
-    memory4[245] = 32'd0;
-    memory4[246] = 32'd0;
-    memory4[247] = 32'd0;
-    memory4[248] = 32'd0;
-    memory4[249] = 32'd0;
-    memory4[250] = 32'd0;
-    memory4[251] = 32'd0;
-    memory4[252] = 32'd0;
-    memory4[253] = 32'd0;
-    memory4[254] = 32'd0;
-    memory4[255] = 32'd0;
-  end
-  always @(posedge clk) begin
-    if (\$signature__en )
-      memory4[\$signature__addr ] <= \$signature__data ;
-  end
-  reg [31:0] _4_;
-  always @(posedge clk) begin
-    _4_ <= memory4[\port$5209$0 [103:96]];
-  end
-  assign \$signature__data$74  = _4_;
-  reg [31:0] memory5 [255:0];
-  initial begin
-    memory5[0] = 32'd0;
-    memory5[1] = 32'd0;
-    memory5[2] = 32'd0;
-    memory5[3] = 32'd0;
-    memory5[4] = 32'd0;
-    memory5[5] = 32'd0;
-    memory5[6] = 32'd0;
-    memory5[7] = 32'd0;
-    memory5[8] = 32'd0;
-    memory5[9] = 32'd0;
-    memory5[10] = 32'd0;
-    memory5[11] = 32'd0;
-    memory5[12] = 32'd0;
-    memory5[13] = 32'd0;
-    memory5[14] = 32'd0;
-    memory5[15] = 32'd0;
-    memory5[16] = 32'd0;
-    memory5[17] = 32'd0;
-    memory5[18] = 32'd0;
-    memory5[19] = 32'd0;
-    memory5[20] = 32'd0;
-    memory5[21] = 32'd0;
-    memory5[22] = 32'd0;
-    memory5[23] = 32'd0;
-    memory5[24] = 32'd0;
-    memory5[25] = 32'd0;
-    memory5[26] = 32'd0;
-    memory5[27] = 32'd0;
-    memory5[28] = 32'd0;
-    memory5[29] = 32'd0;
-    memory5[30] = 32'd0;
-    memory5[31] = 32'd0;
-    memory5[32] = 32'd0;
-    memory5[33] = 32'd0;
-    memory5[34] = 32'd0;
-    memory5[35] = 32'd0;
-    memory5[36] = 32'd0;
-    memory5[37] = 32'd0;
-    memory5[38] = 32'd0;
-    memory5[39] = 32'd0;
-    memory5[40] = 32'd0;
-    memory5[41] = 32'd0;
-    memory5[42] = 32'd0;
-    memory5[43] = 32'd0;
-    memory5[44] = 32'd0;
-    memory5[45] = 32'd0;
-    memory5[46] = 32'd0;
-    memory5[47] = 32'd0;
-    memory5[48] = 32'd0;
-    memory5[49] = 32'd0;
-    memory5[50] = 32'd0;
-    memory5[51] = 32'd0;
-    memory5[52] = 32'd0;
-    memory5[53] = 32'd0;
-    memory5[54] = 32'd0;
-    memory5[55] = 32'd0;
-    memory5[56] = 32'd0;
-    memory5[57] = 32'd0;
-    memory5[58] = 32'd0;
-    memory5[59] = 32'd0;
-    memory5[60] = 32'd0;
-    memory5[61] = 32'd0;
-    memory5[62] = 32'd0;
-    memory5[63] = 32'd0;
-    memory5[64] = 32'd0;
-    memory5[65] = 32'd0;
-    memory5[66] = 32'd0;
-    memory5[67] = 32'd0;
-    memory5[68] = 32'd0;
-    memory5[69] = 32'd0;
-    memory5[70] = 32'd0;
-    memory5[71] = 32'd0;
-    memory5[72] = 32'd0;
-    memory5[73] = 32'd0;
-    memory5[74] = 32'd0;
-    memory5[75] = 32'd0;
-    memory5[76] = 32'd0;
-    memory5[77] = 32'd0;
-    memory5[78] = 32'd0;
-    memory5[79] = 32'd0;
-    memory5[80] = 32'd0;
-    memory5[81] = 32'd0;
-    memory5[82] = 32'd0;
-    memory5[83] = 32'd0;
-    memory5[84] = 32'd0;
-    memory5[85] = 32'd0;
-    memory5[86] = 32'd0;
-    memory5[87] = 32'd0;
-    memory5[88] = 32'd0;
-    memory5[89] = 32'd0;
-    memory5[90] = 32'd0;
-    memory5[91] = 32'd0;
-    memory5[92] = 32'd0;
-    memory5[93] = 32'd0;
-    memory5[94] = 32'd0;
-    memory5[95] = 32'd0;
-    memory5[96] = 32'd0;
-    memory5[97] = 32'd0;
-    memory5[98] = 32'd0;
-    memory5[99] = 32'd0;
-    memory5[100] = 32'd0;
-    memory5[101] = 32'd0;
-    memory5[102] = 32'd0;
-    memory5[103] = 32'd0;
-    memory5[104] = 32'd0;
-    memory5[105] = 32'd0;
-    memory5[106] = 32'd0;
-    memory5[107] = 32'd0;
-    memory5[108] = 32'd0;
-    memory5[109] = 32'd0;
-    memory5[110] = 32'd0;
-    memory5[111] = 32'd0;
-    memory5[112] = 32'd0;
-    memory5[113] = 32'd0;
-    memory5[114] = 32'd0;
-    memory5[115] = 32'd0;
-    memory5[116] = 32'd0;
-    memory5[117] = 32'd0;
-    memory5[118] = 32'd0;
-    memory5[119] = 32'd0;
-    memory5[120] = 32'd0;
-    memory5[121] = 32'd0;
-    memory5[122] = 32'd0;
-    memory5[123] = 32'd0;
-    memory5[124] = 32'd0;
-    memory5[125] = 32'd0;
-    memory5[126] = 32'd0;
-    memory5[127] = 32'd0;
-    memory5[128] = 32'd0;
-    memory5[129] = 32'd0;
-    memory5[130] = 32'd0;
-    memory5[131] = 32'd0;
-    memory5[132] = 32'd0;
-    memory5[133] = 32'd0;
-    memory5[134] = 32'd0;
-    memory5[135] = 32'd0;
-    memory5[136] = 32'd0;
-    memory5[137] = 32'd0;
-    memory5[138] = 32'd0;
-    memory5[139] = 32'd0;
-    memory5[140] = 32'd0;
-    memory5[141] = 32'd0;
-    memory5[142] = 32'd0;
-    memory5[143] = 32'd0;
-    memory5[144] = 32'd0;
-    memory5[145] = 32'd0;
-    memory5[146] = 32'd0;
-    memory5[147] = 32'd0;
-    memory5[148] = 32'd0;
-    memory5[149] = 32'd0;
-    memory5[150] = 32'd0;
-    memory5[151] = 32'd0;
-    memory5[152] = 32'd0;
-    memory5[153] = 32'd0;
-    memory5[154] = 32'd0;
-    memory5[155] = 32'd0;
-    memory5[156] = 32'd0;
-    memory5[157] = 32'd0;
-    memory5[158] = 32'd0;
-    memory5[159] = 32'd0;
-    memory5[160] = 32'd0;
-    memory5[161] = 32'd0;
-    memory5[162] = 32'd0;
-    memory5[163] = 32'd0;
-    memory5[164] = 32'd0;
-    memory5[165] = 32'd0;
-    memory5[166] = 32'd0;
-    memory5[167] = 32'd0;
-    memory5[168] = 32'd0;
-    memory5[169] = 32'd0;
-    memory5[170] = 32'd0;
-    memory5[171] = 32'd0;
-    memory5[172] = 32'd0;
-    memory5[173] = 32'd0;
-    memory5[174] = 32'd0;
-    memory5[175] = 32'd0;
-    memory5[176] = 32'd0;
-    memory5[177] = 32'd0;
-    memory5[178] = 32'd0;
-    memory5[179] = 32'd0;
-    memory5[180] = 32'd0;
-    memory5[181] = 32'd0;
-    memory5[182] = 32'd0;
-    memory5[183] = 32'd0;
-    memory5[184] = 32'd0;
-    memory5[185] = 32'd0;
-    memory5[186] = 32'd0;
-    memory5[187] = 32'd0;
-    memory5[188] = 32'd0;
-    memory5[189] = 32'd0;
-    memory5[190] = 32'd0;
-    memory5[191] = 32'd0;
-    memory5[192] = 32'd0;
-    memory5[193] = 32'd0;
-    memory5[194] = 32'd0;
-    memory5[195] = 32'd0;
-    memory5[196] = 32'd0;
-    memory5[197] = 32'd0;
-    memory5[198] = 32'd0;
-    memory5[199] = 32'd0;
-    memory5[200] = 32'd0;
-    memory5[201] = 32'd0;
-    memory5[202] = 32'd0;
-    memory5[203] = 32'd0;
-    memory5[204] = 32'd0;
-    memory5[205] = 32'd0;
-    memory5[206] = 32'd0;
-    memory5[207] = 32'd0;
-    memory5[208] = 32'd0;
-    memory5[209] = 32'd0;
-    memory5[210] = 32'd0;
-    memory5[211] = 32'd0;
-    memory5[212] = 32'd0;
-    memory5[213] = 32'd0;
-    memory5[214] = 32'd0;
-    memory5[215] = 32'd0;
-    memory5[216] = 32'd0;
-    memory5[217] = 32'd0;
-    memory5[218] = 32'd0;
-    memory5[219] = 32'd0;
-    memory5[220] = 32'd0;
-    memory5[221] = 32'd0;
-    memory5[222] = 32'd0;
-    memory5[223] = 32'd0;
-    memory5[224] = 32'd0;
-    memory5[225] = 32'd0;
-    memory5[226] = 32'd0;
-    memory5[227] = 32'd0;
-    memory5[228] = 32'd0;
-    memory5[229] = 32'd0;
-    memory5[230] = 32'd0;
-    memory5[231] = 32'd0;
-    memory5[232] = 32'd0;
-    memory5[233] = 32'd0;
-    memory5[234] = 32'd0;
-    memory5[235] = 32'd0;
-    memory5[236] = 32'd0;
-    memory5[237] = 32'd0;
-    memory5[238] = 32'd0;
-    memory5[239] = 32'd0;
-    memory5[240] = 32'd0;
-    memory5[241] = 32'd0;
-    memory5[242] = 32'd0;
-    memory5[243] = 32'd0;
-    memory5[244] = 32'd0;
-    memory5[245] = 32'd0;
-    memory5[246] = 32'd0;
-    memory5[247] = 32'd0;
-    memory5[248] = 32'd0;
-    memory5[249] = 32'd0;
-    memory5[250] = 32'd0;
-    memory5[251] = 32'd0;
-    memory5[252] = 32'd0;
-    memory5[253] = 32'd0;
-    memory5[254] = 32'd0;
-    memory5[255] = 32'd0;
-  end
-  always @(posedge clk) begin
-    if (\$signature__en )
-      memory5[\$signature__addr ] <= \$signature__data ;
-  end
-  reg [31:0] _5_;
-  always @(posedge clk) begin
-    _5_ <= memory5[\port$5209$0 [111:104]];
-  end
-  assign \$signature__data$78  = _5_;
-  reg [31:0] memory6 [255:0];
-  initial begin
-    memory6[0] = 32'd0;
-    memory6[1] = 32'd0;
-    memory6[2] = 32'd0;
-    memory6[3] = 32'd0;
-    memory6[4] = 32'd0;
-    memory6[5] = 32'd0;
-    memory6[6] = 32'd0;
-    memory6[7] = 32'd0;
-    memory6[8] = 32'd0;
-    memory6[9] = 32'd0;
-    memory6[10] = 32'd0;
-    memory6[11] = 32'd0;
-    memory6[12] = 32'd0;
-    memory6[13] = 32'd0;
-    memory6[14] = 32'd0;
-    memory6[15] = 32'd0;
-    memory6[16] = 32'd0;
-    memory6[17] = 32'd0;
-    memory6[18] = 32'd0;
-    memory6[19] = 32'd0;
-    memory6[20] = 32'd0;
-    memory6[21] = 32'd0;
-    memory6[22] = 32'd0;
-    memory6[23] = 32'd0;
-    memory6[24] = 32'd0;
-    memory6[25] = 32'd0;
-    memory6[26] = 32'd0;
-    memory6[27] = 32'd0;
-    memory6[28] = 32'd0;
-    memory6[29] = 32'd0;
-    memory6[30] = 32'd0;
-    memory6[31] = 32'd0;
-    memory6[32] = 32'd0;
-    memory6[33] = 32'd0;
-    memory6[34] = 32'd0;
-    memory6[35] = 32'd0;
-    memory6[36] = 32'd0;
-    memory6[37] = 32'd0;
-    memory6[38] = 32'd0;
-    memory6[39] = 32'd0;
-    memory6[40] = 32'd0;
-    memory6[41] = 32'd0;
-    memory6[42] = 32'd0;
-    memory6[43] = 32'd0;
-    memory6[44] = 32'd0;
-    memory6[45] = 32'd0;
-    memory6[46] = 32'd0;
-    memory6[47] = 32'd0;
-    memory6[48] = 32'd0;
-    memory6[49] = 32'd0;
-    memory6[50] = 32'd0;
-    memory6[51] = 32'd0;
-    memory6[52] = 32'd0;
-    memory6[53] = 32'd0;
-    memory6[54] = 32'd0;
-    memory6[55] = 32'd0;
-    memory6[56] = 32'd0;
-    memory6[57] = 32'd0;
-    memory6[58] = 32'd0;
-    memory6[59] = 32'd0;
-    memory6[60] = 32'd0;
-    memory6[61] = 32'd0;
-    memory6[62] = 32'd0;
-    memory6[63] = 32'd0;
-    memory6[64] = 32'd0;
-    memory6[65] = 32'd0;
-    memory6[66] = 32'd0;
-    memory6[67] = 32'd0;
-    memory6[68] = 32'd0;
-    memory6[69] = 32'd0;
-    memory6[70] = 32'd0;
-    memory6[71] = 32'd0;
-    memory6[72] = 32'd0;
-    memory6[73] = 32'd0;
-    memory6[74] = 32'd0;
-    memory6[75] = 32'd0;
-    memory6[76] = 32'd0;
-    memory6[77] = 32'd0;
-    memory6[78] = 32'd0;
-    memory6[79] = 32'd0;
-    memory6[80] = 32'd0;
-    memory6[81] = 32'd0;
-    memory6[82] = 32'd0;
-    memory6[83] = 32'd0;
-    memory6[84] = 32'd0;
-    memory6[85] = 32'd0;
-    memory6[86] = 32'd0;
-    memory6[87] = 32'd0;
-    memory6[88] = 32'd0;
-    memory6[89] = 32'd0;
-    memory6[90] = 32'd0;
-    memory6[91] = 32'd0;
-    memory6[92] = 32'd0;
-    memory6[93] = 32'd0;
-    memory6[94] = 32'd0;
-    memory6[95] = 32'd0;
-    memory6[96] = 32'd0;
-    memory6[97] = 32'd0;
-    memory6[98] = 32'd0;
-    memory6[99] = 32'd0;
-    memory6[100] = 32'd0;
-    memory6[101] = 32'd0;
-    memory6[102] = 32'd0;
-    memory6[103] = 32'd0;
-    memory6[104] = 32'd0;
-    memory6[105] = 32'd0;
-    memory6[106] = 32'd0;
-    memory6[107] = 32'd0;
-    memory6[108] = 32'd0;
-    memory6[109] = 32'd0;
-    memory6[110] = 32'd0;
-    memory6[111] = 32'd0;
-    memory6[112] = 32'd0;
-    memory6[113] = 32'd0;
-    memory6[114] = 32'd0;
-    memory6[115] = 32'd0;
-    memory6[116] = 32'd0;
-    memory6[117] = 32'd0;
-    memory6[118] = 32'd0;
-    memory6[119] = 32'd0;
-    memory6[120] = 32'd0;
-    memory6[121] = 32'd0;
-    memory6[122] = 32'd0;
-    memory6[123] = 32'd0;
-    memory6[124] = 32'd0;
-    memory6[125] = 32'd0;
-    memory6[126] = 32'd0;
-    memory6[127] = 32'd0;
-    memory6[128] = 32'd0;
-    memory6[129] = 32'd0;
-    memory6[130] = 32'd0;
-    memory6[131] = 32'd0;
-    memory6[132] = 32'd0;
-    memory6[133] = 32'd0;
-    memory6[134] = 32'd0;
-    memory6[135] = 32'd0;
-    memory6[136] = 32'd0;
-    memory6[137] = 32'd0;
-    memory6[138] = 32'd0;
-    memory6[139] = 32'd0;
-    memory6[140] = 32'd0;
-    memory6[141] = 32'd0;
-    memory6[142] = 32'd0;
-    memory6[143] = 32'd0;
-    memory6[144] = 32'd0;
-    memory6[145] = 32'd0;
-    memory6[146] = 32'd0;
-    memory6[147] = 32'd0;
-    memory6[148] = 32'd0;
-    memory6[149] = 32'd0;
-    memory6[150] = 32'd0;
-    memory6[151] = 32'd0;
-    memory6[152] = 32'd0;
-    memory6[153] = 32'd0;
-    memory6[154] = 32'd0;
-    memory6[155] = 32'd0;
-    memory6[156] = 32'd0;
-    memory6[157] = 32'd0;
-    memory6[158] = 32'd0;
-    memory6[159] = 32'd0;
-    memory6[160] = 32'd0;
-    memory6[161] = 32'd0;
-    memory6[162] = 32'd0;
-    memory6[163] = 32'd0;
-    memory6[164] = 32'd0;
-    memory6[165] = 32'd0;
-    memory6[166] = 32'd0;
-    memory6[167] = 32'd0;
-    memory6[168] = 32'd0;
-    memory6[169] = 32'd0;
-    memory6[170] = 32'd0;
-    memory6[171] = 32'd0;
-    memory6[172] = 32'd0;
-    memory6[173] = 32'd0;
-    memory6[174] = 32'd0;
-    memory6[175] = 32'd0;
-    memory6[176] = 32'd0;
-    memory6[177] = 32'd0;
-    memory6[178] = 32'd0;
-    memory6[179] = 32'd0;
-    memory6[180] = 32'd0;
-    memory6[181] = 32'd0;
-    memory6[182] = 32'd0;
-    memory6[183] = 32'd0;
-    memory6[184] = 32'd0;
-    memory6[185] = 32'd0;
-    memory6[186] = 32'd0;
-    memory6[187] = 32'd0;
-    memory6[188] = 32'd0;
-    memory6[189] = 32'd0;
-    memory6[190] = 32'd0;
-    memory6[191] = 32'd0;
-    memory6[192] = 32'd0;
-    memory6[193] = 32'd0;
-    memory6[194] = 32'd0;
-    memory6[195] = 32'd0;
-    memory6[196] = 32'd0;
-    memory6[197] = 32'd0;
-    memory6[198] = 32'd0;
-    memory6[199] = 32'd0;
-    memory6[200] = 32'd0;
-    memory6[201] = 32'd0;
-    memory6[202] = 32'd0;
-    memory6[203] = 32'd0;
-    memory6[204] = 32'd0;
-    memory6[205] = 32'd0;
-    memory6[206] = 32'd0;
-    memory6[207] = 32'd0;
-    memory6[208] = 32'd0;
-    memory6[209] = 32'd0;
-    memory6[210] = 32'd0;
-    memory6[211] = 32'd0;
-    memory6[212] = 32'd0;
-    memory6[213] = 32'd0;
-    memory6[214] = 32'd0;
-    memory6[215] = 32'd0;
-    memory6[216] = 32'd0;
-    memory6[217] = 32'd0;
-    memory6[218] = 32'd0;
-    memory6[219] = 32'd0;
-    memory6[220] = 32'd0;
-    memory6[221] = 32'd0;
-    memory6[222] = 32'd0;
-    memory6[223] = 32'd0;
-    memory6[224] = 32'd0;
-    memory6[225] = 32'd0;
-    memory6[226] = 32'd0;
-    memory6[227] = 32'd0;
-    memory6[228] = 32'd0;
-    memory6[229] = 32'd0;
-    memory6[230] = 32'd0;
-    memory6[231] = 32'd0;
-    memory6[232] = 32'd0;
-    memory6[233] = 32'd0;
-    memory6[234] = 32'd0;
-    memory6[235] = 32'd0;
-    memory6[236] = 32'd0;
-    memory6[237] = 32'd0;
-    memory6[238] = 32'd0;
-    memory6[239] = 32'd0;
-    memory6[240] = 32'd0;
-    memory6[241] = 32'd0;
-    memory6[242] = 32'd0;
-    memory6[243] = 32'd0;
-    memory6[244] = 32'd0;
-    memory6[245] = 32'd0;
-    memory6[246] = 32'd0;
-    memory6[247] = 32'd0;
-    memory6[248] = 32'd0;
-    memory6[249] = 32'd0;
-    memory6[250] = 32'd0;
-    memory6[251] = 32'd0;
-    memory6[252] = 32'd0;
-    memory6[253] = 32'd0;
-    memory6[254] = 32'd0;
-    memory6[255] = 32'd0;
-  end
-  always @(posedge clk) begin
-    if (\$signature__en )
-      memory6[\$signature__addr ] <= \$signature__data ;
-  end
-  reg [31:0] _6_;
-  always @(posedge clk) begin
-    _6_ <= memory6[\port$5209$0 [119:112]];
-  end
-  assign \$signature__data$82  = _6_;
-  reg [31:0] memory7 [255:0];
-  initial begin
-    memory7[0] = 32'd0;
-    memory7[1] = 32'd0;
-    memory7[2] = 32'd0;
-    memory7[3] = 32'd0;
-    memory7[4] = 32'd0;
-    memory7[5] = 32'd0;
-    memory7[6] = 32'd0;
-    memory7[7] = 32'd0;
-    memory7[8] = 32'd0;
-    memory7[9] = 32'd0;
-    memory7[10] = 32'd0;
-    memory7[11] = 32'd0;
-    memory7[12] = 32'd0;
-    memory7[13] = 32'd0;
-    memory7[14] = 32'd0;
-    memory7[15] = 32'd0;
-    memory7[16] = 32'd0;
-    memory7[17] = 32'd0;
-    memory7[18] = 32'd0;
-    memory7[19] = 32'd0;
-    memory7[20] = 32'd0;
-    memory7[21] = 32'd0;
-    memory7[22] = 32'd0;
-    memory7[23] = 32'd0;
-    memory7[24] = 32'd0;
-    memory7[25] = 32'd0;
-    memory7[26] = 32'd0;
-    memory7[27] = 32'd0;
-    memory7[28] = 32'd0;
-    memory7[29] = 32'd0;
-    memory7[30] = 32'd0;
-    memory7[31] = 32'd0;
-    memory7[32] = 32'd0;
-    memory7[33] = 32'd0;
-    memory7[34] = 32'd0;
-    memory7[35] = 32'd0;
-    memory7[36] = 32'd0;
-    memory7[37] = 32'd0;
-    memory7[38] = 32'd0;
-    memory7[39] = 32'd0;
-    memory7[40] = 32'd0;
-    memory7[41] = 32'd0;
-    memory7[42] = 32'd0;
-    memory7[43] = 32'd0;
-    memory7[44] = 32'd0;
-    memory7[45] = 32'd0;
-    memory7[46] = 32'd0;
-    memory7[47] = 32'd0;
-    memory7[48] = 32'd0;
-    memory7[49] = 32'd0;
-    memory7[50] = 32'd0;
-    memory7[51] = 32'd0;
-    memory7[52] = 32'd0;
-    memory7[53] = 32'd0;
-    memory7[54] = 32'd0;
-    memory7[55] = 32'd0;
-    memory7[56] = 32'd0;
-    memory7[57] = 32'd0;
-    memory7[58] = 32'd0;
-    memory7[59] = 32'd0;
-    memory7[60] = 32'd0;
-    memory7[61] = 32'd0;
-    memory7[62] = 32'd0;
-    memory7[63] = 32'd0;
-    memory7[64] = 32'd0;
-    memory7[65] = 32'd0;
-    memory7[66] = 32'd0;
-    memory7[67] = 32'd0;
-    memory7[68] = 32'd0;
-    memory7[69] = 32'd0;
-    memory7[70] = 32'd0;
-    memory7[71] = 32'd0;
-    memory7[72] = 32'd0;
-    memory7[73] = 32'd0;
-    memory7[74] = 32'd0;
-    memory7[75] = 32'd0;
-    memory7[76] = 32'd0;
-    memory7[77] = 32'd0;
-    memory7[78] = 32'd0;
-    memory7[79] = 32'd0;
-    memory7[80] = 32'd0;
-    memory7[81] = 32'd0;
-    memory7[82] = 32'd0;
-    memory7[83] = 32'd0;
-    memory7[84] = 32'd0;
-    memory7[85] = 32'd0;
-    memory7[86] = 32'd0;
-    memory7[87] = 32'd0;
-    memory7[88] = 32'd0;
-    memory7[89] = 32'd0;
-    memory7[90] = 32'd0;
-    memory7[91] = 32'd0;
-    memory7[92] = 32'd0;
-    memory7[93] = 32'd0;
-    memory7[94] = 32'd0;
-    memory7[95] = 32'd0;
-    memory7[96] = 32'd0;
-    memory7[97] = 32'd0;
-    memory7[98] = 32'd0;
-    memory7[99] = 32'd0;
-    memory7[100] = 32'd0;
-    memory7[101] = 32'd0;
-    memory7[102] = 32'd0;
-    memory7[103] = 32'd0;
-    memory7[104] = 32'd0;
-    memory7[105] = 32'd0;
-    memory7[106] = 32'd0;
-    memory7[107] = 32'd0;
-    memory7[108] = 32'd0;
-    memory7[109] = 32'd0;
-    memory7[110] = 32'd0;
-    memory7[111] = 32'd0;
-    memory7[112] = 32'd0;
-    memory7[113] = 32'd0;
-    memory7[114] = 32'd0;
-    memory7[115] = 32'd0;
-    memory7[116] = 32'd0;
-    memory7[117] = 32'd0;
-    memory7[118] = 32'd0;
-    memory7[119] = 32'd0;
-    memory7[120] = 32'd0;
-    memory7[121] = 32'd0;
-    memory7[122] = 32'd0;
-    memory7[123] = 32'd0;
-    memory7[124] = 32'd0;
-    memory7[125] = 32'd0;
-    memory7[126] = 32'd0;
-    memory7[127] = 32'd0;
-    memory7[128] = 32'd0;
-    memory7[129] = 32'd0;
-    memory7[130] = 32'd0;
-    memory7[131] = 32'd0;
-    memory7[132] = 32'd0;
-    memory7[133] = 32'd0;
-    memory7[134] = 32'd0;
-    memory7[135] = 32'd0;
-    memory7[136] = 32'd0;
-    memory7[137] = 32'd0;
-    memory7[138] = 32'd0;
-    memory7[139] = 32'd0;
-    memory7[140] = 32'd0;
-    memory7[141] = 32'd0;
-    memory7[142] = 32'd0;
-    memory7[143] = 32'd0;
-    memory7[144] = 32'd0;
-    memory7[145] = 32'd0;
-    memory7[146] = 32'd0;
-    memory7[147] = 32'd0;
-    memory7[148] = 32'd0;
-    memory7[149] = 32'd0;
-    memory7[150] = 32'd0;
-    memory7[151] = 32'd0;
-    memory7[152] = 32'd0;
-    memory7[153] = 32'd0;
-    memory7[154] = 32'd0;
-    memory7[155] = 32'd0;
-    memory7[156] = 32'd0;
-    memory7[157] = 32'd0;
-    memory7[158] = 32'd0;
-    memory7[159] = 32'd0;
-    memory7[160] = 32'd0;
-    memory7[161] = 32'd0;
-    memory7[162] = 32'd0;
-    memory7[163] = 32'd0;
-    memory7[164] = 32'd0;
-    memory7[165] = 32'd0;
-    memory7[166] = 32'd0;
-    memory7[167] = 32'd0;
-    memory7[168] = 32'd0;
-    memory7[169] = 32'd0;
-    memory7[170] = 32'd0;
-    memory7[171] = 32'd0;
-    memory7[172] = 32'd0;
-    memory7[173] = 32'd0;
-    memory7[174] = 32'd0;
-    memory7[175] = 32'd0;
-    memory7[176] = 32'd0;
-    memory7[177] = 32'd0;
-    memory7[178] = 32'd0;
-    memory7[179] = 32'd0;
-    memory7[180] = 32'd0;
-    memory7[181] = 32'd0;
-    memory7[182] = 32'd0;
-    memory7[183] = 32'd0;
-    memory7[184] = 32'd0;
-    memory7[185] = 32'd0;
-    memory7[186] = 32'd0;
-    memory7[187] = 32'd0;
-    memory7[188] = 32'd0;
-    memory7[189] = 32'd0;
-    memory7[190] = 32'd0;
-    memory7[191] = 32'd0;
-    memory7[192] = 32'd0;
-    memory7[193] = 32'd0;
-    memory7[194] = 32'd0;
-    memory7[195] = 32'd0;
-    memory7[196] = 32'd0;
-    memory7[197] = 32'd0;
-    memory7[198] = 32'd0;
-    memory7[199] = 32'd0;
-    memory7[200] = 32'd0;
-    memory7[201] = 32'd0;
-    memory7[202] = 32'd0;
-    memory7[203] = 32'd0;
-    memory7[204] = 32'd0;
-    memory7[205] = 32'd0;
-    memory7[206] = 32'd0;
-    memory7[207] = 32'd0;
-    memory7[208] = 32'd0;
-    memory7[209] = 32'd0;
-    memory7[210] = 32'd0;
-    memory7[211] = 32'd0;
-    memory7[212] = 32'd0;
-    memory7[213] = 32'd0;
-    memory7[214] = 32'd0;
-    memory7[215] = 32'd0;
-    memory7[216] = 32'd0;
-    memory7[217] = 32'd0;
-    memory7[218] = 32'd0;
-    memory7[219] = 32'd0;
-    memory7[220] = 32'd0;
-    memory7[221] = 32'd0;
-    memory7[222] = 32'd0;
-    memory7[223] = 32'd0;
-    memory7[224] = 32'd0;
-    memory7[225] = 32'd0;
-    memory7[226] = 32'd0;
-    memory7[227] = 32'd0;
-    memory7[228] = 32'd0;
-    memory7[229] = 32'd0;
-    memory7[230] = 32'd0;
-    memory7[231] = 32'd0;
-    memory7[232] = 32'd0;
-    memory7[233] = 32'd0;
-    memory7[234] = 32'd0;
-    memory7[235] = 32'd0;
-    memory7[236] = 32'd0;
-    memory7[237] = 32'd0;
-    memory7[238] = 32'd0;
-    memory7[239] = 32'd0;
-    memory7[240] = 32'd0;
-    memory7[241] = 32'd0;
-    memory7[242] = 32'd0;
-    memory7[243] = 32'd0;
-    memory7[244] = 32'd0;
-    memory7[245] = 32'd0;
-    memory7[246] = 32'd0;
-    memory7[247] = 32'd0;
-    memory7[248] = 32'd0;
-    memory7[249] = 32'd0;
-    memory7[250] = 32'd0;
-    memory7[251] = 32'd0;
-    memory7[252] = 32'd0;
-    memory7[253] = 32'd0;
-    memory7[254] = 32'd0;
-    memory7[255] = 32'd0;
-  end
-  always @(posedge clk) begin
-    if (\$signature__en )
-      memory7[\$signature__addr ] <= \$signature__data ;
-  end
-  reg [31:0] _7_;
-  always @(posedge clk) begin
-    _7_ <= memory7[\port$5209$0 [127:120]];
-  end
-  assign \$signature__data$86  = _7_;
-  always @(posedge clk)
-    difference0 <= \$33 ;
-  always @(posedge clk)
-    first0 <= \$34 ;
-  always @(posedge clk)
-    second0 <= \$35 ;
-  always @(posedge clk)
-    acc <= \$36 ;
-  always @(posedge clk)
-    difference1 <= \$37 ;
-  always @(posedge clk)
-    first1 <= \$38 ;
-  always @(posedge clk)
-    second1 <= \$39 ;
-  always @(posedge clk)
-    difference2 <= \$40 ;
-  always @(posedge clk)
-    first2 <= \$41 ;
-  always @(posedge clk)
-    second2 <= \$42 ;
-  always @(posedge clk)
-    difference3 <= \$43 ;
-  always @(posedge clk)
-    first3 <= \$44 ;
-  always @(posedge clk)
-    second3 <= \$45 ;
-  always @(posedge clk)
-    difference4 <= \$46 ;
-  always @(posedge clk)
-    first4 <= \$47 ;
-  always @(posedge clk)
-    second4 <= \$48 ;
-  always @(posedge clk)
-    difference5 <= \$49 ;
-  always @(posedge clk)
-    first5 <= \$50 ;
-  always @(posedge clk)
-    second5 <= \$51 ;
-  always @(posedge clk)
-    difference6 <= \$52 ;
-  always @(posedge clk)
-    first6 <= \$53 ;
-  always @(posedge clk)
-    second6 <= \$54 ;
-  always @(posedge clk)
-    difference7 <= \$55 ;
-  always @(posedge clk)
-    first7 <= \$56 ;
-  always @(posedge clk)
-    second7 <= \$57 ;
+  assign \$signature__data$50  = _3_;
   assign start = load & operands[18];
-  assign busy = \busy$5  | start;
-  assign \$1  = $signed(\port$5209$0 [7:0]) - $signed(operands[8:0]);
+  assign \$1  = $signed(\port$4638$0 [7:0]) - $signed(operands[8:0]);
   assign \$2  = $signed(second0[31:19]) + $signed(first0);
   assign \$3  = operands[18] ? { \$2 [12:0], second0[18:0] } : { first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0 };
   assign \$4  = enable ? \$3  : 32'd0;
-  assign \$5  = $signed(\port$5209$0 [15:8]) - $signed(operands[8:0]);
+  assign \$5  = $signed(\port$4638$0 [15:8]) - $signed(operands[8:0]);
   assign \$6  = $signed(second1[31:19]) + $signed(first1);
   assign \$7  = operands[18] ? { \$6 [12:0], second1[18:0] } : { first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1 };
   assign \$8  = enable ? \$7  : 32'd0;
-  assign \$9  = $signed(\port$5209$0 [23:16]) - $signed(operands[8:0]);
+  assign \$9  = $signed(\port$4638$0 [23:16]) - $signed(operands[8:0]);
   assign \$10  = $signed(second2[31:19]) + $signed(first2);
   assign \$11  = operands[18] ? { \$10 [12:0], second2[18:0] } : { first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2 };
   assign \$12  = enable ? \$11  : 32'd0;
-  assign \$13  = $signed(\port$5209$0 [31:24]) - $signed(operands[8:0]);
+  assign \$13  = $signed(\port$4638$0 [31:24]) - $signed(operands[8:0]);
   assign \$14  = $signed(second3[31:19]) + $signed(first3);
   assign \$15  = operands[18] ? { \$14 [12:0], second3[18:0] } : { first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3 };
   assign \$16  = enable ? \$15  : 32'd0;
-  assign \$17  = $signed(\port$5209$0 [39:32]) - $signed(operands[8:0]);
-  assign \$18  = $signed(second4[31:19]) + $signed(first4);
-  assign \$19  = operands[18] ? { \$18 [12:0], second4[18:0] } : { first4[9], first4[9], first4[9], first4[9], first4[9], first4[9], first4[9], first4[9], first4[9], first4[9], first4[9], first4[9], first4[9], first4[9], first4[9], first4[9], first4[9], first4[9], first4[9], first4[9], first4[9], first4[9], first4 };
-  assign \$20  = enable ? \$19  : 32'd0;
-  assign \$21  = $signed(\port$5209$0 [47:40]) - $signed(operands[8:0]);
-  assign \$22  = $signed(second5[31:19]) + $signed(first5);
-  assign \$23  = operands[18] ? { \$22 [12:0], second5[18:0] } : { first5[9], first5[9], first5[9], first5[9], first5[9], first5[9], first5[9], first5[9], first5[9], first5[9], first5[9], first5[9], first5[9], first5[9], first5[9], first5[9], first5[9], first5[9], first5[9], first5[9], first5[9], first5[9], first5 };
-  assign \$24  = enable ? \$23  : 32'd0;
-  assign \$25  = $signed(\port$5209$0 [55:48]) - $signed(operands[8:0]);
-  assign \$26  = $signed(second6[31:19]) + $signed(first6);
-  assign \$27  = operands[18] ? { \$26 [12:0], second6[18:0] } : { first6[9], first6[9], first6[9], first6[9], first6[9], first6[9], first6[9], first6[9], first6[9], first6[9], first6[9], first6[9], first6[9], first6[9], first6[9], first6[9], first6[9], first6[9], first6[9], first6[9], first6[9], first6[9], first6 };
-  assign \$28  = enable ? \$27  : 32'd0;
-  assign \$29  = $signed(\port$5209$0 [63:56]) - $signed(operands[8:0]);
-  assign \$30  = $signed(second7[31:19]) + $signed(first7);
-  assign \$31  = operands[18] ? { \$30 [12:0], second7[18:0] } : { first7[9], first7[9], first7[9], first7[9], first7[9], first7[9], first7[9], first7[9], first7[9], first7[9], first7[9], first7[9], first7[9], first7[9], first7[9], first7[9], first7[9], first7[9], first7[9], first7[9], first7[9], first7[9], first7 };
-  assign \$32  = enable ? \$31  : 32'd0;
-  \hwgen_top.post.operands$164.table  \table  (
+  always @(posedge clk)
+    difference0 <= \$17 ;
+  always @(posedge clk)
+    first0 <= \$18 ;
+  always @(posedge clk)
+    second0 <= \$19 ;
+  always @(posedge clk)
+    acc <= \$20 ;
+  always @(posedge clk)
+    difference1 <= \$21 ;
+  always @(posedge clk)
+    first1 <= \$22 ;
+  always @(posedge clk)
+    second1 <= \$23 ;
+  always @(posedge clk)
+    difference2 <= \$24 ;
+  always @(posedge clk)
+    first2 <= \$25 ;
+  always @(posedge clk)
+    second2 <= \$26 ;
+  always @(posedge clk)
+    difference3 <= \$27 ;
+  always @(posedge clk)
+    first3 <= \$28 ;
+  always @(posedge clk)
+    second3 <= \$29 ;
+  \hwgen_top.post.operands$161.table  \table  (
     .address(\$signature__addr ),
-    .busy(\busy$5 ),
+    .busy(busy),
     .clk(clk),
     .operands(operands),
     .rst(rst),
@@ -14736,230 +8997,123 @@ module \hwgen_top.post.operands$164 (rst, enable, busy, load, operands, \port$52
     .write(\$signature__en )
   );
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$20 ) begin end
-    \$33  = \$1 ;
+    if (_always_ ) begin end
+    \$17  = \$1 ;
     if (rst) begin
-      \$33  = 10'h000;
+      \$17  = 10'h000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$20 ) begin end
-    \$34  = difference0;
+    if (_always_ ) begin end
+    \$18  = difference0;
     if (rst) begin
-      \$34  = 10'h000;
+      \$18  = 10'h000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$20 ) begin end
-    \$35  = \$signature__data$56 ;
+    if (_always_ ) begin end
+    \$19  = \$signature__data$36 ;
     if (rst) begin
-      \$35  = 32'd0;
+      \$19  = 32'd0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$20 ) begin end
-    \$36 [31:0] = \$4 ;
-    \$36 [63:32] = \$8 ;
-    \$36 [95:64] = \$12 ;
-    \$36 [127:96] = \$16 ;
-    \$36 [159:128] = \$20 ;
-    \$36 [191:160] = \$24 ;
-    \$36 [223:192] = \$28 ;
-    \$36 [255:224] = \$32 ;
+    if (_always_ ) begin end
+    \$20 [31:0] = \$4 ;
+    \$20 [63:32] = \$8 ;
+    \$20 [95:64] = \$12 ;
+    \$20 [127:96] = \$16 ;
     if (rst) begin
-      \$36  = 256'h0000000000000000000000000000000000000000000000000000000000000000;
+      \$20  = 128'h00000000000000000000000000000000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$20 ) begin end
-    \$37  = \$5 ;
+    if (_always_ ) begin end
+    \$21  = \$5 ;
     if (rst) begin
-      \$37  = 10'h000;
+      \$21  = 10'h000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$20 ) begin end
-    \$38  = difference1;
+    if (_always_ ) begin end
+    \$22  = difference1;
     if (rst) begin
-      \$38  = 10'h000;
+      \$22  = 10'h000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$20 ) begin end
-    \$39  = \$signature__data$62 ;
+    if (_always_ ) begin end
+    \$23  = \$signature__data$42 ;
     if (rst) begin
-      \$39  = 32'd0;
+      \$23  = 32'd0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$20 ) begin end
-    \$40  = \$9 ;
+    if (_always_ ) begin end
+    \$24  = \$9 ;
     if (rst) begin
-      \$40  = 10'h000;
+      \$24  = 10'h000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$20 ) begin end
-    \$41  = difference2;
+    if (_always_ ) begin end
+    \$25  = difference2;
     if (rst) begin
-      \$41  = 10'h000;
+      \$25  = 10'h000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$20 ) begin end
-    \$42  = \$signature__data$66 ;
+    if (_always_ ) begin end
+    \$26  = \$signature__data$46 ;
     if (rst) begin
-      \$42  = 32'd0;
+      \$26  = 32'd0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$20 ) begin end
-    \$43  = \$13 ;
+    if (_always_ ) begin end
+    \$27  = \$13 ;
     if (rst) begin
-      \$43  = 10'h000;
+      \$27  = 10'h000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$20 ) begin end
-    \$44  = difference3;
+    if (_always_ ) begin end
+    \$28  = difference3;
     if (rst) begin
-      \$44  = 10'h000;
+      \$28  = 10'h000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$20 ) begin end
-    \$45  = \$signature__data$70 ;
+    if (_always_ ) begin end
+    \$29  = \$signature__data$50 ;
     if (rst) begin
-      \$45  = 32'd0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$20 ) begin end
-    \$46  = \$17 ;
-    if (rst) begin
-      \$46  = 10'h000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$20 ) begin end
-    \$47  = difference4;
-    if (rst) begin
-      \$47  = 10'h000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$20 ) begin end
-    \$48  = \$signature__data$74 ;
-    if (rst) begin
-      \$48  = 32'd0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$20 ) begin end
-    \$49  = \$21 ;
-    if (rst) begin
-      \$49  = 10'h000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$20 ) begin end
-    \$50  = difference5;
-    if (rst) begin
-      \$50  = 10'h000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$20 ) begin end
-    \$51  = \$signature__data$78 ;
-    if (rst) begin
-      \$51  = 32'd0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$20 ) begin end
-    \$52  = \$25 ;
-    if (rst) begin
-      \$52  = 10'h000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$20 ) begin end
-    \$53  = difference6;
-    if (rst) begin
-      \$53  = 10'h000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$20 ) begin end
-    \$54  = \$signature__data$82 ;
-    if (rst) begin
-      \$54  = 32'd0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$20 ) begin end
-    \$55  = \$29 ;
-    if (rst) begin
-      \$55  = 10'h000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$20 ) begin end
-    \$56  = difference7;
-    if (rst) begin
-      \$56  = 10'h000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$20 ) begin end
-    \$57  = \$signature__data$86 ;
-    if (rst) begin
-      \$57  = 32'd0;
+      \$29  = 32'd0;
     end
   end
   assign \operands$3  = operands;
+  assign \busy$5  = busy;
   assign address = \$signature__addr ;
   assign value = \$signature__data ;
   assign write = \$signature__en ;
-  assign \$signature__addr$12  = \port$5209$0 [71:64];
-  assign b = \port$5209$0 [127:64];
+  assign \$signature__addr$12  = \port$4638$0 [39:32];
+  assign b = \port$4638$0 [63:32];
   assign \$signature__en$14  = 1'h1;
   assign \$signature__addr$15  = \$signature__addr ;
   assign \$signature__data$16  = \$signature__data ;
   assign \$signature__en$17  = \$signature__en ;
-  assign \$signature__addr$18  = \port$5209$0 [79:72];
+  assign \$signature__addr$18  = \port$4638$0 [47:40];
   assign \$signature__en$19  = 1'h1;
   assign \$signature__addr$20  = \$signature__addr ;
   assign \$signature__data$21  = \$signature__data ;
   assign \$signature__en$22  = \$signature__en ;
-  assign \$signature__addr$23  = \port$5209$0 [87:80];
+  assign \$signature__addr$23  = \port$4638$0 [55:48];
   assign \$signature__en$24  = 1'h1;
   assign \$signature__addr$25  = \$signature__addr ;
   assign \$signature__data$26  = \$signature__data ;
   assign \$signature__en$27  = \$signature__en ;
-  assign \$signature__addr$28  = \port$5209$0 [95:88];
+  assign \$signature__addr$28  = \port$4638$0 [63:56];
   assign \$signature__en$29  = 1'h1;
-  assign \$signature__addr$30  = \$signature__addr ;
-  assign \$signature__data$31  = \$signature__data ;
-  assign \$signature__en$32  = \$signature__en ;
-  assign \$signature__addr$33  = \port$5209$0 [103:96];
-  assign \$signature__en$34  = 1'h1;
-  assign \$signature__addr$35  = \$signature__addr ;
-  assign \$signature__data$36  = \$signature__data ;
-  assign \$signature__en$37  = \$signature__en ;
-  assign \$signature__addr$38  = \port$5209$0 [111:104];
-  assign \$signature__en$39  = 1'h1;
-  assign \$signature__addr$40  = \$signature__addr ;
-  assign \$signature__data$41  = \$signature__data ;
-  assign \$signature__en$42  = \$signature__en ;
-  assign \$signature__addr$43  = \port$5209$0 [119:112];
-  assign \$signature__en$44  = 1'h1;
-  assign \$signature__addr$45  = \$signature__addr ;
-  assign \$signature__data$46  = \$signature__data ;
-  assign \$signature__en$47  = \$signature__en ;
-  assign \$signature__addr$48  = \port$5209$0 [127:120];
-  assign \$signature__en$49  = 1'h1;
-  assign a = \port$5209$0 [63:0];
+  assign a = \port$4638$0 [31:0];
   assign \operands.zp_a  = operands[8:0];
   assign \operands.zp_b  = operands[17:9];
   assign \operands.add  = operands[18];
@@ -14974,150 +9128,99 @@ module \hwgen_top.post.operands$164 (rst, enable, busy, load, operands, \port$52
   assign \acc[1]  = acc[63:32];
   assign \acc[2]  = acc[95:64];
   assign \acc[3]  = acc[127:96];
-  assign \acc[4]  = acc[159:128];
-  assign \acc[5]  = acc[191:160];
-  assign \acc[6]  = acc[223:192];
-  assign \acc[7]  = acc[255:224];
 endmodule
 
-module \hwgen_top.post.operands$164.table (rst, start, busy, value, operands, write, address, clk);
-  reg \$auto$verilog_backend.cc:2355:dump_module$21  = 0;
-  wire [8:0] \$1 ;
-  wire [31:0] \$10 ;
-  wire \$100 ;
-  wire \$101 ;
-  wire [8:0] \$102 ;
-  wire \$103 ;
-  wire [41:0] \$104 ;
-  wire \$105 ;
-  wire \$106 ;
-  wire \$107 ;
-  reg [3:0] \$108 ;
-  reg [7:0] \$109 ;
-  wire [4:0] \$11 ;
-  reg \$110 ;
-  reg [9:0] \$111 ;
-  reg [26:0] \$112 ;
-  reg [25:0] \$113 ;
-  reg [41:0] \$114 ;
-  reg \$115 ;
-  reg [30:0] \$116 ;
-  reg \$117 ;
-  reg \$118 ;
-  reg [7:0] \$119 ;
-  wire \$12 ;
-  wire \$13 ;
-  wire [4:0] \$14 ;
+module \hwgen_top.post.operands$161.table (rst, start, operands, write, busy, value, address, clk);
+  reg _always_  = 0;
+  wire \$1 ;
+  wire [57:0] \$10 ;
+  wire [58:0] \$11 ;
+  wire [4:0] \$12 ;
+  wire [4:0] \$13 ;
+  wire [31:0] \$14 ;
   wire \$15 ;
-  wire \$16 ;
-  wire [4:0] \$17 ;
+  wire [4:0] \$16 ;
+  wire \$17 ;
   wire \$18 ;
   wire \$19 ;
   wire \$2 ;
   wire [4:0] \$20 ;
   wire \$21 ;
   wire \$22 ;
-  wire [4:0] \$23 ;
-  wire \$24 ;
+  wire \$23 ;
+  wire [4:0] \$24 ;
   wire \$25 ;
-  wire [4:0] \$26 ;
+  wire \$26 ;
   wire \$27 ;
-  wire \$28 ;
-  wire [4:0] \$29 ;
-  wire [9:0] \$3 ;
-  wire \$30 ;
+  wire [4:0] \$28 ;
+  wire [31:0] \$29 ;
+  wire \$3 ;
+  wire [4:0] \$30 ;
   wire \$31 ;
-  wire [4:0] \$32 ;
-  wire \$33 ;
+  wire \$32 ;
+  wire [4:0] \$33 ;
   wire \$34 ;
-  wire [4:0] \$35 ;
-  wire \$36 ;
+  wire \$35 ;
+  wire [4:0] \$36 ;
   wire \$37 ;
-  wire [4:0] \$38 ;
-  wire \$39 ;
-  wire [27:0] \$4 ;
+  wire \$38 ;
+  wire [4:0] \$39 ;
+  wire [8:0] \$4 ;
   wire \$40 ;
-  wire [4:0] \$41 ;
-  wire \$42 ;
+  wire \$41 ;
+  wire [4:0] \$42 ;
   wire \$43 ;
-  wire [4:0] \$44 ;
-  wire \$45 ;
+  wire \$44 ;
+  wire [4:0] \$45 ;
   wire \$46 ;
-  wire [4:0] \$47 ;
-  wire \$48 ;
+  wire \$47 ;
+  wire [4:0] \$48 ;
   wire \$49 ;
-  wire [25:0] \$5 ;
-  wire [4:0] \$50 ;
+  wire \$5 ;
+  wire \$50 ;
   wire \$51 ;
   wire \$52 ;
-  wire [4:0] \$53 ;
+  wire \$53 ;
   wire \$54 ;
   wire \$55 ;
-  wire [4:0] \$56 ;
-  wire \$57 ;
-  wire \$58 ;
-  wire [4:0] \$59 ;
-  wire [56:0] \$6 ;
-  wire \$60 ;
-  wire \$61 ;
-  wire [4:0] \$62 ;
-  wire \$63 ;
-  wire \$64 ;
-  wire [4:0] \$65 ;
-  wire \$66 ;
-  wire \$67 ;
-  wire [4:0] \$68 ;
-  wire \$69 ;
-  wire [57:0] \$7 ;
-  wire \$70 ;
-  wire [4:0] \$71 ;
-  wire \$72 ;
-  wire \$73 ;
-  wire [4:0] \$74 ;
-  wire \$75 ;
-  wire \$76 ;
-  wire [4:0] \$77 ;
-  wire \$78 ;
-  wire \$79 ;
-  wire [58:0] \$8 ;
-  wire [4:0] \$80 ;
-  wire \$81 ;
-  wire \$82 ;
-  wire [4:0] \$83 ;
-  wire \$84 ;
-  wire \$85 ;
-  wire [4:0] \$86 ;
-  wire \$87 ;
-  wire \$88 ;
-  wire [4:0] \$89 ;
-  wire [4:0] \$9 ;
-  wire \$90 ;
-  wire \$91 ;
-  wire [4:0] \$92 ;
-  wire \$93 ;
-  wire \$94 ;
-  wire [4:0] \$95 ;
-  wire \$96 ;
-  wire \$97 ;
-  wire [4:0] \$98 ;
-  wire \$99 ;
+  wire [31:0] \$56 ;
+  wire [8:0] \$57 ;
+  wire [41:0] \$58 ;
+  reg [5:0] \$59 ;
+  wire [9:0] \$6 ;
+  reg \$60 ;
+  reg [7:0] \$61 ;
+  reg \$62 ;
+  reg [9:0] \$63 ;
+  reg [26:0] \$64 ;
+  reg [25:0] \$65 ;
+  reg [41:0] \$66 ;
+  reg [31:0] \$67 ;
+  reg \$68 ;
+  reg [31:0] \$69 ;
+  wire [27:0] \$7 ;
+  reg \$70 ;
+  reg \$71 ;
+  reg [31:0] \$72 ;
+  reg [7:0] \$73 ;
+  wire [25:0] \$8 ;
+  wire [56:0] \$9 ;
   reg [7:0] \$signal  = 8'h00;
-  reg [41:0] \$signal$10  = 42'h00000000000;
-  reg \$signal$11  = 1'h0;
-  reg [30:0] \$signal$12  = 31'h00000000;
-  wire [30:0] \$signal$13 ;
+  reg [41:0] \$signal$11  = 42'h00000000000;
+  reg [31:0] \$signal$12  = 32'd0;
   reg \$signal$14  = 1'h0;
-  reg \$signal$15  = 1'h0;
-  reg [26:0] \$signal$8  = 27'h0000000;
+  reg [31:0] \$signal$15  = 32'd0;
+  reg \$signal$17  = 1'h0;
+  reg [26:0] \$signal$9  = 27'h0000000;
   output [7:0] address;
   reg [7:0] address = 8'h00;
   reg [9:0] b = 10'h000;
   output busy;
-  wire busy;
+  reg busy = 1'h0;
   input clk;
-  wire clk;
+  wire [30:0] h;
+  reg negative = 1'h0;
   input [56:0] operands;
-  wire [56:0] operands;
   wire \operands.add ;
   wire [31:0] \operands.multiplier_b ;
   wire [5:0] \operands.shift_b ;
@@ -15125,263 +9228,236 @@ module \hwgen_top.post.operands$164.table (rst, start, busy, value, operands, wr
   wire [8:0] \operands.zp_b ;
   reg [25:0] parts = 26'h0000000;
   input rst;
-  wire rst;
   input start;
-  wire start;
-  reg [3:0] valid = 4'h0;
+  reg [5:0] valid = 6'h00;
   output [31:0] value;
-  wire [31:0] value;
+  reg [31:0] value = 32'd0;
   reg walking = 1'h0;
   output write;
-  wire write;
-  assign \$1  = \$signal  + 1'h1;
-  assign \$2  = & \$signal ;
-  assign \$3  = $signed(\$signal ) - $signed(operands[17:9]);
-  assign \$4  = $signed(b) * $signed({ 1'h0, operands[35:19] });
-  assign \$5  = $signed(b) * $signed({ 1'h0, operands[50:36] });
-  assign \$7  = $signed(\$signal$8 ) + $signed(\$6 );
-  assign \$8  = $signed(\$7 ) + $signed(12'h400);
-  assign \$9  = operands[56] ? 5'h1f : operands[55:51];
-  assign \$10  = $signed({ \$104 [30:0], 1'h0 }) >>> \$9 ;
-  assign \$11  = operands[56] ? 5'h1f : operands[55:51];
-  assign \$12  = \$11  > 1'h1;
-  assign \$13  = \$104 [0] & \$12 ;
-  assign \$14  = operands[56] ? 5'h1f : operands[55:51];
-  assign \$15  = \$14  > 2'h2;
-  assign \$16  = \$104 [1] & \$15 ;
-  assign \$17  = operands[56] ? 5'h1f : operands[55:51];
-  assign \$18  = \$17  > 2'h3;
-  assign \$19  = \$104 [2] & \$18 ;
+  assign \$27  = | { \$26 , \$22 , \$18  };
+  assign \$28  = operands[56] ? 5'h1f : operands[55:51];
+  assign \$29  = $signed(\$signal$12 ) >>> \$28 [2:0];
+  assign \$30  = operands[56] ? 5'h1f : operands[55:51];
+  assign \$31  = \$30 [2:0] > 1'h0;
+  assign \$32  = \$signal$12 [0] & \$31 ;
+  assign \$33  = operands[56] ? 5'h1f : operands[55:51];
+  assign \$34  = \$33 [2:0] > 1'h1;
+  assign \$35  = \$signal$12 [1] & \$34 ;
+  assign \$36  = operands[56] ? 5'h1f : operands[55:51];
+  assign \$37  = \$36 [2:0] > 2'h2;
+  assign \$38  = \$signal$12 [2] & \$37 ;
+  assign \$39  = operands[56] ? 5'h1f : operands[55:51];
+  assign \$40  = \$39 [2:0] > 2'h3;
+  assign \$41  = \$signal$12 [3] & \$40 ;
+  assign \$42  = operands[56] ? 5'h1f : operands[55:51];
+  assign \$43  = \$42 [2:0] > 3'h4;
+  assign \$44  = \$signal$12 [4] & \$43 ;
+  assign \$45  = operands[56] ? 5'h1f : operands[55:51];
+  assign \$46  = \$45 [2:0] > 3'h5;
+  assign \$47  = \$signal$12 [5] & \$46 ;
+  assign \$48  = operands[56] ? 5'h1f : operands[55:51];
+  assign \$49  = \$48 [2:0] > 3'h6;
+  assign \$50  = \$signal$12 [6] & \$49 ;
+  assign \$51  = | { \$50 , \$47 , \$44 , \$41 , \$38 , \$35 , \$32  };
+  assign \$52  = \$signal$14  | \$51 ;
+  assign \$53  = ~ negative;
+  assign \$54  = \$signal$17  | \$53 ;
+  assign \$55  = \$signal$15 [0] & \$54 ;
+  assign \$56  = $signed(\$signal$15 [31:1]) + $signed({ 1'h0, \$55  });
+  assign \$57  = address + 1'h1;
+  always @(posedge clk)
+    valid <= \$59 ;
+  always @(posedge clk)
+    busy <= \$60 ;
+  always @(posedge clk)
+    \$signal  <= \$61 ;
+  always @(posedge clk)
+    walking <= \$62 ;
+  always @(posedge clk)
+    b <= \$63 ;
+  always @(posedge clk)
+    \$signal$9  <= \$64 ;
+  always @(posedge clk)
+    parts <= \$65 ;
+  always @(posedge clk)
+    \$signal$11  <= \$66 ;
+  always @(posedge clk)
+    \$signal$12  <= \$67 ;
+  always @(posedge clk)
+    \$signal$14  <= \$68 ;
+  always @(posedge clk)
+    \$signal$15  <= \$69 ;
+  always @(posedge clk)
+    negative <= \$70 ;
+  always @(posedge clk)
+    \$signal$17  <= \$71 ;
+  always @(posedge clk)
+    value <= \$72 ;
+  always @(posedge clk)
+    address <= \$73 ;
+  assign \$1  = start | walking;
+  assign \$2  = | valid;
+  assign \$3  = \$1  | \$2 ;
+  assign \$4  = \$signal  + 1'h1;
+  assign \$5  = & \$signal ;
+  assign \$6  = $signed(\$signal ) - $signed(operands[17:9]);
+  assign \$7  = $signed(b) * $signed({ 1'h0, operands[35:19] });
+  assign \$8  = $signed(b) * $signed({ 1'h0, operands[50:36] });
+  assign \$10  = $signed(\$signal$9 ) + $signed(\$9 );
+  assign \$11  = $signed(\$10 ) + $signed(12'h400);
+  assign \$12  = operands[56] ? 5'h1f : operands[55:51];
+  assign \$14  = $signed({ \$58 [30:0], 1'h0 }) >>> \$13 ;
+  assign \$15  = | { \$58 [6:0], 1'h0 };
+  assign \$16  = operands[56] ? 5'h1f : operands[55:51];
+  assign \$17  = \$16 [4:3] > 1'h0;
+  assign \$18  = \$15  & \$17 ;
+  assign \$19  = | \$58 [14:7];
   assign \$20  = operands[56] ? 5'h1f : operands[55:51];
-  assign \$21  = \$20  > 3'h4;
-  assign \$22  = \$104 [3] & \$21 ;
-  assign \$23  = operands[56] ? 5'h1f : operands[55:51];
-  assign \$24  = \$23  > 3'h5;
-  assign \$25  = \$104 [4] & \$24 ;
-  assign \$26  = operands[56] ? 5'h1f : operands[55:51];
-  assign \$27  = \$26  > 3'h6;
-  assign \$28  = \$104 [5] & \$27 ;
-  assign \$29  = operands[56] ? 5'h1f : operands[55:51];
-  assign \$30  = \$29  > 3'h7;
-  assign \$31  = \$104 [6] & \$30 ;
-  assign \$32  = operands[56] ? 5'h1f : operands[55:51];
-  assign \$33  = \$32  > 4'h8;
-  assign \$34  = \$104 [7] & \$33 ;
-  assign \$35  = operands[56] ? 5'h1f : operands[55:51];
-  assign \$36  = \$35  > 4'h9;
-  assign \$37  = \$104 [8] & \$36 ;
-  assign \$38  = operands[56] ? 5'h1f : operands[55:51];
-  assign \$39  = \$38  > 4'ha;
-  assign \$40  = \$104 [9] & \$39 ;
-  assign \$41  = operands[56] ? 5'h1f : operands[55:51];
-  assign \$42  = \$41  > 4'hb;
-  assign \$43  = \$104 [10] & \$42 ;
-  assign \$44  = operands[56] ? 5'h1f : operands[55:51];
-  assign \$45  = \$44  > 4'hc;
-  assign \$46  = \$104 [11] & \$45 ;
-  assign \$47  = operands[56] ? 5'h1f : operands[55:51];
-  assign \$48  = \$47  > 4'hd;
-  assign \$49  = \$104 [12] & \$48 ;
-  assign \$50  = operands[56] ? 5'h1f : operands[55:51];
-  assign \$51  = \$50  > 4'he;
-  assign \$52  = \$104 [13] & \$51 ;
-  assign \$53  = operands[56] ? 5'h1f : operands[55:51];
-  assign \$54  = \$53  > 4'hf;
-  assign \$55  = \$104 [14] & \$54 ;
-  assign \$56  = operands[56] ? 5'h1f : operands[55:51];
-  assign \$57  = \$56  > 5'h10;
-  assign \$58  = \$104 [15] & \$57 ;
-  assign \$59  = operands[56] ? 5'h1f : operands[55:51];
-  assign \$60  = \$59  > 5'h11;
-  assign \$61  = \$104 [16] & \$60 ;
-  assign \$62  = operands[56] ? 5'h1f : operands[55:51];
-  assign \$63  = \$62  > 5'h12;
-  assign \$64  = \$104 [17] & \$63 ;
-  assign \$65  = operands[56] ? 5'h1f : operands[55:51];
-  assign \$66  = \$65  > 5'h13;
-  assign \$67  = \$104 [18] & \$66 ;
-  assign \$68  = operands[56] ? 5'h1f : operands[55:51];
-  assign \$69  = \$68  > 5'h14;
-  assign \$70  = \$104 [19] & \$69 ;
-  assign \$71  = operands[56] ? 5'h1f : operands[55:51];
-  assign \$72  = \$71  > 5'h15;
-  assign \$73  = \$104 [20] & \$72 ;
-  assign \$74  = operands[56] ? 5'h1f : operands[55:51];
-  assign \$75  = \$74  > 5'h16;
-  assign \$76  = \$104 [21] & \$75 ;
-  assign \$77  = operands[56] ? 5'h1f : operands[55:51];
-  assign \$78  = \$77  > 5'h17;
-  assign \$79  = \$104 [22] & \$78 ;
-  assign \$80  = operands[56] ? 5'h1f : operands[55:51];
-  assign \$81  = \$80  > 5'h18;
-  assign \$82  = \$104 [23] & \$81 ;
-  assign \$83  = operands[56] ? 5'h1f : operands[55:51];
-  assign \$84  = \$83  > 5'h19;
-  assign \$85  = \$104 [24] & \$84 ;
-  assign \$86  = operands[56] ? 5'h1f : operands[55:51];
-  assign \$87  = \$86  > 5'h1a;
-  assign \$88  = \$104 [25] & \$87 ;
-  assign \$89  = operands[56] ? 5'h1f : operands[55:51];
-  assign \$90  = \$89  > 5'h1b;
-  assign \$91  = \$104 [26] & \$90 ;
-  assign \$92  = operands[56] ? 5'h1f : operands[55:51];
-  assign \$93  = \$92  > 5'h1c;
-  assign \$94  = \$104 [27] & \$93 ;
-  assign \$95  = operands[56] ? 5'h1f : operands[55:51];
-  assign \$96  = \$95  > 5'h1d;
-  assign \$97  = \$104 [28] & \$96 ;
-  assign \$98  = operands[56] ? 5'h1f : operands[55:51];
-  assign \$99  = \$98  > 5'h1e;
-  assign \$100  = \$104 [29] & \$99 ;
-  assign \$101  = | { \$100 , \$97 , \$94 , \$91 , \$88 , \$85 , \$82 , \$79 , \$76 , \$73 , \$70 , \$67 , \$64 , \$61 , \$58 , \$55 , \$52 , \$49 , \$46 , \$43 , \$40 , \$37 , \$34 , \$31 , \$28 , \$25 , \$22 , \$19 , \$16 , \$13  };
-  assign \$102  = address + 1'h1;
-  assign \$103  = | valid;
-  assign busy = walking | \$103 ;
-  assign \$105  = ~ \$signal$14 ;
-  assign \$106  = \$signal$15  | \$105 ;
-  assign \$107  = \$signal$11  & \$106 ;
-  assign value = $signed(\$signal$12 ) + $signed({ 1'h0, \$107  });
-  always @(posedge clk)
-    valid <= \$108 ;
-  always @(posedge clk)
-    \$signal  <= \$109 ;
-  always @(posedge clk)
-    walking <= \$110 ;
-  always @(posedge clk)
-    b <= \$111 ;
-  always @(posedge clk)
-    \$signal$8  <= \$112 ;
-  always @(posedge clk)
-    parts <= \$113 ;
-  always @(posedge clk)
-    \$signal$10  <= \$114 ;
-  always @(posedge clk)
-    \$signal$11  <= \$115 ;
-  always @(posedge clk)
-    \$signal$12  <= \$116 ;
-  always @(posedge clk)
-    \$signal$14  <= \$117 ;
-  always @(posedge clk)
-    \$signal$15  <= \$118 ;
-  always @(posedge clk)
-    address <= \$119 ;
+  assign \$21  = \$20 [4:3] > 1'h1;
+  assign \$22  = \$19  & \$21 ;
+  assign \$23  = | \$58 [22:15];
+  assign \$24  = operands[56] ? 5'h1f : operands[55:51];
+  assign \$25  = \$24 [4:3] > 2'h2;
+  assign \$26  = \$23  & \$25 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$21 ) begin end
-    \$108  = { valid[2:0], walking };
+    if (_always_ ) begin end
+    \$59  = { valid[4:0], walking };
     if (rst) begin
-      \$108  = 4'h0;
+      \$59  = 6'h00;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$21 ) begin end
-    \$109  = \$signal ;
-    if (walking) begin
-      \$109  = \$1 [7:0];
-    end
+    if (_always_ ) begin end
+    \$60  = \$3 ;
     if (rst) begin
-      \$109  = 8'h00;
+      \$60  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$21 ) begin end
-    \$110  = walking;
+    if (_always_ ) begin end
+    \$61  = \$signal ;
     if (walking) begin
-      if (\$2 ) begin
-        \$110  = 1'h0;
+      \$61  = \$4 [7:0];
+    end
+    if (rst) begin
+      \$61  = 8'h00;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$62  = walking;
+    if (walking) begin
+      if (\$5 ) begin
+        \$62  = 1'h0;
       end
     end
     if (start) begin
-      \$110  = 1'h1;
+      \$62  = 1'h1;
     end
     if (rst) begin
-      \$110  = 1'h0;
+      \$62  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$21 ) begin end
-    \$111  = \$3 ;
+    if (_always_ ) begin end
+    \$63  = \$6 ;
     if (rst) begin
-      \$111  = 10'h000;
+      \$63  = 10'h000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$21 ) begin end
-    \$112  = \$4 [26:0];
+    if (_always_ ) begin end
+    \$64  = \$7 [26:0];
     if (rst) begin
-      \$112  = 27'h0000000;
+      \$64  = 27'h0000000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$21 ) begin end
-    \$113  = \$5 ;
+    if (_always_ ) begin end
+    \$65  = \$8 ;
     if (rst) begin
-      \$113  = 26'h0000000;
+      \$65  = 26'h0000000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$21 ) begin end
-    \$114  = \$8 [41:0];
+    if (_always_ ) begin end
+    \$66  = \$11 [41:0];
     if (rst) begin
-      \$114  = 42'h00000000000;
+      \$66  = 42'h00000000000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$21 ) begin end
-    \$115  = \$10 [0];
+    if (_always_ ) begin end
+    \$67  = \$14 ;
     if (rst) begin
-      \$115  = 1'h0;
+      \$67  = 32'd0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$21 ) begin end
-    \$116  = \$10 [31:1];
+    if (_always_ ) begin end
+    \$68  = \$27 ;
     if (rst) begin
-      \$116  = 31'h00000000;
+      \$68  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$21 ) begin end
-    \$117  = \$104 [30];
+    if (_always_ ) begin end
+    \$69  = \$29 ;
     if (rst) begin
-      \$117  = 1'h0;
+      \$69  = 32'd0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$21 ) begin end
-    \$118  = \$101 ;
+    if (_always_ ) begin end
+    \$70  = \$signal$12 [31];
     if (rst) begin
-      \$118  = 1'h0;
+      \$70  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$21 ) begin end
-    \$119  = address;
-    if (valid[3]) begin
-      \$119  = \$102 [7:0];
-    end
+    if (_always_ ) begin end
+    \$71  = \$52 ;
     if (rst) begin
-      \$119  = 8'h00;
+      \$71  = 1'h0;
     end
   end
-  assign \$signal$13  = \$104 [30:0];
-  assign write = valid[3];
+  always @* begin
+    if (_always_ ) begin end
+    \$72  = \$56 ;
+    if (rst) begin
+      \$72  = 32'd0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$73  = address;
+    if (valid[5]) begin
+      \$73  = \$57 [7:0];
+    end
+    if (rst) begin
+      \$73  = 8'h00;
+    end
+  end
+  assign h = \$58 [30:0];
+  assign write = valid[5];
   assign \operands.zp_a  = operands[8:0];
   assign \operands.zp_b  = operands[17:9];
   assign \operands.add  = operands[18];
   assign \operands.multiplier_b  = operands[50:19];
   assign \operands.shift_b  = operands[56:51];
-  assign \$6  = { parts[25], parts[25], parts[25], parts[25], parts[25], parts[25], parts[25], parts[25], parts[25], parts[25], parts[25], parts[25], parts[25], parts[25], parts, 17'h00000 };
-  assign \$104  = { \$signal$10 [41], \$signal$10 [41], \$signal$10 [41], \$signal$10 [41], \$signal$10 [41], \$signal$10 [41], \$signal$10 [41], \$signal$10 [41], \$signal$10 [41], \$signal$10 [41], \$signal$10 [41], \$signal$10 [41:11] };
+  assign \$9  = { parts[25], parts[25], parts[25], parts[25], parts[25], parts[25], parts[25], parts[25], parts[25], parts[25], parts[25], parts[25], parts[25], parts[25], parts, 17'h00000 };
+  assign \$13 [2:0] = 3'h0;
+  assign \$13 [4:3] = \$12 [4:3];
+  assign \$58  = { \$signal$11 [41], \$signal$11 [41], \$signal$11 [41], \$signal$11 [41], \$signal$11 [41], \$signal$11 [41], \$signal$11 [41], \$signal$11 [41], \$signal$11 [41], \$signal$11 [41], \$signal$11 [41], \$signal$11 [41:11] };
 endmodule
 
-module \hwgen_top.post.output (rst, ports__0__ready, transpose, valid, w_en, destination__ready, \port$3918$0 , \port$3919$0 , \port$3920$0 , \port$3921$0 , \port$3922$0 , \port$3923$0 , \port$3924$0 , \port$3925$0 , w_data, pending, \port$5302$0 , ports__0__mask, ports__0__data, done, error
-, code, action_done, clk);
-  reg \$auto$verilog_backend.cc:2355:dump_module$22  = 0;
-  wire [4:0] \$1 ;
+module \hwgen_top.post.output (rst, ports__0__ready, \w_en$6 , w_en, destination__ready, \port$3319$0 , \port$3321$0 , \port$3392$0 , \port$3393$0 , \port$3394$0 , \port$3395$0 , w_data, pending, \port$4716$1 , words, done, error, code, action_done, clk);
+  reg _always_  = 0;
+  wire \$1 ;
   wire \$10 ;
-  wire \$11 ;
+  wire [3:0] \$11 ;
   wire \$12 ;
-  wire \$13 ;
+  wire [3:0] \$13 ;
   wire \$14 ;
   wire \$15 ;
   wire \$16 ;
@@ -15392,15 +9468,18 @@ module \hwgen_top.post.output (rst, ports__0__ready, transpose, valid, w_en, des
   wire \$20 ;
   wire \$21 ;
   wire \$22 ;
-  reg \$23 ;
-  reg \$24 ;
-  reg [24:0] \$25 ;
-  reg [63:0] \$26 ;
+  wire \$23 ;
+  wire \$24 ;
+  wire \$25 ;
+  reg \$26 ;
   reg \$27 ;
-  reg \$28 ;
-  reg [3:0] \$29 ;
+  reg [21:0] \$28 ;
+  reg [31:0] \$29 ;
   wire \$3 ;
   reg \$30 ;
+  reg \$31 ;
+  reg [3:0] \$32 ;
+  reg \$33 ;
   wire \$4 ;
   wire \$5 ;
   wire \$6 ;
@@ -15408,1067 +9487,238 @@ module \hwgen_top.post.output (rst, ports__0__ready, transpose, valid, w_en, des
   wire \$8 ;
   wire \$9 ;
   reg \$signal  = 1'h0;
-  wire \$signal$21 ;
-  reg [24:0] \$signal$29  = 25'h0000000;
-  wire \$signal$29.action ;
-  wire [10:0] \$signal$29.address ;
-  wire [10:0] \$signal$29.address[0] ;
-  wire [1:0] \$signal$29.code ;
-  wire \$signal$29.data ;
-  wire \$signal$29.last ;
-  wire [7:0] \$signal$29.mask ;
-  wire \$signal$29.write ;
+  wire \$signal$14 ;
+  reg [21:0] \$signal$22  = 22'h000000;
+  wire \$signal$22.action ;
+  wire [11:0] \$signal$22.address ;
+  wire [11:0] \$signal$22.address[0] ;
+  wire [1:0] \$signal$22.code ;
+  wire \$signal$22.data ;
+  wire \$signal$22.last ;
+  wire [3:0] \$signal$22.mask ;
+  wire \$signal$22.write ;
   output action_done;
   reg action_done = 1'h0;
   input clk;
-  wire clk;
   output [3:0] code;
   reg [3:0] code = 4'h0;
-  wire [24:0] destination__payload;
+  wire [21:0] destination__payload;
   wire \destination__payload.action ;
-  wire [10:0] \destination__payload.address ;
-  wire [10:0] \destination__payload.address[0] ;
+  wire [11:0] \destination__payload.address ;
+  wire [11:0] \destination__payload.address[0] ;
   wire [1:0] \destination__payload.code ;
   wire \destination__payload.data ;
   wire \destination__payload.last ;
-  wire [7:0] \destination__payload.mask ;
+  wire [3:0] \destination__payload.mask ;
   wire \destination__payload.write ;
   output destination__ready;
-  wire destination__ready;
   wire destination__valid;
   output done;
   reg done = 1'h0;
   output error;
   reg error = 1'h0;
   wire finish;
-  wire [64:0] i__payload;
-  wire [63:0] \i__payload.data ;
-  wire \i__payload.flag ;
-  wire i__valid;
-  wire [5:0] level;
-  wire [74:0] o__payload;
-  wire [63:0] \o__payload.data ;
-  wire [7:0] \o__payload.flags ;
-  wire [2:0] \o__payload.index ;
-  wire o__ready;
-  wire o__valid;
+  wire [4:0] level;
   output pending;
   reg pending = 1'h0;
-  input [7:0] \port$3918$0 ;
-  wire [7:0] \port$3918$0 ;
-  input [7:0] \port$3919$0 ;
-  wire [7:0] \port$3919$0 ;
-  input [7:0] \port$3920$0 ;
-  wire [7:0] \port$3920$0 ;
-  input [7:0] \port$3921$0 ;
-  wire [7:0] \port$3921$0 ;
-  input [7:0] \port$3922$0 ;
-  wire [7:0] \port$3922$0 ;
-  input [7:0] \port$3923$0 ;
-  wire [7:0] \port$3923$0 ;
-  input [7:0] \port$3924$0 ;
-  wire [7:0] \port$3924$0 ;
-  input [7:0] \port$3925$0 ;
-  wire [7:0] \port$3925$0 ;
-  output [10:0] \port$5302$0 ;
-  wire [10:0] \port$5302$0 ;
+  output [3:0] \port$3319$0 ;
+  output [3:0] \port$3321$0 ;
+  input [7:0] \port$3392$0 ;
+  input [7:0] \port$3393$0 ;
+  input [7:0] \port$3394$0 ;
+  input [7:0] \port$3395$0 ;
+  output [10:0] \port$4716$1 ;
   wire [19:0] ports__0__addr;
-  output [63:0] ports__0__data;
-  reg [63:0] ports__0__data = 64'h0000000000000000;
-  output [7:0] ports__0__mask;
+  wire [63:0] ports__0__data;
   wire [7:0] ports__0__mask;
   input ports__0__ready;
-  wire ports__0__ready;
   (* init = 1'h0 *)
   wire ports__0__valid;
-  wire [63:0] q;
-  wire [63:0] \q[0] ;
-  wire [24:0] r_data;
-  wire [63:0] \r_data$35 ;
+  wire [31:0] q;
+  wire [31:0] \q[0] ;
+  wire [21:0] r_data;
+  wire [31:0] \r_data$28 ;
   wire r_en;
-  wire \r_en$26 ;
+  wire \r_en$19 ;
   wire r_rdy;
-  wire \r_rdy$24 ;
+  wire \r_rdy$17 ;
   input rst;
-  wire rst;
-  input transpose;
-  wire transpose;
-  input valid;
   wire valid;
-  input [24:0] w_data;
-  wire [24:0] w_data;
-  wire [63:0] \w_data$15 ;
+  input [21:0] w_data;
+  wire [31:0] \w_data$8 ;
   input w_en;
-  wire w_en;
-  wire \w_en$13 ;
-  wire w_rdy;
-  (* init = 64'h0000000000000000 *)
-  wire [63:0] words;
-  assign i__valid = valid & transpose;
-  assign \$1  = transpose ? 5'h18 : 5'h10;
-  assign destination__ready = level < \$1 ;
-  assign \w_en$13  = transpose ? o__valid : valid;
-  assign \w_data$15  = transpose ? o__payload[63:0] : { \port$3925$0 , \port$3924$0 , \port$3923$0 , \port$3922$0 , \port$3921$0 , \port$3920$0 , \port$3919$0 , \port$3918$0  };
-  assign \$2  = ~ ports__0__ready;
-  assign \$3  = pending & \$2 ;
-  assign \$5  = ~ \$4 ;
-  assign finish = \$signal  & \$5 ;
-  assign \$6  = ~ \$signal ;
-  assign \$7  = \$6  | finish;
-  assign \$8  = \$7  & r_rdy;
-  assign \$9  = ~ r_data[20];
-  assign \$10  = \$9  | \r_rdy$24 ;
-  assign \$signal$21  = \$8  & \$10 ;
-  assign \r_en$26  = \$signal$21  & r_data[20];
-  assign \$11  = ~ ports__0__ready;
-  assign \$12  = pending & \$11 ;
-  assign \$13  = ~ finish;
-  assign \$14  = \$signal  & \$13 ;
-  assign \$15  = finish & \$signal$29 [21];
-  assign \$16  = ! \$signal$29 [24:23];
-  assign \$17  = \$15  & \$16 ;
-  assign \$18  = finish & \$signal$29 [21];
-  assign \$19  = | \$signal$29 [24:23];
+  input \w_en$6 ;
+  output [31:0] words;
+  reg [31:0] words = 32'd0;
+  assign destination__ready = level < 5'h10;
+  assign \$1  = ~ ports__0__ready;
+  assign \$2  = pending & \$1 ;
+  assign \$4  = ~ \$3 ;
+  assign finish = \$signal  & \$4 ;
+  assign \$5  = ~ \$signal ;
+  assign \$6  = \$5  | finish;
+  assign \$7  = \$6  & r_rdy;
+  assign \$8  = ~ r_data[17];
+  assign \$9  = \$8  | \r_rdy$17 ;
+  assign \$signal$14  = \$7  & \$9 ;
+  assign \r_en$19  = \$signal$14  & r_data[17];
+  assign \$10  = ! \$signal$22 [0];
+  assign \$11  = \$signal$22 [0] ? 4'h0 : \$signal$22 [16:13];
+  assign \$13  = \$12  ? \$signal$22 [16:13] : 4'h0;
+  assign \$14  = ~ ports__0__ready;
+  assign \$15  = pending & \$14 ;
+  assign \$16  = ~ finish;
+  assign \$17  = \$signal  & \$16 ;
+  assign \$18  = finish & \$signal$22 [18];
+  assign \$19  = ! \$signal$22 [21:20];
   assign \$20  = \$18  & \$19 ;
-  assign \$21  = finish & \$signal$29 [21];
-  assign \$22  = \$21  & \$signal$29 [22];
+  assign \$21  = finish & \$signal$22 [18];
+  assign \$22  = | \$signal$22 [21:20];
+  assign \$23  = \$21  & \$22 ;
+  assign \$24  = finish & \$signal$22 [18];
+  assign \$25  = \$24  & \$signal$22 [19];
   always @(posedge clk)
-    pending <= \$23 ;
+    pending <= \$26 ;
   always @(posedge clk)
-    \$signal  <= \$24 ;
+    \$signal  <= \$27 ;
   always @(posedge clk)
-    \$signal$29  <= \$25 ;
+    \$signal$22  <= \$28 ;
   always @(posedge clk)
-    ports__0__data <= \$26 ;
+    words <= \$29 ;
   always @(posedge clk)
-    done <= \$27 ;
+    done <= \$30 ;
   always @(posedge clk)
-    error <= \$28 ;
+    error <= \$31 ;
   always @(posedge clk)
-    code <= \$29 ;
+    code <= \$32 ;
   always @(posedge clk)
-    action_done <= \$30 ;
+    action_done <= \$33 ;
   \hwgen_top.post.output.destinations  destinations (
     .clk(clk),
     .level(level),
     .r_data(r_data),
-    .r_en(\$signal$21 ),
+    .r_en(\$signal$14 ),
     .r_rdy(r_rdy),
     .rst(rst),
     .w_en(w_en),
     .w_port__data(w_data)
   );
-  \hwgen_top.post.output.transposer0  transposer0 (
-    .clk(clk),
-    .full(o__valid),
-    .i__payload(i__payload),
-    .i__valid(i__valid),
-    .o__payload(o__payload),
-    .o__ready(o__ready),
-    .rst(rst)
-  );
   \hwgen_top.post.output.values  values (
     .clk(clk),
-    .r_data(\r_data$35 ),
-    .r_en(\r_en$26 ),
-    .r_rdy(\r_rdy$24 ),
+    .\port$3392$0 (\port$3392$0 ),
+    .\port$3393$0 (\port$3393$0 ),
+    .\port$3394$0 (\port$3394$0 ),
+    .\port$3395$0 (\port$3395$0 ),
+    .r_data(\r_data$28 ),
+    .r_en(\r_en$19 ),
+    .r_rdy(\r_rdy$17 ),
     .rst(rst),
-    .w_en(\w_en$13 ),
-    .w_port__data(\w_data$15 ),
-    .w_rdy(o__ready)
+    .w_en(\w_en$6 )
   );
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$22 ) begin end
-    \$23  = \$12 ;
-    if (\$signal$21 ) begin
-      \$23  = r_data[11];
+    if (_always_ ) begin end
+    \$26  = \$15 ;
+    if (\$signal$14 ) begin
+      \$26  = r_data[12];
     end
     if (rst) begin
-      \$23  = 1'h0;
+      \$26  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$22 ) begin end
-    \$24  = \$14 ;
-    if (\$signal$21 ) begin
-      \$24  = 1'h1;
-    end
-    if (rst) begin
-      \$24  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$22 ) begin end
-    \$25  = \$signal$29 ;
-    if (\$signal$21 ) begin
-      \$25  = r_data;
-    end
-    if (rst) begin
-      \$25  = 25'h0000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$22 ) begin end
-    \$26  = ports__0__data;
-    if (\$signal$21 ) begin
-      \$26  = \r_data$35 ;
-    end
-    if (rst) begin
-      \$26  = 64'h0000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$22 ) begin end
+    if (_always_ ) begin end
     \$27  = \$17 ;
+    if (\$signal$14 ) begin
+      \$27  = 1'h1;
+    end
     if (rst) begin
       \$27  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$22 ) begin end
-    \$28  = \$20 ;
+    if (_always_ ) begin end
+    \$28  = \$signal$22 ;
+    if (\$signal$14 ) begin
+      \$28  = r_data;
+    end
     if (rst) begin
-      \$28  = 1'h0;
+      \$28  = 22'h000000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$22 ) begin end
-    \$29  = { 2'h0, \$signal$29 [24:23] };
+    if (_always_ ) begin end
+    \$29  = words;
+    if (\$signal$14 ) begin
+      \$29  = \r_data$28 ;
+    end
     if (rst) begin
-      \$29  = 4'h0;
+      \$29  = 32'd0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$22 ) begin end
-    \$30  = \$22 ;
+    if (_always_ ) begin end
+    \$30  = \$20 ;
     if (rst) begin
       \$30  = 1'h0;
     end
   end
-  assign q = { \port$3925$0 , \port$3924$0 , \port$3923$0 , \port$3922$0 , \port$3921$0 , \port$3920$0 , \port$3919$0 , \port$3918$0  };
-  assign w_rdy = o__ready;
+  always @* begin
+    if (_always_ ) begin end
+    \$31  = \$23 ;
+    if (rst) begin
+      \$31  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$32  = { 2'h0, \$signal$22 [21:20] };
+    if (rst) begin
+      \$32  = 4'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$33  = \$25 ;
+    if (rst) begin
+      \$33  = 1'h0;
+    end
+  end
   assign destination__valid = w_en;
   assign destination__payload = w_data;
-  assign r_en = \$signal$21 ;
+  assign valid = \w_en$6 ;
+  assign \w_data$8  = { \port$3395$0 , \port$3394$0 , \port$3393$0 , \port$3392$0  };
+  assign q = { \port$3395$0 , \port$3394$0 , \port$3393$0 , \port$3392$0  };
+  assign r_en = \$signal$14 ;
   assign ports__0__valid = pending;
-  assign ports__0__addr = { 9'h000, \$signal$29 [10:0] };
-  assign words = ports__0__data;
-  assign \port$5302$0  = \$signal$29 [10:0];
-  assign ports__0__mask = \$signal$29 [19:12];
-  assign \i__payload.data  = i__payload[63:0];
-  assign \i__payload.flag  = i__payload[64];
-  assign \q[0]  = { \port$3925$0 , \port$3924$0 , \port$3923$0 , \port$3922$0 , \port$3921$0 , \port$3920$0 , \port$3919$0 , \port$3918$0  };
-  assign \destination__payload.address  = w_data[10:0];
-  assign \destination__payload.address[0]  = w_data[10:0];
-  assign \destination__payload.write  = w_data[11];
-  assign \destination__payload.mask  = w_data[19:12];
-  assign \destination__payload.data  = w_data[20];
-  assign \destination__payload.last  = w_data[21];
-  assign \destination__payload.action  = w_data[22];
-  assign \destination__payload.code  = w_data[24:23];
-  assign \o__payload.data  = o__payload[63:0];
-  assign \o__payload.flags  = o__payload[71:64];
-  assign \o__payload.index  = o__payload[74:72];
-  assign \$signal$29.address  = \$signal$29 [10:0];
-  assign \$signal$29.address[0]  = \$signal$29 [10:0];
-  assign \$signal$29.write  = \$signal$29 [11];
-  assign \$signal$29.mask  = \$signal$29 [19:12];
-  assign \$signal$29.data  = \$signal$29 [20];
-  assign \$signal$29.last  = \$signal$29 [21];
-  assign \$signal$29.action  = \$signal$29 [22];
-  assign \$signal$29.code  = \$signal$29 [24:23];
-  assign i__payload[64] = 1'h0;
-  assign i__payload[63:0] = { \port$3925$0 , \port$3924$0 , \port$3923$0 , \port$3922$0 , \port$3921$0 , \port$3920$0 , \port$3919$0 , \port$3918$0  };
-  assign \$4  = \$3 ;
+  assign ports__0__addr = { 9'h000, \$signal$22 [11:1] };
+  assign ports__0__data = { words, words };
+  assign ports__0__mask = { \$13 , \$11  };
+  assign \port$3319$0  = \$11 ;
+  assign \port$3321$0  = \$13 ;
+  assign \port$4716$1  = \$signal$22 [11:1];
+  assign \destination__payload.address  = w_data[11:0];
+  assign \destination__payload.address[0]  = w_data[11:0];
+  assign \destination__payload.write  = w_data[12];
+  assign \destination__payload.mask  = w_data[16:13];
+  assign \destination__payload.data  = w_data[17];
+  assign \destination__payload.last  = w_data[18];
+  assign \destination__payload.action  = w_data[19];
+  assign \destination__payload.code  = w_data[21:20];
+  assign \q[0]  = { \port$3395$0 , \port$3394$0 , \port$3393$0 , \port$3392$0  };
+  assign \$signal$22.address  = \$signal$22 [11:0];
+  assign \$signal$22.address[0]  = \$signal$22 [11:0];
+  assign \$signal$22.write  = \$signal$22 [12];
+  assign \$signal$22.mask  = \$signal$22 [16:13];
+  assign \$signal$22.data  = \$signal$22 [17];
+  assign \$signal$22.last  = \$signal$22 [18];
+  assign \$signal$22.action  = \$signal$22 [19];
+  assign \$signal$22.code  = \$signal$22 [21:20];
+  assign \$3  = \$2 ;
+  assign \$12  = \$signal$22 [0];
 endmodule
 
 module \hwgen_top.post.output.destinations (rst, w_en, r_en, r_rdy, r_data, w_port__data, level, clk);
-  reg \$auto$verilog_backend.cc:2355:dump_module$23  = 0;
-  wire \$1 ;
-  wire \$10 ;
-  wire \$11 ;
-  wire \$12 ;
-  wire \$13 ;
-  wire [6:0] \$14 ;
-  reg [4:0] \$15 ;
-  reg [4:0] \$16 ;
-  reg [5:0] \$17 ;
-  wire [5:0] \$2 ;
-  wire \$3 ;
-  wire [5:0] \$4 ;
-  wire \$5 ;
-  wire \$6 ;
-  wire \$7 ;
-  wire \$8 ;
-  wire [6:0] \$9 ;
-  input clk;
-  wire clk;
-  (* init = 5'h00 *)
-  wire [4:0] consume;
-  output [5:0] level;
-  reg [5:0] level = 6'h00;
-  (* init = 5'h00 *)
-  wire [4:0] produce;
-  output [24:0] r_data;
-  wire [24:0] r_data;
-  input r_en;
-  wire r_en;
-  (* init = 6'h00 *)
-  wire [5:0] r_level;
-  reg [4:0] r_port__addr = 5'h00;
-  wire [24:0] r_port__data;
-  output r_rdy;
-  wire r_rdy;
-  input rst;
-  wire rst;
-  wire [24:0] w_data;
-  input w_en;
-  wire w_en;
-  (* init = 6'h00 *)
-  wire [5:0] w_level;
-  reg [4:0] w_port__addr = 5'h00;
-  input [24:0] w_port__data;
-  wire [24:0] w_port__data;
-  wire w_port__en;
-  wire w_rdy;
-  reg [24:0] storage [31:0];
-  initial begin
-    storage[0] = 25'h0000000;
-    storage[1] = 25'h0000000;
-    storage[2] = 25'h0000000;
-    storage[3] = 25'h0000000;
-    storage[4] = 25'h0000000;
-    storage[5] = 25'h0000000;
-    storage[6] = 25'h0000000;
-    storage[7] = 25'h0000000;
-    storage[8] = 25'h0000000;
-    storage[9] = 25'h0000000;
-    storage[10] = 25'h0000000;
-    storage[11] = 25'h0000000;
-    storage[12] = 25'h0000000;
-    storage[13] = 25'h0000000;
-    storage[14] = 25'h0000000;
-    storage[15] = 25'h0000000;
-    storage[16] = 25'h0000000;
-    storage[17] = 25'h0000000;
-    storage[18] = 25'h0000000;
-    storage[19] = 25'h0000000;
-    storage[20] = 25'h0000000;
-    storage[21] = 25'h0000000;
-    storage[22] = 25'h0000000;
-    storage[23] = 25'h0000000;
-    storage[24] = 25'h0000000;
-    storage[25] = 25'h0000000;
-    storage[26] = 25'h0000000;
-    storage[27] = 25'h0000000;
-    storage[28] = 25'h0000000;
-    storage[29] = 25'h0000000;
-    storage[30] = 25'h0000000;
-    storage[31] = 25'h0000000;
-  end
-  always @(posedge clk) begin
-    if (w_port__en)
-      storage[w_port__addr] <= w_port__data;
-  end
-  assign r_data = storage[r_port__addr];
-  assign w_rdy = level != 6'h20;
-  assign r_rdy = | level;
-  assign w_port__en = w_en & w_rdy;
-  assign \$1  = w_rdy & w_en;
-  assign \$2  = w_port__addr + 1'h1;
-  assign \$3  = r_rdy & r_en;
-  assign \$4  = r_port__addr + 1'h1;
-  assign \$5  = w_rdy & w_en;
-  assign \$6  = r_rdy & r_en;
-  assign \$7  = ~ \$6 ;
-  assign \$8  = \$5  & \$7 ;
-  assign \$9  = level + 1'h1;
-  assign \$10  = r_rdy & r_en;
-  assign \$11  = w_rdy & w_en;
-  assign \$12  = ~ \$11 ;
-  assign \$13  = \$10  & \$12 ;
-  assign \$14  = level - 1'h1;
-  always @(posedge clk)
-    w_port__addr <= \$15 ;
-  always @(posedge clk)
-    r_port__addr <= \$16 ;
-  always @(posedge clk)
-    level <= \$17 ;
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$23 ) begin end
-    \$15  = w_port__addr;
-    if (\$1 ) begin
-      \$15  = \$2 [4:0];
-    end
-    if (rst) begin
-      \$15  = 5'h00;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$23 ) begin end
-    \$16  = r_port__addr;
-    if (\$3 ) begin
-      \$16  = \$4 [4:0];
-    end
-    if (rst) begin
-      \$16  = 5'h00;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$23 ) begin end
-    \$17  = level;
-    if (\$8 ) begin
-      \$17  = \$9 [5:0];
-    end
-    if (\$13 ) begin
-      \$17  = \$14 [5:0];
-    end
-    if (rst) begin
-      \$17  = 6'h00;
-    end
-  end
-  assign w_level = level;
-  assign r_level = level;
-  assign produce = w_port__addr;
-  assign w_data = w_port__data;
-  assign consume = r_port__addr;
-  assign r_port__data = r_data;
-endmodule
-
-module \hwgen_top.post.output.transposer0 (rst, i__valid, o__ready, i__payload, o__payload, full, clk);
-  reg \$auto$verilog_backend.cc:2355:dump_module$24  = 0;
-  wire \$1 ;
-  wire [7:0] \$10 ;
-  wire [7:0] \$100 ;
-  wire [7:0] \$101 ;
-  wire [7:0] \$102 ;
-  wire [7:0] \$103 ;
-  wire [7:0] \$104 ;
-  wire [7:0] \$105 ;
-  wire [7:0] \$106 ;
-  wire [7:0] \$107 ;
-  wire [7:0] \$108 ;
-  wire [7:0] \$109 ;
-  wire [7:0] \$11 ;
-  wire [7:0] \$110 ;
-  wire [7:0] \$111 ;
-  wire [7:0] \$112 ;
-  wire [7:0] \$113 ;
-  wire [7:0] \$114 ;
-  wire [7:0] \$115 ;
-  wire [7:0] \$116 ;
-  wire [7:0] \$117 ;
-  wire [7:0] \$118 ;
-  wire [7:0] \$119 ;
-  wire [7:0] \$12 ;
-  wire [7:0] \$120 ;
-  wire [7:0] \$121 ;
-  wire [7:0] \$122 ;
-  wire [7:0] \$123 ;
-  wire [7:0] \$124 ;
-  wire [7:0] \$125 ;
-  wire \$126 ;
-  wire [3:0] \$127 ;
-  wire \$128 ;
-  wire \$129 ;
-  wire [7:0] \$13 ;
-  wire [3:0] \$130 ;
-  reg [2:0] \$131 ;
-  reg [7:0] \$132 ;
-  reg \$133 ;
-  reg [2:0] \$134 ;
-  reg [64:0] \$135 ;
-  reg [64:0] \$136 ;
-  reg [64:0] \$137 ;
-  reg [64:0] \$138 ;
-  reg [64:0] \$139 ;
-  wire [7:0] \$14 ;
-  reg [64:0] \$140 ;
-  reg [64:0] \$141 ;
-  reg [64:0] \$142 ;
-  reg [64:0] \$143 ;
-  reg [64:0] \$144 ;
-  reg [64:0] \$145 ;
-  reg [64:0] \$146 ;
-  reg [64:0] \$147 ;
-  reg [64:0] \$148 ;
-  reg [64:0] \$149 ;
-  wire [7:0] \$15 ;
-  wire [7:0] \$16 ;
-  wire [7:0] \$17 ;
-  wire [7:0] \$18 ;
-  wire [7:0] \$19 ;
-  wire \$2 ;
-  wire [7:0] \$20 ;
-  wire [7:0] \$21 ;
-  wire [7:0] \$22 ;
-  wire [7:0] \$23 ;
-  wire [7:0] \$24 ;
-  wire [7:0] \$25 ;
-  wire [7:0] \$26 ;
-  wire [7:0] \$27 ;
-  wire [7:0] \$28 ;
-  wire [7:0] \$29 ;
-  wire \$3 ;
-  wire [7:0] \$30 ;
-  wire [7:0] \$31 ;
-  wire [7:0] \$32 ;
-  wire [7:0] \$33 ;
-  wire [7:0] \$34 ;
-  wire [7:0] \$35 ;
-  wire [7:0] \$36 ;
-  wire [7:0] \$37 ;
-  wire [7:0] \$38 ;
-  wire [7:0] \$39 ;
-  wire \$4 ;
-  wire [7:0] \$40 ;
-  wire [7:0] \$41 ;
-  wire [7:0] \$42 ;
-  wire [7:0] \$43 ;
-  wire [7:0] \$44 ;
-  wire [7:0] \$45 ;
-  wire [7:0] \$46 ;
-  wire [7:0] \$47 ;
-  wire [7:0] \$48 ;
-  wire [7:0] \$49 ;
-  wire \$5 ;
-  wire [7:0] \$50 ;
-  wire [7:0] \$51 ;
-  wire [7:0] \$52 ;
-  wire [7:0] \$53 ;
-  wire [7:0] \$54 ;
-  wire [7:0] \$55 ;
-  wire [7:0] \$56 ;
-  wire [7:0] \$57 ;
-  wire [7:0] \$58 ;
-  wire [7:0] \$59 ;
-  wire [7:0] \$6 ;
-  wire [7:0] \$60 ;
-  wire [7:0] \$61 ;
-  wire [7:0] \$62 ;
-  wire [7:0] \$63 ;
-  wire [7:0] \$64 ;
-  wire [7:0] \$65 ;
-  wire [7:0] \$66 ;
-  wire [7:0] \$67 ;
-  wire [7:0] \$68 ;
-  wire [7:0] \$69 ;
-  wire [7:0] \$7 ;
-  wire [7:0] \$70 ;
-  wire [7:0] \$71 ;
-  wire [7:0] \$72 ;
-  wire [7:0] \$73 ;
-  wire [7:0] \$74 ;
-  wire [7:0] \$75 ;
-  wire [7:0] \$76 ;
-  wire [7:0] \$77 ;
-  wire [7:0] \$78 ;
-  wire [7:0] \$79 ;
-  wire [7:0] \$8 ;
-  wire [7:0] \$80 ;
-  wire [7:0] \$81 ;
-  wire [7:0] \$82 ;
-  wire [7:0] \$83 ;
-  wire [7:0] \$84 ;
-  wire [7:0] \$85 ;
-  wire [7:0] \$86 ;
-  wire [7:0] \$87 ;
-  wire [7:0] \$88 ;
-  wire [7:0] \$89 ;
-  wire [7:0] \$9 ;
-  wire [7:0] \$90 ;
-  wire [7:0] \$91 ;
-  wire [7:0] \$92 ;
-  wire [7:0] \$93 ;
-  wire [7:0] \$94 ;
-  wire [7:0] \$95 ;
-  wire [7:0] \$96 ;
-  wire [7:0] \$97 ;
-  wire [7:0] \$98 ;
-  wire [7:0] \$99 ;
-  wire \$signal ;
-  reg [2:0] \$signal$1  = 3'h0;
-  reg [2:0] \$signal$5  = 3'h0;
-  wire block;
-  reg [64:0] block0 = 65'h00000000000000000;
-  wire [63:0] \block0.data ;
-  wire \block0.flag ;
-  reg [64:0] block1 = 65'h00000000000000000;
-  wire [63:0] \block1.data ;
-  wire \block1.flag ;
-  reg [64:0] block2 = 65'h00000000000000000;
-  wire [63:0] \block2.data ;
-  wire \block2.flag ;
-  reg [64:0] block3 = 65'h00000000000000000;
-  wire [63:0] \block3.data ;
-  wire \block3.flag ;
-  reg [64:0] block4 = 65'h00000000000000000;
-  wire [63:0] \block4.data ;
-  wire \block4.flag ;
-  reg [64:0] block5 = 65'h00000000000000000;
-  wire [63:0] \block5.data ;
-  wire \block5.flag ;
-  reg [64:0] block6 = 65'h00000000000000000;
-  wire [63:0] \block6.data ;
-  wire \block6.flag ;
-  reg [64:0] block7 = 65'h00000000000000000;
-  wire [63:0] \block7.data ;
-  wire \block7.flag ;
-  reg [7:0] chosen = 8'h01;
-  input clk;
-  wire clk;
-  wire copy;
-  output full;
-  reg full = 1'h0;
-  input [64:0] i__payload;
-  wire [64:0] i__payload;
-  wire [63:0] \i__payload.data ;
-  wire \i__payload.flag ;
-  wire i__ready;
-  input i__valid;
-  wire i__valid;
-  output [74:0] o__payload;
-  wire [74:0] o__payload;
-  wire [63:0] \o__payload.data ;
-  wire [7:0] \o__payload.flags ;
-  wire [2:0] \o__payload.index ;
-  input o__ready;
-  wire o__ready;
-  (* init = 1'h0 *)
-  wire o__valid;
-  input rst;
-  wire rst;
-  reg [64:0] shift0 = 65'h00000000000000000;
-  wire [63:0] \shift0.data ;
-  wire \shift0.flag ;
-  reg [64:0] shift1 = 65'h00000000000000000;
-  wire [63:0] \shift1.data ;
-  wire \shift1.flag ;
-  reg [64:0] shift2 = 65'h00000000000000000;
-  wire [63:0] \shift2.data ;
-  wire \shift2.flag ;
-  reg [64:0] shift3 = 65'h00000000000000000;
-  wire [63:0] \shift3.data ;
-  wire \shift3.flag ;
-  reg [64:0] shift4 = 65'h00000000000000000;
-  wire [63:0] \shift4.data ;
-  wire \shift4.flag ;
-  reg [64:0] shift5 = 65'h00000000000000000;
-  wire [63:0] \shift5.data ;
-  wire \shift5.flag ;
-  reg [64:0] shift6 = 65'h00000000000000000;
-  wire [63:0] \shift6.data ;
-  wire \shift6.flag ;
-  assign \$signal  = \$signal$1  == 3'h7;
-  assign \$1  = ~ full;
-  assign \$2  = \$signal$5  == 3'h7;
-  assign \$3  = o__ready & \$2 ;
-  assign copy = \$1  | \$3 ;
-  assign \$4  = ~ \$signal ;
-  assign i__ready = \$4  | copy;
-  assign \$5  = i__valid & \$signal ;
-  assign block = \$5  & copy;
-  assign \$6  = block0[7:0] & { chosen[0], chosen[0], chosen[0], chosen[0], chosen[0], chosen[0], chosen[0], chosen[0] };
-  assign \$7  = block0[15:8] & { chosen[1], chosen[1], chosen[1], chosen[1], chosen[1], chosen[1], chosen[1], chosen[1] };
-  assign \$8  = \$6  | \$7 ;
-  assign \$9  = block0[23:16] & { chosen[2], chosen[2], chosen[2], chosen[2], chosen[2], chosen[2], chosen[2], chosen[2] };
-  assign \$10  = \$8  | \$9 ;
-  assign \$11  = block0[31:24] & { chosen[3], chosen[3], chosen[3], chosen[3], chosen[3], chosen[3], chosen[3], chosen[3] };
-  assign \$12  = \$10  | \$11 ;
-  assign \$13  = block0[39:32] & { chosen[4], chosen[4], chosen[4], chosen[4], chosen[4], chosen[4], chosen[4], chosen[4] };
-  assign \$14  = \$12  | \$13 ;
-  assign \$15  = block0[47:40] & { chosen[5], chosen[5], chosen[5], chosen[5], chosen[5], chosen[5], chosen[5], chosen[5] };
-  assign \$16  = \$14  | \$15 ;
-  assign \$17  = block0[55:48] & { chosen[6], chosen[6], chosen[6], chosen[6], chosen[6], chosen[6], chosen[6], chosen[6] };
-  assign \$18  = \$16  | \$17 ;
-  assign \$19  = block0[63:56] & { chosen[7], chosen[7], chosen[7], chosen[7], chosen[7], chosen[7], chosen[7], chosen[7] };
-  assign \$20  = \$18  | \$19 ;
-  assign \$21  = block1[7:0] & { chosen[0], chosen[0], chosen[0], chosen[0], chosen[0], chosen[0], chosen[0], chosen[0] };
-  assign \$22  = block1[15:8] & { chosen[1], chosen[1], chosen[1], chosen[1], chosen[1], chosen[1], chosen[1], chosen[1] };
-  assign \$23  = \$21  | \$22 ;
-  assign \$24  = block1[23:16] & { chosen[2], chosen[2], chosen[2], chosen[2], chosen[2], chosen[2], chosen[2], chosen[2] };
-  assign \$25  = \$23  | \$24 ;
-  assign \$26  = block1[31:24] & { chosen[3], chosen[3], chosen[3], chosen[3], chosen[3], chosen[3], chosen[3], chosen[3] };
-  assign \$27  = \$25  | \$26 ;
-  assign \$28  = block1[39:32] & { chosen[4], chosen[4], chosen[4], chosen[4], chosen[4], chosen[4], chosen[4], chosen[4] };
-  assign \$29  = \$27  | \$28 ;
-  assign \$30  = block1[47:40] & { chosen[5], chosen[5], chosen[5], chosen[5], chosen[5], chosen[5], chosen[5], chosen[5] };
-  assign \$31  = \$29  | \$30 ;
-  assign \$32  = block1[55:48] & { chosen[6], chosen[6], chosen[6], chosen[6], chosen[6], chosen[6], chosen[6], chosen[6] };
-  assign \$33  = \$31  | \$32 ;
-  assign \$34  = block1[63:56] & { chosen[7], chosen[7], chosen[7], chosen[7], chosen[7], chosen[7], chosen[7], chosen[7] };
-  assign \$35  = \$33  | \$34 ;
-  assign \$36  = block2[7:0] & { chosen[0], chosen[0], chosen[0], chosen[0], chosen[0], chosen[0], chosen[0], chosen[0] };
-  assign \$37  = block2[15:8] & { chosen[1], chosen[1], chosen[1], chosen[1], chosen[1], chosen[1], chosen[1], chosen[1] };
-  assign \$38  = \$36  | \$37 ;
-  assign \$39  = block2[23:16] & { chosen[2], chosen[2], chosen[2], chosen[2], chosen[2], chosen[2], chosen[2], chosen[2] };
-  assign \$40  = \$38  | \$39 ;
-  assign \$41  = block2[31:24] & { chosen[3], chosen[3], chosen[3], chosen[3], chosen[3], chosen[3], chosen[3], chosen[3] };
-  assign \$42  = \$40  | \$41 ;
-  assign \$43  = block2[39:32] & { chosen[4], chosen[4], chosen[4], chosen[4], chosen[4], chosen[4], chosen[4], chosen[4] };
-  assign \$44  = \$42  | \$43 ;
-  assign \$45  = block2[47:40] & { chosen[5], chosen[5], chosen[5], chosen[5], chosen[5], chosen[5], chosen[5], chosen[5] };
-  assign \$46  = \$44  | \$45 ;
-  assign \$47  = block2[55:48] & { chosen[6], chosen[6], chosen[6], chosen[6], chosen[6], chosen[6], chosen[6], chosen[6] };
-  assign \$48  = \$46  | \$47 ;
-  assign \$49  = block2[63:56] & { chosen[7], chosen[7], chosen[7], chosen[7], chosen[7], chosen[7], chosen[7], chosen[7] };
-  assign \$50  = \$48  | \$49 ;
-  assign \$51  = block3[7:0] & { chosen[0], chosen[0], chosen[0], chosen[0], chosen[0], chosen[0], chosen[0], chosen[0] };
-  assign \$52  = block3[15:8] & { chosen[1], chosen[1], chosen[1], chosen[1], chosen[1], chosen[1], chosen[1], chosen[1] };
-  assign \$53  = \$51  | \$52 ;
-  assign \$54  = block3[23:16] & { chosen[2], chosen[2], chosen[2], chosen[2], chosen[2], chosen[2], chosen[2], chosen[2] };
-  assign \$55  = \$53  | \$54 ;
-  assign \$56  = block3[31:24] & { chosen[3], chosen[3], chosen[3], chosen[3], chosen[3], chosen[3], chosen[3], chosen[3] };
-  assign \$57  = \$55  | \$56 ;
-  assign \$58  = block3[39:32] & { chosen[4], chosen[4], chosen[4], chosen[4], chosen[4], chosen[4], chosen[4], chosen[4] };
-  assign \$59  = \$57  | \$58 ;
-  assign \$60  = block3[47:40] & { chosen[5], chosen[5], chosen[5], chosen[5], chosen[5], chosen[5], chosen[5], chosen[5] };
-  assign \$61  = \$59  | \$60 ;
-  assign \$62  = block3[55:48] & { chosen[6], chosen[6], chosen[6], chosen[6], chosen[6], chosen[6], chosen[6], chosen[6] };
-  assign \$63  = \$61  | \$62 ;
-  assign \$64  = block3[63:56] & { chosen[7], chosen[7], chosen[7], chosen[7], chosen[7], chosen[7], chosen[7], chosen[7] };
-  assign \$65  = \$63  | \$64 ;
-  assign \$66  = block4[7:0] & { chosen[0], chosen[0], chosen[0], chosen[0], chosen[0], chosen[0], chosen[0], chosen[0] };
-  assign \$67  = block4[15:8] & { chosen[1], chosen[1], chosen[1], chosen[1], chosen[1], chosen[1], chosen[1], chosen[1] };
-  assign \$68  = \$66  | \$67 ;
-  assign \$69  = block4[23:16] & { chosen[2], chosen[2], chosen[2], chosen[2], chosen[2], chosen[2], chosen[2], chosen[2] };
-  assign \$70  = \$68  | \$69 ;
-  assign \$71  = block4[31:24] & { chosen[3], chosen[3], chosen[3], chosen[3], chosen[3], chosen[3], chosen[3], chosen[3] };
-  assign \$72  = \$70  | \$71 ;
-  assign \$73  = block4[39:32] & { chosen[4], chosen[4], chosen[4], chosen[4], chosen[4], chosen[4], chosen[4], chosen[4] };
-  assign \$74  = \$72  | \$73 ;
-  assign \$75  = block4[47:40] & { chosen[5], chosen[5], chosen[5], chosen[5], chosen[5], chosen[5], chosen[5], chosen[5] };
-  assign \$76  = \$74  | \$75 ;
-  assign \$77  = block4[55:48] & { chosen[6], chosen[6], chosen[6], chosen[6], chosen[6], chosen[6], chosen[6], chosen[6] };
-  assign \$78  = \$76  | \$77 ;
-  assign \$79  = block4[63:56] & { chosen[7], chosen[7], chosen[7], chosen[7], chosen[7], chosen[7], chosen[7], chosen[7] };
-  assign \$80  = \$78  | \$79 ;
-  assign \$81  = block5[7:0] & { chosen[0], chosen[0], chosen[0], chosen[0], chosen[0], chosen[0], chosen[0], chosen[0] };
-  assign \$82  = block5[15:8] & { chosen[1], chosen[1], chosen[1], chosen[1], chosen[1], chosen[1], chosen[1], chosen[1] };
-  assign \$83  = \$81  | \$82 ;
-  assign \$84  = block5[23:16] & { chosen[2], chosen[2], chosen[2], chosen[2], chosen[2], chosen[2], chosen[2], chosen[2] };
-  assign \$85  = \$83  | \$84 ;
-  assign \$86  = block5[31:24] & { chosen[3], chosen[3], chosen[3], chosen[3], chosen[3], chosen[3], chosen[3], chosen[3] };
-  assign \$87  = \$85  | \$86 ;
-  assign \$88  = block5[39:32] & { chosen[4], chosen[4], chosen[4], chosen[4], chosen[4], chosen[4], chosen[4], chosen[4] };
-  assign \$89  = \$87  | \$88 ;
-  assign \$90  = block5[47:40] & { chosen[5], chosen[5], chosen[5], chosen[5], chosen[5], chosen[5], chosen[5], chosen[5] };
-  assign \$91  = \$89  | \$90 ;
-  assign \$92  = block5[55:48] & { chosen[6], chosen[6], chosen[6], chosen[6], chosen[6], chosen[6], chosen[6], chosen[6] };
-  assign \$93  = \$91  | \$92 ;
-  assign \$94  = block5[63:56] & { chosen[7], chosen[7], chosen[7], chosen[7], chosen[7], chosen[7], chosen[7], chosen[7] };
-  assign \$95  = \$93  | \$94 ;
-  assign \$96  = block6[7:0] & { chosen[0], chosen[0], chosen[0], chosen[0], chosen[0], chosen[0], chosen[0], chosen[0] };
-  assign \$97  = block6[15:8] & { chosen[1], chosen[1], chosen[1], chosen[1], chosen[1], chosen[1], chosen[1], chosen[1] };
-  assign \$98  = \$96  | \$97 ;
-  assign \$99  = block6[23:16] & { chosen[2], chosen[2], chosen[2], chosen[2], chosen[2], chosen[2], chosen[2], chosen[2] };
-  assign \$100  = \$98  | \$99 ;
-  assign \$101  = block6[31:24] & { chosen[3], chosen[3], chosen[3], chosen[3], chosen[3], chosen[3], chosen[3], chosen[3] };
-  assign \$102  = \$100  | \$101 ;
-  assign \$103  = block6[39:32] & { chosen[4], chosen[4], chosen[4], chosen[4], chosen[4], chosen[4], chosen[4], chosen[4] };
-  assign \$104  = \$102  | \$103 ;
-  assign \$105  = block6[47:40] & { chosen[5], chosen[5], chosen[5], chosen[5], chosen[5], chosen[5], chosen[5], chosen[5] };
-  assign \$106  = \$104  | \$105 ;
-  assign \$107  = block6[55:48] & { chosen[6], chosen[6], chosen[6], chosen[6], chosen[6], chosen[6], chosen[6], chosen[6] };
-  assign \$108  = \$106  | \$107 ;
-  assign \$109  = block6[63:56] & { chosen[7], chosen[7], chosen[7], chosen[7], chosen[7], chosen[7], chosen[7], chosen[7] };
-  assign \$110  = \$108  | \$109 ;
-  assign \$111  = block7[7:0] & { chosen[0], chosen[0], chosen[0], chosen[0], chosen[0], chosen[0], chosen[0], chosen[0] };
-  assign \$112  = block7[15:8] & { chosen[1], chosen[1], chosen[1], chosen[1], chosen[1], chosen[1], chosen[1], chosen[1] };
-  assign \$113  = \$111  | \$112 ;
-  assign \$114  = block7[23:16] & { chosen[2], chosen[2], chosen[2], chosen[2], chosen[2], chosen[2], chosen[2], chosen[2] };
-  assign \$115  = \$113  | \$114 ;
-  assign \$116  = block7[31:24] & { chosen[3], chosen[3], chosen[3], chosen[3], chosen[3], chosen[3], chosen[3], chosen[3] };
-  assign \$117  = \$115  | \$116 ;
-  assign \$118  = block7[39:32] & { chosen[4], chosen[4], chosen[4], chosen[4], chosen[4], chosen[4], chosen[4], chosen[4] };
-  assign \$119  = \$117  | \$118 ;
-  assign \$120  = block7[47:40] & { chosen[5], chosen[5], chosen[5], chosen[5], chosen[5], chosen[5], chosen[5], chosen[5] };
-  assign \$121  = \$119  | \$120 ;
-  assign \$122  = block7[55:48] & { chosen[6], chosen[6], chosen[6], chosen[6], chosen[6], chosen[6], chosen[6], chosen[6] };
-  assign \$123  = \$121  | \$122 ;
-  assign \$124  = block7[63:56] & { chosen[7], chosen[7], chosen[7], chosen[7], chosen[7], chosen[7], chosen[7], chosen[7] };
-  assign \$125  = \$123  | \$124 ;
-  assign \$126  = o__ready & full;
-  assign \$127  = \$signal$5  + 1'h1;
-  assign \$128  = \$signal$5  == 3'h7;
-  assign \$129  = i__valid & i__ready;
-  assign \$130  = \$signal$1  + 1'h1;
-  always @(posedge clk)
-    \$signal$5  <= \$131 ;
-  always @(posedge clk)
-    chosen <= \$132 ;
-  always @(posedge clk)
-    full <= \$133 ;
-  always @(posedge clk)
-    \$signal$1  <= \$134 ;
-  always @(posedge clk)
-    shift0 <= \$135 ;
-  always @(posedge clk)
-    shift1 <= \$136 ;
-  always @(posedge clk)
-    shift2 <= \$137 ;
-  always @(posedge clk)
-    shift3 <= \$138 ;
-  always @(posedge clk)
-    shift4 <= \$139 ;
-  always @(posedge clk)
-    shift5 <= \$140 ;
-  always @(posedge clk)
-    shift6 <= \$141 ;
-  always @(posedge clk)
-    block0 <= \$142 ;
-  always @(posedge clk)
-    block1 <= \$143 ;
-  always @(posedge clk)
-    block2 <= \$144 ;
-  always @(posedge clk)
-    block3 <= \$145 ;
-  always @(posedge clk)
-    block4 <= \$146 ;
-  always @(posedge clk)
-    block5 <= \$147 ;
-  always @(posedge clk)
-    block6 <= \$148 ;
-  always @(posedge clk)
-    block7 <= \$149 ;
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$24 ) begin end
-    \$131  = \$signal$5 ;
-    if (\$126 ) begin
-      \$131  = \$127 [2:0];
-    end
-    if (rst) begin
-      \$131  = 3'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$24 ) begin end
-    \$132  = chosen;
-    if (\$126 ) begin
-      \$132  = { chosen[6:0], chosen[7] };
-    end
-    if (rst) begin
-      \$132  = 8'h01;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$24 ) begin end
-    \$133  = full;
-    if (\$126 ) begin
-      if (\$128 ) begin
-        \$133  = 1'h0;
-      end
-    end
-    if (block) begin
-      \$133  = 1'h1;
-    end
-    if (rst) begin
-      \$133  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$24 ) begin end
-    \$134  = \$signal$1 ;
-    if (\$129 ) begin
-      \$134  = \$130 [2:0];
-    end
-    if (rst) begin
-      \$134  = 3'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$24 ) begin end
-    \$135  = shift0;
-    if (\$129 ) begin
-      \$135  = shift1;
-    end
-    if (rst) begin
-      \$135  = 65'h00000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$24 ) begin end
-    \$136  = shift1;
-    if (\$129 ) begin
-      \$136  = shift2;
-    end
-    if (rst) begin
-      \$136  = 65'h00000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$24 ) begin end
-    \$137  = shift2;
-    if (\$129 ) begin
-      \$137  = shift3;
-    end
-    if (rst) begin
-      \$137  = 65'h00000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$24 ) begin end
-    \$138  = shift3;
-    if (\$129 ) begin
-      \$138  = shift4;
-    end
-    if (rst) begin
-      \$138  = 65'h00000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$24 ) begin end
-    \$139  = shift4;
-    if (\$129 ) begin
-      \$139  = shift5;
-    end
-    if (rst) begin
-      \$139  = 65'h00000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$24 ) begin end
-    \$140  = shift5;
-    if (\$129 ) begin
-      \$140  = shift6;
-    end
-    if (rst) begin
-      \$140  = 65'h00000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$24 ) begin end
-    \$141  = shift6;
-    if (\$129 ) begin
-      \$141  = i__payload;
-    end
-    if (rst) begin
-      \$141  = 65'h00000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$24 ) begin end
-    \$142  = block0;
-    if (block) begin
-      \$142  = shift0;
-    end
-    if (rst) begin
-      \$142  = 65'h00000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$24 ) begin end
-    \$143  = block1;
-    if (block) begin
-      \$143  = shift1;
-    end
-    if (rst) begin
-      \$143  = 65'h00000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$24 ) begin end
-    \$144  = block2;
-    if (block) begin
-      \$144  = shift2;
-    end
-    if (rst) begin
-      \$144  = 65'h00000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$24 ) begin end
-    \$145  = block3;
-    if (block) begin
-      \$145  = shift3;
-    end
-    if (rst) begin
-      \$145  = 65'h00000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$24 ) begin end
-    \$146  = block4;
-    if (block) begin
-      \$146  = shift4;
-    end
-    if (rst) begin
-      \$146  = 65'h00000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$24 ) begin end
-    \$147  = block5;
-    if (block) begin
-      \$147  = shift5;
-    end
-    if (rst) begin
-      \$147  = 65'h00000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$24 ) begin end
-    \$148  = block6;
-    if (block) begin
-      \$148  = shift6;
-    end
-    if (rst) begin
-      \$148  = 65'h00000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$24 ) begin end
-    \$149  = block7;
-    if (block) begin
-      \$149  = i__payload;
-    end
-    if (rst) begin
-      \$149  = 65'h00000000000000000;
-    end
-  end
-  assign o__valid = full;
-  assign \o__payload.data  = o__payload[63:0];
-  assign \o__payload.flags  = o__payload[71:64];
-  assign \o__payload.index  = o__payload[74:72];
-  assign \block0.data  = block0[63:0];
-  assign \block0.flag  = block0[64];
-  assign \block1.data  = block1[63:0];
-  assign \block1.flag  = block1[64];
-  assign \block2.data  = block2[63:0];
-  assign \block2.flag  = block2[64];
-  assign \block3.data  = block3[63:0];
-  assign \block3.flag  = block3[64];
-  assign \block4.data  = block4[63:0];
-  assign \block4.flag  = block4[64];
-  assign \block5.data  = block5[63:0];
-  assign \block5.flag  = block5[64];
-  assign \block6.data  = block6[63:0];
-  assign \block6.flag  = block6[64];
-  assign \block7.data  = block7[63:0];
-  assign \block7.flag  = block7[64];
-  assign \shift0.data  = shift0[63:0];
-  assign \shift0.flag  = shift0[64];
-  assign \shift1.data  = shift1[63:0];
-  assign \shift1.flag  = shift1[64];
-  assign \shift2.data  = shift2[63:0];
-  assign \shift2.flag  = shift2[64];
-  assign \shift3.data  = shift3[63:0];
-  assign \shift3.flag  = shift3[64];
-  assign \shift4.data  = shift4[63:0];
-  assign \shift4.flag  = shift4[64];
-  assign \shift5.data  = shift5[63:0];
-  assign \shift5.flag  = shift5[64];
-  assign \shift6.data  = shift6[63:0];
-  assign \shift6.flag  = shift6[64];
-  assign \i__payload.data  = i__payload[63:0];
-  assign \i__payload.flag  = i__payload[64];
-  assign o__payload[63:0] = { \$125 , \$110 , \$95 , \$80 , \$65 , \$50 , \$35 , \$20  };
-  assign o__payload[71:64] = { block7[64], block6[64], block5[64], block4[64], block3[64], block2[64], block1[64], block0[64] };
-  assign o__payload[74:72] = \$signal$5 ;
-endmodule
-
-module \hwgen_top.post.output.values (rst, w_en, w_port__data, r_en, w_rdy, r_rdy, r_data, clk);
-  reg \$auto$verilog_backend.cc:2355:dump_module$25  = 0;
+  reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
   wire \$11 ;
@@ -16487,53 +9737,32 @@ module \hwgen_top.post.output.values (rst, w_en, w_port__data, r_en, w_rdy, r_rd
   wire \$8 ;
   wire [5:0] \$9 ;
   input clk;
-  wire clk;
   (* init = 4'h0 *)
   wire [3:0] consume;
+  output [4:0] level;
   reg [4:0] level = 5'h00;
   (* init = 4'h0 *)
   wire [3:0] produce;
-  output [63:0] r_data;
-  wire [63:0] r_data;
+  output [21:0] r_data;
   input r_en;
-  wire r_en;
   (* init = 5'h00 *)
   wire [4:0] r_level;
   reg [3:0] r_port__addr = 4'h0;
-  wire [63:0] r_port__data;
+  wire [21:0] r_port__data;
   output r_rdy;
-  wire r_rdy;
   input rst;
-  wire rst;
-  wire [63:0] w_data;
+  wire [21:0] w_data;
   input w_en;
-  wire w_en;
   (* init = 5'h00 *)
   wire [4:0] w_level;
   reg [3:0] w_port__addr = 4'h0;
-  input [63:0] w_port__data;
-  wire [63:0] w_port__data;
+  input [21:0] w_port__data;
   wire w_port__en;
-  output w_rdy;
   wire w_rdy;
-  reg [63:0] storage [15:0];
-  initial begin
-    storage[0] = 64'h0000000000000000;
-    storage[1] = 64'h0000000000000000;
-    storage[2] = 64'h0000000000000000;
-    storage[3] = 64'h0000000000000000;
-    storage[4] = 64'h0000000000000000;
-    storage[5] = 64'h0000000000000000;
-    storage[6] = 64'h0000000000000000;
-    storage[7] = 64'h0000000000000000;
-    storage[8] = 64'h0000000000000000;
-    storage[9] = 64'h0000000000000000;
-    storage[10] = 64'h0000000000000000;
-    storage[11] = 64'h0000000000000000;
-    storage[12] = 64'h0000000000000000;
-    storage[13] = 64'h0000000000000000;
-    storage[14] = 64'h0000000000000000;
-    storage[15] = 64'h0000000000000000;
+  reg [21:0] storage [15:0];
+  initial begin : init20
+    integer i;
+    for (i = 0; i < 16; i = i + 1) storage[i] = 22'h000000;
   end
   always @(posedge clk) begin
     if (w_port__en)
@@ -16564,7 +9793,7 @@ module \hwgen_top.post.output.values (rst, w_en, w_port__data, r_en, w_rdy, r_rd
   always @(posedge clk)
     level <= \$17 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$25 ) begin end
+    if (_always_ ) begin end
     \$15  = w_port__addr;
     if (\$1 ) begin
       \$15  = \$2 [3:0];
@@ -16574,7 +9803,7 @@ module \hwgen_top.post.output.values (rst, w_en, w_port__data, r_en, w_rdy, r_rd
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$25 ) begin end
+    if (_always_ ) begin end
     \$16  = r_port__addr;
     if (\$3 ) begin
       \$16  = \$4 [3:0];
@@ -16584,7 +9813,7 @@ module \hwgen_top.post.output.values (rst, w_en, w_port__data, r_en, w_rdy, r_rd
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$25 ) begin end
+    if (_always_ ) begin end
     \$17  = level;
     if (\$8 ) begin
       \$17  = \$9 [4:0];
@@ -16604,23 +9833,143 @@ module \hwgen_top.post.output.values (rst, w_en, w_port__data, r_en, w_rdy, r_rd
   assign r_port__data = r_data;
 endmodule
 
-module \hwgen_top.post.parameters (rst, broadcast, scalar, request__valid, request__payload, request__ready, buffer__en, take, buffer__data, value, step, ready, \port$5159$0 , values, channel, clk);
-  reg \$auto$verilog_backend.cc:2355:dump_module$26  = 0;
+module \hwgen_top.post.output.values (rst, w_en, r_en, r_rdy, r_data, \port$3392$0 , \port$3393$0 , \port$3394$0 , \port$3395$0 , clk);
+  reg _always_  = 0;
   wire \$1 ;
-  wire [69:0] \$10 ;
-  wire [69:0] \$11 ;
-  wire [69:0] \$12 ;
-  wire [69:0] \$13 ;
-  wire [69:0] \$14 ;
-  wire [69:0] \$15 ;
-  wire \$16 ;
+  wire \$10 ;
+  wire \$11 ;
+  wire \$12 ;
+  wire \$13 ;
+  wire [5:0] \$14 ;
+  reg [3:0] \$15 ;
+  reg [3:0] \$16 ;
+  reg [4:0] \$17 ;
+  wire [4:0] \$2 ;
+  wire \$3 ;
+  wire [4:0] \$4 ;
+  wire \$5 ;
+  wire \$6 ;
+  wire \$7 ;
+  wire \$8 ;
+  wire [5:0] \$9 ;
+  input clk;
+  (* init = 4'h0 *)
+  wire [3:0] consume;
+  reg [4:0] level = 5'h00;
+  input [7:0] \port$3392$0 ;
+  input [7:0] \port$3393$0 ;
+  input [7:0] \port$3394$0 ;
+  input [7:0] \port$3395$0 ;
+  (* init = 4'h0 *)
+  wire [3:0] produce;
+  output [31:0] r_data;
+  input r_en;
+  (* init = 5'h00 *)
+  wire [4:0] r_level;
+  reg [3:0] r_port__addr = 4'h0;
+  wire [31:0] r_port__data;
+  output r_rdy;
+  input rst;
+  wire [31:0] w_data;
+  input w_en;
+  (* init = 5'h00 *)
+  wire [4:0] w_level;
+  reg [3:0] w_port__addr = 4'h0;
+  wire [31:0] w_port__data;
+  wire w_port__en;
+  wire w_rdy;
+  reg [31:0] storage [15:0];
+  initial begin : init21
+    integer i;
+    for (i = 0; i < 16; i = i + 1) storage[i] = 32'd0;
+  end
+  always @(posedge clk) begin
+    if (w_port__en)
+      storage[w_port__addr] <= { \port$3395$0 , \port$3394$0 , \port$3393$0 , \port$3392$0  };
+  end
+  assign r_data = storage[r_port__addr];
+  assign w_rdy = level != 5'h10;
+  assign r_rdy = | level;
+  assign w_port__en = w_en & w_rdy;
+  assign \$1  = w_rdy & w_en;
+  assign \$2  = w_port__addr + 1'h1;
+  assign \$3  = r_rdy & r_en;
+  assign \$4  = r_port__addr + 1'h1;
+  assign \$5  = w_rdy & w_en;
+  assign \$6  = r_rdy & r_en;
+  assign \$7  = ~ \$6 ;
+  assign \$8  = \$5  & \$7 ;
+  assign \$9  = level + 1'h1;
+  assign \$10  = r_rdy & r_en;
+  assign \$11  = w_rdy & w_en;
+  assign \$12  = ~ \$11 ;
+  assign \$13  = \$10  & \$12 ;
+  assign \$14  = level - 1'h1;
+  always @(posedge clk)
+    w_port__addr <= \$15 ;
+  always @(posedge clk)
+    r_port__addr <= \$16 ;
+  always @(posedge clk)
+    level <= \$17 ;
+  always @* begin
+    if (_always_ ) begin end
+    \$15  = w_port__addr;
+    if (\$1 ) begin
+      \$15  = \$2 [3:0];
+    end
+    if (rst) begin
+      \$15  = 4'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$16  = r_port__addr;
+    if (\$3 ) begin
+      \$16  = \$4 [3:0];
+    end
+    if (rst) begin
+      \$16  = 4'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$17  = level;
+    if (\$8 ) begin
+      \$17  = \$9 [4:0];
+    end
+    if (\$13 ) begin
+      \$17  = \$14 [4:0];
+    end
+    if (rst) begin
+      \$17  = 5'h00;
+    end
+  end
+  assign w_level = level;
+  assign r_level = level;
+  assign produce = w_port__addr;
+  assign w_port__data = { \port$3395$0 , \port$3394$0 , \port$3393$0 , \port$3392$0  };
+  assign w_data = { \port$3395$0 , \port$3394$0 , \port$3393$0 , \port$3392$0  };
+  assign consume = r_port__addr;
+  assign r_port__data = r_data;
+endmodule
+
+module \hwgen_top.post.parameters (rst, scalar, request__valid, request__payload, request__ready, buffer__en, take, buffer__data, value, step, ready, \port$4592$0 , values, clk);
+  reg _always_  = 0;
+  wire \$1 ;
+  wire \$10 ;
+  wire \$11 ;
+  wire [3:0] \$12 ;
+  wire [17:0] \$13 ;
+  wire [1:0] \$14 ;
+  wire [17:0] \$15 ;
+  wire [17:0] \$16 ;
   wire \$17 ;
-  wire [4:0] \$18 ;
-  wire [17:0] \$19 ;
+  wire \$18 ;
+  wire \$19 ;
   wire \$2 ;
-  wire [1:0] \$20 ;
-  wire [17:0] \$21 ;
-  wire [17:0] \$22 ;
+  wire \$20 ;
+  wire \$21 ;
+  wire \$22 ;
   wire \$23 ;
   wire \$24 ;
   wire \$25 ;
@@ -16629,49 +9978,23 @@ module \hwgen_top.post.parameters (rst, broadcast, scalar, request__valid, reque
   wire \$28 ;
   wire \$29 ;
   wire \$3 ;
-  wire \$30 ;
-  wire \$31 ;
-  wire \$32 ;
-  wire \$33 ;
-  wire \$34 ;
-  wire \$35 ;
-  wire \$36 ;
-  wire \$37 ;
-  wire \$38 ;
-  wire \$39 ;
+  reg \$30 ;
+  reg \$31 ;
+  reg [2:0] \$32 ;
+  reg \$33 ;
+  reg [16:0] \$34 ;
+  reg [16:0] \$35 ;
+  reg \$36 ;
+  reg [3:0] \$37 ;
+  reg [3:0] \$38 ;
+  reg [287:0] \$39 ;
   wire \$4 ;
-  wire \$40 ;
-  wire \$41 ;
-  wire \$42 ;
-  wire \$43 ;
-  wire [69:0] \$44 ;
-  wire [69:0] \$45 ;
-  wire [69:0] \$46 ;
-  wire [69:0] \$47 ;
-  wire [69:0] \$48 ;
-  wire [69:0] \$49 ;
+  reg \$40 ;
+  reg \$41 ;
+  reg \$42 ;
+  reg [279:0] \$43 ;
   wire \$5 ;
-  wire [69:0] \$50 ;
-  wire [69:0] \$51 ;
-  reg \$52 ;
-  reg \$53 ;
-  reg [3:0] \$54 ;
-  reg \$55 ;
-  reg [16:0] \$56 ;
-  reg [16:0] \$57 ;
-  reg \$58 ;
-  reg [4:0] \$59 ;
   wire \$6 ;
-  reg [4:0] \$60 ;
-  reg [575:0] \$61 ;
-  reg \$62 ;
-  reg \$63 ;
-  reg \$64 ;
-  reg [575:0] \$65 ;
-  reg [2:0] \$66 ;
-  reg [2:0] \$67 ;
-  reg [2:0] \$68 ;
-  reg [559:0] \$69 ;
   wire \$7 ;
   wire \$8 ;
   wire \$9 ;
@@ -16679,66 +10002,44 @@ module \hwgen_top.post.parameters (rst, broadcast, scalar, request__valid, reque
   reg \$signal$10  = 1'h0;
   reg [16:0] \$signal$13  = 17'h00000;
   reg \$signal$2  = 1'h0;
-  reg [4:0] \$signal$28  = 5'h00;
-  wire [3:0] \$signal$28.word ;
-  wire \$signal$28.write ;
+  reg [3:0] \$signal$25  = 4'h0;
+  wire [2:0] \$signal$25.word ;
+  wire \$signal$25.write ;
   reg \$signal$3  = 1'h0;
   wire \$signal$6 ;
-  reg [3:0] \$signal$7  = 4'h0;
+  reg [2:0] \$signal$7  = 3'h0;
   reg all_pipes = 1'h0;
   reg [63:0] arriving;
-  reg [575:0] block0 = 576'h000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
-  input broadcast;
-  wire broadcast;
+  reg [287:0] block0 = 288'h000000000000000000000000000000000000000000000000000000000000000000000000;
   wire [19:0] buffer__addr;
   input [63:0] buffer__data;
-  wire [63:0] buffer__data;
   output buffer__en;
-  wire buffer__en;
-  input [2:0] channel;
-  wire [2:0] channel;
-  reg [2:0] channel1 = 3'h0;
-  reg [2:0] channel2 = 3'h0;
-  reg [2:0] channel3 = 3'h0;
   input clk;
-  wire clk;
   wire \end ;
   reg [16:0] first = 17'h00000;
   (* init = 17'h00000 *)
-  output [16:0] \port$5159$0 ;
-  wire [16:0] \port$5159$0 ;
+  output [16:0] \port$4592$0 ;
   (* init = 1'h0 *)
   output ready;
-  wire ready;
   input [16:0] request__payload;
-  wire [16:0] request__payload;
   output request__ready;
-  wire request__ready;
   input request__valid;
-  wire request__valid;
   input rst;
-  wire rst;
   input scalar;
-  wire scalar;
-  wire [69:0] shared0;
   input [11:0] step;
-  wire [11:0] step;
   input take;
-  wire take;
   reg take1 = 1'h0;
   reg take2 = 1'h0;
   reg take3 = 1'h0;
-  reg [4:0] two = 5'h00;
-  wire [3:0] \two.word ;
+  reg [3:0] two = 4'h0;
+  wire [2:0] \two.word ;
   wire \two.write ;
-  reg [575:0] used0 = 576'h000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
   input [69:0] value;
-  wire [69:0] value;
   wire [31:0] \value.bias ;
   wire [31:0] \value.multiplier ;
   wire [5:0] \value.shift ;
-  output [559:0] values;
-  reg [559:0] values = 560'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
+  output [279:0] values;
+  reg [279:0] values = 280'h0000000000000000000000000000000000000000000000000000000000000000000000;
   wire [69:0] \values[0] ;
   wire [31:0] \values[0].bias ;
   wire [31:0] \values[0].multiplier ;
@@ -16755,89 +10056,17 @@ module \hwgen_top.post.parameters (rst, broadcast, scalar, request__valid, reque
   wire [31:0] \values[3].bias ;
   wire [31:0] \values[3].multiplier ;
   wire [5:0] \values[3].shift ;
-  wire [69:0] \values[4] ;
-  wire [31:0] \values[4].bias ;
-  wire [31:0] \values[4].multiplier ;
-  wire [5:0] \values[4].shift ;
-  wire [69:0] \values[5] ;
-  wire [31:0] \values[5].bias ;
-  wire [31:0] \values[5].multiplier ;
-  wire [5:0] \values[5].shift ;
-  wire [69:0] \values[6] ;
-  wire [31:0] \values[6].bias ;
-  wire [31:0] \values[6].multiplier ;
-  wire [5:0] \values[6].shift ;
-  wire [69:0] \values[7] ;
-  wire [31:0] \values[7].bias ;
-  wire [31:0] \values[7].multiplier ;
-  wire [5:0] \values[7].shift ;
-  assign \$26  = ! two[4:1];
-  assign \$27  = two[0] & \$26 ;
-  assign \$28  = two[4:1] == 1'h1;
-  assign \$29  = two[0] & \$28 ;
-  assign \$30  = two[4:1] == 2'h2;
-  assign \$31  = two[0] & \$30 ;
-  assign \$32  = two[4:1] == 2'h3;
-  assign \$33  = two[0] & \$32 ;
-  assign \$34  = two[4:1] == 3'h4;
-  assign \$35  = two[0] & \$34 ;
-  assign \$36  = two[4:1] == 3'h5;
-  assign \$37  = two[0] & \$36 ;
-  assign \$38  = two[4:1] == 3'h6;
-  assign \$39  = two[0] & \$38 ;
-  assign \$40  = two[4:1] == 3'h7;
-  assign \$41  = two[0] & \$40 ;
-  assign \$42  = two[4:1] == 4'h8;
-  assign \$43  = two[0] & \$42 ;
-  assign \$44  = broadcast ? shared0 : { used0[517:512], used0[287:256], used0[31:0] };
-  assign \$45  = broadcast ? shared0 : { used0[525:520], used0[319:288], used0[63:32] };
-  assign \$46  = broadcast ? shared0 : { used0[533:528], used0[351:320], used0[95:64] };
-  assign \$47  = broadcast ? shared0 : { used0[541:536], used0[383:352], used0[127:96] };
-  assign \$48  = broadcast ? shared0 : { used0[549:544], used0[415:384], used0[159:128] };
-  assign \$49  = broadcast ? shared0 : { used0[557:552], used0[447:416], used0[191:160] };
-  assign \$50  = broadcast ? shared0 : { used0[565:560], used0[479:448], used0[223:192] };
-  assign \$51  = broadcast ? shared0 : { used0[573:568], used0[511:480], used0[255:224] };
   always @(posedge clk)
-    \$signal$3  <= \$52 ;
+    take2 <= \$41 ;
   always @(posedge clk)
-    \$signal$2  <= \$53 ;
+    take3 <= \$42 ;
   always @(posedge clk)
-    \$signal$7  <= \$54 ;
-  always @(posedge clk)
-    \$signal$10  <= \$55 ;
-  always @(posedge clk)
-    \$signal$13  <= \$56 ;
-  always @(posedge clk)
-    first <= \$57 ;
-  always @(posedge clk)
-    all_pipes <= \$58 ;
-  always @(posedge clk)
-    \$signal$28  <= \$59 ;
-  always @(posedge clk)
-    two <= \$60 ;
-  always @(posedge clk)
-    block0 <= \$61 ;
-  always @(posedge clk)
-    take1 <= \$62 ;
-  always @(posedge clk)
-    take2 <= \$63 ;
-  always @(posedge clk)
-    take3 <= \$64 ;
-  always @(posedge clk)
-    used0 <= \$65 ;
-  always @(posedge clk)
-    channel1 <= \$66 ;
-  always @(posedge clk)
-    channel2 <= \$67 ;
-  always @(posedge clk)
-    channel3 <= \$68 ;
-  always @(posedge clk)
-    values <= \$69 ;
+    values <= \$43 ;
   assign \$1  = ~ \$signal$2 ;
   assign \$2  = request__valid & \$1 ;
   assign \$3  = ~ \$signal$3 ;
   assign \$signal  = \$2  & \$3 ;
-  assign \$4  = \$signal$7  == 4'h8;
+  assign \$4  = \$signal$7  == 3'h4;
   assign \$signal$6  = \$signal$2  & \$4 ;
   assign \$5  = ! \$signal$10 ;
   assign \$6  = all_pipes | \$5 ;
@@ -16846,269 +10075,242 @@ module \hwgen_top.post.parameters (rst, broadcast, scalar, request__valid, reque
   assign \$8  = \$signal$2  & \$7 ;
   assign \$9  = \$signal$13  < 8'h80;
   assign buffer__en = \$8  & \$9 ;
-  assign \$10  = channel3[0] ? { used0[573:568], used0[511:480], used0[255:224] } : { used0[565:560], used0[479:448], used0[223:192] };
-  assign \$11  = channel3[0] ? { used0[557:552], used0[447:416], used0[191:160] } : { used0[549:544], used0[415:384], used0[159:128] };
-  assign \$12  = channel3[1] ? \$10  : \$11 ;
-  assign \$13  = channel3[0] ? { used0[541:536], used0[383:352], used0[127:96] } : { used0[533:528], used0[351:320], used0[95:64] };
-  assign \$14  = channel3[0] ? { used0[525:520], used0[319:288], used0[63:32] } : { used0[517:512], used0[287:256], used0[31:0] };
-  assign \$15  = channel3[1] ? \$13  : \$14 ;
-  assign shared0 = channel3[2] ? \$12  : \$15 ;
-  assign \$16  = ! step;
-  assign \$17  = scalar | \$16 ;
-  assign \$18  = \$signal$7  + 1'h1;
-  assign \$19  = $signed(\$signal$13 ) + $signed(2'h1);
-  assign \$20  = \$signal$10  + 1'h1;
-  assign \$21  = $signed(first) + $signed(step);
-  assign \$22  = $signed(first) + $signed(step);
-  assign \$23  = ! \$signal$10 ;
-  assign \$24  = all_pipes | \$23 ;
-  assign \$25  = \$signal$2  & \$24 ;
+  assign \$10  = ! step;
+  assign \$11  = scalar | \$10 ;
+  assign \$12  = \$signal$7  + 1'h1;
+  assign \$13  = $signed(\$signal$13 ) + $signed(2'h1);
+  assign \$14  = \$signal$10  + 1'h1;
+  assign \$15  = $signed(first) + $signed(step);
+  assign \$16  = $signed(first) + $signed(step);
+  assign \$17  = ! \$signal$10 ;
+  assign \$18  = all_pipes | \$17 ;
+  assign \$19  = \$signal$2  & \$18 ;
+  assign \$20  = ! two[3:1];
+  assign \$21  = two[0] & \$20 ;
+  assign \$22  = two[3:1] == 1'h1;
+  assign \$23  = two[0] & \$22 ;
+  assign \$24  = two[3:1] == 2'h2;
+  assign \$25  = two[0] & \$24 ;
+  assign \$26  = two[3:1] == 2'h3;
+  assign \$27  = two[0] & \$26 ;
+  assign \$28  = two[3:1] == 3'h4;
+  assign \$29  = two[0] & \$28 ;
+  always @(posedge clk)
+    \$signal$3  <= \$30 ;
+  always @(posedge clk)
+    \$signal$2  <= \$31 ;
+  always @(posedge clk)
+    \$signal$7  <= \$32 ;
+  always @(posedge clk)
+    \$signal$10  <= \$33 ;
+  always @(posedge clk)
+    \$signal$13  <= \$34 ;
+  always @(posedge clk)
+    first <= \$35 ;
+  always @(posedge clk)
+    all_pipes <= \$36 ;
+  always @(posedge clk)
+    \$signal$25  <= \$37 ;
+  always @(posedge clk)
+    two <= \$38 ;
+  always @(posedge clk)
+    block0 <= \$39 ;
+  always @(posedge clk)
+    take1 <= \$40 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$26 ) begin end
+    if (_always_ ) begin end
+    \$41  = take1;
+    if (rst) begin
+      \$41  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$42  = take2;
+    if (rst) begin
+      \$42  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$43  = values;
+    if (take3) begin
+      \$43 [69:0] = { block0[261:256], block0[159:128], block0[31:0] };
+      \$43 [139:70] = { block0[269:264], block0[191:160], block0[63:32] };
+      \$43 [209:140] = { block0[277:272], block0[223:192], block0[95:64] };
+      \$43 [279:210] = { block0[285:280], block0[255:224], block0[127:96] };
+    end
+    if (rst) begin
+      \$43  = 280'h0000000000000000000000000000000000000000000000000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
     arriving = buffer__data;
     if (scalar) begin
-      casez (two[4:1])
-        4'h0:
+      casez (two[3:1])
+        3'h0:
             arriving = { value[31:0], value[31:0] };
-        4'h1:
+        3'h1:
             arriving = { value[31:0], value[31:0] };
-        4'h2:
-            arriving = { value[31:0], value[31:0] };
-        4'h3:
-            arriving = { value[31:0], value[31:0] };
-        4'h4:
+        3'h2:
             arriving = { value[63:32], value[63:32] };
-        4'h5:
+        3'h3:
             arriving = { value[63:32], value[63:32] };
-        4'h6:
-            arriving = { value[63:32], value[63:32] };
-        4'h7:
-            arriving = { value[63:32], value[63:32] };
-        4'h8:
+        3'h4:
             arriving = { 2'h0, value[69:64], 2'h0, value[69:64], 2'h0, value[69:64], 2'h0, value[69:64], 2'h0, value[69:64], 2'h0, value[69:64], 2'h0, value[69:64], 2'h0, value[69:64] };
       endcase
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$26 ) begin end
-    \$52  = \$signal$3 ;
+    if (_always_ ) begin end
+    \$30  = \$signal$3 ;
     if (take) begin
-      \$52  = 1'h0;
+      \$30  = 1'h0;
     end
     if (\end ) begin
-      \$52  = 1'h1;
+      \$30  = 1'h1;
     end
     if (rst) begin
-      \$52  = 1'h0;
+      \$30  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$26 ) begin end
-    \$53  = \$signal$2 ;
+    if (_always_ ) begin end
+    \$31  = \$signal$2 ;
     if (\$signal ) begin
-      \$53  = 1'h1;
+      \$31  = 1'h1;
     end
     if (\end ) begin
-      \$53  = 1'h0;
+      \$31  = 1'h0;
     end
     if (rst) begin
-      \$53  = 1'h0;
+      \$31  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$26 ) begin end
-    \$54  = \$signal$7 ;
+    if (_always_ ) begin end
+    \$32  = \$signal$7 ;
     if (\$signal ) begin
-      \$54  = 4'h0;
+      \$32  = 3'h0;
     end
     if (\$signal$2 ) begin
-      \$54  = \$18 [3:0];
+      \$32  = \$12 [2:0];
     end
     if (\$signal$6 ) begin
-      \$54  = 4'h0;
+      \$32  = 3'h0;
     end
     if (rst) begin
-      \$54  = 4'h0;
+      \$32  = 3'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$26 ) begin end
-    \$55  = \$signal$10 ;
+    if (_always_ ) begin end
+    \$33  = \$signal$10 ;
     if (\$signal ) begin
-      \$55  = 1'h0;
+      \$33  = 1'h0;
     end
     if (\$signal$6 ) begin
-      \$55  = \$20 [0];
+      \$33  = \$14 [0];
     end
     if (rst) begin
-      \$55  = 1'h0;
+      \$33  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$26 ) begin end
-    \$56  = \$signal$13 ;
+    if (_always_ ) begin end
+    \$34  = \$signal$13 ;
     if (\$signal ) begin
-      \$56  = request__payload;
+      \$34  = request__payload;
     end
     if (\$signal$2 ) begin
-      \$56  = \$19 [16:0];
+      \$34  = \$13 [16:0];
     end
     if (\$signal$6 ) begin
-      \$56  = \$21 [16:0];
+      \$34  = \$15 [16:0];
     end
     if (rst) begin
-      \$56  = 17'h00000;
+      \$34  = 17'h00000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$26 ) begin end
-    \$57  = first;
+    if (_always_ ) begin end
+    \$35  = first;
     if (\$signal ) begin
-      \$57  = request__payload;
+      \$35  = request__payload;
     end
     if (\$signal$6 ) begin
-      \$57  = \$22 [16:0];
+      \$35  = \$16 [16:0];
     end
     if (rst) begin
-      \$57  = 17'h00000;
+      \$35  = 17'h00000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$26 ) begin end
-    \$58  = all_pipes;
+    if (_always_ ) begin end
+    \$36  = all_pipes;
     if (\$signal ) begin
-      \$58  = \$17 ;
+      \$36  = \$11 ;
     end
     if (rst) begin
-      \$58  = 1'h0;
+      \$36  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$26 ) begin end
-    \$59 [0] = \$25 ;
-    \$59 [4:1] = \$signal$7 ;
+    if (_always_ ) begin end
+    \$37 [0] = \$19 ;
+    \$37 [3:1] = \$signal$7 ;
     if (rst) begin
-      \$59  = 5'h00;
+      \$37  = 4'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$26 ) begin end
-    \$60  = \$signal$28 ;
+    if (_always_ ) begin end
+    \$38  = \$signal$25 ;
     if (rst) begin
-      \$60  = 5'h00;
+      \$38  = 4'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$26 ) begin end
-    \$61  = block0;
+    if (_always_ ) begin end
+    \$39  = block0;
+    if (\$21 ) begin
+      \$39 [63:0] = arriving;
+    end
+    if (\$23 ) begin
+      \$39 [127:64] = arriving;
+    end
+    if (\$25 ) begin
+      \$39 [191:128] = arriving;
+    end
     if (\$27 ) begin
-      \$61 [63:0] = arriving;
+      \$39 [255:192] = arriving;
     end
     if (\$29 ) begin
-      \$61 [127:64] = arriving;
-    end
-    if (\$31 ) begin
-      \$61 [191:128] = arriving;
-    end
-    if (\$33 ) begin
-      \$61 [255:192] = arriving;
-    end
-    if (\$35 ) begin
-      \$61 [319:256] = arriving;
-    end
-    if (\$37 ) begin
-      \$61 [383:320] = arriving;
-    end
-    if (\$39 ) begin
-      \$61 [447:384] = arriving;
-    end
-    if (\$41 ) begin
-      \$61 [511:448] = arriving;
-    end
-    if (\$43 ) begin
-      \$61 [575:512] = arriving;
+      \$39 [287:256] = arriving[31:0];
     end
     if (rst) begin
-      \$61  = 576'h000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
+      \$39  = 288'h000000000000000000000000000000000000000000000000000000000000000000000000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$26 ) begin end
-    \$62  = take;
+    if (_always_ ) begin end
+    \$40  = take;
     if (rst) begin
-      \$62  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$26 ) begin end
-    \$63  = take1;
-    if (rst) begin
-      \$63  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$26 ) begin end
-    \$64  = take2;
-    if (rst) begin
-      \$64  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$26 ) begin end
-    \$65  = used0;
-    if (take2) begin
-      \$65  = block0;
-    end
-    if (rst) begin
-      \$65  = 576'h000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$26 ) begin end
-    \$66  = channel;
-    if (rst) begin
-      \$66  = 3'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$26 ) begin end
-    \$67  = channel1;
-    if (rst) begin
-      \$67  = 3'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$26 ) begin end
-    \$68  = channel2;
-    if (rst) begin
-      \$68  = 3'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$26 ) begin end
-    \$69 [69:0] = \$44 ;
-    \$69 [139:70] = \$45 ;
-    \$69 [209:140] = \$46 ;
-    \$69 [279:210] = \$47 ;
-    \$69 [349:280] = \$48 ;
-    \$69 [419:350] = \$49 ;
-    \$69 [489:420] = \$50 ;
-    \$69 [559:490] = \$51 ;
-    if (rst) begin
-      \$69  = 560'h00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000;
+      \$40  = 1'h0;
     end
   end
   assign buffer__addr = { 3'h0, \$signal$13  };
   assign request__ready = \$signal ;
   assign ready = \$signal$3 ;
-  assign \port$5159$0  = \$signal$13 ;
+  assign \port$4592$0  = \$signal$13 ;
   assign \two.write  = two[0];
-  assign \two.word  = two[4:1];
+  assign \two.word  = two[3:1];
   assign \value.bias  = value[31:0];
   assign \value.multiplier  = value[63:32];
   assign \value.shift  = value[69:64];
-  assign \$signal$28.write  = \$signal$28 [0];
-  assign \$signal$28.word  = \$signal$28 [4:1];
+  assign \$signal$25.write  = \$signal$25 [0];
+  assign \$signal$25.word  = \$signal$25 [3:1];
   assign \values[0]  = values[69:0];
   assign \values[0].bias  = values[31:0];
   assign \values[0].multiplier  = values[63:32];
@@ -17125,38 +10327,22 @@ module \hwgen_top.post.parameters (rst, broadcast, scalar, request__valid, reque
   assign \values[3].bias  = values[241:210];
   assign \values[3].multiplier  = values[273:242];
   assign \values[3].shift  = values[279:274];
-  assign \values[4]  = values[349:280];
-  assign \values[4].bias  = values[311:280];
-  assign \values[4].multiplier  = values[343:312];
-  assign \values[4].shift  = values[349:344];
-  assign \values[5]  = values[419:350];
-  assign \values[5].bias  = values[381:350];
-  assign \values[5].multiplier  = values[413:382];
-  assign \values[5].shift  = values[419:414];
-  assign \values[6]  = values[489:420];
-  assign \values[6].bias  = values[451:420];
-  assign \values[6].multiplier  = values[483:452];
-  assign \values[6].shift  = values[489:484];
-  assign \values[7]  = values[559:490];
-  assign \values[7].bias  = values[521:490];
-  assign \values[7].multiplier  = values[553:522];
-  assign \values[7].shift  = values[559:554];
 endmodule
 
-module \hwgen_top.post.walker (rst, \begin , marker, \port$2892$0 , room, idle, items__valid, items__payload, requests__valid, requests__payload, \r_en$10 , r_en, job, map, element__valid, element__payload, dead, clk);
-  reg \$auto$verilog_backend.cc:2355:dump_module$27  = 0;
+module \hwgen_top.post.walker (rst, \begin , marker, \port$2615$0 , room, idle, items__valid, items__payload, requests__valid, requests__payload, \r_en$10 , r_en, job, map, element__valid, element__payload, dead, clk);
+  reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
-  wire [6:0] \$100 ;
-  wire [12:0] \$101 ;
-  wire [6:0] \$102 ;
+  wire \$100 ;
+  wire \$101 ;
+  wire \$102 ;
   wire [13:0] \$103 ;
-  wire [22:0] \$104 ;
-  wire [22:0] \$105 ;
+  wire \$104 ;
+  wire \$105 ;
   wire \$106 ;
   wire \$107 ;
   wire \$108 ;
-  wire [13:0] \$109 ;
+  wire \$109 ;
   wire \$11 ;
   wire \$110 ;
   wire \$111 ;
@@ -17165,52 +10351,46 @@ module \hwgen_top.post.walker (rst, \begin , marker, \port$2892$0 , room, idle, 
   wire \$114 ;
   wire \$115 ;
   wire \$116 ;
-  wire \$117 ;
-  wire \$118 ;
-  wire \$119 ;
+  reg [2:0] \$117 ;
+  reg [4:0] \$118 ;
+  reg [90:0] \$119 ;
   wire \$12 ;
-  wire \$120 ;
-  wire \$121 ;
-  wire \$122 ;
-  reg [2:0] \$123 ;
-  reg [4:0] \$124 ;
-  reg [90:0] \$125 ;
-  reg \$126 ;
-  reg [5:0] \$127 ;
+  reg \$120 ;
+  reg [5:0] \$121 ;
+  reg [5:0] \$122 ;
+  reg [5:0] \$123 ;
+  reg [5:0] \$124 ;
+  reg [12:0] \$125 ;
+  reg [1:0] \$126 ;
+  reg [12:0] \$127 ;
   reg [5:0] \$128 ;
-  reg [5:0] \$129 ;
+  reg [12:0] \$129 ;
   wire \$13 ;
-  reg [5:0] \$130 ;
+  reg \$130 ;
   reg [12:0] \$131 ;
-  reg [2:0] \$132 ;
+  reg [1:0] \$132 ;
   reg [12:0] \$133 ;
-  reg [5:0] \$134 ;
-  reg [12:0] \$135 ;
-  reg \$136 ;
-  reg [12:0] \$137 ;
-  reg [2:0] \$138 ;
-  reg [12:0] \$139 ;
+  reg [16:0] \$134 ;
+  reg [21:0] \$135 ;
+  reg [16:0] \$136 ;
+  reg [23:0] \$137 ;
+  reg [23:0] \$138 ;
+  reg \$139 ;
   wire [6:0] \$14 ;
-  reg [16:0] \$140 ;
-  reg [21:0] \$141 ;
-  reg [16:0] \$142 ;
-  reg [23:0] \$143 ;
-  reg [23:0] \$144 ;
-  reg \$145 ;
+  reg \$140 ;
+  reg [11:0] \$141 ;
+  reg [11:0] \$142 ;
+  reg [11:0] \$143 ;
+  reg [5:0] \$144 ;
+  reg [7:0] \$145 ;
   reg \$146 ;
-  reg [10:0] \$147 ;
-  reg [10:0] \$148 ;
-  reg [10:0] \$149 ;
+  reg [1:0] \$147 ;
+  reg [16:0] \$148 ;
+  reg \$149 ;
   wire \$15 ;
-  reg [5:0] \$150 ;
-  reg [7:0] \$151 ;
+  reg [16:0] \$150 ;
+  reg \$151 ;
   reg \$152 ;
-  reg [2:0] \$153 ;
-  reg [16:0] \$154 ;
-  reg \$155 ;
-  reg [16:0] \$156 ;
-  reg \$157 ;
-  reg \$158 ;
   wire \$16 ;
   wire \$17 ;
   wire \$18 ;
@@ -17246,32 +10426,32 @@ module \hwgen_top.post.walker (rst, \begin , marker, \port$2892$0 , room, idle, 
   wire \$45 ;
   wire \$46 ;
   wire \$47 ;
-  wire \$48 ;
-  wire \$49 ;
+  wire [1:0] \$48 ;
+  wire [1:0] \$49 ;
   wire \$5 ;
-  wire \$50 ;
+  wire [11:0] \$50 ;
   wire \$51 ;
   wire \$52 ;
   wire \$53 ;
-  wire [1:0] \$54 ;
-  wire [1:0] \$55 ;
-  wire [10:0] \$56 ;
+  wire \$54 ;
+  wire \$55 ;
+  wire \$56 ;
   wire \$57 ;
   wire \$58 ;
-  wire \$59 ;
+  wire [5:0] \$59 ;
   wire \$6 ;
   wire \$60 ;
-  wire \$61 ;
+  wire [6:0] \$61 ;
   wire \$62 ;
   wire \$63 ;
-  wire \$64 ;
-  wire [5:0] \$65 ;
+  wire [7:0] \$64 ;
+  wire \$65 ;
   wire \$66 ;
-  wire [6:0] \$67 ;
-  wire \$68 ;
+  wire \$67 ;
+  wire [6:0] \$68 ;
   wire \$69 ;
   wire \$7 ;
-  wire [7:0] \$70 ;
+  wire \$70 ;
   wire \$71 ;
   wire \$72 ;
   wire \$73 ;
@@ -17290,19 +10470,19 @@ module \hwgen_top.post.walker (rst, \begin , marker, \port$2892$0 , room, idle, 
   wire \$85 ;
   wire [6:0] \$86 ;
   wire \$87 ;
-  wire \$88 ;
-  wire \$89 ;
+  wire [13:0] \$88 ;
+  wire [13:0] \$89 ;
   wire \$9 ;
-  wire \$90 ;
-  wire \$91 ;
-  wire [6:0] \$92 ;
-  wire \$93 ;
-  wire [13:0] \$94 ;
-  wire [13:0] \$95 ;
-  wire [3:0] \$96 ;
-  wire [3:0] \$97 ;
-  wire [12:0] \$98 ;
-  wire [13:0] \$99 ;
+  wire [2:0] \$90 ;
+  wire [2:0] \$91 ;
+  wire [12:0] \$92 ;
+  wire [13:0] \$93 ;
+  wire [6:0] \$94 ;
+  wire [12:0] \$95 ;
+  wire [6:0] \$96 ;
+  wire [13:0] \$97 ;
+  wire [22:0] \$98 ;
+  wire [22:0] \$99 ;
   wire \$signal ;
   reg [12:0] \$signal$23  = 13'h0000;
   wire \$signal$34 ;
@@ -17322,17 +10502,14 @@ module \hwgen_top.post.walker (rst, \begin , marker, \port$2892$0 , room, idle, 
   reg [12:0] \$signal$70  = 13'h0000;
   reg [21:0] a2_0 = 22'h000000;
   reg [12:0] acc2 = 13'h0000;
-  reg [10:0] address0 = 11'h000;
+  reg [11:0] address0 = 12'h000;
   input \begin ;
-  wire \begin ;
   input clk;
-  wire clk;
   wire [1:0] code;
   reg [4:0] count = 5'h00;
   output dead;
   reg dead = 1'h0;
   input [95:0] element__payload;
-  wire [95:0] element__payload;
   wire \element__payload.first ;
   wire \element__payload.last ;
   wire [2:0] \element__payload.level ;
@@ -17344,7 +10521,6 @@ module \hwgen_top.post.walker (rst, \begin , marker, \port$2892$0 , room, idle, 
   wire [12:0] \element__payload.values.y ;
   wire element__ready;
   input element__valid;
-  wire element__valid;
   reg [5:0] error = 6'h00;
   wire exists0;
   reg [5:0] group = 6'h00;
@@ -17353,45 +10529,39 @@ module \hwgen_top.post.walker (rst, \begin , marker, \port$2892$0 , room, idle, 
   reg [5:0] i2 = 6'h00;
   reg [5:0] i3 = 6'h00;
   output idle;
-  wire idle;
   wire inside0;
-  output [52:0] items__payload;
-  wire [52:0] items__payload;
-  wire [2:0] \items__payload.channel ;
+  output [48:0] items__payload;
   wire \items__payload.eltwise ;
   wire \items__payload.read ;
-  wire [24:0] \items__payload.result ;
+  wire [21:0] \items__payload.result ;
   wire \items__payload.result.action ;
-  wire [10:0] \items__payload.result.address ;
-  wire [10:0] \items__payload.result.address[0] ;
+  wire [11:0] \items__payload.result.address ;
+  wire [11:0] \items__payload.result.address[0] ;
   wire [1:0] \items__payload.result.code ;
   wire \items__payload.result.data ;
   wire \items__payload.result.last ;
-  wire [7:0] \items__payload.result.mask ;
+  wire [3:0] \items__payload.result.mask ;
   wire \items__payload.result.write ;
-  wire [10:0] \items__payload.source ;
-  wire [10:0] \items__payload.source_b ;
+  wire [11:0] \items__payload.source ;
+  wire [11:0] \items__payload.source_b ;
   wire \items__payload.take ;
   wire items__ready;
   output items__valid;
-  wire items__valid;
   input [71:0] job;
-  wire [71:0] job;
-  wire [52:0] \job$48 ;
-  wire [2:0] \job$48.channel ;
+  wire [48:0] \job$48 ;
   wire \job$48.eltwise ;
   wire \job$48.read ;
-  wire [24:0] \job$48.result ;
+  wire [21:0] \job$48.result ;
   wire \job$48.result.action ;
-  wire [10:0] \job$48.result.address ;
-  wire [10:0] \job$48.result.address[0] ;
+  wire [11:0] \job$48.result.address ;
+  wire [11:0] \job$48.result.address[0] ;
   wire [1:0] \job$48.result.code ;
   wire \job$48.result.data ;
   wire \job$48.result.last ;
-  wire [7:0] \job$48.result.mask ;
+  wire [3:0] \job$48.result.mask ;
   wire \job$48.result.write ;
-  wire [10:0] \job$48.source ;
-  wire [10:0] \job$48.source_b ;
+  wire [11:0] \job$48.source ;
+  wire [11:0] \job$48.source_b ;
   wire \job$48.take ;
   wire [20:0] \job.a ;
   wire [11:0] \job.acc_base ;
@@ -17408,7 +10578,6 @@ module \hwgen_top.post.walker (rst, \begin , marker, \port$2892$0 , room, idle, 
   reg last2 = 1'h0;
   reg last3 = 1'h0;
   input [44:0] map;
-  wire [44:0] map;
   wire \map.cc_dropped ;
   wire [5:0] \map.cc_valid ;
   wire [12:0] \map.height ;
@@ -17418,42 +10587,34 @@ module \hwgen_top.post.walker (rst, \begin , marker, \port$2892$0 , room, idle, 
   wire \map.transpose ;
   wire [16:0] \map.width ;
   input marker;
-  wire marker;
   wire need;
   wire new_lane;
   reg [16:0] p2_0 = 17'h00000;
   reg [16:0] p3 = 17'h00000;
-  input \port$2892$0 ;
-  wire \port$2892$0 ;
-  reg [2:0] position = 3'h0;
-  reg [2:0] position2 = 3'h0;
-  reg [2:0] position3 = 3'h0;
+  input \port$2615$0 ;
+  reg [1:0] position = 2'h0;
+  reg [1:0] position2 = 2'h0;
+  reg [1:0] position3 = 2'h0;
   wire push;
-  wire [52:0] r_data;
+  wire [48:0] r_data;
   wire [16:0] \r_data$9 ;
   input r_en;
-  wire r_en;
   input \r_en$10 ;
-  wire \r_en$10 ;
   wire r_rdy;
   wire \r_rdy$7 ;
   reg read3 = 1'h0;
   wire reads0;
   output [16:0] requests__payload;
-  wire [16:0] requests__payload;
   wire requests__ready;
   output requests__valid;
-  wire requests__valid;
   output room;
-  wire room;
   input rst;
-  wire rst;
   reg [23:0] source_a = 24'h000000;
-  reg [10:0] source_a3 = 11'h000;
+  reg [11:0] source_a3 = 12'h000;
   reg [23:0] source_b = 24'h000000;
-  reg [10:0] source_b3 = 11'h000;
+  reg [11:0] source_b3 = 12'h000;
   reg [2:0] valid = 3'h0;
-  wire [52:0] w_data;
+  wire [48:0] w_data;
   (* init = 17'h00000 *)
   wire [16:0] \w_data$58 ;
   wire w_en;
@@ -17470,7 +10631,7 @@ module \hwgen_top.post.walker (rst, \begin , marker, \port$2892$0 , room, idle, 
   assign idle = ~ \$3 ;
   assign \$4  = element__payload[93:91] <= 2'h3;
   assign new_lane = element__payload[94] | \$4 ;
-  assign \$5  = \$signal$23  >= 1'h1;
+  assign \$5  = \$signal$23  >= 2'h2;
   assign \$6  = acc2 >= 7'h40;
   assign lane_bad = \$5  | \$6 ;
   assign \$7  = y2_0 < map[12:0];
@@ -17488,187 +10649,175 @@ module \hwgen_top.post.walker (rst, \begin , marker, \port$2892$0 , room, idle, 
   assign writes0 = job[0] ? 1'h1 : \$16 ;
   assign \$17  = ~ job[0];
   assign \$18  = \$17  & exists0;
-  assign \$19  = inside0 | map[31];
   assign reads0 = \$18  & \$19 ;
   assign \$20  = | error;
   assign \$signal$34  = valid[2] & \$20 ;
   assign \$signal$36  = \$signal$34  | \$signal$37 ;
-  assign \$21  = ~ job[0];
-  assign \$22  = map[31] & \$21 ;
-  assign \$23  = ~ \$22 ;
-  assign \$24  = position3 == 3'h7;
-  assign \$signal$38  = \$23  | \$24 ;
-  assign \$25  = ~ dead;
-  assign push = valid[2] & \$25 ;
-  assign \$26  = ~ \$signal$42 ;
-  assign \$27  = ~ map[30];
-  assign \$28  = ~ job[0];
+  assign \$22  = position3 == 2'h3;
+  assign \$23  = ~ dead;
+  assign push = valid[2] & \$23 ;
+  assign \$24  = ~ \$signal$42 ;
+  assign \$25  = ~ map[30];
+  assign \$26  = ~ job[0];
+  assign \$27  = \$25  & \$26 ;
+  assign \$28  = p3 != \$signal$44 ;
   assign \$29  = \$27  & \$28 ;
-  assign \$30  = p3 != \$signal$44 ;
-  assign \$31  = \$29  & \$30 ;
-  assign need = \$26  | \$31 ;
-  assign \$32  = ~ \$signal$36 ;
-  assign \$33  = \$32  & need;
-  assign \$35  = \$34  | job[0];
-  assign \$36  = \$33  & \$35 ;
-  assign \$37  = ~ marker;
-  assign \$signal$45  = \$36  & \$37 ;
-  assign \$38  = \$signal$36  | marker;
-  assign \$39  = \$38  ? 1'h0 : write3;
-  assign \$40  = ~ job[0];
-  assign \$41  = map[31] & \$40 ;
-  assign \$43  = \$42  | job[0];
-  assign \$44  = ~ job[0];
-  assign \$45  = map[31] & \$44 ;
-  assign \$46  = \$43  | \$45 ;
-  assign \$47  = \$signal$36  ? \$41  : \$46 ;
-  assign \$48  = ~ marker;
-  assign \$49  = \$47  & \$48 ;
-  assign \$50  = \$signal$36  & \$signal$38 ;
-  assign \$51  = last3 | \$50 ;
-  assign \$52  = \$51  | marker;
+  assign need = \$24  | \$29 ;
+  assign \$30  = ~ \$signal$36 ;
+  assign \$31  = \$30  & need;
+  assign \$33  = \$32  | job[0];
+  assign \$34  = \$31  & \$33 ;
+  assign \$35  = ~ marker;
+  assign \$signal$45  = \$34  & \$35 ;
+  assign \$36  = \$signal$36  | marker;
+  assign \$37  = \$36  ? 1'h0 : write3;
+  assign \$39  = \$38  | job[0];
+  assign \$41  = \$signal$36  ? 1'h0 : \$40 ;
+  assign \$42  = ~ marker;
+  assign \$43  = \$41  & \$42 ;
+  assign \$45  = last3 | \$44 ;
+  assign \$46  = \$45  | marker;
+  assign \$47  = ~ marker;
+  assign \$48  = \$signal$36  ? 2'h3 : 2'h0;
+  assign \$49  = marker ? { 1'h0, \port$2615$0  } : \$48 ;
+  assign \$50  = job[0] ? source_a3 : { 4'h0, lane };
+  assign \$51  = ~ \$signal$36 ;
+  assign \$52  = job[0] & \$51 ;
   assign \$53  = ~ marker;
-  assign \$54  = \$signal$36  ? 2'h3 : 2'h0;
-  assign \$55  = marker ? { 1'h0, \port$2892$0  } : \$54 ;
-  assign \$56  = job[0] ? source_a3 : { 3'h0, lane };
-  assign \$57  = ~ \$signal$36 ;
-  assign \$58  = job[0] & \$57 ;
-  assign \$59  = ~ marker;
-  assign \$60  = \$58  & \$59 ;
-  assign \$61  = \$signal$36  | job[0];
-  assign \$62  = \$61  | marker;
-  assign \$63  = \$62  ? 1'h0 : read3;
+  assign \$54  = \$52  & \$53 ;
+  assign \$55  = \$signal$36  | job[0];
+  assign \$56  = \$55  | marker;
+  assign \$57  = \$56  ? 1'h0 : read3;
   assign w_en = push | marker;
   assign \w_en$59  = push & \$signal$45 ;
-  assign \$64  = \$signal  | marker;
-  assign \$65  = count + \$64 ;
-  assign \$66  = items__valid & r_en;
-  assign \$67  = \$65  - \$66 ;
-  assign \$68  = ~ push;
-  assign \$69  = valid[2] & \$68 ;
-  assign \$70  = $signed(\$67 ) - $signed({ 1'h0, \$69  });
-  assign \$71  = ! element__payload[93:91];
-  assign \$72  = & i0;
+  assign \$58  = \$signal  | marker;
+  assign \$59  = count + \$58 ;
+  assign \$60  = items__valid & r_en;
+  assign \$61  = \$59  - \$60 ;
+  assign \$62  = ~ push;
+  assign \$63  = valid[2] & \$62 ;
+  assign \$64  = $signed(\$61 ) - $signed({ 1'h0, \$63  });
+  assign \$65  = ! element__payload[93:91];
+  assign \$66  = & i0;
+  assign \$67  = ~ \$66 ;
+  assign \$68  = i0 + \$67 ;
+  assign \$69  = element__payload[93:91] < 1'h1;
+  assign \$70  = element__payload[94] | \$69 ;
+  assign \$71  = element__payload[93:91] == 1'h1;
+  assign \$72  = & i1;
   assign \$73  = ~ \$72 ;
-  assign \$74  = i0 + \$73 ;
-  assign \$75  = element__payload[93:91] < 1'h1;
+  assign \$74  = i1 + \$73 ;
+  assign \$75  = element__payload[93:91] < 2'h2;
   assign \$76  = element__payload[94] | \$75 ;
-  assign \$77  = element__payload[93:91] == 1'h1;
-  assign \$78  = & i1;
+  assign \$77  = element__payload[93:91] == 2'h2;
+  assign \$78  = & i2;
   assign \$79  = ~ \$78 ;
-  assign \$80  = i1 + \$79 ;
-  assign \$81  = element__payload[93:91] < 2'h2;
+  assign \$80  = i2 + \$79 ;
+  assign \$81  = element__payload[93:91] < 2'h3;
   assign \$82  = element__payload[94] | \$81 ;
-  assign \$83  = element__payload[93:91] == 2'h2;
-  assign \$84  = & i2;
+  assign \$83  = element__payload[93:91] == 2'h3;
+  assign \$84  = & i3;
   assign \$85  = ~ \$84 ;
-  assign \$86  = i2 + \$85 ;
-  assign \$87  = element__payload[93:91] < 2'h3;
-  assign \$88  = element__payload[94] | \$87 ;
-  assign \$89  = element__payload[93:91] == 2'h3;
-  assign \$90  = & i3;
-  assign \$91  = ~ \$90 ;
-  assign \$92  = i3 + \$91 ;
-  assign \$93  = ~ \$signal$68 [12];
-  assign \$94  = \$signal$68  + \$93 ;
-  assign \$95  = new_lane ? { 2'h0, job[55:44] } : \$94 ;
-  assign \$96  = position + 1'h1;
-  assign \$97  = new_lane ? 4'h0 : \$96 ;
-  assign \$98  = i3 << map[34:32];
-  assign \$99  = \$98  + i1;
-  assign \$101  = i2 << map[37:35];
-  assign \$103  = \$101  + \$102 ;
-  assign \$104  = $signed({ 1'h0, job[22:2] }) + $signed(\$signal$62 [90:69]);
-  assign \$105  = $signed({ 1'h0, job[43:23] }) + $signed(\$signal$62 [90:69]);
-  assign \$106  = a2_0 >= 12'h800;
-  assign \$107  = writes0 & \$106 ;
-  assign \$108  = reads0 & lane_bad;
-  assign \$109  = \$signal$70  + 1'h0;
-  assign \$110  = \$109  >= 1'h1;
-  assign \$111  = reads0 & \$110 ;
-  assign \$112  = ~ map[30];
-  assign \$113  = reads0 & \$112 ;
-  assign \$114  = p2_0 > 7'h77;
-  assign \$115  = \$113  & \$114 ;
-  assign \$116  = source_a >= 12'h800;
-  assign \$117  = job[0] & \$116 ;
-  assign \$118  = job[0] & job[1];
-  assign \$119  = source_b >= 12'h800;
-  assign \$120  = \$118  & \$119 ;
-  assign \$121  = push & \$signal$36 ;
-  assign \$122  = \$signal$38  | last3;
+  assign \$86  = i3 + \$85 ;
+  assign \$87  = ~ \$signal$68 [12];
+  assign \$88  = \$signal$68  + \$87 ;
+  assign \$89  = new_lane ? { 2'h0, job[55:44] } : \$88 ;
+  assign \$90  = position + 1'h1;
+  assign \$91  = new_lane ? 3'h0 : \$90 ;
+  assign \$92  = i3 << map[34:32];
+  assign \$93  = \$92  + i1;
+  assign \$95  = i2 << map[37:35];
+  assign \$97  = \$95  + \$96 ;
+  assign \$98  = $signed({ 1'h0, job[22:2] }) + $signed(\$signal$62 [90:69]);
+  assign \$99  = $signed({ 1'h0, job[43:23] }) + $signed(\$signal$62 [90:69]);
+  assign \$100  = a2_0 >= 13'h1000;
+  assign \$101  = writes0 & \$100 ;
+  assign \$102  = reads0 & lane_bad;
+  assign \$103  = \$signal$70  + 1'h0;
+  assign \$104  = \$103  >= 1'h1;
+  assign \$105  = reads0 & \$104 ;
+  assign \$106  = ~ map[30];
+  assign \$107  = reads0 & \$106 ;
+  assign \$108  = p2_0 > 7'h7b;
+  assign \$109  = \$107  & \$108 ;
+  assign \$110  = source_a >= 13'h1000;
+  assign \$111  = job[0] & \$110 ;
+  assign \$112  = job[0] & job[1];
+  assign \$113  = source_b >= 13'h1000;
+  assign \$114  = \$112  & \$113 ;
+  assign \$115  = push & \$signal$36 ;
   always @(posedge clk)
-    valid <= \$123 ;
+    valid <= \$117 ;
   always @(posedge clk)
-    count <= \$124 ;
+    count <= \$118 ;
   always @(posedge clk)
-    \$signal$62  <= \$125 ;
+    \$signal$62  <= \$119 ;
   always @(posedge clk)
-    last <= \$126 ;
+    last <= \$120 ;
   always @(posedge clk)
-    i0 <= \$127 ;
+    i0 <= \$121 ;
   always @(posedge clk)
-    i1 <= \$128 ;
+    i1 <= \$122 ;
   always @(posedge clk)
-    i2 <= \$129 ;
+    i2 <= \$123 ;
   always @(posedge clk)
-    i3 <= \$130 ;
+    i3 <= \$124 ;
   always @(posedge clk)
-    \$signal$68  <= \$131 ;
+    \$signal$68  <= \$125 ;
   always @(posedge clk)
-    position <= \$132 ;
+    position <= \$126 ;
   always @(posedge clk)
-    \$signal$23  <= \$133 ;
+    \$signal$23  <= \$127 ;
   always @(posedge clk)
-    group <= \$134 ;
+    group <= \$128 ;
   always @(posedge clk)
-    \$signal$70  <= \$135 ;
+    \$signal$70  <= \$129 ;
   always @(posedge clk)
-    last2 <= \$136 ;
+    last2 <= \$130 ;
   always @(posedge clk)
-    acc2 <= \$137 ;
+    acc2 <= \$131 ;
   always @(posedge clk)
-    position2 <= \$138 ;
+    position2 <= \$132 ;
   always @(posedge clk)
-    y2_0 <= \$139 ;
+    y2_0 <= \$133 ;
   always @(posedge clk)
-    x2_0 <= \$140 ;
+    x2_0 <= \$134 ;
   always @(posedge clk)
-    a2_0 <= \$141 ;
+    a2_0 <= \$135 ;
   always @(posedge clk)
-    p2_0 <= \$142 ;
+    p2_0 <= \$136 ;
   always @(posedge clk)
-    source_a <= \$143 ;
+    source_a <= \$137 ;
   always @(posedge clk)
-    source_b <= \$144 ;
+    source_b <= \$138 ;
   always @(posedge clk)
-    read3 <= \$145 ;
+    read3 <= \$139 ;
   always @(posedge clk)
-    write3 <= \$146 ;
+    write3 <= \$140 ;
   always @(posedge clk)
-    address0 <= \$147 ;
+    address0 <= \$141 ;
   always @(posedge clk)
-    source_a3 <= \$148 ;
+    source_a3 <= \$142 ;
   always @(posedge clk)
-    source_b3 <= \$149 ;
+    source_b3 <= \$143 ;
   always @(posedge clk)
-    error <= \$150 ;
+    error <= \$144 ;
   always @(posedge clk)
-    lane <= \$151 ;
+    lane <= \$145 ;
   always @(posedge clk)
-    last3 <= \$152 ;
+    last3 <= \$146 ;
   always @(posedge clk)
-    position3 <= \$153 ;
+    position3 <= \$147 ;
   always @(posedge clk)
-    p3 <= \$154 ;
+    p3 <= \$148 ;
   always @(posedge clk)
-    \$signal$42  <= \$155 ;
+    \$signal$42  <= \$149 ;
   always @(posedge clk)
-    \$signal$44  <= \$156 ;
+    \$signal$44  <= \$150 ;
   always @(posedge clk)
-    \$signal$37  <= \$157 ;
+    \$signal$37  <= \$151 ;
   always @(posedge clk)
-    dead <= \$158 ;
+    dead <= \$152 ;
   \hwgen_top.post.walker.blocks  blocks (
     .clk(clk),
     .r_data(requests__payload),
@@ -17680,19 +10829,18 @@ module \hwgen_top.post.walker (rst, \begin , marker, \port$2892$0 , room, idle, 
   );
   \hwgen_top.post.walker.queue  queue (
     .clk(clk),
-    .\port$3192$0 (\$signal$45 ),
-    .\port$3194$0 (\$39 ),
-    .\port$3204$0 (\$49 ),
-    .\port$3207$0 (\$52 ),
-    .\port$3208$0 (\$53 ),
-    .\port$3210$0 (\$55 ),
-    .\port$3211$0 (\$56 ),
-    .\port$3215$0 (\$60 ),
-    .\port$3218$0 (\$63 ),
-    .\port$4992$56 (job[63:56]),
-    .\port$5108$0 (address0),
-    .\port$5112$0 (source_b3),
-    .\port$5120$0 (position3),
+    .\port$2925$0 (\$signal$45 ),
+    .\port$2927$0 (\$37 ),
+    .\port$2933$0 (\$43 ),
+    .\port$2936$0 (\$46 ),
+    .\port$2937$0 (\$47 ),
+    .\port$2939$0 (\$49 ),
+    .\port$2940$0 (\$50 ),
+    .\port$2944$0 (\$54 ),
+    .\port$2947$0 (\$57 ),
+    .\port$4425$56 (job[59:56]),
+    .\port$4541$0 (address0),
+    .\port$4545$0 (source_b3),
     .r_data(items__payload),
     .r_en(r_en),
     .r_rdy(items__valid),
@@ -17700,312 +10848,312 @@ module \hwgen_top.post.walker (rst, \begin , marker, \port$2892$0 , room, idle, 
     .w_en(w_en)
   );
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$27 ) begin end
-    \$123  = { valid[1:0], \$signal  };
+    if (_always_ ) begin end
+    \$117  = { valid[1:0], \$signal  };
     if (rst) begin
-      \$123  = 3'h0;
+      \$117  = 3'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$27 ) begin end
-    \$124  = \$70 [4:0];
+    if (_always_ ) begin end
+    \$118  = \$64 [4:0];
     if (rst) begin
-      \$124  = 5'h00;
+      \$118  = 5'h00;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$27 ) begin end
-    \$125  = \$signal$62 ;
+    if (_always_ ) begin end
+    \$119  = \$signal$62 ;
     if (\$signal ) begin
-      \$125  = element__payload[90:0];
+      \$119  = element__payload[90:0];
     end
     if (rst) begin
-      \$125  = 91'h00000000000000000000000;
+      \$119  = 91'h00000000000000000000000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$27 ) begin end
-    \$126  = last;
+    if (_always_ ) begin end
+    \$120  = last;
     if (\$signal ) begin
-      \$126  = element__payload[95];
+      \$120  = element__payload[95];
     end
     if (rst) begin
-      \$126  = 1'h0;
+      \$120  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$27 ) begin end
-    \$127  = i0;
+    if (_always_ ) begin end
+    \$121  = i0;
     if (\$signal ) begin
       if (element__payload[94]) begin
-        \$127  = 6'h00;
-      end else if (\$71 ) begin
-        \$127  = \$74 [5:0];
+        \$121  = 6'h00;
+      end else if (\$65 ) begin
+        \$121  = \$68 [5:0];
       end
     end
     if (rst) begin
-      \$127  = 6'h00;
+      \$121  = 6'h00;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$27 ) begin end
-    \$128  = i1;
+    if (_always_ ) begin end
+    \$122  = i1;
     if (\$signal ) begin
-      if (\$76 ) begin
-        \$128  = 6'h00;
-      end else if (\$77 ) begin
-        \$128  = \$80 [5:0];
+      if (\$70 ) begin
+        \$122  = 6'h00;
+      end else if (\$71 ) begin
+        \$122  = \$74 [5:0];
       end
     end
+    if (rst) begin
+      \$122  = 6'h00;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$123  = i2;
+    if (\$signal ) begin
+      if (\$76 ) begin
+        \$123  = 6'h00;
+      end else if (\$77 ) begin
+        \$123  = \$80 [5:0];
+      end
+    end
+    if (rst) begin
+      \$123  = 6'h00;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$124  = i3;
+    if (\$signal ) begin
+      if (\$82 ) begin
+        \$124  = 6'h00;
+      end else if (\$83 ) begin
+        \$124  = \$86 [5:0];
+      end
+    end
+    if (rst) begin
+      \$124  = 6'h00;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$125  = \$signal$68 ;
+    if (\$signal ) begin
+      \$125  = \$89 [12:0];
+    end
+    if (rst) begin
+      \$125  = 13'h0000;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$126  = position;
+    if (\$signal ) begin
+      \$126  = \$91 [1:0];
+    end
+    if (rst) begin
+      \$126  = 2'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$127  = \$93 [12:0];
+    if (rst) begin
+      \$127  = 13'h0000;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$128  = \$94 [5:0];
     if (rst) begin
       \$128  = 6'h00;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$27 ) begin end
-    \$129  = i2;
-    if (\$signal ) begin
-      if (\$82 ) begin
-        \$129  = 6'h00;
-      end else if (\$83 ) begin
-        \$129  = \$86 [5:0];
-      end
-    end
+    if (_always_ ) begin end
+    \$129  = \$97 [12:0];
     if (rst) begin
-      \$129  = 6'h00;
+      \$129  = 13'h0000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$27 ) begin end
-    \$130  = i3;
-    if (\$signal ) begin
-      if (\$88 ) begin
-        \$130  = 6'h00;
-      end else if (\$89 ) begin
-        \$130  = \$92 [5:0];
-      end
-    end
+    if (_always_ ) begin end
+    \$130  = last;
     if (rst) begin
-      \$130  = 6'h00;
+      \$130  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$27 ) begin end
+    if (_always_ ) begin end
     \$131  = \$signal$68 ;
-    if (\$signal ) begin
-      \$131  = \$95 [12:0];
-    end
     if (rst) begin
       \$131  = 13'h0000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$27 ) begin end
+    if (_always_ ) begin end
     \$132  = position;
-    if (\$signal ) begin
-      \$132  = \$97 [2:0];
-    end
     if (rst) begin
-      \$132  = 3'h0;
+      \$132  = 2'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$27 ) begin end
-    \$133  = \$99 [12:0];
+    if (_always_ ) begin end
+    \$133  = \$signal$62 [12:0];
     if (rst) begin
       \$133  = 13'h0000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$27 ) begin end
-    \$134  = \$100 [5:0];
+    if (_always_ ) begin end
+    \$134  = \$signal$62 [29:13];
     if (rst) begin
-      \$134  = 6'h00;
+      \$134  = 17'h00000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$27 ) begin end
-    \$135  = \$103 [12:0];
+    if (_always_ ) begin end
+    \$135  = \$signal$62 [51:30];
     if (rst) begin
-      \$135  = 13'h0000;
+      \$135  = 22'h000000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$27 ) begin end
-    \$136  = last;
+    if (_always_ ) begin end
+    \$136  = \$signal$62 [68:52];
     if (rst) begin
-      \$136  = 1'h0;
+      \$136  = 17'h00000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$27 ) begin end
-    \$137  = \$signal$68 ;
+    if (_always_ ) begin end
+    \$137  = { \$98 [22], \$98  };
     if (rst) begin
-      \$137  = 13'h0000;
+      \$137  = 24'h000000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$27 ) begin end
-    \$138  = position;
+    if (_always_ ) begin end
+    \$138  = { \$99 [22], \$99  };
     if (rst) begin
-      \$138  = 3'h0;
+      \$138  = 24'h000000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$27 ) begin end
-    \$139  = \$signal$62 [12:0];
+    if (_always_ ) begin end
+    \$139  = reads0;
     if (rst) begin
-      \$139  = 13'h0000;
+      \$139  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$27 ) begin end
-    \$140  = \$signal$62 [29:13];
+    if (_always_ ) begin end
+    \$140  = writes0;
     if (rst) begin
-      \$140  = 17'h00000;
+      \$140  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$27 ) begin end
-    \$141  = \$signal$62 [51:30];
+    if (_always_ ) begin end
+    \$141  = a2_0[11:0];
     if (rst) begin
-      \$141  = 22'h000000;
+      \$141  = 12'h000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$27 ) begin end
-    \$142  = \$signal$62 [68:52];
+    if (_always_ ) begin end
+    \$142  = source_a[11:0];
     if (rst) begin
-      \$142  = 17'h00000;
+      \$142  = 12'h000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$27 ) begin end
-    \$143  = { \$104 [22], \$104  };
+    if (_always_ ) begin end
+    \$143  = source_b[11:0];
     if (rst) begin
-      \$143  = 24'h000000;
+      \$143  = 12'h000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$27 ) begin end
-    \$144  = { \$105 [22], \$105  };
+    if (_always_ ) begin end
+    \$144  = { \$114 , \$111 , \$109 , \$105 , \$102 , \$101  };
     if (rst) begin
-      \$144  = 24'h000000;
+      \$144  = 6'h00;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$27 ) begin end
-    \$145  = reads0;
+    if (_always_ ) begin end
+    \$145 [5:0] = acc2[5:0];
+    \$145 [6] = \$signal$23 [0];
+    \$145 [7] = \$signal$70 [0];
     if (rst) begin
-      \$145  = 1'h0;
+      \$145  = 8'h00;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$27 ) begin end
-    \$146  = writes0;
+    if (_always_ ) begin end
+    \$146  = last2;
     if (rst) begin
       \$146  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$27 ) begin end
-    \$147  = a2_0[10:0];
+    if (_always_ ) begin end
+    \$147  = position2;
     if (rst) begin
-      \$147  = 11'h000;
+      \$147  = 2'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$27 ) begin end
-    \$148  = source_a[10:0];
+    if (_always_ ) begin end
+    \$148  = p2_0;
     if (rst) begin
-      \$148  = 11'h000;
+      \$148  = 17'h00000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$27 ) begin end
-    \$149  = source_b[10:0];
-    if (rst) begin
-      \$149  = 11'h000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$27 ) begin end
-    \$150  = { \$120 , \$117 , \$115 , \$111 , \$108 , \$107  };
-    if (rst) begin
-      \$150  = 6'h00;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$27 ) begin end
-    \$151 [5:0] = acc2[5:0];
-    \$151 [6] = \$signal$23 [0];
-    \$151 [7] = \$signal$70 [0];
-    if (rst) begin
-      \$151  = 8'h00;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$27 ) begin end
-    \$152  = last2;
-    if (rst) begin
-      \$152  = 1'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$27 ) begin end
-    \$153  = position2;
-    if (rst) begin
-      \$153  = 3'h0;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$27 ) begin end
-    \$154  = p2_0;
-    if (rst) begin
-      \$154  = 17'h00000;
-    end
-  end
-  always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$27 ) begin end
-    \$155  = \$signal$42 ;
+    if (_always_ ) begin end
+    \$149  = \$signal$42 ;
     if (\w_en$59 ) begin
-      \$155  = 1'h1;
+      \$149  = 1'h1;
     end
     if (\begin ) begin
-      \$155  = 1'h0;
+      \$149  = 1'h0;
     end
     if (rst) begin
-      \$155  = 1'h0;
+      \$149  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$27 ) begin end
-    \$156  = \$signal$44 ;
+    if (_always_ ) begin end
+    \$150  = \$signal$44 ;
     if (\w_en$59 ) begin
-      \$156  = p3;
+      \$150  = p3;
     end
     if (rst) begin
-      \$156  = 17'h00000;
+      \$150  = 17'h00000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$27 ) begin end
-    \$157  = \$signal$37 ;
-    if (\$121 ) begin
-      \$157  = 1'h1;
+    if (_always_ ) begin end
+    \$151  = \$signal$37 ;
+    if (\$115 ) begin
+      \$151  = 1'h1;
     end
     if (rst) begin
-      \$157  = 1'h0;
+      \$151  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$27 ) begin end
-    \$158  = dead;
-    if (\$121 ) begin
-      \$158  = \$122 ;
+    if (_always_ ) begin end
+    \$152  = dead;
+    if (\$115 ) begin
+      \$152  = \$116 ;
     end
     if (rst) begin
-      \$158  = 1'h0;
+      \$152  = 1'h0;
     end
   end
   assign r_rdy = items__valid;
@@ -18015,25 +11163,24 @@ module \hwgen_top.post.walker (rst, \begin , marker, \port$2892$0 , room, idle, 
   assign \r_data$9  = requests__payload;
   assign requests__ready = \r_en$10 ;
   assign element__ready = room;
-  assign \job$48  = { source_b3, position3, \$signal$45 , \$63 , \$60 , \$56 , \$55 , \$53 , \$52 , \$49 , job[63:56], \$39 , address0 };
-  assign code = { 1'h0, \port$2892$0  };
-  assign w_data = { source_b3, position3, \$signal$45 , \$63 , \$60 , \$56 , \$55 , \$53 , \$52 , \$49 , job[63:56], \$39 , address0 };
+  assign \job$48  = { source_b3, \$signal$45 , \$57 , \$54 , \$50 , \$49 , \$47 , \$46 , \$43 , job[59:56], \$37 , address0 };
+  assign code = { 1'h0, \port$2615$0  };
+  assign w_data = { source_b3, \$signal$45 , \$57 , \$54 , \$50 , \$49 , \$47 , \$46 , \$43 , job[59:56], \$37 , address0 };
   assign \w_data$58  = p3;
-  assign \items__payload.result  = items__payload[24:0];
-  assign \items__payload.result.address  = items__payload[10:0];
-  assign \items__payload.result.address[0]  = items__payload[10:0];
-  assign \items__payload.result.write  = items__payload[11];
-  assign \items__payload.result.mask  = items__payload[19:12];
-  assign \items__payload.result.data  = items__payload[20];
-  assign \items__payload.result.last  = items__payload[21];
-  assign \items__payload.result.action  = items__payload[22];
-  assign \items__payload.result.code  = items__payload[24:23];
-  assign \items__payload.source  = items__payload[35:25];
-  assign \items__payload.eltwise  = items__payload[36];
-  assign \items__payload.read  = items__payload[37];
-  assign \items__payload.take  = items__payload[38];
-  assign \items__payload.channel  = items__payload[41:39];
-  assign \items__payload.source_b  = items__payload[52:42];
+  assign \items__payload.result  = items__payload[21:0];
+  assign \items__payload.result.address  = items__payload[11:0];
+  assign \items__payload.result.address[0]  = items__payload[11:0];
+  assign \items__payload.result.write  = items__payload[12];
+  assign \items__payload.result.mask  = items__payload[16:13];
+  assign \items__payload.result.data  = items__payload[17];
+  assign \items__payload.result.last  = items__payload[18];
+  assign \items__payload.result.action  = items__payload[19];
+  assign \items__payload.result.code  = items__payload[21:20];
+  assign \items__payload.source  = items__payload[33:22];
+  assign \items__payload.eltwise  = items__payload[34];
+  assign \items__payload.read  = items__payload[35];
+  assign \items__payload.take  = items__payload[36];
+  assign \items__payload.source_b  = items__payload[48:37];
   assign \element__payload.values  = element__payload[90:0];
   assign \element__payload.values.y  = element__payload[12:0];
   assign \element__payload.values.x  = element__payload[29:13];
@@ -18057,20 +11204,19 @@ module \hwgen_top.post.walker (rst, \begin , marker, \port$2892$0 , room, idle, 
   assign \job.b  = job[43:23];
   assign \job.acc_base  = job[55:44];
   assign \job.mask  = job[71:56];
-  assign \job$48.result  = { \$55 , \$53 , \$52 , \$49 , job[63:56], \$39 , address0 };
+  assign \job$48.result  = { \$49 , \$47 , \$46 , \$43 , job[59:56], \$37 , address0 };
   assign \job$48.result.address  = address0;
   assign \job$48.result.address[0]  = address0;
-  assign \job$48.result.write  = \$39 ;
-  assign \job$48.result.mask  = job[63:56];
-  assign \job$48.result.data  = \$49 ;
-  assign \job$48.result.last  = \$52 ;
-  assign \job$48.result.action  = \$53 ;
-  assign \job$48.result.code  = \$55 ;
-  assign \job$48.source  = \$56 ;
-  assign \job$48.eltwise  = \$60 ;
-  assign \job$48.read  = \$63 ;
+  assign \job$48.result.write  = \$37 ;
+  assign \job$48.result.mask  = job[59:56];
+  assign \job$48.result.data  = \$43 ;
+  assign \job$48.result.last  = \$46 ;
+  assign \job$48.result.action  = \$47 ;
+  assign \job$48.result.code  = \$49 ;
+  assign \job$48.source  = \$50 ;
+  assign \job$48.eltwise  = \$54 ;
+  assign \job$48.read  = \$57 ;
   assign \job$48.take  = \$signal$45 ;
-  assign \job$48.channel  = position3;
   assign \job$48.source_b  = source_b3;
   assign \lane.acc  = lane[5:0];
   assign \lane.row  = lane[6];
@@ -18080,14 +11226,20 @@ module \hwgen_top.post.walker (rst, \begin , marker, \port$2892$0 , room, idle, 
   assign \$signal$62.a  = \$signal$62 [51:30];
   assign \$signal$62.p  = \$signal$62 [68:52];
   assign \$signal$62.s  = \$signal$62 [90:69];
-  assign \$34  = read3;
-  assign \$42  = read3;
-  assign \$100  = { 1'h0, i0 };
-  assign \$102  = { 1'h0, i0 };
+  assign \$19  = inside0;
+  assign \$21  = 1'h1;
+  assign \$signal$38  = 1'h1;
+  assign \$32  = read3;
+  assign \$38  = read3;
+  assign \$40  = \$39 ;
+  assign \$44  = \$signal$36 ;
+  assign \$94  = { 1'h0, i0 };
+  assign \$96  = { 1'h0, i0 };
+  assign \$116  = 1'h1;
 endmodule
 
 module \hwgen_top.post.walker.blocks (rst, w_en, r_rdy, r_data, r_en, w_port__data, clk);
-  reg \$auto$verilog_backend.cc:2355:dump_module$28  = 0;
+  reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
   wire \$11 ;
@@ -18106,52 +11258,31 @@ module \hwgen_top.post.walker.blocks (rst, w_en, r_rdy, r_data, r_en, w_port__da
   wire \$8 ;
   wire [5:0] \$9 ;
   input clk;
-  wire clk;
   (* init = 4'h0 *)
   wire [3:0] consume;
   reg [4:0] level = 5'h00;
   (* init = 4'h0 *)
   wire [3:0] produce;
   output [16:0] r_data;
-  wire [16:0] r_data;
   input r_en;
-  wire r_en;
   (* init = 5'h00 *)
   wire [4:0] r_level;
   reg [3:0] r_port__addr = 4'h0;
   wire [16:0] r_port__data;
   output r_rdy;
-  wire r_rdy;
   input rst;
-  wire rst;
   wire [16:0] w_data;
   input w_en;
-  wire w_en;
   (* init = 5'h00 *)
   wire [4:0] w_level;
   reg [3:0] w_port__addr = 4'h0;
   input [16:0] w_port__data;
-  wire [16:0] w_port__data;
   wire w_port__en;
   wire w_rdy;
   reg [16:0] storage [15:0];
-  initial begin
-    storage[0] = 17'h00000;
-    storage[1] = 17'h00000;
-    storage[2] = 17'h00000;
-    storage[3] = 17'h00000;
-    storage[4] = 17'h00000;
-    storage[5] = 17'h00000;
-    storage[6] = 17'h00000;
-    storage[7] = 17'h00000;
-    storage[8] = 17'h00000;
-    storage[9] = 17'h00000;
-    storage[10] = 17'h00000;
-    storage[11] = 17'h00000;
-    storage[12] = 17'h00000;
-    storage[13] = 17'h00000;
-    storage[14] = 17'h00000;
-    storage[15] = 17'h00000;
+  initial begin : init22
+    integer i;
+    for (i = 0; i < 16; i = i + 1) storage[i] = 17'h00000;
   end
   always @(posedge clk) begin
     if (w_port__en)
@@ -18182,7 +11313,7 @@ module \hwgen_top.post.walker.blocks (rst, w_en, r_rdy, r_data, r_en, w_port__da
   always @(posedge clk)
     level <= \$17 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$28 ) begin end
+    if (_always_ ) begin end
     \$15  = w_port__addr;
     if (\$1 ) begin
       \$15  = \$2 [3:0];
@@ -18192,7 +11323,7 @@ module \hwgen_top.post.walker.blocks (rst, w_en, r_rdy, r_data, r_en, w_port__da
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$28 ) begin end
+    if (_always_ ) begin end
     \$16  = r_port__addr;
     if (\$3 ) begin
       \$16  = \$4 [3:0];
@@ -18202,7 +11333,7 @@ module \hwgen_top.post.walker.blocks (rst, w_en, r_rdy, r_data, r_en, w_port__da
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$28 ) begin end
+    if (_always_ ) begin end
     \$17  = level;
     if (\$8 ) begin
       \$17  = \$9 [4:0];
@@ -18222,8 +11353,8 @@ module \hwgen_top.post.walker.blocks (rst, w_en, r_rdy, r_data, r_en, w_port__da
   assign r_port__data = r_data;
 endmodule
 
-module \hwgen_top.post.walker.queue (rst, \port$3192$0 , \port$3194$0 , \port$3204$0 , \port$3207$0 , \port$3208$0 , \port$3210$0 , \port$3211$0 , \port$3215$0 , \port$3218$0 , w_en, r_rdy, r_data, r_en, \port$4992$56 , \port$5108$0 , \port$5112$0 , \port$5120$0 , clk);
-  reg \$auto$verilog_backend.cc:2355:dump_module$29  = 0;
+module \hwgen_top.post.walker.queue (rst, \port$2925$0 , \port$2927$0 , \port$2933$0 , \port$2936$0 , \port$2937$0 , \port$2939$0 , \port$2940$0 , \port$2944$0 , \port$2947$0 , w_en, r_rdy, r_data, r_en, \port$4425$56 , \port$4541$0 , \port$4545$0 , clk);
+  reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
   wire \$11 ;
@@ -18242,81 +11373,47 @@ module \hwgen_top.post.walker.queue (rst, \port$3192$0 , \port$3194$0 , \port$32
   wire \$8 ;
   wire [5:0] \$9 ;
   input clk;
-  wire clk;
   (* init = 4'h0 *)
   wire [3:0] consume;
   reg [4:0] level = 5'h00;
-  input \port$3192$0 ;
-  wire \port$3192$0 ;
-  input \port$3194$0 ;
-  wire \port$3194$0 ;
-  input \port$3204$0 ;
-  wire \port$3204$0 ;
-  input \port$3207$0 ;
-  wire \port$3207$0 ;
-  input \port$3208$0 ;
-  wire \port$3208$0 ;
-  input [1:0] \port$3210$0 ;
-  wire [1:0] \port$3210$0 ;
-  input [10:0] \port$3211$0 ;
-  wire [10:0] \port$3211$0 ;
-  input \port$3215$0 ;
-  wire \port$3215$0 ;
-  input \port$3218$0 ;
-  wire \port$3218$0 ;
-  input [7:0] \port$4992$56 ;
-  wire [7:0] \port$4992$56 ;
-  input [10:0] \port$5108$0 ;
-  wire [10:0] \port$5108$0 ;
-  input [10:0] \port$5112$0 ;
-  wire [10:0] \port$5112$0 ;
-  input [2:0] \port$5120$0 ;
-  wire [2:0] \port$5120$0 ;
+  input \port$2925$0 ;
+  input \port$2927$0 ;
+  input \port$2933$0 ;
+  input \port$2936$0 ;
+  input \port$2937$0 ;
+  input [1:0] \port$2939$0 ;
+  input [11:0] \port$2940$0 ;
+  input \port$2944$0 ;
+  input \port$2947$0 ;
+  input [3:0] \port$4425$56 ;
+  input [11:0] \port$4541$0 ;
+  input [11:0] \port$4545$0 ;
   (* init = 4'h0 *)
   wire [3:0] produce;
-  output [52:0] r_data;
-  wire [52:0] r_data;
+  output [48:0] r_data;
   input r_en;
-  wire r_en;
   (* init = 5'h00 *)
   wire [4:0] r_level;
   reg [3:0] r_port__addr = 4'h0;
-  wire [52:0] r_port__data;
+  wire [48:0] r_port__data;
   output r_rdy;
-  wire r_rdy;
   input rst;
-  wire rst;
-  wire [52:0] w_data;
+  wire [48:0] w_data;
   input w_en;
-  wire w_en;
   (* init = 5'h00 *)
   wire [4:0] w_level;
   reg [3:0] w_port__addr = 4'h0;
-  wire [52:0] w_port__data;
+  wire [48:0] w_port__data;
   wire w_port__en;
   wire w_rdy;
-  reg [52:0] storage [15:0];
-  initial begin
-    storage[0] = 53'h00000000000000;
-    storage[1] = 53'h00000000000000;
-    storage[2] = 53'h00000000000000;
-    storage[3] = 53'h00000000000000;
-    storage[4] = 53'h00000000000000;
-    storage[5] = 53'h00000000000000;
-    storage[6] = 53'h00000000000000;
-    storage[7] = 53'h00000000000000;
-    storage[8] = 53'h00000000000000;
-    storage[9] = 53'h00000000000000;
-    storage[10] = 53'h00000000000000;
-    storage[11] = 53'h00000000000000;
-    storage[12] = 53'h00000000000000;
-    storage[13] = 53'h00000000000000;
-    storage[14] = 53'h00000000000000;
-    storage[15] = 53'h00000000000000;
+  reg [48:0] storage [15:0];
+  initial begin : init23
+    integer i;
+    for (i = 0; i < 16; i = i + 1) storage[i] = 49'h0000000000000;
   end
   always @(posedge clk) begin
     if (w_port__en)
-      storage[w_port__addr] <= { \port$5112$0 , \port$5120$0 , \port$3192$0 , \port$3218$0 , \port$3215$0 , \port$3211$0 , \port$3210$0 , \port$3208$0 , \port$3207$0 , \port$3204$0 , \port$4992$56 , \port$3194$0 , \port$5108$0  };
+      storage[w_port__addr] <= { \port$4545$0 , \port$2925$0 , \port$2947$0 , \port$2944$0 , \port$2940$0 , \port$2939$0 , \port$2937$0 , \port$2936$0 , \port$2933$0 , \port$4425$56 , \port$2927$0 , \port$4541$0  };
   end
   assign r_data = storage[r_port__addr];
   assign w_rdy = level != 5'h10;
@@ -18343,7 +11440,7 @@ module \hwgen_top.post.walker.queue (rst, \port$3192$0 , \port$3194$0 , \port$32
   always @(posedge clk)
     level <= \$17 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$29 ) begin end
+    if (_always_ ) begin end
     \$15  = w_port__addr;
     if (\$1 ) begin
       \$15  = \$2 [3:0];
@@ -18353,7 +11450,7 @@ module \hwgen_top.post.walker.queue (rst, \port$3192$0 , \port$3194$0 , \port$32
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$29 ) begin end
+    if (_always_ ) begin end
     \$16  = r_port__addr;
     if (\$3 ) begin
       \$16  = \$4 [3:0];
@@ -18363,7 +11460,7 @@ module \hwgen_top.post.walker.queue (rst, \port$3192$0 , \port$3194$0 , \port$32
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$29 ) begin end
+    if (_always_ ) begin end
     \$17  = level;
     if (\$8 ) begin
       \$17  = \$9 [4:0];
@@ -18378,15 +11475,15 @@ module \hwgen_top.post.walker.queue (rst, \port$3192$0 , \port$3194$0 , \port$32
   assign w_level = level;
   assign r_level = level;
   assign produce = w_port__addr;
-  assign w_port__data = { \port$5112$0 , \port$5120$0 , \port$3192$0 , \port$3218$0 , \port$3215$0 , \port$3211$0 , \port$3210$0 , \port$3208$0 , \port$3207$0 , \port$3204$0 , \port$4992$56 , \port$3194$0 , \port$5108$0  };
-  assign w_data = { \port$5112$0 , \port$5120$0 , \port$3192$0 , \port$3218$0 , \port$3215$0 , \port$3211$0 , \port$3210$0 , \port$3208$0 , \port$3207$0 , \port$3204$0 , \port$4992$56 , \port$3194$0 , \port$5108$0  };
+  assign w_port__data = { \port$4545$0 , \port$2925$0 , \port$2947$0 , \port$2944$0 , \port$2940$0 , \port$2939$0 , \port$2937$0 , \port$2936$0 , \port$2933$0 , \port$4425$56 , \port$2927$0 , \port$4541$0  };
+  assign w_data = { \port$4545$0 , \port$2925$0 , \port$2947$0 , \port$2944$0 , \port$2940$0 , \port$2939$0 , \port$2937$0 , \port$2936$0 , \port$2933$0 , \port$4425$56 , \port$2927$0 , \port$4541$0  };
   assign consume = r_port__addr;
   assign r_port__data = r_data;
 endmodule
 
 module \hwgen_top.read_master (axi__arready, axi__rdata, axi__rresp, axi__rlast, \i__valid$14 , rst, command__valid, free, load__ready, beat, command_data__valid, load_data__valid, idle, axi__rready, load_data__ready, stop, command__payload, axi__arvalid, axi__araddr, axi__arlen, command_data__payload
 , load__payload, load__valid, clk);
-  reg \$auto$verilog_backend.cc:2355:dump_module$30  = 0;
+  reg _always_  = 0;
   wire \$1 ;
   reg \$10 ;
   reg [31:0] \$11 ;
@@ -18406,39 +11503,27 @@ module \hwgen_top.read_master (axi__arready, axi__rdata, axi__rresp, axi__rlast,
   output [7:0] axi__arlen;
   reg [7:0] axi__arlen = 8'h00;
   input axi__arready;
-  wire axi__arready;
   wire [2:0] axi__arsize;
   output axi__arvalid;
   reg axi__arvalid = 1'h0;
   input [31:0] axi__rdata;
-  wire [31:0] axi__rdata;
   input axi__rlast;
-  wire axi__rlast;
   output axi__rready;
-  wire axi__rready;
   input [1:0] axi__rresp;
-  wire [1:0] axi__rresp;
   wire axi__rvalid;
   output beat;
-  wire beat;
   input clk;
-  wire clk;
   input [39:0] command__payload;
-  wire [39:0] command__payload;
   wire [31:0] \command__payload.address ;
   wire [7:0] \command__payload.beats_minus_1 ;
   wire command__ready;
   input command__valid;
-  wire command__valid;
   output [32:0] command_data__payload;
-  wire [32:0] command_data__payload;
   wire [31:0] \command_data__payload.data ;
   wire \command_data__payload.error ;
   wire command_data__ready;
   output command_data__valid;
-  wire command_data__valid;
   output free;
-  wire free;
   wire i__payload;
   wire [33:0] \i__payload$18 ;
   wire [32:0] \i__payload$18.beat ;
@@ -18449,24 +11534,17 @@ module \hwgen_top.read_master (axi__arready, axi__rdata, axi__rresp, axi__rlast,
   wire \i__ready$17 ;
   wire i__valid;
   input \i__valid$14 ;
-  wire \i__valid$14 ;
   output idle;
-  wire idle;
   input [39:0] load__payload;
-  wire [39:0] load__payload;
   wire [31:0] \load__payload.address ;
   wire [7:0] \load__payload.beats_minus_1 ;
   output load__ready;
-  wire load__ready;
   input load__valid;
-  wire load__valid;
   wire [32:0] load_data__payload;
   wire [31:0] \load_data__payload.data ;
   wire \load_data__payload.error ;
   input load_data__ready;
-  wire load_data__ready;
   output load_data__valid;
-  wire load_data__valid;
   wire [33:0] o__payload;
   wire \o__payload$28 ;
   wire [32:0] \o__payload.beat ;
@@ -18478,9 +11556,7 @@ module \hwgen_top.read_master (axi__arready, axi__rdata, axi__rresp, axi__rlast,
   wire o__valid;
   wire \o__valid$33 ;
   input rst;
-  wire rst;
   input stop;
-  wire stop;
   assign \$1  = ~ axi__arvalid;
   assign \$2  = \$1  | axi__arready;
   assign \$3  = \$2  & i__ready;
@@ -18525,7 +11601,7 @@ module \hwgen_top.read_master (axi__arready, axi__rdata, axi__rresp, axi__rlast,
     .rst(rst)
   );
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$30 ) begin end
+    if (_always_ ) begin end
     (* full_case = 32'd1 *)
     if (\o__payload$28 ) begin
       \o__ready$31  = 1'h1;
@@ -18534,7 +11610,7 @@ module \hwgen_top.read_master (axi__arready, axi__rdata, axi__rresp, axi__rlast,
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$30 ) begin end
+    if (_always_ ) begin end
     \$10  = axi__arvalid;
     if (axi__arready) begin
       \$10  = 1'h0;
@@ -18547,7 +11623,7 @@ module \hwgen_top.read_master (axi__arready, axi__rdata, axi__rresp, axi__rlast,
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$30 ) begin end
+    if (_always_ ) begin end
     \$11  = axi__araddr;
     if (\$9 ) begin
       (* full_case = 32'd1 *)
@@ -18562,7 +11638,7 @@ module \hwgen_top.read_master (axi__arready, axi__rdata, axi__rresp, axi__rlast,
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$30 ) begin end
+    if (_always_ ) begin end
     \$12  = axi__arlen;
     if (\$9 ) begin
       (* full_case = 32'd1 *)
@@ -18609,28 +11685,20 @@ endmodule
 
 module \hwgen_top.read_master.owners (rst, w_data, w_en, r_en, i__ready, o__valid, o__payload, clk);
   input clk;
-  wire clk;
   wire i__payload;
   output i__ready;
-  wire i__ready;
   wire i__valid;
-  wire [1:0] level;
-  wire [1:0] \level$13 ;
+  wire [2:0] level;
+  wire [2:0] \level$13 ;
   output o__payload;
-  wire o__payload;
   wire o__ready;
   output o__valid;
-  wire o__valid;
   wire r_data;
   input r_en;
-  wire r_en;
   wire r_rdy;
   input rst;
-  wire rst;
   input w_data;
-  wire w_data;
   input w_en;
-  wire w_en;
   wire w_rdy;
   \hwgen_top.read_master.owners.fifo  fifo (
     .clk(clk),
@@ -18653,66 +11721,58 @@ module \hwgen_top.read_master.owners (rst, w_data, w_en, r_en, i__ready, o__vali
 endmodule
 
 module \hwgen_top.read_master.owners.fifo (rst, w_port__data, w_en, r_en, w_rdy, r_rdy, r_data, level, clk);
-  reg \$auto$verilog_backend.cc:2355:dump_module$31  = 0;
+  reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
   wire \$11 ;
   wire \$12 ;
   wire \$13 ;
-  wire [2:0] \$14 ;
-  reg \$15 ;
-  reg \$16 ;
-  reg [1:0] \$17 ;
-  wire [1:0] \$2 ;
+  wire [3:0] \$14 ;
+  reg [1:0] \$15 ;
+  reg [1:0] \$16 ;
+  reg [2:0] \$17 ;
+  wire [2:0] \$2 ;
   wire \$3 ;
-  wire [1:0] \$4 ;
+  wire [2:0] \$4 ;
   wire \$5 ;
   wire \$6 ;
   wire \$7 ;
   wire \$8 ;
-  wire [2:0] \$9 ;
+  wire [3:0] \$9 ;
   input clk;
-  wire clk;
-  (* init = 1'h0 *)
-  wire consume;
-  output [1:0] level;
-  reg [1:0] level = 2'h0;
-  (* init = 1'h0 *)
-  wire produce;
-  output r_data;
-  wire r_data;
-  input r_en;
-  wire r_en;
   (* init = 2'h0 *)
-  wire [1:0] r_level;
-  reg r_port__addr = 1'h0;
+  wire [1:0] consume;
+  output [2:0] level;
+  reg [2:0] level = 3'h0;
+  (* init = 2'h0 *)
+  wire [1:0] produce;
+  output r_data;
+  input r_en;
+  (* init = 3'h0 *)
+  wire [2:0] r_level;
+  reg [1:0] r_port__addr = 2'h0;
   wire r_port__data;
   output r_rdy;
-  wire r_rdy;
   input rst;
-  wire rst;
   wire w_data;
   input w_en;
-  wire w_en;
-  (* init = 2'h0 *)
-  wire [1:0] w_level;
-  reg w_port__addr = 1'h0;
+  (* init = 3'h0 *)
+  wire [2:0] w_level;
+  reg [1:0] w_port__addr = 2'h0;
   input w_port__data;
-  wire w_port__data;
   wire w_port__en;
   output w_rdy;
-  wire w_rdy;
-  reg [0:0] storage [1:0];
-  initial begin
-    storage[0] = 1'h0;
-    storage[1] = 1'h0;
+  reg [0:0] storage [3:0];
+  initial begin : init24
+    integer i;
+    for (i = 0; i < 4; i = i + 1) storage[i] = 1'h0;
   end
   always @(posedge clk) begin
     if (w_port__en)
       storage[w_port__addr] <= w_port__data;
   end
   assign r_data = storage[r_port__addr];
-  assign w_rdy = level != 2'h2;
+  assign w_rdy = level != 3'h4;
   assign r_rdy = | level;
   assign w_port__en = w_en & w_rdy;
   assign \$1  = w_rdy & w_en;
@@ -18736,36 +11796,36 @@ module \hwgen_top.read_master.owners.fifo (rst, w_port__data, w_en, r_en, w_rdy,
   always @(posedge clk)
     level <= \$17 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$31 ) begin end
+    if (_always_ ) begin end
     \$15  = w_port__addr;
     if (\$1 ) begin
-      \$15  = \$2 [0];
+      \$15  = \$2 [1:0];
     end
     if (rst) begin
-      \$15  = 1'h0;
+      \$15  = 2'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$31 ) begin end
+    if (_always_ ) begin end
     \$16  = r_port__addr;
     if (\$3 ) begin
-      \$16  = \$4 [0];
+      \$16  = \$4 [1:0];
     end
     if (rst) begin
-      \$16  = 1'h0;
+      \$16  = 2'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$31 ) begin end
+    if (_always_ ) begin end
     \$17  = level;
     if (\$8 ) begin
-      \$17  = \$9 [1:0];
+      \$17  = \$9 [2:0];
     end
     if (\$13 ) begin
-      \$17  = \$14 [1:0];
+      \$17  = \$14 [2:0];
     end
     if (rst) begin
-      \$17  = 2'h0;
+      \$17  = 3'h0;
     end
   end
   assign w_level = level;
@@ -18777,7 +11837,7 @@ module \hwgen_top.read_master.owners.fifo (rst, w_port__data, w_en, r_en, w_rdy,
 endmodule
 
 module \hwgen_top.read_master.skid (i__valid, rst, i__ready, i__payload, o__ready, o__valid, o__payload, clk);
-  reg \$auto$verilog_backend.cc:2355:dump_module$32  = 0;
+  reg _always_  = 0;
   wire \$1 ;
   wire \$2 ;
   wire \$3 ;
@@ -18793,18 +11853,14 @@ module \hwgen_top.read_master.skid (i__valid, rst, i__ready, i__payload, o__read
   wire \$like.beat.error ;
   wire \$like.last ;
   input clk;
-  wire clk;
   reg full = 1'h0;
   input [33:0] i__payload;
-  wire [33:0] i__payload;
   wire [32:0] \i__payload.beat ;
   wire [31:0] \i__payload.beat.data ;
   wire \i__payload.beat.error ;
   wire \i__payload.last ;
   output i__ready;
-  wire i__ready;
   input i__valid;
-  wire i__valid;
   output [33:0] o__payload;
   reg [33:0] o__payload = 34'h000000000;
   wire [32:0] \o__payload.beat ;
@@ -18812,11 +11868,9 @@ module \hwgen_top.read_master.skid (i__valid, rst, i__ready, i__payload, o__read
   wire \o__payload.beat.error ;
   wire \o__payload.last ;
   input o__ready;
-  wire o__ready;
   output o__valid;
   reg o__valid = 1'h0;
   input rst;
-  wire rst;
   assign i__ready = ~ full;
   assign \$1  = ~ o__valid;
   assign \$2  = \$1  | o__ready;
@@ -18832,7 +11886,7 @@ module \hwgen_top.read_master.skid (i__valid, rst, i__ready, i__payload, o__read
   always @(posedge clk)
     \$like  <= \$9 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$32 ) begin end
+    if (_always_ ) begin end
     \$6  = o__valid;
     if (\$2 ) begin
       \$6  = \$5 ;
@@ -18842,7 +11896,7 @@ module \hwgen_top.read_master.skid (i__valid, rst, i__ready, i__payload, o__read
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$32 ) begin end
+    if (_always_ ) begin end
     \$7  = full;
     if (\$2 ) begin
       \$7  = 1'h0;
@@ -18854,7 +11908,7 @@ module \hwgen_top.read_master.skid (i__valid, rst, i__ready, i__payload, o__read
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$32 ) begin end
+    if (_always_ ) begin end
     \$8  = o__payload;
     if (\$2 ) begin
       (* full_case = 32'd1 *)
@@ -18869,7 +11923,7 @@ module \hwgen_top.read_master.skid (i__valid, rst, i__ready, i__payload, o__read
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$32 ) begin end
+    if (_always_ ) begin end
     \$9  = \$like ;
     if (\$2 ) begin
     end else if (\$4 ) begin
@@ -18894,8 +11948,8 @@ module \hwgen_top.read_master.skid (i__valid, rst, i__ready, i__payload, o__read
 endmodule
 
 module \hwgen_top.registers (host_rst, bus__awaddr, bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bready, bus__araddr, bus__arvalid, bus__rready, busy, done, error, reset_done, add_2, take, bus__arready, irq, add_8, add_9, start
-, soft_reset, bus__bvalid, bus__bresp, cmd_addr, cmd_count, watchdog, bus__rvalid, bus__rdata, bus__rresp, \port$4220$0 , add_0, code, \module , \index$39 , add_1, host_clk);
-  reg \$auto$verilog_backend.cc:2355:dump_module$33  = 0;
+, soft_reset, bus__bvalid, bus__bresp, cmd_addr, cmd_count, watchdog, bus__rvalid, bus__rdata, bus__rresp, \port$3690$0 , add_0, code, \module , \index$39 , add_1, host_clk);
+  reg _always_  = 0;
   wire [1:0] \$1 ;
   wire \$10 ;
   wire \$11 ;
@@ -18947,13 +12001,10 @@ module \hwgen_top.registers (host_rst, bus__awaddr, bus__awvalid, bus__wdata, bu
   reg [3:0] \$signal$32  = 4'h0;
   reg [3:0] \$signal$33  = 4'h0;
   input add_0;
-  wire add_0;
   wire \add_0$45 ;
-  input add_1;
-  wire add_1;
-  wire \add_1$47 ;
+  input [1:0] add_1;
+  wire [1:0] \add_1$47 ;
   input [3:0] add_2;
-  wire [3:0] add_2;
   wire [3:0] \add_2$49 ;
   wire add_3;
   wire \add_3$51 ;
@@ -18966,26 +12017,18 @@ module \hwgen_top.registers (host_rst, bus__awaddr, bus__awvalid, bus__wdata, bu
   wire add_7;
   wire \add_7$59 ;
   input add_8;
-  wire add_8;
   wire \add_8$61 ;
   input add_9;
-  wire add_9;
   wire \add_9$63 ;
   reg [5:0] address = 6'h00;
   reg asked = 1'h0;
   input [7:0] bus__araddr;
-  wire [7:0] bus__araddr;
   output bus__arready;
-  wire bus__arready;
   input bus__arvalid;
-  wire bus__arvalid;
   input [7:0] bus__awaddr;
-  wire [7:0] bus__awaddr;
   wire bus__awready;
   input bus__awvalid;
-  wire bus__awvalid;
   input bus__bready;
-  wire bus__bready;
   output [1:0] bus__bresp;
   reg [1:0] bus__bresp = 2'h0;
   output bus__bvalid;
@@ -18993,55 +12036,39 @@ module \hwgen_top.registers (host_rst, bus__awaddr, bus__awvalid, bus__wdata, bu
   output [31:0] bus__rdata;
   reg [31:0] bus__rdata = 32'd0;
   input bus__rready;
-  wire bus__rready;
   output [1:0] bus__rresp;
   reg [1:0] bus__rresp = 2'h0;
   output bus__rvalid;
   reg bus__rvalid = 1'h0;
   input [31:0] bus__wdata;
-  wire [31:0] bus__wdata;
   wire bus__wready;
   input [3:0] bus__wstrb;
-  wire [3:0] bus__wstrb;
   input bus__wvalid;
-  wire bus__wvalid;
   input busy;
-  wire busy;
   wire clear;
   output [31:0] cmd_addr;
   reg [31:0] cmd_addr = 32'd0;
   output [23:0] cmd_count;
   reg [23:0] cmd_count = 24'h000000;
   input [3:0] code;
-  wire [3:0] code;
   wire [63:0] count;
   input done;
-  wire done;
   input error;
-  wire error;
   reg good;
   input host_clk;
-  wire host_clk;
   input host_rst;
-  wire host_rst;
   reg [23:0] index = 24'h000000;
   input [23:0] \index$39 ;
-  wire [23:0] \index$39 ;
   wire [3:0] \index$66 ;
   output irq;
-  wire irq;
   input [3:0] \module ;
-  wire [3:0] \module ;
-  input [4:0] \port$4220$0 ;
-  wire [4:0] \port$4220$0 ;
+  input [4:0] \port$3690$0 ;
   input reset_done;
-  wire reset_done;
   output soft_reset;
   reg soft_reset = 1'h0;
   output start;
   reg start = 1'h0;
   output take;
-  wire take;
   wire [47:0] value;
   reg [4:0] \wait  = 5'h00;
   output [31:0] watchdog;
@@ -19117,11 +12144,11 @@ module \hwgen_top.registers (host_rst, bus__awaddr, bus__awvalid, bus__wdata, bu
     .host__addr(\$16 [3:0]),
     .host_clk(host_clk),
     .host_rst(host_rst),
-    .\port$4220$0 (\port$4220$0 ),
+    .\port$3690$0 (\port$3690$0 ),
     .value(value)
   );
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$33 ) begin end
+    if (_always_ ) begin end
     \$39  = \$signal$31 ;
     if (reset_done) begin
       \$39  = 1'h0;
@@ -19134,7 +12161,7 @@ module \hwgen_top.registers (host_rst, bus__awaddr, bus__awvalid, bus__wdata, bu
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$33 ) begin end
+    if (_always_ ) begin end
     \$40  = \$signal$32 ;
     if (reset_done) begin
       \$40  = 4'h0;
@@ -19147,7 +12174,7 @@ module \hwgen_top.registers (host_rst, bus__awaddr, bus__awvalid, bus__wdata, bu
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$33 ) begin end
+    if (_always_ ) begin end
     \$41  = \$signal$33 ;
     if (reset_done) begin
       \$41  = 4'h0;
@@ -19160,7 +12187,7 @@ module \hwgen_top.registers (host_rst, bus__awaddr, bus__awvalid, bus__wdata, bu
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$33 ) begin end
+    if (_always_ ) begin end
     \$42  = index;
     if (reset_done) begin
       \$42  = 24'h000000;
@@ -19173,7 +12200,7 @@ module \hwgen_top.registers (host_rst, bus__awaddr, bus__awvalid, bus__wdata, bu
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$33 ) begin end
+    if (_always_ ) begin end
     good = 1'h0;
     casez (bus__awaddr[7:2])
       6'h08:
@@ -19189,7 +12216,7 @@ module \hwgen_top.registers (host_rst, bus__awaddr, bus__awvalid, bus__wdata, bu
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$33 ) begin end
+    if (_always_ ) begin end
     \$signal$27  = 1'h0;
     casez (address)
       6'h00:
@@ -19259,7 +12286,7 @@ module \hwgen_top.registers (host_rst, bus__awaddr, bus__awvalid, bus__wdata, bu
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$33 ) begin end
+    if (_always_ ) begin end
     \$signal$25  = 32'd0;
     casez (address)
       6'h00:
@@ -19267,13 +12294,13 @@ module \hwgen_top.registers (host_rst, bus__awaddr, bus__awvalid, bus__wdata, bu
       6'h01:
           \$signal$25  = 32'd65536;
       6'h02:
-          \$signal$25  = 32'd134742273;
+          \$signal$25  = 32'd134480130;
       6'h03:
-          \$signal$25  = 32'd17047688;
+          \$signal$25  = 32'd17046152;
       6'h04:
           \$signal$25  = 32'd524304;
       6'h05:
-          \$signal$25  = 32'd4043571201;
+          \$signal$25  = 32'd3766616065;
       6'h08:
           \$signal$25 [2] = \$signal ;
       6'h09:
@@ -19338,7 +12365,7 @@ module \hwgen_top.registers (host_rst, bus__awaddr, bus__awvalid, bus__wdata, bu
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$33 ) begin end
+    if (_always_ ) begin end
     \$23  = 1'h0;
     casez (bus__awaddr[7:2])
       6'h08:
@@ -19353,7 +12380,7 @@ module \hwgen_top.registers (host_rst, bus__awaddr, bus__awvalid, bus__wdata, bu
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$33 ) begin end
+    if (_always_ ) begin end
     \$24  = 1'h0;
     casez (bus__awaddr[7:2])
       6'h08:
@@ -19368,7 +12395,7 @@ module \hwgen_top.registers (host_rst, bus__awaddr, bus__awvalid, bus__wdata, bu
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$33 ) begin end
+    if (_always_ ) begin end
     \$25  = bus__bvalid;
     if (bus__bready) begin
       \$25  = 1'h0;
@@ -19381,7 +12408,7 @@ module \hwgen_top.registers (host_rst, bus__awaddr, bus__awvalid, bus__wdata, bu
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$33 ) begin end
+    if (_always_ ) begin end
     \$26  = bus__bresp;
     if (take) begin
       \$26  = \$1 ;
@@ -19391,7 +12418,7 @@ module \hwgen_top.registers (host_rst, bus__awaddr, bus__awvalid, bus__wdata, bu
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$33 ) begin end
+    if (_always_ ) begin end
     \$27  = \$signal ;
     casez (bus__awaddr[7:2])
       6'h08:
@@ -19406,7 +12433,7 @@ module \hwgen_top.registers (host_rst, bus__awaddr, bus__awvalid, bus__wdata, bu
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$33 ) begin end
+    if (_always_ ) begin end
     \$28  = \$signal$13 ;
     casez (bus__awaddr[7:2])
       6'h08:
@@ -19432,7 +12459,7 @@ module \hwgen_top.registers (host_rst, bus__awaddr, bus__awvalid, bus__wdata, bu
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$33 ) begin end
+    if (_always_ ) begin end
     \$29  = cmd_addr;
     casez (bus__awaddr[7:2])
       6'h08:
@@ -19460,7 +12487,7 @@ module \hwgen_top.registers (host_rst, bus__awaddr, bus__awvalid, bus__wdata, bu
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$33 ) begin end
+    if (_always_ ) begin end
     \$30  = cmd_count;
     casez (bus__awaddr[7:2])
       6'h08:
@@ -19487,7 +12514,7 @@ module \hwgen_top.registers (host_rst, bus__awaddr, bus__awvalid, bus__wdata, bu
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$33 ) begin end
+    if (_always_ ) begin end
     \$31  = watchdog;
     casez (bus__awaddr[7:2])
       6'h08:
@@ -19519,7 +12546,7 @@ module \hwgen_top.registers (host_rst, bus__awaddr, bus__awvalid, bus__wdata, bu
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$33 ) begin end
+    if (_always_ ) begin end
     \$32  = asked;
     if (\$4 ) begin
       \$32  = 1'h1;
@@ -19534,7 +12561,7 @@ module \hwgen_top.registers (host_rst, bus__awaddr, bus__awvalid, bus__wdata, bu
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$33 ) begin end
+    if (_always_ ) begin end
     \$33  = address;
     if (\$4 ) begin
       \$33  = bus__araddr[7:2];
@@ -19544,7 +12571,7 @@ module \hwgen_top.registers (host_rst, bus__awaddr, bus__awvalid, bus__wdata, bu
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$33 ) begin end
+    if (_always_ ) begin end
     \$34  = \wait ;
     if (\$4 ) begin
       \$34  = \$6 ;
@@ -19557,7 +12584,7 @@ module \hwgen_top.registers (host_rst, bus__awaddr, bus__awvalid, bus__wdata, bu
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$33 ) begin end
+    if (_always_ ) begin end
     \$35  = bus__rvalid;
     if (asked) begin
       if (\$8 ) begin
@@ -19572,7 +12599,7 @@ module \hwgen_top.registers (host_rst, bus__awaddr, bus__awvalid, bus__wdata, bu
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$33 ) begin end
+    if (_always_ ) begin end
     \$36  = bus__rdata;
     if (asked) begin
       if (\$8 ) begin
@@ -19584,7 +12611,7 @@ module \hwgen_top.registers (host_rst, bus__awaddr, bus__awvalid, bus__wdata, bu
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$33 ) begin end
+    if (_always_ ) begin end
     \$37  = bus__rresp;
     if (asked) begin
       if (\$8 ) begin
@@ -19596,7 +12623,7 @@ module \hwgen_top.registers (host_rst, bus__awaddr, bus__awvalid, bus__wdata, bu
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$33 ) begin end
+    if (_always_ ) begin end
     \$38  = \$signal$29 ;
     if (start) begin
       \$38  = 1'h0;
@@ -19616,16 +12643,16 @@ module \hwgen_top.registers (host_rst, bus__awaddr, bus__awvalid, bus__wdata, bu
   assign \add_0$45  = add_0;
   assign \add_1$47  = add_1;
   assign \add_2$49  = add_2;
-  assign add_3 = \port$4220$0 [0];
-  assign \add_3$51  = \port$4220$0 [0];
-  assign add_4 = \port$4220$0 [1];
-  assign \add_4$53  = \port$4220$0 [1];
-  assign add_5 = \port$4220$0 [2];
-  assign \add_5$55  = \port$4220$0 [2];
-  assign add_6 = \port$4220$0 [3];
-  assign \add_6$57  = \port$4220$0 [3];
-  assign add_7 = \port$4220$0 [4];
-  assign \add_7$59  = \port$4220$0 [4];
+  assign add_3 = \port$3690$0 [0];
+  assign \add_3$51  = \port$3690$0 [0];
+  assign add_4 = \port$3690$0 [1];
+  assign \add_4$53  = \port$3690$0 [1];
+  assign add_5 = \port$3690$0 [2];
+  assign \add_5$55  = \port$3690$0 [2];
+  assign add_6 = \port$3690$0 [3];
+  assign \add_6$57  = \port$3690$0 [3];
+  assign add_7 = \port$3690$0 [4];
+  assign \add_7$59  = \port$3690$0 [4];
   assign \add_8$61  = add_8;
   assign \add_9$63  = add_9;
   assign \index$66  = \$16 [3:0];
@@ -19637,8 +12664,8 @@ module \hwgen_top.registers (host_rst, bus__awaddr, bus__awvalid, bus__wdata, bu
   assign \$20  = { 17'h00000, value, 2'h0 };
 endmodule
 
-module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value, add_8, add_9, \port$4220$0 , add_0, add_1, host_clk);
-  reg \$auto$verilog_backend.cc:2355:dump_module$34  = 0;
+module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value, add_8, add_9, \port$3690$0 , add_0, add_1, host_clk);
+  reg _always_  = 0;
   wire [4:0] \$1 ;
   wire [6:0] \$10 ;
   wire \$11 ;
@@ -19669,10 +12696,10 @@ module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value,
   wire [48:0] \$34 ;
   reg [3:0] \$35 ;
   reg [5:0] \$36 ;
-  reg [5:0] \$37 ;
+  reg [6:0] \$37 ;
   reg [8:0] \$38 ;
   reg [5:0] \$39 ;
-  wire [6:0] \$4 ;
+  wire [7:0] \$4 ;
   reg [5:0] \$40 ;
   reg [5:0] \$41 ;
   reg [5:0] \$42 ;
@@ -19694,7 +12721,7 @@ module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value,
   wire [47:0] \$signature__data$31 ;
   wire \$signature__en ;
   reg [5:0] acc0 = 6'h00;
-  reg [5:0] acc1 = 6'h00;
+  reg [6:0] acc1 = 7'h00;
   reg [8:0] acc2 = 9'h000;
   reg [5:0] acc3 = 6'h00;
   reg [5:0] acc4 = 6'h00;
@@ -19704,55 +12731,30 @@ module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value,
   reg [5:0] acc8 = 6'h00;
   reg [5:0] acc9 = 6'h00;
   input add_0;
-  wire add_0;
-  input add_1;
-  wire add_1;
+  input [1:0] add_1;
   input [3:0] add_2;
-  wire [3:0] add_2;
   wire add_3;
   wire add_4;
   wire add_5;
   wire add_6;
   wire add_7;
   input add_8;
-  wire add_8;
   input add_9;
-  wire add_9;
   input clear;
-  wire clear;
   reg [15:0] fresh = 16'h0000;
   input [3:0] host__addr;
-  wire [3:0] host__addr;
   wire [47:0] host__data;
   input host_clk;
-  wire host_clk;
   input host_rst;
-  wire host_rst;
   wire [3:0] index;
   reg [47:0] old;
   reg [8:0] part;
-  input [4:0] \port$4220$0 ;
-  wire [4:0] \port$4220$0 ;
+  input [4:0] \port$3690$0 ;
   output [47:0] value;
-  wire [47:0] value;
   reg [47:0] sums [15:0];
-  initial begin
-    sums[0] = 48'h000000000000;
-    sums[1] = 48'h000000000000;
-    sums[2] = 48'h000000000000;
-    sums[3] = 48'h000000000000;
-    sums[4] = 48'h000000000000;
-    sums[5] = 48'h000000000000;
-    sums[6] = 48'h000000000000;
-    sums[7] = 48'h000000000000;
-    sums[8] = 48'h000000000000;
-    sums[9] = 48'h000000000000;
-    sums[10] = 48'h000000000000;
-    sums[11] = 48'h000000000000;
-    sums[12] = 48'h000000000000;
-    sums[13] = 48'h000000000000;
-    sums[14] = 48'h000000000000;
-    sums[15] = 48'h000000000000;
+  initial begin : init25
+    integer i;
+    for (i = 0; i < 16; i = i + 1) sums[i] = 48'h000000000000;
   end
   always @(posedge host_clk) begin
     sums[\$signal ] <= \$34 [47:0];
@@ -19776,15 +12778,15 @@ module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value,
   assign \$5  = \$signal  == 1'h1;
   assign \$6  = acc2 + add_2;
   assign \$7  = \$signal  == 2'h2;
-  assign \$8  = acc3 + \port$4220$0 [0];
+  assign \$8  = acc3 + \port$3690$0 [0];
   assign \$9  = \$signal  == 2'h3;
-  assign \$10  = acc4 + \port$4220$0 [1];
+  assign \$10  = acc4 + \port$3690$0 [1];
   assign \$11  = \$signal  == 3'h4;
-  assign \$12  = acc5 + \port$4220$0 [2];
+  assign \$12  = acc5 + \port$3690$0 [2];
   assign \$13  = \$signal  == 3'h5;
-  assign \$14  = acc6 + \port$4220$0 [3];
+  assign \$14  = acc6 + \port$3690$0 [3];
   assign \$15  = \$signal  == 3'h6;
-  assign \$16  = acc7 + \port$4220$0 [4];
+  assign \$16  = acc7 + \port$3690$0 [4];
   assign \$17  = \$signal  == 3'h7;
   assign \$18  = acc8 + add_8;
   assign \$19  = \$signal  == 4'h8;
@@ -19818,10 +12820,10 @@ module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value,
   always @(posedge host_clk)
     acc5 <= \$41 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$34 ) begin end
+    if (_always_ ) begin end
     \$43  = \$16 [5:0];
     if (\$17 ) begin
-      \$43  = { 5'h00, \port$4220$0 [4] };
+      \$43  = { 5'h00, \port$3690$0 [4] };
     end
     if (clear) begin
       \$43  = 6'h00;
@@ -19831,7 +12833,7 @@ module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value,
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$34 ) begin end
+    if (_always_ ) begin end
     \$44  = \$18 [5:0];
     if (\$19 ) begin
       \$44  = { 5'h00, add_8 };
@@ -19844,7 +12846,7 @@ module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value,
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$34 ) begin end
+    if (_always_ ) begin end
     \$45  = \$20 [5:0];
     if (\$21 ) begin
       \$45  = { 5'h00, add_9 };
@@ -19857,7 +12859,7 @@ module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value,
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$34 ) begin end
+    if (_always_ ) begin end
     \$46  = fresh;
     (* full_case = 32'd1 *)
     casez (\$signal )
@@ -19902,13 +12904,13 @@ module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value,
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$34 ) begin end
+    if (_always_ ) begin end
     part = 9'h000;
     if (\$22 ) begin
       part = { 3'h0, acc0 };
     end
     if (\$23 ) begin
-      part = { 3'h0, acc1 };
+      part = { 2'h0, acc1 };
     end
     if (\$24 ) begin
       part = acc2;
@@ -19936,21 +12938,21 @@ module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value,
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$34 ) begin end
+    if (_always_ ) begin end
     old = 48'h000000000000;
     if (\$33 ) begin
       old = \$signature__data ;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$34 ) begin end
+    if (_always_ ) begin end
     \$35  = \$1 [3:0];
     if (host_rst) begin
       \$35  = 4'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$34 ) begin end
+    if (_always_ ) begin end
     \$36  = \$2 [5:0];
     if (\$3 ) begin
       \$36  = { 5'h00, add_0 };
@@ -19963,20 +12965,20 @@ module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value,
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$34 ) begin end
-    \$37  = \$4 [5:0];
+    if (_always_ ) begin end
+    \$37  = \$4 [6:0];
     if (\$5 ) begin
       \$37  = { 5'h00, add_1 };
     end
     if (clear) begin
-      \$37  = 6'h00;
+      \$37  = 7'h00;
     end
     if (host_rst) begin
-      \$37  = 6'h00;
+      \$37  = 7'h00;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$34 ) begin end
+    if (_always_ ) begin end
     \$38  = \$6 [8:0];
     if (\$7 ) begin
       \$38  = { 5'h00, add_2 };
@@ -19989,10 +12991,10 @@ module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value,
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$34 ) begin end
+    if (_always_ ) begin end
     \$39  = \$8 [5:0];
     if (\$9 ) begin
-      \$39  = { 5'h00, \port$4220$0 [0] };
+      \$39  = { 5'h00, \port$3690$0 [0] };
     end
     if (clear) begin
       \$39  = 6'h00;
@@ -20002,10 +13004,10 @@ module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value,
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$34 ) begin end
+    if (_always_ ) begin end
     \$40  = \$10 [5:0];
     if (\$11 ) begin
-      \$40  = { 5'h00, \port$4220$0 [1] };
+      \$40  = { 5'h00, \port$3690$0 [1] };
     end
     if (clear) begin
       \$40  = 6'h00;
@@ -20015,10 +13017,10 @@ module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value,
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$34 ) begin end
+    if (_always_ ) begin end
     \$41  = \$12 [5:0];
     if (\$13 ) begin
-      \$41  = { 5'h00, \port$4220$0 [2] };
+      \$41  = { 5'h00, \port$3690$0 [2] };
     end
     if (clear) begin
       \$41  = 6'h00;
@@ -20028,10 +13030,10 @@ module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value,
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$34 ) begin end
+    if (_always_ ) begin end
     \$42  = \$14 [5:0];
     if (\$15 ) begin
-      \$42  = { 5'h00, \port$4220$0 [3] };
+      \$42  = { 5'h00, \port$3690$0 [3] };
     end
     if (clear) begin
       \$42  = 6'h00;
@@ -20040,11 +13042,11 @@ module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value,
       \$42  = 6'h00;
     end
   end
-  assign add_3 = \port$4220$0 [0];
-  assign add_4 = \port$4220$0 [1];
-  assign add_5 = \port$4220$0 [2];
-  assign add_6 = \port$4220$0 [3];
-  assign add_7 = \port$4220$0 [4];
+  assign add_3 = \port$3690$0 [0];
+  assign add_4 = \port$3690$0 [1];
+  assign add_5 = \port$3690$0 [2];
+  assign add_6 = \port$3690$0 [3];
+  assign add_7 = \port$3690$0 [4];
   assign \$signature__addr  = \$signal ;
   assign \$signature__addr$29  = \$signal ;
   assign \$signature__en  = 1'h1;
@@ -20056,7 +13058,7 @@ endmodule
 module \hwgen_top.sequencer (rst, walking, start, request__valid, done, cmd_0__valid, cmd_1__valid, cmd_2__valid, cmd_3__valid, cmd_4__valid, cmd_5__valid, \request__ready$107 , beats__valid, cmd__ready, \cmd__ready$26 , \cmd__ready$42 , done_2, \cmd__ready$58 , \cmd__ready$74 , \cmd__ready$90 , halt
 , address, count, watchdog, stall, busy, error, \code$203 , \module , \index$205 , request__payload, cmd_0__payload, cmd_1__payload, cmd_2__payload, cmd_3__payload, cmd_4__payload, cmd_5__payload, beats__payload, done_0, error_0, code_0, done_1
 , error_1, code_1, error_2, code_2, done_3, error_3, code_3, done_4, error_4, code_4, done_5, error_5, code_5, clk);
-  reg \$auto$verilog_backend.cc:2355:dump_module$35  = 0;
+  reg _always_  = 0;
   wire \$1 ;
   wire [31:0] \$10 ;
   wire \$100 ;
@@ -20299,11 +13301,9 @@ module \hwgen_top.sequencer (rst, walking, start, request__valid, done, cmd_0__v
   reg [23:0] \$signal$172 ;
   reg \$signal$3  = 1'h0;
   input [31:0] address;
-  wire [31:0] address;
   wire [31:0] \address$115 ;
   wire alive;
   input [32:0] beats__payload;
-  wire [32:0] beats__payload;
   wire [32:0] \beats__payload$111 ;
   wire [31:0] \beats__payload$111.data ;
   wire \beats__payload$111.error ;
@@ -20312,12 +13312,10 @@ module \hwgen_top.sequencer (rst, walking, start, request__valid, done, cmd_0__v
   wire beats__ready;
   wire \beats__ready$113 ;
   input beats__valid;
-  wire beats__valid;
   wire \beats__valid$109 ;
   wire \begin ;
   (* init = 1'h0 *)
   output busy;
-  wire busy;
   reg [4:0] causes;
   wire chosen_0;
   wire chosen_1;
@@ -20326,49 +13324,36 @@ module \hwgen_top.sequencer (rst, walking, start, request__valid, done, cmd_0__v
   wire chosen_4;
   wire chosen_5;
   input clk;
-  wire clk;
   output [99:0] cmd_0__payload;
-  wire [99:0] cmd_0__payload;
   wire [3:0] \cmd_0__payload.op ;
   wire [95:0] \cmd_0__payload.payload ;
   wire cmd_0__ready;
   output cmd_0__valid;
-  wire cmd_0__valid;
   output [99:0] cmd_1__payload;
-  wire [99:0] cmd_1__payload;
   wire [3:0] \cmd_1__payload.op ;
   wire [95:0] \cmd_1__payload.payload ;
   wire cmd_1__ready;
   output cmd_1__valid;
-  wire cmd_1__valid;
   output [99:0] cmd_2__payload;
-  wire [99:0] cmd_2__payload;
   wire [3:0] \cmd_2__payload.op ;
   wire [95:0] \cmd_2__payload.payload ;
   wire cmd_2__ready;
   output cmd_2__valid;
-  wire cmd_2__valid;
   output [99:0] cmd_3__payload;
-  wire [99:0] cmd_3__payload;
   wire [3:0] \cmd_3__payload.op ;
   wire [95:0] \cmd_3__payload.payload ;
   wire cmd_3__ready;
   output cmd_3__valid;
-  wire cmd_3__valid;
   output [99:0] cmd_4__payload;
-  wire [99:0] cmd_4__payload;
   wire [3:0] \cmd_4__payload.op ;
   wire [95:0] \cmd_4__payload.payload ;
   wire cmd_4__ready;
   output cmd_4__valid;
-  wire cmd_4__valid;
   output [99:0] cmd_5__payload;
-  wire [99:0] cmd_5__payload;
   wire [3:0] \cmd_5__payload.op ;
   wire [95:0] \cmd_5__payload.payload ;
   wire cmd_5__ready;
   output cmd_5__valid;
-  wire cmd_5__valid;
   wire [99:0] cmd__payload;
   wire [99:0] \cmd__payload$25 ;
   wire [3:0] \cmd__payload$25.op ;
@@ -20388,17 +13373,11 @@ module \hwgen_top.sequencer (rst, walking, start, request__valid, done, cmd_0__v
   wire [3:0] \cmd__payload.op ;
   wire [95:0] \cmd__payload.payload ;
   input cmd__ready;
-  wire cmd__ready;
   input \cmd__ready$26 ;
-  wire \cmd__ready$26 ;
   input \cmd__ready$42 ;
-  wire \cmd__ready$42 ;
   input \cmd__ready$58 ;
-  wire \cmd__ready$58 ;
   input \cmd__ready$74 ;
-  wire \cmd__ready$74 ;
   input \cmd__ready$90 ;
-  wire \cmd__ready$90 ;
   wire cmd__valid;
   wire \cmd__valid$23 ;
   wire \cmd__valid$39 ;
@@ -20409,36 +13388,22 @@ module \hwgen_top.sequencer (rst, walking, start, request__valid, done, cmd_0__v
   output [3:0] \code$203 ;
   reg [3:0] \code$203  = 4'h0;
   input [3:0] code_0;
-  wire [3:0] code_0;
   input [3:0] code_1;
-  wire [3:0] code_1;
   input [3:0] code_2;
-  wire [3:0] code_2;
   input [3:0] code_3;
-  wire [3:0] code_3;
   input [3:0] code_4;
-  wire [3:0] code_4;
   input [3:0] code_5;
-  wire [3:0] code_5;
   input [23:0] count;
-  wire [23:0] count;
   wire [23:0] \count$117 ;
   reg discard = 1'h0;
   reg [23:0] dispatched = 24'h000000;
   output done;
-  wire done;
   input done_0;
-  wire done_0;
   input done_1;
-  wire done_1;
   input done_2;
-  wire done_2;
   input done_3;
-  wire done_3;
   input done_4;
-  wire done_4;
   input done_5;
-  wire done_5;
   wire empty;
   wire \empty$158 ;
   wire \empty$159 ;
@@ -20450,17 +13415,11 @@ module \hwgen_top.sequencer (rst, walking, start, request__valid, done, cmd_0__v
   output error;
   reg error = 1'h0;
   input error_0;
-  wire error_0;
   input error_1;
-  wire error_1;
   input error_2;
-  wire error_2;
   input error_3;
-  wire error_3;
   input error_4;
-  wire error_4;
   input error_5;
-  wire error_5;
   wire expired;
   wire first;
   reg [5:0] give_0;
@@ -20470,7 +13429,6 @@ module \hwgen_top.sequencer (rst, walking, start, request__valid, done, cmd_0__v
   reg [5:0] give_4;
   reg [5:0] give_5;
   input halt;
-  wire halt;
   wire [5:0] have;
   wire [5:0] \have$32 ;
   wire [5:0] \have$48 ;
@@ -20562,7 +13520,6 @@ module \hwgen_top.sequencer (rst, walking, start, request__valid, done, cmd_0__v
   wire [5:0] \post$69 ;
   wire [5:0] \post$85 ;
   output [39:0] request__payload;
-  wire [39:0] request__payload;
   wire [39:0] \request__payload$105 ;
   wire [31:0] \request__payload$105.address ;
   wire [7:0] \request__payload$105.beats_minus_1 ;
@@ -20570,9 +13527,7 @@ module \hwgen_top.sequencer (rst, walking, start, request__valid, done, cmd_0__v
   wire [7:0] \request__payload.beats_minus_1 ;
   wire request__ready;
   input \request__ready$107 ;
-  wire \request__ready$107 ;
   output request__valid;
-  wire request__valid;
   wire \request__valid$103 ;
   wire retire;
   wire \retire$29 ;
@@ -20581,11 +13536,9 @@ module \hwgen_top.sequencer (rst, walking, start, request__valid, done, cmd_0__v
   wire \retire$77 ;
   wire \retire$93 ;
   input rst;
-  wire rst;
   output [4:0] stall;
   reg [4:0] stall;
   input start;
-  wire start;
   wire \start$121 ;
   wire stop;
   wire \stop$28 ;
@@ -20610,9 +13563,7 @@ module \hwgen_top.sequencer (rst, walking, start, request__valid, done, cmd_0__v
   wire [5:0] trace_retire;
   wire waiting;
   input walking;
-  wire walking;
   input [31:0] watchdog;
-  wire [31:0] watchdog;
   assign \$1  = ~ \$signal ;
   assign \$2  = start & \$1 ;
   assign \$3  = ~ \$signal$3 ;
@@ -21024,49 +13975,49 @@ module \hwgen_top.sequencer (rst, walking, start, request__valid, done, cmd_0__v
     .take_5(take_5)
   );
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$35 ) begin end
+    if (_always_ ) begin end
     give_0 = 6'h00;
     if (done_0) begin
       give_0 = \$223 [5:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$35 ) begin end
+    if (_always_ ) begin end
     give_1 = 6'h00;
     if (done_1) begin
       give_1 = \$224 [5:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$35 ) begin end
+    if (_always_ ) begin end
     give_2 = 6'h00;
     if (done_2) begin
       give_2 = \$225 [5:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$35 ) begin end
+    if (_always_ ) begin end
     give_3 = 6'h00;
     if (done_3) begin
       give_3 = \$226 [5:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$35 ) begin end
+    if (_always_ ) begin end
     give_4 = 6'h00;
     if (done_4) begin
       give_4 = \$227 [5:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$35 ) begin end
+    if (_always_ ) begin end
     give_5 = 6'h00;
     if (done_5) begin
       give_5 = \$228 [5:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$35 ) begin end
+    if (_always_ ) begin end
     \$signal$122  = 1'h0;
     if (\begin ) begin
       if (\$13 ) begin
@@ -21084,7 +14035,7 @@ module \hwgen_top.sequencer (rst, walking, start, request__valid, done, cmd_0__v
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$35 ) begin end
+    if (_always_ ) begin end
     code = 4'h0;
     if (\begin ) begin
       if (\$13 ) begin
@@ -21102,7 +14053,7 @@ module \hwgen_top.sequencer (rst, walking, start, request__valid, done, cmd_0__v
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$35 ) begin end
+    if (_always_ ) begin end
     \$signal$125  = 1'h0;
     casez (o__payload[7:0])
       8'h10:
@@ -21146,7 +14097,7 @@ module \hwgen_top.sequencer (rst, walking, start, request__valid, done, cmd_0__v
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$35 ) begin end
+    if (_always_ ) begin end
     \$signal$133  = 1'h0;
     if (\$117 ) begin
       \$signal$133  = 1'h1;
@@ -21168,7 +14119,7 @@ module \hwgen_top.sequencer (rst, walking, start, request__valid, done, cmd_0__v
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$35 ) begin end
+    if (_always_ ) begin end
     \$signal$169  = 1'h0;
     if (expired) begin
       \$signal$169  = 1'h1;
@@ -21214,7 +14165,7 @@ module \hwgen_top.sequencer (rst, walking, start, request__valid, done, cmd_0__v
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$35 ) begin end
+    if (_always_ ) begin end
     \$signal$170  = 4'h0;
     if (expired) begin
       \$signal$170  = 4'h6;
@@ -21260,7 +14211,7 @@ module \hwgen_top.sequencer (rst, walking, start, request__valid, done, cmd_0__v
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$35 ) begin end
+    if (_always_ ) begin end
     \$signal$171  = 4'h0;
     if (expired) begin
       \$signal$171  = 4'h7;
@@ -21324,7 +14275,7 @@ module \hwgen_top.sequencer (rst, walking, start, request__valid, done, cmd_0__v
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$35 ) begin end
+    if (_always_ ) begin end
     \$signal$172  = 24'h000000;
     if (expired) begin
       \$signal$172  = dispatched;
@@ -21388,7 +14339,7 @@ module \hwgen_top.sequencer (rst, walking, start, request__valid, done, cmd_0__v
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$35 ) begin end
+    if (_always_ ) begin end
     causes = 5'h00;
     if (\$196 ) begin
       causes[4] = 1'h1;
@@ -21405,14 +14356,14 @@ module \hwgen_top.sequencer (rst, walking, start, request__valid, done, cmd_0__v
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$35 ) begin end
+    if (_always_ ) begin end
     stall = 5'h00;
     if (\$200 ) begin
       stall = causes;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$35 ) begin end
+    if (_always_ ) begin end
     \$213  = \$signal ;
     if (\begin ) begin
       \$213  = 1'h1;
@@ -21428,7 +14379,7 @@ module \hwgen_top.sequencer (rst, walking, start, request__valid, done, cmd_0__v
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$35 ) begin end
+    if (_always_ ) begin end
     \$214  = dispatched;
     if (\begin ) begin
       \$214  = 24'h000000;
@@ -21441,7 +14392,7 @@ module \hwgen_top.sequencer (rst, walking, start, request__valid, done, cmd_0__v
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$35 ) begin end
+    if (_always_ ) begin end
     \$215  = discard;
     if (\begin ) begin
       \$215  = 1'h0;
@@ -21459,7 +14410,7 @@ module \hwgen_top.sequencer (rst, walking, start, request__valid, done, cmd_0__v
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$35 ) begin end
+    if (_always_ ) begin end
     \$216  = \$signal$155 ;
     if (\begin ) begin
       \$216  = count;
@@ -21469,7 +14420,7 @@ module \hwgen_top.sequencer (rst, walking, start, request__valid, done, cmd_0__v
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$35 ) begin end
+    if (_always_ ) begin end
     \$217  = \$signal$168 ;
     if (\$210 ) begin
       \$217  = watchdog;
@@ -21481,14 +14432,14 @@ module \hwgen_top.sequencer (rst, walking, start, request__valid, done, cmd_0__v
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$35 ) begin end
+    if (_always_ ) begin end
     \$218  = first;
     if (rst) begin
       \$218  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$35 ) begin end
+    if (_always_ ) begin end
     \$219  = \$signal$3 ;
     if (first) begin
       \$219  = 1'h1;
@@ -21498,7 +14449,7 @@ module \hwgen_top.sequencer (rst, walking, start, request__valid, done, cmd_0__v
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$35 ) begin end
+    if (_always_ ) begin end
     \$220  = \code$203 ;
     if (first) begin
       \$220  = \$signal$170 ;
@@ -21508,7 +14459,7 @@ module \hwgen_top.sequencer (rst, walking, start, request__valid, done, cmd_0__v
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$35 ) begin end
+    if (_always_ ) begin end
     \$221  = \module ;
     if (first) begin
       \$221  = \$signal$171 ;
@@ -21518,7 +14469,7 @@ module \hwgen_top.sequencer (rst, walking, start, request__valid, done, cmd_0__v
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$35 ) begin end
+    if (_always_ ) begin end
     \$222  = \index$205 ;
     if (first) begin
       \$222  = \$signal$172 ;
@@ -21680,7 +14631,7 @@ module \hwgen_top.sequencer (rst, walking, start, request__valid, done, cmd_0__v
 endmodule
 
 module \hwgen_top.sequencer.fetch (rst, request__ready, i__valid, \o__ready$29 , request__valid, idle, w_en, address, count, discard, \o__payload$25 , \o__valid$23 , request__payload, w_data, clk);
-  reg \$auto$verilog_backend.cc:2355:dump_module$36  = 0;
+  reg _always_  = 0;
   wire [30:0] \$1 ;
   wire [8:0] \$10 ;
   wire [8:0] \$11 ;
@@ -21724,7 +14675,6 @@ module \hwgen_top.sequencer.fetch (rst, request__ready, i__valid, \o__ready$29 ,
   reg \$signal$27  = 1'h0;
   wire \$signal$30 ;
   input [31:0] address;
-  wire [31:0] address;
   wire [6:0] asked;
   wire [27:0] beats;
   wire [32:0] beats__payload;
@@ -21733,30 +14683,23 @@ module \hwgen_top.sequencer.fetch (rst, request__ready, i__valid, \o__ready$29 ,
   wire beats__ready;
   wire beats__valid;
   input clk;
-  wire clk;
   input [23:0] count;
-  wire [23:0] count;
   input discard;
-  wire discard;
   wire free;
   wire [59:0] i__payload;
   wire [31:0] \i__payload.address ;
   wire [27:0] \i__payload.beats ;
   input i__valid;
-  wire i__valid;
   output idle;
-  wire idle;
   reg [7:0] missing = 8'h00;
   wire [39:0] o__payload;
   output [128:0] \o__payload$25 ;
-  wire [128:0] \o__payload$25 ;
   wire \o__payload$25.error ;
   wire [127:0] \o__payload$25.word ;
   wire [31:0] \o__payload.address ;
   wire [7:0] \o__payload.beats_minus_1 ;
   wire o__ready;
   input \o__ready$29 ;
-  wire \o__ready$29 ;
   wire o__valid;
   output \o__valid$23 ;
   reg \o__valid$23  = 1'h0;
@@ -21765,20 +14708,14 @@ module \hwgen_top.sequencer.fetch (rst, request__ready, i__valid, \o__ready$29 ,
   wire r_en;
   wire r_rdy;
   output [39:0] request__payload;
-  wire [39:0] request__payload;
   wire [31:0] \request__payload.address ;
   wire [7:0] \request__payload.beats_minus_1 ;
   input request__ready;
-  wire request__ready;
   output request__valid;
-  wire request__valid;
   input rst;
-  wire rst;
   wire start;
   input [32:0] w_data;
-  wire [32:0] w_data;
   input w_en;
-  wire w_en;
   assign \$2  = \$1  + 3'h4;
   assign \$3  = \$2  - 1'h1;
   assign \$5  = \$signal  <= 7'h40;
@@ -21843,21 +14780,21 @@ module \hwgen_top.sequencer.fetch (rst, request__ready, i__valid, \o__ready$29 ,
     .rst(rst)
   );
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$36 ) begin end
+    if (_always_ ) begin end
     \$30  = \$18 [7:0];
     if (rst) begin
       \$30  = 8'h00;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$36 ) begin end
+    if (_always_ ) begin end
     \$31  = \$20 [7:0];
     if (rst) begin
       \$31  = 8'h00;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$36 ) begin end
+    if (_always_ ) begin end
     \$32  = \o__valid$23 ;
     if (\o__ready$29 ) begin
       \$32  = 1'h0;
@@ -21876,7 +14813,7 @@ module \hwgen_top.sequencer.fetch (rst, request__ready, i__valid, \o__ready$29 ,
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$36 ) begin end
+    if (_always_ ) begin end
     \$33  = \$signal$26 ;
     if (\$signal$30 ) begin
       \$33  = { r_data[31:0], \$signal$26 [127:32] };
@@ -21886,7 +14823,7 @@ module \hwgen_top.sequencer.fetch (rst, request__ready, i__valid, \o__ready$29 ,
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$36 ) begin end
+    if (_always_ ) begin end
     \$34  = \$signal$27 ;
     if (\$signal$30 ) begin
       \$34  = \$23 ;
@@ -21896,7 +14833,7 @@ module \hwgen_top.sequencer.fetch (rst, request__ready, i__valid, \o__ready$29 ,
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$36 ) begin end
+    if (_always_ ) begin end
     \$35  = part;
     if (\$signal$30 ) begin
       \$35  = \$26 [1:0];
@@ -21936,7 +14873,7 @@ module \hwgen_top.sequencer.fetch (rst, request__ready, i__valid, \o__ready$29 ,
 endmodule
 
 module \hwgen_top.sequencer.fetch.buffer (rst, r_en, r_data, w_en, r_rdy, w_port__data, clk);
-  reg \$auto$verilog_backend.cc:2355:dump_module$37  = 0;
+  reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
   wire [7:0] \$11 ;
@@ -21971,7 +14908,6 @@ module \hwgen_top.sequencer.fetch.buffer (rst, r_en, r_data, w_en, r_rdy, w_port
   wire \$8 ;
   wire \$9 ;
   input clk;
-  wire clk;
   (* init = 7'h00 *)
   wire [6:0] consume;
   reg [6:0] inner_level = 7'h00;
@@ -21980,9 +14916,7 @@ module \hwgen_top.sequencer.fetch.buffer (rst, r_en, r_data, w_en, r_rdy, w_port
   (* init = 7'h00 *)
   wire [6:0] produce;
   output [32:0] r_data;
-  wire [32:0] r_data;
   input r_en;
-  wire r_en;
   wire [7:0] r_level;
   reg [6:0] r_port__addr = 7'h00;
   wire [32:0] r_port__data;
@@ -21990,145 +14924,17 @@ module \hwgen_top.sequencer.fetch.buffer (rst, r_en, r_data, w_en, r_rdy, w_port
   output r_rdy;
   reg r_rdy = 1'h0;
   input rst;
-  wire rst;
   wire [32:0] w_data;
   input w_en;
-  wire w_en;
   wire [7:0] w_level;
   reg [6:0] w_port__addr = 7'h00;
   input [32:0] w_port__data;
-  wire [32:0] w_port__data;
   wire w_port__en;
   wire w_rdy;
   reg [32:0] storage [126:0];
-  initial begin
-    storage[0] = 33'h000000000;
-    storage[1] = 33'h000000000;
-    storage[2] = 33'h000000000;
-    storage[3] = 33'h000000000;
-    storage[4] = 33'h000000000;
-    storage[5] = 33'h000000000;
-    storage[6] = 33'h000000000;
-    storage[7] = 33'h000000000;
-    storage[8] = 33'h000000000;
-    storage[9] = 33'h000000000;
-    storage[10] = 33'h000000000;
-    storage[11] = 33'h000000000;
-    storage[12] = 33'h000000000;
-    storage[13] = 33'h000000000;
-    storage[14] = 33'h000000000;
-    storage[15] = 33'h000000000;
-    storage[16] = 33'h000000000;
-    storage[17] = 33'h000000000;
-    storage[18] = 33'h000000000;
-    storage[19] = 33'h000000000;
-    storage[20] = 33'h000000000;
-    storage[21] = 33'h000000000;
-    storage[22] = 33'h000000000;
-    storage[23] = 33'h000000000;
-    storage[24] = 33'h000000000;
-    storage[25] = 33'h000000000;
-    storage[26] = 33'h000000000;
-    storage[27] = 33'h000000000;
-    storage[28] = 33'h000000000;
-    storage[29] = 33'h000000000;
-    storage[30] = 33'h000000000;
-    storage[31] = 33'h000000000;
-    storage[32] = 33'h000000000;
-    storage[33] = 33'h000000000;
-    storage[34] = 33'h000000000;
-    storage[35] = 33'h000000000;
-    storage[36] = 33'h000000000;
-    storage[37] = 33'h000000000;
-    storage[38] = 33'h000000000;
-    storage[39] = 33'h000000000;
-    storage[40] = 33'h000000000;
-    storage[41] = 33'h000000000;
-    storage[42] = 33'h000000000;
-    storage[43] = 33'h000000000;
-    storage[44] = 33'h000000000;
-    storage[45] = 33'h000000000;
-    storage[46] = 33'h000000000;
-    storage[47] = 33'h000000000;
-    storage[48] = 33'h000000000;
-    storage[49] = 33'h000000000;
-    storage[50] = 33'h000000000;
-    storage[51] = 33'h000000000;
-    storage[52] = 33'h000000000;
-    storage[53] = 33'h000000000;
-    storage[54] = 33'h000000000;
-    storage[55] = 33'h000000000;
-    storage[56] = 33'h000000000;
-    storage[57] = 33'h000000000;
-    storage[58] = 33'h000000000;
-    storage[59] = 33'h000000000;
-    storage[60] = 33'h000000000;
-    storage[61] = 33'h000000000;
-    storage[62] = 33'h000000000;
-    storage[63] = 33'h000000000;
-    storage[64] = 33'h000000000;
-    storage[65] = 33'h000000000;
-    storage[66] = 33'h000000000;
-    storage[67] = 33'h000000000;
-    storage[68] = 33'h000000000;
-    storage[69] = 33'h000000000;
-    storage[70] = 33'h000000000;
-    storage[71] = 33'h000000000;
-    storage[72] = 33'h000000000;
-    storage[73] = 33'h000000000;
-    storage[74] = 33'h000000000;
-    storage[75] = 33'h000000000;
-    storage[76] = 33'h000000000;
-    storage[77] = 33'h000000000;
-    storage[78] = 33'h000000000;
-    storage[79] = 33'h000000000;
-    storage[80] = 33'h000000000;
-    storage[81] = 33'h000000000;
-    storage[82] = 33'h000000000;
-    storage[83] = 33'h000000000;
-    storage[84] = 33'h000000000;
-    storage[85] = 33'h000000000;
-    storage[86] = 33'h000000000;
-    storage[87] = 33'h000000000;
-    storage[88] = 33'h000000000;
-    storage[89] = 33'h000000000;
-    storage[90] = 33'h000000000;
-    storage[91] = 33'h000000000;
-    storage[92] = 33'h000000000;
-    storage[93] = 33'h000000000;
-    storage[94] = 33'h000000000;
-    storage[95] = 33'h000000000;
-    storage[96] = 33'h000000000;
-    storage[97] = 33'h000000000;
-    storage[98] = 33'h000000000;
-    storage[99] = 33'h000000000;
-    storage[100] = 33'h000000000;
-    storage[101] = 33'h000000000;
-    storage[102] = 33'h000000000;
-    storage[103] = 33'h000000000;
-    storage[104] = 33'h000000000;
-    storage[105] = 33'h000000000;
-    storage[106] = 33'h000000000;
-    storage[107] = 33'h000000000;
-    storage[108] = 33'h000000000;
-    storage[109] = 33'h000000000;
-    storage[110] = 33'h000000000;
-    storage[111] = 33'h000000000;
-    storage[112] = 33'h000000000;
-    storage[113] = 33'h000000000;
-    storage[114] = 33'h000000000;
-    storage[115] = 33'h000000000;
-    storage[116] = 33'h000000000;
-    storage[117] = 33'h000000000;
-    storage[118] = 33'h000000000;
-    storage[119] = 33'h000000000;
-    storage[120] = 33'h000000000;
-    storage[121] = 33'h000000000;
-    storage[122] = 33'h000000000;
-    storage[123] = 33'h000000000;
-    storage[124] = 33'h000000000;
-    storage[125] = 33'h000000000;
-    storage[126] = 33'h000000000;
+  initial begin : init26
+    integer i;
+    for (i = 0; i < 127; i = i + 1) storage[i] = 33'h000000000;
   end
   always @(posedge clk) begin
     if (w_port__en)
@@ -22184,7 +14990,7 @@ module \hwgen_top.sequencer.fetch.buffer (rst, r_en, r_data, w_en, r_rdy, w_port
   always @(posedge clk)
     r_rdy <= \$33 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$37 ) begin end
+    if (_always_ ) begin end
     \$30  = w_port__addr;
     if (\$3 ) begin
       \$30  = \$6 [6:0];
@@ -22194,7 +15000,7 @@ module \hwgen_top.sequencer.fetch.buffer (rst, r_en, r_data, w_en, r_rdy, w_port
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$37 ) begin end
+    if (_always_ ) begin end
     \$31  = r_port__addr;
     if (\$9 ) begin
       \$31  = \$12 [6:0];
@@ -22204,7 +15010,7 @@ module \hwgen_top.sequencer.fetch.buffer (rst, r_en, r_data, w_en, r_rdy, w_port
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$37 ) begin end
+    if (_always_ ) begin end
     \$32  = inner_level;
     if (\$18 ) begin
       \$32  = \$19 [6:0];
@@ -22217,7 +15023,7 @@ module \hwgen_top.sequencer.fetch.buffer (rst, r_en, r_data, w_en, r_rdy, w_port
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$37 ) begin end
+    if (_always_ ) begin end
     \$33  = r_rdy;
     if (\$29 ) begin
       \$33  = 1'h1;
@@ -22237,7 +15043,7 @@ module \hwgen_top.sequencer.fetch.buffer (rst, r_en, r_data, w_en, r_rdy, w_port
 endmodule
 
 module \hwgen_top.sequencer.fetch.splitter (rst, i__valid, o__ready, i__payload, o__payload, o__valid, clk);
-  reg \$auto$verilog_backend.cc:2355:dump_module$38  = 0;
+  reg _always_  = 0;
   wire [7:0] \$1 ;
   wire \$10 ;
   wire [31:0] \$11 ;
@@ -22258,26 +15064,20 @@ module \hwgen_top.sequencer.fetch.splitter (rst, i__valid, o__ready, i__payload,
   (* init = 1'h0 *)
   wire active;
   input clk;
-  wire clk;
   input [59:0] i__payload;
-  wire [59:0] i__payload;
   wire [31:0] \i__payload.address ;
   wire [27:0] \i__payload.beats ;
   wire i__ready;
   input i__valid;
-  wire i__valid;
   wire last;
   reg [6:0] now;
   output [39:0] o__payload;
-  wire [39:0] o__payload;
   wire [31:0] \o__payload.address ;
   wire [7:0] \o__payload.beats_minus_1 ;
   input o__ready;
-  wire o__ready;
   output o__valid;
   reg o__valid = 1'h0;
   input rst;
-  wire rst;
   assign \$1  = 7'h40 - \$signal$1 [5:0];
   assign last = \$signal$3  <= \$1 [6:0];
   assign \$3  = now - 1'h1;
@@ -22296,14 +15096,14 @@ module \hwgen_top.sequencer.fetch.splitter (rst, i__valid, o__ready, i__payload,
   always @(posedge clk)
     o__valid <= \$14 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$38 ) begin end
+    if (_always_ ) begin end
     now = \$1 [6:0];
     if (last) begin
       now = \$signal$3 [6:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$38 ) begin end
+    if (_always_ ) begin end
     \$12  = \$signal$1 ;
     if (\$6 ) begin
       \$12  = \$7 [29:0];
@@ -22316,7 +15116,7 @@ module \hwgen_top.sequencer.fetch.splitter (rst, i__valid, o__ready, i__payload,
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$38 ) begin end
+    if (_always_ ) begin end
     \$13  = \$signal$3 ;
     if (\$6 ) begin
       \$13  = \$8 [27:0];
@@ -22329,7 +15129,7 @@ module \hwgen_top.sequencer.fetch.splitter (rst, i__valid, o__ready, i__payload,
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$38 ) begin end
+    if (_always_ ) begin end
     \$14  = o__valid;
     if (\$6 ) begin
       \$14  = \$9 ;
@@ -22354,39 +15154,39 @@ module \hwgen_top.sequencer.fetch.splitter (rst, i__valid, o__ready, i__payload,
 endmodule
 
 module \hwgen_top.sequencer.queue_afetch (rst, stop, retire, i__valid, i__ready, cmd__valid, take, empty, oldest__data, cmd__ready, i__payload, have, cmd__payload, clk);
-  reg \$auto$verilog_backend.cc:2355:dump_module$39  = 0;
+  reg _always_  = 0;
   wire [5:0] \$1 ;
   wire \$10 ;
-  wire [3:0] \$11 ;
-  wire [3:0] \$12 ;
+  wire [2:0] \$11 ;
+  wire [2:0] \$12 ;
   wire \$13 ;
-  wire [3:0] \$14 ;
-  wire [3:0] \$15 ;
+  wire [2:0] \$14 ;
+  wire [2:0] \$15 ;
   wire \$16 ;
-  wire [3:0] \$17 ;
-  wire [3:0] \$18 ;
-  reg [3:0] \$19 ;
+  wire [2:0] \$17 ;
+  wire [2:0] \$18 ;
+  reg [2:0] \$19 ;
   wire \$2 ;
-  reg [3:0] \$20 ;
-  reg [2:0] \$21 ;
-  reg [2:0] \$22 ;
-  reg [2:0] \$23 ;
+  reg [2:0] \$20 ;
+  reg [1:0] \$21 ;
+  reg [1:0] \$22 ;
+  reg [1:0] \$23 ;
   wire \$3 ;
   wire \$4 ;
   wire \$5 ;
-  wire [4:0] \$6 ;
-  wire [5:0] \$7 ;
-  wire [4:0] \$8 ;
-  wire [5:0] \$9 ;
-  (* init = 3'h0 *)
-  wire [2:0] \$signal ;
-  (* init = 3'h0 *)
-  wire [2:0] \$signal$10 ;
-  reg [3:0] \$signal$17  = 4'h0;
+  wire [3:0] \$6 ;
+  wire [4:0] \$7 ;
+  wire [3:0] \$8 ;
+  wire [4:0] \$9 ;
+  (* init = 2'h0 *)
+  wire [1:0] \$signal ;
+  (* init = 2'h0 *)
+  wire [1:0] \$signal$10 ;
+  reg [2:0] \$signal$17  = 3'h0;
   wire \$signal$3 ;
-  reg [2:0] \$signature__addr  = 3'h0;
-  (* init = 3'h0 *)
-  wire [2:0] \$signature__addr$6 ;
+  reg [1:0] \$signature__addr  = 2'h0;
+  (* init = 2'h0 *)
+  wire [1:0] \$signature__addr$6 ;
   wire [85:0] \$signature__data ;
   wire [29:0] \$signature__data$8 ;
   wire [23:0] \$signature__data$8.index ;
@@ -22397,89 +15197,63 @@ module \hwgen_top.sequencer.queue_afetch (rst, stop, retire, i__valid, i__ready,
   wire \$signature__en ;
   wire \$signature__en$7 ;
   input clk;
-  wire clk;
   output [99:0] cmd__payload;
-  wire [99:0] cmd__payload;
   wire [3:0] \cmd__payload.op ;
   wire [95:0] \cmd__payload.payload ;
   input cmd__ready;
-  wire cmd__ready;
   output cmd__valid;
-  wire cmd__valid;
   output empty;
-  wire empty;
-  (* init = 3'h0 *)
-  wire [2:0] free;
+  (* init = 2'h0 *)
+  wire [1:0] free;
   input [5:0] have;
-  wire [5:0] have;
-  reg [3:0] held = 4'h0;
+  reg [2:0] held = 3'h0;
   input [115:0] i__payload;
-  wire [115:0] i__payload;
   wire [23:0] \i__payload.index ;
   wire [3:0] \i__payload.op ;
   wire [75:0] \i__payload.payload ;
   wire [5:0] \i__payload.post ;
   wire [5:0] \i__payload.wait ;
   output i__ready;
-  wire i__ready;
   input i__valid;
-  wire i__valid;
   wire [23:0] index;
-  reg [2:0] issue__addr = 3'h0;
+  reg [1:0] issue__addr = 2'h0;
   wire [85:0] issue__data;
   wire [3:0] \issue__data.op ;
   wire [75:0] \issue__data.payload ;
   wire [5:0] \issue__data.wait ;
   wire issued;
   wire [5:0] missing;
-  reg [2:0] oldest__addr = 3'h0;
+  reg [1:0] oldest__addr = 2'h0;
   output [29:0] oldest__data;
-  wire [29:0] oldest__data;
   wire [23:0] \oldest__data.index ;
   wire [5:0] \oldest__data.post ;
   wire [5:0] post;
   input retire;
-  wire retire;
   input rst;
-  wire rst;
   input stop;
-  wire stop;
   output [5:0] take;
-  wire [5:0] take;
   wire waiting;
-  reg [85:0] commands [7:0];
-  initial begin
-    commands[0] = 86'h0000000000000000000000;
-    commands[1] = 86'h0000000000000000000000;
-    commands[2] = 86'h0000000000000000000000;
-    commands[3] = 86'h0000000000000000000000;
-    commands[4] = 86'h0000000000000000000000;
-    commands[5] = 86'h0000000000000000000000;
-    commands[6] = 86'h0000000000000000000000;
-    commands[7] = 86'h0000000000000000000000;
+  reg [85:0] commands [3:0];
+  initial begin : init27
+    integer i;
+    for (i = 0; i < 4; i = i + 1) commands[i] = 86'h0000000000000000000000;
   end
   always @(posedge clk) begin
     if (\$signature__en )
       commands[\$signature__addr ] <= \$signature__data ;
   end
   assign issue__data = commands[issue__addr];
-  reg [29:0] meta [7:0];
-  initial begin
-    meta[0] = 30'h00000000;
-    meta[1] = 30'h00000000;
-    meta[2] = 30'h00000000;
-    meta[3] = 30'h00000000;
-    meta[4] = 30'h00000000;
-    meta[5] = 30'h00000000;
-    meta[6] = 30'h00000000;
-    meta[7] = 30'h00000000;
+  reg [29:0] meta [3:0];
+  initial begin : init28
+    integer i;
+    for (i = 0; i < 4; i = i + 1) meta[i] = 30'h00000000;
   end
   always @(posedge clk) begin
     if (\$signature__en )
       meta[\$signature__addr ] <= \$signature__data$8 ;
   end
   assign oldest__data = meta[oldest__addr];
-  assign i__ready = held != 4'h8;
+  assign i__ready = held != 3'h4;
   assign \$signature__en  = i__valid & i__ready;
   assign waiting = | \$signal$17 ;
   assign \$1  = ~ have;
@@ -22496,15 +15270,15 @@ module \hwgen_top.sequencer.queue_afetch (rst, stop, retire, i__valid, i__ready,
   assign \$7  = \$6  - issued;
   assign \$8  = held + \$signature__en ;
   assign \$9  = \$8  - retire;
-  assign \$10  = \$signature__addr  == 3'h7;
+  assign \$10  = \$signature__addr  == 2'h3;
   assign \$11  = \$signature__addr  + 1'h1;
-  assign \$12  = \$10  ? 4'h0 : \$11 ;
-  assign \$13  = issue__addr == 3'h7;
+  assign \$12  = \$10  ? 3'h0 : \$11 ;
+  assign \$13  = issue__addr == 2'h3;
   assign \$14  = issue__addr + 1'h1;
-  assign \$15  = \$13  ? 4'h0 : \$14 ;
-  assign \$16  = oldest__addr == 3'h7;
+  assign \$15  = \$13  ? 3'h0 : \$14 ;
+  assign \$16  = oldest__addr == 2'h3;
   assign \$17  = oldest__addr + 1'h1;
-  assign \$18  = \$16  ? 4'h0 : \$17 ;
+  assign \$18  = \$16  ? 3'h0 : \$17 ;
   always @(posedge clk)
     \$signal$17  <= \$19 ;
   always @(posedge clk)
@@ -22516,47 +15290,47 @@ module \hwgen_top.sequencer.queue_afetch (rst, stop, retire, i__valid, i__ready,
   always @(posedge clk)
     oldest__addr <= \$23 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$39 ) begin end
-    \$19  = \$7 [3:0];
+    if (_always_ ) begin end
+    \$19  = \$7 [2:0];
     if (rst) begin
-      \$19  = 4'h0;
+      \$19  = 3'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$39 ) begin end
-    \$20  = \$9 [3:0];
+    if (_always_ ) begin end
+    \$20  = \$9 [2:0];
     if (rst) begin
-      \$20  = 4'h0;
+      \$20  = 3'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$39 ) begin end
+    if (_always_ ) begin end
     \$21  = \$signature__addr ;
     if (\$signature__en ) begin
-      \$21  = \$12 [2:0];
+      \$21  = \$12 [1:0];
     end
     if (rst) begin
-      \$21  = 3'h0;
+      \$21  = 2'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$39 ) begin end
+    if (_always_ ) begin end
     \$22  = issue__addr;
     if (issued) begin
-      \$22  = \$15 [2:0];
+      \$22  = \$15 [1:0];
     end
     if (rst) begin
-      \$22  = 3'h0;
+      \$22  = 2'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$39 ) begin end
+    if (_always_ ) begin end
     \$23  = oldest__addr;
     if (retire) begin
-      \$23  = \$18 [2:0];
+      \$23  = \$18 [1:0];
     end
     if (rst) begin
-      \$23  = 3'h0;
+      \$23  = 2'h0;
     end
   end
   assign \$signal  = \$signature__addr ;
@@ -22594,39 +15368,39 @@ module \hwgen_top.sequencer.queue_afetch (rst, stop, retire, i__valid, i__ready,
 endmodule
 
 module \hwgen_top.sequencer.queue_grid (rst, stop, retire, i__valid, i__ready, waiting, missing, cmd__valid, take, empty, oldest__data, cmd__ready, i__payload, have, cmd__payload, clk);
-  reg \$auto$verilog_backend.cc:2355:dump_module$40  = 0;
+  reg _always_  = 0;
   wire [5:0] \$1 ;
   wire \$10 ;
-  wire [3:0] \$11 ;
-  wire [3:0] \$12 ;
+  wire [2:0] \$11 ;
+  wire [2:0] \$12 ;
   wire \$13 ;
-  wire [3:0] \$14 ;
-  wire [3:0] \$15 ;
+  wire [2:0] \$14 ;
+  wire [2:0] \$15 ;
   wire \$16 ;
-  wire [3:0] \$17 ;
-  wire [3:0] \$18 ;
-  reg [3:0] \$19 ;
+  wire [2:0] \$17 ;
+  wire [2:0] \$18 ;
+  reg [2:0] \$19 ;
   wire \$2 ;
-  reg [3:0] \$20 ;
-  reg [2:0] \$21 ;
-  reg [2:0] \$22 ;
-  reg [2:0] \$23 ;
+  reg [2:0] \$20 ;
+  reg [1:0] \$21 ;
+  reg [1:0] \$22 ;
+  reg [1:0] \$23 ;
   wire \$3 ;
   wire \$4 ;
   wire \$5 ;
-  wire [4:0] \$6 ;
-  wire [5:0] \$7 ;
-  wire [4:0] \$8 ;
-  wire [5:0] \$9 ;
-  (* init = 3'h0 *)
-  wire [2:0] \$signal ;
-  (* init = 3'h0 *)
-  wire [2:0] \$signal$10 ;
-  reg [3:0] \$signal$17  = 4'h0;
+  wire [3:0] \$6 ;
+  wire [4:0] \$7 ;
+  wire [3:0] \$8 ;
+  wire [4:0] \$9 ;
+  (* init = 2'h0 *)
+  wire [1:0] \$signal ;
+  (* init = 2'h0 *)
+  wire [1:0] \$signal$10 ;
+  reg [2:0] \$signal$17  = 3'h0;
   wire \$signal$3 ;
-  reg [2:0] \$signature__addr  = 3'h0;
-  (* init = 3'h0 *)
-  wire [2:0] \$signature__addr$6 ;
+  reg [1:0] \$signature__addr  = 2'h0;
+  (* init = 2'h0 *)
+  wire [1:0] \$signature__addr$6 ;
   wire [103:0] \$signature__data ;
   wire [29:0] \$signature__data$8 ;
   wire [23:0] \$signature__data$8.index ;
@@ -22637,91 +15411,63 @@ module \hwgen_top.sequencer.queue_grid (rst, stop, retire, i__valid, i__ready, w
   wire \$signature__en ;
   wire \$signature__en$7 ;
   input clk;
-  wire clk;
   output [99:0] cmd__payload;
-  wire [99:0] cmd__payload;
   wire [3:0] \cmd__payload.op ;
   wire [95:0] \cmd__payload.payload ;
   input cmd__ready;
-  wire cmd__ready;
   output cmd__valid;
-  wire cmd__valid;
   output empty;
-  wire empty;
-  (* init = 3'h0 *)
-  wire [2:0] free;
+  (* init = 2'h0 *)
+  wire [1:0] free;
   input [5:0] have;
-  wire [5:0] have;
-  reg [3:0] held = 4'h0;
+  reg [2:0] held = 3'h0;
   input [133:0] i__payload;
-  wire [133:0] i__payload;
   wire [23:0] \i__payload.index ;
   wire [3:0] \i__payload.op ;
   wire [93:0] \i__payload.payload ;
   wire [5:0] \i__payload.post ;
   wire [5:0] \i__payload.wait ;
   output i__ready;
-  wire i__ready;
   input i__valid;
-  wire i__valid;
   wire [23:0] index;
-  reg [2:0] issue__addr = 3'h0;
+  reg [1:0] issue__addr = 2'h0;
   wire [103:0] issue__data;
   wire [3:0] \issue__data.op ;
   wire [93:0] \issue__data.payload ;
   wire [5:0] \issue__data.wait ;
   wire issued;
   output [5:0] missing;
-  wire [5:0] missing;
-  reg [2:0] oldest__addr = 3'h0;
+  reg [1:0] oldest__addr = 2'h0;
   output [29:0] oldest__data;
-  wire [29:0] oldest__data;
   wire [23:0] \oldest__data.index ;
   wire [5:0] \oldest__data.post ;
   wire [5:0] post;
   input retire;
-  wire retire;
   input rst;
-  wire rst;
   input stop;
-  wire stop;
   output [5:0] take;
-  wire [5:0] take;
   output waiting;
-  wire waiting;
-  reg [103:0] commands [7:0];
-  initial begin
-    commands[0] = 104'h00000000000000000000000000;
-    commands[1] = 104'h00000000000000000000000000;
-    commands[2] = 104'h00000000000000000000000000;
-    commands[3] = 104'h00000000000000000000000000;
-    commands[4] = 104'h00000000000000000000000000;
-    commands[5] = 104'h00000000000000000000000000;
-    commands[6] = 104'h00000000000000000000000000;
-    commands[7] = 104'h00000000000000000000000000;
+  reg [103:0] commands [3:0];
+  initial begin : init29
+    integer i;
+    for (i = 0; i < 4; i = i + 1) commands[i] = 104'h00000000000000000000000000;
   end
   always @(posedge clk) begin
     if (\$signature__en )
       commands[\$signature__addr ] <= \$signature__data ;
   end
   assign issue__data = commands[issue__addr];
-  reg [29:0] meta [7:0];
-  initial begin
-    meta[0] = 30'h00000000;
-    meta[1] = 30'h00000000;
-    meta[2] = 30'h00000000;
-    meta[3] = 30'h00000000;
-    meta[4] = 30'h00000000;
-    meta[5] = 30'h00000000;
-    meta[6] = 30'h00000000;
-    meta[7] = 30'h00000000;
+  reg [29:0] meta [3:0];
+  initial begin : init30
+    integer i;
+    for (i = 0; i < 4; i = i + 1) meta[i] = 30'h00000000;
   end
   always @(posedge clk) begin
     if (\$signature__en )
       meta[\$signature__addr ] <= \$signature__data$8 ;
   end
   assign oldest__data = meta[oldest__addr];
-  assign i__ready = held != 4'h8;
+  assign i__ready = held != 3'h4;
   assign \$signature__en  = i__valid & i__ready;
   assign waiting = | \$signal$17 ;
   assign \$1  = ~ have;
@@ -22738,15 +15484,15 @@ module \hwgen_top.sequencer.queue_grid (rst, stop, retire, i__valid, i__ready, w
   assign \$7  = \$6  - issued;
   assign \$8  = held + \$signature__en ;
   assign \$9  = \$8  - retire;
-  assign \$10  = \$signature__addr  == 3'h7;
+  assign \$10  = \$signature__addr  == 2'h3;
   assign \$11  = \$signature__addr  + 1'h1;
-  assign \$12  = \$10  ? 4'h0 : \$11 ;
-  assign \$13  = issue__addr == 3'h7;
+  assign \$12  = \$10  ? 3'h0 : \$11 ;
+  assign \$13  = issue__addr == 2'h3;
   assign \$14  = issue__addr + 1'h1;
-  assign \$15  = \$13  ? 4'h0 : \$14 ;
-  assign \$16  = oldest__addr == 3'h7;
+  assign \$15  = \$13  ? 3'h0 : \$14 ;
+  assign \$16  = oldest__addr == 2'h3;
   assign \$17  = oldest__addr + 1'h1;
-  assign \$18  = \$16  ? 4'h0 : \$17 ;
+  assign \$18  = \$16  ? 3'h0 : \$17 ;
   always @(posedge clk)
     \$signal$17  <= \$19 ;
   always @(posedge clk)
@@ -22758,47 +15504,47 @@ module \hwgen_top.sequencer.queue_grid (rst, stop, retire, i__valid, i__ready, w
   always @(posedge clk)
     oldest__addr <= \$23 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$40 ) begin end
-    \$19  = \$7 [3:0];
+    if (_always_ ) begin end
+    \$19  = \$7 [2:0];
     if (rst) begin
-      \$19  = 4'h0;
+      \$19  = 3'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$40 ) begin end
-    \$20  = \$9 [3:0];
+    if (_always_ ) begin end
+    \$20  = \$9 [2:0];
     if (rst) begin
-      \$20  = 4'h0;
+      \$20  = 3'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$40 ) begin end
+    if (_always_ ) begin end
     \$21  = \$signature__addr ;
     if (\$signature__en ) begin
-      \$21  = \$12 [2:0];
+      \$21  = \$12 [1:0];
     end
     if (rst) begin
-      \$21  = 3'h0;
+      \$21  = 2'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$40 ) begin end
+    if (_always_ ) begin end
     \$22  = issue__addr;
     if (issued) begin
-      \$22  = \$15 [2:0];
+      \$22  = \$15 [1:0];
     end
     if (rst) begin
-      \$22  = 3'h0;
+      \$22  = 2'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$40 ) begin end
+    if (_always_ ) begin end
     \$23  = oldest__addr;
     if (retire) begin
-      \$23  = \$18 [2:0];
+      \$23  = \$18 [1:0];
     end
     if (rst) begin
-      \$23  = 3'h0;
+      \$23  = 2'h0;
     end
   end
   assign \$signal  = \$signature__addr ;
@@ -22836,39 +15582,39 @@ module \hwgen_top.sequencer.queue_grid (rst, stop, retire, i__valid, i__ready, w
 endmodule
 
 module \hwgen_top.sequencer.queue_load (rst, stop, retire, i__valid, i__ready, cmd__valid, take, empty, oldest__data, cmd__ready, i__payload, have, cmd__payload, clk);
-  reg \$auto$verilog_backend.cc:2355:dump_module$41  = 0;
+  reg _always_  = 0;
   wire [5:0] \$1 ;
   wire \$10 ;
-  wire [3:0] \$11 ;
-  wire [3:0] \$12 ;
+  wire [2:0] \$11 ;
+  wire [2:0] \$12 ;
   wire \$13 ;
-  wire [3:0] \$14 ;
-  wire [3:0] \$15 ;
+  wire [2:0] \$14 ;
+  wire [2:0] \$15 ;
   wire \$16 ;
-  wire [3:0] \$17 ;
-  wire [3:0] \$18 ;
-  reg [3:0] \$19 ;
+  wire [2:0] \$17 ;
+  wire [2:0] \$18 ;
+  reg [2:0] \$19 ;
   wire \$2 ;
-  reg [3:0] \$20 ;
-  reg [2:0] \$21 ;
-  reg [2:0] \$22 ;
-  reg [2:0] \$23 ;
+  reg [2:0] \$20 ;
+  reg [1:0] \$21 ;
+  reg [1:0] \$22 ;
+  reg [1:0] \$23 ;
   wire \$3 ;
   wire \$4 ;
   wire \$5 ;
-  wire [4:0] \$6 ;
-  wire [5:0] \$7 ;
-  wire [4:0] \$8 ;
-  wire [5:0] \$9 ;
-  (* init = 3'h0 *)
-  wire [2:0] \$signal ;
-  (* init = 3'h0 *)
-  wire [2:0] \$signal$10 ;
-  reg [3:0] \$signal$17  = 4'h0;
+  wire [3:0] \$6 ;
+  wire [4:0] \$7 ;
+  wire [3:0] \$8 ;
+  wire [4:0] \$9 ;
+  (* init = 2'h0 *)
+  wire [1:0] \$signal ;
+  (* init = 2'h0 *)
+  wire [1:0] \$signal$10 ;
+  reg [2:0] \$signal$17  = 3'h0;
   wire \$signal$3 ;
-  reg [2:0] \$signature__addr  = 3'h0;
-  (* init = 3'h0 *)
-  wire [2:0] \$signature__addr$6 ;
+  reg [1:0] \$signature__addr  = 2'h0;
+  (* init = 2'h0 *)
+  wire [1:0] \$signature__addr$6 ;
   wire [83:0] \$signature__data ;
   wire [29:0] \$signature__data$8 ;
   wire [23:0] \$signature__data$8.index ;
@@ -22879,89 +15625,63 @@ module \hwgen_top.sequencer.queue_load (rst, stop, retire, i__valid, i__ready, c
   wire \$signature__en ;
   wire \$signature__en$7 ;
   input clk;
-  wire clk;
   output [99:0] cmd__payload;
-  wire [99:0] cmd__payload;
   wire [3:0] \cmd__payload.op ;
   wire [95:0] \cmd__payload.payload ;
   input cmd__ready;
-  wire cmd__ready;
   output cmd__valid;
-  wire cmd__valid;
   output empty;
-  wire empty;
-  (* init = 3'h0 *)
-  wire [2:0] free;
+  (* init = 2'h0 *)
+  wire [1:0] free;
   input [5:0] have;
-  wire [5:0] have;
-  reg [3:0] held = 4'h0;
+  reg [2:0] held = 3'h0;
   input [113:0] i__payload;
-  wire [113:0] i__payload;
   wire [23:0] \i__payload.index ;
   wire [3:0] \i__payload.op ;
   wire [73:0] \i__payload.payload ;
   wire [5:0] \i__payload.post ;
   wire [5:0] \i__payload.wait ;
   output i__ready;
-  wire i__ready;
   input i__valid;
-  wire i__valid;
   wire [23:0] index;
-  reg [2:0] issue__addr = 3'h0;
+  reg [1:0] issue__addr = 2'h0;
   wire [83:0] issue__data;
   wire [3:0] \issue__data.op ;
   wire [73:0] \issue__data.payload ;
   wire [5:0] \issue__data.wait ;
   wire issued;
   wire [5:0] missing;
-  reg [2:0] oldest__addr = 3'h0;
+  reg [1:0] oldest__addr = 2'h0;
   output [29:0] oldest__data;
-  wire [29:0] oldest__data;
   wire [23:0] \oldest__data.index ;
   wire [5:0] \oldest__data.post ;
   wire [5:0] post;
   input retire;
-  wire retire;
   input rst;
-  wire rst;
   input stop;
-  wire stop;
   output [5:0] take;
-  wire [5:0] take;
   wire waiting;
-  reg [83:0] commands [7:0];
-  initial begin
-    commands[0] = 84'h000000000000000000000;
-    commands[1] = 84'h000000000000000000000;
-    commands[2] = 84'h000000000000000000000;
-    commands[3] = 84'h000000000000000000000;
-    commands[4] = 84'h000000000000000000000;
-    commands[5] = 84'h000000000000000000000;
-    commands[6] = 84'h000000000000000000000;
-    commands[7] = 84'h000000000000000000000;
+  reg [83:0] commands [3:0];
+  initial begin : init31
+    integer i;
+    for (i = 0; i < 4; i = i + 1) commands[i] = 84'h000000000000000000000;
   end
   always @(posedge clk) begin
     if (\$signature__en )
       commands[\$signature__addr ] <= \$signature__data ;
   end
   assign issue__data = commands[issue__addr];
-  reg [29:0] meta [7:0];
-  initial begin
-    meta[0] = 30'h00000000;
-    meta[1] = 30'h00000000;
-    meta[2] = 30'h00000000;
-    meta[3] = 30'h00000000;
-    meta[4] = 30'h00000000;
-    meta[5] = 30'h00000000;
-    meta[6] = 30'h00000000;
-    meta[7] = 30'h00000000;
+  reg [29:0] meta [3:0];
+  initial begin : init32
+    integer i;
+    for (i = 0; i < 4; i = i + 1) meta[i] = 30'h00000000;
   end
   always @(posedge clk) begin
     if (\$signature__en )
       meta[\$signature__addr ] <= \$signature__data$8 ;
   end
   assign oldest__data = meta[oldest__addr];
-  assign i__ready = held != 4'h8;
+  assign i__ready = held != 3'h4;
   assign \$signature__en  = i__valid & i__ready;
   assign waiting = | \$signal$17 ;
   assign \$1  = ~ have;
@@ -22978,15 +15698,15 @@ module \hwgen_top.sequencer.queue_load (rst, stop, retire, i__valid, i__ready, c
   assign \$7  = \$6  - issued;
   assign \$8  = held + \$signature__en ;
   assign \$9  = \$8  - retire;
-  assign \$10  = \$signature__addr  == 3'h7;
+  assign \$10  = \$signature__addr  == 2'h3;
   assign \$11  = \$signature__addr  + 1'h1;
-  assign \$12  = \$10  ? 4'h0 : \$11 ;
-  assign \$13  = issue__addr == 3'h7;
+  assign \$12  = \$10  ? 3'h0 : \$11 ;
+  assign \$13  = issue__addr == 2'h3;
   assign \$14  = issue__addr + 1'h1;
-  assign \$15  = \$13  ? 4'h0 : \$14 ;
-  assign \$16  = oldest__addr == 3'h7;
+  assign \$15  = \$13  ? 3'h0 : \$14 ;
+  assign \$16  = oldest__addr == 2'h3;
   assign \$17  = oldest__addr + 1'h1;
-  assign \$18  = \$16  ? 4'h0 : \$17 ;
+  assign \$18  = \$16  ? 3'h0 : \$17 ;
   always @(posedge clk)
     \$signal$17  <= \$19 ;
   always @(posedge clk)
@@ -22998,47 +15718,47 @@ module \hwgen_top.sequencer.queue_load (rst, stop, retire, i__valid, i__ready, c
   always @(posedge clk)
     oldest__addr <= \$23 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$41 ) begin end
-    \$19  = \$7 [3:0];
+    if (_always_ ) begin end
+    \$19  = \$7 [2:0];
     if (rst) begin
-      \$19  = 4'h0;
+      \$19  = 3'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$41 ) begin end
-    \$20  = \$9 [3:0];
+    if (_always_ ) begin end
+    \$20  = \$9 [2:0];
     if (rst) begin
-      \$20  = 4'h0;
+      \$20  = 3'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$41 ) begin end
+    if (_always_ ) begin end
     \$21  = \$signature__addr ;
     if (\$signature__en ) begin
-      \$21  = \$12 [2:0];
+      \$21  = \$12 [1:0];
     end
     if (rst) begin
-      \$21  = 3'h0;
+      \$21  = 2'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$41 ) begin end
+    if (_always_ ) begin end
     \$22  = issue__addr;
     if (issued) begin
-      \$22  = \$15 [2:0];
+      \$22  = \$15 [1:0];
     end
     if (rst) begin
-      \$22  = 3'h0;
+      \$22  = 2'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$41 ) begin end
+    if (_always_ ) begin end
     \$23  = oldest__addr;
     if (retire) begin
-      \$23  = \$18 [2:0];
+      \$23  = \$18 [1:0];
     end
     if (rst) begin
-      \$23  = 3'h0;
+      \$23  = 2'h0;
     end
   end
   assign \$signal  = \$signature__addr ;
@@ -23076,39 +15796,39 @@ module \hwgen_top.sequencer.queue_load (rst, stop, retire, i__valid, i__ready, c
 endmodule
 
 module \hwgen_top.sequencer.queue_post (rst, stop, retire, i__valid, i__ready, cmd__valid, take, empty, oldest__data, cmd__ready, i__payload, have, cmd__payload, clk);
-  reg \$auto$verilog_backend.cc:2355:dump_module$42  = 0;
+  reg _always_  = 0;
   wire [5:0] \$1 ;
   wire \$10 ;
-  wire [3:0] \$11 ;
-  wire [3:0] \$12 ;
+  wire [2:0] \$11 ;
+  wire [2:0] \$12 ;
   wire \$13 ;
-  wire [3:0] \$14 ;
-  wire [3:0] \$15 ;
+  wire [2:0] \$14 ;
+  wire [2:0] \$15 ;
   wire \$16 ;
-  wire [3:0] \$17 ;
-  wire [3:0] \$18 ;
-  reg [3:0] \$19 ;
+  wire [2:0] \$17 ;
+  wire [2:0] \$18 ;
+  reg [2:0] \$19 ;
   wire \$2 ;
-  reg [3:0] \$20 ;
-  reg [2:0] \$21 ;
-  reg [2:0] \$22 ;
-  reg [2:0] \$23 ;
+  reg [2:0] \$20 ;
+  reg [1:0] \$21 ;
+  reg [1:0] \$22 ;
+  reg [1:0] \$23 ;
   wire \$3 ;
   wire \$4 ;
   wire \$5 ;
-  wire [4:0] \$6 ;
-  wire [5:0] \$7 ;
-  wire [4:0] \$8 ;
-  wire [5:0] \$9 ;
-  (* init = 3'h0 *)
-  wire [2:0] \$signal ;
-  (* init = 3'h0 *)
-  wire [2:0] \$signal$10 ;
-  reg [3:0] \$signal$17  = 4'h0;
+  wire [3:0] \$6 ;
+  wire [4:0] \$7 ;
+  wire [3:0] \$8 ;
+  wire [4:0] \$9 ;
+  (* init = 2'h0 *)
+  wire [1:0] \$signal ;
+  (* init = 2'h0 *)
+  wire [1:0] \$signal$10 ;
+  reg [2:0] \$signal$17  = 3'h0;
   wire \$signal$3 ;
-  reg [2:0] \$signature__addr  = 3'h0;
-  (* init = 3'h0 *)
-  wire [2:0] \$signature__addr$6 ;
+  reg [1:0] \$signature__addr  = 2'h0;
+  (* init = 2'h0 *)
+  wire [1:0] \$signature__addr$6 ;
   wire [104:0] \$signature__data ;
   wire [29:0] \$signature__data$8 ;
   wire [23:0] \$signature__data$8.index ;
@@ -23119,89 +15839,63 @@ module \hwgen_top.sequencer.queue_post (rst, stop, retire, i__valid, i__ready, c
   wire \$signature__en ;
   wire \$signature__en$7 ;
   input clk;
-  wire clk;
   output [99:0] cmd__payload;
-  wire [99:0] cmd__payload;
   wire [3:0] \cmd__payload.op ;
   wire [95:0] \cmd__payload.payload ;
   input cmd__ready;
-  wire cmd__ready;
   output cmd__valid;
-  wire cmd__valid;
   output empty;
-  wire empty;
-  (* init = 3'h0 *)
-  wire [2:0] free;
+  (* init = 2'h0 *)
+  wire [1:0] free;
   input [5:0] have;
-  wire [5:0] have;
-  reg [3:0] held = 4'h0;
+  reg [2:0] held = 3'h0;
   input [134:0] i__payload;
-  wire [134:0] i__payload;
   wire [23:0] \i__payload.index ;
   wire [3:0] \i__payload.op ;
   wire [94:0] \i__payload.payload ;
   wire [5:0] \i__payload.post ;
   wire [5:0] \i__payload.wait ;
   output i__ready;
-  wire i__ready;
   input i__valid;
-  wire i__valid;
   wire [23:0] index;
-  reg [2:0] issue__addr = 3'h0;
+  reg [1:0] issue__addr = 2'h0;
   wire [104:0] issue__data;
   wire [3:0] \issue__data.op ;
   wire [94:0] \issue__data.payload ;
   wire [5:0] \issue__data.wait ;
   wire issued;
   wire [5:0] missing;
-  reg [2:0] oldest__addr = 3'h0;
+  reg [1:0] oldest__addr = 2'h0;
   output [29:0] oldest__data;
-  wire [29:0] oldest__data;
   wire [23:0] \oldest__data.index ;
   wire [5:0] \oldest__data.post ;
   wire [5:0] post;
   input retire;
-  wire retire;
   input rst;
-  wire rst;
   input stop;
-  wire stop;
   output [5:0] take;
-  wire [5:0] take;
   wire waiting;
-  reg [104:0] commands [7:0];
-  initial begin
-    commands[0] = 105'h000000000000000000000000000;
-    commands[1] = 105'h000000000000000000000000000;
-    commands[2] = 105'h000000000000000000000000000;
-    commands[3] = 105'h000000000000000000000000000;
-    commands[4] = 105'h000000000000000000000000000;
-    commands[5] = 105'h000000000000000000000000000;
-    commands[6] = 105'h000000000000000000000000000;
-    commands[7] = 105'h000000000000000000000000000;
+  reg [104:0] commands [3:0];
+  initial begin : init33
+    integer i;
+    for (i = 0; i < 4; i = i + 1) commands[i] = 105'h000000000000000000000000000;
   end
   always @(posedge clk) begin
     if (\$signature__en )
       commands[\$signature__addr ] <= \$signature__data ;
   end
   assign issue__data = commands[issue__addr];
-  reg [29:0] meta [7:0];
-  initial begin
-    meta[0] = 30'h00000000;
-    meta[1] = 30'h00000000;
-    meta[2] = 30'h00000000;
-    meta[3] = 30'h00000000;
-    meta[4] = 30'h00000000;
-    meta[5] = 30'h00000000;
-    meta[6] = 30'h00000000;
-    meta[7] = 30'h00000000;
+  reg [29:0] meta [3:0];
+  initial begin : init34
+    integer i;
+    for (i = 0; i < 4; i = i + 1) meta[i] = 30'h00000000;
   end
   always @(posedge clk) begin
     if (\$signature__en )
       meta[\$signature__addr ] <= \$signature__data$8 ;
   end
   assign oldest__data = meta[oldest__addr];
-  assign i__ready = held != 4'h8;
+  assign i__ready = held != 3'h4;
   assign \$signature__en  = i__valid & i__ready;
   assign waiting = | \$signal$17 ;
   assign \$1  = ~ have;
@@ -23218,15 +15912,15 @@ module \hwgen_top.sequencer.queue_post (rst, stop, retire, i__valid, i__ready, c
   assign \$7  = \$6  - issued;
   assign \$8  = held + \$signature__en ;
   assign \$9  = \$8  - retire;
-  assign \$10  = \$signature__addr  == 3'h7;
+  assign \$10  = \$signature__addr  == 2'h3;
   assign \$11  = \$signature__addr  + 1'h1;
-  assign \$12  = \$10  ? 4'h0 : \$11 ;
-  assign \$13  = issue__addr == 3'h7;
+  assign \$12  = \$10  ? 3'h0 : \$11 ;
+  assign \$13  = issue__addr == 2'h3;
   assign \$14  = issue__addr + 1'h1;
-  assign \$15  = \$13  ? 4'h0 : \$14 ;
-  assign \$16  = oldest__addr == 3'h7;
+  assign \$15  = \$13  ? 3'h0 : \$14 ;
+  assign \$16  = oldest__addr == 2'h3;
   assign \$17  = oldest__addr + 1'h1;
-  assign \$18  = \$16  ? 4'h0 : \$17 ;
+  assign \$18  = \$16  ? 3'h0 : \$17 ;
   always @(posedge clk)
     \$signal$17  <= \$19 ;
   always @(posedge clk)
@@ -23238,47 +15932,47 @@ module \hwgen_top.sequencer.queue_post (rst, stop, retire, i__valid, i__ready, c
   always @(posedge clk)
     oldest__addr <= \$23 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$42 ) begin end
-    \$19  = \$7 [3:0];
+    if (_always_ ) begin end
+    \$19  = \$7 [2:0];
     if (rst) begin
-      \$19  = 4'h0;
+      \$19  = 3'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$42 ) begin end
-    \$20  = \$9 [3:0];
+    if (_always_ ) begin end
+    \$20  = \$9 [2:0];
     if (rst) begin
-      \$20  = 4'h0;
+      \$20  = 3'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$42 ) begin end
+    if (_always_ ) begin end
     \$21  = \$signature__addr ;
     if (\$signature__en ) begin
-      \$21  = \$12 [2:0];
+      \$21  = \$12 [1:0];
     end
     if (rst) begin
-      \$21  = 3'h0;
+      \$21  = 2'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$42 ) begin end
+    if (_always_ ) begin end
     \$22  = issue__addr;
     if (issued) begin
-      \$22  = \$15 [2:0];
+      \$22  = \$15 [1:0];
     end
     if (rst) begin
-      \$22  = 3'h0;
+      \$22  = 2'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$42 ) begin end
+    if (_always_ ) begin end
     \$23  = oldest__addr;
     if (retire) begin
-      \$23  = \$18 [2:0];
+      \$23  = \$18 [1:0];
     end
     if (rst) begin
-      \$23  = 3'h0;
+      \$23  = 2'h0;
     end
   end
   assign \$signal  = \$signature__addr ;
@@ -23316,39 +16010,39 @@ module \hwgen_top.sequencer.queue_post (rst, stop, retire, i__valid, i__ready, c
 endmodule
 
 module \hwgen_top.sequencer.queue_store (rst, stop, retire, i__valid, i__ready, cmd__valid, take, empty, oldest__data, cmd__ready, i__payload, have, cmd__payload, clk);
-  reg \$auto$verilog_backend.cc:2355:dump_module$43  = 0;
+  reg _always_  = 0;
   wire [5:0] \$1 ;
   wire \$10 ;
-  wire [3:0] \$11 ;
-  wire [3:0] \$12 ;
+  wire [2:0] \$11 ;
+  wire [2:0] \$12 ;
   wire \$13 ;
-  wire [3:0] \$14 ;
-  wire [3:0] \$15 ;
+  wire [2:0] \$14 ;
+  wire [2:0] \$15 ;
   wire \$16 ;
-  wire [3:0] \$17 ;
-  wire [3:0] \$18 ;
-  reg [3:0] \$19 ;
+  wire [2:0] \$17 ;
+  wire [2:0] \$18 ;
+  reg [2:0] \$19 ;
   wire \$2 ;
-  reg [3:0] \$20 ;
-  reg [2:0] \$21 ;
-  reg [2:0] \$22 ;
-  reg [2:0] \$23 ;
+  reg [2:0] \$20 ;
+  reg [1:0] \$21 ;
+  reg [1:0] \$22 ;
+  reg [1:0] \$23 ;
   wire \$3 ;
   wire \$4 ;
   wire \$5 ;
-  wire [4:0] \$6 ;
-  wire [5:0] \$7 ;
-  wire [4:0] \$8 ;
-  wire [5:0] \$9 ;
-  (* init = 3'h0 *)
-  wire [2:0] \$signal ;
-  (* init = 3'h0 *)
-  wire [2:0] \$signal$10 ;
-  reg [3:0] \$signal$17  = 4'h0;
+  wire [3:0] \$6 ;
+  wire [4:0] \$7 ;
+  wire [3:0] \$8 ;
+  wire [4:0] \$9 ;
+  (* init = 2'h0 *)
+  wire [1:0] \$signal ;
+  (* init = 2'h0 *)
+  wire [1:0] \$signal$10 ;
+  reg [2:0] \$signal$17  = 3'h0;
   wire \$signal$3 ;
-  reg [2:0] \$signature__addr  = 3'h0;
-  (* init = 3'h0 *)
-  wire [2:0] \$signature__addr$6 ;
+  reg [1:0] \$signature__addr  = 2'h0;
+  (* init = 2'h0 *)
+  wire [1:0] \$signature__addr$6 ;
   wire [81:0] \$signature__data ;
   wire [29:0] \$signature__data$8 ;
   wire [23:0] \$signature__data$8.index ;
@@ -23359,89 +16053,63 @@ module \hwgen_top.sequencer.queue_store (rst, stop, retire, i__valid, i__ready, 
   wire \$signature__en ;
   wire \$signature__en$7 ;
   input clk;
-  wire clk;
   output [99:0] cmd__payload;
-  wire [99:0] cmd__payload;
   wire [3:0] \cmd__payload.op ;
   wire [95:0] \cmd__payload.payload ;
   input cmd__ready;
-  wire cmd__ready;
   output cmd__valid;
-  wire cmd__valid;
   output empty;
-  wire empty;
-  (* init = 3'h0 *)
-  wire [2:0] free;
+  (* init = 2'h0 *)
+  wire [1:0] free;
   input [5:0] have;
-  wire [5:0] have;
-  reg [3:0] held = 4'h0;
+  reg [2:0] held = 3'h0;
   input [111:0] i__payload;
-  wire [111:0] i__payload;
   wire [23:0] \i__payload.index ;
   wire [3:0] \i__payload.op ;
   wire [71:0] \i__payload.payload ;
   wire [5:0] \i__payload.post ;
   wire [5:0] \i__payload.wait ;
   output i__ready;
-  wire i__ready;
   input i__valid;
-  wire i__valid;
   wire [23:0] index;
-  reg [2:0] issue__addr = 3'h0;
+  reg [1:0] issue__addr = 2'h0;
   wire [81:0] issue__data;
   wire [3:0] \issue__data.op ;
   wire [71:0] \issue__data.payload ;
   wire [5:0] \issue__data.wait ;
   wire issued;
   wire [5:0] missing;
-  reg [2:0] oldest__addr = 3'h0;
+  reg [1:0] oldest__addr = 2'h0;
   output [29:0] oldest__data;
-  wire [29:0] oldest__data;
   wire [23:0] \oldest__data.index ;
   wire [5:0] \oldest__data.post ;
   wire [5:0] post;
   input retire;
-  wire retire;
   input rst;
-  wire rst;
   input stop;
-  wire stop;
   output [5:0] take;
-  wire [5:0] take;
   wire waiting;
-  reg [81:0] commands [7:0];
-  initial begin
-    commands[0] = 82'h000000000000000000000;
-    commands[1] = 82'h000000000000000000000;
-    commands[2] = 82'h000000000000000000000;
-    commands[3] = 82'h000000000000000000000;
-    commands[4] = 82'h000000000000000000000;
-    commands[5] = 82'h000000000000000000000;
-    commands[6] = 82'h000000000000000000000;
-    commands[7] = 82'h000000000000000000000;
+  reg [81:0] commands [3:0];
+  initial begin : init35
+    integer i;
+    for (i = 0; i < 4; i = i + 1) commands[i] = 82'h000000000000000000000;
   end
   always @(posedge clk) begin
     if (\$signature__en )
       commands[\$signature__addr ] <= \$signature__data ;
   end
   assign issue__data = commands[issue__addr];
-  reg [29:0] meta [7:0];
-  initial begin
-    meta[0] = 30'h00000000;
-    meta[1] = 30'h00000000;
-    meta[2] = 30'h00000000;
-    meta[3] = 30'h00000000;
-    meta[4] = 30'h00000000;
-    meta[5] = 30'h00000000;
-    meta[6] = 30'h00000000;
-    meta[7] = 30'h00000000;
+  reg [29:0] meta [3:0];
+  initial begin : init36
+    integer i;
+    for (i = 0; i < 4; i = i + 1) meta[i] = 30'h00000000;
   end
   always @(posedge clk) begin
     if (\$signature__en )
       meta[\$signature__addr ] <= \$signature__data$8 ;
   end
   assign oldest__data = meta[oldest__addr];
-  assign i__ready = held != 4'h8;
+  assign i__ready = held != 3'h4;
   assign \$signature__en  = i__valid & i__ready;
   assign waiting = | \$signal$17 ;
   assign \$1  = ~ have;
@@ -23458,15 +16126,15 @@ module \hwgen_top.sequencer.queue_store (rst, stop, retire, i__valid, i__ready, 
   assign \$7  = \$6  - issued;
   assign \$8  = held + \$signature__en ;
   assign \$9  = \$8  - retire;
-  assign \$10  = \$signature__addr  == 3'h7;
+  assign \$10  = \$signature__addr  == 2'h3;
   assign \$11  = \$signature__addr  + 1'h1;
-  assign \$12  = \$10  ? 4'h0 : \$11 ;
-  assign \$13  = issue__addr == 3'h7;
+  assign \$12  = \$10  ? 3'h0 : \$11 ;
+  assign \$13  = issue__addr == 2'h3;
   assign \$14  = issue__addr + 1'h1;
-  assign \$15  = \$13  ? 4'h0 : \$14 ;
-  assign \$16  = oldest__addr == 3'h7;
+  assign \$15  = \$13  ? 3'h0 : \$14 ;
+  assign \$16  = oldest__addr == 2'h3;
   assign \$17  = oldest__addr + 1'h1;
-  assign \$18  = \$16  ? 4'h0 : \$17 ;
+  assign \$18  = \$16  ? 3'h0 : \$17 ;
   always @(posedge clk)
     \$signal$17  <= \$19 ;
   always @(posedge clk)
@@ -23478,47 +16146,47 @@ module \hwgen_top.sequencer.queue_store (rst, stop, retire, i__valid, i__ready, 
   always @(posedge clk)
     oldest__addr <= \$23 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$43 ) begin end
-    \$19  = \$7 [3:0];
+    if (_always_ ) begin end
+    \$19  = \$7 [2:0];
     if (rst) begin
-      \$19  = 4'h0;
+      \$19  = 3'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$43 ) begin end
-    \$20  = \$9 [3:0];
+    if (_always_ ) begin end
+    \$20  = \$9 [2:0];
     if (rst) begin
-      \$20  = 4'h0;
+      \$20  = 3'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$43 ) begin end
+    if (_always_ ) begin end
     \$21  = \$signature__addr ;
     if (\$signature__en ) begin
-      \$21  = \$12 [2:0];
+      \$21  = \$12 [1:0];
     end
     if (rst) begin
-      \$21  = 3'h0;
+      \$21  = 2'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$43 ) begin end
+    if (_always_ ) begin end
     \$22  = issue__addr;
     if (issued) begin
-      \$22  = \$15 [2:0];
+      \$22  = \$15 [1:0];
     end
     if (rst) begin
-      \$22  = 3'h0;
+      \$22  = 2'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$43 ) begin end
+    if (_always_ ) begin end
     \$23  = oldest__addr;
     if (retire) begin
-      \$23  = \$18 [2:0];
+      \$23  = \$18 [1:0];
     end
     if (rst) begin
-      \$23  = 3'h0;
+      \$23  = 2'h0;
     end
   end
   assign \$signal  = \$signature__addr ;
@@ -23556,39 +16224,39 @@ module \hwgen_top.sequencer.queue_store (rst, stop, retire, i__valid, i__ready, 
 endmodule
 
 module \hwgen_top.sequencer.queue_wfetch (rst, stop, retire, i__valid, i__ready, cmd__valid, take, empty, oldest__data, cmd__ready, i__payload, have, cmd__payload, clk);
-  reg \$auto$verilog_backend.cc:2355:dump_module$44  = 0;
+  reg _always_  = 0;
   wire [5:0] \$1 ;
   wire \$10 ;
-  wire [3:0] \$11 ;
-  wire [3:0] \$12 ;
+  wire [2:0] \$11 ;
+  wire [2:0] \$12 ;
   wire \$13 ;
-  wire [3:0] \$14 ;
-  wire [3:0] \$15 ;
+  wire [2:0] \$14 ;
+  wire [2:0] \$15 ;
   wire \$16 ;
-  wire [3:0] \$17 ;
-  wire [3:0] \$18 ;
-  reg [3:0] \$19 ;
+  wire [2:0] \$17 ;
+  wire [2:0] \$18 ;
+  reg [2:0] \$19 ;
   wire \$2 ;
-  reg [3:0] \$20 ;
-  reg [2:0] \$21 ;
-  reg [2:0] \$22 ;
-  reg [2:0] \$23 ;
+  reg [2:0] \$20 ;
+  reg [1:0] \$21 ;
+  reg [1:0] \$22 ;
+  reg [1:0] \$23 ;
   wire \$3 ;
   wire \$4 ;
   wire \$5 ;
-  wire [4:0] \$6 ;
-  wire [5:0] \$7 ;
-  wire [4:0] \$8 ;
-  wire [5:0] \$9 ;
-  (* init = 3'h0 *)
-  wire [2:0] \$signal ;
-  (* init = 3'h0 *)
-  wire [2:0] \$signal$10 ;
-  reg [3:0] \$signal$17  = 4'h0;
+  wire [3:0] \$6 ;
+  wire [4:0] \$7 ;
+  wire [3:0] \$8 ;
+  wire [4:0] \$9 ;
+  (* init = 2'h0 *)
+  wire [1:0] \$signal ;
+  (* init = 2'h0 *)
+  wire [1:0] \$signal$10 ;
+  reg [2:0] \$signal$17  = 3'h0;
   wire \$signal$3 ;
-  reg [2:0] \$signature__addr  = 3'h0;
-  (* init = 3'h0 *)
-  wire [2:0] \$signature__addr$6 ;
+  reg [1:0] \$signature__addr  = 2'h0;
+  (* init = 2'h0 *)
+  wire [1:0] \$signature__addr$6 ;
   wire [77:0] \$signature__data ;
   wire [29:0] \$signature__data$8 ;
   wire [23:0] \$signature__data$8.index ;
@@ -23599,89 +16267,63 @@ module \hwgen_top.sequencer.queue_wfetch (rst, stop, retire, i__valid, i__ready,
   wire \$signature__en ;
   wire \$signature__en$7 ;
   input clk;
-  wire clk;
   output [99:0] cmd__payload;
-  wire [99:0] cmd__payload;
   wire [3:0] \cmd__payload.op ;
   wire [95:0] \cmd__payload.payload ;
   input cmd__ready;
-  wire cmd__ready;
   output cmd__valid;
-  wire cmd__valid;
   output empty;
-  wire empty;
-  (* init = 3'h0 *)
-  wire [2:0] free;
+  (* init = 2'h0 *)
+  wire [1:0] free;
   input [5:0] have;
-  wire [5:0] have;
-  reg [3:0] held = 4'h0;
+  reg [2:0] held = 3'h0;
   input [107:0] i__payload;
-  wire [107:0] i__payload;
   wire [23:0] \i__payload.index ;
   wire [3:0] \i__payload.op ;
   wire [67:0] \i__payload.payload ;
   wire [5:0] \i__payload.post ;
   wire [5:0] \i__payload.wait ;
   output i__ready;
-  wire i__ready;
   input i__valid;
-  wire i__valid;
   wire [23:0] index;
-  reg [2:0] issue__addr = 3'h0;
+  reg [1:0] issue__addr = 2'h0;
   wire [77:0] issue__data;
   wire [3:0] \issue__data.op ;
   wire [67:0] \issue__data.payload ;
   wire [5:0] \issue__data.wait ;
   wire issued;
   wire [5:0] missing;
-  reg [2:0] oldest__addr = 3'h0;
+  reg [1:0] oldest__addr = 2'h0;
   output [29:0] oldest__data;
-  wire [29:0] oldest__data;
   wire [23:0] \oldest__data.index ;
   wire [5:0] \oldest__data.post ;
   wire [5:0] post;
   input retire;
-  wire retire;
   input rst;
-  wire rst;
   input stop;
-  wire stop;
   output [5:0] take;
-  wire [5:0] take;
   wire waiting;
-  reg [77:0] commands [7:0];
-  initial begin
-    commands[0] = 78'h00000000000000000000;
-    commands[1] = 78'h00000000000000000000;
-    commands[2] = 78'h00000000000000000000;
-    commands[3] = 78'h00000000000000000000;
-    commands[4] = 78'h00000000000000000000;
-    commands[5] = 78'h00000000000000000000;
-    commands[6] = 78'h00000000000000000000;
-    commands[7] = 78'h00000000000000000000;
+  reg [77:0] commands [3:0];
+  initial begin : init37
+    integer i;
+    for (i = 0; i < 4; i = i + 1) commands[i] = 78'h00000000000000000000;
   end
   always @(posedge clk) begin
     if (\$signature__en )
       commands[\$signature__addr ] <= \$signature__data ;
   end
   assign issue__data = commands[issue__addr];
-  reg [29:0] meta [7:0];
-  initial begin
-    meta[0] = 30'h00000000;
-    meta[1] = 30'h00000000;
-    meta[2] = 30'h00000000;
-    meta[3] = 30'h00000000;
-    meta[4] = 30'h00000000;
-    meta[5] = 30'h00000000;
-    meta[6] = 30'h00000000;
-    meta[7] = 30'h00000000;
+  reg [29:0] meta [3:0];
+  initial begin : init38
+    integer i;
+    for (i = 0; i < 4; i = i + 1) meta[i] = 30'h00000000;
   end
   always @(posedge clk) begin
     if (\$signature__en )
       meta[\$signature__addr ] <= \$signature__data$8 ;
   end
   assign oldest__data = meta[oldest__addr];
-  assign i__ready = held != 4'h8;
+  assign i__ready = held != 3'h4;
   assign \$signature__en  = i__valid & i__ready;
   assign waiting = | \$signal$17 ;
   assign \$1  = ~ have;
@@ -23698,15 +16340,15 @@ module \hwgen_top.sequencer.queue_wfetch (rst, stop, retire, i__valid, i__ready,
   assign \$7  = \$6  - issued;
   assign \$8  = held + \$signature__en ;
   assign \$9  = \$8  - retire;
-  assign \$10  = \$signature__addr  == 3'h7;
+  assign \$10  = \$signature__addr  == 2'h3;
   assign \$11  = \$signature__addr  + 1'h1;
-  assign \$12  = \$10  ? 4'h0 : \$11 ;
-  assign \$13  = issue__addr == 3'h7;
+  assign \$12  = \$10  ? 3'h0 : \$11 ;
+  assign \$13  = issue__addr == 2'h3;
   assign \$14  = issue__addr + 1'h1;
-  assign \$15  = \$13  ? 4'h0 : \$14 ;
-  assign \$16  = oldest__addr == 3'h7;
+  assign \$15  = \$13  ? 3'h0 : \$14 ;
+  assign \$16  = oldest__addr == 2'h3;
   assign \$17  = oldest__addr + 1'h1;
-  assign \$18  = \$16  ? 4'h0 : \$17 ;
+  assign \$18  = \$16  ? 3'h0 : \$17 ;
   always @(posedge clk)
     \$signal$17  <= \$19 ;
   always @(posedge clk)
@@ -23718,47 +16360,47 @@ module \hwgen_top.sequencer.queue_wfetch (rst, stop, retire, i__valid, i__ready,
   always @(posedge clk)
     oldest__addr <= \$23 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$44 ) begin end
-    \$19  = \$7 [3:0];
+    if (_always_ ) begin end
+    \$19  = \$7 [2:0];
     if (rst) begin
-      \$19  = 4'h0;
+      \$19  = 3'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$44 ) begin end
-    \$20  = \$9 [3:0];
+    if (_always_ ) begin end
+    \$20  = \$9 [2:0];
     if (rst) begin
-      \$20  = 4'h0;
+      \$20  = 3'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$44 ) begin end
+    if (_always_ ) begin end
     \$21  = \$signature__addr ;
     if (\$signature__en ) begin
-      \$21  = \$12 [2:0];
+      \$21  = \$12 [1:0];
     end
     if (rst) begin
-      \$21  = 3'h0;
+      \$21  = 2'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$44 ) begin end
+    if (_always_ ) begin end
     \$22  = issue__addr;
     if (issued) begin
-      \$22  = \$15 [2:0];
+      \$22  = \$15 [1:0];
     end
     if (rst) begin
-      \$22  = 3'h0;
+      \$22  = 2'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$44 ) begin end
+    if (_always_ ) begin end
     \$23  = oldest__addr;
     if (retire) begin
-      \$23  = \$18 [2:0];
+      \$23  = \$18 [1:0];
     end
     if (rst) begin
-      \$23  = 3'h0;
+      \$23  = 2'h0;
     end
   end
   assign \$signal  = \$signature__addr ;
@@ -23797,7 +16439,7 @@ endmodule
 
 module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, overflow_3, overflow_4, overflow_5, take_0, take_1, take_2, take_3, take_4, take_5, give_0, give_1, give_2, give_3, give_4, give_5, have_0, have_1
 , have_2, have_3, have_4, have_5, clk);
-  reg \$auto$verilog_backend.cc:2355:dump_module$45  = 0;
+  reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
   wire \$100 ;
@@ -24303,7 +16945,6 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
   wire \$98 ;
   wire \$99 ;
   input clk;
-  wire clk;
   reg [7:0] count_0_0 = 8'h00;
   reg [7:0] count_0_1 = 8'h00;
   reg [7:0] count_0_2 = 8'h00;
@@ -24341,29 +16982,17 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
   reg [7:0] count_5_4 = 8'h00;
   reg [7:0] count_5_5 = 8'h00;
   input [5:0] give_0;
-  wire [5:0] give_0;
   input [5:0] give_1;
-  wire [5:0] give_1;
   input [5:0] give_2;
-  wire [5:0] give_2;
   input [5:0] give_3;
-  wire [5:0] give_3;
   input [5:0] give_4;
-  wire [5:0] give_4;
   input [5:0] give_5;
-  wire [5:0] give_5;
   output [5:0] have_0;
-  wire [5:0] have_0;
   output [5:0] have_1;
-  wire [5:0] have_1;
   output [5:0] have_2;
-  wire [5:0] have_2;
   output [5:0] have_3;
-  wire [5:0] have_3;
   output [5:0] have_4;
-  wire [5:0] have_4;
   output [5:0] have_5;
-  wire [5:0] have_5;
   wire over_0_0;
   wire over_0_1;
   wire over_0_2;
@@ -24401,19 +17030,12 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
   wire over_5_4;
   wire over_5_5;
   output overflow_0;
-  wire overflow_0;
   output overflow_1;
-  wire overflow_1;
   output overflow_2;
-  wire overflow_2;
   output overflow_3;
-  wire overflow_3;
   output overflow_4;
-  wire overflow_4;
   output overflow_5;
-  wire overflow_5;
   input rst;
-  wire rst;
   reg some_0_0 = 1'h0;
   reg some_0_1 = 1'h0;
   reg some_0_2 = 1'h0;
@@ -24451,17 +17073,11 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
   reg some_5_4 = 1'h0;
   reg some_5_5 = 1'h0;
   input [5:0] take_0;
-  wire [5:0] take_0;
   input [5:0] take_1;
-  wire [5:0] take_1;
   input [5:0] take_2;
-  wire [5:0] take_2;
   input [5:0] take_3;
-  wire [5:0] take_3;
   input [5:0] take_4;
-  wire [5:0] take_4;
   input [5:0] take_5;
-  wire [5:0] take_5;
   always @(posedge clk)
     some_0_3 <= \$440 ;
   always @(posedge clk)
@@ -25081,7 +17697,7 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
   always @(posedge clk)
     count_0_3 <= \$439 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$45 ) begin end
+    if (_always_ ) begin end
     \$441  = count_0_4;
     if (\$148 ) begin
       \$441  = \$151 [7:0];
@@ -25093,7 +17709,7 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$45 ) begin end
+    if (_always_ ) begin end
     \$442  = some_0_4;
     if (\$148 ) begin
       \$442  = 1'h1;
@@ -25105,7 +17721,7 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$45 ) begin end
+    if (_always_ ) begin end
     \$443  = count_0_5;
     if (\$157 ) begin
       \$443  = \$160 [7:0];
@@ -25117,7 +17733,7 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$45 ) begin end
+    if (_always_ ) begin end
     \$444  = some_0_5;
     if (\$157 ) begin
       \$444  = 1'h1;
@@ -25129,7 +17745,7 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$45 ) begin end
+    if (_always_ ) begin end
     \$445  = count_1_0;
     if (\$166 ) begin
       \$445  = \$169 [7:0];
@@ -25141,7 +17757,7 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$45 ) begin end
+    if (_always_ ) begin end
     \$446  = some_1_0;
     if (\$166 ) begin
       \$446  = 1'h1;
@@ -25153,7 +17769,7 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$45 ) begin end
+    if (_always_ ) begin end
     \$447  = count_1_1;
     if (\$175 ) begin
       \$447  = \$178 [7:0];
@@ -25165,7 +17781,7 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$45 ) begin end
+    if (_always_ ) begin end
     \$448  = some_1_1;
     if (\$175 ) begin
       \$448  = 1'h1;
@@ -25177,7 +17793,7 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$45 ) begin end
+    if (_always_ ) begin end
     \$449  = count_1_2;
     if (\$184 ) begin
       \$449  = \$187 [7:0];
@@ -25189,7 +17805,7 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$45 ) begin end
+    if (_always_ ) begin end
     \$450  = some_1_2;
     if (\$184 ) begin
       \$450  = 1'h1;
@@ -25201,7 +17817,7 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$45 ) begin end
+    if (_always_ ) begin end
     \$451  = count_1_3;
     if (\$193 ) begin
       \$451  = \$196 [7:0];
@@ -25213,7 +17829,7 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$45 ) begin end
+    if (_always_ ) begin end
     \$452  = some_1_3;
     if (\$193 ) begin
       \$452  = 1'h1;
@@ -25225,7 +17841,7 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$45 ) begin end
+    if (_always_ ) begin end
     \$453  = count_1_4;
     if (\$202 ) begin
       \$453  = \$205 [7:0];
@@ -25237,7 +17853,7 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$45 ) begin end
+    if (_always_ ) begin end
     \$454  = some_1_4;
     if (\$202 ) begin
       \$454  = 1'h1;
@@ -25249,7 +17865,7 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$45 ) begin end
+    if (_always_ ) begin end
     \$455  = count_1_5;
     if (\$211 ) begin
       \$455  = \$214 [7:0];
@@ -25261,7 +17877,7 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$45 ) begin end
+    if (_always_ ) begin end
     \$456  = some_1_5;
     if (\$211 ) begin
       \$456  = 1'h1;
@@ -25273,7 +17889,7 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$45 ) begin end
+    if (_always_ ) begin end
     \$457  = count_2_0;
     if (\$220 ) begin
       \$457  = \$223 [7:0];
@@ -25285,7 +17901,7 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$45 ) begin end
+    if (_always_ ) begin end
     \$458  = some_2_0;
     if (\$220 ) begin
       \$458  = 1'h1;
@@ -25297,7 +17913,7 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$45 ) begin end
+    if (_always_ ) begin end
     \$459  = count_2_1;
     if (\$229 ) begin
       \$459  = \$232 [7:0];
@@ -25309,7 +17925,7 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$45 ) begin end
+    if (_always_ ) begin end
     \$460  = some_2_1;
     if (\$229 ) begin
       \$460  = 1'h1;
@@ -25321,7 +17937,7 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$45 ) begin end
+    if (_always_ ) begin end
     \$461  = count_2_2;
     if (\$238 ) begin
       \$461  = \$241 [7:0];
@@ -25333,7 +17949,7 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$45 ) begin end
+    if (_always_ ) begin end
     \$462  = some_2_2;
     if (\$238 ) begin
       \$462  = 1'h1;
@@ -25345,7 +17961,7 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$45 ) begin end
+    if (_always_ ) begin end
     \$463  = count_2_3;
     if (\$247 ) begin
       \$463  = \$250 [7:0];
@@ -25357,7 +17973,7 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$45 ) begin end
+    if (_always_ ) begin end
     \$464  = some_2_3;
     if (\$247 ) begin
       \$464  = 1'h1;
@@ -25369,7 +17985,7 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$45 ) begin end
+    if (_always_ ) begin end
     \$465  = count_2_4;
     if (\$256 ) begin
       \$465  = \$259 [7:0];
@@ -25381,7 +17997,7 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$45 ) begin end
+    if (_always_ ) begin end
     \$466  = some_2_4;
     if (\$256 ) begin
       \$466  = 1'h1;
@@ -25393,7 +18009,7 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$45 ) begin end
+    if (_always_ ) begin end
     \$467  = count_2_5;
     if (\$265 ) begin
       \$467  = \$268 [7:0];
@@ -25405,7 +18021,7 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$45 ) begin end
+    if (_always_ ) begin end
     \$468  = some_2_5;
     if (\$265 ) begin
       \$468  = 1'h1;
@@ -25417,7 +18033,7 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$45 ) begin end
+    if (_always_ ) begin end
     \$469  = count_3_0;
     if (\$274 ) begin
       \$469  = \$277 [7:0];
@@ -25429,7 +18045,7 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$45 ) begin end
+    if (_always_ ) begin end
     \$470  = some_3_0;
     if (\$274 ) begin
       \$470  = 1'h1;
@@ -25441,7 +18057,7 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$45 ) begin end
+    if (_always_ ) begin end
     \$471  = count_3_1;
     if (\$283 ) begin
       \$471  = \$286 [7:0];
@@ -25453,7 +18069,7 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$45 ) begin end
+    if (_always_ ) begin end
     \$472  = some_3_1;
     if (\$283 ) begin
       \$472  = 1'h1;
@@ -25465,7 +18081,7 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$45 ) begin end
+    if (_always_ ) begin end
     \$473  = count_3_2;
     if (\$292 ) begin
       \$473  = \$295 [7:0];
@@ -25477,7 +18093,7 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$45 ) begin end
+    if (_always_ ) begin end
     \$474  = some_3_2;
     if (\$292 ) begin
       \$474  = 1'h1;
@@ -25489,7 +18105,7 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$45 ) begin end
+    if (_always_ ) begin end
     \$475  = count_3_3;
     if (\$301 ) begin
       \$475  = \$304 [7:0];
@@ -25501,7 +18117,7 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$45 ) begin end
+    if (_always_ ) begin end
     \$476  = some_3_3;
     if (\$301 ) begin
       \$476  = 1'h1;
@@ -25513,7 +18129,7 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$45 ) begin end
+    if (_always_ ) begin end
     \$477  = count_3_4;
     if (\$310 ) begin
       \$477  = \$313 [7:0];
@@ -25525,7 +18141,7 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$45 ) begin end
+    if (_always_ ) begin end
     \$478  = some_3_4;
     if (\$310 ) begin
       \$478  = 1'h1;
@@ -25537,7 +18153,7 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$45 ) begin end
+    if (_always_ ) begin end
     \$479  = count_3_5;
     if (\$319 ) begin
       \$479  = \$322 [7:0];
@@ -25549,7 +18165,7 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$45 ) begin end
+    if (_always_ ) begin end
     \$480  = some_3_5;
     if (\$319 ) begin
       \$480  = 1'h1;
@@ -25561,7 +18177,7 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$45 ) begin end
+    if (_always_ ) begin end
     \$481  = count_4_0;
     if (\$328 ) begin
       \$481  = \$331 [7:0];
@@ -25573,7 +18189,7 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$45 ) begin end
+    if (_always_ ) begin end
     \$482  = some_4_0;
     if (\$328 ) begin
       \$482  = 1'h1;
@@ -25585,7 +18201,7 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$45 ) begin end
+    if (_always_ ) begin end
     \$483  = count_4_1;
     if (\$337 ) begin
       \$483  = \$340 [7:0];
@@ -25597,7 +18213,7 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$45 ) begin end
+    if (_always_ ) begin end
     \$484  = some_4_1;
     if (\$337 ) begin
       \$484  = 1'h1;
@@ -25609,7 +18225,7 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$45 ) begin end
+    if (_always_ ) begin end
     \$485  = count_4_2;
     if (\$346 ) begin
       \$485  = \$349 [7:0];
@@ -25621,7 +18237,7 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$45 ) begin end
+    if (_always_ ) begin end
     \$486  = some_4_2;
     if (\$346 ) begin
       \$486  = 1'h1;
@@ -25633,7 +18249,7 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$45 ) begin end
+    if (_always_ ) begin end
     \$487  = count_4_3;
     if (\$355 ) begin
       \$487  = \$358 [7:0];
@@ -25645,7 +18261,7 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$45 ) begin end
+    if (_always_ ) begin end
     \$488  = some_4_3;
     if (\$355 ) begin
       \$488  = 1'h1;
@@ -25657,7 +18273,7 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$45 ) begin end
+    if (_always_ ) begin end
     \$489  = count_4_4;
     if (\$364 ) begin
       \$489  = \$367 [7:0];
@@ -25669,7 +18285,7 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$45 ) begin end
+    if (_always_ ) begin end
     \$490  = some_4_4;
     if (\$364 ) begin
       \$490  = 1'h1;
@@ -25681,7 +18297,7 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$45 ) begin end
+    if (_always_ ) begin end
     \$491  = count_4_5;
     if (\$373 ) begin
       \$491  = \$376 [7:0];
@@ -25693,7 +18309,7 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$45 ) begin end
+    if (_always_ ) begin end
     \$492  = some_4_5;
     if (\$373 ) begin
       \$492  = 1'h1;
@@ -25705,7 +18321,7 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$45 ) begin end
+    if (_always_ ) begin end
     \$493  = count_5_0;
     if (\$382 ) begin
       \$493  = \$385 [7:0];
@@ -25717,7 +18333,7 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$45 ) begin end
+    if (_always_ ) begin end
     \$494  = some_5_0;
     if (\$382 ) begin
       \$494  = 1'h1;
@@ -25729,7 +18345,7 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$45 ) begin end
+    if (_always_ ) begin end
     \$495  = count_5_1;
     if (\$391 ) begin
       \$495  = \$394 [7:0];
@@ -25741,7 +18357,7 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$45 ) begin end
+    if (_always_ ) begin end
     \$496  = some_5_1;
     if (\$391 ) begin
       \$496  = 1'h1;
@@ -25753,7 +18369,7 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$45 ) begin end
+    if (_always_ ) begin end
     \$497  = count_5_2;
     if (\$400 ) begin
       \$497  = \$403 [7:0];
@@ -25765,7 +18381,7 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$45 ) begin end
+    if (_always_ ) begin end
     \$498  = some_5_2;
     if (\$400 ) begin
       \$498  = 1'h1;
@@ -25777,7 +18393,7 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$45 ) begin end
+    if (_always_ ) begin end
     \$499  = count_5_3;
     if (\$409 ) begin
       \$499  = \$412 [7:0];
@@ -25789,7 +18405,7 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$45 ) begin end
+    if (_always_ ) begin end
     \$500  = some_5_3;
     if (\$409 ) begin
       \$500  = 1'h1;
@@ -25801,7 +18417,7 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$45 ) begin end
+    if (_always_ ) begin end
     \$501  = count_5_4;
     if (\$418 ) begin
       \$501  = \$421 [7:0];
@@ -25813,7 +18429,7 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$45 ) begin end
+    if (_always_ ) begin end
     \$502  = some_5_4;
     if (\$418 ) begin
       \$502  = 1'h1;
@@ -25825,7 +18441,7 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$45 ) begin end
+    if (_always_ ) begin end
     \$503  = count_5_5;
     if (\$427 ) begin
       \$503  = \$430 [7:0];
@@ -25837,7 +18453,7 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$45 ) begin end
+    if (_always_ ) begin end
     \$504  = some_5_5;
     if (\$427 ) begin
       \$504  = 1'h1;
@@ -25849,7 +18465,7 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$45 ) begin end
+    if (_always_ ) begin end
     \$433  = count_0_0;
     if (\$112 ) begin
       \$433  = \$115 [7:0];
@@ -25861,7 +18477,7 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$45 ) begin end
+    if (_always_ ) begin end
     \$434  = some_0_0;
     if (\$112 ) begin
       \$434  = 1'h1;
@@ -25873,7 +18489,7 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$45 ) begin end
+    if (_always_ ) begin end
     \$435  = count_0_1;
     if (\$121 ) begin
       \$435  = \$124 [7:0];
@@ -25885,7 +18501,7 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$45 ) begin end
+    if (_always_ ) begin end
     \$436  = some_0_1;
     if (\$121 ) begin
       \$436  = 1'h1;
@@ -25897,7 +18513,7 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$45 ) begin end
+    if (_always_ ) begin end
     \$437  = count_0_2;
     if (\$130 ) begin
       \$437  = \$133 [7:0];
@@ -25909,7 +18525,7 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$45 ) begin end
+    if (_always_ ) begin end
     \$438  = some_0_2;
     if (\$130 ) begin
       \$438  = 1'h1;
@@ -25921,7 +18537,7 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$45 ) begin end
+    if (_always_ ) begin end
     \$439  = count_0_3;
     if (\$139 ) begin
       \$439  = \$142 [7:0];
@@ -25933,7 +18549,7 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$45 ) begin end
+    if (_always_ ) begin end
     \$440  = some_0_3;
     if (\$139 ) begin
       \$440  = 1'h1;
@@ -25984,7 +18600,7 @@ endmodule
 
 module \hwgen_top.store (axi__awready, axi__wready, axi__bresp, axi__bvalid, rst, cmd__valid, act__data, act__ready, cmd__ready, act__valid, act__addr, beat, axi__wdata, axi__wlast, axi__bready, idle, \o__valid$39 , stop, cmd__payload, axi__awvalid, axi__awaddr
 , axi__awlen, done, error, code, clk);
-  reg \$auto$verilog_backend.cc:2355:dump_module$46  = 0;
+  reg _always_  = 0;
   wire [22:0] \$1 ;
   wire \$10 ;
   wire \$11 ;
@@ -26076,13 +18692,9 @@ module \hwgen_top.store (axi__awready, axi__wready, axi__bresp, axi__bvalid, rst
   wire \$signal$61 ;
   reg \$signal$71  = 1'h0;
   output [19:0] act__addr;
-  wire [19:0] act__addr;
   input [63:0] act__data;
-  wire [63:0] act__data;
   input act__ready;
-  wire act__ready;
   output act__valid;
-  wire act__valid;
   output [31:0] axi__awaddr;
   reg [31:0] axi__awaddr = 32'd0;
   wire [1:0] axi__awburst;
@@ -26090,36 +18702,25 @@ module \hwgen_top.store (axi__awready, axi__wready, axi__bresp, axi__bvalid, rst
   output [7:0] axi__awlen;
   reg [7:0] axi__awlen = 8'h00;
   input axi__awready;
-  wire axi__awready;
   wire [2:0] axi__awsize;
   output axi__awvalid;
   reg axi__awvalid = 1'h0;
   output axi__bready;
-  wire axi__bready;
   input [1:0] axi__bresp;
-  wire [1:0] axi__bresp;
   input axi__bvalid;
-  wire axi__bvalid;
   output [31:0] axi__wdata;
   reg [31:0] axi__wdata;
   output axi__wlast;
-  wire axi__wlast;
   input axi__wready;
-  wire axi__wready;
   wire [3:0] axi__wstrb;
   wire axi__wvalid;
   output beat;
-  wire beat;
   input clk;
-  wire clk;
   input [99:0] cmd__payload;
-  wire [99:0] cmd__payload;
   wire [3:0] \cmd__payload.op ;
   wire [95:0] \cmd__payload.payload ;
   output cmd__ready;
-  wire cmd__ready;
   input cmd__valid;
-  wire cmd__valid;
   output [3:0] code;
   reg [3:0] code = 4'h0;
   output done;
@@ -26146,7 +18747,6 @@ module \hwgen_top.store (axi__awready, axi__wready, axi__bresp, axi__bvalid, rst
   wire \i__valid$22 ;
   reg \i__valid$41  = 1'h0;
   output idle;
-  wire idle;
   wire last;
   wire [39:0] o__payload;
   wire [26:0] \o__payload$32 ;
@@ -26167,15 +18767,12 @@ module \hwgen_top.store (axi__awready, axi__wready, axi__bresp, axi__bvalid, rst
   wire o__valid;
   wire \o__valid$29 ;
   output \o__valid$39 ;
-  wire \o__valid$39 ;
   wire \o__valid$55 ;
   reg part = 1'h0;
   reg [3:0] reserved = 4'h0;
   input rst;
-  wire rst;
   wire sent;
   input stop;
-  wire stop;
   reg two = 1'h0;
   reg \two$72  = 1'h0;
   assign \$25  = \$signal$5  ? \$signal$2  : 4'h0;
@@ -26318,7 +18915,7 @@ module \hwgen_top.store (axi__awready, axi__wready, axi__bresp, axi__bvalid, rst
     .w_en(\i__valid$41 )
   );
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$46 ) begin end
+    if (_always_ ) begin end
     (* full_case = 32'd1 *)
     casez (part)
       1'h0:
@@ -26328,7 +18925,7 @@ module \hwgen_top.store (axi__awready, axi__wready, axi__bresp, axi__bvalid, rst
     endcase
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$46 ) begin end
+    if (_always_ ) begin end
     \$signal$2  = 4'h0;
     if (\$5 ) begin
       \$signal$2  = 4'h1;
@@ -26337,7 +18934,7 @@ module \hwgen_top.store (axi__awready, axi__wready, axi__bresp, axi__bvalid, rst
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$46 ) begin end
+    if (_always_ ) begin end
     \$52  = \$signal$4 ;
     if (cmd__ready) begin
       \$52  = cmd__valid;
@@ -26347,7 +18944,7 @@ module \hwgen_top.store (axi__awready, axi__wready, axi__bresp, axi__bvalid, rst
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$46 ) begin end
+    if (_always_ ) begin end
     \$53  = \$signal$1 ;
     if (cmd__ready) begin
       \$53  = cmd__payload[99:4];
@@ -26357,7 +18954,7 @@ module \hwgen_top.store (axi__awready, axi__wready, axi__bresp, axi__bvalid, rst
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$46 ) begin end
+    if (_always_ ) begin end
     \$54  = axi__awvalid;
     if (axi__awready) begin
       \$54  = 1'h0;
@@ -26370,7 +18967,7 @@ module \hwgen_top.store (axi__awready, axi__wready, axi__bresp, axi__bvalid, rst
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$46 ) begin end
+    if (_always_ ) begin end
     \$55  = axi__awaddr;
     if (\$signal$17 ) begin
       \$55  = o__payload[31:0];
@@ -26380,7 +18977,7 @@ module \hwgen_top.store (axi__awready, axi__wready, axi__bresp, axi__bvalid, rst
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$46 ) begin end
+    if (_always_ ) begin end
     \$56  = axi__awlen;
     if (\$signal$17 ) begin
       \$56  = o__payload[39:32];
@@ -26390,7 +18987,7 @@ module \hwgen_top.store (axi__awready, axi__wready, axi__bresp, axi__bvalid, rst
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$46 ) begin end
+    if (_always_ ) begin end
     \$57  = \$signal$20 ;
     if (\$signal$17 ) begin
       \$57  = \$37 [19:0];
@@ -26403,14 +19000,14 @@ module \hwgen_top.store (axi__awready, axi__wready, axi__bresp, axi__bvalid, rst
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$46 ) begin end
+    if (_always_ ) begin end
     \$58  = \$40 [3:0];
     if (rst) begin
       \$58  = 4'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$46 ) begin end
+    if (_always_ ) begin end
     \$59  = \$signal$33 ;
     if (\$signal$34 ) begin
       \$59  = \$42 [5:0];
@@ -26420,35 +19017,35 @@ module \hwgen_top.store (axi__awready, axi__wready, axi__bresp, axi__bvalid, rst
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$46 ) begin end
+    if (_always_ ) begin end
     \$60  = \$signal$34 ;
     if (rst) begin
       \$60  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$46 ) begin end
+    if (_always_ ) begin end
     \$61  = \$signal$36 ;
     if (rst) begin
       \$61  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$46 ) begin end
+    if (_always_ ) begin end
     \$62  = \$signal$71 ;
     if (rst) begin
       \$62  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$46 ) begin end
+    if (_always_ ) begin end
     \$63  = \two$72 ;
     if (rst) begin
       \$63  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$46 ) begin end
+    if (_always_ ) begin end
     \$64  = part;
     if (beat) begin
       \$64  = \$43 [0];
@@ -26458,28 +19055,28 @@ module \hwgen_top.store (axi__awready, axi__wready, axi__bresp, axi__bvalid, rst
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$46 ) begin end
+    if (_always_ ) begin end
     \$65  = \$45 ;
     if (rst) begin
       \$65  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$46 ) begin end
+    if (_always_ ) begin end
     \$66  = \$47 ;
     if (rst) begin
       \$66  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$46 ) begin end
+    if (_always_ ) begin end
     \$67  = \$48 ;
     if (rst) begin
       \$67  = 4'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$46 ) begin end
+    if (_always_ ) begin end
     \$68  = \$signal$59 ;
     if (\$49 ) begin
       \$68  = \$51 ;
@@ -26539,32 +19136,24 @@ endmodule
 
 module \hwgen_top.store.answers (rst, w_en, r_en, i__ready, o__valid, o__payload, w_data, clk);
   input clk;
-  wire clk;
   wire [4:0] i__payload;
   wire [3:0] \i__payload.code ;
   wire \i__payload.last ;
   output i__ready;
-  wire i__ready;
   wire i__valid;
   wire [3:0] level;
   wire [3:0] \level$13 ;
   output [4:0] o__payload;
-  wire [4:0] o__payload;
   wire [3:0] \o__payload.code ;
   wire \o__payload.last ;
   wire o__ready;
   output o__valid;
-  wire o__valid;
   wire [4:0] r_data;
   input r_en;
-  wire r_en;
   wire r_rdy;
   input rst;
-  wire rst;
   input [4:0] w_data;
-  wire [4:0] w_data;
   input w_en;
-  wire w_en;
   wire w_rdy;
   \hwgen_top.store.answers.fifo  fifo (
     .clk(clk),
@@ -26591,7 +19180,7 @@ module \hwgen_top.store.answers (rst, w_en, r_en, i__ready, o__valid, o__payload
 endmodule
 
 module \hwgen_top.store.answers.fifo (rst, w_en, r_en, w_rdy, r_rdy, r_data, w_port__data, level, clk);
-  reg \$auto$verilog_backend.cc:2355:dump_module$47  = 0;
+  reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
   wire \$11 ;
@@ -26610,7 +19199,6 @@ module \hwgen_top.store.answers.fifo (rst, w_en, r_en, w_rdy, r_rdy, r_data, w_p
   wire \$8 ;
   wire [4:0] \$9 ;
   input clk;
-  wire clk;
   (* init = 3'h0 *)
   wire [2:0] consume;
   output [3:0] level;
@@ -26618,38 +19206,25 @@ module \hwgen_top.store.answers.fifo (rst, w_en, r_en, w_rdy, r_rdy, r_data, w_p
   (* init = 3'h0 *)
   wire [2:0] produce;
   output [4:0] r_data;
-  wire [4:0] r_data;
   input r_en;
-  wire r_en;
   (* init = 4'h0 *)
   wire [3:0] r_level;
   reg [2:0] r_port__addr = 3'h0;
   wire [4:0] r_port__data;
   output r_rdy;
-  wire r_rdy;
   input rst;
-  wire rst;
   wire [4:0] w_data;
   input w_en;
-  wire w_en;
   (* init = 4'h0 *)
   wire [3:0] w_level;
   reg [2:0] w_port__addr = 3'h0;
   input [4:0] w_port__data;
-  wire [4:0] w_port__data;
   wire w_port__en;
   output w_rdy;
-  wire w_rdy;
   reg [4:0] storage [7:0];
-  initial begin
-    storage[0] = 5'h00;
-    storage[1] = 5'h00;
-    storage[2] = 5'h00;
-    storage[3] = 5'h00;
-    storage[4] = 5'h00;
-    storage[5] = 5'h00;
-    storage[6] = 5'h00;
-    storage[7] = 5'h00;
+  initial begin : init39
+    integer i;
+    for (i = 0; i < 8; i = i + 1) storage[i] = 5'h00;
   end
   always @(posedge clk) begin
     if (w_port__en)
@@ -26680,7 +19255,7 @@ module \hwgen_top.store.answers.fifo (rst, w_en, r_en, w_rdy, r_rdy, r_data, w_p
   always @(posedge clk)
     level <= \$17 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$47 ) begin end
+    if (_always_ ) begin end
     \$15  = w_port__addr;
     if (\$1 ) begin
       \$15  = \$2 [2:0];
@@ -26690,7 +19265,7 @@ module \hwgen_top.store.answers.fifo (rst, w_en, r_en, w_rdy, r_rdy, r_data, w_p
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$47 ) begin end
+    if (_always_ ) begin end
     \$16  = r_port__addr;
     if (\$3 ) begin
       \$16  = \$4 [2:0];
@@ -26700,7 +19275,7 @@ module \hwgen_top.store.answers.fifo (rst, w_en, r_en, w_rdy, r_rdy, r_data, w_p
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$47 ) begin end
+    if (_always_ ) begin end
     \$17  = level;
     if (\$8 ) begin
       \$17  = \$9 [3:0];
@@ -26722,32 +19297,24 @@ endmodule
 
 module \hwgen_top.store.bursts (rst, w_en, r_en, i__ready, o__valid, o__payload, w_data, clk);
   input clk;
-  wire clk;
   wire [26:0] i__payload;
   wire [19:0] \i__payload.src ;
   wire [6:0] \i__payload.words_minus_1 ;
   output i__ready;
-  wire i__ready;
   wire i__valid;
   wire [2:0] level;
   wire [2:0] \level$13 ;
   output [26:0] o__payload;
-  wire [26:0] o__payload;
   wire [19:0] \o__payload.src ;
   wire [6:0] \o__payload.words_minus_1 ;
   wire o__ready;
   output o__valid;
-  wire o__valid;
   wire [26:0] r_data;
   input r_en;
-  wire r_en;
   wire r_rdy;
   input rst;
-  wire rst;
   input [26:0] w_data;
-  wire [26:0] w_data;
   input w_en;
-  wire w_en;
   wire w_rdy;
   \hwgen_top.store.bursts.fifo  fifo (
     .clk(clk),
@@ -26774,7 +19341,7 @@ module \hwgen_top.store.bursts (rst, w_en, r_en, i__ready, o__valid, o__payload,
 endmodule
 
 module \hwgen_top.store.bursts.fifo (rst, w_en, r_en, w_rdy, r_rdy, r_data, w_port__data, level, clk);
-  reg \$auto$verilog_backend.cc:2355:dump_module$48  = 0;
+  reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
   wire \$11 ;
@@ -26793,7 +19360,6 @@ module \hwgen_top.store.bursts.fifo (rst, w_en, r_en, w_rdy, r_rdy, r_data, w_po
   wire \$8 ;
   wire [3:0] \$9 ;
   input clk;
-  wire clk;
   (* init = 2'h0 *)
   wire [1:0] consume;
   output [2:0] level;
@@ -26801,34 +19367,25 @@ module \hwgen_top.store.bursts.fifo (rst, w_en, r_en, w_rdy, r_rdy, r_data, w_po
   (* init = 2'h0 *)
   wire [1:0] produce;
   output [26:0] r_data;
-  wire [26:0] r_data;
   input r_en;
-  wire r_en;
   (* init = 3'h0 *)
   wire [2:0] r_level;
   reg [1:0] r_port__addr = 2'h0;
   wire [26:0] r_port__data;
   output r_rdy;
-  wire r_rdy;
   input rst;
-  wire rst;
   wire [26:0] w_data;
   input w_en;
-  wire w_en;
   (* init = 3'h0 *)
   wire [2:0] w_level;
   reg [1:0] w_port__addr = 2'h0;
   input [26:0] w_port__data;
-  wire [26:0] w_port__data;
   wire w_port__en;
   output w_rdy;
-  wire w_rdy;
   reg [26:0] storage [3:0];
-  initial begin
-    storage[0] = 27'h0000000;
-    storage[1] = 27'h0000000;
-    storage[2] = 27'h0000000;
-    storage[3] = 27'h0000000;
+  initial begin : init40
+    integer i;
+    for (i = 0; i < 4; i = i + 1) storage[i] = 27'h0000000;
   end
   always @(posedge clk) begin
     if (w_port__en)
@@ -26859,7 +19416,7 @@ module \hwgen_top.store.bursts.fifo (rst, w_en, r_en, w_rdy, r_rdy, r_data, w_po
   always @(posedge clk)
     level <= \$17 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$48 ) begin end
+    if (_always_ ) begin end
     \$15  = w_port__addr;
     if (\$1 ) begin
       \$15  = \$2 [1:0];
@@ -26869,7 +19426,7 @@ module \hwgen_top.store.bursts.fifo (rst, w_en, r_en, w_rdy, r_rdy, r_data, w_po
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$48 ) begin end
+    if (_always_ ) begin end
     \$16  = r_port__addr;
     if (\$3 ) begin
       \$16  = \$4 [1:0];
@@ -26879,7 +19436,7 @@ module \hwgen_top.store.bursts.fifo (rst, w_en, r_en, w_rdy, r_rdy, r_data, w_po
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$48 ) begin end
+    if (_always_ ) begin end
     \$17  = level;
     if (\$8 ) begin
       \$17  = \$9 [2:0];
@@ -26900,7 +19457,7 @@ module \hwgen_top.store.bursts.fifo (rst, w_en, r_en, w_rdy, r_rdy, r_data, w_po
 endmodule
 
 module \hwgen_top.store.splitter (rst, i__valid, o__ready, last, i__ready, i__payload, o__payload, o__valid, clk);
-  reg \$auto$verilog_backend.cc:2355:dump_module$49  = 0;
+  reg _always_  = 0;
   wire [7:0] \$1 ;
   wire \$10 ;
   wire [31:0] \$11 ;
@@ -26921,28 +19478,20 @@ module \hwgen_top.store.splitter (rst, i__valid, o__ready, last, i__ready, i__pa
   (* init = 1'h0 *)
   wire active;
   input clk;
-  wire clk;
   input [52:0] i__payload;
-  wire [52:0] i__payload;
   wire [31:0] \i__payload.address ;
   wire [20:0] \i__payload.beats ;
   output i__ready;
-  wire i__ready;
   input i__valid;
-  wire i__valid;
   output last;
-  wire last;
   reg [6:0] now;
   output [39:0] o__payload;
-  wire [39:0] o__payload;
   wire [31:0] \o__payload.address ;
   wire [7:0] \o__payload.beats_minus_1 ;
   input o__ready;
-  wire o__ready;
   output o__valid;
   reg o__valid = 1'h0;
   input rst;
-  wire rst;
   assign \$1  = 7'h40 - \$signal$1 [5:0];
   assign last = \$signal$3  <= \$1 [6:0];
   assign \$3  = now - 1'h1;
@@ -26961,14 +19510,14 @@ module \hwgen_top.store.splitter (rst, i__valid, o__ready, last, i__ready, i__pa
   always @(posedge clk)
     o__valid <= \$14 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$49 ) begin end
+    if (_always_ ) begin end
     now = \$1 [6:0];
     if (last) begin
       now = \$signal$3 [6:0];
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$49 ) begin end
+    if (_always_ ) begin end
     \$12  = \$signal$1 ;
     if (\$6 ) begin
       \$12  = \$7 [29:0];
@@ -26981,7 +19530,7 @@ module \hwgen_top.store.splitter (rst, i__valid, o__ready, last, i__ready, i__pa
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$49 ) begin end
+    if (_always_ ) begin end
     \$13  = \$signal$3 ;
     if (\$6 ) begin
       \$13  = \$8 [20:0];
@@ -26994,7 +19543,7 @@ module \hwgen_top.store.splitter (rst, i__valid, o__ready, last, i__ready, i__pa
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$49 ) begin end
+    if (_always_ ) begin end
     \$14  = o__valid;
     if (\$6 ) begin
       \$14  = \$9 ;
@@ -27020,7 +19569,6 @@ endmodule
 
 module \hwgen_top.store.words (rst, r_en, o__valid, o__payload, w_data, w_en, clk);
   input clk;
-  wire clk;
   wire [64:0] i__payload;
   wire [63:0] \i__payload.data ;
   wire \i__payload.last ;
@@ -27029,22 +19577,16 @@ module \hwgen_top.store.words (rst, r_en, o__valid, o__payload, w_data, w_en, cl
   wire [3:0] level;
   wire [3:0] \level$13 ;
   output [64:0] o__payload;
-  wire [64:0] o__payload;
   wire [63:0] \o__payload.data ;
   wire \o__payload.last ;
   wire o__ready;
   output o__valid;
-  wire o__valid;
   wire [64:0] r_data;
   input r_en;
-  wire r_en;
   wire r_rdy;
   input rst;
-  wire rst;
   input [64:0] w_data;
-  wire [64:0] w_data;
   input w_en;
-  wire w_en;
   wire w_rdy;
   \hwgen_top.store.words.fifo  fifo (
     .clk(clk),
@@ -27071,7 +19613,7 @@ module \hwgen_top.store.words (rst, r_en, o__valid, o__payload, w_data, w_en, cl
 endmodule
 
 module \hwgen_top.store.words.fifo (rst, r_en, w_rdy, r_rdy, r_data, w_port__data, w_en, level, clk);
-  reg \$auto$verilog_backend.cc:2355:dump_module$50  = 0;
+  reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
   wire \$11 ;
@@ -27090,7 +19632,6 @@ module \hwgen_top.store.words.fifo (rst, r_en, w_rdy, r_rdy, r_data, w_port__dat
   wire \$8 ;
   wire [4:0] \$9 ;
   input clk;
-  wire clk;
   (* init = 3'h0 *)
   wire [2:0] consume;
   output [3:0] level;
@@ -27098,38 +19639,25 @@ module \hwgen_top.store.words.fifo (rst, r_en, w_rdy, r_rdy, r_data, w_port__dat
   (* init = 3'h0 *)
   wire [2:0] produce;
   output [64:0] r_data;
-  wire [64:0] r_data;
   input r_en;
-  wire r_en;
   (* init = 4'h0 *)
   wire [3:0] r_level;
   reg [2:0] r_port__addr = 3'h0;
   wire [64:0] r_port__data;
   output r_rdy;
-  wire r_rdy;
   input rst;
-  wire rst;
   wire [64:0] w_data;
   input w_en;
-  wire w_en;
   (* init = 4'h0 *)
   wire [3:0] w_level;
   reg [2:0] w_port__addr = 3'h0;
   input [64:0] w_port__data;
-  wire [64:0] w_port__data;
   wire w_port__en;
   output w_rdy;
-  wire w_rdy;
   reg [64:0] storage [7:0];
-  initial begin
-    storage[0] = 65'h00000000000000000;
-    storage[1] = 65'h00000000000000000;
-    storage[2] = 65'h00000000000000000;
-    storage[3] = 65'h00000000000000000;
-    storage[4] = 65'h00000000000000000;
-    storage[5] = 65'h00000000000000000;
-    storage[6] = 65'h00000000000000000;
-    storage[7] = 65'h00000000000000000;
+  initial begin : init41
+    integer i;
+    for (i = 0; i < 8; i = i + 1) storage[i] = 65'h00000000000000000;
   end
   always @(posedge clk) begin
     if (w_port__en)
@@ -27160,7 +19688,7 @@ module \hwgen_top.store.words.fifo (rst, r_en, w_rdy, r_rdy, r_data, w_port__dat
   always @(posedge clk)
     level <= \$17 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$50 ) begin end
+    if (_always_ ) begin end
     \$15  = w_port__addr;
     if (\$1 ) begin
       \$15  = \$2 [2:0];
@@ -27170,7 +19698,7 @@ module \hwgen_top.store.words.fifo (rst, r_en, w_rdy, r_rdy, r_data, w_port__dat
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$50 ) begin end
+    if (_always_ ) begin end
     \$16  = r_port__addr;
     if (\$3 ) begin
       \$16  = \$4 [2:0];
@@ -27180,7 +19708,7 @@ module \hwgen_top.store.words.fifo (rst, r_en, w_rdy, r_rdy, r_data, w_port__dat
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$50 ) begin end
+    if (_always_ ) begin end
     \$17  = level;
     if (\$8 ) begin
       \$17  = \$9 [3:0];
@@ -27200,8 +19728,8 @@ module \hwgen_top.store.words.fifo (rst, r_en, w_rdy, r_rdy, r_data, w_port__dat
   assign r_port__data = r_data;
 endmodule
 
-module \hwgen_top.weight_buffer (rst, write__en, read__en, read__data, write__data, write__addr, \port$4684$0 , clk);
-  reg \$auto$verilog_backend.cc:2355:dump_module$51  = 0;
+module \hwgen_top.weight_buffer (rst, write__en, read__en, read__data, write__data, write__addr, \port$4142$0 , clk);
+  reg _always_  = 0;
   reg \$1 ;
   reg [63:0] \$2 ;
   reg \$signal  = 1'h0;
@@ -27209,1054 +19737,25 @@ module \hwgen_top.weight_buffer (rst, write__en, read__en, read__data, write__da
   wire [63:0] \$signature__data ;
   wire \$signature__en ;
   input clk;
-  wire clk;
   (* init = 64'h0000000000000000 *)
   wire [63:0] held;
-  input [10:0] \port$4684$0 ;
-  wire [10:0] \port$4684$0 ;
+  input [10:0] \port$4142$0 ;
   wire [9:0] read__addr;
   wire [19:0] \read__addr$7 ;
   output [63:0] read__data;
   reg [63:0] read__data = 64'h0000000000000000;
   wire [63:0] \read__data$15 ;
   input read__en;
-  wire read__en;
   wire \read__en$9 ;
   input rst;
-  wire rst;
   input [19:0] write__addr;
-  wire [19:0] write__addr;
   input [63:0] write__data;
-  wire [63:0] write__data;
   input write__en;
-  wire write__en;
   (* no_rw_check = 32'd1 *)
   reg [63:0] memory [1023:0];
-  initial begin
-    memory[0] = 64'h0000000000000000;
-    memory[1] = 64'h0000000000000000;
-    memory[2] = 64'h0000000000000000;
-    memory[3] = 64'h0000000000000000;
-    memory[4] = 64'h0000000000000000;
-    memory[5] = 64'h0000000000000000;
-    memory[6] = 64'h0000000000000000;
-    memory[7] = 64'h0000000000000000;
-    memory[8] = 64'h0000000000000000;
-    memory[9] = 64'h0000000000000000;
-    memory[10] = 64'h0000000000000000;
-    memory[11] = 64'h0000000000000000;
-    memory[12] = 64'h0000000000000000;
-    memory[13] = 64'h0000000000000000;
-    memory[14] = 64'h0000000000000000;
-    memory[15] = 64'h0000000000000000;
-    memory[16] = 64'h0000000000000000;
-    memory[17] = 64'h0000000000000000;
-    memory[18] = 64'h0000000000000000;
-    memory[19] = 64'h0000000000000000;
-    memory[20] = 64'h0000000000000000;
-    memory[21] = 64'h0000000000000000;
-    memory[22] = 64'h0000000000000000;
-    memory[23] = 64'h0000000000000000;
-    memory[24] = 64'h0000000000000000;
-    memory[25] = 64'h0000000000000000;
-    memory[26] = 64'h0000000000000000;
-    memory[27] = 64'h0000000000000000;
-    memory[28] = 64'h0000000000000000;
-    memory[29] = 64'h0000000000000000;
-    memory[30] = 64'h0000000000000000;
-    memory[31] = 64'h0000000000000000;
-    memory[32] = 64'h0000000000000000;
-    memory[33] = 64'h0000000000000000;
-    memory[34] = 64'h0000000000000000;
-    memory[35] = 64'h0000000000000000;
-    memory[36] = 64'h0000000000000000;
-    memory[37] = 64'h0000000000000000;
-    memory[38] = 64'h0000000000000000;
-    memory[39] = 64'h0000000000000000;
-    memory[40] = 64'h0000000000000000;
-    memory[41] = 64'h0000000000000000;
-    memory[42] = 64'h0000000000000000;
-    memory[43] = 64'h0000000000000000;
-    memory[44] = 64'h0000000000000000;
-    memory[45] = 64'h0000000000000000;
-    memory[46] = 64'h0000000000000000;
-    memory[47] = 64'h0000000000000000;
-    memory[48] = 64'h0000000000000000;
-    memory[49] = 64'h0000000000000000;
-    memory[50] = 64'h0000000000000000;
-    memory[51] = 64'h0000000000000000;
-    memory[52] = 64'h0000000000000000;
-    memory[53] = 64'h0000000000000000;
-    memory[54] = 64'h0000000000000000;
-    memory[55] = 64'h0000000000000000;
-    memory[56] = 64'h0000000000000000;
-    memory[57] = 64'h0000000000000000;
-    memory[58] = 64'h0000000000000000;
-    memory[59] = 64'h0000000000000000;
-    memory[60] = 64'h0000000000000000;
-    memory[61] = 64'h0000000000000000;
-    memory[62] = 64'h0000000000000000;
-    memory[63] = 64'h0000000000000000;
-    memory[64] = 64'h0000000000000000;
-    memory[65] = 64'h0000000000000000;
-    memory[66] = 64'h0000000000000000;
-    memory[67] = 64'h0000000000000000;
-    memory[68] = 64'h0000000000000000;
-    memory[69] = 64'h0000000000000000;
-    memory[70] = 64'h0000000000000000;
-    memory[71] = 64'h0000000000000000;
-    memory[72] = 64'h0000000000000000;
-    memory[73] = 64'h0000000000000000;
-    memory[74] = 64'h0000000000000000;
-    memory[75] = 64'h0000000000000000;
-    memory[76] = 64'h0000000000000000;
-    memory[77] = 64'h0000000000000000;
-    memory[78] = 64'h0000000000000000;
-    memory[79] = 64'h0000000000000000;
-    memory[80] = 64'h0000000000000000;
-    memory[81] = 64'h0000000000000000;
-    memory[82] = 64'h0000000000000000;
-    memory[83] = 64'h0000000000000000;
-    memory[84] = 64'h0000000000000000;
-    memory[85] = 64'h0000000000000000;
-    memory[86] = 64'h0000000000000000;
-    memory[87] = 64'h0000000000000000;
-    memory[88] = 64'h0000000000000000;
-    memory[89] = 64'h0000000000000000;
-    memory[90] = 64'h0000000000000000;
-    memory[91] = 64'h0000000000000000;
-    memory[92] = 64'h0000000000000000;
-    memory[93] = 64'h0000000000000000;
-    memory[94] = 64'h0000000000000000;
-    memory[95] = 64'h0000000000000000;
-    memory[96] = 64'h0000000000000000;
-    memory[97] = 64'h0000000000000000;
-    memory[98] = 64'h0000000000000000;
-    memory[99] = 64'h0000000000000000;
-    memory[100] = 64'h0000000000000000;
-    memory[101] = 64'h0000000000000000;
-    memory[102] = 64'h0000000000000000;
-    memory[103] = 64'h0000000000000000;
-    memory[104] = 64'h0000000000000000;
-    memory[105] = 64'h0000000000000000;
-    memory[106] = 64'h0000000000000000;
-    memory[107] = 64'h0000000000000000;
-    memory[108] = 64'h0000000000000000;
-    memory[109] = 64'h0000000000000000;
-    memory[110] = 64'h0000000000000000;
-    memory[111] = 64'h0000000000000000;
-    memory[112] = 64'h0000000000000000;
-    memory[113] = 64'h0000000000000000;
-    memory[114] = 64'h0000000000000000;
-    memory[115] = 64'h0000000000000000;
-    memory[116] = 64'h0000000000000000;
-    memory[117] = 64'h0000000000000000;
-    memory[118] = 64'h0000000000000000;
-    memory[119] = 64'h0000000000000000;
-    memory[120] = 64'h0000000000000000;
-    memory[121] = 64'h0000000000000000;
-    memory[122] = 64'h0000000000000000;
-    memory[123] = 64'h0000000000000000;
-    memory[124] = 64'h0000000000000000;
-    memory[125] = 64'h0000000000000000;
-    memory[126] = 64'h0000000000000000;
-    memory[127] = 64'h0000000000000000;
-    memory[128] = 64'h0000000000000000;
-    memory[129] = 64'h0000000000000000;
-    memory[130] = 64'h0000000000000000;
-    memory[131] = 64'h0000000000000000;
-    memory[132] = 64'h0000000000000000;
-    memory[133] = 64'h0000000000000000;
-    memory[134] = 64'h0000000000000000;
-    memory[135] = 64'h0000000000000000;
-    memory[136] = 64'h0000000000000000;
-    memory[137] = 64'h0000000000000000;
-    memory[138] = 64'h0000000000000000;
-    memory[139] = 64'h0000000000000000;
-    memory[140] = 64'h0000000000000000;
-    memory[141] = 64'h0000000000000000;
-    memory[142] = 64'h0000000000000000;
-    memory[143] = 64'h0000000000000000;
-    memory[144] = 64'h0000000000000000;
-    memory[145] = 64'h0000000000000000;
-    memory[146] = 64'h0000000000000000;
-    memory[147] = 64'h0000000000000000;
-    memory[148] = 64'h0000000000000000;
-    memory[149] = 64'h0000000000000000;
-    memory[150] = 64'h0000000000000000;
-    memory[151] = 64'h0000000000000000;
-    memory[152] = 64'h0000000000000000;
-    memory[153] = 64'h0000000000000000;
-    memory[154] = 64'h0000000000000000;
-    memory[155] = 64'h0000000000000000;
-    memory[156] = 64'h0000000000000000;
-    memory[157] = 64'h0000000000000000;
-    memory[158] = 64'h0000000000000000;
-    memory[159] = 64'h0000000000000000;
-    memory[160] = 64'h0000000000000000;
-    memory[161] = 64'h0000000000000000;
-    memory[162] = 64'h0000000000000000;
-    memory[163] = 64'h0000000000000000;
-    memory[164] = 64'h0000000000000000;
-    memory[165] = 64'h0000000000000000;
-    memory[166] = 64'h0000000000000000;
-    memory[167] = 64'h0000000000000000;
-    memory[168] = 64'h0000000000000000;
-    memory[169] = 64'h0000000000000000;
-    memory[170] = 64'h0000000000000000;
-    memory[171] = 64'h0000000000000000;
-    memory[172] = 64'h0000000000000000;
-    memory[173] = 64'h0000000000000000;
-    memory[174] = 64'h0000000000000000;
-    memory[175] = 64'h0000000000000000;
-    memory[176] = 64'h0000000000000000;
-    memory[177] = 64'h0000000000000000;
-    memory[178] = 64'h0000000000000000;
-    memory[179] = 64'h0000000000000000;
-    memory[180] = 64'h0000000000000000;
-    memory[181] = 64'h0000000000000000;
-    memory[182] = 64'h0000000000000000;
-    memory[183] = 64'h0000000000000000;
-    memory[184] = 64'h0000000000000000;
-    memory[185] = 64'h0000000000000000;
-    memory[186] = 64'h0000000000000000;
-    memory[187] = 64'h0000000000000000;
-    memory[188] = 64'h0000000000000000;
-    memory[189] = 64'h0000000000000000;
-    memory[190] = 64'h0000000000000000;
-    memory[191] = 64'h0000000000000000;
-    memory[192] = 64'h0000000000000000;
-    memory[193] = 64'h0000000000000000;
-    memory[194] = 64'h0000000000000000;
-    memory[195] = 64'h0000000000000000;
-    memory[196] = 64'h0000000000000000;
-    memory[197] = 64'h0000000000000000;
-    memory[198] = 64'h0000000000000000;
-    memory[199] = 64'h0000000000000000;
-    memory[200] = 64'h0000000000000000;
-    memory[201] = 64'h0000000000000000;
-    memory[202] = 64'h0000000000000000;
-    memory[203] = 64'h0000000000000000;
-    memory[204] = 64'h0000000000000000;
-    memory[205] = 64'h0000000000000000;
-    memory[206] = 64'h0000000000000000;
-    memory[207] = 64'h0000000000000000;
-    memory[208] = 64'h0000000000000000;
-    memory[209] = 64'h0000000000000000;
-    memory[210] = 64'h0000000000000000;
-    memory[211] = 64'h0000000000000000;
-    memory[212] = 64'h0000000000000000;
-    memory[213] = 64'h0000000000000000;
-    memory[214] = 64'h0000000000000000;
-    memory[215] = 64'h0000000000000000;
-    memory[216] = 64'h0000000000000000;
-    memory[217] = 64'h0000000000000000;
-    memory[218] = 64'h0000000000000000;
-    memory[219] = 64'h0000000000000000;
-    memory[220] = 64'h0000000000000000;
-    memory[221] = 64'h0000000000000000;
-    memory[222] = 64'h0000000000000000;
-    memory[223] = 64'h0000000000000000;
-    memory[224] = 64'h0000000000000000;
-    memory[225] = 64'h0000000000000000;
-    memory[226] = 64'h0000000000000000;
-    memory[227] = 64'h0000000000000000;
-    memory[228] = 64'h0000000000000000;
-    memory[229] = 64'h0000000000000000;
-    memory[230] = 64'h0000000000000000;
-    memory[231] = 64'h0000000000000000;
-    memory[232] = 64'h0000000000000000;
-    memory[233] = 64'h0000000000000000;
-    memory[234] = 64'h0000000000000000;
-    memory[235] = 64'h0000000000000000;
-    memory[236] = 64'h0000000000000000;
-    memory[237] = 64'h0000000000000000;
-    memory[238] = 64'h0000000000000000;
-    memory[239] = 64'h0000000000000000;
-    memory[240] = 64'h0000000000000000;
-    memory[241] = 64'h0000000000000000;
-    memory[242] = 64'h0000000000000000;
-    memory[243] = 64'h0000000000000000;
-    memory[244] = 64'h0000000000000000;
-    memory[245] = 64'h0000000000000000;
-    memory[246] = 64'h0000000000000000;
-    memory[247] = 64'h0000000000000000;
-    memory[248] = 64'h0000000000000000;
-    memory[249] = 64'h0000000000000000;
-    memory[250] = 64'h0000000000000000;
-    memory[251] = 64'h0000000000000000;
-    memory[252] = 64'h0000000000000000;
-    memory[253] = 64'h0000000000000000;
-    memory[254] = 64'h0000000000000000;
-    memory[255] = 64'h0000000000000000;
-    memory[256] = 64'h0000000000000000;
-    memory[257] = 64'h0000000000000000;
-    memory[258] = 64'h0000000000000000;
-    memory[259] = 64'h0000000000000000;
-    memory[260] = 64'h0000000000000000;
-    memory[261] = 64'h0000000000000000;
-    memory[262] = 64'h0000000000000000;
-    memory[263] = 64'h0000000000000000;
-    memory[264] = 64'h0000000000000000;
-    memory[265] = 64'h0000000000000000;
-    memory[266] = 64'h0000000000000000;
-    memory[267] = 64'h0000000000000000;
-    memory[268] = 64'h0000000000000000;
-    memory[269] = 64'h0000000000000000;
-    memory[270] = 64'h0000000000000000;
-    memory[271] = 64'h0000000000000000;
-    memory[272] = 64'h0000000000000000;
-    memory[273] = 64'h0000000000000000;
-    memory[274] = 64'h0000000000000000;
-    memory[275] = 64'h0000000000000000;
-    memory[276] = 64'h0000000000000000;
-    memory[277] = 64'h0000000000000000;
-    memory[278] = 64'h0000000000000000;
-    memory[279] = 64'h0000000000000000;
-    memory[280] = 64'h0000000000000000;
-    memory[281] = 64'h0000000000000000;
-    memory[282] = 64'h0000000000000000;
-    memory[283] = 64'h0000000000000000;
-    memory[284] = 64'h0000000000000000;
-    memory[285] = 64'h0000000000000000;
-    memory[286] = 64'h0000000000000000;
-    memory[287] = 64'h0000000000000000;
-    memory[288] = 64'h0000000000000000;
-    memory[289] = 64'h0000000000000000;
-    memory[290] = 64'h0000000000000000;
-    memory[291] = 64'h0000000000000000;
-    memory[292] = 64'h0000000000000000;
-    memory[293] = 64'h0000000000000000;
-    memory[294] = 64'h0000000000000000;
-    memory[295] = 64'h0000000000000000;
-    memory[296] = 64'h0000000000000000;
-    memory[297] = 64'h0000000000000000;
-    memory[298] = 64'h0000000000000000;
-    memory[299] = 64'h0000000000000000;
-    memory[300] = 64'h0000000000000000;
-    memory[301] = 64'h0000000000000000;
-    memory[302] = 64'h0000000000000000;
-    memory[303] = 64'h0000000000000000;
-    memory[304] = 64'h0000000000000000;
-    memory[305] = 64'h0000000000000000;
-    memory[306] = 64'h0000000000000000;
-    memory[307] = 64'h0000000000000000;
-    memory[308] = 64'h0000000000000000;
-    memory[309] = 64'h0000000000000000;
-    memory[310] = 64'h0000000000000000;
-    memory[311] = 64'h0000000000000000;
-    memory[312] = 64'h0000000000000000;
-    memory[313] = 64'h0000000000000000;
-    memory[314] = 64'h0000000000000000;
-    memory[315] = 64'h0000000000000000;
-    memory[316] = 64'h0000000000000000;
-    memory[317] = 64'h0000000000000000;
-    memory[318] = 64'h0000000000000000;
-    memory[319] = 64'h0000000000000000;
-    memory[320] = 64'h0000000000000000;
-    memory[321] = 64'h0000000000000000;
-    memory[322] = 64'h0000000000000000;
-    memory[323] = 64'h0000000000000000;
-    memory[324] = 64'h0000000000000000;
-    memory[325] = 64'h0000000000000000;
-    memory[326] = 64'h0000000000000000;
-    memory[327] = 64'h0000000000000000;
-    memory[328] = 64'h0000000000000000;
-    memory[329] = 64'h0000000000000000;
-    memory[330] = 64'h0000000000000000;
-    memory[331] = 64'h0000000000000000;
-    memory[332] = 64'h0000000000000000;
-    memory[333] = 64'h0000000000000000;
-    memory[334] = 64'h0000000000000000;
-    memory[335] = 64'h0000000000000000;
-    memory[336] = 64'h0000000000000000;
-    memory[337] = 64'h0000000000000000;
-    memory[338] = 64'h0000000000000000;
-    memory[339] = 64'h0000000000000000;
-    memory[340] = 64'h0000000000000000;
-    memory[341] = 64'h0000000000000000;
-    memory[342] = 64'h0000000000000000;
-    memory[343] = 64'h0000000000000000;
-    memory[344] = 64'h0000000000000000;
-    memory[345] = 64'h0000000000000000;
-    memory[346] = 64'h0000000000000000;
-    memory[347] = 64'h0000000000000000;
-    memory[348] = 64'h0000000000000000;
-    memory[349] = 64'h0000000000000000;
-    memory[350] = 64'h0000000000000000;
-    memory[351] = 64'h0000000000000000;
-    memory[352] = 64'h0000000000000000;
-    memory[353] = 64'h0000000000000000;
-    memory[354] = 64'h0000000000000000;
-    memory[355] = 64'h0000000000000000;
-    memory[356] = 64'h0000000000000000;
-    memory[357] = 64'h0000000000000000;
-    memory[358] = 64'h0000000000000000;
-    memory[359] = 64'h0000000000000000;
-    memory[360] = 64'h0000000000000000;
-    memory[361] = 64'h0000000000000000;
-    memory[362] = 64'h0000000000000000;
-    memory[363] = 64'h0000000000000000;
-    memory[364] = 64'h0000000000000000;
-    memory[365] = 64'h0000000000000000;
-    memory[366] = 64'h0000000000000000;
-    memory[367] = 64'h0000000000000000;
-    memory[368] = 64'h0000000000000000;
-    memory[369] = 64'h0000000000000000;
-    memory[370] = 64'h0000000000000000;
-    memory[371] = 64'h0000000000000000;
-    memory[372] = 64'h0000000000000000;
-    memory[373] = 64'h0000000000000000;
-    memory[374] = 64'h0000000000000000;
-    memory[375] = 64'h0000000000000000;
-    memory[376] = 64'h0000000000000000;
-    memory[377] = 64'h0000000000000000;
-    memory[378] = 64'h0000000000000000;
-    memory[379] = 64'h0000000000000000;
-    memory[380] = 64'h0000000000000000;
-    memory[381] = 64'h0000000000000000;
-    memory[382] = 64'h0000000000000000;
-    memory[383] = 64'h0000000000000000;
-    memory[384] = 64'h0000000000000000;
-    memory[385] = 64'h0000000000000000;
-    memory[386] = 64'h0000000000000000;
-    memory[387] = 64'h0000000000000000;
-    memory[388] = 64'h0000000000000000;
-    memory[389] = 64'h0000000000000000;
-    memory[390] = 64'h0000000000000000;
-    memory[391] = 64'h0000000000000000;
-    memory[392] = 64'h0000000000000000;
-    memory[393] = 64'h0000000000000000;
-    memory[394] = 64'h0000000000000000;
-    memory[395] = 64'h0000000000000000;
-    memory[396] = 64'h0000000000000000;
-    memory[397] = 64'h0000000000000000;
-    memory[398] = 64'h0000000000000000;
-    memory[399] = 64'h0000000000000000;
-    memory[400] = 64'h0000000000000000;
-    memory[401] = 64'h0000000000000000;
-    memory[402] = 64'h0000000000000000;
-    memory[403] = 64'h0000000000000000;
-    memory[404] = 64'h0000000000000000;
-    memory[405] = 64'h0000000000000000;
-    memory[406] = 64'h0000000000000000;
-    memory[407] = 64'h0000000000000000;
-    memory[408] = 64'h0000000000000000;
-    memory[409] = 64'h0000000000000000;
-    memory[410] = 64'h0000000000000000;
-    memory[411] = 64'h0000000000000000;
-    memory[412] = 64'h0000000000000000;
-    memory[413] = 64'h0000000000000000;
-    memory[414] = 64'h0000000000000000;
-    memory[415] = 64'h0000000000000000;
-    memory[416] = 64'h0000000000000000;
-    memory[417] = 64'h0000000000000000;
-    memory[418] = 64'h0000000000000000;
-    memory[419] = 64'h0000000000000000;
-    memory[420] = 64'h0000000000000000;
-    memory[421] = 64'h0000000000000000;
-    memory[422] = 64'h0000000000000000;
-    memory[423] = 64'h0000000000000000;
-    memory[424] = 64'h0000000000000000;
-    memory[425] = 64'h0000000000000000;
-    memory[426] = 64'h0000000000000000;
-    memory[427] = 64'h0000000000000000;
-    memory[428] = 64'h0000000000000000;
-    memory[429] = 64'h0000000000000000;
-    memory[430] = 64'h0000000000000000;
-    memory[431] = 64'h0000000000000000;
-    memory[432] = 64'h0000000000000000;
-    memory[433] = 64'h0000000000000000;
-    memory[434] = 64'h0000000000000000;
-    memory[435] = 64'h0000000000000000;
-    memory[436] = 64'h0000000000000000;
-    memory[437] = 64'h0000000000000000;
-    memory[438] = 64'h0000000000000000;
-    memory[439] = 64'h0000000000000000;
-    memory[440] = 64'h0000000000000000;
-    memory[441] = 64'h0000000000000000;
-    memory[442] = 64'h0000000000000000;
-    memory[443] = 64'h0000000000000000;
-    memory[444] = 64'h0000000000000000;
-    memory[445] = 64'h0000000000000000;
-    memory[446] = 64'h0000000000000000;
-    memory[447] = 64'h0000000000000000;
-    memory[448] = 64'h0000000000000000;
-    memory[449] = 64'h0000000000000000;
-    memory[450] = 64'h0000000000000000;
-    memory[451] = 64'h0000000000000000;
-    memory[452] = 64'h0000000000000000;
-    memory[453] = 64'h0000000000000000;
-    memory[454] = 64'h0000000000000000;
-    memory[455] = 64'h0000000000000000;
-    memory[456] = 64'h0000000000000000;
-    memory[457] = 64'h0000000000000000;
-    memory[458] = 64'h0000000000000000;
-    memory[459] = 64'h0000000000000000;
-    memory[460] = 64'h0000000000000000;
-    memory[461] = 64'h0000000000000000;
-    memory[462] = 64'h0000000000000000;
-    memory[463] = 64'h0000000000000000;
-    memory[464] = 64'h0000000000000000;
-    memory[465] = 64'h0000000000000000;
-    memory[466] = 64'h0000000000000000;
-    memory[467] = 64'h0000000000000000;
-    memory[468] = 64'h0000000000000000;
-    memory[469] = 64'h0000000000000000;
-    memory[470] = 64'h0000000000000000;
-    memory[471] = 64'h0000000000000000;
-    memory[472] = 64'h0000000000000000;
-    memory[473] = 64'h0000000000000000;
-    memory[474] = 64'h0000000000000000;
-    memory[475] = 64'h0000000000000000;
-    memory[476] = 64'h0000000000000000;
-    memory[477] = 64'h0000000000000000;
-    memory[478] = 64'h0000000000000000;
-    memory[479] = 64'h0000000000000000;
-    memory[480] = 64'h0000000000000000;
-    memory[481] = 64'h0000000000000000;
-    memory[482] = 64'h0000000000000000;
-    memory[483] = 64'h0000000000000000;
-    memory[484] = 64'h0000000000000000;
-    memory[485] = 64'h0000000000000000;
-    memory[486] = 64'h0000000000000000;
-    memory[487] = 64'h0000000000000000;
-    memory[488] = 64'h0000000000000000;
-    memory[489] = 64'h0000000000000000;
-    memory[490] = 64'h0000000000000000;
-    memory[491] = 64'h0000000000000000;
-    memory[492] = 64'h0000000000000000;
-    memory[493] = 64'h0000000000000000;
-    memory[494] = 64'h0000000000000000;
-    memory[495] = 64'h0000000000000000;
-    memory[496] = 64'h0000000000000000;
-    memory[497] = 64'h0000000000000000;
-    memory[498] = 64'h0000000000000000;
-    memory[499] = 64'h0000000000000000;
-    memory[500] = 64'h0000000000000000;
-    memory[501] = 64'h0000000000000000;
-    memory[502] = 64'h0000000000000000;
-    memory[503] = 64'h0000000000000000;
-    memory[504] = 64'h0000000000000000;
-    memory[505] = 64'h0000000000000000;
-    memory[506] = 64'h0000000000000000;
-    memory[507] = 64'h0000000000000000;
-    memory[508] = 64'h0000000000000000;
-    memory[509] = 64'h0000000000000000;
-    memory[510] = 64'h0000000000000000;
-    memory[511] = 64'h0000000000000000;
-    memory[512] = 64'h0000000000000000;
-    memory[513] = 64'h0000000000000000;
-    memory[514] = 64'h0000000000000000;
-    memory[515] = 64'h0000000000000000;
-    memory[516] = 64'h0000000000000000;
-    memory[517] = 64'h0000000000000000;
-    memory[518] = 64'h0000000000000000;
-    memory[519] = 64'h0000000000000000;
-    memory[520] = 64'h0000000000000000;
-    memory[521] = 64'h0000000000000000;
-    memory[522] = 64'h0000000000000000;
-    memory[523] = 64'h0000000000000000;
-    memory[524] = 64'h0000000000000000;
-    memory[525] = 64'h0000000000000000;
-    memory[526] = 64'h0000000000000000;
-    memory[527] = 64'h0000000000000000;
-    memory[528] = 64'h0000000000000000;
-    memory[529] = 64'h0000000000000000;
-    memory[530] = 64'h0000000000000000;
-    memory[531] = 64'h0000000000000000;
-    memory[532] = 64'h0000000000000000;
-    memory[533] = 64'h0000000000000000;
-    memory[534] = 64'h0000000000000000;
-    memory[535] = 64'h0000000000000000;
-    memory[536] = 64'h0000000000000000;
-    memory[537] = 64'h0000000000000000;
-    memory[538] = 64'h0000000000000000;
-    memory[539] = 64'h0000000000000000;
-    memory[540] = 64'h0000000000000000;
-    memory[541] = 64'h0000000000000000;
-    memory[542] = 64'h0000000000000000;
-    memory[543] = 64'h0000000000000000;
-    memory[544] = 64'h0000000000000000;
-    memory[545] = 64'h0000000000000000;
-    memory[546] = 64'h0000000000000000;
-    memory[547] = 64'h0000000000000000;
-    memory[548] = 64'h0000000000000000;
-    memory[549] = 64'h0000000000000000;
-    memory[550] = 64'h0000000000000000;
-    memory[551] = 64'h0000000000000000;
-    memory[552] = 64'h0000000000000000;
-    memory[553] = 64'h0000000000000000;
-    memory[554] = 64'h0000000000000000;
-    memory[555] = 64'h0000000000000000;
-    memory[556] = 64'h0000000000000000;
-    memory[557] = 64'h0000000000000000;
-    memory[558] = 64'h0000000000000000;
-    memory[559] = 64'h0000000000000000;
-    memory[560] = 64'h0000000000000000;
-    memory[561] = 64'h0000000000000000;
-    memory[562] = 64'h0000000000000000;
-    memory[563] = 64'h0000000000000000;
-    memory[564] = 64'h0000000000000000;
-    memory[565] = 64'h0000000000000000;
-    memory[566] = 64'h0000000000000000;
-    memory[567] = 64'h0000000000000000;
-    memory[568] = 64'h0000000000000000;
-    memory[569] = 64'h0000000000000000;
-    memory[570] = 64'h0000000000000000;
-    memory[571] = 64'h0000000000000000;
-    memory[572] = 64'h0000000000000000;
-    memory[573] = 64'h0000000000000000;
-    memory[574] = 64'h0000000000000000;
-    memory[575] = 64'h0000000000000000;
-    memory[576] = 64'h0000000000000000;
-    memory[577] = 64'h0000000000000000;
-    memory[578] = 64'h0000000000000000;
-    memory[579] = 64'h0000000000000000;
-    memory[580] = 64'h0000000000000000;
-    memory[581] = 64'h0000000000000000;
-    memory[582] = 64'h0000000000000000;
-    memory[583] = 64'h0000000000000000;
-    memory[584] = 64'h0000000000000000;
-    memory[585] = 64'h0000000000000000;
-    memory[586] = 64'h0000000000000000;
-    memory[587] = 64'h0000000000000000;
-    memory[588] = 64'h0000000000000000;
-    memory[589] = 64'h0000000000000000;
-    memory[590] = 64'h0000000000000000;
-    memory[591] = 64'h0000000000000000;
-    memory[592] = 64'h0000000000000000;
-    memory[593] = 64'h0000000000000000;
-    memory[594] = 64'h0000000000000000;
-    memory[595] = 64'h0000000000000000;
-    memory[596] = 64'h0000000000000000;
-    memory[597] = 64'h0000000000000000;
-    memory[598] = 64'h0000000000000000;
-    memory[599] = 64'h0000000000000000;
-    memory[600] = 64'h0000000000000000;
-    memory[601] = 64'h0000000000000000;
-    memory[602] = 64'h0000000000000000;
-    memory[603] = 64'h0000000000000000;
-    memory[604] = 64'h0000000000000000;
-    memory[605] = 64'h0000000000000000;
-    memory[606] = 64'h0000000000000000;
-    memory[607] = 64'h0000000000000000;
-    memory[608] = 64'h0000000000000000;
-    memory[609] = 64'h0000000000000000;
-    memory[610] = 64'h0000000000000000;
-    memory[611] = 64'h0000000000000000;
-    memory[612] = 64'h0000000000000000;
-    memory[613] = 64'h0000000000000000;
-    memory[614] = 64'h0000000000000000;
-    memory[615] = 64'h0000000000000000;
-    memory[616] = 64'h0000000000000000;
-    memory[617] = 64'h0000000000000000;
-    memory[618] = 64'h0000000000000000;
-    memory[619] = 64'h0000000000000000;
-    memory[620] = 64'h0000000000000000;
-    memory[621] = 64'h0000000000000000;
-    memory[622] = 64'h0000000000000000;
-    memory[623] = 64'h0000000000000000;
-    memory[624] = 64'h0000000000000000;
-    memory[625] = 64'h0000000000000000;
-    memory[626] = 64'h0000000000000000;
-    memory[627] = 64'h0000000000000000;
-    memory[628] = 64'h0000000000000000;
-    memory[629] = 64'h0000000000000000;
-    memory[630] = 64'h0000000000000000;
-    memory[631] = 64'h0000000000000000;
-    memory[632] = 64'h0000000000000000;
-    memory[633] = 64'h0000000000000000;
-    memory[634] = 64'h0000000000000000;
-    memory[635] = 64'h0000000000000000;
-    memory[636] = 64'h0000000000000000;
-    memory[637] = 64'h0000000000000000;
-    memory[638] = 64'h0000000000000000;
-    memory[639] = 64'h0000000000000000;
-    memory[640] = 64'h0000000000000000;
-    memory[641] = 64'h0000000000000000;
-    memory[642] = 64'h0000000000000000;
-    memory[643] = 64'h0000000000000000;
-    memory[644] = 64'h0000000000000000;
-    memory[645] = 64'h0000000000000000;
-    memory[646] = 64'h0000000000000000;
-    memory[647] = 64'h0000000000000000;
-    memory[648] = 64'h0000000000000000;
-    memory[649] = 64'h0000000000000000;
-    memory[650] = 64'h0000000000000000;
-    memory[651] = 64'h0000000000000000;
-    memory[652] = 64'h0000000000000000;
-    memory[653] = 64'h0000000000000000;
-    memory[654] = 64'h0000000000000000;
-    memory[655] = 64'h0000000000000000;
-    memory[656] = 64'h0000000000000000;
-    memory[657] = 64'h0000000000000000;
-    memory[658] = 64'h0000000000000000;
-    memory[659] = 64'h0000000000000000;
-    memory[660] = 64'h0000000000000000;
-    memory[661] = 64'h0000000000000000;
-    memory[662] = 64'h0000000000000000;
-    memory[663] = 64'h0000000000000000;
-    memory[664] = 64'h0000000000000000;
-    memory[665] = 64'h0000000000000000;
-    memory[666] = 64'h0000000000000000;
-    memory[667] = 64'h0000000000000000;
-    memory[668] = 64'h0000000000000000;
-    memory[669] = 64'h0000000000000000;
-    memory[670] = 64'h0000000000000000;
-    memory[671] = 64'h0000000000000000;
-    memory[672] = 64'h0000000000000000;
-    memory[673] = 64'h0000000000000000;
-    memory[674] = 64'h0000000000000000;
-    memory[675] = 64'h0000000000000000;
-    memory[676] = 64'h0000000000000000;
-    memory[677] = 64'h0000000000000000;
-    memory[678] = 64'h0000000000000000;
-    memory[679] = 64'h0000000000000000;
-    memory[680] = 64'h0000000000000000;
-    memory[681] = 64'h0000000000000000;
-    memory[682] = 64'h0000000000000000;
-    memory[683] = 64'h0000000000000000;
-    memory[684] = 64'h0000000000000000;
-    memory[685] = 64'h0000000000000000;
-    memory[686] = 64'h0000000000000000;
-    memory[687] = 64'h0000000000000000;
-    memory[688] = 64'h0000000000000000;
-    memory[689] = 64'h0000000000000000;
-    memory[690] = 64'h0000000000000000;
-    memory[691] = 64'h0000000000000000;
-    memory[692] = 64'h0000000000000000;
-    memory[693] = 64'h0000000000000000;
-    memory[694] = 64'h0000000000000000;
-    memory[695] = 64'h0000000000000000;
-    memory[696] = 64'h0000000000000000;
-    memory[697] = 64'h0000000000000000;
-    memory[698] = 64'h0000000000000000;
-    memory[699] = 64'h0000000000000000;
-    memory[700] = 64'h0000000000000000;
-    memory[701] = 64'h0000000000000000;
-    memory[702] = 64'h0000000000000000;
-    memory[703] = 64'h0000000000000000;
-    memory[704] = 64'h0000000000000000;
-    memory[705] = 64'h0000000000000000;
-    memory[706] = 64'h0000000000000000;
-    memory[707] = 64'h0000000000000000;
-    memory[708] = 64'h0000000000000000;
-    memory[709] = 64'h0000000000000000;
-    memory[710] = 64'h0000000000000000;
-    memory[711] = 64'h0000000000000000;
-    memory[712] = 64'h0000000000000000;
-    memory[713] = 64'h0000000000000000;
-    memory[714] = 64'h0000000000000000;
-    memory[715] = 64'h0000000000000000;
-    memory[716] = 64'h0000000000000000;
-    memory[717] = 64'h0000000000000000;
-    memory[718] = 64'h0000000000000000;
-    memory[719] = 64'h0000000000000000;
-    memory[720] = 64'h0000000000000000;
-    memory[721] = 64'h0000000000000000;
-    memory[722] = 64'h0000000000000000;
-    memory[723] = 64'h0000000000000000;
-    memory[724] = 64'h0000000000000000;
-    memory[725] = 64'h0000000000000000;
-    memory[726] = 64'h0000000000000000;
-    memory[727] = 64'h0000000000000000;
-    memory[728] = 64'h0000000000000000;
-    memory[729] = 64'h0000000000000000;
-    memory[730] = 64'h0000000000000000;
-    memory[731] = 64'h0000000000000000;
-    memory[732] = 64'h0000000000000000;
-    memory[733] = 64'h0000000000000000;
-    memory[734] = 64'h0000000000000000;
-    memory[735] = 64'h0000000000000000;
-    memory[736] = 64'h0000000000000000;
-    memory[737] = 64'h0000000000000000;
-    memory[738] = 64'h0000000000000000;
-    memory[739] = 64'h0000000000000000;
-    memory[740] = 64'h0000000000000000;
-    memory[741] = 64'h0000000000000000;
-    memory[742] = 64'h0000000000000000;
-    memory[743] = 64'h0000000000000000;
-    memory[744] = 64'h0000000000000000;
-    memory[745] = 64'h0000000000000000;
-    memory[746] = 64'h0000000000000000;
-    memory[747] = 64'h0000000000000000;
-    memory[748] = 64'h0000000000000000;
-    memory[749] = 64'h0000000000000000;
-    memory[750] = 64'h0000000000000000;
-    memory[751] = 64'h0000000000000000;
-    memory[752] = 64'h0000000000000000;
-    memory[753] = 64'h0000000000000000;
-    memory[754] = 64'h0000000000000000;
-    memory[755] = 64'h0000000000000000;
-    memory[756] = 64'h0000000000000000;
-    memory[757] = 64'h0000000000000000;
-    memory[758] = 64'h0000000000000000;
-    memory[759] = 64'h0000000000000000;
-    memory[760] = 64'h0000000000000000;
-    memory[761] = 64'h0000000000000000;
-    memory[762] = 64'h0000000000000000;
-    memory[763] = 64'h0000000000000000;
-    memory[764] = 64'h0000000000000000;
-    memory[765] = 64'h0000000000000000;
-    memory[766] = 64'h0000000000000000;
-    memory[767] = 64'h0000000000000000;
-    memory[768] = 64'h0000000000000000;
-    memory[769] = 64'h0000000000000000;
-    memory[770] = 64'h0000000000000000;
-    memory[771] = 64'h0000000000000000;
-    memory[772] = 64'h0000000000000000;
-    memory[773] = 64'h0000000000000000;
-    memory[774] = 64'h0000000000000000;
-    memory[775] = 64'h0000000000000000;
-    memory[776] = 64'h0000000000000000;
-    memory[777] = 64'h0000000000000000;
-    memory[778] = 64'h0000000000000000;
-    memory[779] = 64'h0000000000000000;
-    memory[780] = 64'h0000000000000000;
-    memory[781] = 64'h0000000000000000;
-    memory[782] = 64'h0000000000000000;
-    memory[783] = 64'h0000000000000000;
-    memory[784] = 64'h0000000000000000;
-    memory[785] = 64'h0000000000000000;
-    memory[786] = 64'h0000000000000000;
-    memory[787] = 64'h0000000000000000;
-    memory[788] = 64'h0000000000000000;
-    memory[789] = 64'h0000000000000000;
-    memory[790] = 64'h0000000000000000;
-    memory[791] = 64'h0000000000000000;
-    memory[792] = 64'h0000000000000000;
-    memory[793] = 64'h0000000000000000;
-    memory[794] = 64'h0000000000000000;
-    memory[795] = 64'h0000000000000000;
-    memory[796] = 64'h0000000000000000;
-    memory[797] = 64'h0000000000000000;
-    memory[798] = 64'h0000000000000000;
-    memory[799] = 64'h0000000000000000;
-    memory[800] = 64'h0000000000000000;
-    memory[801] = 64'h0000000000000000;
-    memory[802] = 64'h0000000000000000;
-    memory[803] = 64'h0000000000000000;
-    memory[804] = 64'h0000000000000000;
-    memory[805] = 64'h0000000000000000;
-    memory[806] = 64'h0000000000000000;
-    memory[807] = 64'h0000000000000000;
-    memory[808] = 64'h0000000000000000;
-    memory[809] = 64'h0000000000000000;
-    memory[810] = 64'h0000000000000000;
-    memory[811] = 64'h0000000000000000;
-    memory[812] = 64'h0000000000000000;
-    memory[813] = 64'h0000000000000000;
-    memory[814] = 64'h0000000000000000;
-    memory[815] = 64'h0000000000000000;
-    memory[816] = 64'h0000000000000000;
-    memory[817] = 64'h0000000000000000;
-    memory[818] = 64'h0000000000000000;
-    memory[819] = 64'h0000000000000000;
-    memory[820] = 64'h0000000000000000;
-    memory[821] = 64'h0000000000000000;
-    memory[822] = 64'h0000000000000000;
-    memory[823] = 64'h0000000000000000;
-    memory[824] = 64'h0000000000000000;
-    memory[825] = 64'h0000000000000000;
-    memory[826] = 64'h0000000000000000;
-    memory[827] = 64'h0000000000000000;
-    memory[828] = 64'h0000000000000000;
-    memory[829] = 64'h0000000000000000;
-    memory[830] = 64'h0000000000000000;
-    memory[831] = 64'h0000000000000000;
-    memory[832] = 64'h0000000000000000;
-    memory[833] = 64'h0000000000000000;
-    memory[834] = 64'h0000000000000000;
-    memory[835] = 64'h0000000000000000;
-    memory[836] = 64'h0000000000000000;
-    memory[837] = 64'h0000000000000000;
-    memory[838] = 64'h0000000000000000;
-    memory[839] = 64'h0000000000000000;
-    memory[840] = 64'h0000000000000000;
-    memory[841] = 64'h0000000000000000;
-    memory[842] = 64'h0000000000000000;
-    memory[843] = 64'h0000000000000000;
-    memory[844] = 64'h0000000000000000;
-    memory[845] = 64'h0000000000000000;
-    memory[846] = 64'h0000000000000000;
-    memory[847] = 64'h0000000000000000;
-    memory[848] = 64'h0000000000000000;
-    memory[849] = 64'h0000000000000000;
-    memory[850] = 64'h0000000000000000;
-    memory[851] = 64'h0000000000000000;
-    memory[852] = 64'h0000000000000000;
-    memory[853] = 64'h0000000000000000;
-    memory[854] = 64'h0000000000000000;
-    memory[855] = 64'h0000000000000000;
-    memory[856] = 64'h0000000000000000;
-    memory[857] = 64'h0000000000000000;
-    memory[858] = 64'h0000000000000000;
-    memory[859] = 64'h0000000000000000;
-    memory[860] = 64'h0000000000000000;
-    memory[861] = 64'h0000000000000000;
-    memory[862] = 64'h0000000000000000;
-    memory[863] = 64'h0000000000000000;
-    memory[864] = 64'h0000000000000000;
-    memory[865] = 64'h0000000000000000;
-    memory[866] = 64'h0000000000000000;
-    memory[867] = 64'h0000000000000000;
-    memory[868] = 64'h0000000000000000;
-    memory[869] = 64'h0000000000000000;
-    memory[870] = 64'h0000000000000000;
-    memory[871] = 64'h0000000000000000;
-    memory[872] = 64'h0000000000000000;
-    memory[873] = 64'h0000000000000000;
-    memory[874] = 64'h0000000000000000;
-    memory[875] = 64'h0000000000000000;
-    memory[876] = 64'h0000000000000000;
-    memory[877] = 64'h0000000000000000;
-    memory[878] = 64'h0000000000000000;
-    memory[879] = 64'h0000000000000000;
-    memory[880] = 64'h0000000000000000;
-    memory[881] = 64'h0000000000000000;
-    memory[882] = 64'h0000000000000000;
-    memory[883] = 64'h0000000000000000;
-    memory[884] = 64'h0000000000000000;
-    memory[885] = 64'h0000000000000000;
-    memory[886] = 64'h0000000000000000;
-    memory[887] = 64'h0000000000000000;
-    memory[888] = 64'h0000000000000000;
-    memory[889] = 64'h0000000000000000;
-    memory[890] = 64'h0000000000000000;
-    memory[891] = 64'h0000000000000000;
-    memory[892] = 64'h0000000000000000;
-    memory[893] = 64'h0000000000000000;
-    memory[894] = 64'h0000000000000000;
-    memory[895] = 64'h0000000000000000;
-    memory[896] = 64'h0000000000000000;
-    memory[897] = 64'h0000000000000000;
-    memory[898] = 64'h0000000000000000;
-    memory[899] = 64'h0000000000000000;
-    memory[900] = 64'h0000000000000000;
-    memory[901] = 64'h0000000000000000;
-    memory[902] = 64'h0000000000000000;
-    memory[903] = 64'h0000000000000000;
-    memory[904] = 64'h0000000000000000;
-    memory[905] = 64'h0000000000000000;
-    memory[906] = 64'h0000000000000000;
-    memory[907] = 64'h0000000000000000;
-    memory[908] = 64'h0000000000000000;
-    memory[909] = 64'h0000000000000000;
-    memory[910] = 64'h0000000000000000;
-    memory[911] = 64'h0000000000000000;
-    memory[912] = 64'h0000000000000000;
-    memory[913] = 64'h0000000000000000;
-    memory[914] = 64'h0000000000000000;
-    memory[915] = 64'h0000000000000000;
-    memory[916] = 64'h0000000000000000;
-    memory[917] = 64'h0000000000000000;
-    memory[918] = 64'h0000000000000000;
-    memory[919] = 64'h0000000000000000;
-    memory[920] = 64'h0000000000000000;
-    memory[921] = 64'h0000000000000000;
-    memory[922] = 64'h0000000000000000;
-    memory[923] = 64'h0000000000000000;
-    memory[924] = 64'h0000000000000000;
-    memory[925] = 64'h0000000000000000;
-    memory[926] = 64'h0000000000000000;
-    memory[927] = 64'h0000000000000000;
-    memory[928] = 64'h0000000000000000;
-    memory[929] = 64'h0000000000000000;
-    memory[930] = 64'h0000000000000000;
-    memory[931] = 64'h0000000000000000;
-    memory[932] = 64'h0000000000000000;
-    memory[933] = 64'h0000000000000000;
-    memory[934] = 64'h0000000000000000;
-    memory[935] = 64'h0000000000000000;
-    memory[936] = 64'h0000000000000000;
-    memory[937] = 64'h0000000000000000;
-    memory[938] = 64'h0000000000000000;
-    memory[939] = 64'h0000000000000000;
-    memory[940] = 64'h0000000000000000;
-    memory[941] = 64'h0000000000000000;
-    memory[942] = 64'h0000000000000000;
-    memory[943] = 64'h0000000000000000;
-    memory[944] = 64'h0000000000000000;
-    memory[945] = 64'h0000000000000000;
-    memory[946] = 64'h0000000000000000;
-    memory[947] = 64'h0000000000000000;
-    memory[948] = 64'h0000000000000000;
-    memory[949] = 64'h0000000000000000;
-    memory[950] = 64'h0000000000000000;
-    memory[951] = 64'h0000000000000000;
-    memory[952] = 64'h0000000000000000;
-    memory[953] = 64'h0000000000000000;
-    memory[954] = 64'h0000000000000000;
-    memory[955] = 64'h0000000000000000;
-    memory[956] = 64'h0000000000000000;
-    memory[957] = 64'h0000000000000000;
-    memory[958] = 64'h0000000000000000;
-    memory[959] = 64'h0000000000000000;
-    memory[960] = 64'h0000000000000000;
-    memory[961] = 64'h0000000000000000;
-    memory[962] = 64'h0000000000000000;
-    memory[963] = 64'h0000000000000000;
-    memory[964] = 64'h0000000000000000;
-    memory[965] = 64'h0000000000000000;
-    memory[966] = 64'h0000000000000000;
-    memory[967] = 64'h0000000000000000;
-    memory[968] = 64'h0000000000000000;
-    memory[969] = 64'h0000000000000000;
-    memory[970] = 64'h0000000000000000;
-    memory[971] = 64'h0000000000000000;
-    memory[972] = 64'h0000000000000000;
-    memory[973] = 64'h0000000000000000;
-    memory[974] = 64'h0000000000000000;
-    memory[975] = 64'h0000000000000000;
-    memory[976] = 64'h0000000000000000;
-    memory[977] = 64'h0000000000000000;
-    memory[978] = 64'h0000000000000000;
-    memory[979] = 64'h0000000000000000;
-    memory[980] = 64'h0000000000000000;
-    memory[981] = 64'h0000000000000000;
-    memory[982] = 64'h0000000000000000;
-    memory[983] = 64'h0000000000000000;
-    memory[984] = 64'h0000000000000000;
-    memory[985] = 64'h0000000000000000;
-    memory[986] = 64'h0000000000000000;
-    memory[987] = 64'h0000000000000000;
-    memory[988] = 64'h0000000000000000;
-    memory[989] = 64'h0000000000000000;
-    memory[990] = 64'h0000000000000000;
-    memory[991] = 64'h0000000000000000;
-    memory[992] = 64'h0000000000000000;
-    memory[993] = 64'h0000000000000000;
-    memory[994] = 64'h0000000000000000;
-    memory[995] = 64'h0000000000000000;
-    memory[996] = 64'h0000000000000000;
-    memory[997] = 64'h0000000000000000;
-    memory[998] = 64'h0000000000000000;
-    memory[999] = 64'h0000000000000000;
-    memory[1000] = 64'h0000000000000000;
-    memory[1001] = 64'h0000000000000000;
-    memory[1002] = 64'h0000000000000000;
-    memory[1003] = 64'h0000000000000000;
-    memory[1004] = 64'h0000000000000000;
-    memory[1005] = 64'h0000000000000000;
-    memory[1006] = 64'h0000000000000000;
-    memory[1007] = 64'h0000000000000000;
-    memory[1008] = 64'h0000000000000000;
-    memory[1009] = 64'h0000000000000000;
-    memory[1010] = 64'h0000000000000000;
-    memory[1011] = 64'h0000000000000000;
-    memory[1012] = 64'h0000000000000000;
-    memory[1013] = 64'h0000000000000000;
-    memory[1014] = 64'h0000000000000000;
-    memory[1015] = 64'h0000000000000000;
-    memory[1016] = 64'h0000000000000000;
-    memory[1017] = 64'h0000000000000000;
-    memory[1018] = 64'h0000000000000000;
-    memory[1019] = 64'h0000000000000000;
-    memory[1020] = 64'h0000000000000000;
-    memory[1021] = 64'h0000000000000000;
-    memory[1022] = 64'h0000000000000000;
-    memory[1023] = 64'h0000000000000000;
+  initial begin : init42
+    integer i;
+    for (i = 0; i < 1024; i = i + 1) memory[i] = 64'h0000000000000000;
   end
   always @(posedge clk) begin
     if (write__en)
@@ -28265,7 +19764,7 @@ module \hwgen_top.weight_buffer (rst, write__en, read__en, read__data, write__da
   reg [63:0] _0_;
   always @(posedge clk) begin
     if (read__en) begin
-      _0_ <= memory[\port$4684$0 [9:0]];
+      _0_ <= memory[\port$4142$0 [9:0]];
     end
   end
   assign \read__data$15  = _0_;
@@ -28274,14 +19773,14 @@ module \hwgen_top.weight_buffer (rst, write__en, read__en, read__data, write__da
   always @(posedge clk)
     read__data <= \$2 ;
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$51 ) begin end
+    if (_always_ ) begin end
     \$1  = read__en;
     if (rst) begin
       \$1  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$51 ) begin end
+    if (_always_ ) begin end
     \$2  = read__data;
     if (\$signal ) begin
       \$2  = \read__data$15 ;
@@ -28293,14 +19792,14 @@ module \hwgen_top.weight_buffer (rst, write__en, read__en, read__data, write__da
   assign \$signature__addr  = write__addr[9:0];
   assign \$signature__data  = write__data;
   assign \$signature__en  = write__en;
-  assign read__addr = \port$4684$0 [9:0];
-  assign \read__addr$7  = { 9'h000, \port$4684$0  };
+  assign read__addr = \port$4142$0 [9:0];
+  assign \read__addr$7  = { 9'h000, \port$4142$0  };
   assign \read__en$9  = read__en;
   assign held = read__data;
 endmodule
 
-module \hwgen_top.wfetch (rst, cmd__valid, read__en, cmd__ready, cmd__payload, bus__data, \port$4684$0 , bus__valid, \port$4704$4 , done, error, code, clk);
-  reg \$auto$verilog_backend.cc:2355:dump_module$52  = 0;
+module \hwgen_top.wfetch (rst, cmd__valid, read__en, cmd__ready, cmd__payload, bus__data, \port$4142$0 , bus__valid, \port$4164$4 , done, error, code, clk);
+  reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
   wire \$11 ;
@@ -28339,23 +19838,24 @@ module \hwgen_top.wfetch (rst, cmd__valid, read__en, cmd__ready, cmd__payload, b
   reg [8:0] \$41 ;
   reg [15:0] \$42 ;
   reg [7:0] \$43 ;
-  reg \$44 ;
+  reg [1:0] \$44 ;
   reg \$45 ;
   reg \$46 ;
   reg \$47 ;
   reg \$48 ;
-  reg [13:0] \$49 ;
+  reg \$49 ;
   wire \$5 ;
-  reg [13:0] \$50 ;
-  reg \$51 ;
+  reg [15:0] \$50 ;
+  reg [15:0] \$51 ;
   reg \$52 ;
-  reg [3:0] \$53 ;
+  reg \$53 ;
+  reg [3:0] \$54 ;
   wire \$6 ;
   wire \$7 ;
   wire \$8 ;
   wire \$9 ;
-  reg \$signal ;
-  reg \$signal$11  = 1'h0;
+  reg [1:0] \$signal ;
+  reg [1:0] \$signal$11  = 2'h0;
   reg \$signal$12  = 1'h0;
   wire \$signal$13 ;
   reg \$signal$14  = 1'h0;
@@ -28368,21 +19868,15 @@ module \hwgen_top.wfetch (rst, cmd__valid, read__en, cmd__ready, cmd__payload, b
   wire [15:0] bus__addr;
   wire bus__columns;
   input [63:0] bus__data;
-  wire [63:0] bus__data;
   wire [3:0] bus__log2_nbe;
-  wire bus__rows;
+  wire [1:0] bus__rows;
   output bus__valid;
-  wire bus__valid;
   input clk;
-  wire clk;
   input [99:0] cmd__payload;
-  wire [99:0] cmd__payload;
   wire [3:0] \cmd__payload.op ;
   wire [95:0] \cmd__payload.payload ;
   output cmd__ready;
-  wire cmd__ready;
   input cmd__valid;
-  wire cmd__valid;
   output [3:0] code;
   reg [3:0] code = 4'h0;
   output done;
@@ -28392,22 +19886,18 @@ module \hwgen_top.wfetch (rst, cmd__valid, read__en, cmd__ready, cmd__payload, b
   reg error = 1'h0;
   reg [7:0] groups = 8'h00;
   reg illegal = 1'h0;
-  wire [-1:0] log2_nbe;
+  reg log2_nbe = 1'h0;
   (* init = 11'h000 *)
-  output [10:0] \port$4684$0 ;
-  wire [10:0] \port$4684$0 ;
-  output [9:0] \port$4704$4 ;
-  wire [9:0] \port$4704$4 ;
+  output [10:0] \port$4142$0 ;
+  output [11:0] \port$4164$4 ;
   wire [19:0] read__addr;
   wire [63:0] read__data;
   output read__en;
-  wire read__en;
   input rst;
-  wire rst;
   reg start_columns;
-  reg turned;
-  reg [13:0] word0 = 14'h0000;
-  reg [13:0] word1 = 14'h0000;
+  reg [1:0] turned;
+  reg [15:0] word0 = 16'h0000;
+  reg [15:0] word1 = 16'h0000;
   always @(posedge clk)
     \$signal$9  <= \$40 ;
   always @(posedge clk)
@@ -28423,25 +19913,28 @@ module \hwgen_top.wfetch (rst, cmd__valid, read__en, cmd__ready, cmd__payload, b
   always @(posedge clk)
     \$signal$14  <= \$46 ;
   always @(posedge clk)
-    illegal <= \$47 ;
+    log2_nbe <= \$47 ;
   always @(posedge clk)
-    \$signal$31  <= \$48 ;
+    illegal <= \$48 ;
   always @(posedge clk)
-    word0 <= \$49 ;
+    \$signal$31  <= \$49 ;
   always @(posedge clk)
-    word1 <= \$50 ;
+    word0 <= \$50 ;
   always @(posedge clk)
-    done <= \$51 ;
+    word1 <= \$51 ;
   always @(posedge clk)
-    error <= \$52 ;
+    done <= \$52 ;
   always @(posedge clk)
-    code <= \$53 ;
+    error <= \$53 ;
+  always @(posedge clk)
+    code <= \$54 ;
   assign \$signal$3  = \$signal$4  == 1'h1;
   assign \$1  = groups == 1'h1;
   assign \$signal$5  = \$signal$3  & \$1 ;
   assign \$2  = \$signal$9  >= 11'h400;
   assign \$3  = illegal | \$2 ;
   assign \$4  = \$3  | dst[8];
+  assign \$5  = | \$signal$11 ;
   assign \$6  = ~ \$5 ;
   assign \$7  = \$4  | \$6 ;
   assign \$9  = ~ \$8 ;
@@ -28478,16 +19971,27 @@ module \hwgen_top.wfetch (rst, cmd__valid, read__en, cmd__ready, cmd__payload, b
   assign \$38  = \$signal$14  & \$signal$7 ;
   assign \$39  = word1[3] ? 2'h1 : 2'h3;
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$52 ) begin end
-    turned = 1'h0;
+    if (_always_ ) begin end
+    start_columns = 1'h0;
+    casez (cmd__payload[71:68])
+      4'h0:
+          start_columns = 1'h1;
+    endcase
+  end
+  always @* begin
+    if (_always_ ) begin end
+    turned = 2'h0;
     if (\$signal$14 ) begin
       if (\$signal$3 ) begin
-        turned = \$signal$11 ;
+        casez (log2_nbe)
+          1'h0:
+              turned = { \$signal$11 [0], \$signal$11 [1] };
+        endcase
       end
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$52 ) begin end
+    if (_always_ ) begin end
     \$40  = \$signal$9 ;
     if (\$signal$14 ) begin
       \$40  = \$12 [10:0];
@@ -28500,7 +20004,7 @@ module \hwgen_top.wfetch (rst, cmd__valid, read__en, cmd__ready, cmd__payload, b
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$52 ) begin end
+    if (_always_ ) begin end
     \$41  = dst;
     if (\$signal$14 ) begin
       \$41  = \$13 [8:0];
@@ -28516,7 +20020,7 @@ module \hwgen_top.wfetch (rst, cmd__valid, read__en, cmd__ready, cmd__payload, b
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$52 ) begin end
+    if (_always_ ) begin end
     \$42  = \$signal$4 ;
     if (\$signal$14 ) begin
       \$42  = \$14 [15:0];
@@ -28532,7 +20036,7 @@ module \hwgen_top.wfetch (rst, cmd__valid, read__en, cmd__ready, cmd__payload, b
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$52 ) begin end
+    if (_always_ ) begin end
     \$43  = groups;
     if (\$signal$14 ) begin
       if (\$signal$3 ) begin
@@ -28547,7 +20051,7 @@ module \hwgen_top.wfetch (rst, cmd__valid, read__en, cmd__ready, cmd__payload, b
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$52 ) begin end
+    if (_always_ ) begin end
     \$44  = \$signal$11 ;
     if (\$signal$14 ) begin
       if (\$signal$3 ) begin
@@ -28558,15 +20062,15 @@ module \hwgen_top.wfetch (rst, cmd__valid, read__en, cmd__ready, cmd__payload, b
       \$44  = \$signal ;
     end
     if (rst) begin
-      \$44  = 1'h0;
+      \$44  = 2'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$52 ) begin end
+    if (_always_ ) begin end
     \$45  = \$signal$12 ;
     if (\$signal$14 ) begin
       if (\$signal$3 ) begin
-        if (turned) begin
+        if (turned[0]) begin
           \$45  = \$18 [0];
           if (\$signal$12 ) begin
             \$45  = 1'h0;
@@ -28582,7 +20086,7 @@ module \hwgen_top.wfetch (rst, cmd__valid, read__en, cmd__ready, cmd__payload, b
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$52 ) begin end
+    if (_always_ ) begin end
     \$46  = \$signal$14 ;
     if (\$signal$14 ) begin
       \$46  = \$20 ;
@@ -28595,89 +20099,92 @@ module \hwgen_top.wfetch (rst, cmd__valid, read__en, cmd__ready, cmd__payload, b
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$52 ) begin end
-    \$47  = illegal;
+    if (_always_ ) begin end
+    \$47  = log2_nbe;
     if (\$24 ) begin
-      \$47  = \$35 ;
+      \$47  = \$26 [0];
     end
     if (rst) begin
       \$47  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$52 ) begin end
-    \$48  = \$signal$31 ;
-    if (\$36 ) begin
-      \$48  = 1'h1;
+    if (_always_ ) begin end
+    \$48  = illegal;
+    if (\$24 ) begin
+      \$48  = \$35 ;
     end
     if (rst) begin
       \$48  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$52 ) begin end
-    \$49  = { \$signal$12 , \$signal$11 , dst[7:0], illegal, \$38 , \$37 , \$signal$13  };
+    if (_always_ ) begin end
+    \$49  = \$signal$31 ;
+    if (\$36 ) begin
+      \$49  = 1'h1;
+    end
     if (rst) begin
-      \$49  = 14'h0000;
+      \$49  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$52 ) begin end
-    \$50  = word0;
+    if (_always_ ) begin end
+    \$50  = { log2_nbe, \$signal$12 , \$signal$11 , dst[7:0], illegal, \$38 , \$37 , \$signal$13  };
     if (rst) begin
-      \$50  = 14'h0000;
+      \$50  = 16'h0000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$52 ) begin end
-    \$51  = word1[1];
+    if (_always_ ) begin end
+    \$51  = word0;
     if (rst) begin
-      \$51  = 1'h0;
+      \$51  = 16'h0000;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$52 ) begin end
-    \$52  = word1[2];
+    if (_always_ ) begin end
+    \$52  = word1[1];
     if (rst) begin
       \$52  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$52 ) begin end
-    \$53  = { 2'h0, \$39  };
+    if (_always_ ) begin end
+    \$53  = word1[2];
     if (rst) begin
-      \$53  = 4'h0;
+      \$53  = 1'h0;
     end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$52 ) begin end
-    \$signal  = 1'h0;
-    casez (cmd__payload[67:64])
-      4'h0:
-          \$signal  = 1'h1;
-    endcase
+    if (_always_ ) begin end
+    \$54  = { 2'h0, \$39  };
+    if (rst) begin
+      \$54  = 4'h0;
+    end
   end
   always @* begin
-    if (\$auto$verilog_backend.cc:2355:dump_module$52 ) begin end
-    start_columns = 1'h0;
-    casez (cmd__payload[71:68])
+    if (_always_ ) begin end
+    \$signal  = 2'h0;
+    casez (cmd__payload[67:64])
       4'h0:
-          start_columns = 1'h1;
+          \$signal  = 2'h3;
+      4'h1:
+          \$signal  = 2'h1;
     endcase
   end
   assign read__addr = { 9'h000, \$signal$9  };
   assign bus__addr = { 8'h00, word1[11:4] };
-  assign bus__rows = word1[12];
-  assign bus__columns = word1[13];
-  assign bus__log2_nbe = 4'h0;
+  assign bus__rows = word1[13:12];
+  assign bus__columns = word1[14];
+  assign bus__log2_nbe = { 3'h0, word1[15] };
   assign read__data = bus__data;
   assign read__en = \$signal$13 ;
-  assign \port$4684$0  = \$signal$9 ;
+  assign \port$4142$0  = \$signal$9 ;
   assign bus__valid = word1[0];
-  assign \port$4704$4  = word1[13:4];
+  assign \port$4164$4  = word1[15:4];
   assign \cmd__payload.op  = cmd__payload[3:0];
   assign \cmd__payload.payload  = cmd__payload[99:4];
-  assign \$5  = \$signal$11 ;
   assign \$8  = \$signal$12 ;
   assign \$18  = { \$signal$12 , 1'h0 };
 endmodule
