@@ -10,6 +10,7 @@ import cocotb
 from cocotb.triggers import FallingEdge, RisingEdge
 
 from hwgen.derive import Derived
+from hwgen.hardware.bank_arbiter import TURN
 from hwgen.sim.act_ports import Traffic
 from hwgen.sim.bench_tools import configuration, start
 
@@ -55,14 +56,15 @@ async def hot_bank(dut: Any) -> None:
     wide = Derived(configuration()).dma_words
     traffic.rate = dict.fromkeys(traffic.rate, 1.0)
     traffic.bank = dict.fromkeys(traffic.rate, 0)
-    for _ in range(200):
+    cycles = 300
+    for _ in range(cycles):
         await _step(dut, traffic)
     for name, longest in traffic.longest.items():
         ports = len(traffic.reads if name in traffic.reads else traffic.writes) - 1
-        # A narrow port is first at least every `ports` cycles that the wide port leaves, which is every other one.
-        limit = 1 if name in ("store", "load") else 2 * ports
+        # A narrow port is first at least every `ports` turns that the wide port leaves, which is every other cycle.
+        limit = 1 if name in ("store", "load") else 2 * ports * TURN
         assert longest <= limit, f"{name} ({wide} banks wide ports) waited {longest} cycles, at most {limit} allowed"
-        assert traffic.served[name] >= 200 // (limit + 1), f"{name} was served {traffic.served[name]} times"
+        assert traffic.served[name] >= cycles // (limit + 1), f"{name} was served {traffic.served[name]} times"
 
 
 @cocotb.test()

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from hwgen.compiler.maps import banks
 from hwgen.config import Config
 
+POST_READS = 2
+
 QUEUE = 14
 """Words that an engine may be behind the nest (`hwgen.hardware.afetch_engine`)."""
 
@@ -41,37 +43,57 @@ def _offsets(counts: tuple[int, ...], strides: tuple[int, ...]) -> NDArray[np.in
     return total.reshape(-1)
 
 
-def fetch_cycles(walk: Walk, config: Config) -> int:
-    """Return the cycles from the first to the last word of the slowest engine."""
-    if len(walk.starts) == 1:
-        return walk.words
+def fetch_cycles(walk: Walk, config: Config, lags: Sequence[int]) -> tuple[int, tuple[int, ...]]:
+    """Simulate one AFETCH behind another.
+
+    Parameters
+    ----------
+    walk : Walk
+    config : Config
+    lags : sequence of int
+        Cycles by which each engine ends the command before later than the first one (none: all are idle).
+
+    Returns
+    -------
+    cycles : int
+        From the last word of the command before to the last word of this one, over all engines.
+    lags : tuple of int
+        The same for the next command: engines that slipped apart stay apart while there is work.
+    """
+    engines = len(walk.starts)
+    lags = tuple(lags) if len(lags) == engines else (0,) * engines
+    if engines == 1:
+        return walk.words, lags
     y, x, a = (_offsets(walk.counts, s) for s in (walk.dy, walk.dx, walk.da))
     wanted = []
     for y0, x0, a0 in walk.starts:
         inside = (y + y0 >= 0) & (y + y0 < walk.height) & (x + x0 >= 0) & (x + x0 < walk.width)
         wanted.append(np.where(inside, banks(np.where(inside, a + a0, 0), config), -1).tolist())
-    return _simulate(wanted)
+    ends = _simulate(wanted, lags)
+    first = min(ends)
+    return max(ends) - max(lags), tuple(end - first for end in ends)
 
 
-def _simulate(wanted: Sequence[Sequence[int]]) -> int:
-    """Cycles until every engine has fetched its words, one a cycle and bank; engines take turns at being first."""
+def _simulate(wanted: Sequence[Sequence[int]], lags: Sequence[int]) -> list[int]:
+    """Return when each engine has its last word: one a cycle and bank; engines take turns at being first."""
     n, engines = len(wanted[0]), range(len(wanted))
-    at = [0] * len(wanted)
+    at, ends = [0] * len(wanted), [0] * len(wanted)
     pushed = cycle = slowest = 0
-    order = [list(engines)[i:] + list(engines)[:i] for i in engines]
+    # The turn goes round the two idle ports of POST too; then the first engine is first again.
+    order = [list(engines)[i:] + list(engines)[:i] for i in engines] + [list(engines)] * POST_READS
     while slowest < n:
         if pushed < n and pushed - slowest < QUEUE:
             pushed += 1
+        cycle += 1
         used = 0
         for e in order[cycle % len(order)]:
             i = at[e]
-            if i < pushed:
+            if i < pushed and cycle > lags[e]:
                 bank = wanted[e][i]
-                if bank < 0:
+                if bank < 0 or not used >> bank & 1:
+                    used |= 1 << bank if bank >= 0 else 0
                     at[e] = i + 1
-                elif not used >> bank & 1:
-                    used |= 1 << bank
-                    at[e] = i + 1
+                    if i + 1 == n:
+                        ends[e] = cycle
         slowest = min(at)
-        cycle += 1
-    return cycle
+    return ends

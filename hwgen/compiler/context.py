@@ -82,6 +82,7 @@ class Context:
         self._tables: list[tuple[tuple[int, int, int], ...]] = [(), ()]
         self._half = 0
         self._stretch: dict[object, float] = {}
+        self._lags: tuple[int, ...] = ()
         self.accumulators = (0, 0)
         """First vector and number of vectors of the tile that is being computed."""
         self._weight, self._param = BlockRing(self.d.weight_words), BlockRing(self.d.param_words)
@@ -153,10 +154,12 @@ class Context:
     def fetch_cycles(self, walk: Walk) -> int:
         """Return the cycles an AFETCH takes on the buses."""
         if self.exact:
-            return fetch_cycles(walk, self.config)
+            cycles, self._lags = fetch_cycles(walk, self.config, self._lags)
+            return cycles
         kind = (walk.counts, walk.dy, walk.dx, len(walk.starts))
         if kind not in self._stretch:
-            self._stretch[kind] = fetch_cycles(walk, self.config) / walk.words
+            _, lags = fetch_cycles(walk, self.config, ())
+            self._stretch[kind] = fetch_cycles(walk, self.config, lags)[0] / walk.words
         return round(walk.words * self._stretch[kind])
 
     def copy_in(self, dram_word: int, act_word: int, count: int) -> None:
