@@ -10,7 +10,6 @@ import cocotb
 from cocotb.triggers import FallingEdge, RisingEdge
 
 from hwgen.derive import Derived
-from hwgen.hardware.bank_arbiter import TURN
 from hwgen.sim.act_ports import Traffic
 from hwgen.sim.bench_tools import configuration, start
 
@@ -61,8 +60,8 @@ async def hot_bank(dut: Any) -> None:
         await _step(dut, traffic)
     for name, longest in traffic.longest.items():
         ports = len(traffic.reads if name in traffic.reads else traffic.writes) - 1
-        # A narrow port is first at least every `ports` turns that the wide port leaves, which is every other cycle.
-        limit = 1 if name in ("store", "load") else 2 * ports * TURN
+        # A narrow port is first at least every `ports` cycles that the wide port leaves, which is every other one.
+        limit = 1 if name in ("store", "load") else 2 * ports
         assert longest <= limit, f"{name} ({wide} banks wide ports) waited {longest} cycles, at most {limit} allowed"
         assert traffic.served[name] >= cycles // (limit + 1), f"{name} was served {traffic.served[name]} times"
 

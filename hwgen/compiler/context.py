@@ -151,9 +151,10 @@ class Context:
             )
         return at, offset + groups * words
 
-    def fetch_cycles(self, walk: Walk) -> int:
-        """Return the cycles an AFETCH takes on the buses."""
+    def fetch_cycles(self, walk: Walk, drained: bool) -> int:
+        """Return the cycles an AFETCH takes on the buses; ``drained`` when all engines had come to rest before it."""
         if self.exact:
+            self._lags = () if drained else self._lags
             cycles, self._lags = fetch_cycles(walk, self.config, self._lags)
             return cycles
         kind = (walk.counts, walk.dy, walk.dx, len(walk.starts))

@@ -42,7 +42,7 @@ def emit_afetch(
     context.nest("AF_LEVEL", counts, dy=dys, dx=dxs, da=das)
     setting = context.stream.setting
     per_patch = 1 if window.column_words else shape.rc
-    setting(
+    drained = setting(
         "AF_MAP", height=view.last, width=layout.width, zero_point=work.zero_point, fill=work.fill,
         transpose=int(window.transpose), rows_len=per_patch, rp_step=shape.rc, cols=window.columns,
     )  # fmt: skip
@@ -70,6 +70,6 @@ def emit_afetch(
         {"y0": y0, "x0": x0, "a0": a0, "dst": dst},
         reads=[("act", where)],
         writes=[("amem", slice(dst, dst + size))],
-        cycles=context.fetch_cycles(walk),
+        cycles=context.fetch_cycles(walk, drained),
         transpose=int(window.transpose),
     )

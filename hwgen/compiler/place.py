@@ -147,8 +147,7 @@ def _fewest_conflicts(
             if isinstance(op, Add) and all(n in placement.chip for n in op.inputs):
                 words = np.arange(layouts[op.output].words, dtype=np.int64)
                 a, b = (banks(words + placement.chip[n], config) for n in op.inputs)
-                # The two reads run up to a few words apart.
-                conflicts += sum(int(np.count_nonzero(a == np.roll(b, s))) for s in (-2, -1, 0, 1, 2))
+                conflicts += int(np.count_nonzero(a == b))
         if best is None or conflicts < best[0]:
             best = conflicts, placement
         if conflicts == 0:

@@ -59,11 +59,13 @@ class Stream:
         self._synced = np.full((len(isa.WORKERS), len(isa.WORKERS)), -1, np.int64)
         self._registers: dict[tuple[str, int], dict[str, int]] = {}
 
-    def setting(self, name: str, key: int = 0, **args: int) -> None:
-        """Append a command that sets registers, unless they already hold these values."""
-        if self._registers.get((name, key)) != args:
+    def setting(self, name: str, key: int = 0, **args: int) -> bool:
+        """Append a command that sets registers, unless they already hold these values; return whether it was needed."""
+        needed = self._registers.get((name, key)) != args
+        if needed:
             self._registers[name, key] = args
             self.add(name, args)
+        return needed
 
     def add(
         self,

@@ -7,18 +7,12 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 
-TURN = 16
-"""Cycles, a power of two, that a narrow port stays first. Columns of the grid that want the same banks in the same order
-slip against each other and then run at full rate as long as the priority stays; changing it every cycle would keep them
-together."""
-
-
 class BankArbiter(wiring.Component):
     """Combinational grants for ``narrow`` one-word ports and one port of ``wide`` banks.
 
     Nobody starves: the wide port goes first, except in the cycle after it made a narrow port wait, so it waits at most
-    one cycle; the priority among narrow ports rotates every `TURN` cycles in which the wide port is not served,
-    so a waiting port is first at least every ``narrow * TURN`` such cycles. Nobody waits for a second bank while holding one, so
+    one cycle; the priority among narrow ports rotates in every cycle in which the wide port is not served, so a
+    waiting port is first at least every ``narrow`` such cycles. Nobody waits for a second bank while holding one, so
     there is no deadlock. Whether the wide port goes depends on flip-flops only, which keeps it off the path from
     requests to grants.
 
@@ -42,7 +36,6 @@ class BankArbiter(wiring.Component):
         m = Module()
         yields = Signal()
         """The wide port made a narrow one wait in the last cycle."""
-        tick = Signal(range(TURN))
         behind, following = Signal(self.narrow), Signal(self.narrow)
         """Bit i: port i is before the port whose turn it is, hence comes last."""
         overtakes = [[Signal(name=f"port{j}_overtakes{i}") for j in range(i + 1, self.narrow)]
@@ -61,8 +54,6 @@ class BankArbiter(wiring.Component):
         m.d.sync += yields.eq(self.wide_ready & wanted.bit_select(self.wide_group, 1))
         m.d.comb += following.eq(behind)
         with m.If(~self.wide_ready):
-            m.d.sync += tick.eq(tick + 1)
-        with m.If(~self.wide_ready & tick.all()):
             m.d.comb += following.eq((behind << 1 | 1) & ((1 << self.narrow - 1) - 1))
             with m.If(behind[:self.narrow - 1].all()):
                 m.d.comb += following.eq(0)

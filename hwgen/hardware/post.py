@@ -14,7 +14,7 @@ Every command ends as the last item of its own in the queues, so ``done`` comes 
 
 from __future__ import annotations
 
-from amaranth import Cat, ClockSignal, Const, Instance, Module, Mux, ResetSignal, Signal, Value, signed
+from amaranth import Cat, ClockSignal, Instance, Module, Mux, ResetSignal, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import Out
 
@@ -93,10 +93,13 @@ class Post(wiring.Component):
             for outer_port, inner_port in zip(mine, inner, strict=True):
                 wiring.connect(m, wiring.flipped(outer_port), inner_port)
         adding = walker.job.eltwise
-        transposed = walker.map.transpose & ~adding if "pixel" in c.mappings else Const(0)
+        # Constant while anything is in flight, so registers cost no cycle; one for both would be the longest net.
+        broadcast, transposed = Signal(), Signal()
+        if "pixel" in c.mappings:
+            m.d.sync += [broadcast.eq(walker.map.transpose & ~adding), transposed.eq(broadcast)]
         m.d.comb += [
             issue.add.eq(walker.job.add), issue.block_ready.eq(parameters.ready), parameters.take.eq(issue.take),
-            parameters.channel.eq(issue.channel), parameters.broadcast.eq(transposed),
+            parameters.channel.eq(issue.channel), parameters.broadcast.eq(broadcast),
             parameters.scalar.eq(walker.map.scalar | adding), output.transpose.eq(transposed),
             operands.a.eq(issue.vectors[0]), operands.b.eq(issue.vectors[1]),
             self.done.eq(output.done), self.error.eq(output.error), self.code.eq(output.code)]
