@@ -215,7 +215,8 @@ class CycleModel:
                 self._table = unit.accepted + t.ADD_TABLE
             return unit.accepted + t.POST_SET
         if e.name == "ELTWISE":
-            first = max(offer + t.POST_START + d.param_block, unit.done + 1, self._table if e.info["add"] else 0.0)
+            start = max(offer, unit.done) + t.POST_START + d.param_block
+            first = max(start, self._table if e.info["add"] else 0.0)
             unit.last = first + e.info["cycles"] * t.ELTWISE_CYCLES / t.ELTWISE_ITEMS + e.info["conflicts"] - 1
             if e.info["add"]:
                 # While AFETCH reads, an operand often waits for its bank (measured: 0.46 with 2 columns on 4 banks).

@@ -569,7 +569,7 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
     .cmd__payload(\cmd__payload$128 ),
     .cmd__ready(cmd_4__ready),
     .cmd__valid(\cmd__valid$132 ),
-    .\code$125 (code_4),
+    .\code$127 (code_4),
     .done(done_4),
     .drain__0__data(drain__0__data),
     .drain__0__ready(drain__0__ready),
@@ -6170,7 +6170,7 @@ module \hwgen_top.param_buffer (rst, write__en, read__en, read__data, write__dat
 endmodule
 
 module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sources__0__ready, sources__1__ready, ports__0__ready, drain__0__ready, cmd__ready, param__en, drain__0__valid, \port$3160$0 , reads__0__valid, reads__1__valid, \port$3319$0 , \port$3321$0 , cmd__payload, buffer__data, drain__0__data, \port$4592$0 , \port$4616$22 
-, \port$4616$38 , writes__0__valid, \port$4716$1 , \port$4718$0 , done, error, \code$125 , clk);
+, \port$4616$38 , writes__0__valid, \port$4716$1 , \port$4718$0 , done, error, \code$127 , clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -6303,21 +6303,22 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
   wire \$99 ;
   reg \$signal ;
   reg \$signal$10  = 1'h0;
+  wire \$signal$116 ;
   wire \$signal$12 ;
   reg [15:0] \$signal$13  = 16'h0000;
-  wire [31:0] \$signal$130 ;
-  wire [31:0] \$signal$133 ;
-  wire [31:0] \$signal$134 ;
+  wire [31:0] \$signal$132 ;
   wire [31:0] \$signal$135 ;
-  wire [7:0] \$signal$137 ;
-  wire [7:0] \$signal$138 ;
+  wire [31:0] \$signal$136 ;
+  wire [31:0] \$signal$137 ;
   wire [7:0] \$signal$139 ;
   reg \$signal$14  = 1'h0;
   wire [7:0] \$signal$140 ;
-  reg \$signal$145  = 1'h0;
-  reg \$signal$149  = 1'h0;
+  wire [7:0] \$signal$141 ;
+  wire [7:0] \$signal$142 ;
+  reg \$signal$147  = 1'h0;
   wire \$signal$15 ;
-  reg [5:0] \$signal$150  = 6'h00;
+  reg \$signal$151  = 1'h0;
+  reg [5:0] \$signal$152  = 6'h00;
   reg [44:0] \$signal$2  = 45'h000000000000;
   wire \$signal$2.cc_dropped ;
   wire [5:0] \$signal$2.cc_valid ;
@@ -6360,11 +6361,11 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
   reg \$signal$9  = 1'h0;
   wire [31:0] a;
   wire [103:0] acc;
-  wire [127:0] \acc$132 ;
-  wire [31:0] \acc$132[0] ;
-  wire [31:0] \acc$132[1] ;
-  wire [31:0] \acc$132[2] ;
-  wire [31:0] \acc$132[3] ;
+  wire [127:0] \acc$134 ;
+  wire [31:0] \acc$134[0] ;
+  wire [31:0] \acc$134[1] ;
+  wire [31:0] \acc$134[2] ;
+  wire [31:0] \acc$134[3] ;
   wire [103:0] \acc[0] ;
   wire action_done;
   wire add;
@@ -6387,8 +6388,8 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
   output cmd__ready;
   input cmd__valid;
   wire [1:0] code;
-  output [3:0] \code$125 ;
-  wire [3:0] \code$126 ;
+  output [3:0] \code$127 ;
+  wire [3:0] \code$128 ;
   wire [11:0] count;
   reg count_en;
   wire dead;
@@ -6411,7 +6412,7 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
   wire destination__ready;
   wire destination__valid;
   output done;
-  wire \done$122 ;
+  wire \done$124 ;
   wire [11:0] drain__0__addr;
   wire [11:0] \drain__0__addr$71 ;
   wire [4:0] drain__0__column;
@@ -6438,7 +6439,7 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
   wire element__valid;
   wire enable;
   output error;
-  wire \error$124 ;
+  wire \error$126 ;
   wire idle;
   wire [90:0] \initial ;
   wire [21:0] \initial.a ;
@@ -6592,6 +6593,7 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
   wire \take$112 ;
   reg [14:0] token = 15'h0000;
   wire transpose;
+  wire transposed;
   wire valid;
   reg [69:0] value = 70'h000000000000000000;
   wire [31:0] \value.bias ;
@@ -6686,10 +6688,10 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
   assign scalar = \$signal$2 [30] | \$signal$23 [0];
   assign enable = token[4] & \$signal$23 [0];
   assign valid = \$signal$23 [0] ? token[14] : token[12];
-  assign \$signal$130  = { acc[25], acc[25], acc[25], acc[25], acc[25], acc[25], acc[25:0] } | \acc$132 [31:0];
-  assign \$signal$133  = { acc[51], acc[51], acc[51], acc[51], acc[51], acc[51], acc[51:26] } | \acc$132 [63:32];
-  assign \$signal$134  = { acc[77], acc[77], acc[77], acc[77], acc[77], acc[77], acc[77:52] } | \acc$132 [95:64];
-  assign \$signal$135  = { acc[103], acc[103], acc[103], acc[103], acc[103], acc[103], acc[103:78] } | \acc$132 [127:96];
+  assign \$signal$132  = { acc[25], acc[25], acc[25], acc[25], acc[25], acc[25], acc[25:0] } | \acc$134 [31:0];
+  assign \$signal$135  = { acc[51], acc[51], acc[51], acc[51], acc[51], acc[51], acc[51:26] } | \acc$134 [63:32];
+  assign \$signal$136  = { acc[77], acc[77], acc[77], acc[77], acc[77], acc[77], acc[77:52] } | \acc$134 [95:64];
+  assign \$signal$137  = { acc[103], acc[103], acc[103], acc[103], acc[103], acc[103], acc[103:78] } | \acc$134 [127:96];
   assign \$58  = ~ cmd__ready;
   assign \$59  = cmd__valid & \$58 ;
   assign \$60  = 1'h1 << cmd__payload[3:0];
@@ -6706,7 +6708,7 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
   assign \$71  = cmd__payload[3:0] == 3'h6;
   assign \$72  = \$70  | \$71 ;
   assign \$73  = cmd__payload[60:4] == operands;
-  assign \$74  = \$signal$145  & \$73 ;
+  assign \$74  = \$signal$147  & \$73 ;
   assign \$75  = ~ busy;
   assign \$76  = ~ element__valid;
   assign \$77  = \$75  & \$76 ;
@@ -6714,10 +6716,10 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
   assign \$79  = \$78  & out__ready;
   assign \$80  = ~ dead;
   assign \$81  = \$79  & \$80 ;
-  assign \$82  = ~ \$signal$149 ;
+  assign \$82  = ~ \$signal$151 ;
   assign \$83  = \$81  & \$82 ;
-  assign \$84  = ! \$signal$150 ;
-  assign \$85  = \$signal$150  + load;
+  assign \$84  = ! \$signal$152 ;
+  assign \$85  = \$signal$152  + load;
   assign \$86  = \$85  - action_done;
   assign \$87  = \$signal$4  & \$signal$14 ;
   assign \$88  = \$signal$13 [1] ? cmd__payload[98:83] : cmd__payload[82:67];
@@ -6749,11 +6751,11 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
   always @(posedge clk)
     \$signal$9  <= \$107 ;
   always @(posedge clk)
-    \$signal$150  <= \$108 ;
+    \$signal$152  <= \$108 ;
   always @(posedge clk)
     \load$32  <= \$109 ;
   always @(posedge clk)
-    \$signal$149  <= \$110 ;
+    \$signal$151  <= \$110 ;
   always @(posedge clk)
     \$signal$23  <= \$111 ;
   always @(posedge clk)
@@ -6773,7 +6775,7 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
   always @(posedge clk)
     operands <= \$119 ;
   always @(posedge clk)
-    \$signal$145  <= \$120 ;
+    \$signal$147  <= \$120 ;
   always @(posedge clk)
     token <= \$121 ;
   \hwgen_top.post.issue  issue (
@@ -6818,8 +6820,8 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
     .rst(rst),
     .start(\$signal$12 )
   );
-  \hwgen_top.post.operands$161  \operands$161  (
-    .acc(\acc$132 ),
+  \hwgen_top.post.operands$163  \operands$163  (
+    .acc(\acc$134 ),
     .busy(\busy$11 ),
     .clk(clk),
     .enable(enable),
@@ -6831,17 +6833,17 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
   \hwgen_top.post.output  \output  (
     .action_done(action_done),
     .clk(clk),
-    .code(\code$125 ),
+    .code(\code$127 ),
     .destination__ready(results__ready),
     .done(done),
     .error(error),
     .pending(writes__0__valid),
     .\port$3319$0 (\$126 ),
     .\port$3321$0 (\$127 ),
-    .\port$3392$0 (\$signal$137 ),
-    .\port$3393$0 (\$signal$138 ),
-    .\port$3394$0 (\$signal$139 ),
-    .\port$3395$0 (\$signal$140 ),
+    .\port$3392$0 (\$signal$139 ),
+    .\port$3393$0 (\$signal$140 ),
+    .\port$3394$0 (\$signal$141 ),
+    .\port$3395$0 (\$signal$142 ),
     .\port$4716$1 (\$128 ),
     .ports__0__ready(ports__0__ready),
     .rst(rst),
@@ -6867,12 +6869,12 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
     .values(values)
   );
   hwgen_requantise requantiser0_0 (
-    .acc(\$signal$130 ),
+    .acc(\$signal$132 ),
     .bias(values[31:0]),
     .clk(clk),
     .multiplier(values[63:32]),
     .nudge(quant[27]),
-    .q(\$signal$137 ),
+    .q(\$signal$139 ),
     .qmax(quant[26:18]),
     .qmin(quant[17:9]),
     .rst(rst),
@@ -6881,12 +6883,12 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
     .zero_point(quant[8:0])
   );
   hwgen_requantise requantiser0_1 (
-    .acc(\$signal$133 ),
+    .acc(\$signal$135 ),
     .bias(values[101:70]),
     .clk(clk),
     .multiplier(values[133:102]),
     .nudge(quant[27]),
-    .q(\$signal$138 ),
+    .q(\$signal$140 ),
     .qmax(quant[26:18]),
     .qmin(quant[17:9]),
     .rst(rst),
@@ -6895,12 +6897,12 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
     .zero_point(quant[8:0])
   );
   hwgen_requantise requantiser0_2 (
-    .acc(\$signal$134 ),
+    .acc(\$signal$136 ),
     .bias(values[171:140]),
     .clk(clk),
     .multiplier(values[203:172]),
     .nudge(quant[27]),
-    .q(\$signal$139 ),
+    .q(\$signal$141 ),
     .qmax(quant[26:18]),
     .qmin(quant[17:9]),
     .rst(rst),
@@ -6909,12 +6911,12 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
     .zero_point(quant[8:0])
   );
   hwgen_requantise requantiser0_3 (
-    .acc(\$signal$135 ),
+    .acc(\$signal$137 ),
     .bias(values[241:210]),
     .clk(clk),
     .multiplier(values[273:242]),
     .nudge(quant[27]),
-    .q(\$signal$140 ),
+    .q(\$signal$142 ),
     .qmax(quant[26:18]),
     .qmin(quant[17:9]),
     .rst(rst),
@@ -7072,7 +7074,7 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
   end
   always @* begin
     if (_always_ ) begin end
-    \$110  = \$signal$149 ;
+    \$110  = \$signal$151 ;
     if (\$87 ) begin
       \$110  = 1'h1;
     end
@@ -7267,7 +7269,7 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
   end
   always @* begin
     if (_always_ ) begin end
-    \$120  = \$signal$145 ;
+    \$120  = \$signal$147 ;
     if (\$signal$15 ) begin
       casez (cmd__payload[3:0])
         4'h2:
@@ -7359,13 +7361,15 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
   assign channel = 2'h0;
   assign \channel$114  = 2'h0;
   assign broadcast = 1'h0;
+  assign \$signal$116  = 1'h0;
   assign transpose = 1'h0;
+  assign transposed = 1'h0;
   assign a = vectors[31:0];
   assign b = vectors[63:32];
-  assign \done$122  = done;
-  assign \error$124  = error;
-  assign \code$126  = \code$125 ;
-  assign q = { \$signal$140 , \$signal$139 , \$signal$138 , \$signal$137  };
+  assign \done$124  = done;
+  assign \error$126  = error;
+  assign \code$128  = \code$127 ;
+  assign q = { \$signal$142 , \$signal$141 , \$signal$140 , \$signal$139  };
   assign room = out__ready;
   assign \port$3160$0  = \$123 ;
   assign \port$3319$0  = \$126 ;
@@ -7500,11 +7504,11 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
   assign \vectors[0]  = vectors[31:0];
   assign \vectors[1]  = vectors[63:32];
   assign \acc[0]  = acc;
-  assign \acc$132[0]  = \acc$132 [31:0];
-  assign \acc$132[1]  = \acc$132 [63:32];
-  assign \acc$132[2]  = \acc$132 [95:64];
-  assign \acc$132[3]  = \acc$132 [127:96];
-  assign \q[0]  = { \$signal$140 , \$signal$139 , \$signal$138 , \$signal$137  };
+  assign \acc$134[0]  = \acc$134 [31:0];
+  assign \acc$134[1]  = \acc$134 [63:32];
+  assign \acc$134[2]  = \acc$134 [95:64];
+  assign \acc$134[3]  = \acc$134 [127:96];
+  assign \q[0]  = { \$signal$142 , \$signal$141 , \$signal$140 , \$signal$139  };
   assign \quant.zero_point  = quant[8:0];
   assign \quant.qmin  = quant[17:9];
   assign \quant.qmax  = quant[26:18];
@@ -8789,7 +8793,7 @@ module \hwgen_top.post.nest (rst, start, \port$2618$0 , \port$2619$0 , load, out
   assign \$70  = single[6];
 endmodule
 
-module \hwgen_top.post.operands$161 (rst, enable, load, operands, \port$4638$0 , acc, busy, clk);
+module \hwgen_top.post.operands$163 (rst, enable, load, operands, \port$4638$0 , acc, busy, clk);
   reg _always_  = 0;
   wire [9:0] \$1 ;
   wire [13:0] \$10 ;
@@ -8986,7 +8990,7 @@ module \hwgen_top.post.operands$161 (rst, enable, load, operands, \port$4638$0 ,
     first3 <= \$28 ;
   always @(posedge clk)
     second3 <= \$29 ;
-  \hwgen_top.post.operands$161.table  \table  (
+  \hwgen_top.post.operands$163.table  \table  (
     .address(\$signature__addr ),
     .busy(busy),
     .clk(clk),
@@ -9130,7 +9134,7 @@ module \hwgen_top.post.operands$161 (rst, enable, load, operands, \port$4638$0 ,
   assign \acc[3]  = acc[127:96];
 endmodule
 
-module \hwgen_top.post.operands$161.table (rst, start, operands, write, busy, value, address, clk);
+module \hwgen_top.post.operands$163.table (rst, start, operands, write, busy, value, address, clk);
   reg _always_  = 0;
   wire \$1 ;
   wire [57:0] \$10 ;
