@@ -6,9 +6,9 @@ from hwgen.config import Config
 from hwgen.errors import HwgenError
 
 PRESETS: dict[str, Config] = {c.name: c for c in (
-    # Two lanes of 4 and half a post-processor are smaller than one lane of 8; no network needs more than 26 bits.
-    Config(name="tiny", rows=2, columns=1, vector=4, acc_bits=26, wmem_words=256, amem_words=256, segments=32, acc_vectors=64,
-           act_kib=16, weight_kib=8, param_kib=1, banks=2, axi_bits=32, post_width=4, queue=4,
+    # Two lanes of 4 and half a post-processor are smaller than one lane of 8; 28 bits hold the sum of 4,000 products.
+    Config(name="tiny", rows=2, columns=1, vector=4, acc_bits=28, wmem_words=256, amem_words=256, segments=32,
+           acc_vectors=64, act_kib=16, weight_kib=8, param_kib=1, banks=2, axi_bits=32, post_width=4, queue=4,
            mappings=("channel", "depthwise")),
     Config(name="small", rows=2, columns=2, acc_vectors=256, act_kib=32, weight_kib=32, param_kib=2),
     Config(name="base"),

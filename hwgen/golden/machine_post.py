@@ -120,8 +120,8 @@ def _write(s: State, name: str, info: PostInfo) -> None:
 def eltwise(s: State) -> tuple[Work, PostInfo]:
     """Add or rescale maps element by element."""
     a, c = s.command.args, s.config
-    s.require("add" in c.operators, "ELTWISE", "absent without the operator add")
     q, operands = s.register("PO_QUANT"), s.register("PO_ADD")
+    s.require("add" in c.operators or not operands["add"], "PO_ADD.add", "0 without the operator add")
     levels = [s.register("PO_LEVEL", i) for i in (4, 5, 6)]
     sources = [s.register("PO_SOURCE", i) for i in (4, 5, 6)]
     y, x, out, source = (v.reshape(-1) for v in np.broadcast_arrays(*expand(

@@ -25,7 +25,7 @@ module hwgen_lane(job, segment_write, segment_index, segment, weight_write, weig
   wire [8:0] \$27 ;
   wire [8:0] \$28 ;
   wire [31:0] \$29 ;
-  wire [27:0] \$3 ;
+  wire [29:0] \$3 ;
   wire \$30 ;
   wire [35:0] \$31 ;
   wire [8:0] \$32 ;
@@ -36,7 +36,7 @@ module hwgen_lane(job, segment_write, segment_index, segment, weight_write, weig
   wire [8:0] \$37 ;
   wire [8:0] \$38 ;
   wire [8:0] \$39 ;
-  wire [27:0] \$4 ;
+  wire [29:0] \$4 ;
   wire [31:0] \$40 ;
   wire \$41 ;
   wire [35:0] \$42 ;
@@ -47,7 +47,7 @@ module hwgen_lane(job, segment_write, segment_index, segment, weight_write, weig
   wire [8:0] \$47 ;
   wire [8:0] \$48 ;
   wire [8:0] \$49 ;
-  wire [27:0] \$5 ;
+  wire [29:0] \$5 ;
   wire [8:0] \$50 ;
   wire [16:0] \$51 ;
   wire \$52 ;
@@ -58,7 +58,7 @@ module hwgen_lane(job, segment_write, segment_index, segment, weight_write, weig
   wire [16:0] \$57 ;
   wire \$58 ;
   wire \$59 ;
-  wire [27:0] \$6 ;
+  wire [29:0] \$6 ;
   wire [17:0] \$60 ;
   wire \$61 ;
   wire \$62 ;
@@ -75,20 +75,20 @@ module hwgen_lane(job, segment_write, segment_index, segment, weight_write, weig
   wire [17:0] \$72 ;
   wire \$73 ;
   wire \$74 ;
-  wire [103:0] \$75 ;
+  wire [111:0] \$75 ;
   wire \$76 ;
-  wire [25:0] \$77 ;
-  wire [25:0] \$78 ;
+  wire [27:0] \$77 ;
+  wire [27:0] \$78 ;
   wire \$79 ;
   wire \$8 ;
-  wire [25:0] \$80 ;
-  wire [25:0] \$81 ;
+  wire [27:0] \$80 ;
+  wire [27:0] \$81 ;
   wire \$82 ;
-  wire [25:0] \$83 ;
-  wire [25:0] \$84 ;
+  wire [27:0] \$83 ;
+  wire [27:0] \$84 ;
   wire \$85 ;
-  wire [25:0] \$86 ;
-  wire [25:0] \$87 ;
+  wire [27:0] \$86 ;
+  wire [27:0] \$87 ;
   reg \$88 ;
   reg \$89 ;
   wire [35:0] \$9 ;
@@ -107,7 +107,7 @@ module hwgen_lane(job, segment_write, segment_index, segment, weight_write, weig
   wire [5:0] \$signature__addr$63 ;
   wire [63:0] \$signature__data ;
   wire [71:0] \$signature__data$42 ;
-  reg [103:0] \$signature__data$64  = 104'h00000000000000000000000000;
+  reg [111:0] \$signature__data$64  = 112'h0000000000000000000000000000;
   wire \$signature__en ;
   wire \$signature__en$40 ;
   wire \$signature__en$62 ;
@@ -115,10 +115,10 @@ module hwgen_lane(job, segment_write, segment_index, segment, weight_write, weig
   reg [8:0] a1 = 9'h000;
   reg [8:0] a2 = 9'h000;
   reg [8:0] a3 = 9'h000;
-  reg [25:0] acc0 = 26'h0000000;
-  reg [25:0] acc1 = 26'h0000000;
-  reg [25:0] acc2 = 26'h0000000;
-  reg [25:0] acc3 = 26'h0000000;
+  reg [27:0] acc0 = 28'h0000000;
+  reg [27:0] acc1 = 28'h0000000;
+  reg [27:0] acc2 = 28'h0000000;
+  reg [27:0] acc3 = 28'h0000000;
   input [7:0] act_addr;
   input [71:0] act_data;
   input act_write;
@@ -199,8 +199,8 @@ module hwgen_lane(job, segment_write, segment_index, segment, weight_write, weig
   output done;
   input drain;
   input [5:0] drain_addr;
-  output [103:0] drain_data;
-  reg [103:0] drain_data = 104'h00000000000000000000000000;
+  output [111:0] drain_data;
+  reg [111:0] drain_data = 112'h0000000000000000000000000000;
   output generating;
   wire \generating$28 ;
   wire hold;
@@ -263,13 +263,13 @@ module hwgen_lane(job, segment_write, segment_index, segment, weight_write, weig
   wire [5:0] \read__addr$48 ;
   wire [63:0] read__data;
   wire [71:0] \read__data$75 ;
-  wire [103:0] \read__data$89 ;
+  wire [111:0] \read__data$89 ;
   wire read__en;
   output readback;
   output ready;
   wire \ready$27 ;
-  (* init = 104'h00000000000000000000000000 *)
-  wire [103:0] result;
+  (* init = 112'h0000000000000000000000000000 *)
+  wire [111:0] result;
   input rst;
   input [28:0] segment;
   wire [28:0] \segment$26 ;
@@ -285,12 +285,12 @@ module hwgen_lane(job, segment_write, segment_index, segment, weight_write, weig
   wire \segment_write$24 ;
   input start;
   wire \start$22 ;
-  (* init = 104'h00000000000000000000000000 *)
-  wire [103:0] stored;
-  wire [25:0] sum0;
-  wire [25:0] sum1;
-  wire [25:0] sum2;
-  wire [25:0] sum3;
+  (* init = 112'h0000000000000000000000000000 *)
+  wire [111:0] stored;
+  wire [27:0] sum0;
+  wire [27:0] sum1;
+  wire [27:0] sum2;
+  wire [27:0] sum3;
   wire valid;
   reg valid1 = 1'h0;
   reg valid2 = 1'h0;
@@ -309,16 +309,16 @@ module hwgen_lane(job, segment_write, segment_index, segment, weight_write, weig
   reg [63:0] wmem_out = 64'h0000000000000000;
   (* no_rw_check = "1" *)
   (* ram_style = "block" *)
-  reg [103:0] accumulators [63:0];
+  reg [111:0] accumulators [63:0];
   initial begin : init1
     integer i;
-    for (i = 0; i < 64; i = i + 1) accumulators[i] = 104'h00000000000000000000000000;
+    for (i = 0; i < 64; i = i + 1) accumulators[i] = 112'h0000000000000000000000000000;
   end
   always @(posedge clk) begin
     if (\$signature__en$62 )
       accumulators[at6[29:24]] <= \$signature__data$64 ;
   end
-  reg [103:0] _0_;
+  reg [111:0] _0_;
   always @(posedge clk) begin
     if (read__en) begin
       _0_ <= accumulators[\read__addr$48 ];
@@ -432,19 +432,19 @@ module hwgen_lane(job, segment_write, segment_index, segment, weight_write, weig
   assign \$72  = $signed(product3) - $signed(kept3);
   assign \$73  = ! \$72 [17];
   assign \$74  = \$71  | \$73 ;
-  assign \$75  = \$signal  ? \read__data$89  : 104'h00000000000000000000000000;
+  assign \$75  = \$signal  ? \read__data$89  : 112'h0000000000000000000000000000;
   assign \$76  = at4[30] | at4[2];
-  assign \$77  = at4[3] ? drain_data[25:0] : 26'h0000000;
-  assign \$78  = \$76  ? \$77  : \$3 [25:0];
+  assign \$77  = at4[3] ? drain_data[27:0] : 28'h0000000;
+  assign \$78  = \$76  ? \$77  : \$3 [27:0];
   assign \$79  = at4[30] | at4[2];
-  assign \$80  = at4[3] ? drain_data[51:26] : 26'h0000000;
-  assign \$81  = \$79  ? \$80  : \$4 [25:0];
+  assign \$80  = at4[3] ? drain_data[55:28] : 28'h0000000;
+  assign \$81  = \$79  ? \$80  : \$4 [27:0];
   assign \$82  = at4[30] | at4[2];
-  assign \$83  = at4[3] ? drain_data[77:52] : 26'h0000000;
-  assign \$84  = \$82  ? \$83  : \$5 [25:0];
+  assign \$83  = at4[3] ? drain_data[83:56] : 28'h0000000;
+  assign \$84  = \$82  ? \$83  : \$5 [27:0];
   assign \$85  = at4[30] | at4[2];
-  assign \$86  = at4[3] ? drain_data[103:78] : 26'h0000000;
-  assign \$87  = \$85  ? \$86  : \$6 [25:0];
+  assign \$86  = at4[3] ? drain_data[111:84] : 28'h0000000;
+  assign \$87  = \$85  ? \$86  : \$6 [27:0];
   always @(posedge clk)
     at1 <= position;
   always @(posedge clk)
@@ -518,7 +518,7 @@ module hwgen_lane(job, segment_write, segment_index, segment, weight_write, weig
   always @(posedge clk)
     acc3 <= \$87 ;
   always @(posedge clk)
-    \$signature__data$64  <= { \$6 [25:0], \$5 [25:0], \$4 [25:0], \$3 [25:0] };
+    \$signature__data$64  <= { \$6 [27:0], \$5 [27:0], \$4 [27:0], \$3 [27:0] };
   assign done = valid6 & at6[32];
   \hwgen_lane.walker  walker (
     .c_valid(walking),
@@ -630,10 +630,10 @@ module hwgen_lane(job, segment_write, segment_index, segment, weight_write, weig
   assign read__addr = position[12:5];
   assign \read__addr$45  = \$1 [7:0];
   assign stored = drain_data;
-  assign sum0 = \$3 [25:0];
-  assign sum1 = \$4 [25:0];
-  assign sum2 = \$5 [25:0];
-  assign sum3 = \$6 [25:0];
+  assign sum0 = \$3 [27:0];
+  assign sum1 = \$4 [27:0];
+  assign sum2 = \$5 [27:0];
+  assign sum3 = \$6 [27:0];
   assign \$signature__addr$63  = at6[29:24];
   assign result = \$signature__data$64 ;
   assign \job.kind  = job[3:0];

@@ -237,8 +237,8 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
   wire [11:0] \drain__0__addr$231 ;
   wire [4:0] drain__0__column;
   wire [4:0] \drain__0__column$233 ;
-  wire [103:0] drain__0__data;
-  wire [103:0] \drain__0__data$235 ;
+  wire [111:0] drain__0__data;
+  wire [111:0] \drain__0__data$235 ;
   wire drain__0__ready;
   wire \drain__0__ready$237 ;
   wire [4:0] drain__0__row;
@@ -4138,7 +4138,7 @@ module \hwgen_top.grid (rst, cmd__valid, cmd__ready, drain__0__ready, drain__0__
   wire \$58 ;
   wire \$59 ;
   wire \$6 ;
-  wire [103:0] \$60 ;
+  wire [111:0] \$60 ;
   wire \$61 ;
   wire \$62 ;
   wire \$63 ;
@@ -4173,7 +4173,7 @@ module \hwgen_top.grid (rst, cmd__valid, cmd__ready, drain__0__ready, drain__0__
   wire \$9 ;
   reg \$90 ;
   reg \$91 ;
-  reg [103:0] \$92 ;
+  reg [111:0] \$92 ;
   reg \$signal  = 1'h0;
   reg \$signal$10  = 1'h0;
   reg [4:0] \$signal$13  = 5'h00;
@@ -4229,8 +4229,8 @@ module \hwgen_top.grid (rst, cmd__valid, cmd__ready, drain__0__ready, drain__0__
   reg done = 1'h0;
   wire [11:0] drain__0__addr;
   wire [4:0] drain__0__column;
-  output [103:0] drain__0__data;
-  reg [103:0] drain__0__data = 104'h00000000000000000000000000;
+  output [111:0] drain__0__data;
+  reg [111:0] drain__0__data = 112'h0000000000000000000000000000;
   output drain__0__ready;
   wire [4:0] drain__0__row;
   input drain__0__valid;
@@ -4266,7 +4266,7 @@ module \hwgen_top.grid (rst, cmd__valid, cmd__ready, drain__0__ready, drain__0__
   wire lane0_0_done;
   wire lane0_0_drain;
   wire [5:0] lane0_0_drain_addr;
-  wire [103:0] lane0_0_drain_data;
+  wire [111:0] lane0_0_drain_data;
   wire lane0_0_generating;
   reg [81:0] lane0_0_job = 82'h000000000000000000000;
   wire lane0_0_opens;
@@ -4287,7 +4287,7 @@ module \hwgen_top.grid (rst, cmd__valid, cmd__ready, drain__0__ready, drain__0__
   reg lane1_0_act_write = 1'h0;
   wire lane1_0_drain;
   wire [5:0] lane1_0_drain_addr;
-  wire [103:0] lane1_0_drain_data;
+  wire [111:0] lane1_0_drain_data;
   (* init = 82'h000000000000000000000 *)
   wire [81:0] lane1_0_job;
   (* init = 29'h00000000 *)
@@ -4743,7 +4743,7 @@ module \hwgen_top.grid (rst, cmd__valid, cmd__ready, drain__0__ready, drain__0__
     if (_always_ ) begin end
     \$92  = \$60 ;
     if (rst) begin
-      \$92  = 104'h00000000000000000000000000;
+      \$92  = 112'h0000000000000000000000000000;
     end
   end
   assign cmd__payload = command;
@@ -6360,13 +6360,13 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
   reg \$signal$8  = 1'h0;
   reg \$signal$9  = 1'h0;
   wire [31:0] a;
-  wire [103:0] acc;
+  wire [111:0] acc;
   wire [127:0] \acc$134 ;
   wire [31:0] \acc$134[0] ;
   wire [31:0] \acc$134[1] ;
   wire [31:0] \acc$134[2] ;
   wire [31:0] \acc$134[3] ;
-  wire [103:0] \acc[0] ;
+  wire [111:0] \acc[0] ;
   wire action_done;
   wire add;
   wire [31:0] b;
@@ -6417,8 +6417,8 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
   wire [11:0] \drain__0__addr$71 ;
   wire [4:0] drain__0__column;
   wire [4:0] \drain__0__column$73 ;
-  input [103:0] drain__0__data;
-  wire [103:0] \drain__0__data$75 ;
+  input [111:0] drain__0__data;
+  wire [111:0] \drain__0__data$75 ;
   input drain__0__ready;
   wire \drain__0__ready$77 ;
   wire [4:0] drain__0__row;
@@ -6688,10 +6688,10 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
   assign scalar = \$signal$2 [30] | \$signal$23 [0];
   assign enable = token[4] & \$signal$23 [0];
   assign valid = \$signal$23 [0] ? token[14] : token[12];
-  assign \$signal$132  = { acc[25], acc[25], acc[25], acc[25], acc[25], acc[25], acc[25:0] } | \acc$134 [31:0];
-  assign \$signal$135  = { acc[51], acc[51], acc[51], acc[51], acc[51], acc[51], acc[51:26] } | \acc$134 [63:32];
-  assign \$signal$136  = { acc[77], acc[77], acc[77], acc[77], acc[77], acc[77], acc[77:52] } | \acc$134 [95:64];
-  assign \$signal$137  = { acc[103], acc[103], acc[103], acc[103], acc[103], acc[103], acc[103:78] } | \acc$134 [127:96];
+  assign \$signal$132  = { acc[27], acc[27], acc[27], acc[27], acc[27:0] } | \acc$134 [31:0];
+  assign \$signal$135  = { acc[55], acc[55], acc[55], acc[55], acc[55:28] } | \acc$134 [63:32];
+  assign \$signal$136  = { acc[83], acc[83], acc[83], acc[83], acc[83:56] } | \acc$134 [95:64];
+  assign \$signal$137  = { acc[111], acc[111], acc[111], acc[111], acc[111:84] } | \acc$134 [127:96];
   assign \$58  = ~ cmd__ready;
   assign \$59  = cmd__valid & \$58 ;
   assign \$60  = 1'h1 << cmd__payload[3:0];
@@ -7578,7 +7578,7 @@ module \hwgen_top.post.issue (rst, sources__0__data, sources__1__data, sources__
   reg \$45 ;
   reg \$46 ;
   reg \$47 ;
-  reg [103:0] \$48 ;
+  reg [111:0] \$48 ;
   reg \$49 ;
   wire \$5 ;
   reg \$50 ;
@@ -7614,9 +7614,9 @@ module \hwgen_top.post.issue (rst, sources__0__data, sources__1__data, sources__
   wire [11:0] \$signal$5.source ;
   wire [11:0] \$signal$5.source_b ;
   wire \$signal$5.take ;
-  output [103:0] acc;
-  reg [103:0] acc = 104'h00000000000000000000000000;
-  wire [103:0] \acc[0] ;
+  output [111:0] acc;
+  reg [111:0] acc = 112'h0000000000000000000000000000;
+  wire [111:0] \acc[0] ;
   input add;
   input block_ready;
   input clk;
@@ -7625,7 +7625,7 @@ module \hwgen_top.post.issue (rst, sources__0__data, sources__1__data, sources__
   reg drain0_3 = 1'h0;
   wire [11:0] drain__0__addr;
   wire [4:0] drain__0__column;
-  input [103:0] drain__0__data;
+  input [111:0] drain__0__data;
   input drain__0__ready;
   wire [4:0] drain__0__row;
   output drain__0__valid;
@@ -7829,10 +7829,10 @@ module \hwgen_top.post.issue (rst, sources__0__data, sources__1__data, sources__
       \$48  = drain__0__data;
     end
     if (\$33 ) begin
-      \$48  = 104'h00000000000000000000000000;
+      \$48  = 112'h0000000000000000000000000000;
     end
     if (rst) begin
-      \$48  = 104'h00000000000000000000000000;
+      \$48  = 112'h0000000000000000000000000000;
     end
   end
   always @* begin
@@ -12300,7 +12300,7 @@ module \hwgen_top.registers (host_rst, bus__awaddr, bus__awvalid, bus__wdata, bu
       6'h02:
           \$signal$25  = 32'd134480130;
       6'h03:
-          \$signal$25  = 32'd17046152;
+          \$signal$25  = 32'd17046664;
       6'h04:
           \$signal$25  = 32'd524304;
       6'h05:

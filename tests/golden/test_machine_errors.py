@@ -171,7 +171,7 @@ def test_parameter_address_that_moves_within_a_lane() -> None:
     [
         ("RUN", {"mode": 2}, "mode must be one of 0 (channel), not 2"),
         ("RUN", {"max": 1}, "max must be 0 without the operator max_pool, not 1"),
-        ("ELTWISE", {}, "ELTWISE must be absent without the operator add"),
+        ("ELTWISE", {}, "PO_ADD.add must be 0 without the operator add"),
     ],
 )
 def test_refuses_what_is_not_built(name: str, args: dict[str, int], text: str) -> None:

@@ -8,10 +8,12 @@ import pytest
 
 from hwgen.config import Config
 from hwgen.hardware.sequencer import Sequencer
-from hwgen.presets import preset
 from hwgen.sim.runner import component_verilog, run_bench
 
-TINY = preset("tiny")
+TINY = Config(
+    name="one-lane", rows=1, columns=1, wmem_words=256, amem_words=256, acc_vectors=64, act_kib=16, weight_kib=8,
+    param_kib=1, axi_bits=32, outstanding=2, queue=8,
+)  # fmt: skip
 CONFIGS = {
     "axi32": TINY,
     "axi64-queue5": TINY.replace(axi_bits=64, queue=5),

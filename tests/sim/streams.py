@@ -11,10 +11,12 @@ from hwgen.config import Config
 from hwgen.derive import Derived
 from hwgen.emit import generate
 from hwgen.isa import Command, Module, encode
-from hwgen.presets import preset
 
 COMMANDS_AT = 0x100
-TINY = preset("tiny")
+TINY = Config(
+    name="one-lane", rows=1, columns=1, wmem_words=256, amem_words=256, acc_vectors=64, act_kib=16, weight_kib=8,
+    param_kib=1, axi_bits=32, outstanding=2, queue=8,
+)  # fmt: skip
 CONFIGS = {
     "axi32": TINY,
     "axi32-vector16": TINY.replace(name="v16", vector=16, post_width=16),
