@@ -210,7 +210,11 @@ class Lowering:
             "zp_a": t[op.inputs[0]].zero_point, "zp_b": t[op.inputs[1]].zero_point, "add": 1,
             "multiplier_b": op.multiplier[1], "shift_b": -op.shift[1],
         }  # fmt: skip
-        return Tile(index - 1, lambda context: context.stream.setting("PO_ADD", **setting))
+
+        def emit(context: Context) -> None:
+            context.stream.setting("PO_ADD", **setting)
+
+        return Tile(index - 1, emit)
 
     def _concat(self, index: int, op: Concat, views: dict[str, View], rows: range) -> Iterator[Tile]:
         result, p, vpw = views[op.output], self.config.vector, Derived(self.config).vectors_per_word
