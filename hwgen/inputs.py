@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,9 @@ def load_inputs(path: Path) -> tuple[NDArray[Any], NDArray[np.int64] | None]:
         raise HwgenError(
             f"the input file cannot be read: {error.strerror or 'not an .npz file'}", where=where
         ) from error
-    except (ValueError, EOFError, zipfile.BadZipFile, KeyError) as error:
+    except (
+        ValueError, EOFError, KeyError, RuntimeError, MemoryError, NotImplementedError, zipfile.BadZipFile, zlib.error,
+    ) as error:  # fmt: skip
         raise HwgenError(
             "the input file must be an .npz file of plain arrays", where=where, remedy="np.savez(FILE, x=images)"
         ) from error

@@ -198,7 +198,7 @@ TABLE: tuple[Operation, ...] = (
 )
 
 BY_NAME = {op.name: op for op in TABLE}
-BY_CODE = {(op.module, op.code): op for op in TABLE}
+BY_CODE = {(int(op.module), op.code): op for op in TABLE}
 
 
 @dataclass(frozen=True)
@@ -242,7 +242,7 @@ def decode(raw: bytes) -> Command:
     """Decode 16 bytes; raises ValueError on an unknown module, operation or a set reserved bit."""
     value = int.from_bytes(raw, "little")
     key = (value & 0xF, value >> 4 & 0xF)
-    op = next((o for o in TABLE if (int(o.module), o.code) == key), None)
+    op = BY_CODE.get(key)
     if op is None or value >> 24 & 0xFF or (value >> 8 | value >> 16) & 0xC0:
         raise ValueError(f"illegal command {raw.hex()}")
     args, at = {}, 32

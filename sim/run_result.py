@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from hwgen.isa import WORKERS, Module
+
+
+class SimulationError(RuntimeError):
+    """The simulation did not build, crashed, violated AXI or gave no result; the message carries the log."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,7 @@ class RunResult:
     cycles: int
     completed: dict[int, int]
     trace: list[CommandTrace]
-    writes: list[tuple[int, int, int, bytes]] = field(repr=False)
+    writes: list[tuple[int, int, int, bytes, int]] = field(repr=False)
     counters: dict[str, int]
     finished: bool
     error: tuple[int, int, int] | None
@@ -84,6 +89,8 @@ def read_registers(text: str) -> dict[str, int]:
     values = {}
     for line in text.splitlines():
         name, _, value = line.partition(" ")
+        if name in ("irq", "error", "cycles") and not value.strip().isdigit():
+            raise SimulationError(f"{name} is {value.strip() or 'absent'} after the run")
         values[name] = int(value) if value.strip().isdigit() else 0
     return values
 
@@ -106,15 +113,20 @@ def read_trace(text: str, run: int) -> list[CommandTrace]:
     return result
 
 
-def read_writes(text: str, run: int) -> list[tuple[int, int, int, bytes]]:
-    """Return (pipe, word address, byte mask, bytes) of the result writes of POST, in order; unknown bits read as 0."""
+def read_writes(text: str, run: int) -> list[tuple[int, int, int, bytes, int]]:
+    """Return (pipe, word address, byte mask, bytes, mask of bytes with unknown bits) of the result writes of POST."""
     result = []
     for line in text.splitlines():
         if line.startswith(f"W {run} "):
             _, _, pipe, address, mask, values = line.split()
-            result.append(
-                (int(pipe), int(address), int(mask, 16), bytes.fromhex(values.lower().replace("x", "0"))[::-1])
-            )
+            if not address.isdigit() or re.search("[xzXZ]", mask):
+                raise SimulationError(f"a result was written with an unknown address or mask: {line}")
+            unknown = 0
+            if re.search("[xzXZ]", values):
+                pairs = [values[i : i + 2] for i in range(0, len(values), 2)][::-1]
+                unknown = sum(1 << i for i, pair in enumerate(pairs) if re.search("[xzXZ]", pair))
+                values = re.sub("[xzXZ]", "0", values)
+            result.append((int(pipe), int(address), int(mask, 16), bytes.fromhex(values)[::-1], unknown))
     return result
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import os
 import random
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,8 +19,8 @@ from cocotb_tools.runner import Icarus, Runner, Verilator
 from hwgen.errors import HwgenError
 from hwgen.hardware.verilog import convert
 from hwgen.sim import tools
+from hwgen.sim.tools import SIMULATORS, locked
 
-SIMULATORS = ("icarus", "verilator")
 Sources = Mapping[str, str] | str | Path | Sequence[str | Path]
 
 
@@ -75,15 +73,6 @@ def _texts(sources: Sources) -> dict[str, str]:
         else:
             result[f"{i}_{Path(item).name}"] = Path(item).read_text(encoding="utf-8")
     return result
-
-
-@contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold an exclusive lock on ``folder`` (made if absent) against other processes."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
 
 
 def _tail(log: Path, lines: int = 60) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import functools
 import hashlib
 import importlib.util
@@ -10,7 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import platformdirs
@@ -28,6 +30,8 @@ WAIVERS = (
 )
 """Verilator warnings that Verilog written by Yosys cannot avoid."""
 
+SIMULATORS = ("icarus", "verilator")
+
 MINIMUM_VERILATOR = (5, 36)
 
 
@@ -35,8 +39,24 @@ def cache_dir() -> Path:
     """Return the folder for build products: ``$HWGEN_CACHE`` or the user's cache folder."""
     chosen = os.environ.get("HWGEN_CACHE")
     path = Path(chosen) if chosen else Path(platformdirs.user_cache_dir("hwgen", appauthor=False))
-    path.mkdir(parents=True, exist_ok=True)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise HwgenError(
+            f"the folder for build products cannot be made: {error.strerror}",
+            where=str(path),
+            remedy="set HWGEN_CACHE to a folder that can be written",
+        ) from None
     return path
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold an exclusive lock on ``folder`` (made if absent) against other processes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
 
 
 def rtl_dir() -> Path:

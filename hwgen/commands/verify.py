@@ -38,7 +38,7 @@ def verify(
         int | None,
         typer.Option("--random", min=1, metavar="N", help="That many random inputs (default: 1, without --inputs)."),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", metavar="S", help="Seed of the random inputs.")] = 1,
+    seed: Annotated[int, typer.Option("--seed", min=0, metavar="S", help="Seed of the random inputs.")] = 1,
     layers: Annotated[bool, typer.Option("--layers", help="Print every layer.")] = False,
     waves: Annotated[
         Path | None, typer.Option("--waves", metavar="FILE.fst", help="Keep the waves around the first mismatch.")
@@ -71,7 +71,7 @@ def verified(
     progress: Callable[[str], None] | None = None,
 ) -> VerifyResult:
     """Call `hwgen.verify.verify`; a simulator that fails is an error to read, not a traceback."""
-    from hwgen.sim.network import SimulationError
+    from hwgen.sim.run_result import SimulationError
     from hwgen.verify import verify as verify_model
 
     try:

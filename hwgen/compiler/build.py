@@ -19,6 +19,7 @@ from hwgen.compiler.work import Work
 from hwgen.config import Config
 from hwgen.derive import Derived
 from hwgen.errors import HwgenError
+from hwgen.isa import encode
 from hwgen.model.graph import Add, Conv, Graph, Op, Reshape
 
 LOOKAHEAD = 6
@@ -82,7 +83,7 @@ def compile_graph(graph: Graph, config: Config, mappings: tuple[str, ...] | None
     for plan, cycles in zip(layers, predicted, strict=True):
         plan.predicted = cycles
     command_base = -(-(map_base + placement.dram_words * Derived(config).word) // PAGE) * PAGE
-    return Program(
+    program = Program(
         graph,
         config,
         context.stream.entries,
@@ -97,6 +98,16 @@ def compile_graph(graph: Graph, config: Config, mappings: tuple[str, ...] | None
         source,
         target,
     )
+    for entry in context.stream.entries:
+        try:
+            encode(entry.command())
+        except ValueError as error:
+            raise HwgenError(
+                f"the layer is too large for the command set: {error}",
+                where=layers[entry.layer].name,
+                remedy="split the layer, or use a smaller input",
+            ) from None
+    return program
 
 
 def _independent(placement: Placement, producer: Op, op: Add, index: int) -> bool:

@@ -17,6 +17,7 @@ from hwgen.compiler.shape import Shape
 from hwgen.compiler.stream import Stream
 from hwgen.config import Config
 from hwgen.derive import Derived
+from hwgen.errors import HwgenError
 
 LOAD_PIECE = 512
 """DMA words of a weight LOAD."""
@@ -97,7 +98,11 @@ class Context:
         if weight_at is None or param_at is None:
             self._weight.release(block)
             if force:
-                raise RuntimeError("a weight block does not fit in an empty buffer")
+                raise HwgenError(
+                    "the weights and parameters of one tile do not fit in the buffers",
+                    where=f"operator {self.stream.layer}",
+                    remedy="use a larger preset or raise weight_kib or param_kib",
+                )
             return False
         block.weight_at, block.param_at = weight_at, param_at
         for buffer, memory, at, count, dram in (
@@ -216,7 +221,7 @@ class Context:
 
 @dataclass
 class Image:
-    """DRAM layout: commands, constants (weights and parameters), maps."""
+    """DRAM layout: constants (weights and parameters) from address 0, then maps, then commands."""
 
     map_base: int = 0
     map_words: int = 1

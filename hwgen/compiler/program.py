@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,7 +53,14 @@ class Program:
     output: str
 
     @property
+    def operators(self) -> tuple[Op, ...]:
+        """The operators that were compiled, one a layer."""
+        names = {layer.name for layer in self.layers}
+        return tuple(op for op in self.graph.device_ops if op.name in names)
+
+    @cached_property
     def commands(self) -> bytes:
+        """The command stream, encoded."""
         return b"".join(encode(e.command()) for e in self.entries)
 
     def image(self, x: NDArray[np.int8]) -> NDArray[np.uint8]:

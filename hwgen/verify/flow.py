@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from hwgen.golden.machine_state import PostInfo
 from hwgen.isa import Command
 from hwgen.model import load_model
 from hwgen.model.graph import Graph, Host
-from hwgen.sim.network import run_network
+from hwgen.sim.network import check_waves, run_network
 from hwgen.sim.run_result import RunResult
 from hwgen.verify import reference
 from hwgen.verify.inputs import images
@@ -47,13 +48,17 @@ def machine_writes(program: Program, image: NDArray[np.uint8]) -> tuple[dict[int
 
 def compare_graph(
     program: Program, seen: dict[int, PostInfo], tensors: dict[str, NDArray[np.int8]], image: int
-) -> tuple[int, list[Mismatch]]:
-    """Compare the golden machine's maps with the golden graph's (checks the compiler)."""
-    found, total = [], 0
+) -> tuple[Counter[int], list[Mismatch]]:
+    """Compare the golden machine's maps with the golden graph's (checks the compiler); count by layer."""
+    found: list[Mismatch] = []
+    total: Counter[int] = Counter()
+    layers = {op.output: i for i, op in enumerate(program.operators)}
     for name, got in maps(program, {i: of_machine(info) for i, info in seen.items()}).items():
         expected = tensors[name][image]
         wrong = np.argwhere(got != expected)
-        total += len(wrong)
+        if not len(wrong):
+            continue
+        total[layers.get(name, 0)] += len(wrong)
         op = next(op for op in program.graph.device_ops if op.output == name)
         for y, x, c in wrong[:EXAMPLES]:
             found.append(
@@ -121,6 +126,7 @@ def verify(
         For anything a user can mend.
     """
     say = progress or (lambda text: None)
+    check_waves(waves, simulator)
     say("reading the network")
     graph = graph or load_model(path)
     x = images(graph, inputs, random, seed) if x is None else x
@@ -131,19 +137,19 @@ def verify(
     say("golden model")
     ours = golden.run(graph, x, keep=True)
     tensors = ours.tensors
-    total, examples, failures = 0, [], []
-    per_layer = [0] * len(program.layers)
+    examples: list[Mismatch] = []
+    failures: list[str] = []
+    per_layer: Counter[int] = Counter()
     first: RunResult | None = None
     build_s = run_s = 0.0
     cycles = 0
     # Far beyond any slow memory, near enough that a hang is found in seconds.
     limit = 200_000 + 20 * sum(n.predicted for n in program.layers) * (1 + latency // 32)
-    by_name = {n.name: i for i, n in enumerate(program.layers)}
     inner = _device_input(program, x)
     for i in range(len(x)):
         image = program.image(inner[i])
         seen, memory = machine_writes(program, image)
-        n, wrong = compare_graph(program, seen, tensors, i)
+        by_graph, wrong = compare_graph(program, seen, tensors, i)
         say(f"simulating image {i + 1} of {len(x)} ({simulator})")
         run = run_network(
             verilog,
@@ -159,13 +165,13 @@ def verify(
             timeout=limit,
         )
         writes = split_writes(program, seen, run.writes)
-        m, more = compare_writes(program, seen, writes, EXAMPLES, "RTL against golden machine")
+        by_rtl, more = compare_writes(program, seen, writes, EXAMPLES, "RTL against golden machine")
         size = program.map_region(program.output)[1]
         expected = program.read_map(program.output, memory)
         raw = np.frombuffer(run.outputs[0], np.int8)[:size]
         got = program.layouts[program.output].unpack(raw, Derived(config).word)
         lost = int((expected != got).sum())
-        if lost and not m:
+        if lost and not by_rtl:
             failures.append(
                 f"image {i}: {lost} values of the output in DRAM differ though the results were right (STORE)"
             )
@@ -175,21 +181,22 @@ def verify(
             )
         elif not run.finished:
             failures.append(f"image {i}: no interrupt within the time limit")
-        total += n + m + lost * (not m)
-        for w in (*wrong, *more):
-            per_layer[by_name.get(w.layer, 0)] += 1
+        per_layer += by_graph + by_rtl
+        if lost and not by_rtl:
+            per_layer[len(program.layers) - 1] += lost
         examples += wrong + more
-        if (m or failures) and waves is not None:
-            bad = min((w.command for w in more), default=0)
-            at = run.completed.get(bad, run.cycles)
+        if (by_rtl or failures) and waves is not None:
+            bad = min((w.command for w in more), default=run.error[2] if run.error else -1)
+            at = run.completed.get(bad, max(run.completed.values(), default=0))
             say("recording the waves around the first mismatch")
-            _record(verilog, program, image, simulator, latency, stalls, seed, waves, (max(at - 2000, 0), at + 200))
+            window = (max(at - 2000, 0), at + 200)
+            _record(verilog, program, image, simulator, latency, stalls, seed, waves, window, limit)
             waves = None
         first = first or run
         build_s, run_s, cycles = max(build_s, run.build_s), run_s + run.run_s, cycles + run.cycles
     if waves is not None:
         say("recording the waves")
-        _record(verilog, program, program.image(inner[0]), simulator, latency, stalls, seed, waves, None)
+        _record(verilog, program, program.image(inner[0]), simulator, latency, stalls, seed, waves, None, limit)
     say("outside reference")
     outside = reference.compare(path, graph, x)
     assert first is not None
@@ -200,7 +207,6 @@ def verify(
         first,
         x,
         seed if inputs is None else None,
-        total,
         examples,
         failures,
         per_layer,
@@ -226,6 +232,7 @@ def _record(
     seed: int,
     waves: Path,
     window: tuple[int, int] | None,
+    limit: int,
 ) -> None:
     run_network(
         verilog,
@@ -240,6 +247,7 @@ def _record(
         seed=seed + 1,
         waves=waves,
         window=window,
+        timeout=window[1] if window else limit,
     )
 
 
@@ -250,10 +258,9 @@ def _result(
     run: RunResult,
     x: NDArray[np.int8],
     seed: int | None,
-    total: int,
     examples: list[Mismatch],
     failures: list[str],
-    per_layer: list[int],
+    per_layer: Counter[int],
     outside: dict[str, Any] | None,
     build_s: float,
     run_s: float,
@@ -264,7 +271,8 @@ def _result(
         LayerResult(
             n.name, n.op, n.mapping, c, n.predicted, n.macs, n.macs / (c * multipliers) if c else 0.0, wrong, n.detail
         )
-        for n, c, wrong in zip(program.layers, measured_layers(program, run), per_layer, strict=True)
+        for (i, n), c in zip(enumerate(program.layers), measured_layers(program, run), strict=True)
+        for wrong in [per_layer[i]]
     ]
     counters = run.counters
     return VerifyResult(
@@ -273,7 +281,7 @@ def _result(
         multipliers,
         len(x),
         seed,
-        total,
+        per_layer.total(),
         examples[:EXAMPLES],
         run.cycles,
         sum(n.predicted for n in program.layers),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -21,6 +22,8 @@ class Vectors:
     address: NDArray[np.int64]
     values: NDArray[np.int8]
     mask: NDArray[np.bool_]
+    unknown: NDArray[np.bool_] | None = None
+    """Values with unknown bits (an RTL simulation with four states): they equal nothing."""
 
 
 def of_machine(info: PostInfo) -> Vectors:
@@ -112,12 +115,13 @@ def coordinate(program: Program, entry: Entry, address: int, lane: int) -> tuple
 
 def compare_writes(
     program: Program, expected: Mapping[int, PostInfo], actual: Mapping[int, Vectors], limit: int, against: str
-) -> tuple[int, list[Mismatch]]:
-    """Compare result vectors command by command; return (values that differ, the first ``limit`` of them).
+) -> tuple[Counter[int], list[Mismatch]]:
+    """Compare result vectors command by command; return (differing values per layer, the first ``limit`` of them).
 
     Values in pad channels do not count: they are undefined.
     """
-    total, found = 0, []
+    total: Counter[int] = Counter()
+    found: list[Mismatch] = []
     for index, info in expected.items():
         entry = program.entries[index]
         got = actual.get(index)
@@ -125,7 +129,7 @@ def compare_writes(
         channels = program.layouts[tensor_of(entry)].channels
         layer = program.layers[entry.layer].name
         if got is None or len(got.address) != len(info.address) or (got.address != info.address).any():
-            total += info.result.size
+            total[entry.layer] += int(info.mask.sum()) * len(info.address)
             first = int(info.address[0])
             y, x, c = coordinate(program, entry, first, 0)
             found.append(
@@ -144,11 +148,14 @@ def compare_writes(
                 )
             )
             continue
-        for i, lane in zip(*np.nonzero((got.values != info.result) & info.mask), strict=True):
+        different = got.values != info.result
+        if got.unknown is not None:
+            different |= got.unknown
+        for i, lane in zip(*np.nonzero(different & info.mask), strict=True):
             y, x, c = coordinate(program, entry, int(info.address[i]), int(lane))
             if c >= channels:
                 continue
-            total += 1
+            total[entry.layer] += 1
             if len(found) < limit:
                 found.append(
                     Mismatch(
@@ -168,7 +175,7 @@ def compare_writes(
 
 
 def split_writes(
-    program: Program, expected: Mapping[int, PostInfo], writes: Sequence[tuple[int, int, int, bytes]]
+    program: Program, expected: Mapping[int, PostInfo], writes: Sequence[tuple[int, int, int, bytes, int]]
 ) -> dict[int, Vectors]:
     """Assign the RTL's result writes to commands.
 
@@ -177,29 +184,32 @@ def split_writes(
 
     Parameters
     ----------
-    writes : sequence of (pipe, word address, byte mask, word bytes)
+    writes : sequence of (pipe, word address, byte mask, word bytes, mask of bytes with unknown bits)
         In the order of the RTL.
     """
     d, p = Derived(program.config), program.config.vector
-    queues: list[list[tuple[int, bytes]]] = [[] for _ in range(d.pipes)]
-    for pipe, word, mask, data in writes:
+    queues: list[list[tuple[int, bytes, int]]] = [[] for _ in range(d.pipes)]
+    for pipe, word, mask, data, unknown in writes:
         sub = 0
         while d.vectors_per_word > 1 and not mask >> (sub * p) & ((1 << p) - 1):
             sub += 1
-        queues[pipe].append((word * d.vectors_per_word + sub, data[sub * p : (sub + 1) * p]))
+        queues[pipe].append((word * d.vectors_per_word + sub, data[sub * p : (sub + 1) * p], unknown >> (sub * p)))
     taken = [0] * d.pipes
     result: dict[int, Vectors] = {}
     for index, info in expected.items():
         pipe_of = info.column % d.pipes
         address = np.full(len(info.address), -1, np.int64)
         values = np.zeros((len(info.address), p), np.int8)
+        unknown_values = np.zeros((len(info.address), p), bool)
         for pipe in range(d.pipes):
             where = np.flatnonzero(pipe_of == pipe)
             mine = queues[pipe][taken[pipe] : taken[pipe] + len(where)]
             taken[pipe] += len(where)
             n = len(mine)
-            address[where[:n]] = [a for a, _ in mine]
+            address[where[:n]] = [a for a, _, _ in mine]
             if n:
-                values[where[:n]] = np.frombuffer(b"".join(v for _, v in mine), np.int8).reshape(n, p)
-        result[index] = Vectors(address, values, info.mask)
+                values[where[:n]] = np.frombuffer(b"".join(v for _, v, _ in mine), np.int8).reshape(n, p)
+                bits = np.array([u for _, _, u in mine], np.int64)
+                unknown_values[where[:n]] = (bits[:, None] >> np.arange(p) & 1).astype(bool)
+        result[index] = Vectors(address, values, info.mask, unknown_values)
     return result

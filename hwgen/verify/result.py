@@ -147,7 +147,9 @@ class VerifyResult:
             f"({sim['cycles_per_s']:,.0f} cycles/s, "
             f"{sim['name']}), built in {sim['build_s']:.1f} s"
         )
-        if self.reference is not None:
+        if self.reference is None:
+            lines.append('outside reference: not compared -> pip install "hwgen[reference]"')
+        else:
             lines.append(f"{self.reference['name']}: {self.reference['summary']}")
         lines.append(
             ("bit-exact: RTL == golden machine == golden graph" if self.bit_exact else "NOT bit-exact")
