@@ -242,16 +242,13 @@ class CycleModel:
             self._writing.append((first, unit.last))
             unit.accepted = unit.last
             return unit.last + t.ELTWISE_TAIL
-        passes = 0 if e.info["scalar"] else e.info.get("passes", 1)
-        block = d.param_block * passes
-        first = max(offer + t.POST_START + block, unit.last + 1 + max(t.POST_GAP, block + t.POST_BLOCK - e.info["run"]))
-        unit.last = (
-            first
-            + e.info["lanes"] * e.info["rounds"]
-            + (e.info["blocks"] - 1) * max(0, block + t.POST_BLOCK - e.info["run"])
-            - 1
-        )
-        unit.accepted = unit.last
+        block = 0 if e.info["scalar"] else d.param_block * e.info["passes"]
+        items, changes = e.info["lanes"] * e.info["rounds"], e.info["blocks"] - 1
+        items += changes * max(0, block + t.POST_BLOCK - e.info["run"])
+        # A DRAIN is taken, and its first block loaded, while the one before is read.
+        first = max(offer + t.POST_START + block, unit.last + 1 + max(t.POST_GAP, block + t.POST_BLOCK - items))
+        unit.last = first + items - 1
+        unit.accepted = max(first, unit.last - t.POST_START - block)
         self._writing.append((first + t.POST_TAIL, unit.last + t.POST_TAIL))
         return unit.last + t.POST_TAIL + (self.config.vector if e.info["transpose"] else 0)
 
