@@ -77,6 +77,8 @@ class CycleModel:
         self._reading: list[tuple[float, float]] = []
         self._writing: list[tuple[float, float]] = []
         self._adding: list[tuple[float, float]] = []
+        self._filling: list[tuple[float, float]] = []
+        self._storing: list[tuple[float, float]] = []
         for _ in range(1 if self.loaded else PASSES):
             done = self._walk(entries)
         return done
@@ -91,6 +93,8 @@ class CycleModel:
         self._read_before, self._reading = self._reading, []
         self._written_before, self._writing = self._writing, []
         self._added_before, self._adding = self._adding, []
+        self._filled_before, self._filling = self._filling, []
+        self._stored_before, self._storing = self._storing, []
         tokens: dict[tuple[int, int], list[float]] = {}
         taken: dict[tuple[int, int], int] = {}
         done = [0] * len(entries)
@@ -174,6 +178,7 @@ class CycleModel:
             # POST writes a word a cycle: in one of so many groups of banks LOAD waits for it.
             share = self.d.dma_words / self.config.banks
             self._bus += share * _overlap(self._written_before, first, self._bus)
+            self._filling.append((first, self._bus))
         bursts = -(-beats // BURST_BEATS)
         for n in range(1, bursts + 1):
             ahead = self._oldest_outstanding()
@@ -184,7 +189,9 @@ class CycleModel:
     def _store(self, e: Entry, unit: _Unit, offer: float) -> float:
         beats = e.args["count"] * self.beats
         unit.accepted = offer
-        unit.last = max(offer, unit.last) + beats
+        first = max(offer, unit.last)
+        unit.last = first + beats
+        self._storing.append((first, unit.last))
         return unit.last + timing.STORE_OVERHEAD + self.memory.write_latency
 
     def _wfetch(self, e: Entry, unit: _Unit, offer: float) -> float:
@@ -239,6 +246,10 @@ class CycleModel:
                 wait = ADD_WAITS * self.config.columns / self.config.banks
                 unit.last = _stretched(first, unit.last, wait, self._read_before)
                 self._adding.append((first, unit.last))
+            # LOAD and STORE go before POST in their bank: a result, or either operand, waits.
+            share = d.dma_words / self.config.banks
+            unit.last = _stretched(first, unit.last, share, self._filled_before)
+            unit.last = _stretched(first, unit.last, 0.5 * share, self._stored_before)
             self._writing.append((first, unit.last))
             unit.accepted = unit.last
             return unit.last + t.ELTWISE_TAIL
