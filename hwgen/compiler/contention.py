@@ -43,6 +43,28 @@ def _offsets(counts: tuple[int, ...], strides: tuple[int, ...]) -> NDArray[np.in
     return total.reshape(-1)
 
 
+def write_conflicts(
+    counts: Sequence[int], strides: Sequence[int], start: int, offset: int, pipes: int, config: Config
+) -> int:
+    """Return the cycles that post-process pipes lose because they write to the same bank.
+
+    Parameters
+    ----------
+    counts, strides : sequence of int
+        Nest of the first pipe's results, in words.
+    start, offset : int
+        Its first word; words from one pipe to the next.
+    """
+    if pipes == 1:
+        return 0
+    words = start + _offsets(tuple(counts), tuple(strides))
+    size = np.arange(config.banks)
+    hits = sum(
+        (banks(np.maximum(words + p * offset, 0), config)[:, None] == size).astype(np.int64) for p in range(pipes)
+    )
+    return int((np.max(hits, axis=1) - 1).sum())
+
+
 def fetch_cycles(walk: Walk, config: Config, lags: Sequence[int]) -> tuple[int, tuple[int, ...]]:
     """Simulate one AFETCH behind another.
 

@@ -243,7 +243,7 @@ class CycleModel:
             unit.last = first + e.info["cycles"] * t.ELTWISE_CYCLES / t.ELTWISE_ITEMS + e.info["conflicts"] - 1
             if e.info["add"]:
                 # While AFETCH reads, an operand often waits for its bank, and the other way round.
-                wait = ADD_WAITS * self.config.columns / self.config.banks
+                wait = ADD_WAITS * min(self.config.columns, 3) / self.config.banks
                 unit.last = _stretched(first, unit.last, wait, self._read_before)
                 self._adding.append((first, unit.last))
             # LOAD and STORE go before POST in their bank: a result, or either operand, waits.
@@ -255,7 +255,7 @@ class CycleModel:
             return unit.last + t.ELTWISE_TAIL
         block = 0 if e.info["scalar"] else d.param_block * e.info["passes"]
         items, changes = e.info["lanes"] * e.info["rounds"], e.info["blocks"] - 1
-        items += changes * max(0, block + t.POST_BLOCK - e.info["run"])
+        items += changes * max(0, block + t.POST_BLOCK - e.info["run"]) + e.info["conflicts"]
         # A DRAIN is taken, and its first block loaded, while the one before is read.
         first = max(offer + t.POST_START + block, unit.last + 1 + max(t.POST_GAP, block + t.POST_BLOCK - items))
         unit.last = first + items - 1

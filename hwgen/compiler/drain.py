@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hwgen.compiler.contention import write_conflicts
 from hwgen.compiler.context import Block, Context
 from hwgen.compiler.shape import Shape
 from hwgen.compiler.work import Work
@@ -70,6 +71,10 @@ def emit_drain(
     words = range(first // vpw, (first + count * group - 1) // vpw + 1)
     where = work.result.rectangle(range(y, min(y + bh, work.rows.stop)), range(x, min(x + bw, stop)), words)
     lanes = counts[0] * nrc * counts[2] * shape.rp
+    start = work.result.address(y, x) * vpw + first
+    conflicts = write_conflicts(
+        counts, [a // vpw for a in das], start // vpw, pipe["da"] // vpw, pipes, context.config
+    )
     context.stream.add(
         "DRAIN",
         {
@@ -79,4 +84,5 @@ def emit_drain(
         reads=reads, writes=[("act", where)], view=work.result, lanes=lanes, rounds=rounds, scalar=int(work.scalar),
         blocks=lanes * blocks if blocks else counts[0] * nrc, run=d.word if blocks else counts[2] * shape.rp * rounds,
         passes=pipes if pipe["dp"] else 1, transpose=int(blocks > 0),
+        conflicts=conflicts,
     )  # fmt: skip
