@@ -243,7 +243,7 @@ class CycleModel:
             unit.last = first + e.info["cycles"] * t.ELTWISE_CYCLES / t.ELTWISE_ITEMS + e.info["conflicts"] - 1
             if e.info["add"]:
                 # While AFETCH reads, an operand often waits for its bank, and the other way round.
-                wait = ADD_WAITS * min(self.config.columns, 3) / self.config.banks
+                wait = ADD_WAITS * min(self.config.columns, 2) / self.config.banks
                 unit.last = _stretched(first, unit.last, wait, self._read_before)
                 self._adding.append((first, unit.last))
             # LOAD and STORE go before POST in their bank: a result, or either operand, waits.
