@@ -174,7 +174,7 @@ class CycleModel:
         first = max(unit.accepted + t.LOAD_REQUEST + self.memory.latency, self._bus)
         beats = e.args["count"] * self.beats
         first, self._bus = self._transfer(first, beats)
-        if e.args["buffer"] == isa.Buffer.ACT:
+        if e.args["buffer"] == isa.Buffer.ACT and self.beats == 1:
             # POST writes a word a cycle: in one of so many groups of banks LOAD waits for it.
             share = self.d.dma_words / self.config.banks
             self._bus += share * _overlap(self._written_before, first, self._bus)
@@ -247,7 +247,7 @@ class CycleModel:
                 unit.last = _stretched(first, unit.last, wait, self._read_before)
                 self._adding.append((first, unit.last))
             # LOAD and STORE go before POST in their bank: a result, or either operand, waits.
-            share = d.dma_words / self.config.banks
+            share = d.dma_words / self.config.banks / self.beats
             unit.last = _stretched(first, unit.last, share, self._filled_before)
             unit.last = _stretched(first, unit.last, 0.5 * share, self._stored_before)
             self._writing.append((first, unit.last))
