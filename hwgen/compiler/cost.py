@@ -20,7 +20,7 @@ from hwgen.isa import Module
 BURST_BEATS = 64
 PASSES = 3
 
-ADD_WAITS, FETCH_WAITS = 1.0, 0.25
+ADD_WAITS, FETCH_WAITS = 1.0, 0.1
 """Waits of an addition for each column that fetches per bank, and of a fetch for each operand of an addition per bank
 (measured on `base`: additions take 1.6 cycles a word instead of 1.06, fetches 1.33 instead of 1)."""
 
@@ -246,10 +246,10 @@ class CycleModel:
                 wait = ADD_WAITS * min(self.config.columns, 2) / self.config.banks
                 unit.last = _stretched(first, unit.last, wait, self._read_before)
                 self._adding.append((first, unit.last))
-            # LOAD and STORE go before POST in their bank: a result, or either operand, waits.
+            # LOAD and STORE go before POST in their bank, unless they did so in the cycle before (STORE often).
             share = d.dma_words / self.config.banks / self.beats
-            unit.last = _stretched(first, unit.last, share, self._filled_before)
-            unit.last = _stretched(first, unit.last, 0.5 * share, self._stored_before)
+            unit.last = _stretched(first, unit.last, LOAD_FIRST * share, self._filled_before)
+            unit.last = _stretched(first, unit.last, STORE_FIRST * share, self._stored_before)
             self._writing.append((first, unit.last))
             unit.accepted = unit.last
             return unit.last + t.ELTWISE_TAIL
@@ -262,6 +262,10 @@ class CycleModel:
         unit.accepted = max(first, unit.last - t.POST_START - block)
         self._writing.append((first + t.POST_TAIL, unit.last + t.POST_TAIL))
         return unit.last + t.POST_TAIL + (self.config.vector if e.info["transpose"] else 0)
+
+
+LOAD_FIRST, STORE_FIRST = 1.0, 0.35
+"""How often a LOAD or STORE goes before a result or an operand that wants its bank (measured on `base` and `small`)."""
 
 
 def _overlap(intervals: Sequence[tuple[float, float]], first: float, last: float) -> float:
