@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-
 SLOW = tuple(Path(__file__).parent / name for name in ("hardware", "sim"))
 
 
