@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from hwgen.config import Config
 from hwgen.derive import Derived
+from hwgen.golden.post_rule import ROUNDING_FIELDS
 from hwgen.model.graph import Requant
 
 
@@ -64,9 +65,5 @@ def pack_params(bias: NDArray[np.int64], requant: Requant, config: Config) -> ND
 
 def rounding_bits(requant: Requant) -> dict[str, int]:
     """Return the ``nudge`` and ``final`` fields of a rounding mode."""
-    return {
-        "double": {"nudge": 1, "final": 1},
-        "single": {"nudge": 0, "final": 0},
-        "half_even": {"nudge": 0, "final": 2},
-        "half_away": {"nudge": 0, "final": 1},
-    }[requant.rounding]
+    nudge, final = ROUNDING_FIELDS[requant.rounding]
+    return {"nudge": int(nudge), "final": int(final)}

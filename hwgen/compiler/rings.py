@@ -31,10 +31,6 @@ class Ring:
         self._next = start + count
         return start, False
 
-    def forget(self) -> None:
-        """Hold nothing any more."""
-        self._held.clear()
-
 
 class BlockRing:
     """A ring whose blocks stay until they are released: commands that read them may not have been emitted yet."""
