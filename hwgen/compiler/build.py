@@ -12,6 +12,7 @@ from hwgen.compiler.cost import CycleModel, layer_cycles
 from hwgen.compiler.lower import Lowering, boundary_tiles
 from hwgen.compiler.maps import Layout
 from hwgen.compiler.patch import Choice
+from hwgen.compiler.pixel import PixelChoice
 from hwgen.compiler.place import Placement, place
 from hwgen.compiler.preflight import preflight
 from hwgen.compiler.program import LayerPlan, Program, macs
@@ -24,6 +25,10 @@ from hwgen.model.graph import Add, Conv, Graph, Op, Reshape
 
 LOOKAHEAD = 6
 """Tiles ahead of which weights are loaded."""
+
+LATE = 1.05
+"""A tile in pixel mapping gives its results all at its end, so the layer behind it begins later: it must be so much
+better by itself."""
 
 PAGE = 4096
 
@@ -137,7 +142,7 @@ def _fastest(ranked: list[tuple[float, Choice, Work]], config: Config) -> tuple[
     for _, choice, work in ranked:
         tiles = choose.tiles(work, choice, config)
         if tiles:
-            cycles = layer_alone(tiles, config)
+            cycles = layer_alone(tiles, config) * (LATE if isinstance(choice, PixelChoice) else 1)
             if best is None or cycles < best[0]:
                 best = cycles, choice, work, tiles
     return best[1:] if best else (ranked[0][1], ranked[0][2], [])

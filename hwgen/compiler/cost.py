@@ -12,15 +12,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from hwgen import isa, timing
+from hwgen.compiler.readbus import ReadBus
 from hwgen.compiler.stream import Entry
 from hwgen.config import Config
 from hwgen.derive import Derived
 from hwgen.isa import Module
 
 BURST_BEATS = 64
+LOADS_AHEAD = 4
+"""LOADs that wait for data at once."""
 PASSES = 3
 
-ADD_WAITS, FETCH_WAITS = 1.0, 0.1
+ADD_WAITS, FETCH_WAITS = 0.8, 0.1
 """Waits of an addition for each column that fetches per bank, and of a fetch for each operand of an addition per bank
 (measured on `base`: additions take 1.6 cycles a word instead of 1.06, fetches 1.33 instead of 1)."""
 
@@ -45,6 +48,21 @@ class _Unit:
     done: float = 0.0
     """When its latest command is done."""
     dones: list[float] = field(default_factory=list)
+    queue: list[tuple[int, float]] = field(default_factory=list)
+    """Commands dispatched to it, and when each can be offered."""
+    at: int = 0
+    """How many of them it took."""
+
+
+@dataclass
+class _Intervals:
+    """When units were at work on the activation buffer."""
+
+    reading: list[tuple[float, float]] = field(default_factory=list)
+    writing: list[tuple[float, float]] = field(default_factory=list)
+    adding: list[tuple[float, float]] = field(default_factory=list)
+    filling: list[tuple[float, float]] = field(default_factory=list)
+    storing: list[tuple[float, float]] = field(default_factory=list)
 
 
 class CycleModel:
@@ -69,129 +87,159 @@ class CycleModel:
     def finish_times(self, entries: Sequence[Entry]) -> list[int]:
         """Return the cycle, counted from the start write, at which each command is done.
 
-        Commands and LOADs share the read bus, and which of two requests came first is only known when both modules have
-        been walked through; so the walk is repeated with the bus occupation of the walk before.
+        Units that want the same bank of the activation buffer slow each other down, and who is at work beside whom is
+        only known when all have been walked through; so the walk is repeated with the intervals of the walk before.
         """
-        self._loads: list[tuple[float, float]] = []
-        self._fetches: list[float] = []
-        self._reading: list[tuple[float, float]] = []
-        self._writing: list[tuple[float, float]] = []
-        self._adding: list[tuple[float, float]] = []
-        self._filling: list[tuple[float, float]] = []
-        self._storing: list[tuple[float, float]] = []
+        self._before = _Intervals()
         for _ in range(1 if self.loaded else PASSES):
+            self._now = _Intervals()
             done = self._walk(entries)
+            self._before = self._now
         return done
 
     def _walk(self, entries: Sequence[Entry]) -> list[int]:
+        """Advance every unit as far as what is known lets it, then the read bus by one burst, and so on.
+
+        Whatever is still unknown when no unit can advance comes after the next burst, so bursts are served in order.
+        """
         t = timing
         self._units = {m: _Unit() for m in isa.WORKERS}
-        self._bus = self._table = self._fetched = 0.0
-        self._known, self._next = sorted(self._fetches), 0
-        self._busy: list[tuple[float, float]] = []
-        self._fetches = []
-        self._read_before, self._reading = self._reading, []
-        self._written_before, self._writing = self._writing, []
-        self._added_before, self._adding = self._adding, []
-        self._filled_before, self._filling = self._filling, []
-        self._stored_before, self._storing = self._storing, []
+        self._table = 0.0
+        burst_beats = t.FETCH_BURST_COMMANDS * self.command_beats
+        self._bus = bus = ReadBus(self.memory.latency, self.config.outstanding, burst_beats)
         tokens: dict[tuple[int, int], list[float]] = {}
         taken: dict[tuple[int, int], int] = {}
         done = [0] * len(entries)
-        previous = 0.0
-        chunks = [] if self.loaded else [self._fetch(0.0), self._fetch(0.0)]
-        for i, e in enumerate(entries):
-            if self.loaded:
-                previous += 1
+        chunks: list[float] = []
+        asked = 0
+        chunk_count = -(-len(entries) // t.FETCH_BURST_COMMANDS)
+        dispatched, before, previous = 0, 0.0, 0.0
+        # A command is joined from its beats after the one before it was dispatched.
+        spacing = max(1.0, 0.0 if self.loaded else self.command_beats)
+        if not self.loaded:
+            asked = min(2, chunk_count)
+            for _ in range(asked):
+                bus.ask_commands(0.0)
+
+        def dispatch() -> bool:
+            """Give the next command to its module."""
+            nonlocal dispatched, before, previous, asked
+            if dispatched == len(entries):
+                return False
+            e = entries[dispatched]
+            burst, place = divmod(dispatched, t.FETCH_BURST_COMMANDS)
+            if not self.loaded:
+                if place == 0 and burst and asked == burst + 1 and asked < chunk_count:
+                    # The last beat of the burst before has left the buffer, to be joined into its last command while
+                    # that waits: the burst after this one is asked for.
+                    bus.ask_commands(before + spacing + 1)
+                    asked += 1
+                if burst >= len(chunks):
+                    return False
+                fetched = chunks[burst] + t.START_TO_DISPATCH + (place + 1) * self.command_beats
             else:
-                burst, place = divmod(i, t.FETCH_BURST_COMMANDS)
-                if place == 0 and burst and (burst + 1) * t.FETCH_BURST_COMMANDS < len(entries):
-                    # The buffer of the burst before is empty: the one after this is asked for.
-                    chunks.append(self._fetch(previous))
-                previous = max(previous + 1, chunks[burst] + t.START_TO_DISPATCH + (place + 1) * self.command_beats)
-            m = e.module
-            if m is Module.CTRL:
-                done[i] = int(max((u.done for u in self._units.values()), default=0) + t.END_CYCLES)
-                continue
-            unit = self._units[m]
-            if len(unit.dones) >= self.config.queue:
-                previous = max(previous, unit.dones[-self.config.queue] + 1)
-            offer = max(previous + t.DISPATCH_TO_START, unit.accepted + 1)
-            for source in e.wait:
-                key = (source, m)
+                fetched = 0.0
+            if e.module is Module.CTRL:
+                if not all(u.at == len(u.queue) == len(u.dones) for u in self._units.values()):
+                    return False
+                done[dispatched] = int(max((u.done for u in self._units.values()), default=0) + t.END_CYCLES)
+                dispatched += 1
+                return True
+            unit = self._units[e.module]
+            room = len(unit.queue) - self.config.queue
+            if room >= len(unit.dones):
+                return False
+            before, previous = previous, max(previous + spacing, fetched, unit.dones[room] + 1 if room >= 0 else 0.0)
+            unit.queue.append((dispatched, previous + t.DISPATCH_TO_START))
+            dispatched += 1
+            return True
+
+        def complete(unit: _Unit, index: int, at: float) -> None:
+            unit.done = max(at, unit.done)
+            unit.dones.append(unit.done)
+            done[index] = int(unit.done)
+            e = entries[index]
+            for target in e.post:
+                tokens.setdefault((e.module, target), []).append(unit.done)
+
+        def execute(m: Module, unit: _Unit) -> bool:
+            """Execute the next command of a unit, when its tokens are there."""
+            if unit.at == len(unit.queue):
+                return False
+            index, offer = unit.queue[unit.at]
+            e = entries[index]
+            keys = [(source, m) for source in e.wait]
+            if any(taken.get(key, 0) >= len(tokens.get(key, ())) for key in keys):
+                return False
+            if m is Module.LOAD and not self.loaded:
+                ahead = unit.at - LOADS_AHEAD
+                if ahead >= len(unit.dones):
+                    return False
+            unit.at += 1
+            offer = max(offer, unit.accepted + 1)
+            for key in keys:
                 offer = max(offer, tokens[key][taken.get(key, 0)] + t.DONE_TO_START)
                 taken[key] = taken.get(key, 0) + 1
-            unit.done = max(self._execute(e, unit, offer), unit.done)
-            unit.dones.append(unit.done)
-            done[i] = int(unit.done)
-            for target in e.post:
-                tokens.setdefault((m, target), []).append(unit.done)
-        self._loads = self._busy
+            if m is Module.LOAD and not self.loaded:
+                self._request(e, unit, offer)
+            else:
+                complete(unit, index, self._execute(e, unit, offer))
+            return True
+
+        load = self._units[Module.LOAD]
+        while True:
+            moved = True
+            while moved:
+                moved = False
+                while dispatch():
+                    moved = True
+                for m, unit in self._units.items():
+                    while execute(m, unit):
+                        moved = True
+            if bus.idle:
+                break
+            burst, first = bus.serve()
+            if burst is None:
+                chunks.append(first)
+                continue
+            index = load.queue[len(load.dones)][0]
+            self._fill(entries[index], first)
+            if burst.last:
+                complete(load, index, bus.free + t.LOAD_DONE)
+        assert dispatched == len(entries), "the command stream waits for a token that nobody gives"
         return done
 
-    def _fetch(self, request: float) -> float:
-        """Account for a burst of commands asked for in cycle ``request``; return the cycle before its first beat.
+    def _request(self, e: Entry, unit: _Unit, offer: float) -> None:
+        """Account for the acceptance of a LOAD; its data come when the bus serves its bursts."""
+        t, ahead = timing, unit.at - 1 - LOADS_AHEAD
+        unit.accepted = max(offer, unit.accepted + t.LOAD_ISSUE, unit.dones[ahead] if ahead >= 0 else 0.0)
+        self._bus.ask_load(unit.accepted + t.LOAD_REQUEST, e.args["count"] * self.beats, BURST_BEATS)
 
-        It comes behind the LOAD bursts that were asked for before, of which only so many may be outstanding.
-        """
-        arrival = max(request + self.memory.latency, self._fetched)
-        before = bisect_right(self._loads, (request, float("inf"))) - 1
-        if before >= 0:
-            arrival = max(arrival, self._loads[before][1])
-        self._fetched = arrival + timing.FETCH_BURST_COMMANDS * self.command_beats
-        self._fetches.append(arrival)
-        return arrival
-
-    def _oldest_outstanding(self) -> float:
-        """Return when the burst ends whose end lets the next one be asked for."""
-        n = self.config.outstanding
-        burst = timing.FETCH_BURST_COMMANDS * self.command_beats
-        fetched = [arrival + burst for arrival in self._known[max(self._next - n, 0) : self._next]]
-        ends = sorted([end for _, end in self._busy[-n:]] + fetched)
-        return ends[-n] if len(ends) >= n else 0.0
-
-    def _transfer(self, first: float, beats: int) -> tuple[float, float]:
-        """Return begin and end of a LOAD's ``beats`` that could begin at ``first``, command bursts going in between."""
-        burst = timing.FETCH_BURST_COMMANDS * self.command_beats
-        end = first + beats
-        while self._next < len(self._known) and self._known[self._next] < end:
-            arrival = self._known[self._next]
-            self._next += 1
-            if arrival + burst > first:
-                late = burst if arrival >= first else arrival + burst - first
-                end += late
-        return first, end
+    def _fill(self, e: Entry, first: float) -> None:
+        """Account for a burst that arrives from cycle ``first`` on."""
+        if e.args["buffer"] != isa.Buffer.ACT:
+            return
+        if self.beats == 1:
+            # POST writes a word a cycle: in one of so many groups of banks LOAD waits for it.
+            share = self.d.dma_words / self.config.banks
+            self._bus.stall(share * _overlap(self._before.writing, first, self._bus.free))
+        self._now.filling.append((first, self._bus.free))
 
     def _execute(self, e: Entry, unit: _Unit, offer: float) -> float:
         """Account for one command that is offered in cycle ``offer``; return when it is done."""
         return getattr(self, f"_{e.module.name.lower()}")(e, unit, offer)  # type: ignore[no-any-return]
 
     def _load(self, e: Entry, unit: _Unit, offer: float) -> float:
-        t = timing
-        if self.loaded:
-            return 0.0
-        unit.accepted = max(offer, unit.accepted + t.LOAD_ISSUE, unit.dones[-4] if len(unit.dones) >= 4 else 0.0)
-        first = max(unit.accepted + t.LOAD_REQUEST + self.memory.latency, self._bus)
-        beats = e.args["count"] * self.beats
-        first, self._bus = self._transfer(first, beats)
-        if e.args["buffer"] == isa.Buffer.ACT and self.beats == 1:
-            # POST writes a word a cycle: in one of so many groups of banks LOAD waits for it.
-            share = self.d.dma_words / self.config.banks
-            self._bus += share * _overlap(self._written_before, first, self._bus)
-            self._filling.append((first, self._bus))
-        bursts = -(-beats // BURST_BEATS)
-        for n in range(1, bursts + 1):
-            ahead = self._oldest_outstanding()
-            issue = max(unit.accepted + t.LOAD_REQUEST, ahead, self._busy[-1][0] if self._busy else 0.0)
-            self._busy.append((issue, first + (self._bus - first) * n / bursts))
-        return self._bus + t.LOAD_DONE
+        assert self.loaded
+        return 0.0
 
     def _store(self, e: Entry, unit: _Unit, offer: float) -> float:
         beats = e.args["count"] * self.beats
         unit.accepted = offer
         first = max(offer, unit.last)
-        unit.last = first + beats
-        self._storing.append((first, unit.last))
+        wait = STORE_YIELDS * self.d.dma_words / self.config.banks / self.beats
+        unit.last = _stretched(first, first + beats, wait, self._before.adding)
+        self._now.storing.append((first, unit.last))
         return unit.last + timing.STORE_OVERHEAD + self.memory.write_latency
 
     def _wfetch(self, e: Entry, unit: _Unit, offer: float) -> float:
@@ -212,9 +260,9 @@ class CycleModel:
         first = max(offer + t.AFETCH_START + transpose, unit.last + 1 + t.AFETCH_OVERHEAD)
         unit.last = first + e.info["cycles"] - 1
         wait = FETCH_WAITS * 2 / self.config.banks
-        unit.last = _stretched(first, unit.last, wait, self._added_before)
+        unit.last = _stretched(first, unit.last, wait, self._before.adding)
         unit.accepted = unit.last - t.AFETCH_START - transpose + 1
-        self._reading.append((first, unit.last))
+        self._now.reading.append((first, unit.last))
         return unit.last + t.AFETCH_DONE
 
     def _grid(self, e: Entry, unit: _Unit, offer: float) -> float:
@@ -240,17 +288,21 @@ class CycleModel:
         if e.name == "ELTWISE":
             start = max(offer, unit.done) + t.POST_START + d.param_block
             first = max(start, self._table if e.info["add"] else 0.0)
-            unit.last = first + e.info["cycles"] * t.ELTWISE_CYCLES / t.ELTWISE_ITEMS + e.info["conflicts"] - 1
+            # LOAD and STORE go before POST in their bank, unless they did so in the cycle before (STORE often). A LOAD
+            # only holds up results, which follow each other slowly while two operands want one bank.
+            share = d.dma_words / self.config.banks / self.beats
+            alone = first + e.info["cycles"] * t.ELTWISE_CYCLES / t.ELTWISE_ITEMS - 1
+            written = _stretched(first, alone, LOAD_FIRST * share, self._before.filling)
+            # The free cycle of every 17 takes in some of the waits for a bank.
+            conflicts = e.info["conflicts"] - min(ABSORBED * e.info["conflicts"], e.info["cycles"] / 32)
+            unit.last = max(alone + conflicts, written)
+            unit.last = _stretched(first, unit.last, STORE_FIRST * share, self._before.storing)
             if e.info["add"]:
                 # While AFETCH reads, an operand often waits for its bank, and the other way round.
                 wait = ADD_WAITS * min(self.config.columns, 2) / self.config.banks
-                unit.last = _stretched(first, unit.last, wait, self._read_before)
-                self._adding.append((first, unit.last))
-            # LOAD and STORE go before POST in their bank, unless they did so in the cycle before (STORE often).
-            share = d.dma_words / self.config.banks / self.beats
-            unit.last = _stretched(first, unit.last, LOAD_FIRST * share, self._filled_before)
-            unit.last = _stretched(first, unit.last, STORE_FIRST * share, self._stored_before)
-            self._writing.append((first, unit.last))
+                unit.last = _stretched(first, unit.last, wait, self._before.reading)
+            self._now.adding.append((first, unit.last))
+            self._now.writing.append((first, unit.last))
             unit.accepted = unit.last
             return unit.last + t.ELTWISE_TAIL
         block = 0 if e.info["scalar"] else d.param_block * e.info["passes"]
@@ -260,12 +312,16 @@ class CycleModel:
         first = max(offer + t.POST_START + block, unit.last + 1 + max(t.POST_GAP, block + t.POST_BLOCK - items))
         unit.last = first + items - 1
         unit.accepted = max(first, unit.last - t.POST_START - block)
-        self._writing.append((first + t.POST_TAIL, unit.last + t.POST_TAIL))
+        self._now.writing.append((first + t.POST_TAIL, unit.last + t.POST_TAIL))
         return unit.last + t.POST_TAIL + (self.config.vector if e.info["transpose"] else 0)
 
 
-LOAD_FIRST, STORE_FIRST = 1.0, 0.35
-"""How often a LOAD or STORE goes before a result or an operand that wants its bank (measured on `base` and `small`)."""
+ABSORBED = 0.2
+"""Share of the bank conflicts between the operands of an addition that cost nothing (measured on `base`)."""
+
+LOAD_FIRST, STORE_FIRST, STORE_YIELDS = 1.0, 0.6, 1.8
+"""How often a LOAD or STORE goes before a result or an operand that wants its bank, and how often a STORE waits for one
+(measured on `base` and `small`)."""
 
 
 def _overlap(intervals: Sequence[tuple[float, float]], first: float, last: float) -> float:

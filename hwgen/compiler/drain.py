@@ -82,7 +82,8 @@ def emit_drain(
             "mask": (1 << context.config.vector) - 1 if work.mask is None else work.mask,
         },
         reads=reads, writes=[("act", where)], view=work.result, lanes=lanes, rounds=rounds, scalar=int(work.scalar),
-        blocks=lanes * blocks if blocks else counts[0] * nrc, run=d.word if blocks else counts[2] * shape.rp * rounds,
+        blocks=lanes * blocks if blocks > 1 else counts[0] * nrc,
+        run=d.word if blocks > 1 else counts[2] * shape.rp * rounds,
         passes=pipes if pipe["dp"] else 1, transpose=int(blocks > 0),
         conflicts=conflicts,
     )  # fmt: skip
