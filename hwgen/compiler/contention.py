@@ -14,8 +14,8 @@ from hwgen.config import Config
 
 POST_READS = 2
 
-QUEUE = 14
-"""Words that an engine may be behind the nest (`hwgen.hardware.afetch_engine`)."""
+QUEUE = 12
+"""Words that an engine may be behind the nest (`FULL` of `hwgen.hardware.afetch_engine`)."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,24 @@ def _offsets(counts: tuple[int, ...], strides: tuple[int, ...]) -> NDArray[np.in
     return total.reshape(-1)
 
 
+@dataclass(frozen=True)
+class Axis:
+    """Rows or columns of results: nest strides, first position, distance from pipe to pipe, size of the map."""
+
+    strides: Sequence[int]
+    start: int
+    offset: int
+    size: int
+
+
 def write_conflicts(
-    counts: Sequence[int], strides: Sequence[int], start: int, offset: int, pipes: int, config: Config
+    counts: Sequence[int],
+    strides: Sequence[int],
+    start: int,
+    offset: int,
+    axes: Sequence[Axis],
+    pipes: int,
+    config: Config,
 ) -> int:
     """Return the cycles that post-process pipes lose because they write to the same bank.
 
@@ -54,15 +70,21 @@ def write_conflicts(
         Nest of the first pipe's results, in words.
     start, offset : int
         Its first word; words from one pipe to the next.
+    axes : sequence of Axis
+        Results outside the map are dropped.
     """
     if pipes == 1:
         return 0
     words = start + _offsets(tuple(counts), tuple(strides))
-    size = np.arange(config.banks)
-    hits = sum(
-        (banks(np.maximum(words + p * offset, 0), config)[:, None] == size).astype(np.int64) for p in range(pipes)
-    )
-    return int((np.max(hits, axis=1) - 1).sum())
+    places = [axis.start + _offsets(tuple(counts), tuple(axis.strides)) for axis in axes]
+    hits = np.zeros((len(words), config.banks), np.int64)
+    for p in range(pipes):
+        inside = np.ones(len(words), bool)
+        for axis, place in zip(axes, places, strict=True):
+            inside &= place + p * axis.offset < axis.size
+        wanted = banks(np.maximum(words + p * offset, 0), config)[:, None] == np.arange(config.banks)
+        hits += wanted & inside[:, None]
+    return int((np.maximum(np.max(hits, axis=1), 1) - 1).sum())
 
 
 def fetch_cycles(walk: Walk, config: Config, lags: Sequence[int]) -> tuple[int, tuple[int, ...]]:

@@ -24,8 +24,8 @@ LOADS_AHEAD = 4
 PASSES = 3
 
 ADD_WAITS, FETCH_WAITS = 0.8, 0.1
-"""Waits of an addition for each column that fetches per bank, and of a fetch for each operand of an addition per bank
-(measured on `base`: additions take 1.6 cycles a word instead of 1.06, fetches 1.33 instead of 1)."""
+"""Waits of an addition for each column that fetches (of many, every other one waits itself) per bank, and of a fetch for
+each operand of an addition per bank (measured on `base`: additions take 1.6 cycles a word instead of 1.06)."""
 
 
 @dataclass(frozen=True)
@@ -299,7 +299,8 @@ class CycleModel:
             unit.last = _stretched(first, unit.last, STORE_FIRST * share, self._before.storing)
             if e.info["add"]:
                 # While AFETCH reads, an operand often waits for its bank, and the other way round.
-                wait = ADD_WAITS * min(self.config.columns, 2) / self.config.banks
+                columns = self.config.columns
+                wait = ADD_WAITS * min(columns, max(2, columns // 2)) / self.config.banks
                 unit.last = _stretched(first, unit.last, wait, self._before.reading)
             self._now.adding.append((first, unit.last))
             self._now.writing.append((first, unit.last))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hwgen.compiler.contention import write_conflicts
+from hwgen.compiler.contention import Axis, write_conflicts
 from hwgen.compiler.context import Block, Context
 from hwgen.compiler.shape import Shape
 from hwgen.compiler.work import Work
@@ -52,8 +52,9 @@ def emit_drain(
     )
     setting = context.stream.setting
     setting("PO_PIPE", **pipe)
+    quant = work.quant_fields()
     setting(
-        "PO_QUANT", **work.quant_fields(), transpose=int(blocks > 0), log2_rc=shape.log2_rc, log2_cc=shape.log2_cc,
+        "PO_QUANT", **quant, transpose=int(blocks > 0), log2_rc=shape.log2_rc, log2_cc=shape.log2_cc,
         cc_valid=ncc,
     )  # fmt: skip
     reads = [("acc", slice(acc, acc + rounds))]
@@ -73,8 +74,10 @@ def emit_drain(
     lanes = counts[0] * nrc * counts[2] * shape.rp
     start = work.result.address(y, x) * vpw + first
     conflicts = write_conflicts(
-        counts, [a // vpw for a in das], start // vpw, pipe["da"] // vpw, pipes, context.config
-    )
+        counts, [a // vpw for a in das], start // vpw, pipe["da"] // vpw,
+        [Axis(dys, y, pipe["dy"], quant["height"]), Axis(dxs, x, pipe["dx"], quant["width"])],
+        pipes, context.config,
+    )  # fmt: skip
     context.stream.add(
         "DRAIN",
         {
