@@ -24,8 +24,8 @@ LOADS_AHEAD = 4
 PASSES = 3
 
 ADD_WAITS, FETCH_WAITS = 0.8, 0.1
-"""Waits of an addition for each column that fetches (of many, every other one waits itself) per bank, and of a fetch for
-each operand of an addition per bank (measured on `base`: additions take 1.6 cycles a word instead of 1.06)."""
+"""Waits of an addition for each column that fetches (of many, every other one waits itself) per bank, and of a fetch
+for each operand of an addition per bank (measured on `base`: additions take 1.6 cycles a word instead of 1.06)."""
 
 
 @dataclass(frozen=True)

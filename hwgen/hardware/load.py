@@ -79,10 +79,13 @@ class Load(wiring.Component):
             splitter.i.valid.eq(valid & ahead.i.ready & good),
             splitter.i.p.address.eq(c.dram),
             splitter.i.p.beats.eq(c.count << log),
-            self.cmd.ready.eq(~valid | move),
+            # Not also in the cycle in which the one before goes on: whether it does is too long a path to the queue.
+            self.cmd.ready.eq(~valid),
         ]
-        with m.If(self.cmd.ready):
+        with m.If(~valid):
             m.d.sync += [valid.eq(self.cmd.valid), c.eq(self.cmd.p.payload)]
+        with m.Elif(move):
+            m.d.sync += valid.eq(0)
         m.d.comb += [
             self.request.valid.eq(splitter.o.valid),
             self.request.payload.eq(splitter.o.payload),

@@ -69,7 +69,8 @@ class Store(wiring.Component):
             splitter.i.valid.eq(good),
             splitter.i.p.address.eq(c.dram),
             splitter.i.p.beats.eq(c.count << log),
-            self.cmd.ready.eq(~valid | (good & splitter.i.ready) | bad),
+            # Not also in the cycle in which the one before goes on: whether it does is too long a path to the queue.
+            self.cmd.ready.eq(~valid),
             out.ready.eq((~axi.awvalid | axi.awready) & bursts.i.ready & answers.i.ready & ~self.stop),
             fire.eq(out.valid & out.ready),
             bursts.i.valid.eq(fire),
@@ -82,8 +83,10 @@ class Store(wiring.Component):
             axi.awburst.eq(1),
             axi.awcache.eq(3),
         ]
-        with m.If(self.cmd.ready):
+        with m.If(~valid):
             m.d.sync += [valid.eq(self.cmd.valid), c.eq(self.cmd.p.payload)]
+        with m.Elif((good & splitter.i.ready) | bad):
+            m.d.sync += valid.eq(0)
         with m.If(axi.awready):
             m.d.sync += axi.awvalid.eq(0)
         with m.If(fire):

@@ -466,13 +466,13 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
     .load__addr(load__addr),
     .load__data(load__data),
     .load__ready(act__ready),
-    .\port$3319$0 (\$11 ),
-    .\port$3321$0 (\$12 ),
-    .\port$4293$0 (\$9 ),
-    .\port$4616$23 (\$14 [11:1]),
-    .\port$4616$38 (\$15 ),
-    .\port$4716$1 (\$16 ),
-    .\port$4718$0 (\$17 ),
+    .\port$3320$0 (\$11 ),
+    .\port$3322$0 (\$12 ),
+    .\port$4295$0 (\$9 ),
+    .\port$4618$23 (\$14 [11:1]),
+    .\port$4618$38 (\$15 ),
+    .\port$4718$1 (\$16 ),
+    .\port$4720$0 (\$17 ),
     .post_read__0__data(\reads__0__data$254 ),
     .post_read__0__ready(\reads__0__ready$256 ),
     .post_read__0__valid(post_read__0__valid),
@@ -500,7 +500,7 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
     .\code$87 (code_2),
     .done(done_2),
     .error(error_2),
-    .\port$4293$0 (\$9 ),
+    .\port$4295$0 (\$9 ),
     .read__data(reads__0__data),
     .read__ready(reads__0__ready),
     .reads__0__bank(fetch__0__bank),
@@ -524,9 +524,9 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
     .patches__0__data(patches__0__data),
     .patches__0__rows(patches__0__rows),
     .patches__0__valid(patches__0__valid),
-    .\port$3160$0 (\$10 ),
-    .\port$4164$4 (\$8 [10:0]),
-    .\port$4616$22 (\$14 [6:0]),
+    .\port$3161$0 (\$10 ),
+    .\port$4166$4 (\$8 [10:0]),
+    .\port$4618$22 (\$14 [6:0]),
     .rst(\rst$58 ),
     .weights__data(read__data),
     .weights__valid(weights__valid)
@@ -555,7 +555,7 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
   );
   \hwgen_top.param_buffer  param_buffer (
     .clk(clk),
-    .\port$4592$0 (\$13 ),
+    .\port$4594$0 (\$13 ),
     .read__data(\param__data$270 ),
     .read__en(\read__en$272 ),
     .rst(\rst$58 ),
@@ -576,14 +576,14 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
     .drain__0__valid(drain__0__valid),
     .error(error_4),
     .param__en(\read__en$272 ),
-    .\port$3160$0 (\$10 ),
-    .\port$3319$0 (\$11 ),
-    .\port$3321$0 (\$12 ),
-    .\port$4592$0 (\$13 ),
-    .\port$4616$22 (\$14 ),
-    .\port$4616$38 (\$15 ),
-    .\port$4716$1 (\$16 ),
-    .\port$4718$0 (\$17 ),
+    .\port$3161$0 (\$10 ),
+    .\port$3320$0 (\$11 ),
+    .\port$3322$0 (\$12 ),
+    .\port$4594$0 (\$13 ),
+    .\port$4618$22 (\$14 ),
+    .\port$4618$38 (\$15 ),
+    .\port$4718$1 (\$16 ),
+    .\port$4720$0 (\$17 ),
     .ports__0__ready(writes__0__ready),
     .reads__0__valid(post_read__0__valid),
     .reads__1__valid(post_read__1__valid),
@@ -652,7 +652,7 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
     .\index$39 (index),
     .irq(irq),
     .\module (\module ),
-    .\port$3690$0 (stall),
+    .\port$3692$0 (stall),
     .reset_done(reset),
     .soft_reset(soft_reset),
     .start(\start$337 ),
@@ -741,13 +741,13 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
     .done(done_5),
     .error(error_5),
     .idle(\idle$361 ),
-    .\o__valid$39 (m_axi_wvalid),
+    .\o__valid$38 (m_axi_wvalid),
     .rst(\rst$58 ),
     .stop(resetting)
   );
   \hwgen_top.weight_buffer  weight_buffer (
     .clk(clk),
-    .\port$4142$0 (\$7 ),
+    .\port$4144$0 (\$7 ),
     .read__data(read__data),
     .read__en(read__en),
     .rst(\rst$58 ),
@@ -765,8 +765,8 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
     .code(code_1),
     .done(done_1),
     .error(error_1),
-    .\port$4142$0 (\$7 ),
-    .\port$4164$4 (\$8 ),
+    .\port$4144$0 (\$7 ),
+    .\port$4166$4 (\$8 ),
     .read__en(read__en),
     .rst(\rst$58 )
   );
@@ -1052,8 +1052,8 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
   assign \command_data__payload.error  = beats__payload[32];
 endmodule
 
-module \hwgen_top.act_buffer (rst, fetch__0__data, post_read__0__data, post_read__1__data, store__data, store__ready, fetch__0__ready, post_read__0__ready, post_read__1__ready, load__ready, post_write__0__ready, \wide_valid$44 , post_read__0__valid, post_read__1__valid, \port$3319$0 , \port$3321$0 , wide_valid, store__addr, load__data, load__addr, fetch__0__valid
-, \port$4293$0 , bank__0, \port$4616$23 , \port$4616$38 , \valid$38 , \port$4716$1 , \port$4718$0 , clk);
+module \hwgen_top.act_buffer (rst, fetch__0__data, post_read__0__data, post_read__1__data, store__data, store__ready, fetch__0__ready, post_read__0__ready, post_read__1__ready, load__ready, post_write__0__ready, \wide_valid$44 , post_read__0__valid, post_read__1__valid, \port$3320$0 , \port$3322$0 , wide_valid, store__addr, load__data, load__addr, fetch__0__valid
+, \port$4295$0 , bank__0, \port$4618$23 , \port$4618$38 , \valid$38 , \port$4718$1 , \port$4720$0 , clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -1201,13 +1201,13 @@ module \hwgen_top.act_buffer (rst, fetch__0__data, post_read__0__data, post_read
   wire load__valid;
   reg [63:0] output0 = 64'h0000000000000000;
   reg [63:0] output1 = 64'h0000000000000000;
-  input [3:0] \port$3319$0 ;
-  input [3:0] \port$3321$0 ;
-  input [10:0] \port$4293$0 ;
-  input [10:0] \port$4616$23 ;
-  input [10:0] \port$4616$38 ;
-  input [10:0] \port$4716$1 ;
-  input [31:0] \port$4718$0 ;
+  input [3:0] \port$3320$0 ;
+  input [3:0] \port$3322$0 ;
+  input [10:0] \port$4295$0 ;
+  input [10:0] \port$4618$23 ;
+  input [10:0] \port$4618$38 ;
+  input [10:0] \port$4718$1 ;
+  input [31:0] \port$4720$0 ;
   wire [19:0] post_read__0__addr;
   output [63:0] post_read__0__data;
   output post_read__0__ready;
@@ -1304,26 +1304,26 @@ module \hwgen_top.act_buffer (rst, fetch__0__data, post_read__0__data, post_read
     _1_ <= bank1[\$39 [9:0]];
   end
   assign \$signature__data$66  = _1_;
-  assign \$1  = \port$4616$23 [0] ^ \port$4616$23 [1];
-  assign \$2  = \$1  ^ \port$4616$23 [2];
-  assign \$3  = \$2  ^ \port$4616$23 [3];
-  assign \$4  = \$3  ^ \port$4616$23 [4];
-  assign \$5  = \$4  ^ \port$4616$23 [5];
-  assign \$6  = \$5  ^ \port$4616$23 [6];
-  assign \$7  = \$6  ^ \port$4616$23 [7];
-  assign \$8  = \$7  ^ \port$4616$23 [8];
-  assign \$9  = \$8  ^ \port$4616$23 [9];
-  assign bank__1 = \$9  ^ \port$4616$23 [10];
-  assign \$10  = \port$4616$38 [0] ^ \port$4616$38 [1];
-  assign \$11  = \$10  ^ \port$4616$38 [2];
-  assign \$12  = \$11  ^ \port$4616$38 [3];
-  assign \$13  = \$12  ^ \port$4616$38 [4];
-  assign \$14  = \$13  ^ \port$4616$38 [5];
-  assign \$15  = \$14  ^ \port$4616$38 [6];
-  assign \$16  = \$15  ^ \port$4616$38 [7];
-  assign \$17  = \$16  ^ \port$4616$38 [8];
-  assign \$18  = \$17  ^ \port$4616$38 [9];
-  assign bank__2 = \$18  ^ \port$4616$38 [10];
+  assign \$1  = \port$4618$23 [0] ^ \port$4618$23 [1];
+  assign \$2  = \$1  ^ \port$4618$23 [2];
+  assign \$3  = \$2  ^ \port$4618$23 [3];
+  assign \$4  = \$3  ^ \port$4618$23 [4];
+  assign \$5  = \$4  ^ \port$4618$23 [5];
+  assign \$6  = \$5  ^ \port$4618$23 [6];
+  assign \$7  = \$6  ^ \port$4618$23 [7];
+  assign \$8  = \$7  ^ \port$4618$23 [8];
+  assign \$9  = \$8  ^ \port$4618$23 [9];
+  assign bank__1 = \$9  ^ \port$4618$23 [10];
+  assign \$10  = \port$4618$38 [0] ^ \port$4618$38 [1];
+  assign \$11  = \$10  ^ \port$4618$38 [2];
+  assign \$12  = \$11  ^ \port$4618$38 [3];
+  assign \$13  = \$12  ^ \port$4618$38 [4];
+  assign \$14  = \$13  ^ \port$4618$38 [5];
+  assign \$15  = \$14  ^ \port$4618$38 [6];
+  assign \$16  = \$15  ^ \port$4618$38 [7];
+  assign \$17  = \$16  ^ \port$4618$38 [8];
+  assign \$18  = \$17  ^ \port$4618$38 [9];
+  assign bank__2 = \$18  ^ \port$4618$38 [10];
   assign \$19  = store__addr[0] ^ store__addr[1];
   assign \$20  = \$19  ^ store__addr[2];
   assign \$21  = \$20  ^ store__addr[3];
@@ -1334,16 +1334,16 @@ module \hwgen_top.act_buffer (rst, fetch__0__data, post_read__0__data, post_read
   assign \$26  = \$25  ^ store__addr[8];
   assign \$27  = \$26  ^ store__addr[9];
   assign wide_group = \$27  ^ store__addr[10];
-  assign \$28  = grants__0[0] ? \port$4293$0 [10:1] : 10'h000;
-  assign \$29  = grants__0[1] ? \port$4616$23 [10:1] : 10'h000;
+  assign \$28  = grants__0[0] ? \port$4295$0 [10:1] : 10'h000;
+  assign \$29  = grants__0[1] ? \port$4618$23 [10:1] : 10'h000;
   assign \$30  = \$28  | \$29 ;
-  assign \$31  = grants__0[2] ? \port$4616$38 [10:1] : 10'h000;
+  assign \$31  = grants__0[2] ? \port$4618$38 [10:1] : 10'h000;
   assign \$32  = \$30  | \$31 ;
   assign \$33  = wide_banks[0] ? store__addr[19:1] : { 9'h000, \$32  };
-  assign \$34  = grants__1[0] ? \port$4293$0 [10:1] : 10'h000;
-  assign \$35  = grants__1[1] ? \port$4616$23 [10:1] : 10'h000;
+  assign \$34  = grants__1[0] ? \port$4295$0 [10:1] : 10'h000;
+  assign \$35  = grants__1[1] ? \port$4618$23 [10:1] : 10'h000;
   assign \$36  = \$34  | \$35 ;
-  assign \$37  = grants__1[2] ? \port$4616$38 [10:1] : 10'h000;
+  assign \$37  = grants__1[2] ? \port$4618$38 [10:1] : 10'h000;
   assign \$38  = \$36  | \$37 ;
   assign \$39  = wide_banks[1] ? store__addr[19:1] : { 9'h000, \$38  };
   assign \$40  = output0 & { read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0] };
@@ -1358,16 +1358,16 @@ module \hwgen_top.act_buffer (rst, fetch__0__data, post_read__0__data, post_read
   assign \$46  = output0 & { store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0] };
   assign \$47  = output1 & { store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1] };
   assign store__data = \$46  | \$47 ;
-  assign \$48  = \port$4716$1 [0] ^ \port$4716$1 [1];
-  assign \$49  = \$48  ^ \port$4716$1 [2];
-  assign \$50  = \$49  ^ \port$4716$1 [3];
-  assign \$51  = \$50  ^ \port$4716$1 [4];
-  assign \$52  = \$51  ^ \port$4716$1 [5];
-  assign \$53  = \$52  ^ \port$4716$1 [6];
-  assign \$54  = \$53  ^ \port$4716$1 [7];
-  assign \$55  = \$54  ^ \port$4716$1 [8];
-  assign \$56  = \$55  ^ \port$4716$1 [9];
-  assign \bank__0$40  = \$56  ^ \port$4716$1 [10];
+  assign \$48  = \port$4718$1 [0] ^ \port$4718$1 [1];
+  assign \$49  = \$48  ^ \port$4718$1 [2];
+  assign \$50  = \$49  ^ \port$4718$1 [3];
+  assign \$51  = \$50  ^ \port$4718$1 [4];
+  assign \$52  = \$51  ^ \port$4718$1 [5];
+  assign \$53  = \$52  ^ \port$4718$1 [6];
+  assign \$54  = \$53  ^ \port$4718$1 [7];
+  assign \$55  = \$54  ^ \port$4718$1 [8];
+  assign \$56  = \$55  ^ \port$4718$1 [9];
+  assign \bank__0$40  = \$56  ^ \port$4718$1 [10];
   assign \$57  = load__addr[0] ^ load__addr[1];
   assign \$58  = \$57  ^ load__addr[2];
   assign \$59  = \$58  ^ load__addr[3];
@@ -1379,27 +1379,27 @@ module \hwgen_top.act_buffer (rst, fetch__0__data, post_read__0__data, post_read
   assign \$65  = \$64  ^ load__addr[9];
   assign \wide_group$46  = \$65  ^ load__addr[10];
   assign \$66  = ! read0_index0;
-  assign \$68  = \port$4616$23 [0] ^ \port$4616$23 [1];
-  assign \$69  = \$68  ^ \port$4616$23 [2];
-  assign \$70  = \$69  ^ \port$4616$23 [3];
-  assign \$71  = \$70  ^ \port$4616$23 [4];
-  assign \$72  = \$71  ^ \port$4616$23 [5];
-  assign \$73  = \$72  ^ \port$4616$23 [6];
-  assign \$74  = \$73  ^ \port$4616$23 [7];
-  assign \$75  = \$74  ^ \port$4616$23 [8];
-  assign \$76  = \$75  ^ \port$4616$23 [9];
-  assign \$77  = \$76  ^ \port$4616$23 [10];
+  assign \$68  = \port$4618$23 [0] ^ \port$4618$23 [1];
+  assign \$69  = \$68  ^ \port$4618$23 [2];
+  assign \$70  = \$69  ^ \port$4618$23 [3];
+  assign \$71  = \$70  ^ \port$4618$23 [4];
+  assign \$72  = \$71  ^ \port$4618$23 [5];
+  assign \$73  = \$72  ^ \port$4618$23 [6];
+  assign \$74  = \$73  ^ \port$4618$23 [7];
+  assign \$75  = \$74  ^ \port$4618$23 [8];
+  assign \$76  = \$75  ^ \port$4618$23 [9];
+  assign \$77  = \$76  ^ \port$4618$23 [10];
   assign \$78  = ! read1_index0;
-  assign \$80  = \port$4616$38 [0] ^ \port$4616$38 [1];
-  assign \$81  = \$80  ^ \port$4616$38 [2];
-  assign \$82  = \$81  ^ \port$4616$38 [3];
-  assign \$83  = \$82  ^ \port$4616$38 [4];
-  assign \$84  = \$83  ^ \port$4616$38 [5];
-  assign \$85  = \$84  ^ \port$4616$38 [6];
-  assign \$86  = \$85  ^ \port$4616$38 [7];
-  assign \$87  = \$86  ^ \port$4616$38 [8];
-  assign \$88  = \$87  ^ \port$4616$38 [9];
-  assign \$89  = \$88  ^ \port$4616$38 [10];
+  assign \$80  = \port$4618$38 [0] ^ \port$4618$38 [1];
+  assign \$81  = \$80  ^ \port$4618$38 [2];
+  assign \$82  = \$81  ^ \port$4618$38 [3];
+  assign \$83  = \$82  ^ \port$4618$38 [4];
+  assign \$84  = \$83  ^ \port$4618$38 [5];
+  assign \$85  = \$84  ^ \port$4618$38 [6];
+  assign \$86  = \$85  ^ \port$4618$38 [7];
+  assign \$87  = \$86  ^ \port$4618$38 [8];
+  assign \$88  = \$87  ^ \port$4618$38 [9];
+  assign \$89  = \$88  ^ \port$4618$38 [10];
   assign \$90  = ! read2_index0;
   assign \$92  = store__addr[0] ^ store__addr[1];
   assign \$93  = \$92  ^ store__addr[2];
@@ -1464,9 +1464,9 @@ module \hwgen_top.act_buffer (rst, fetch__0__data, post_read__0__data, post_read
   );
   always @* begin
     if (_always_ ) begin end
-    \$signature__addr$50  = \port$4716$1 [10:1];
+    \$signature__addr$50  = \port$4718$1 [10:1];
     if (\grants__0$53 ) begin
-      \$signature__addr$50  = \port$4716$1 [10:1];
+      \$signature__addr$50  = \port$4718$1 [10:1];
     end
     if (\wide_banks$56 [0]) begin
       \$signature__addr$50  = load__addr[10:1];
@@ -1474,9 +1474,9 @@ module \hwgen_top.act_buffer (rst, fetch__0__data, post_read__0__data, post_read
   end
   always @* begin
     if (_always_ ) begin end
-    \$signature__data  = { \port$4718$0 , \port$4718$0  };
+    \$signature__data  = { \port$4720$0 , \port$4720$0  };
     if (\grants__0$53 ) begin
-      \$signature__data  = { \port$4718$0 , \port$4718$0  };
+      \$signature__data  = { \port$4720$0 , \port$4720$0  };
     end
     if (\wide_banks$56 [0]) begin
       \$signature__data  = load__data;
@@ -1486,7 +1486,7 @@ module \hwgen_top.act_buffer (rst, fetch__0__data, post_read__0__data, post_read
     if (_always_ ) begin end
     \$signature__en$54  = 8'h00;
     if (\grants__0$53 ) begin
-      \$signature__en$54  = { \port$3321$0 , \port$3319$0  };
+      \$signature__en$54  = { \port$3322$0 , \port$3320$0  };
     end
     if (\wide_banks$56 [0]) begin
       \$signature__en$54  = 8'hff;
@@ -1494,9 +1494,9 @@ module \hwgen_top.act_buffer (rst, fetch__0__data, post_read__0__data, post_read
   end
   always @* begin
     if (_always_ ) begin end
-    \$signature__addr$59  = \port$4716$1 [10:1];
+    \$signature__addr$59  = \port$4718$1 [10:1];
     if (\grants__1$61 ) begin
-      \$signature__addr$59  = \port$4716$1 [10:1];
+      \$signature__addr$59  = \port$4718$1 [10:1];
     end
     if (\wide_banks$56 [1]) begin
       \$signature__addr$59  = load__addr[10:1];
@@ -1504,9 +1504,9 @@ module \hwgen_top.act_buffer (rst, fetch__0__data, post_read__0__data, post_read
   end
   always @* begin
     if (_always_ ) begin end
-    \$signature__data$60  = { \port$4718$0 , \port$4718$0  };
+    \$signature__data$60  = { \port$4720$0 , \port$4720$0  };
     if (\grants__1$61 ) begin
-      \$signature__data$60  = { \port$4718$0 , \port$4718$0  };
+      \$signature__data$60  = { \port$4720$0 , \port$4720$0  };
     end
     if (\wide_banks$56 [1]) begin
       \$signature__data$60  = load__data;
@@ -1516,7 +1516,7 @@ module \hwgen_top.act_buffer (rst, fetch__0__data, post_read__0__data, post_read
     if (_always_ ) begin end
     \$signature__en$62  = 8'h00;
     if (\grants__1$61 ) begin
-      \$signature__en$62  = { \port$3321$0 , \port$3319$0  };
+      \$signature__en$62  = { \port$3322$0 , \port$3320$0  };
     end
     if (\wide_banks$56 [1]) begin
       \$signature__en$62  = 8'hff;
@@ -1594,22 +1594,22 @@ module \hwgen_top.act_buffer (rst, fetch__0__data, post_read__0__data, post_read
   end
   assign fetch__0__bank = bank__0;
   assign ready = { post_read__1__ready, post_read__0__ready, fetch__0__ready };
-  assign post_read__0__addr = { 9'h000, \port$4616$23  };
-  assign post_read__1__addr = { 9'h000, \port$4616$38  };
+  assign post_read__0__addr = { 9'h000, \port$4618$23  };
+  assign post_read__1__addr = { 9'h000, \port$4618$38  };
   assign store__valid = wide_valid;
   assign wide_ready = store__ready;
   assign \$signature__addr  = \$33 [9:0];
-  assign fetch__0__addr = { 9'h000, \port$4293$0  };
+  assign fetch__0__addr = { 9'h000, \port$4295$0  };
   assign \$signature__en  = 1'h1;
   assign \$signature__addr$25  = \$39 [9:0];
   assign \$signature__en$27  = 1'h1;
   assign post_write__0__valid = \valid$38 ;
-  assign post_write__0__addr = { 9'h000, \port$4716$1  };
+  assign post_write__0__addr = { 9'h000, \port$4718$1  };
   assign \ready$43  = post_write__0__ready;
   assign load__valid = \wide_valid$44 ;
   assign \wide_ready$49  = load__ready;
-  assign post_write__0__data = { \port$4718$0 , \port$4718$0  };
-  assign post_write__0__mask = { \port$3321$0 , \port$3319$0  };
+  assign post_write__0__data = { \port$4720$0 , \port$4720$0  };
+  assign post_write__0__mask = { \port$3322$0 , \port$3320$0  };
   assign load__mask = 8'hff;
   assign valid[2] = post_read__1__valid;
   assign valid[1] = post_read__0__valid;
@@ -2020,7 +2020,7 @@ module \hwgen_top.act_buffer.write_arbiter (rst, bank__0, wide_group, wide_ready
   assign grants__1 = requests1;
 endmodule
 
-module \hwgen_top.afetch (rst, cmd__valid, read__data, read__ready, cmd__ready, done, cmd__payload, error, \code$87 , reads__0__valid, \port$4293$0 , reads__0__bank, buses__0__valid, buses__0__addr, buses__0__rows, buses__0__data, clk);
+module \hwgen_top.afetch (rst, cmd__valid, read__data, read__ready, cmd__ready, done, cmd__payload, error, \code$87 , reads__0__valid, \port$4295$0 , reads__0__bank, buses__0__valid, buses__0__addr, buses__0__rows, buses__0__data, clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -2244,7 +2244,7 @@ module \hwgen_top.afetch (rst, cmd__valid, read__data, read__ready, cmd__ready, 
   wire out__valid;
   reg [4:0] outstanding = 5'h00;
   wire [95:0] payload;
-  output [10:0] \port$4293$0 ;
+  output [10:0] \port$4295$0 ;
   wire push;
   wire [19:0] read__addr;
   wire read__bank;
@@ -2466,7 +2466,7 @@ module \hwgen_top.afetch (rst, cmd__valid, read__data, read__ready, cmd__ready, 
     .done(done),
     .fill(fill),
     .full(full),
-    .\port$4293$0 (\$141 ),
+    .\port$4295$0 (\$141 ),
     .push(\$signal$45 ),
     .read__bank(reads__0__bank),
     .\read__data$30 (read__data),
@@ -2487,7 +2487,7 @@ module \hwgen_top.afetch (rst, cmd__valid, read__data, read__ready, cmd__ready, 
     .out__payload(out__payload),
     .out__ready(out__ready),
     .out__valid(out__valid),
-    .\port$3933$4 (cmd__payload[18:4]),
+    .\port$3935$4 (cmd__payload[18:4]),
     .rst(rst),
     .start(start)
   );
@@ -2884,7 +2884,7 @@ module \hwgen_top.afetch (rst, cmd__valid, read__data, read__ready, cmd__ready, 
   assign \$signal$73  = fill;
   assign \transpose$74  = transpose;
   assign \done$76  = done;
-  assign \port$4293$0  = \$141 ;
+  assign \port$4295$0  = \$141 ;
   assign \cmd__payload.op  = cmd__payload[3:0];
   assign \cmd__payload.payload  = cmd__payload[99:4];
   assign \initial.y  = \initial [12:0];
@@ -2924,7 +2924,7 @@ module \hwgen_top.afetch (rst, cmd__valid, read__data, read__ready, cmd__ready, 
   assign \$96  = \$95 ;
 endmodule
 
-module \hwgen_top.afetch.engine0 (rst, \read__data$30 , read__ready, push, done, written, zero_point, fill, word, full, asks, \port$4293$0 , read__bank, bus__valid, bus__addr, bus__rows, bus__data, clk);
+module \hwgen_top.afetch.engine0 (rst, \read__data$30 , read__ready, push, done, written, zero_point, fill, word, full, asks, \port$4295$0 , read__bank, bus__valid, bus__addr, bus__rows, bus__data, clk);
   reg _always_  = 0;
   wire \$1 ;
   wire [6:0] \$10 ;
@@ -3024,7 +3024,7 @@ module \hwgen_top.afetch.engine0 (rst, \read__data$30 , read__ready, push, done,
   wire [1:0] \now.rows ;
   wire \now.valid ;
   wire \now.write ;
-  output [10:0] \port$4293$0 ;
+  output [10:0] \port$4295$0 ;
   input push;
   wire [19:0] read__addr;
   reg [3:0] \read__addr$19  = 4'h0;
@@ -3284,7 +3284,7 @@ module \hwgen_top.afetch.engine0 (rst, \read__data$30 , read__ready, push, done,
   assign \$signature__en  = push;
   assign read__valid = asks;
   assign read__addr = { 9'h000, \$signal$12 [10:0] };
-  assign \port$4293$0  = \$signal$12 [10:0];
+  assign \port$4295$0  = \$signal$12 [10:0];
   assign \$signature__data.addr  = word[10:0];
   assign \$signature__data.inside  = word[11];
   assign \$signature__data.last  = word[12];
@@ -3331,7 +3331,7 @@ module \hwgen_top.afetch.engine0 (rst, \read__data$30 , read__ready, push, done,
   assign now[0] = \$signal ;
 endmodule
 
-module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$3933$4 , \initial , deltas, count_en, delta_en, busy, out__valid, out__payload, clk);
+module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$3935$4 , \initial , deltas, count_en, delta_en, busy, out__valid, out__payload, clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -3493,7 +3493,7 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$3933$4 , \ini
   input out__ready;
   output out__valid;
   reg out__valid = 1'h0;
-  input [14:0] \port$3933$4 ;
+  input [14:0] \port$3935$4 ;
   reg [2:0] read__addr = 3'h7;
   (* init = 3'h7 *)
   wire [2:0] \read__addr$26 ;
@@ -3514,7 +3514,7 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$3933$4 , \ini
   end
   always @(posedge clk) begin
     if (delta_en[2])
-      delta_a[\port$3933$4 [2:0]] <= deltas[50:30];
+      delta_a[\port$3935$4 [2:0]] <= deltas[50:30];
   end
   assign \read__data$56  = delta_a[read__addr];
   reg [16:0] delta_x [7:0];
@@ -3524,7 +3524,7 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$3933$4 , \ini
   end
   always @(posedge clk) begin
     if (delta_en[1])
-      delta_x[\port$3933$4 [2:0]] <= deltas[29:13];
+      delta_x[\port$3935$4 [2:0]] <= deltas[29:13];
   end
   assign \read__data$55  = delta_x[read__addr];
   reg [12:0] delta_y [7:0];
@@ -3534,7 +3534,7 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$3933$4 , \ini
   end
   always @(posedge clk) begin
     if (delta_en[0])
-      delta_y[\port$3933$4 [2:0]] <= deltas[12:0];
+      delta_y[\port$3935$4 [2:0]] <= deltas[12:0];
   end
   assign read__data = delta_y[read__addr];
   assign \$signal  = busy & \$2 ;
@@ -3558,7 +3558,7 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$3933$4 , \ini
   assign \$13  = ~ spent[5];
   assign advance5 = \$13  & \$14 ;
   assign \$15  = ~ spent[6];
-  assign \$16  = \port$3933$4 [14:3] == 1'h1;
+  assign \$16  = \port$3935$4 [14:3] == 1'h1;
   assign \$17  = ~ last;
   assign \$18  = & spent;
   assign \$19  = \$signal  & \$18 ;
@@ -3659,9 +3659,9 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$3933$4 , \ini
     if (_always_ ) begin end
     \$77  = count0;
     if (count_en) begin
-      casez (\port$3933$4 [2:0])
+      casez (\port$3935$4 [2:0])
         3'h0:
-            \$77  = \port$3933$4 [14:3];
+            \$77  = \port$3935$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -3672,11 +3672,11 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$3933$4 , \ini
     if (_always_ ) begin end
     \$78  = count1;
     if (count_en) begin
-      casez (\port$3933$4 [2:0])
+      casez (\port$3935$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
-            \$78  = \port$3933$4 [14:3];
+            \$78  = \port$3935$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -3687,13 +3687,13 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$3933$4 , \ini
     if (_always_ ) begin end
     \$79  = count2;
     if (count_en) begin
-      casez (\port$3933$4 [2:0])
+      casez (\port$3935$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
             /* empty */;
         3'h2:
-            \$79  = \port$3933$4 [14:3];
+            \$79  = \port$3935$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -3704,7 +3704,7 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$3933$4 , \ini
     if (_always_ ) begin end
     \$80  = count3;
     if (count_en) begin
-      casez (\port$3933$4 [2:0])
+      casez (\port$3935$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
@@ -3712,7 +3712,7 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$3933$4 , \ini
         3'h2:
             /* empty */;
         3'h3:
-            \$80  = \port$3933$4 [14:3];
+            \$80  = \port$3935$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -3723,7 +3723,7 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$3933$4 , \ini
     if (_always_ ) begin end
     \$81  = count4;
     if (count_en) begin
-      casez (\port$3933$4 [2:0])
+      casez (\port$3935$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
@@ -3733,7 +3733,7 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$3933$4 , \ini
         3'h3:
             /* empty */;
         3'h4:
-            \$81  = \port$3933$4 [14:3];
+            \$81  = \port$3935$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -3744,7 +3744,7 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$3933$4 , \ini
     if (_always_ ) begin end
     \$82  = count5;
     if (count_en) begin
-      casez (\port$3933$4 [2:0])
+      casez (\port$3935$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
@@ -3756,7 +3756,7 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$3933$4 , \ini
         3'h4:
             /* empty */;
         3'h5:
-            \$82  = \port$3933$4 [14:3];
+            \$82  = \port$3935$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -3767,7 +3767,7 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$3933$4 , \ini
     if (_always_ ) begin end
     \$83  = count6;
     if (count_en) begin
-      casez (\port$3933$4 [2:0])
+      casez (\port$3935$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
@@ -3781,7 +3781,7 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$3933$4 , \ini
         3'h5:
             /* empty */;
         3'h6:
-            \$83  = \port$3933$4 [14:3];
+            \$83  = \port$3935$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -3792,7 +3792,7 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$3933$4 , \ini
     if (_always_ ) begin end
     \$84  = single;
     if (count_en) begin
-      casez (\port$3933$4 [2:0])
+      casez (\port$3935$4 [2:0])
         3'h0:
             \$84 [0] = \$16 ;
         3'h1:
@@ -4039,20 +4039,20 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$3933$4 , \ini
       \$97  = 56'h00000000000000;
     end
   end
-  assign \$signature__addr  = \port$3933$4 [2:0];
-  assign level_at = \port$3933$4 [2:0];
+  assign \$signature__addr  = \port$3935$4 [2:0];
+  assign level_at = \port$3935$4 [2:0];
   assign \$signature__data  = deltas[12:0];
   assign \$signature__en  = delta_en[0];
   assign came = read__addr;
-  assign \$signature__addr$23  = \port$3933$4 [2:0];
+  assign \$signature__addr$23  = \port$3935$4 [2:0];
   assign \$signature__data$24  = deltas[29:13];
   assign \$signature__en$25  = delta_en[1];
   assign \read__addr$26  = read__addr;
-  assign \$signature__addr$27  = \port$3933$4 [2:0];
+  assign \$signature__addr$27  = \port$3935$4 [2:0];
   assign \$signature__data$28  = deltas[50:30];
   assign \$signature__en$29  = delta_en[2];
   assign \read__addr$30  = read__addr;
-  assign count = \port$3933$4 [14:3];
+  assign count = \port$3935$4 [14:3];
   assign skip = 7'h00;
   assign \deltas.y  = deltas[12:0];
   assign \deltas.x  = deltas[29:13];
@@ -4079,7 +4079,7 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$3933$4 , \ini
   assign \$70  = single[6];
 endmodule
 
-module \hwgen_top.grid (rst, cmd__valid, cmd__ready, drain__0__ready, drain__0__valid, \port$3160$0 , command, weights__data, weights__valid, \port$4164$4 , patches__0__valid, patches__0__addr, patches__0__rows, patches__0__data, done, error, code, busy, active, drain__0__data, \port$4616$22 
+module \hwgen_top.grid (rst, cmd__valid, cmd__ready, drain__0__ready, drain__0__valid, \port$3161$0 , command, weights__data, weights__valid, \port$4166$4 , patches__0__valid, patches__0__addr, patches__0__rows, patches__0__data, done, error, code, busy, active, drain__0__data, \port$4618$22 
 , clk);
   reg _always_  = 0;
   wire \$1 ;
@@ -4308,9 +4308,9 @@ module \hwgen_top.grid (rst, cmd__valid, cmd__ready, drain__0__ready, drain__0__
   input [1:0] patches__0__rows;
   input patches__0__valid;
   wire pop;
-  input \port$3160$0 ;
-  input [10:0] \port$4164$4 ;
-  input [6:0] \port$4616$22 ;
+  input \port$3161$0 ;
+  input [10:0] \port$4166$4 ;
+  input [6:0] \port$4618$22 ;
   wire [1:0] r_data;
   wire [9:0] \r_data$76 ;
   wire r_en;
@@ -4356,13 +4356,13 @@ module \hwgen_top.grid (rst, cmd__valid, cmd__ready, drain__0__ready, drain__0__
   assign pop = r_rdy & \$23 ;
   assign drain__0__ready = ~ lane0_0_readback;
   assign \$24  = drain__0__valid & drain__0__ready;
-  assign \$25  = ! \port$4616$22 [6];
+  assign \$25  = ! \port$4618$22 [6];
   assign \$26  = \$24  & \$25 ;
-  assign \$27  = ! \port$3160$0 ;
+  assign \$27  = ! \port$3161$0 ;
   assign lane0_0_drain = \$26  & \$27 ;
   assign \$28  = drain__0__valid & drain__0__ready;
   assign \$30  = \$28  & \$29 ;
-  assign \$31  = ! \port$3160$0 ;
+  assign \$31  = ! \port$3161$0 ;
   assign lane1_0_drain = \$30  & \$31 ;
   assign \$32  = cmd__valid & cmd__ready;
   assign \$33  = \$signal$7  == 2'h2;
@@ -4386,11 +4386,11 @@ module \hwgen_top.grid (rst, cmd__valid, cmd__ready, drain__0__ready, drain__0__
   assign \$51  = lane0_0_walking ? 2'h2 : 2'h0;
   assign \$52  = \r_en$40  ? \r_data$76  : current;
   assign \$53  = lane0_0_walking ? \$52  : 10'h000;
-  assign \$54  = weights__valid & \port$4164$4 [8];
-  assign \$55  = \$54  & \port$4164$4 [10];
+  assign \$54  = weights__valid & \port$4166$4 [8];
+  assign \$55  = \$54  & \port$4166$4 [10];
   assign \$56  = patches__0__valid & patches__0__rows[0];
-  assign \$57  = weights__valid & \port$4164$4 [9];
-  assign \$58  = \$57  & \port$4164$4 [10];
+  assign \$57  = weights__valid & \port$4166$4 [9];
+  assign \$58  = \$57  & \port$4166$4 [10];
   assign \$59  = patches__0__valid & patches__0__rows[1];
   assign \$60  = lane0_0_drain_data | lane1_0_drain_data;
   always @(posedge clk)
@@ -4470,7 +4470,7 @@ module \hwgen_top.grid (rst, cmd__valid, cmd__ready, drain__0__ready, drain__0__
     .clk(clk),
     .done(lane0_0_done),
     .drain(lane0_0_drain),
-    .drain_addr(\port$4616$22 [5:0]),
+    .drain_addr(\port$4618$22 [5:0]),
     .drain_data(lane0_0_drain_data),
     .generating(lane0_0_generating),
     .job(lane0_0_job),
@@ -4494,7 +4494,7 @@ module \hwgen_top.grid (rst, cmd__valid, cmd__ready, drain__0__ready, drain__0__
     .clk(clk),
     .done(\$65 ),
     .drain(lane1_0_drain),
-    .drain_addr(\port$4616$22 [5:0]),
+    .drain_addr(\port$4618$22 [5:0]),
     .drain_data(lane1_0_drain_data),
     .generating(\$62 ),
     .job(lane0_0_job),
@@ -4692,7 +4692,7 @@ module \hwgen_top.grid (rst, cmd__valid, cmd__ready, drain__0__ready, drain__0__
   end
   always @* begin
     if (_always_ ) begin end
-    \$85  = { 8'h00, \port$4164$4 [7:0] };
+    \$85  = { 8'h00, \port$4166$4 [7:0] };
     if (rst) begin
       \$85  = 16'h0000;
     end
@@ -4769,15 +4769,15 @@ module \hwgen_top.grid (rst, cmd__valid, cmd__ready, drain__0__ready, drain__0__
   assign lane1_0_weight_data = lane0_0_weight_data;
   assign lane1_0_act_addr = addr0[7:0];
   assign lane1_0_act_data = lane0_0_act_data;
-  assign drain__0__row = { 4'h0, \port$4616$22 [6] };
-  assign drain__0__column = { 4'h0, \port$3160$0  };
-  assign lane0_0_drain_addr = \port$4616$22 [5:0];
-  assign drain__0__addr = { 6'h00, \port$4616$22 [5:0] };
-  assign lane1_0_drain_addr = \port$4616$22 [5:0];
+  assign drain__0__row = { 4'h0, \port$4618$22 [6] };
+  assign drain__0__column = { 4'h0, \port$3161$0  };
+  assign lane0_0_drain_addr = \port$4618$22 [5:0];
+  assign drain__0__addr = { 6'h00, \port$4618$22 [5:0] };
+  assign lane1_0_drain_addr = \port$4618$22 [5:0];
   assign \index$70  = command[8:4];
-  assign weights__addr = { 8'h00, \port$4164$4 [7:0] };
-  assign weights__rows = \port$4164$4 [9:8];
-  assign weights__columns = \port$4164$4 [10];
+  assign weights__addr = { 8'h00, \port$4166$4 [7:0] };
+  assign weights__rows = \port$4166$4 [9:8];
+  assign weights__columns = \port$4166$4 [10];
   assign \command.op  = command[3:0];
   assign \command.payload  = command[99:4];
   assign \cmd__payload.op  = command[3:0];
@@ -4818,7 +4818,7 @@ module \hwgen_top.grid (rst, cmd__valid, cmd__ready, drain__0__ready, drain__0__
   assign \entry.s_offset  = entry[10:0];
   assign \entry.v_start  = entry[19:11];
   assign \entry.more  = entry[28:20];
-  assign \$29  = \port$4616$22 [6];
+  assign \$29  = \port$4618$22 [6];
 endmodule
 
 module \hwgen_top.grid.decoder (rst, accept, command, lanes, job, tag, is_segment, entry, clk);
@@ -5375,8 +5375,8 @@ module \hwgen_top.load (rst, cmd__valid, o__ready, beats__valid, act__ready, cmd
   wire \$21 ;
   wire \$22 ;
   wire \$23 ;
-  wire \$24 ;
-  wire [20:0] \$25 ;
+  wire [20:0] \$24 ;
+  wire \$25 ;
   wire \$26 ;
   wire \$27 ;
   wire \$28 ;
@@ -5510,16 +5510,16 @@ module \hwgen_top.load (rst, cmd__valid, o__ready, beats__valid, act__ready, cmd
   (* init = 64'h0000000000000000 *)
   wire [63:0] weight__data;
   output weight__en;
-  assign \$30  = \$signal$31  & \$signal$29 ;
-  assign \o__ready$34  = \$30  | bad;
-  assign \$31  = \$signal$28  & \$signal$20 ;
-  assign finished = \$31  & \$signal$36 ;
-  assign \$32  = ! buffer;
-  assign act__valid = \$signal$28  & \$32 ;
-  assign \$33  = buffer == 1'h1;
-  assign weight__en = \$signal$28  & \$33 ;
-  assign \$34  = buffer == 2'h2;
-  assign param__en = \$signal$28  & \$34 ;
+  assign \o__ready$34  = \$29  | bad;
+  assign \$30  = \$signal$28  & \$signal$20 ;
+  assign finished = \$30  & \$signal$36 ;
+  assign \$31  = ! buffer;
+  assign act__valid = \$signal$28  & \$31 ;
+  assign \$32  = buffer == 1'h1;
+  assign weight__en = \$signal$28  & \$32 ;
+  assign \$33  = buffer == 2'h2;
+  assign param__en = \$signal$28  & \$33 ;
+  assign \$34  = ~ \$signal$6 ;
   assign \$35  = part + 1'h1;
   assign \$36  = \o__payload$27 [21:2] + position;
   assign \$37  = position + 1'h1;
@@ -5578,23 +5578,23 @@ module \hwgen_top.load (rst, cmd__valid, o__ready, beats__valid, act__ready, cmd
   assign i__valid = \$signal$6  & \$16 ;
   assign \$17  = \$signal$6  & i__ready;
   assign \i__valid$11  = \$17  & good;
-  assign \$19  = ~ \$signal$6 ;
-  assign cmd__ready = \$19  | move;
-  assign \$20  = ! buffer;
-  assign \$signal$20  = \$20  ? act__ready : 1'h1;
+  assign cmd__ready = ~ \$signal$6 ;
+  assign \$19  = ! buffer;
+  assign \$signal$20  = \$19  ? act__ready : 1'h1;
   assign take = beats__valid & beats__ready;
-  assign \$21  = ! \o__payload$27 [45:42];
-  assign \$22  = \o__valid$26  & \$21 ;
-  assign \$23  = ~ \$signal$28 ;
-  assign \$24  = \$23  | \$signal$20 ;
-  assign beats__ready = \$22  & \$24 ;
-  assign \$25  = position + 1'h1;
-  assign \$signal$29  = \$25  == \o__payload$27 [41:22];
-  assign \$signal$31  = take & \$26 ;
-  assign \$27  = | \o__payload$27 [45:42];
-  assign \$28  = \o__valid$26  & \$27 ;
-  assign \$29  = ~ \$signal$28 ;
-  assign bad = \$28  & \$29 ;
+  assign \$20  = ! \o__payload$27 [45:42];
+  assign \$21  = \o__valid$26  & \$20 ;
+  assign \$22  = ~ \$signal$28 ;
+  assign \$23  = \$22  | \$signal$20 ;
+  assign beats__ready = \$21  & \$23 ;
+  assign \$24  = position + 1'h1;
+  assign \$signal$29  = \$24  == \o__payload$27 [41:22];
+  assign \$signal$31  = take & \$25 ;
+  assign \$26  = | \o__payload$27 [45:42];
+  assign \$27  = \o__valid$26  & \$26 ;
+  assign \$28  = ~ \$signal$28 ;
+  assign bad = \$27  & \$28 ;
+  assign \$29  = \$signal$31  & \$signal$29 ;
   \hwgen_top.load.ahead  ahead (
     .clk(clk),
     .i__ready(i__ready),
@@ -5639,8 +5639,10 @@ module \hwgen_top.load (rst, cmd__valid, o__ready, beats__valid, act__ready, cmd
   always @* begin
     if (_always_ ) begin end
     \$45  = \$signal$6 ;
-    if (cmd__ready) begin
+    if (\$34 ) begin
       \$45  = cmd__valid;
+    end else if (move) begin
+      \$45  = 1'h0;
     end
     if (rst) begin
       \$45  = 1'h0;
@@ -5649,7 +5651,7 @@ module \hwgen_top.load (rst, cmd__valid, o__ready, beats__valid, act__ready, cmd
   always @* begin
     if (_always_ ) begin end
     \$46  = \$signal ;
-    if (cmd__ready) begin
+    if (\$34 ) begin
       \$46  = cmd__payload[99:4];
     end
     if (rst) begin
@@ -5816,7 +5818,7 @@ module \hwgen_top.load (rst, cmd__valid, o__ready, beats__valid, act__ready, cmd
   assign \$2 [31:3] = 29'h00000000;
   assign \$2 [2:0] = \$signal [2:0];
   assign \$18  = { \$signal [73:54], 1'h0 };
-  assign \$26  = part;
+  assign \$25  = part;
 endmodule
 
 module \hwgen_top.load.ahead (rst, w_en, r_en, i__ready, o__valid, o__payload, w_data, clk);
@@ -6099,7 +6101,7 @@ module \hwgen_top.load.splitter (rst, o__ready, i__valid, i__ready, i__payload, 
   assign \$11  = { 2'h0, i__payload[31:2] };
 endmodule
 
-module \hwgen_top.param_buffer (rst, write__en, read__en, read__data, write__data, write__addr, \port$4592$0 , clk);
+module \hwgen_top.param_buffer (rst, write__en, read__en, read__data, write__data, write__addr, \port$4594$0 , clk);
   reg _always_  = 0;
   reg \$1 ;
   reg [63:0] \$2 ;
@@ -6110,7 +6112,7 @@ module \hwgen_top.param_buffer (rst, write__en, read__en, read__data, write__dat
   input clk;
   (* init = 64'h0000000000000000 *)
   wire [63:0] held;
-  input [16:0] \port$4592$0 ;
+  input [16:0] \port$4594$0 ;
   wire [6:0] read__addr;
   wire [19:0] \read__addr$7 ;
   output [63:0] read__data;
@@ -6135,7 +6137,7 @@ module \hwgen_top.param_buffer (rst, write__en, read__en, read__data, write__dat
   reg [63:0] _0_;
   always @(posedge clk) begin
     if (read__en) begin
-      _0_ <= memory[\port$4592$0 [6:0]];
+      _0_ <= memory[\port$4594$0 [6:0]];
     end
   end
   assign \read__data$15  = _0_;
@@ -6163,14 +6165,14 @@ module \hwgen_top.param_buffer (rst, write__en, read__en, read__data, write__dat
   assign \$signature__addr  = write__addr[6:0];
   assign \$signature__data  = write__data;
   assign \$signature__en  = write__en;
-  assign read__addr = \port$4592$0 [6:0];
-  assign \read__addr$7  = { 3'h0, \port$4592$0  };
+  assign read__addr = \port$4594$0 [6:0];
+  assign \read__addr$7  = { 3'h0, \port$4594$0  };
   assign \read__en$9  = read__en;
   assign held = read__data;
 endmodule
 
-module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sources__0__ready, sources__1__ready, ports__0__ready, drain__0__ready, cmd__ready, param__en, drain__0__valid, \port$3160$0 , reads__0__valid, reads__1__valid, \port$3319$0 , \port$3321$0 , cmd__payload, buffer__data, drain__0__data, \port$4592$0 , \port$4616$22 
-, \port$4616$38 , writes__0__valid, \port$4716$1 , \port$4718$0 , done, error, \code$127 , clk);
+module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sources__0__ready, sources__1__ready, ports__0__ready, drain__0__ready, cmd__ready, param__en, drain__0__valid, \port$3161$0 , reads__0__valid, reads__1__valid, \port$3320$0 , \port$3322$0 , cmd__payload, buffer__data, drain__0__data, \port$4594$0 , \port$4618$22 
+, \port$4618$38 , writes__0__valid, \port$4718$1 , \port$4720$0 , done, error, \code$127 , clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -6527,14 +6529,14 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
   wire [19:0] param__addr;
   wire [63:0] param__data;
   output param__en;
-  output \port$3160$0 ;
-  output [3:0] \port$3319$0 ;
-  output [3:0] \port$3321$0 ;
-  output [16:0] \port$4592$0 ;
-  output [11:0] \port$4616$22 ;
-  output [10:0] \port$4616$38 ;
-  output [10:0] \port$4716$1 ;
-  output [31:0] \port$4718$0 ;
+  output \port$3161$0 ;
+  output [3:0] \port$3320$0 ;
+  output [3:0] \port$3322$0 ;
+  output [16:0] \port$4594$0 ;
+  output [11:0] \port$4618$22 ;
+  output [10:0] \port$4618$38 ;
+  output [10:0] \port$4718$1 ;
+  output [31:0] \port$4720$0 ;
   wire [19:0] ports__0__addr;
   wire [63:0] ports__0__data;
   wire [7:0] ports__0__mask;
@@ -6791,9 +6793,9 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
     .items__payload(items__payload),
     .items__ready(items__ready),
     .items__valid(items__valid),
-    .\port$3160$0 (\$123 ),
-    .\port$4616$0 (\$124 ),
-    .\port$4616$38 (\$125 ),
+    .\port$3161$0 (\$123 ),
+    .\port$4618$0 (\$124 ),
+    .\port$4618$38 (\$125 ),
     .results__ready(results__ready),
     .rst(rst),
     .sources__0__data(sources__0__data),
@@ -6814,9 +6816,9 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
     .out__payload(element__payload),
     .out__ready(out__ready),
     .out__valid(element__valid),
-    .\port$2618$0 (\$34 ),
-    .\port$2619$0 (\$35 ),
-    .\port$3963$4 (cmd__payload[81:4]),
+    .\port$2619$0 (\$34 ),
+    .\port$2620$0 (\$35 ),
+    .\port$3965$4 (cmd__payload[81:4]),
     .rst(rst),
     .start(\$signal$12 )
   );
@@ -6827,7 +6829,7 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
     .enable(enable),
     .load(\load$32 ),
     .operands(operands),
-    .\port$4638$0 (vectors),
+    .\port$4640$0 (vectors),
     .rst(rst)
   );
   \hwgen_top.post.output  \output  (
@@ -6838,13 +6840,13 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
     .done(done),
     .error(error),
     .pending(writes__0__valid),
-    .\port$3319$0 (\$126 ),
-    .\port$3321$0 (\$127 ),
-    .\port$3392$0 (\$signal$139 ),
-    .\port$3393$0 (\$signal$140 ),
-    .\port$3394$0 (\$signal$141 ),
-    .\port$3395$0 (\$signal$142 ),
-    .\port$4716$1 (\$128 ),
+    .\port$3320$0 (\$126 ),
+    .\port$3322$0 (\$127 ),
+    .\port$3393$0 (\$signal$139 ),
+    .\port$3394$0 (\$signal$140 ),
+    .\port$3395$0 (\$signal$141 ),
+    .\port$3396$0 (\$signal$142 ),
+    .\port$4718$1 (\$128 ),
     .ports__0__ready(ports__0__ready),
     .rst(rst),
     .w_data(\$124 [21:0]),
@@ -6856,7 +6858,7 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
     .buffer__data(buffer__data),
     .buffer__en(param__en),
     .clk(clk),
-    .\port$4592$0 (\$122 ),
+    .\port$4594$0 (\$122 ),
     .ready(block_ready),
     .request__payload(request__payload),
     .request__ready(requests__ready),
@@ -6936,7 +6938,7 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
     .job(\$signal$23 ),
     .map(\$signal$2 ),
     .marker(marker),
-    .\port$2615$0 (\$32 ),
+    .\port$2616$0 (\$32 ),
     .r_en(items__ready),
     .\r_en$10 (requests__ready),
     .requests__payload(request__payload),
@@ -7371,14 +7373,14 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
   assign \code$128  = \code$127 ;
   assign q = { \$signal$142 , \$signal$141 , \$signal$140 , \$signal$139  };
   assign room = out__ready;
-  assign \port$3160$0  = \$123 ;
-  assign \port$3319$0  = \$126 ;
-  assign \port$3321$0  = \$127 ;
-  assign \port$4592$0  = \$122 ;
-  assign \port$4616$22  = \$124 [33:22];
-  assign \port$4616$38  = \$125 ;
-  assign \port$4716$1  = \$128 ;
-  assign \port$4718$0  = \$129 ;
+  assign \port$3161$0  = \$123 ;
+  assign \port$3320$0  = \$126 ;
+  assign \port$3322$0  = \$127 ;
+  assign \port$4594$0  = \$122 ;
+  assign \port$4618$22  = \$124 [33:22];
+  assign \port$4618$38  = \$125 ;
+  assign \port$4718$1  = \$128 ;
+  assign \port$4720$0  = \$129 ;
   assign \cmd__payload.op  = cmd__payload[3:0];
   assign \cmd__payload.payload  = cmd__payload[99:4];
   assign \$signal$2.height  = \$signal$2 [12:0];
@@ -7533,8 +7535,8 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
   assign \$3  = bad_shift;
 endmodule
 
-module \hwgen_top.post.issue (rst, sources__0__data, sources__1__data, sources__0__ready, sources__1__ready, drain__0__ready, items__valid, items__payload, items__ready, take, issued, drain__0__valid, \port$3160$0 , sources__0__valid, sources__1__valid, go, results__ready, drain__0__data, add, block_ready, \port$4616$0 
-, \port$4616$38 , acc, vectors, clk);
+module \hwgen_top.post.issue (rst, sources__0__data, sources__1__data, sources__0__ready, sources__1__ready, drain__0__ready, items__valid, items__payload, items__ready, take, issued, drain__0__valid, \port$3161$0 , sources__0__valid, sources__1__valid, go, results__ready, drain__0__data, add, block_ready, \port$4618$0 
+, \port$4618$38 , acc, vectors, clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -7657,9 +7659,9 @@ module \hwgen_top.post.issue (rst, sources__0__data, sources__1__data, sources__
   reg part0_1 = 1'h0;
   reg part1_0 = 1'h0;
   reg part1_1 = 1'h0;
-  output \port$3160$0 ;
-  output [33:0] \port$4616$0 ;
-  output [10:0] \port$4616$38 ;
+  output \port$3161$0 ;
+  output [33:0] \port$4618$0 ;
+  output [10:0] \port$4618$38 ;
   wire [21:0] results__payload;
   wire \results__payload.action ;
   wire [11:0] \results__payload.address ;
@@ -7926,9 +7928,9 @@ module \hwgen_top.post.issue (rst, sources__0__data, sources__1__data, sources__
   assign drain__0__addr = { 6'h00, \$signal$5 [27:22] };
   assign sources__0__addr = { 9'h000, \$signal$5 [33:23] };
   assign sources__1__addr = { 9'h000, \$signal$5 [48:38] };
-  assign \port$3160$0  = \$7 ;
-  assign \port$4616$0  = \$signal$5 [33:0];
-  assign \port$4616$38  = \$signal$5 [48:38];
+  assign \port$3161$0  = \$7 ;
+  assign \port$4618$0  = \$signal$5 [33:0];
+  assign \port$4618$38  = \$signal$5 [48:38];
   assign \$signal$5.result  = \$signal$5 [21:0];
   assign \$signal$5.result.address  = \$signal$5 [11:0];
   assign \$signal$5.result.address[0]  = \$signal$5 [11:0];
@@ -7973,7 +7975,7 @@ module \hwgen_top.post.issue (rst, sources__0__data, sources__1__data, sources__
   assign \$8  = \$signal$5 [34];
 endmodule
 
-module \hwgen_top.post.nest (rst, start, \port$2618$0 , \port$2619$0 , load, out__ready, \port$3963$4 , count_en, delta_en, busy, out__valid, out__payload, clk);
+module \hwgen_top.post.nest (rst, start, \port$2619$0 , \port$2620$0 , load, out__ready, \port$3965$4 , count_en, delta_en, busy, out__valid, out__payload, clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -8149,9 +8151,9 @@ module \hwgen_top.post.nest (rst, start, \port$2618$0 , \port$2619$0 , load, out
   input out__ready;
   output out__valid;
   reg out__valid = 1'h0;
-  input [3:0] \port$2618$0 ;
-  input [21:0] \port$2619$0 ;
-  input [77:0] \port$3963$4 ;
+  input [3:0] \port$2619$0 ;
+  input [21:0] \port$2620$0 ;
+  input [77:0] \port$3965$4 ;
   reg [2:0] read__addr = 3'h7;
   (* init = 3'h7 *)
   wire [2:0] \read__addr$26 ;
@@ -8178,7 +8180,7 @@ module \hwgen_top.post.nest (rst, start, \port$2618$0 , \port$2619$0 , load, out
   end
   always @(posedge clk) begin
     if (delta_en[2])
-      delta_a[\port$3963$4 [2:0]] <= { \port$3963$4 [65], \port$3963$4 [65:45] };
+      delta_a[\port$3965$4 [2:0]] <= { \port$3965$4 [65], \port$3965$4 [65:45] };
   end
   assign \read__data$64  = delta_a[read__addr];
   reg [16:0] delta_p [7:0];
@@ -8188,7 +8190,7 @@ module \hwgen_top.post.nest (rst, start, \port$2618$0 , \port$2619$0 , load, out
   end
   always @(posedge clk) begin
     if (delta_en[3])
-      delta_p[\port$3963$4 [2:0]] <= { \port$3963$4 [77], \port$3963$4 [77], \port$3963$4 [77], \port$3963$4 [77], \port$3963$4 [77], \port$3963$4 [77:66] };
+      delta_p[\port$3965$4 [2:0]] <= { \port$3965$4 [77], \port$3965$4 [77], \port$3965$4 [77], \port$3965$4 [77], \port$3965$4 [77], \port$3965$4 [77:66] };
   end
   assign \read__data$65  = delta_p[read__addr];
   reg [21:0] delta_s [7:0];
@@ -8198,7 +8200,7 @@ module \hwgen_top.post.nest (rst, start, \port$2618$0 , \port$2619$0 , load, out
   end
   always @(posedge clk) begin
     if (delta_en[4])
-      delta_s[\port$3963$4 [2:0]] <= { \port$3963$4 [23], \port$3963$4 [23:3] };
+      delta_s[\port$3965$4 [2:0]] <= { \port$3965$4 [23], \port$3965$4 [23:3] };
   end
   assign \read__data$66  = delta_s[read__addr];
   reg [16:0] delta_x [7:0];
@@ -8208,7 +8210,7 @@ module \hwgen_top.post.nest (rst, start, \port$2618$0 , \port$2619$0 , load, out
   end
   always @(posedge clk) begin
     if (delta_en[1])
-      delta_x[\port$3963$4 [2:0]] <= \port$3963$4 [44:28];
+      delta_x[\port$3965$4 [2:0]] <= \port$3965$4 [44:28];
   end
   assign \read__data$63  = delta_x[read__addr];
   reg [12:0] delta_y [7:0];
@@ -8218,7 +8220,7 @@ module \hwgen_top.post.nest (rst, start, \port$2618$0 , \port$2619$0 , load, out
   end
   always @(posedge clk) begin
     if (delta_en[0])
-      delta_y[\port$3963$4 [2:0]] <= \port$3963$4 [27:15];
+      delta_y[\port$3965$4 [2:0]] <= \port$3965$4 [27:15];
   end
   assign read__data = delta_y[read__addr];
   assign \$1  = ~ out__valid;
@@ -8244,13 +8246,13 @@ module \hwgen_top.post.nest (rst, start, \port$2618$0 , \port$2619$0 , load, out
   assign \$13  = ~ spent[5];
   assign advance5 = \$13  & \$14 ;
   assign \$15  = ~ spent[6];
-  assign \$16  = \port$3963$4 [14:3] == 1'h1;
+  assign \$16  = \port$3965$4 [14:3] == 1'h1;
   assign \$17  = ~ last;
   assign \$18  = & spent;
   assign \$19  = \$signal  & \$18 ;
   assign \$20  = start | \$19 ;
   assign \$21  = \$signal  & advance0;
-  assign \$22  = single[0] | \port$2618$0 [0];
+  assign \$22  = single[0] | \port$2619$0 [0];
   assign \$23  = left0 - 1'h1;
   assign \$24  = left0 == 2'h2;
   assign \$25  = \$signal  & advance0;
@@ -8258,7 +8260,7 @@ module \hwgen_top.post.nest (rst, start, \port$2618$0 , \port$2619$0 , load, out
   assign \$27  = \$signal  & \$26 ;
   assign \$28  = start | \$27 ;
   assign \$29  = \$signal  & advance1;
-  assign \$30  = single[1] | \port$2618$0 [1];
+  assign \$30  = single[1] | \port$2619$0 [1];
   assign \$31  = left1 - 1'h1;
   assign \$32  = left1 == 2'h2;
   assign \$33  = \$signal  & advance1;
@@ -8266,7 +8268,7 @@ module \hwgen_top.post.nest (rst, start, \port$2618$0 , \port$2619$0 , load, out
   assign \$35  = \$signal  & \$34 ;
   assign \$36  = start | \$35 ;
   assign \$37  = \$signal  & advance2;
-  assign \$38  = single[2] | \port$2618$0 [2];
+  assign \$38  = single[2] | \port$2619$0 [2];
   assign \$39  = left2 - 1'h1;
   assign \$40  = left2 == 2'h2;
   assign \$41  = \$signal  & advance2;
@@ -8274,7 +8276,7 @@ module \hwgen_top.post.nest (rst, start, \port$2618$0 , \port$2619$0 , load, out
   assign \$43  = \$signal  & \$42 ;
   assign \$44  = start | \$43 ;
   assign \$45  = \$signal  & advance3;
-  assign \$46  = single[3] | \port$2618$0 [3];
+  assign \$46  = single[3] | \port$2619$0 [3];
   assign \$47  = left3 - 1'h1;
   assign \$48  = left3 == 2'h2;
   assign \$49  = \$signal  & advance3;
@@ -8349,9 +8351,9 @@ module \hwgen_top.post.nest (rst, start, \port$2618$0 , \port$2619$0 , load, out
     if (_always_ ) begin end
     \$79  = count0;
     if (count_en) begin
-      casez (\port$3963$4 [2:0])
+      casez (\port$3965$4 [2:0])
         3'h0:
-            \$79  = \port$3963$4 [14:3];
+            \$79  = \port$3965$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -8362,11 +8364,11 @@ module \hwgen_top.post.nest (rst, start, \port$2618$0 , \port$2619$0 , load, out
     if (_always_ ) begin end
     \$80  = count1;
     if (count_en) begin
-      casez (\port$3963$4 [2:0])
+      casez (\port$3965$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
-            \$80  = \port$3963$4 [14:3];
+            \$80  = \port$3965$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -8377,13 +8379,13 @@ module \hwgen_top.post.nest (rst, start, \port$2618$0 , \port$2619$0 , load, out
     if (_always_ ) begin end
     \$81  = count2;
     if (count_en) begin
-      casez (\port$3963$4 [2:0])
+      casez (\port$3965$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
             /* empty */;
         3'h2:
-            \$81  = \port$3963$4 [14:3];
+            \$81  = \port$3965$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -8394,7 +8396,7 @@ module \hwgen_top.post.nest (rst, start, \port$2618$0 , \port$2619$0 , load, out
     if (_always_ ) begin end
     \$82  = count3;
     if (count_en) begin
-      casez (\port$3963$4 [2:0])
+      casez (\port$3965$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
@@ -8402,7 +8404,7 @@ module \hwgen_top.post.nest (rst, start, \port$2618$0 , \port$2619$0 , load, out
         3'h2:
             /* empty */;
         3'h3:
-            \$82  = \port$3963$4 [14:3];
+            \$82  = \port$3965$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -8413,7 +8415,7 @@ module \hwgen_top.post.nest (rst, start, \port$2618$0 , \port$2619$0 , load, out
     if (_always_ ) begin end
     \$83  = count4;
     if (count_en) begin
-      casez (\port$3963$4 [2:0])
+      casez (\port$3965$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
@@ -8423,7 +8425,7 @@ module \hwgen_top.post.nest (rst, start, \port$2618$0 , \port$2619$0 , load, out
         3'h3:
             /* empty */;
         3'h4:
-            \$83  = \port$3963$4 [14:3];
+            \$83  = \port$3965$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -8434,7 +8436,7 @@ module \hwgen_top.post.nest (rst, start, \port$2618$0 , \port$2619$0 , load, out
     if (_always_ ) begin end
     \$84  = count5;
     if (count_en) begin
-      casez (\port$3963$4 [2:0])
+      casez (\port$3965$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
@@ -8446,7 +8448,7 @@ module \hwgen_top.post.nest (rst, start, \port$2618$0 , \port$2619$0 , load, out
         3'h4:
             /* empty */;
         3'h5:
-            \$84  = \port$3963$4 [14:3];
+            \$84  = \port$3965$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -8457,7 +8459,7 @@ module \hwgen_top.post.nest (rst, start, \port$2618$0 , \port$2619$0 , load, out
     if (_always_ ) begin end
     \$85  = count6;
     if (count_en) begin
-      casez (\port$3963$4 [2:0])
+      casez (\port$3965$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
@@ -8471,7 +8473,7 @@ module \hwgen_top.post.nest (rst, start, \port$2618$0 , \port$2619$0 , load, out
         3'h5:
             /* empty */;
         3'h6:
-            \$85  = \port$3963$4 [14:3];
+            \$85  = \port$3965$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -8482,7 +8484,7 @@ module \hwgen_top.post.nest (rst, start, \port$2618$0 , \port$2619$0 , load, out
     if (_always_ ) begin end
     \$86  = single;
     if (count_en) begin
-      casez (\port$3963$4 [2:0])
+      casez (\port$3965$4 [2:0])
         3'h0:
             \$86 [0] = \$16 ;
         3'h1:
@@ -8710,25 +8712,25 @@ module \hwgen_top.post.nest (rst, start, \port$2618$0 , \port$2619$0 , load, out
     if (\$signal ) begin
       \$99 [12:0] = \$74 [12:0];
       if (\$signal$5 ) begin
-        \$99 [12:0] = \port$3963$4 [12:0];
+        \$99 [12:0] = \port$3965$4 [12:0];
       end
       begin
           \$99 [29:13] = \$75 [16:0];
       end
       if (\$signal$5 ) begin
-        \$99 [29:13] = \port$3963$4 [29:13];
+        \$99 [29:13] = \port$3965$4 [29:13];
       end
       begin
           \$99 [51:30] = \$76 [21:0];
       end
       if (\$signal$5 ) begin
-        \$99 [51:30] = \port$2619$0 ;
+        \$99 [51:30] = \port$2620$0 ;
       end
       begin
           \$99 [68:52] = \$77 [16:0];
       end
       if (\$signal$5 ) begin
-        \$99 [68:52] = { 1'h0, \port$3963$4 [66:51] };
+        \$99 [68:52] = { 1'h0, \port$3965$4 [66:51] };
       end
       begin
           \$99 [90:69] = \$78 [21:0];
@@ -8741,36 +8743,36 @@ module \hwgen_top.post.nest (rst, start, \port$2618$0 , \port$2619$0 , load, out
       \$99  = 96'h000000000000000000000000;
     end
   end
-  assign \$signature__addr  = \port$3963$4 [2:0];
-  assign level_at = \port$3963$4 [2:0];
-  assign \$signature__data  = \port$3963$4 [27:15];
-  assign deltas = { \port$3963$4 [23], \port$3963$4 [23:3], \port$3963$4 [77], \port$3963$4 [77], \port$3963$4 [77], \port$3963$4 [77], \port$3963$4 [77], \port$3963$4 [77:65], \port$3963$4 [65:15] };
+  assign \$signature__addr  = \port$3965$4 [2:0];
+  assign level_at = \port$3965$4 [2:0];
+  assign \$signature__data  = \port$3965$4 [27:15];
+  assign deltas = { \port$3965$4 [23], \port$3965$4 [23:3], \port$3965$4 [77], \port$3965$4 [77], \port$3965$4 [77], \port$3965$4 [77], \port$3965$4 [77], \port$3965$4 [77:65], \port$3965$4 [65:15] };
   assign \$signature__en  = delta_en[0];
   assign came = read__addr;
-  assign \$signature__addr$23  = \port$3963$4 [2:0];
-  assign \$signature__data$24  = \port$3963$4 [44:28];
+  assign \$signature__addr$23  = \port$3965$4 [2:0];
+  assign \$signature__data$24  = \port$3965$4 [44:28];
   assign \$signature__en$25  = delta_en[1];
   assign \read__addr$26  = read__addr;
-  assign \$signature__addr$27  = \port$3963$4 [2:0];
-  assign \$signature__data$28  = { \port$3963$4 [65], \port$3963$4 [65:45] };
+  assign \$signature__addr$27  = \port$3965$4 [2:0];
+  assign \$signature__data$28  = { \port$3965$4 [65], \port$3965$4 [65:45] };
   assign \$signature__en$29  = delta_en[2];
   assign \read__addr$30  = read__addr;
-  assign \$signature__addr$31  = \port$3963$4 [2:0];
-  assign \$signature__data$32  = { \port$3963$4 [77], \port$3963$4 [77], \port$3963$4 [77], \port$3963$4 [77], \port$3963$4 [77], \port$3963$4 [77:66] };
+  assign \$signature__addr$31  = \port$3965$4 [2:0];
+  assign \$signature__data$32  = { \port$3965$4 [77], \port$3965$4 [77], \port$3965$4 [77], \port$3965$4 [77], \port$3965$4 [77], \port$3965$4 [77:66] };
   assign \$signature__en$33  = delta_en[3];
   assign \read__addr$34  = read__addr;
-  assign \$signature__addr$35  = \port$3963$4 [2:0];
-  assign \$signature__data$36  = { \port$3963$4 [23], \port$3963$4 [23:3] };
+  assign \$signature__addr$35  = \port$3965$4 [2:0];
+  assign \$signature__data$36  = { \port$3965$4 [23], \port$3965$4 [23:3] };
   assign \$signature__en$37  = delta_en[4];
   assign \read__addr$38  = read__addr;
-  assign count = \port$3963$4 [14:3];
-  assign skip = { 3'h0, \port$2618$0  };
-  assign \initial  = { 23'h000000, \port$3963$4 [66:51], \port$2619$0 , \port$3963$4 [29:0] };
-  assign \deltas.y  = \port$3963$4 [27:15];
-  assign \deltas.x  = \port$3963$4 [44:28];
-  assign \deltas.a  = { \port$3963$4 [65], \port$3963$4 [65:45] };
-  assign \deltas.p  = { \port$3963$4 [77], \port$3963$4 [77], \port$3963$4 [77], \port$3963$4 [77], \port$3963$4 [77], \port$3963$4 [77:66] };
-  assign \deltas.s  = { \port$3963$4 [23], \port$3963$4 [23:3] };
+  assign count = \port$3965$4 [14:3];
+  assign skip = { 3'h0, \port$2619$0  };
+  assign \initial  = { 23'h000000, \port$3965$4 [66:51], \port$2620$0 , \port$3965$4 [29:0] };
+  assign \deltas.y  = \port$3965$4 [27:15];
+  assign \deltas.x  = \port$3965$4 [44:28];
+  assign \deltas.a  = { \port$3965$4 [65], \port$3965$4 [65:45] };
+  assign \deltas.p  = { \port$3965$4 [77], \port$3965$4 [77], \port$3965$4 [77], \port$3965$4 [77], \port$3965$4 [77], \port$3965$4 [77:66] };
+  assign \deltas.s  = { \port$3965$4 [23], \port$3965$4 [23:3] };
   assign \out__payload.values  = out__payload[90:0];
   assign \out__payload.values.y  = out__payload[12:0];
   assign \out__payload.values.x  = out__payload[29:13];
@@ -8780,10 +8782,10 @@ module \hwgen_top.post.nest (rst, start, \port$2618$0 , \port$2619$0 , load, out
   assign \out__payload.level  = out__payload[93:91];
   assign \out__payload.first  = out__payload[94];
   assign \out__payload.last  = out__payload[95];
-  assign \initial.y  = \port$3963$4 [12:0];
-  assign \initial.x  = \port$3963$4 [29:13];
-  assign \initial.a  = \port$2619$0 ;
-  assign \initial.p  = { 1'h0, \port$3963$4 [66:51] };
+  assign \initial.y  = \port$3965$4 [12:0];
+  assign \initial.x  = \port$3965$4 [29:13];
+  assign \initial.a  = \port$2620$0 ;
+  assign \initial.p  = { 1'h0, \port$3965$4 [66:51] };
   assign \initial.s  = 22'h000000;
   assign \$14  = spent[6];
   assign advance6 = \$15 ;
@@ -8793,7 +8795,7 @@ module \hwgen_top.post.nest (rst, start, \port$2618$0 , \port$2619$0 , load, out
   assign \$70  = single[6];
 endmodule
 
-module \hwgen_top.post.operands$163 (rst, enable, load, operands, \port$4638$0 , acc, busy, clk);
+module \hwgen_top.post.operands$163 (rst, enable, load, operands, \port$4640$0 , acc, busy, clk);
   reg _always_  = 0;
   wire [9:0] \$1 ;
   wire [13:0] \$10 ;
@@ -8882,7 +8884,7 @@ module \hwgen_top.post.operands$163 (rst, enable, load, operands, \port$4638$0 ,
   wire [5:0] \operands.shift_b ;
   wire [8:0] \operands.zp_a ;
   wire [8:0] \operands.zp_b ;
-  input [63:0] \port$4638$0 ;
+  input [63:0] \port$4640$0 ;
   input rst;
   reg [31:0] second0 = 32'd0;
   reg [31:0] second1 = 32'd0;
@@ -8902,7 +8904,7 @@ module \hwgen_top.post.operands$163 (rst, enable, load, operands, \port$4638$0 ,
   end
   reg [31:0] _0_;
   always @(posedge clk) begin
-    _0_ <= memory0[\port$4638$0 [39:32]];
+    _0_ <= memory0[\port$4640$0 [39:32]];
   end
   assign \$signature__data$36  = _0_;
   reg [31:0] memory1 [255:0];
@@ -8916,7 +8918,7 @@ module \hwgen_top.post.operands$163 (rst, enable, load, operands, \port$4638$0 ,
   end
   reg [31:0] _1_;
   always @(posedge clk) begin
-    _1_ <= memory1[\port$4638$0 [47:40]];
+    _1_ <= memory1[\port$4640$0 [47:40]];
   end
   assign \$signature__data$42  = _1_;
   reg [31:0] memory2 [255:0];
@@ -8930,7 +8932,7 @@ module \hwgen_top.post.operands$163 (rst, enable, load, operands, \port$4638$0 ,
   end
   reg [31:0] _2_;
   always @(posedge clk) begin
-    _2_ <= memory2[\port$4638$0 [55:48]];
+    _2_ <= memory2[\port$4640$0 [55:48]];
   end
   assign \$signature__data$46  = _2_;
   reg [31:0] memory3 [255:0];
@@ -8944,23 +8946,23 @@ module \hwgen_top.post.operands$163 (rst, enable, load, operands, \port$4638$0 ,
   end
   reg [31:0] _3_;
   always @(posedge clk) begin
-    _3_ <= memory3[\port$4638$0 [63:56]];
+    _3_ <= memory3[\port$4640$0 [63:56]];
   end
   assign \$signature__data$50  = _3_;
   assign start = load & operands[18];
-  assign \$1  = $signed(\port$4638$0 [7:0]) - $signed(operands[8:0]);
+  assign \$1  = $signed(\port$4640$0 [7:0]) - $signed(operands[8:0]);
   assign \$2  = $signed(second0[31:19]) + $signed(first0);
   assign \$3  = operands[18] ? { \$2 [12:0], second0[18:0] } : { first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0 };
   assign \$4  = enable ? \$3  : 32'd0;
-  assign \$5  = $signed(\port$4638$0 [15:8]) - $signed(operands[8:0]);
+  assign \$5  = $signed(\port$4640$0 [15:8]) - $signed(operands[8:0]);
   assign \$6  = $signed(second1[31:19]) + $signed(first1);
   assign \$7  = operands[18] ? { \$6 [12:0], second1[18:0] } : { first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1 };
   assign \$8  = enable ? \$7  : 32'd0;
-  assign \$9  = $signed(\port$4638$0 [23:16]) - $signed(operands[8:0]);
+  assign \$9  = $signed(\port$4640$0 [23:16]) - $signed(operands[8:0]);
   assign \$10  = $signed(second2[31:19]) + $signed(first2);
   assign \$11  = operands[18] ? { \$10 [12:0], second2[18:0] } : { first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2 };
   assign \$12  = enable ? \$11  : 32'd0;
-  assign \$13  = $signed(\port$4638$0 [31:24]) - $signed(operands[8:0]);
+  assign \$13  = $signed(\port$4640$0 [31:24]) - $signed(operands[8:0]);
   assign \$14  = $signed(second3[31:19]) + $signed(first3);
   assign \$15  = operands[18] ? { \$14 [12:0], second3[18:0] } : { first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3 };
   assign \$16  = enable ? \$15  : 32'd0;
@@ -9099,25 +9101,25 @@ module \hwgen_top.post.operands$163 (rst, enable, load, operands, \port$4638$0 ,
   assign address = \$signature__addr ;
   assign value = \$signature__data ;
   assign write = \$signature__en ;
-  assign \$signature__addr$12  = \port$4638$0 [39:32];
-  assign b = \port$4638$0 [63:32];
+  assign \$signature__addr$12  = \port$4640$0 [39:32];
+  assign b = \port$4640$0 [63:32];
   assign \$signature__en$14  = 1'h1;
   assign \$signature__addr$15  = \$signature__addr ;
   assign \$signature__data$16  = \$signature__data ;
   assign \$signature__en$17  = \$signature__en ;
-  assign \$signature__addr$18  = \port$4638$0 [47:40];
+  assign \$signature__addr$18  = \port$4640$0 [47:40];
   assign \$signature__en$19  = 1'h1;
   assign \$signature__addr$20  = \$signature__addr ;
   assign \$signature__data$21  = \$signature__data ;
   assign \$signature__en$22  = \$signature__en ;
-  assign \$signature__addr$23  = \port$4638$0 [55:48];
+  assign \$signature__addr$23  = \port$4640$0 [55:48];
   assign \$signature__en$24  = 1'h1;
   assign \$signature__addr$25  = \$signature__addr ;
   assign \$signature__data$26  = \$signature__data ;
   assign \$signature__en$27  = \$signature__en ;
-  assign \$signature__addr$28  = \port$4638$0 [63:56];
+  assign \$signature__addr$28  = \port$4640$0 [63:56];
   assign \$signature__en$29  = 1'h1;
-  assign a = \port$4638$0 [31:0];
+  assign a = \port$4640$0 [31:0];
   assign \operands.zp_a  = operands[8:0];
   assign \operands.zp_b  = operands[17:9];
   assign \operands.add  = operands[18];
@@ -9455,7 +9457,7 @@ module \hwgen_top.post.operands$163.table (rst, start, operands, write, busy, va
   assign \$58  = { \$signal$11 [41], \$signal$11 [41], \$signal$11 [41], \$signal$11 [41], \$signal$11 [41], \$signal$11 [41], \$signal$11 [41], \$signal$11 [41], \$signal$11 [41], \$signal$11 [41], \$signal$11 [41], \$signal$11 [41:11] };
 endmodule
 
-module \hwgen_top.post.output (rst, ports__0__ready, \w_en$6 , w_en, destination__ready, \port$3319$0 , \port$3321$0 , \port$3392$0 , \port$3393$0 , \port$3394$0 , \port$3395$0 , w_data, pending, \port$4716$1 , words, done, error, code, action_done, clk);
+module \hwgen_top.post.output (rst, ports__0__ready, \w_en$6 , w_en, destination__ready, \port$3320$0 , \port$3322$0 , \port$3393$0 , \port$3394$0 , \port$3395$0 , \port$3396$0 , w_data, pending, \port$4718$1 , words, done, error, code, action_done, clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -9525,13 +9527,13 @@ module \hwgen_top.post.output (rst, ports__0__ready, \w_en$6 , w_en, destination
   wire [4:0] level;
   output pending;
   reg pending = 1'h0;
-  output [3:0] \port$3319$0 ;
-  output [3:0] \port$3321$0 ;
-  input [7:0] \port$3392$0 ;
+  output [3:0] \port$3320$0 ;
+  output [3:0] \port$3322$0 ;
   input [7:0] \port$3393$0 ;
   input [7:0] \port$3394$0 ;
   input [7:0] \port$3395$0 ;
-  output [10:0] \port$4716$1 ;
+  input [7:0] \port$3396$0 ;
+  output [10:0] \port$4718$1 ;
   wire [19:0] ports__0__addr;
   wire [63:0] ports__0__data;
   wire [7:0] ports__0__mask;
@@ -9609,10 +9611,10 @@ module \hwgen_top.post.output (rst, ports__0__ready, \w_en$6 , w_en, destination
   );
   \hwgen_top.post.output.values  values (
     .clk(clk),
-    .\port$3392$0 (\port$3392$0 ),
     .\port$3393$0 (\port$3393$0 ),
     .\port$3394$0 (\port$3394$0 ),
     .\port$3395$0 (\port$3395$0 ),
+    .\port$3396$0 (\port$3396$0 ),
     .r_data(\r_data$28 ),
     .r_en(\r_en$19 ),
     .r_rdy(\r_rdy$17 ),
@@ -9690,16 +9692,16 @@ module \hwgen_top.post.output (rst, ports__0__ready, \w_en$6 , w_en, destination
   assign destination__valid = w_en;
   assign destination__payload = w_data;
   assign valid = \w_en$6 ;
-  assign \w_data$8  = { \port$3395$0 , \port$3394$0 , \port$3393$0 , \port$3392$0  };
-  assign q = { \port$3395$0 , \port$3394$0 , \port$3393$0 , \port$3392$0  };
+  assign \w_data$8  = { \port$3396$0 , \port$3395$0 , \port$3394$0 , \port$3393$0  };
+  assign q = { \port$3396$0 , \port$3395$0 , \port$3394$0 , \port$3393$0  };
   assign r_en = \$signal$14 ;
   assign ports__0__valid = pending;
   assign ports__0__addr = { 9'h000, \$signal$22 [11:1] };
   assign ports__0__data = { words, words };
   assign ports__0__mask = { \$13 , \$11  };
-  assign \port$3319$0  = \$11 ;
-  assign \port$3321$0  = \$13 ;
-  assign \port$4716$1  = \$signal$22 [11:1];
+  assign \port$3320$0  = \$11 ;
+  assign \port$3322$0  = \$13 ;
+  assign \port$4718$1  = \$signal$22 [11:1];
   assign \destination__payload.address  = w_data[11:0];
   assign \destination__payload.address[0]  = w_data[11:0];
   assign \destination__payload.write  = w_data[12];
@@ -9708,7 +9710,7 @@ module \hwgen_top.post.output (rst, ports__0__ready, \w_en$6 , w_en, destination
   assign \destination__payload.last  = w_data[18];
   assign \destination__payload.action  = w_data[19];
   assign \destination__payload.code  = w_data[21:20];
-  assign \q[0]  = { \port$3395$0 , \port$3394$0 , \port$3393$0 , \port$3392$0  };
+  assign \q[0]  = { \port$3396$0 , \port$3395$0 , \port$3394$0 , \port$3393$0  };
   assign \$signal$22.address  = \$signal$22 [11:0];
   assign \$signal$22.address[0]  = \$signal$22 [11:0];
   assign \$signal$22.write  = \$signal$22 [12];
@@ -9837,7 +9839,7 @@ module \hwgen_top.post.output.destinations (rst, w_en, r_en, r_rdy, r_data, w_po
   assign r_port__data = r_data;
 endmodule
 
-module \hwgen_top.post.output.values (rst, w_en, r_en, r_rdy, r_data, \port$3392$0 , \port$3393$0 , \port$3394$0 , \port$3395$0 , clk);
+module \hwgen_top.post.output.values (rst, w_en, r_en, r_rdy, r_data, \port$3393$0 , \port$3394$0 , \port$3395$0 , \port$3396$0 , clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -9860,10 +9862,10 @@ module \hwgen_top.post.output.values (rst, w_en, r_en, r_rdy, r_data, \port$3392
   (* init = 4'h0 *)
   wire [3:0] consume;
   reg [4:0] level = 5'h00;
-  input [7:0] \port$3392$0 ;
   input [7:0] \port$3393$0 ;
   input [7:0] \port$3394$0 ;
   input [7:0] \port$3395$0 ;
+  input [7:0] \port$3396$0 ;
   (* init = 4'h0 *)
   wire [3:0] produce;
   output [31:0] r_data;
@@ -9889,7 +9891,7 @@ module \hwgen_top.post.output.values (rst, w_en, r_en, r_rdy, r_data, \port$3392
   end
   always @(posedge clk) begin
     if (w_port__en)
-      storage[w_port__addr] <= { \port$3395$0 , \port$3394$0 , \port$3393$0 , \port$3392$0  };
+      storage[w_port__addr] <= { \port$3396$0 , \port$3395$0 , \port$3394$0 , \port$3393$0  };
   end
   assign r_data = storage[r_port__addr];
   assign w_rdy = level != 5'h10;
@@ -9951,13 +9953,13 @@ module \hwgen_top.post.output.values (rst, w_en, r_en, r_rdy, r_data, \port$3392
   assign w_level = level;
   assign r_level = level;
   assign produce = w_port__addr;
-  assign w_port__data = { \port$3395$0 , \port$3394$0 , \port$3393$0 , \port$3392$0  };
-  assign w_data = { \port$3395$0 , \port$3394$0 , \port$3393$0 , \port$3392$0  };
+  assign w_port__data = { \port$3396$0 , \port$3395$0 , \port$3394$0 , \port$3393$0  };
+  assign w_data = { \port$3396$0 , \port$3395$0 , \port$3394$0 , \port$3393$0  };
   assign consume = r_port__addr;
   assign r_port__data = r_data;
 endmodule
 
-module \hwgen_top.post.parameters (rst, scalar, request__valid, request__payload, request__ready, buffer__en, take, buffer__data, value, step, ready, \port$4592$0 , values, clk);
+module \hwgen_top.post.parameters (rst, scalar, request__valid, request__payload, request__ready, buffer__en, take, buffer__data, value, step, ready, \port$4594$0 , values, clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -10022,7 +10024,7 @@ module \hwgen_top.post.parameters (rst, scalar, request__valid, request__payload
   wire \end ;
   reg [16:0] first = 17'h00000;
   (* init = 17'h00000 *)
-  output [16:0] \port$4592$0 ;
+  output [16:0] \port$4594$0 ;
   (* init = 1'h0 *)
   output ready;
   input [16:0] request__payload;
@@ -10307,7 +10309,7 @@ module \hwgen_top.post.parameters (rst, scalar, request__valid, request__payload
   assign buffer__addr = { 3'h0, \$signal$13  };
   assign request__ready = \$signal ;
   assign ready = \$signal$3 ;
-  assign \port$4592$0  = \$signal$13 ;
+  assign \port$4594$0  = \$signal$13 ;
   assign \two.write  = two[0];
   assign \two.word  = two[3:1];
   assign \value.bias  = value[31:0];
@@ -10333,7 +10335,7 @@ module \hwgen_top.post.parameters (rst, scalar, request__valid, request__payload
   assign \values[3].shift  = values[279:274];
 endmodule
 
-module \hwgen_top.post.walker (rst, \begin , marker, \port$2615$0 , room, idle, items__valid, items__payload, requests__valid, requests__payload, \r_en$10 , r_en, job, map, element__valid, element__payload, dead, clk);
+module \hwgen_top.post.walker (rst, \begin , marker, \port$2616$0 , room, idle, items__valid, items__payload, requests__valid, requests__payload, \r_en$10 , r_en, job, map, element__valid, element__payload, dead, clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -10595,7 +10597,7 @@ module \hwgen_top.post.walker (rst, \begin , marker, \port$2615$0 , room, idle, 
   wire new_lane;
   reg [16:0] p2_0 = 17'h00000;
   reg [16:0] p3 = 17'h00000;
-  input \port$2615$0 ;
+  input \port$2616$0 ;
   reg [1:0] position = 2'h0;
   reg [1:0] position2 = 2'h0;
   reg [1:0] position3 = 2'h0;
@@ -10683,7 +10685,7 @@ module \hwgen_top.post.walker (rst, \begin , marker, \port$2615$0 , room, idle, 
   assign \$46  = \$45  | marker;
   assign \$47  = ~ marker;
   assign \$48  = \$signal$36  ? 2'h3 : 2'h0;
-  assign \$49  = marker ? { 1'h0, \port$2615$0  } : \$48 ;
+  assign \$49  = marker ? { 1'h0, \port$2616$0  } : \$48 ;
   assign \$50  = job[0] ? source_a3 : { 4'h0, lane };
   assign \$51  = ~ \$signal$36 ;
   assign \$52  = job[0] & \$51 ;
@@ -10833,18 +10835,18 @@ module \hwgen_top.post.walker (rst, \begin , marker, \port$2615$0 , room, idle, 
   );
   \hwgen_top.post.walker.queue  queue (
     .clk(clk),
-    .\port$2925$0 (\$signal$45 ),
-    .\port$2927$0 (\$37 ),
-    .\port$2933$0 (\$43 ),
-    .\port$2936$0 (\$46 ),
-    .\port$2937$0 (\$47 ),
-    .\port$2939$0 (\$49 ),
-    .\port$2940$0 (\$50 ),
-    .\port$2944$0 (\$54 ),
-    .\port$2947$0 (\$57 ),
-    .\port$4425$56 (job[59:56]),
-    .\port$4541$0 (address0),
-    .\port$4545$0 (source_b3),
+    .\port$2926$0 (\$signal$45 ),
+    .\port$2928$0 (\$37 ),
+    .\port$2934$0 (\$43 ),
+    .\port$2937$0 (\$46 ),
+    .\port$2938$0 (\$47 ),
+    .\port$2940$0 (\$49 ),
+    .\port$2941$0 (\$50 ),
+    .\port$2945$0 (\$54 ),
+    .\port$2948$0 (\$57 ),
+    .\port$4427$56 (job[59:56]),
+    .\port$4543$0 (address0),
+    .\port$4547$0 (source_b3),
     .r_data(items__payload),
     .r_en(r_en),
     .r_rdy(items__valid),
@@ -11168,7 +11170,7 @@ module \hwgen_top.post.walker (rst, \begin , marker, \port$2615$0 , room, idle, 
   assign requests__ready = \r_en$10 ;
   assign element__ready = room;
   assign \job$48  = { source_b3, \$signal$45 , \$57 , \$54 , \$50 , \$49 , \$47 , \$46 , \$43 , job[59:56], \$37 , address0 };
-  assign code = { 1'h0, \port$2615$0  };
+  assign code = { 1'h0, \port$2616$0  };
   assign w_data = { source_b3, \$signal$45 , \$57 , \$54 , \$50 , \$49 , \$47 , \$46 , \$43 , job[59:56], \$37 , address0 };
   assign \w_data$58  = p3;
   assign \items__payload.result  = items__payload[21:0];
@@ -11357,7 +11359,7 @@ module \hwgen_top.post.walker.blocks (rst, w_en, r_rdy, r_data, r_en, w_port__da
   assign r_port__data = r_data;
 endmodule
 
-module \hwgen_top.post.walker.queue (rst, \port$2925$0 , \port$2927$0 , \port$2933$0 , \port$2936$0 , \port$2937$0 , \port$2939$0 , \port$2940$0 , \port$2944$0 , \port$2947$0 , w_en, r_rdy, r_data, r_en, \port$4425$56 , \port$4541$0 , \port$4545$0 , clk);
+module \hwgen_top.post.walker.queue (rst, \port$2926$0 , \port$2928$0 , \port$2934$0 , \port$2937$0 , \port$2938$0 , \port$2940$0 , \port$2941$0 , \port$2945$0 , \port$2948$0 , w_en, r_rdy, r_data, r_en, \port$4427$56 , \port$4543$0 , \port$4547$0 , clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -11380,18 +11382,18 @@ module \hwgen_top.post.walker.queue (rst, \port$2925$0 , \port$2927$0 , \port$29
   (* init = 4'h0 *)
   wire [3:0] consume;
   reg [4:0] level = 5'h00;
-  input \port$2925$0 ;
-  input \port$2927$0 ;
-  input \port$2933$0 ;
-  input \port$2936$0 ;
+  input \port$2926$0 ;
+  input \port$2928$0 ;
+  input \port$2934$0 ;
   input \port$2937$0 ;
-  input [1:0] \port$2939$0 ;
-  input [11:0] \port$2940$0 ;
-  input \port$2944$0 ;
-  input \port$2947$0 ;
-  input [3:0] \port$4425$56 ;
-  input [11:0] \port$4541$0 ;
-  input [11:0] \port$4545$0 ;
+  input \port$2938$0 ;
+  input [1:0] \port$2940$0 ;
+  input [11:0] \port$2941$0 ;
+  input \port$2945$0 ;
+  input \port$2948$0 ;
+  input [3:0] \port$4427$56 ;
+  input [11:0] \port$4543$0 ;
+  input [11:0] \port$4547$0 ;
   (* init = 4'h0 *)
   wire [3:0] produce;
   output [48:0] r_data;
@@ -11417,7 +11419,7 @@ module \hwgen_top.post.walker.queue (rst, \port$2925$0 , \port$2927$0 , \port$29
   end
   always @(posedge clk) begin
     if (w_port__en)
-      storage[w_port__addr] <= { \port$4545$0 , \port$2925$0 , \port$2947$0 , \port$2944$0 , \port$2940$0 , \port$2939$0 , \port$2937$0 , \port$2936$0 , \port$2933$0 , \port$4425$56 , \port$2927$0 , \port$4541$0  };
+      storage[w_port__addr] <= { \port$4547$0 , \port$2926$0 , \port$2948$0 , \port$2945$0 , \port$2941$0 , \port$2940$0 , \port$2938$0 , \port$2937$0 , \port$2934$0 , \port$4427$56 , \port$2928$0 , \port$4543$0  };
   end
   assign r_data = storage[r_port__addr];
   assign w_rdy = level != 5'h10;
@@ -11479,8 +11481,8 @@ module \hwgen_top.post.walker.queue (rst, \port$2925$0 , \port$2927$0 , \port$29
   assign w_level = level;
   assign r_level = level;
   assign produce = w_port__addr;
-  assign w_port__data = { \port$4545$0 , \port$2925$0 , \port$2947$0 , \port$2944$0 , \port$2940$0 , \port$2939$0 , \port$2937$0 , \port$2936$0 , \port$2933$0 , \port$4425$56 , \port$2927$0 , \port$4541$0  };
-  assign w_data = { \port$4545$0 , \port$2925$0 , \port$2947$0 , \port$2944$0 , \port$2940$0 , \port$2939$0 , \port$2937$0 , \port$2936$0 , \port$2933$0 , \port$4425$56 , \port$2927$0 , \port$4541$0  };
+  assign w_port__data = { \port$4547$0 , \port$2926$0 , \port$2948$0 , \port$2945$0 , \port$2941$0 , \port$2940$0 , \port$2938$0 , \port$2937$0 , \port$2934$0 , \port$4427$56 , \port$2928$0 , \port$4543$0  };
+  assign w_data = { \port$4547$0 , \port$2926$0 , \port$2948$0 , \port$2945$0 , \port$2941$0 , \port$2940$0 , \port$2938$0 , \port$2937$0 , \port$2934$0 , \port$4427$56 , \port$2928$0 , \port$4543$0  };
   assign consume = r_port__addr;
   assign r_port__data = r_data;
 endmodule
@@ -11952,7 +11954,7 @@ module \hwgen_top.read_master.skid (i__valid, rst, i__ready, i__payload, o__read
 endmodule
 
 module \hwgen_top.registers (host_rst, bus__awaddr, bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bready, bus__araddr, bus__arvalid, bus__rready, busy, done, error, reset_done, add_2, take, bus__arready, irq, add_8, add_9, start
-, soft_reset, bus__bvalid, bus__bresp, cmd_addr, cmd_count, watchdog, bus__rvalid, bus__rdata, bus__rresp, \port$3690$0 , add_0, code, \module , \index$39 , add_1, host_clk);
+, soft_reset, bus__bvalid, bus__bresp, cmd_addr, cmd_count, watchdog, bus__rvalid, bus__rdata, bus__rresp, \port$3692$0 , add_0, code, \module , \index$39 , add_1, host_clk);
   reg _always_  = 0;
   wire [1:0] \$1 ;
   wire \$10 ;
@@ -12066,7 +12068,7 @@ module \hwgen_top.registers (host_rst, bus__awaddr, bus__awvalid, bus__wdata, bu
   wire [3:0] \index$66 ;
   output irq;
   input [3:0] \module ;
-  input [4:0] \port$3690$0 ;
+  input [4:0] \port$3692$0 ;
   input reset_done;
   output soft_reset;
   reg soft_reset = 1'h0;
@@ -12148,7 +12150,7 @@ module \hwgen_top.registers (host_rst, bus__awaddr, bus__awvalid, bus__wdata, bu
     .host__addr(\$16 [3:0]),
     .host_clk(host_clk),
     .host_rst(host_rst),
-    .\port$3690$0 (\port$3690$0 ),
+    .\port$3692$0 (\port$3692$0 ),
     .value(value)
   );
   always @* begin
@@ -12647,16 +12649,16 @@ module \hwgen_top.registers (host_rst, bus__awaddr, bus__awvalid, bus__wdata, bu
   assign \add_0$45  = add_0;
   assign \add_1$47  = add_1;
   assign \add_2$49  = add_2;
-  assign add_3 = \port$3690$0 [0];
-  assign \add_3$51  = \port$3690$0 [0];
-  assign add_4 = \port$3690$0 [1];
-  assign \add_4$53  = \port$3690$0 [1];
-  assign add_5 = \port$3690$0 [2];
-  assign \add_5$55  = \port$3690$0 [2];
-  assign add_6 = \port$3690$0 [3];
-  assign \add_6$57  = \port$3690$0 [3];
-  assign add_7 = \port$3690$0 [4];
-  assign \add_7$59  = \port$3690$0 [4];
+  assign add_3 = \port$3692$0 [0];
+  assign \add_3$51  = \port$3692$0 [0];
+  assign add_4 = \port$3692$0 [1];
+  assign \add_4$53  = \port$3692$0 [1];
+  assign add_5 = \port$3692$0 [2];
+  assign \add_5$55  = \port$3692$0 [2];
+  assign add_6 = \port$3692$0 [3];
+  assign \add_6$57  = \port$3692$0 [3];
+  assign add_7 = \port$3692$0 [4];
+  assign \add_7$59  = \port$3692$0 [4];
   assign \add_8$61  = add_8;
   assign \add_9$63  = add_9;
   assign \index$66  = \$16 [3:0];
@@ -12668,7 +12670,7 @@ module \hwgen_top.registers (host_rst, bus__awaddr, bus__awvalid, bus__wdata, bu
   assign \$20  = { 17'h00000, value, 2'h0 };
 endmodule
 
-module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value, add_8, add_9, \port$3690$0 , add_0, add_1, host_clk);
+module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value, add_8, add_9, \port$3692$0 , add_0, add_1, host_clk);
   reg _always_  = 0;
   wire [4:0] \$1 ;
   wire [6:0] \$10 ;
@@ -12753,7 +12755,7 @@ module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value,
   wire [3:0] index;
   reg [47:0] old;
   reg [8:0] part;
-  input [4:0] \port$3690$0 ;
+  input [4:0] \port$3692$0 ;
   output [47:0] value;
   reg [47:0] sums [15:0];
   initial begin : init25
@@ -12782,15 +12784,15 @@ module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value,
   assign \$5  = \$signal  == 1'h1;
   assign \$6  = acc2 + add_2;
   assign \$7  = \$signal  == 2'h2;
-  assign \$8  = acc3 + \port$3690$0 [0];
+  assign \$8  = acc3 + \port$3692$0 [0];
   assign \$9  = \$signal  == 2'h3;
-  assign \$10  = acc4 + \port$3690$0 [1];
+  assign \$10  = acc4 + \port$3692$0 [1];
   assign \$11  = \$signal  == 3'h4;
-  assign \$12  = acc5 + \port$3690$0 [2];
+  assign \$12  = acc5 + \port$3692$0 [2];
   assign \$13  = \$signal  == 3'h5;
-  assign \$14  = acc6 + \port$3690$0 [3];
+  assign \$14  = acc6 + \port$3692$0 [3];
   assign \$15  = \$signal  == 3'h6;
-  assign \$16  = acc7 + \port$3690$0 [4];
+  assign \$16  = acc7 + \port$3692$0 [4];
   assign \$17  = \$signal  == 3'h7;
   assign \$18  = acc8 + add_8;
   assign \$19  = \$signal  == 4'h8;
@@ -12827,7 +12829,7 @@ module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value,
     if (_always_ ) begin end
     \$43  = \$16 [5:0];
     if (\$17 ) begin
-      \$43  = { 5'h00, \port$3690$0 [4] };
+      \$43  = { 5'h00, \port$3692$0 [4] };
     end
     if (clear) begin
       \$43  = 6'h00;
@@ -12998,7 +13000,7 @@ module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value,
     if (_always_ ) begin end
     \$39  = \$8 [5:0];
     if (\$9 ) begin
-      \$39  = { 5'h00, \port$3690$0 [0] };
+      \$39  = { 5'h00, \port$3692$0 [0] };
     end
     if (clear) begin
       \$39  = 6'h00;
@@ -13011,7 +13013,7 @@ module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value,
     if (_always_ ) begin end
     \$40  = \$10 [5:0];
     if (\$11 ) begin
-      \$40  = { 5'h00, \port$3690$0 [1] };
+      \$40  = { 5'h00, \port$3692$0 [1] };
     end
     if (clear) begin
       \$40  = 6'h00;
@@ -13024,7 +13026,7 @@ module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value,
     if (_always_ ) begin end
     \$41  = \$12 [5:0];
     if (\$13 ) begin
-      \$41  = { 5'h00, \port$3690$0 [2] };
+      \$41  = { 5'h00, \port$3692$0 [2] };
     end
     if (clear) begin
       \$41  = 6'h00;
@@ -13037,7 +13039,7 @@ module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value,
     if (_always_ ) begin end
     \$42  = \$14 [5:0];
     if (\$15 ) begin
-      \$42  = { 5'h00, \port$3690$0 [3] };
+      \$42  = { 5'h00, \port$3692$0 [3] };
     end
     if (clear) begin
       \$42  = 6'h00;
@@ -13046,11 +13048,11 @@ module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value,
       \$42  = 6'h00;
     end
   end
-  assign add_3 = \port$3690$0 [0];
-  assign add_4 = \port$3690$0 [1];
-  assign add_5 = \port$3690$0 [2];
-  assign add_6 = \port$3690$0 [3];
-  assign add_7 = \port$3690$0 [4];
+  assign add_3 = \port$3692$0 [0];
+  assign add_4 = \port$3692$0 [1];
+  assign add_5 = \port$3692$0 [2];
+  assign add_6 = \port$3692$0 [3];
+  assign add_7 = \port$3692$0 [4];
   assign \$signature__addr  = \$signal ;
   assign \$signature__addr$29  = \$signal ;
   assign \$signature__en  = 1'h1;
@@ -18602,7 +18604,7 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
   assign have_0[0] = some_0_0;
 endmodule
 
-module \hwgen_top.store (axi__awready, axi__wready, axi__bresp, axi__bvalid, rst, cmd__valid, act__data, act__ready, cmd__ready, act__valid, act__addr, beat, axi__wdata, axi__wlast, axi__bready, idle, \o__valid$39 , stop, cmd__payload, axi__awvalid, axi__awaddr
+module \hwgen_top.store (axi__awready, axi__wready, axi__bresp, axi__bvalid, rst, cmd__valid, act__data, act__ready, cmd__ready, act__valid, act__addr, beat, axi__wdata, axi__wlast, axi__bready, idle, \o__valid$38 , stop, cmd__payload, axi__awvalid, axi__awaddr
 , axi__awlen, done, error, code, clk);
   reg _always_  = 0;
   wire [22:0] \$1 ;
@@ -18618,14 +18620,14 @@ module \hwgen_top.store (axi__awready, axi__wready, axi__bresp, axi__bvalid, rst
   wire \$19 ;
   wire [31:0] \$2 ;
   wire \$20 ;
-  wire \$21 ;
-  wire \$22 ;
+  wire [7:0] \$21 ;
+  wire [3:0] \$22 ;
   wire \$23 ;
-  wire [7:0] \$24 ;
-  wire [3:0] \$25 ;
+  wire \$24 ;
+  wire [20:0] \$25 ;
   wire \$26 ;
   wire \$27 ;
-  wire [20:0] \$28 ;
+  wire \$28 ;
   wire \$29 ;
   wire \$3 ;
   wire \$30 ;
@@ -18679,21 +18681,21 @@ module \hwgen_top.store (axi__awready, axi__wready, axi__bresp, axi__bvalid, rst
   wire [19:0] \$signal$1.count ;
   wire [31:0] \$signal$1.dram ;
   wire [19:0] \$signal$1.src ;
-  wire \$signal$17 ;
+  wire \$signal$16 ;
+  reg [19:0] \$signal$19  = 20'h00000;
   reg [3:0] \$signal$2 ;
-  reg [19:0] \$signal$20  = 20'h00000;
   wire \$signal$3 ;
-  reg [5:0] \$signal$33  = 6'h00;
-  wire \$signal$34 ;
-  wire \$signal$36 ;
+  reg [5:0] \$signal$32  = 6'h00;
+  wire \$signal$33 ;
+  wire \$signal$35 ;
   reg \$signal$4  = 1'h0;
   (* init = 1'h0 *)
-  wire \$signal$42 ;
+  wire \$signal$41 ;
   wire \$signal$5 ;
-  wire \$signal$54 ;
-  wire \$signal$58 ;
-  reg \$signal$59  = 1'h0;
-  wire \$signal$61 ;
+  wire \$signal$53 ;
+  wire \$signal$57 ;
+  reg \$signal$58  = 1'h0;
+  wire \$signal$60 ;
   reg \$signal$71  = 1'h0;
   output [19:0] act__addr;
   input [63:0] act__data;
@@ -18732,46 +18734,46 @@ module \hwgen_top.store (axi__awready, axi__wready, axi__bresp, axi__bvalid, rst
   output error;
   reg error = 1'h0;
   wire [52:0] i__payload;
-  wire [26:0] \i__payload$19 ;
-  wire [19:0] \i__payload$19.src ;
-  wire [6:0] \i__payload$19.words_minus_1 ;
-  wire [4:0] \i__payload$23 ;
-  wire [3:0] \i__payload$23.code ;
-  wire \i__payload$23.last ;
-  wire [64:0] \i__payload$43 ;
-  wire [63:0] \i__payload$43.data ;
-  wire \i__payload$43.last ;
+  wire [26:0] \i__payload$18 ;
+  wire [19:0] \i__payload$18.src ;
+  wire [6:0] \i__payload$18.words_minus_1 ;
+  wire [4:0] \i__payload$22 ;
+  wire [3:0] \i__payload$22.code ;
+  wire \i__payload$22.last ;
+  wire [64:0] \i__payload$42 ;
+  wire [63:0] \i__payload$42.data ;
+  wire \i__payload$42.last ;
   wire [31:0] \i__payload.address ;
   wire [20:0] \i__payload.beats ;
   wire i__ready;
-  wire \i__ready$11 ;
-  wire \i__ready$15 ;
+  wire \i__ready$14 ;
+  wire \i__ready$66 ;
   wire i__valid;
-  wire \i__valid$18 ;
-  wire \i__valid$22 ;
-  reg \i__valid$41  = 1'h0;
+  wire \i__valid$17 ;
+  wire \i__valid$21 ;
+  reg \i__valid$40  = 1'h0;
   output idle;
   wire last;
   wire [39:0] o__payload;
-  wire [26:0] \o__payload$32 ;
-  wire [19:0] \o__payload$32.src ;
-  wire [6:0] \o__payload$32.words_minus_1 ;
-  wire [64:0] \o__payload$52 ;
-  wire [63:0] \o__payload$52.data ;
-  wire \o__payload$52.last ;
-  wire [4:0] \o__payload$56 ;
-  wire [3:0] \o__payload$56.code ;
-  wire \o__payload$56.last ;
+  wire [26:0] \o__payload$31 ;
+  wire [19:0] \o__payload$31.src ;
+  wire [6:0] \o__payload$31.words_minus_1 ;
+  wire [64:0] \o__payload$51 ;
+  wire [63:0] \o__payload$51.data ;
+  wire \o__payload$51.last ;
+  wire [4:0] \o__payload$55 ;
+  wire [3:0] \o__payload$55.code ;
+  wire \o__payload$55.last ;
   wire [31:0] \o__payload.address ;
   wire [7:0] \o__payload.beats_minus_1 ;
   wire o__ready;
-  wire \o__ready$37 ;
-  wire \o__ready$40 ;
-  wire \o__ready$63 ;
+  wire \o__ready$36 ;
+  wire \o__ready$39 ;
+  wire \o__ready$62 ;
   wire o__valid;
-  wire \o__valid$29 ;
-  output \o__valid$39 ;
-  wire \o__valid$55 ;
+  wire \o__valid$28 ;
+  output \o__valid$38 ;
+  wire \o__valid$54 ;
   reg part = 1'h0;
   reg [3:0] reserved = 4'h0;
   input rst;
@@ -18779,44 +18781,44 @@ module \hwgen_top.store (axi__awready, axi__wready, axi__bresp, axi__bvalid, rst
   input stop;
   reg two = 1'h0;
   reg \two$72  = 1'h0;
-  assign \$25  = \$signal$5  ? \$signal$2  : 4'h0;
-  assign \$26  = \$signal$5  ? 1'h1 : last;
-  assign \$27  = reserved != 4'h8;
-  assign act__valid = \o__valid$29  & \$27 ;
-  assign \$28  = \o__payload$32 [19:0] + \$signal$33 ;
-  assign \$signal$34  = act__valid & act__ready;
-  assign \$signal$36  = \$signal$33  == \o__payload$32 [26:20];
-  assign \o__ready$37  = \$signal$34  & \$signal$36 ;
-  assign sent = \o__valid$39  & \o__ready$40 ;
-  assign beat = \o__valid$39  & axi__wready;
-  assign axi__wlast = \o__payload$52 [64] & \$29 ;
-  assign \o__ready$40  = axi__wready & \$30 ;
-  assign \$31  = | \o__payload$56 [3:0];
-  assign \$signal$54  = \o__valid$55  & \$31 ;
-  assign \$32  = ~ \$signal$54 ;
-  assign axi__bready = \o__valid$55  & \$32 ;
-  assign \$signal$58  = \$signal$59  | axi__bresp[1];
-  assign \$33  = axi__bvalid & axi__bready;
-  assign \$signal$61  = \$33  & \o__payload$56 [4];
-  assign \$34  = axi__bvalid & axi__bready;
-  assign \o__ready$63  = \$34  | \$signal$54 ;
-  assign idle = ~ \o__valid$55 ;
-  assign \$36  = \$signal$20  + \$35 ;
+  assign act__valid = \o__valid$28  & \$24 ;
+  assign \$25  = \o__payload$31 [19:0] + \$signal$32 ;
+  assign \$signal$33  = act__valid & act__ready;
+  assign \$signal$35  = \$signal$32  == \o__payload$31 [26:20];
+  assign \o__ready$36  = \$signal$33  & \$signal$35 ;
+  assign sent = \o__valid$38  & \o__ready$39 ;
+  assign beat = \o__valid$38  & axi__wready;
+  assign axi__wlast = \o__payload$51 [64] & \$26 ;
+  assign \o__ready$39  = axi__wready & \$27 ;
+  assign \$28  = | \o__payload$55 [3:0];
+  assign \$signal$53  = \o__valid$54  & \$28 ;
+  assign \$29  = ~ \$signal$53 ;
+  assign axi__bready = \o__valid$54  & \$29 ;
+  assign \$signal$57  = \$signal$58  | axi__bresp[1];
+  assign \$30  = axi__bvalid & axi__bready;
+  assign \$signal$60  = \$30  & \o__payload$55 [4];
+  assign \$31  = axi__bvalid & axi__bready;
+  assign \o__ready$62  = \$31  | \$signal$53 ;
+  assign idle = ~ \o__valid$54 ;
+  assign \$32  = ~ \$signal$4 ;
+  assign \$33  = \$signal$3  & \i__ready$66 ;
+  assign \$34  = \$33  | \$signal$5 ;
+  assign \$36  = \$signal$19  + \$35 ;
   assign \$37  = \$36  + 1'h1;
-  assign \$38  = \$signal$3  & \i__ready$11 ;
-  assign \$39  = reserved + \$signal$34 ;
+  assign \$38  = \$signal$3  & \i__ready$66 ;
+  assign \$39  = reserved + \$signal$33 ;
   assign \$40  = \$39  - sent;
-  assign \$41  = \$signal$33  + 1'h1;
-  assign \$42  = \$signal$36  ? 7'h00 : \$41 ;
+  assign \$41  = \$signal$32  + 1'h1;
+  assign \$42  = \$signal$35  ? 7'h00 : \$41 ;
   assign \$43  = part + 1'h1;
-  assign \$44  = ~ \$signal$58 ;
-  assign \$45  = \$signal$61  & \$44 ;
-  assign \$46  = \$signal$61  & \$signal$58 ;
-  assign \$47  = \$46  | \$signal$54 ;
-  assign \$48  = \$signal$54  ? \o__payload$56 [3:0] : 4'h5;
+  assign \$44  = ~ \$signal$57 ;
+  assign \$45  = \$signal$60  & \$44 ;
+  assign \$46  = \$signal$60  & \$signal$57 ;
+  assign \$47  = \$46  | \$signal$53 ;
+  assign \$48  = \$signal$53  ? \o__payload$55 [3:0] : 4'h5;
   assign \$49  = axi__bvalid & axi__bready;
-  assign \$50  = ~ \o__payload$56 [4];
-  assign \$51  = \$signal$58  & \$50 ;
+  assign \$50  = ~ \o__payload$55 [4];
+  assign \$51  = \$signal$57  & \$50 ;
   always @(posedge clk)
     \$signal$4  <= \$52 ;
   always @(posedge clk)
@@ -18828,17 +18830,17 @@ module \hwgen_top.store (axi__awready, axi__wready, axi__bresp, axi__bvalid, rst
   always @(posedge clk)
     axi__awlen <= \$56 ;
   always @(posedge clk)
-    \$signal$20  <= \$57 ;
+    \$signal$19  <= \$57 ;
   always @(posedge clk)
     reserved <= \$58 ;
   always @(posedge clk)
-    \$signal$33  <= \$59 ;
+    \$signal$32  <= \$59 ;
   always @(posedge clk)
     \$signal$71  <= \$60 ;
   always @(posedge clk)
     \two$72  <= \$61 ;
   always @(posedge clk)
-    \i__valid$41  <= \$62 ;
+    \i__valid$40  <= \$62 ;
   always @(posedge clk)
     two <= \$63 ;
   always @(posedge clk)
@@ -18850,7 +18852,7 @@ module \hwgen_top.store (axi__awready, axi__wready, axi__bresp, axi__bvalid, rst
   always @(posedge clk)
     code <= \$67 ;
   always @(posedge clk)
-    \$signal$59  <= \$68 ;
+    \$signal$58  <= \$68 ;
   assign \$signal  = \$signal$1 [31:0] + \$1 ;
   assign \$3  = | \$2 ;
   assign \$4  = ! \$signal$1 [71:52];
@@ -18866,42 +18868,42 @@ module \hwgen_top.store (axi__awready, axi__wready, axi__bresp, axi__bvalid, rst
   assign \$13  = ~ o__valid;
   assign \$14  = \$12  & \$13 ;
   assign \$signal$5  = \$14  & i__ready;
-  assign \$16  = ~ \$signal$4 ;
-  assign \$17  = \$signal$3  & \i__ready$11 ;
-  assign \$18  = \$16  | \$17 ;
-  assign cmd__ready = \$18  | \$signal$5 ;
-  assign \$19  = ~ axi__awvalid;
-  assign \$20  = \$19  | axi__awready;
-  assign \$21  = \$20  & \i__ready$15 ;
-  assign \$22  = \$21  & i__ready;
-  assign \$23  = ~ stop;
-  assign o__ready = \$22  & \$23 ;
-  assign \$signal$17  = o__valid & o__ready;
-  assign \i__valid$22  = \$signal$17  | \$signal$5 ;
+  assign cmd__ready = ~ \$signal$4 ;
+  assign \$16  = ~ axi__awvalid;
+  assign \$17  = \$16  | axi__awready;
+  assign \$18  = \$17  & \i__ready$14 ;
+  assign \$19  = \$18  & i__ready;
+  assign \$20  = ~ stop;
+  assign o__ready = \$19  & \$20 ;
+  assign \$signal$16  = o__valid & o__ready;
+  assign \i__valid$21  = \$signal$16  | \$signal$5 ;
+  assign \$22  = \$signal$5  ? \$signal$2  : 4'h0;
+  assign \$23  = \$signal$5  ? 1'h1 : last;
+  assign \$24  = reserved != 4'h8;
   \hwgen_top.store.answers  answers (
     .clk(clk),
     .i__ready(i__ready),
-    .o__payload(\o__payload$56 ),
-    .o__valid(\o__valid$55 ),
-    .r_en(\o__ready$63 ),
+    .o__payload(\o__payload$55 ),
+    .o__valid(\o__valid$54 ),
+    .r_en(\o__ready$62 ),
     .rst(rst),
-    .w_data(\i__payload$23 ),
-    .w_en(\i__valid$22 )
+    .w_data(\i__payload$22 ),
+    .w_en(\i__valid$21 )
   );
   \hwgen_top.store.bursts  bursts (
     .clk(clk),
-    .i__ready(\i__ready$15 ),
-    .o__payload(\o__payload$32 ),
-    .o__valid(\o__valid$29 ),
-    .r_en(\o__ready$37 ),
+    .i__ready(\i__ready$14 ),
+    .o__payload(\o__payload$31 ),
+    .o__valid(\o__valid$28 ),
+    .r_en(\o__ready$36 ),
     .rst(rst),
-    .w_data(\i__payload$19 ),
-    .w_en(\$signal$17 )
+    .w_data(\i__payload$18 ),
+    .w_en(\$signal$16 )
   );
   \hwgen_top.store.splitter  splitter (
     .clk(clk),
     .i__payload(i__payload),
-    .i__ready(\i__ready$11 ),
+    .i__ready(\i__ready$66 ),
     .i__valid(\$signal$3 ),
     .last(last),
     .o__payload(o__payload),
@@ -18911,21 +18913,21 @@ module \hwgen_top.store (axi__awready, axi__wready, axi__bresp, axi__bvalid, rst
   );
   \hwgen_top.store.words  words (
     .clk(clk),
-    .o__payload(\o__payload$52 ),
-    .o__valid(\o__valid$39 ),
-    .r_en(\o__ready$40 ),
+    .o__payload(\o__payload$51 ),
+    .o__valid(\o__valid$38 ),
+    .r_en(\o__ready$39 ),
     .rst(rst),
-    .w_data(\i__payload$43 ),
-    .w_en(\i__valid$41 )
+    .w_data(\i__payload$42 ),
+    .w_en(\i__valid$40 )
   );
   always @* begin
     if (_always_ ) begin end
     (* full_case = 32'd1 *)
     casez (part)
       1'h0:
-          axi__wdata = \o__payload$52 [31:0];
+          axi__wdata = \o__payload$51 [31:0];
       1'h1:
-          axi__wdata = \o__payload$52 [63:32];
+          axi__wdata = \o__payload$51 [63:32];
     endcase
   end
   always @* begin
@@ -18940,8 +18942,10 @@ module \hwgen_top.store (axi__awready, axi__wready, axi__bresp, axi__bvalid, rst
   always @* begin
     if (_always_ ) begin end
     \$52  = \$signal$4 ;
-    if (cmd__ready) begin
+    if (\$32 ) begin
       \$52  = cmd__valid;
+    end else if (\$34 ) begin
+      \$52  = 1'h0;
     end
     if (rst) begin
       \$52  = 1'h0;
@@ -18950,7 +18954,7 @@ module \hwgen_top.store (axi__awready, axi__wready, axi__bresp, axi__bvalid, rst
   always @* begin
     if (_always_ ) begin end
     \$53  = \$signal$1 ;
-    if (cmd__ready) begin
+    if (\$32 ) begin
       \$53  = cmd__payload[99:4];
     end
     if (rst) begin
@@ -18963,7 +18967,7 @@ module \hwgen_top.store (axi__awready, axi__wready, axi__bresp, axi__bvalid, rst
     if (axi__awready) begin
       \$54  = 1'h0;
     end
-    if (\$signal$17 ) begin
+    if (\$signal$16 ) begin
       \$54  = 1'h1;
     end
     if (rst) begin
@@ -18973,7 +18977,7 @@ module \hwgen_top.store (axi__awready, axi__wready, axi__bresp, axi__bvalid, rst
   always @* begin
     if (_always_ ) begin end
     \$55  = axi__awaddr;
-    if (\$signal$17 ) begin
+    if (\$signal$16 ) begin
       \$55  = o__payload[31:0];
     end
     if (rst) begin
@@ -18983,7 +18987,7 @@ module \hwgen_top.store (axi__awready, axi__wready, axi__bresp, axi__bvalid, rst
   always @* begin
     if (_always_ ) begin end
     \$56  = axi__awlen;
-    if (\$signal$17 ) begin
+    if (\$signal$16 ) begin
       \$56  = o__payload[39:32];
     end
     if (rst) begin
@@ -18992,8 +18996,8 @@ module \hwgen_top.store (axi__awready, axi__wready, axi__bresp, axi__bvalid, rst
   end
   always @* begin
     if (_always_ ) begin end
-    \$57  = \$signal$20 ;
-    if (\$signal$17 ) begin
+    \$57  = \$signal$19 ;
+    if (\$signal$16 ) begin
       \$57  = \$37 [19:0];
     end
     if (\$38 ) begin
@@ -19012,8 +19016,8 @@ module \hwgen_top.store (axi__awready, axi__wready, axi__bresp, axi__bvalid, rst
   end
   always @* begin
     if (_always_ ) begin end
-    \$59  = \$signal$33 ;
-    if (\$signal$34 ) begin
+    \$59  = \$signal$32 ;
+    if (\$signal$33 ) begin
       \$59  = \$42 [5:0];
     end
     if (rst) begin
@@ -19022,14 +19026,14 @@ module \hwgen_top.store (axi__awready, axi__wready, axi__bresp, axi__bvalid, rst
   end
   always @* begin
     if (_always_ ) begin end
-    \$60  = \$signal$34 ;
+    \$60  = \$signal$33 ;
     if (rst) begin
       \$60  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$61  = \$signal$36 ;
+    \$61  = \$signal$35 ;
     if (rst) begin
       \$61  = 1'h0;
     end
@@ -19081,7 +19085,7 @@ module \hwgen_top.store (axi__awready, axi__wready, axi__bresp, axi__bvalid, rst
   end
   always @* begin
     if (_always_ ) begin end
-    \$68  = \$signal$59 ;
+    \$68  = \$signal$58 ;
     if (\$49 ) begin
       \$68  = \$51 ;
     end
@@ -19090,51 +19094,51 @@ module \hwgen_top.store (axi__awready, axi__wready, axi__bresp, axi__bvalid, rst
     end
   end
   assign i__valid = \$signal$3 ;
-  assign \i__valid$18  = \$signal$17 ;
+  assign \i__valid$17  = \$signal$16 ;
   assign axi__awsize = 3'h2;
   assign axi__awburst = 2'h1;
   assign axi__awcache = 4'h3;
-  assign \$signal$42  = \i__valid$41 ;
-  assign axi__wvalid = \o__valid$39 ;
+  assign \$signal$41  = \i__valid$40 ;
+  assign axi__wvalid = \o__valid$38 ;
   assign axi__wstrb = 4'hf;
-  assign act__addr = \$28 [19:0];
+  assign act__addr = \$25 [19:0];
   assign \$signal$1.dram  = \$signal$1 [31:0];
   assign \$signal$1.src  = \$signal$1 [51:32];
   assign \$signal$1.count  = \$signal$1 [71:52];
   assign \$signal$1._spare  = \$signal$1 [95:72];
   assign \i__payload.address  = i__payload[31:0];
   assign \i__payload.beats  = i__payload[52:32];
-  assign \i__payload$19.src  = \i__payload$19 [19:0];
-  assign \i__payload$19.words_minus_1  = \i__payload$19 [26:20];
+  assign \i__payload$18.src  = \i__payload$18 [19:0];
+  assign \i__payload$18.words_minus_1  = \i__payload$18 [26:20];
   assign \o__payload.address  = o__payload[31:0];
   assign \o__payload.beats_minus_1  = o__payload[39:32];
-  assign \i__payload$23.code  = \i__payload$23 [3:0];
-  assign \i__payload$23.last  = \i__payload$23 [4];
-  assign \o__payload$32.src  = \o__payload$32 [19:0];
-  assign \o__payload$32.words_minus_1  = \o__payload$32 [26:20];
-  assign \i__payload$43.data  = \i__payload$43 [63:0];
-  assign \i__payload$43.last  = \i__payload$43 [64];
-  assign \o__payload$52.data  = \o__payload$52 [63:0];
-  assign \o__payload$52.last  = \o__payload$52 [64];
-  assign \o__payload$56.code  = \o__payload$56 [3:0];
-  assign \o__payload$56.last  = \o__payload$56 [4];
+  assign \i__payload$22.code  = \i__payload$22 [3:0];
+  assign \i__payload$22.last  = \i__payload$22 [4];
+  assign \o__payload$31.src  = \o__payload$31 [19:0];
+  assign \o__payload$31.words_minus_1  = \o__payload$31 [26:20];
+  assign \i__payload$42.data  = \i__payload$42 [63:0];
+  assign \i__payload$42.last  = \i__payload$42 [64];
+  assign \o__payload$51.data  = \o__payload$51 [63:0];
+  assign \o__payload$51.last  = \o__payload$51 [64];
+  assign \o__payload$55.code  = \o__payload$55 [3:0];
+  assign \o__payload$55.last  = \o__payload$55 [4];
   assign \cmd__payload.op  = cmd__payload[3:0];
   assign \cmd__payload.payload  = cmd__payload[99:4];
-  assign \i__payload$43 [64] = two;
-  assign \i__payload$43 [63:0] = act__data;
-  assign \i__payload$23 [4] = \$26 ;
-  assign \i__payload$23 [3:0] = \$25 ;
-  assign \i__payload$19 [26:20] = \$24 [6:0];
-  assign \i__payload$19 [19:0] = \$signal$20 ;
+  assign \i__payload$42 [64] = two;
+  assign \i__payload$42 [63:0] = act__data;
+  assign \i__payload$22 [4] = \$23 ;
+  assign \i__payload$22 [3:0] = \$22 ;
+  assign \i__payload$18 [26:20] = \$21 [6:0];
+  assign \i__payload$18 [19:0] = \$signal$19 ;
   assign i__payload[52:32] = \$15 ;
   assign i__payload[31:0] = \$signal$1 [31:0];
   assign \$1  = { \$signal$1 [71:52], 3'h0 };
   assign \$2 [31:3] = 29'h00000000;
   assign \$2 [2:0] = \$signal$1 [2:0];
   assign \$15  = { \$signal$1 [71:52], 1'h0 };
-  assign \$24  = { 1'h0, o__payload[39:33] };
-  assign \$30  = part;
-  assign \$29  = part;
+  assign \$21  = { 1'h0, o__payload[39:33] };
+  assign \$27  = part;
+  assign \$26  = part;
   assign \$35  = { 1'h0, o__payload[39:33] };
 endmodule
 
@@ -19732,7 +19736,7 @@ module \hwgen_top.store.words.fifo (rst, r_en, w_rdy, r_rdy, r_data, w_port__dat
   assign r_port__data = r_data;
 endmodule
 
-module \hwgen_top.weight_buffer (rst, write__en, read__en, read__data, write__data, write__addr, \port$4142$0 , clk);
+module \hwgen_top.weight_buffer (rst, write__en, read__en, read__data, write__data, write__addr, \port$4144$0 , clk);
   reg _always_  = 0;
   reg \$1 ;
   reg [63:0] \$2 ;
@@ -19743,7 +19747,7 @@ module \hwgen_top.weight_buffer (rst, write__en, read__en, read__data, write__da
   input clk;
   (* init = 64'h0000000000000000 *)
   wire [63:0] held;
-  input [10:0] \port$4142$0 ;
+  input [10:0] \port$4144$0 ;
   wire [9:0] read__addr;
   wire [19:0] \read__addr$7 ;
   output [63:0] read__data;
@@ -19768,7 +19772,7 @@ module \hwgen_top.weight_buffer (rst, write__en, read__en, read__data, write__da
   reg [63:0] _0_;
   always @(posedge clk) begin
     if (read__en) begin
-      _0_ <= memory[\port$4142$0 [9:0]];
+      _0_ <= memory[\port$4144$0 [9:0]];
     end
   end
   assign \read__data$15  = _0_;
@@ -19796,13 +19800,13 @@ module \hwgen_top.weight_buffer (rst, write__en, read__en, read__data, write__da
   assign \$signature__addr  = write__addr[9:0];
   assign \$signature__data  = write__data;
   assign \$signature__en  = write__en;
-  assign read__addr = \port$4142$0 [9:0];
-  assign \read__addr$7  = { 9'h000, \port$4142$0  };
+  assign read__addr = \port$4144$0 [9:0];
+  assign \read__addr$7  = { 9'h000, \port$4144$0  };
   assign \read__en$9  = read__en;
   assign held = read__data;
 endmodule
 
-module \hwgen_top.wfetch (rst, cmd__valid, read__en, cmd__ready, cmd__payload, bus__data, \port$4142$0 , bus__valid, \port$4164$4 , done, error, code, clk);
+module \hwgen_top.wfetch (rst, cmd__valid, read__en, cmd__ready, cmd__payload, bus__data, \port$4144$0 , bus__valid, \port$4166$4 , done, error, code, clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -19892,8 +19896,8 @@ module \hwgen_top.wfetch (rst, cmd__valid, read__en, cmd__ready, cmd__payload, b
   reg illegal = 1'h0;
   reg log2_nbe = 1'h0;
   (* init = 11'h000 *)
-  output [10:0] \port$4142$0 ;
-  output [11:0] \port$4164$4 ;
+  output [10:0] \port$4144$0 ;
+  output [11:0] \port$4166$4 ;
   wire [19:0] read__addr;
   wire [63:0] read__data;
   output read__en;
@@ -20184,9 +20188,9 @@ module \hwgen_top.wfetch (rst, cmd__valid, read__en, cmd__ready, cmd__payload, b
   assign bus__log2_nbe = { 3'h0, word1[15] };
   assign read__data = bus__data;
   assign read__en = \$signal$13 ;
-  assign \port$4142$0  = \$signal$9 ;
+  assign \port$4144$0  = \$signal$9 ;
   assign bus__valid = word1[0];
-  assign \port$4164$4  = word1[15:4];
+  assign \port$4166$4  = word1[15:4];
   assign \cmd__payload.op  = cmd__payload[3:0];
   assign \cmd__payload.payload  = cmd__payload[99:4];
   assign \$8  = \$signal$12 ;
