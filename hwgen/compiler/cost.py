@@ -7,11 +7,11 @@ by the units' benches.
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from hwgen import isa, timing
+from hwgen.compiler.intervals import Intervals, overlap, stretched
 from hwgen.compiler.readbus import ReadBus
 from hwgen.compiler.stream import Entry
 from hwgen.config import Config
@@ -54,17 +54,6 @@ class _Unit:
     """How many of them it took."""
 
 
-@dataclass
-class _Intervals:
-    """When units were at work on the activation buffer."""
-
-    reading: list[tuple[float, float]] = field(default_factory=list)
-    writing: list[tuple[float, float]] = field(default_factory=list)
-    adding: list[tuple[float, float]] = field(default_factory=list)
-    filling: list[tuple[float, float]] = field(default_factory=list)
-    storing: list[tuple[float, float]] = field(default_factory=list)
-
-
 class CycleModel:
     """Predicts when every command completes.
 
@@ -90,9 +79,9 @@ class CycleModel:
         Units that want the same bank of the activation buffer slow each other down, and who is at work beside whom is
         only known when all have been walked through; so the walk is repeated with the intervals of the walk before.
         """
-        self._before = _Intervals()
+        self._before = Intervals()
         for _ in range(1 if self.loaded else PASSES):
-            self._now = _Intervals()
+            self._now = Intervals()
             done = self._walk(entries)
             self._before = self._now
         return done
@@ -222,7 +211,7 @@ class CycleModel:
         if self.beats == 1:
             # POST writes a word a cycle: in one of so many groups of banks LOAD waits for it.
             share = self.d.dma_words / self.config.banks
-            self._bus.stall(share * _overlap(self._before.writing, first, self._bus.free))
+            self._bus.stall(share * overlap(self._before.writing, first, self._bus.free))
         self._now.filling.append((first, self._bus.free))
 
     def _execute(self, e: Entry, unit: _Unit, offer: float) -> float:
@@ -238,7 +227,7 @@ class CycleModel:
         unit.accepted = offer
         first = max(offer, unit.last)
         wait = STORE_YIELDS * self.d.dma_words / self.config.banks / self.beats
-        unit.last = _stretched(first, first + beats, wait, self._before.adding)
+        unit.last = stretched(first, first + beats, wait, self._before.operating)
         self._now.storing.append((first, unit.last))
         return unit.last + timing.STORE_OVERHEAD + self.memory.write_latency
 
@@ -260,7 +249,7 @@ class CycleModel:
         first = max(offer + t.AFETCH_START + transpose, unit.last + 1 + t.AFETCH_OVERHEAD)
         unit.last = first + e.info["cycles"] - 1
         wait = FETCH_WAITS * 2 / self.config.banks
-        unit.last = _stretched(first, unit.last, wait, self._before.adding)
+        unit.last = stretched(first, unit.last, wait, self._before.operating)
         unit.accepted = unit.last - t.AFETCH_START - transpose + 1
         self._now.reading.append((first, unit.last))
         return unit.last + t.AFETCH_DONE
@@ -292,17 +281,17 @@ class CycleModel:
             # only holds up results, which follow each other slowly while two operands want one bank.
             share = d.dma_words / self.config.banks / self.beats
             alone = first + e.info["cycles"] * t.ELTWISE_CYCLES / t.ELTWISE_ITEMS - 1
-            written = _stretched(first, alone, LOAD_FIRST * share, self._before.filling)
+            written = stretched(first, alone, LOAD_FIRST * share, self._before.filling)
             # The free cycle of every 17 takes in some of the waits for a bank.
             conflicts = e.info["conflicts"] - min(ABSORBED * e.info["conflicts"], e.info["cycles"] / 32)
             unit.last = max(alone + conflicts, written)
-            unit.last = _stretched(first, unit.last, STORE_FIRST * share, self._before.storing)
+            unit.last = stretched(first, unit.last, STORE_FIRST * share, self._before.storing)
             if e.info["add"]:
                 # While AFETCH reads, an operand often waits for its bank, and the other way round.
                 columns = self.config.columns
                 wait = ADD_WAITS * min(columns, max(2, columns // 2)) / self.config.banks
-                unit.last = _stretched(first, unit.last, wait, self._before.reading)
-            self._now.adding.append((first, unit.last))
+                unit.last = stretched(first, unit.last, wait, self._before.reading)
+            self._now.operating.append((first, unit.last))
             self._now.writing.append((first, unit.last))
             unit.accepted = unit.last
             return unit.last + t.ELTWISE_TAIL
@@ -323,24 +312,6 @@ ABSORBED = 0.2
 LOAD_FIRST, STORE_FIRST, STORE_YIELDS = 1.0, 0.6, 1.8
 """How often a LOAD or STORE goes before a result or an operand that wants its bank, and how often a STORE waits for one
 (measured on `base` and `small`)."""
-
-
-def _overlap(intervals: Sequence[tuple[float, float]], first: float, last: float) -> float:
-    """Return how long of ``first`` .. ``last`` is covered by ordered intervals."""
-    total = 0.0
-    for low, high in intervals[max(bisect_right(intervals, (first, 0.0)) - 1, 0) :]:
-        if low >= last:
-            break
-        total += max(0.0, min(high, last) - max(low, first))
-    return total
-
-
-def _stretched(first: float, last: float, wait: float, others: Sequence[tuple[float, float]]) -> float:
-    """Return the end of work from ``first`` to ``last`` that waits ``wait`` of the time in which others are at work."""
-    end = last
-    for _ in range(4):
-        end = last + wait * _overlap(others, first, end)
-    return end
 
 
 def layer_cycles(entries: Sequence[Entry], done: Sequence[int], layers: int) -> list[int]:
