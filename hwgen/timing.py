@@ -21,7 +21,7 @@ AFETCH_OVERHEAD = 1
 """Idle cycles between the words of one AFETCH and the next, offered in time."""
 AFETCH_SET_CYCLES = 1
 """Cycles of AF_LEVEL and AF_COL (columns - 1 when more) while the nest is idle, AF_MAP when the unit is drained."""
-AFETCH_START = 9
+AFETCH_START = 10
 """Cycles from the offer of an AFETCH to an idle unit to the first word on the bus (P more when transposing)."""
 AFETCH_DONE = 1
 """Cycles from the last word on the bus to ``done``."""
@@ -29,7 +29,7 @@ AFETCH_DONE = 1
 # WFETCH (explained in hwgen/hardware/wfetch.py)
 WFETCH_OVERHEAD = 1
 """Idle cycles between the words of one WFETCH and the next, offered in time."""
-WFETCH_START = 3
+WFETCH_START = 4
 """Cycles from the offer of a WFETCH to an idle unit to the first word on the bus."""
 WFETCH_DONE = 1
 """Cycles from the last word on the bus to ``done``."""
@@ -48,7 +48,7 @@ the number of pipes unless PO_PIPE.dp is 0."""
 POST_SET = 2
 """Cycles of a setting command; PO_QUANT, PO_SCALAR, PO_PIPE and PO_ADD wait for the tail of earlier commands, PO_LEVEL
 and PO_SOURCE for their last element."""
-ELTWISE_TAIL = 18
+ELTWISE_TAIL = 19
 """Cycles from the last read of an ELTWISE to its ``done``; the next ELTWISE or DRAIN starts after that."""
 ELTWISE_ITEMS, ELTWISE_CYCLES = 16, 17
 """ELTWISE issues 16 items in 17 cycles."""
@@ -80,5 +80,5 @@ LOAD_DONE = 3
 """Cycles from the last beat of a LOAD to its ``done``. Beats of successive LOADs follow each other immediately as
 long as
 ``outstanding`` bursts (of up to 64 beats, ending at multiples of 64 beats) cover the read latency."""
-STORE_OVERHEAD = 6
+STORE_OVERHEAD = 8
 """A STORE is done STORE_OVERHEAD + beats + write response latency cycles after its acceptance."""

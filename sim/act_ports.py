@@ -81,8 +81,10 @@ class Traffic:
             if offered is not None:
                 word, data, mask = offered
                 getattr(self.dut, f"{name}__addr").value = word // (self.reads.get(name) or self.writes[name])
-                if hasattr(self.dut, f"{name}__bank"):
-                    getattr(self.dut, f"{name}__bank").value = bank_of_word(self.config, word)
+                bank, wide = bank_of_word(self.config, word), Derived(self.config).dma_words
+                for pin, value in (("bank", bank), ("group", bank // wide)):
+                    if hasattr(self.dut, f"{name}__{pin}"):
+                        getattr(self.dut, f"{name}__{pin}").value = value
                 if name in self.writes:
                     getattr(self.dut, f"{name}__data").value = int.from_bytes(data, "little")
                     getattr(self.dut, f"{name}__mask").value = mask

@@ -13,6 +13,7 @@ from cocotb.triggers import ReadOnly, RisingEdge
 from cocotbext.axi import AxiBus, AxiRam, AxiResp
 
 from hwgen.derive import Derived
+from hwgen.hardware.interfaces import ACT_READ_LATENCY
 from hwgen.isa import Command
 from hwgen.sim.bench_tools import configuration, payload
 
@@ -97,14 +98,15 @@ class Bench:
         raise AssertionError(f"only {len(self.events)} of {n} commands ended: {self.events}")
 
     async def read_words(self, port: str, address: int, count: int) -> bytes:
-        """Read a word buffer through its port, data two cycles after the enable."""
+        """Read a word buffer through its port; the data stays, so the longer latency does for both."""
         words = []
         en, addr, data = (getattr(self.dut, f"{port}__{n}") for n in ("en", "addr", "data"))
         for i in range(count):
             en.value, addr.value = 1, address + i
             await RisingEdge(self.dut.clk)
             en.value = 0
-            await RisingEdge(self.dut.clk)
+            for _ in range(ACT_READ_LATENCY - 1):
+                await RisingEdge(self.dut.clk)
             await ReadOnly()
             words.append(int(data.value).to_bytes(self.word, "little"))
             await RisingEdge(self.dut.clk)

@@ -10,7 +10,8 @@ from hwgen.config import Config
 from hwgen.derive import Derived
 from hwgen.hardware.act_buffer import POST_READS, ActBuffer
 from hwgen.hardware.afetch import ActFetch
-from hwgen.hardware.interfaces import act_read, act_write, buffer_write, patch_bus, weight_bus, worker_ports
+from hwgen.hardware.bank_hash import banked_read, banked_write, grouped_read, grouped_write
+from hwgen.hardware.interfaces import ACT_READ_LATENCY, buffer_write, patch_bus, weight_bus, worker_ports
 from hwgen.hardware.wfetch import WeightFetch
 from hwgen.hardware.word_buffer import WordBuffer
 
@@ -22,9 +23,9 @@ class ActFetchTop(wiring.Component):
         self.config, d = config, Derived(config)
         super().__init__({
             **worker_ports(), "buses": Out(patch_bus(config)).array(config.columns), "requests": Out(config.columns),
-            "grants": Out(config.columns), "post_read": In(act_read(config)).array(POST_READS),
-            "store": In(act_read(config, d.dma_words)), "post_write": In(act_write(config)).array(d.pipes),
-            "load": In(act_write(config, d.dma_words))})
+            "grants": Out(config.columns), "post_read": In(banked_read(config)).array(POST_READS),
+            "store": In(grouped_read(config)), "post_write": In(banked_write(config)).array(d.pipes),
+            "load": In(grouped_write(config))})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -55,7 +56,8 @@ class WeightFetchTop(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.unit = unit = WeightFetch(self.config)
-        m.submodules.weight_buffer = buffer = WordBuffer(self.config, Derived(self.config).weight_words)
+        m.submodules.weight_buffer = buffer = WordBuffer(
+            self.config, Derived(self.config).weight_words, ACT_READ_LATENCY)
         for pin in ("done", "error", "code"):
             m.d.comb += getattr(self, pin).eq(getattr(unit, pin))
         connect(m, flipped(self.cmd), unit.cmd)

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from functools import reduce
 from operator import or_
-from types import SimpleNamespace
 from typing import Any
 
-from amaranth import Cat, Module, Mux, Signal, Value
+from amaranth import Cat, Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
-from amaranth.lib.wiring import In
 
 from hwgen.config import Config
 from hwgen.derive import Derived
 from hwgen.hardware.bank_arbiter import BankArbiter
-from hwgen.hardware.bank_hash import bank_of, fetch_port, group_of
-from hwgen.hardware.interfaces import ACT_READ_LATENCY, act_read, act_write
+from hwgen.hardware.bank_hash import banked_read, banked_write, grouped_read, grouped_write
+from hwgen.hardware.interfaces import ACT_READ_LATENCY
 
 POST_READS = 2
 """Read ports of POST, for the two operands of ELTWISE."""
@@ -30,9 +28,9 @@ class ActBuffer(wiring.Component):
     most layers are, would otherwise all lie in one bank, and columns of the grid that fetch the same channels at other
     pixels would halve each other's rate.
 
-    A read addresses the block memory at the end of the cycle of its grant (with `ACT_READ_LATENCY` 3 a cycle later,
-    from a register: the wires to the block memories are long), is registered behind it a cycle later, and passes the
-    multiplexer from banks to ports in the cycle after: data is good in that cycle only, a third of it late.
+    Of an access, grants and address are registered at the end of the cycle of its grant: who gets a bank, and the way to
+    its block memories, are a cycle each. What is read is registered behind the block memory a cycle later, and passes
+    the multiplexer from banks to ports in the cycle after: data is good in that cycle only, a third of it late.
     Addresses are not checked. Reads granted in the cycle of a write of the same word see old or new bytes.
 
     Ports
@@ -48,9 +46,10 @@ class ActBuffer(wiring.Component):
         self.config, self.derived = config, Derived(config)
         wide = self.derived.dma_words
         super().__init__({
-            "fetch": In(fetch_port(config)).array(config.columns), "post_read": In(act_read(config)).array(POST_READS),
-            "store": In(act_read(config, wide)),
-            "post_write": In(act_write(config)).array(self.derived.pipes), "load": In(act_write(config, wide))})
+            "fetch": wiring.In(banked_read(config)).array(config.columns),
+            "post_read": wiring.In(banked_read(config)).array(POST_READS), "store": wiring.In(grouped_read(config)),
+            "post_write": wiring.In(banked_write(config)).array(self.derived.pipes),
+            "load": wiring.In(grouped_write(config))})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -61,78 +60,69 @@ class ActBuffer(wiring.Component):
             m.submodules[f"bank{b}"] = memory = Memory(shape=8 * d.word, depth=depth, init=[], attrs={"no_rw_check": 1})
             reads.append(memory.read_port())
             writes.append(memory.write_port(granularity=8))
-        if ACT_READ_LATENCY == 3:
-            reads, writes = self._registered(m, reads), self._registered(m, writes)
         self._read_side(m, reads, bank_bits)
         self._write_side(m, writes, bank_bits)
         return m
-
-    def _registered(self, m: Module, ports: list[Any]) -> list[Any]:
-        """Return the memory ``ports`` with a register before every input."""
-        fronts = []
-        for b, port in enumerate(ports):
-            front = SimpleNamespace()
-            for name, member in port.signature.members.items():
-                signal = getattr(port, name)
-                if member.flow == In:
-                    inner, signal = signal, Signal.like(signal, name=f"bank{b}_next_{name}")
-                    m.d.sync += inner.eq(signal)
-                setattr(front, name, signal)
-            fronts.append(front)
-        return fronts
 
     def _arbiter(self, m: Module, name: str, narrow: list[Any], wide: Any, bank_bits: int) -> BankArbiter:
         """Connect an arbiter to the handshakes of ``narrow`` ports and the ``wide`` port."""
         m.submodules[name] = arbiter = BankArbiter(self.config.banks, len(narrow), self.derived.dma_words)
         for i, port in enumerate(narrow):
-            m.d.comb += [arbiter.valid[i].eq(port.valid), arbiter.bank[i].eq(self._bank(port)),
+            m.d.comb += [arbiter.valid[i].eq(port.valid), arbiter.bank[i].eq(port.bank),
                          port.ready.eq(arbiter.ready[i])]
-        m.d.comb += [arbiter.wide_valid.eq(wide.valid), arbiter.wide_group.eq(group_of(self.config, wide.addr)),
+        m.d.comb += [arbiter.wide_valid.eq(wide.valid), arbiter.wide_group.eq(wide.group),
                      wide.ready.eq(arbiter.wide_ready)]
         return arbiter
 
-    def _bank(self, port: Any) -> Value:
-        """Bank of a one-word port's address."""
-        return port.bank if "bank" in port.signature.members else bank_of(self.config, port.addr)
+    def _held(self, m: Module, name: str, value: Value) -> Signal:
+        """Return ``value`` a cycle later."""
+        later = Signal(len(value), name=name)
+        m.d.sync += later.eq(value)
+        return later
 
     def _rows(self, port: wiring.PureInterface, bank_bits: int, words: int) -> Value:
         """Address of a port inside its bank."""
-        return port.addr[bank_bits - (words - 1).bit_length():]
+        rows = (self.derived.act_words // self.config.banks - 1).bit_length()
+        return port.addr[bank_bits - (words - 1).bit_length():][:rows]
 
     def _read_side(self, m: Module, reads: list[Any], bank_bits: int) -> None:
         c, d = self.config, self.derived
         narrow = [*self.fetch, *self.post_read]
         arbiter = self._arbiter(m, "read_arbiter", narrow, self.store, bank_bits)
+        rows = [self._held(m, f"read_row{i}", self._rows(port, bank_bits, 1)) for i, port in enumerate(narrow)]
+        store_row = self._held(m, "store_row", self._rows(self.store, bank_bits, d.dma_words))
         outputs = []
         for b, read in enumerate(reads):
-            own = [Mux(arbiter.grants[b][i], self._rows(port, bank_bits, 1)[:len(read.addr)], 0)
-                   for i, port in enumerate(narrow)]
-            chosen = Mux(arbiter.wide_banks[b], self._rows(self.store, bank_bits, d.dma_words), reduce(or_, own))
+            wide = arbiter.wide_banks[b]
+            whose = self._held(m, f"read_grants{b}", Cat(arbiter.grants[b] & ~wide.replicate(len(narrow)), wide))
             output = Signal(8 * d.word, name=f"output{b}")
-            m.d.comb += [read.addr.eq(chosen), read.en.eq(1)]
+            m.d.comb += [read.addr.eq(_one_of([*rows, store_row], whose)), read.en.eq(1)]
             m.d.sync += output.eq(read.data)
             outputs.append(output)
         for i, port in enumerate(narrow):
-            m.d.comb += port.data.eq(_picked(m, outputs, self._bank(port), f"read{i}"))
+            m.d.comb += port.data.eq(_picked(m, outputs, port.bank, f"read{i}"))
         groups = [Cat(outputs[g:g + d.dma_words]) for g in range(0, c.banks, d.dma_words)]
-        m.d.comb += self.store.data.eq(_picked(m, groups, group_of(self.config, self.store.addr), "store"))
+        m.d.comb += self.store.data.eq(_picked(m, groups, self.store.group, "store"))
 
     def _write_side(self, m: Module, writes: list[Any], bank_bits: int) -> None:
         d = self.derived
         arbiter = self._arbiter(m, "write_arbiter", list(self.post_write), self.load, bank_bits)
+        held = [[self._held(m, f"write_{name}{i}", value) for name, value in (
+                    ("row", self._rows(port, bank_bits, 1)), ("data", port.data), ("mask", port.mask))]
+                for i, port in enumerate(self.post_write)]
+        row, data, mask = (self._held(m, f"load_{name}", value) for name, value in (
+            ("row", self._rows(self.load, bank_bits, d.dma_words)), ("data", self.load.data), ("mask", self.load.mask)))
         for b, write in enumerate(writes):
-            part = b % d.dma_words
-            # Without a grant no byte is enabled, so one port's address and data may be the default.
-            m.d.comb += [write.addr.eq(self._rows(self.post_write[0], bank_bits, 1)),
-                         write.data.eq(self.post_write[0].data)]
-            for i, port in enumerate(self.post_write):
-                with m.If(arbiter.grants[b][i]):
-                    m.d.comb += [write.en.eq(port.mask), write.addr.eq(self._rows(port, bank_bits, 1)),
-                                 write.data.eq(port.data)]
-            with m.If(arbiter.wide_banks[b]):
-                m.d.comb += [write.en.eq(self.load.mask.word_select(part, d.word)),
-                             write.addr.eq(self._rows(self.load, bank_bits, d.dma_words)),
-                             write.data.eq(self.load.data.word_select(part, 8 * d.word))]
+            part, wide = b % d.dma_words, arbiter.wide_banks[b]
+            whose = self._held(m, f"write_grants{b}", Cat(arbiter.grants[b] & ~wide.replicate(len(held)), wide))
+            sources = [*held, [row, data.word_select(part, 8 * d.word), mask.word_select(part, d.word)]]
+            m.d.comb += [pin.eq(_one_of([source[k] for source in sources], whose))
+                         for k, pin in enumerate((write.addr, write.data, write.en))]
+
+
+def _one_of(values: list[Value], chosen: Value) -> Value:
+    """Return the value whose bit of ``chosen`` is set (at most one is), else 0."""
+    return reduce(or_, (value & chosen[i].replicate(len(value)) for i, value in enumerate(values)))
 
 
 def _picked(m: Module, choices: list[Value], index: Value, name: str) -> Value:
@@ -145,4 +135,4 @@ def _picked(m: Module, choices: list[Value], index: Value, name: str) -> Value:
         m.d.sync += late.eq(index)
         index = late
     m.d.sync += chosen.eq(Cat(index == i for i in range(len(choices))))
-    return reduce(or_, (choice & chosen[i].replicate(len(choice)) for i, choice in enumerate(choices)))
+    return _one_of(choices, chosen)

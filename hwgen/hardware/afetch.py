@@ -10,7 +10,7 @@ from hwgen.config import Config
 from hwgen.derive import Derived
 from hwgen.hardware.afetch_engine import FetchEngine, word_layout
 from hwgen.hardware.afetch_offsets import ColumnOffsets
-from hwgen.hardware.bank_hash import fetch_port
+from hwgen.hardware.bank_hash import banked_read
 from hwgen.hardware.interfaces import patch_bus, payload_layout, worker_ports
 from hwgen.hardware.nest import Nest
 from hwgen.isa import BY_NAME
@@ -38,7 +38,7 @@ class ActFetch(wiring.Component):
 
     def __init__(self, config: Config) -> None:
         self.config, self.derived = config, Derived(config)
-        super().__init__({**worker_ports(), "reads": Out(fetch_port(config)).array(config.columns),
+        super().__init__({**worker_ports(), "reads": Out(banked_read(config)).array(config.columns),
                           "buses": Out(patch_bus(config)).array(config.columns)})
 
     def elaborate(self, platform: object) -> Module:

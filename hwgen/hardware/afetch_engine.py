@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from hwgen.config import Config
 from hwgen.derive import Derived
-from hwgen.hardware.bank_hash import bank_of, fetch_port
+from hwgen.hardware.bank_hash import bank_of, banked_read
 from hwgen.hardware.interfaces import ACT_READ_LATENCY, patch_bus
 from hwgen.hardware.transposer import Transposer
 
@@ -44,7 +44,7 @@ class FetchEngine(wiring.Component):
         super().__init__({
             "push": In(1), "word": In(self.layout), "full": Out(1),
             "zero_point": In(signed(9)), "fill": In(signed(config.act_bits + 1)), "transpose": In(1),
-            "read": Out(fetch_port(config)), "bus": Out(patch_bus(config)), "written": Out(1), "done": In(1)})
+            "read": Out(banked_read(config)), "bus": Out(patch_bus(config)), "written": Out(1), "done": In(1)})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -56,13 +56,15 @@ class FetchEngine(wiring.Component):
         """``head_valid & head.inside`` in one flip-flop: the path to the bank's address starts here."""
         count = Signal(range(QUEUE + 1))
         take, refill = Signal(), Signal()
+        pushed = Signal.like(count)
         m.d.comb += [
+            pushed.eq(count + self.push),
             write.data.eq(self.word), write.en.eq(self.push),
             take.eq(head_valid & (~asks | self.read.ready)),
             refill.eq((count != 0) & (~head_valid | take)),
             self.read.valid.eq(asks), self.read.addr.eq(head.addr)]
         m.d.sync += [write.addr.eq(write.addr + self.push), read.addr.eq(read.addr + refill),
-                     count.eq(count + self.push - refill), self.full.eq(count >= FULL)]
+                     count.eq(Mux(refill, pushed - 1, pushed)), self.full.eq(count >= FULL)]
         with m.If(take):
             m.d.sync += [head_valid.eq(0), asks.eq(0)]
         with m.If(refill):

@@ -67,6 +67,13 @@ class BankArbiter(wiring.Component):
                 first = [requests[b][j] & ~overtakes[j][i - j - 1] for j in range(i)]
                 first += [requests[b][j] & overtakes[i][j - i - 1] for j in range(i + 1, self.narrow)]
                 m.d.comb += self.grants[b][i].eq(requests[b][i] & ~Cat(first).any())
-        m.d.comb += self.ready.eq(Cat(
-            Cat(self.grants[b][i] & ~self.wide_banks[b] for b in range(self.banks)).any() for i in range(self.narrow)))
+        # The same as any of the grants; comparing the ports with each other is half as deep as asking every bank.
+        per_wide = (self.wide - 1).bit_length()
+        for i in range(self.narrow):
+            before = [self.wide_ready & (self.bank[i][per_wide:] == self.wide_group)]
+            for j in range(self.narrow):
+                if j != i:
+                    first = ~overtakes[j][i - j - 1] if j < i else overtakes[i][j - i - 1]
+                    before.append(self.valid[j] & first & (self.bank[j] == self.bank[i]))
+            m.d.comb += self.ready[i].eq(self.valid[i] & ~Cat(before).any())
         return m

@@ -1,4 +1,4 @@
-"""Which bank of the activation buffer a word is in, and the read port of a unit that knows it in advance."""
+"""Which bank of the activation buffer a word is in, and the ports of the units, which tell it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from amaranth.lib.wiring import Out
 
 from hwgen.config import Config
 from hwgen.derive import Derived
-from hwgen.hardware.interfaces import act_read
+from hwgen.hardware.interfaces import act_read, act_write
 
 
 def group_of(config: Config, address: Value) -> Value:
@@ -35,6 +35,27 @@ def bank_of(config: Config, address: Value) -> Value:
     return Cat(address[:low], group_of(config, address[low:]))[:(config.banks - 1).bit_length()]
 
 
-def fetch_port(config: Config) -> wiring.Signature:
+def banked_read(config: Config) -> wiring.Signature:
     """One-word read port with ``bank`` = `bank_of` (``addr``): the hash is not on the path from request to grant."""
-    return wiring.Signature(dict(act_read(config).members) | {"bank": Out(max(1, (config.banks - 1).bit_length()))})
+    return _with(act_read(config), "bank", config.banks)
+
+
+def banked_write(config: Config) -> wiring.Signature:
+    """One-word write port with ``bank``."""
+    return _with(act_write(config), "bank", config.banks)
+
+
+def grouped_read(config: Config) -> wiring.Signature:
+    """Read port of a DMA word with ``group`` = `group_of` (``addr``)."""
+    words = Derived(config).dma_words
+    return _with(act_read(config, words), "group", config.banks // words)
+
+
+def grouped_write(config: Config) -> wiring.Signature:
+    """Write port of a DMA word with ``group``."""
+    words = Derived(config).dma_words
+    return _with(act_write(config, words), "group", config.banks // words)
+
+
+def _with(port: wiring.Signature, name: str, choices: int) -> wiring.Signature:
+    return wiring.Signature(dict(port.members) | {name: Out(max(1, (choices - 1).bit_length()))})

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from amaranth import Module, Signal
+from amaranth import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import ValueLike
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -37,25 +38,34 @@ class Splitter(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        log = self.burst.bit_length() - 1
         beat, left, active = Signal(32 - self.size), Signal(self.beat_bits), Signal()
-        room, now = Signal(log + 1), Signal(log + 1)
+        now, ends = Signal(self.burst.bit_length()), Signal()
+        """Beats of the burst on offer, and whether it is the last one: known a burst ahead, since both take long."""
+        rest = Signal(self.beat_bits)
         m.d.comb += [
-            room.eq(self.burst - beat[:log]),
-            self.last.eq(left <= room),
-            now.eq(room),
+            rest.eq(left - now),
+            self.last.eq(ends),
             self.o.valid.eq(active),
             self.o.p.address.eq(beat << self.size),
             self.o.p.beats_minus_1.eq(now - 1),
-            self.i.ready.eq(~active | (self.o.ready & self.last)),
+            self.i.ready.eq(~active | (self.o.ready & ends)),
         ]
-        with m.If(self.last):
-            m.d.comb += now.eq(left)
         with m.If(self.o.valid & self.o.ready):
-            m.d.sync += [beat.eq(beat + now), left.eq(left - now), active.eq(~self.last)]
+            m.d.sync += [beat.eq(beat + now), left.eq(rest), active.eq(~ends),
+                         Cat(now, ends).eq(self._cut(rest, 0))]
         with m.If(self.i.valid & self.i.ready):
-            m.d.sync += [beat.eq(self.i.p.address >> self.size), left.eq(self.i.p.beats), active.eq(1)]
+            start = self.i.p.address >> self.size
+            m.d.sync += [beat.eq(start), left.eq(self.i.p.beats), active.eq(1),
+                         Cat(now, ends).eq(self._cut(self.i.p.beats, start))]
         return m
+
+    def _cut(self, left: Value, start: ValueLike) -> Value:
+        """Return the beats of the next burst of a copy with ``left`` beats from beat ``start`` on, and the flag for
+        the last one."""
+        log = self.burst.bit_length() - 1
+        room, low = self.burst - Value.cast(start)[:log], left[:log + 1]
+        fits = ~left[log + 1:].any() & (low <= room)
+        return Cat(Mux(fits, low, room)[:log + 1], fits)
 
 
 class ReadMaster(wiring.Component):

@@ -12,8 +12,11 @@ from hwgen.derive import Derived
 CommandLayout = data.StructLayout({"op": 4, "payload": isa.PAYLOAD_BITS})
 """What a worker module sees of a command."""
 
-ACT_READ_LATENCY = 2
-"""Cycles from grant to data of activation, weight and parameter buffer reads."""
+ACT_READ_LATENCY = 3
+"""Cycles from grant to data of activation and weight buffer reads."""
+
+PARAM_READ_LATENCY = 2
+"""The same of the parameter buffer, which is small enough to be reached in the cycle of the read."""
 
 
 def payload_layout(name: str) -> data.StructLayout:
@@ -46,7 +49,7 @@ def act_write(config: Config, words: int = 1) -> wiring.Signature:
 
 
 def buffer_read(config: Config) -> wiring.Signature:
-    """Read port of the weight or parameter buffer, seen from the reader: data 2 cycles after ``en``."""
+    """Read port of the weight or parameter buffer, seen from the reader."""
     return wiring.Signature({"en": Out(1), "addr": Out(20), "data": In(8 * Derived(config).dma_bytes)})
 
 

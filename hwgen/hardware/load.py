@@ -10,7 +10,8 @@ from hwgen.config import Config
 from hwgen.derive import Derived
 from hwgen.hardware.axi import BurstLayout, Fifo, read_beat
 from hwgen.hardware.dma import Splitter
-from hwgen.hardware.interfaces import act_write, buffer_write, payload_layout, worker_ports
+from hwgen.hardware.bank_hash import group_of, grouped_write
+from hwgen.hardware.interfaces import buffer_write, payload_layout, worker_ports
 from hwgen.isa import Buffer
 
 AHEAD = 4
@@ -33,7 +34,7 @@ class Load(wiring.Component):
             | {
                 "request": Out(stream.Signature(BurstLayout)),
                 "beats": In(stream.Signature(read_beat(config.axi_bits))),
-                "act": Out(act_write(config, self.derived.dma_words)),
+                "act": Out(grouped_write(config)),
                 "weight": Out(buffer_write(config)),
                 "param": Out(buffer_write(config)),
             }
@@ -97,7 +98,7 @@ class Load(wiring.Component):
         d, bits = self.derived, self.config.axi_bits
         ratio = d.dma_bytes * 8 // bits
         head, position = ahead.o.p, Signal(20)
-        word, address, buffer = Signal(8 * d.dma_bytes), Signal(20), Signal(2)
+        word, address, following, buffer = Signal(8 * d.dma_bytes), Signal(20), Signal(20), Signal(2)
         full, last, failed, taken = Signal(), Signal(), Signal(), Signal()
         complete, ends, take = Signal(), Signal(), Signal()
         below = Signal(max(bits * (ratio - 1), 1))
@@ -106,6 +107,7 @@ class Load(wiring.Component):
             take.eq(self.beats.valid & self.beats.ready),
             self.beats.ready.eq(ahead.o.valid & (head.code == 0) & (~full | taken)),
             ends.eq(position + 1 == head.count),
+            following.eq(head.dst + position),
         ]
         if ratio == 1:
             m.d.comb += complete.eq(take)
@@ -123,7 +125,8 @@ class Load(wiring.Component):
                 full.eq(1),
                 last.eq(ends),
                 word.eq(whole),
-                address.eq(head.dst + position),
+                address.eq(following),
+                self.act.group.eq(group_of(self.config, following)),
                 buffer.eq(head.buffer),
                 position.eq(Mux(ends, 0, position + 1)),
             ]

@@ -23,6 +23,7 @@ from hwgen.config import Config
 from hwgen.derive import Derived
 from hwgen.golden.post_rule import MAX_N
 from hwgen.hardware import eltwise, interfaces, post_issue, requantise
+from hwgen.hardware.bank_hash import banked_read, banked_write
 from hwgen.hardware.interfaces import payload_layout
 from hwgen.hardware.nest import Nest
 from hwgen.hardware.post_item import ILLEGAL, pack
@@ -58,9 +59,9 @@ class Post(wiring.Component):
     cmd, done, error, code
         See `hwgen.hardware.interfaces.worker_ports`.
     drain : Out(drain_port).array(pipes)
-    reads : Out(act_read).array(2)
+    reads : Out(banked_read).array(2)
         Operands A and B of ELTWISE; the second is idle without the operator add.
-    writes : Out(act_write).array(pipes)
+    writes : Out(banked_write).array(pipes)
     param : Out(buffer_read)
     """
 
@@ -68,8 +69,8 @@ class Post(wiring.Component):
         self.config, self.derived = config, Derived(config)
         super().__init__(interfaces.worker_ports() | {
             "drain": Out(interfaces.drain_port(config)).array(self.derived.pipes),
-            "reads": Out(interfaces.act_read(config)).array(2),
-            "writes": Out(interfaces.act_write(config)).array(self.derived.pipes),
+            "reads": Out(banked_read(config)).array(2),
+            "writes": Out(banked_write(config)).array(self.derived.pipes),
             "param": Out(interfaces.buffer_read(config))})
 
     def elaborate(self, platform: object) -> Module:

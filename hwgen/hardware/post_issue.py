@@ -12,7 +12,8 @@ from amaranth.lib.wiring import In, Out
 
 from hwgen.config import Config
 from hwgen.derive import Derived
-from hwgen.hardware.interfaces import ACT_READ_LATENCY, DRAIN_LATENCY, act_read, drain_port
+from hwgen.hardware.bank_hash import bank_of, banked_read
+from hwgen.hardware.interfaces import ACT_READ_LATENCY, DRAIN_LATENCY, drain_port
 from hwgen.hardware.post_item import item_layout, lane_layout, result_layout, sizes
 from hwgen.hardware.post_params import pick
 
@@ -53,7 +54,7 @@ class Issue(wiring.Component):
             "issued": Out(1), "eltwise": Out(1),
             "acc": Out(data.ArrayLayout(config.vector * config.acc_bits, self.derived.pipes)),
             "vectors": Out(data.ArrayLayout(8 * config.vector, 2)),
-            "drain": Out(drain_port(config)).array(self.derived.pipes), "sources": Out(act_read(config)).array(2)})
+            "drain": Out(drain_port(config)).array(self.derived.pipes), "sources": Out(banked_read(config)).array(2)})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -83,9 +84,11 @@ class Issue(wiring.Component):
         log2 = per_word.bit_length() - 1
         for k, port in enumerate(self.sources):
             if k == 1 and "add" not in self.config.operators:
-                m.d.comb += [port.valid.eq(0), port.addr.eq(0)]
+                m.d.comb += [port.valid.eq(0), port.addr.eq(0), port.bank.eq(0)]
                 continue
-            address = item.source_b if k else item.source[:vector_bits]
+            address, coming = (i.source_b if k else i.source[:vector_bits] for i in (item, self.items.payload))
+            with m.If(self.items.ready):
+                m.d.sync += port.bank.eq(bank_of(self.config, coming[log2:]))
             granted = self._read(m, may, item.eltwise & (self.add if k else 1), port, go, waiting)
             m.d.comb += port.addr.eq(address[log2:])
             part = address[:log2]

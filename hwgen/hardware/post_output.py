@@ -13,11 +13,11 @@ from amaranth.lib.wiring import In, Out
 
 from hwgen.config import Config
 from hwgen.derive import Derived
-from hwgen.hardware.interfaces import act_write
+from hwgen.hardware.bank_hash import bank_of, banked_write
 from hwgen.hardware.post_item import result_layout
 from hwgen.hardware.transposer import Transposer
 
-HELD = 16
+HELD = 20
 """Results of one pipe that can wait: at least the cycles from issue to the result queue plus 2, or the rate suffers."""
 
 
@@ -32,7 +32,7 @@ class Output(wiring.Component):
         Results of every pipe, one for every destination with ``data``, in the same order.
     transpose : In(1)
         Constant while anything is under way.
-    ports : Out(act_write).array(pipes)
+    ports : Out(banked_write).array(pipes)
     done, error, code : Out
         End of a command: all its writes were granted in earlier cycles.
     action_done : Out(1)
@@ -44,7 +44,7 @@ class Output(wiring.Component):
         super().__init__({
             "destination": In(stream.Signature(result_layout(config))), "valid": In(1),
             "q": In(data.ArrayLayout(8 * config.vector, self.derived.pipes)), "transpose": In(1),
-            "ports": Out(act_write(config)).array(self.derived.pipes),
+            "ports": Out(banked_write(config)).array(self.derived.pipes),
             "done": Out(1), "error": Out(1), "code": Out(4), "action_done": Out(1)})
 
     def elaborate(self, platform: object) -> Module:
@@ -52,8 +52,8 @@ class Output(wiring.Component):
         pixel, vector, pipes = "pixel" in self.config.mappings, self.config.vector, self.derived.pipes
         layout = result_layout(self.config)
         depth = HELD + vector if pixel else HELD
-        m.submodules.destinations = where = SyncFIFO(width=layout.size, depth=1 << (depth - 1).bit_length())
-        m.submodules.values = values = SyncFIFO(width=8 * vector * pipes, depth=HELD)
+        m.submodules.destinations = where = SyncFIFO(width=layout.size, depth=_memory(depth))
+        m.submodules.values = values = SyncFIFO(width=8 * vector * pipes, depth=_memory(HELD))
         head = data.View(layout, where.r_data)
         written, result = self.valid, Value.cast(self.q)
         if pixel:
@@ -89,6 +89,8 @@ class Output(wiring.Component):
         log2 = per_word.bit_length() - 1
         for j, port in enumerate(self.ports):
             address, part = current.address[j], words[8 * vector * j:8 * vector * (j + 1)]
+            with m.If(pop):
+                m.d.sync += port.bank.eq(bank_of(self.config, head.address[j][log2:]))
             m.d.comb += [
                 port.valid.eq(pending[j]),
                 port.addr.eq(address[log2:]),
@@ -99,6 +101,11 @@ class Output(wiring.Component):
         m.d.sync += [self.done.eq(ended & (current.code == 0)), self.error.eq(ended & (current.code != 0)),
                      self.code.eq(current.code), self.action_done.eq(ended & current.action)]
         return m
+
+
+def _memory(items: int) -> int:
+    """Return the depth of a queue for ``items``; another modulus than that of its counters costs logic."""
+    return 1 << (items - 1).bit_length()
 
 
 def _shifted(mask: Value, index: Value, count: int) -> Value:

@@ -16,7 +16,7 @@ from amaranth.utils import bits_for
 
 from hwgen.config import Config
 from hwgen.derive import PARAM_BYTES, Derived
-from hwgen.hardware.interfaces import buffer_read
+from hwgen.hardware.interfaces import PARAM_READ_LATENCY, buffer_read
 
 ADDRESS = signed(17)
 """Parameter buffer address on its way to the bounds check."""
@@ -24,7 +24,7 @@ ADDRESS = signed(17)
 TURNAROUND = 2
 """Cycles between taking a block and the first read of the next one."""
 
-USE = 4
+USE = PARAM_READ_LATENCY + 2
 """Cycles from ``take`` to the first cycle in which ``values`` belong to the taken block."""
 
 PARAMETER = data.StructLayout({"bias": signed(32), "multiplier": 32, "shift": 6})
@@ -137,15 +137,19 @@ class Parameters(wiring.Component):
         with m.If(end):
             m.d.sync += [busy.eq(0), full.eq(1)]
 
-        # Two cycles later, with the data. A word of PO_SCALAR has few forms: biases, multipliers, shifts.
+        # `PARAM_READ_LATENCY` later, with the data. A word of PO_SCALAR has few forms: biases, multipliers, shifts.
         arrived = data.StructLayout({"write": passes, "word": bits_for(max(words - 1, 1))})
-        one, two = Signal(arrived), Signal(arrived)
         selected = Cat(busy & (all_pipes | (pipe == j)) for j in range(passes))
-        m.d.sync += [one.write.eq(selected), one.word.eq(word), two.eq(one)]
+        now = Signal(arrived)
+        m.d.comb += [now.write.eq(selected), now.word.eq(word)]
+        for stage in range(PARAM_READ_LATENCY):
+            late = Signal(arrived, name=f"arrived{stage}")
+            m.d.sync += late.eq(now)
+            now = late
         forms = [self._scalar_word(k) for k in range(words)]
         arriving = Signal(8 * d.dma_bytes)
         m.d.comb += arriving.eq(self.buffer.data)
-        with m.If(self.scalar), m.Switch(two.word):
+        with m.If(self.scalar), m.Switch(now.word):
             for k, form in enumerate(forms):
                 with m.Case(k):
                     m.d.comb += arriving.eq(form)
@@ -154,7 +158,7 @@ class Parameters(wiring.Component):
             low = 8 * d.dma_bytes * k
             for j, block in enumerate(blocks):
                 part = block[low:low + 8 * d.dma_bytes]
-                with m.If(two.write[j] & (two.word == k)):
+                with m.If(now.write[j] & (now.word == k)):
                     m.d.sync += part.eq(arriving)
         return blocks
 

@@ -10,7 +10,8 @@ from hwgen.config import Config
 from hwgen.derive import Derived
 from hwgen.hardware.axi import BURST_BEATS, Fifo, axi4
 from hwgen.hardware.dma import Splitter
-from hwgen.hardware.interfaces import ACT_READ_LATENCY, act_read, payload_layout, worker_ports
+from hwgen.hardware.bank_hash import group_of, grouped_read
+from hwgen.hardware.interfaces import ACT_READ_LATENCY, payload_layout, worker_ports
 
 BUFFERED_WORDS = 8
 BURSTS = 8
@@ -33,7 +34,7 @@ class Store(wiring.Component):
         super().__init__(
             worker_ports()
             | {
-                "act": Out(act_read(config, self.derived.dma_words)),
+                "act": Out(grouped_read(config)),
                 "axi": Out(axi4(config.axi_bits)),
                 "stop": In(1),
                 "idle": Out(1),
@@ -104,19 +105,27 @@ class Store(wiring.Component):
         d, axi, act = self.derived, self.axi, self.act
         ratio = d.dma_bytes * 8 // self.config.axi_bits
         m.submodules.words = words = Fifo(data.StructLayout({"data": 8 * d.dma_bytes, "last": 1}), BUFFERED_WORDS)
-        at, reserved = Signal(range(BURST_BEATS)), Signal(range(BUFFERED_WORDS + 1))
-        grant, final, sent = Signal(), Signal(), Signal()
+        at, held = Signal(range(BURST_BEATS)), Signal(range(BUFFERED_WORDS + 1))
+        ask, final, room = Signal(), Signal(), Signal()
+        grant, following, ends, sent = Signal(), Signal(20), Signal(), Signal()
         m.d.comb += [
-            act.valid.eq(bursts.o.valid & (reserved != BUFFERED_WORDS)),
-            act.addr.eq(bursts.o.p.src + at),
-            grant.eq(act.valid & act.ready),
-            final.eq(at == bursts.o.p.words_minus_1),
-            bursts.o.ready.eq(grant & final),
+            act.valid.eq(ask),
+            grant.eq(ask & act.ready),
+            room.eq((held != BUFFERED_WORDS) & (~ask | grant)),
+            following.eq(bursts.o.p.src + at),
+            ends.eq(at == bursts.o.p.words_minus_1),
+            bursts.o.ready.eq(room & ends),
             sent.eq(words.o.valid & words.o.ready),
         ]
-        m.d.sync += reserved.eq(reserved + grant - sent)
-        with m.If(grant):
-            m.d.sync += at.eq(Mux(final, 0, at + 1))
+        # A word is asked for from registers: its address and bank are too long a way to its grant.
+        with m.If(room):
+            m.d.sync += ask.eq(bursts.o.valid)
+            with m.If(bursts.o.valid):
+                m.d.sync += [act.addr.eq(following), act.group.eq(group_of(self.config, following)), final.eq(ends),
+                             at.eq(Mux(ends, 0, at + 1))]
+        with m.Elif(grant):
+            m.d.sync += ask.eq(0)
+        m.d.sync += held.eq(held + (room & bursts.o.valid) - sent)
         arriving = [(grant, final)]
         for _ in range(ACT_READ_LATENCY):
             one, two = Signal(), Signal()

@@ -20,7 +20,8 @@ class Tokens(wiring.Component):
     give_<i> : mask of the modules that module i gives a token to in this cycle.
     take_<j> : mask of the modules whose token module j takes in this cycle.
     have_<j> : mask of the modules that module j has a token from (given in an earlier cycle).
-    overflow_<i> : a token of module i did not fit (255 are kept).
+    overflow_<i> : a token of module i came when 255 were kept, also when one of them is taken in this cycle: whether it
+        is, is decided too late in the cycle.
     """
 
     def __init__(self) -> None:
@@ -45,7 +46,7 @@ class Tokens(wiring.Component):
                 count, some = Signal(COUNT_BITS, name=f"count_{giver}_{taker}"), Signal(name=f"some_{giver}_{taker}")
                 give, take = getattr(self, f"give_{giver}")[taker], getattr(self, f"take_{taker}")[giver]
                 over = Signal(name=f"over_{giver}_{taker}")
-                m.d.comb += [over.eq(give & ~take & count.all()), getattr(self, f"have_{taker}")[giver].eq(some)]
+                m.d.comb += [over.eq(give & count.all()), getattr(self, f"have_{taker}")[giver].eq(some)]
                 with m.If(give & ~take & ~over):
                     m.d.sync += [count.eq(count + 1), some.eq(1)]
                 with m.Elif(take & ~give):

@@ -9,13 +9,13 @@ from amaranth.lib.wiring import In
 
 from hwgen.config import Config
 from hwgen.derive import Derived
-from hwgen.hardware.interfaces import ACT_READ_LATENCY, buffer_read, buffer_write
+from hwgen.hardware.interfaces import buffer_read, buffer_write
 
 
 class WordBuffer(wiring.Component):
-    """``depth`` DMA words, read data `ACT_READ_LATENCY` cycles after ``en``, then held; no side is ever stalled.
+    """``depth`` DMA words, read data ``latency`` cycles after ``en``, then held; no side is ever stalled.
 
-    The last cycle is a register behind the block memory, whose own clock-to-output time is most of a clock period.
+    The last cycle is a register behind the block memories, whose own clock-to-output time is most of a clock period.
     A word is visible to reads enabled in later cycles than its write. Users check addresses.
 
     Parameters
@@ -23,10 +23,12 @@ class WordBuffer(wiring.Component):
     config : Config
     depth : int
         DMA words: `Derived.weight_words` or `Derived.param_words`.
+    latency : int
+        2, or 3 with a register before the block memories too: the wires to many of them are long.
     """
 
-    def __init__(self, config: Config, depth: int) -> None:
-        self.depth = depth
+    def __init__(self, config: Config, depth: int, latency: int) -> None:
+        self.depth, self.latency = depth, latency
         self.width = 8 * Derived(config).dma_bytes
         super().__init__({"read": In(buffer_read(config)), "write": In(buffer_write(config))})
 
@@ -35,8 +37,7 @@ class WordBuffer(wiring.Component):
         m.submodules.memory = memory = Memory(shape=self.width, depth=self.depth, init=[], attrs={"no_rw_check": 1})
         write, read = memory.write_port(), memory.read_port()
         fresh, held = Signal(), Signal(self.width)
-        # With another cycle of latency there is a register in front too.
-        inputs = m.d.sync if ACT_READ_LATENCY == 3 else m.d.comb
+        inputs = m.d.sync if self.latency == 3 else m.d.comb
         inputs += [write.addr.eq(self.write.addr), write.data.eq(self.write.data), write.en.eq(self.write.en),
                    read.addr.eq(self.read.addr), read.en.eq(self.read.en)]
         m.d.comb += self.read.data.eq(held)
