@@ -50,8 +50,6 @@ POST_SET = 2
 and PO_SOURCE for their last element."""
 ELTWISE_TAIL = 19
 """Cycles from the last read of an ELTWISE to its ``done``; the next ELTWISE or DRAIN starts after that."""
-ELTWISE_ITEMS, ELTWISE_CYCLES = 16, 17
-"""ELTWISE issues 16 items in 17 cycles."""
 ADD_TABLE = 273
 """Cycles from the offer of a PO_ADD with new operands to the first read of an ELTWISE behind it, plus ``param_block``;
 hidden when other commands are in between."""

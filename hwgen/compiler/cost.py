@@ -280,11 +280,9 @@ class CycleModel:
             # LOAD and STORE go before POST in their bank, unless they did so in the cycle before (STORE often). A LOAD
             # only holds up results, which follow each other slowly while two operands want one bank.
             share = d.dma_words / self.config.banks / self.beats
-            alone = first + e.info["cycles"] * t.ELTWISE_CYCLES / t.ELTWISE_ITEMS - 1
+            alone = first + e.info["cycles"] - 1
             written = stretched(first, alone, LOAD_FIRST * share, self._before.filling)
-            # The free cycle of every 17 takes in some of the waits for a bank.
-            conflicts = e.info["conflicts"] - min(ABSORBED * e.info["conflicts"], e.info["cycles"] / 32)
-            unit.last = max(alone + conflicts, written)
+            unit.last = max(alone + e.info["conflicts"], written)
             unit.last = stretched(first, unit.last, STORE_FIRST * share, self._before.storing)
             if e.info["add"]:
                 # While AFETCH reads, an operand often waits for its bank, and the other way round.
@@ -305,9 +303,6 @@ class CycleModel:
         self._now.writing.append((first + t.POST_TAIL, unit.last + t.POST_TAIL))
         return unit.last + t.POST_TAIL + (self.config.vector if e.info["transpose"] else 0)
 
-
-ABSORBED = 0.2
-"""Share of the bank conflicts between the operands of an addition that cost nothing (measured on `base`)."""
 
 LOAD_FIRST, STORE_FIRST, STORE_YIELDS = 1.0, 0.6, 1.8
 """How often a LOAD or STORE goes before a result or an operand that wants its bank, and how often a STORE waits for one

@@ -2,7 +2,7 @@
 
 Cycles (constants in `hwgen.timing`, pinned by tests/hardware/test_post.py)
 ----------------------------------------------------------------------------
-A DRAIN issues one item a cycle (P results of every pipe), an ELTWISE 16 in 17 cycles. A parameter block that the
+A DRAIN or ELTWISE issues one item a cycle (P results of every pipe, or of one). A parameter block that the
 results before it do not cover costs ``param_block * passes + 2`` cycles (passes: pipes, or 1 when PO_PIPE.dp is 0). A
 DRAIN walks while the one before it is still on its way; ELTWISE, PO_QUANT, PO_SCALAR, PO_PIPE and PO_ADD, and a DRAIN
 after an ELTWISE, wait for all results of earlier commands to be written.
