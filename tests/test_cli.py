@@ -96,6 +96,14 @@ def test_run_writes_outputs_and_accuracy(tmp_path: Path) -> None:
         assert sorted(p.name for p in tmp_path.iterdir()) == ["o.json", "o.npz"]
 
 
+def test_run_writes_outputs_whatever_the_file_is_called(tmp_path: Path) -> None:
+    """NumPy adds .npz to a name without it: the file asked for would stay empty."""
+    assert call("run", MODEL_TEXT, "--inputs", DATA_TEXT, "-o", tmp_path / "out").exit_code == 0
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+    with np.load(tmp_path / "out") as out:
+        assert out["y"].shape == (360, 10)
+
+
 def test_a_config_file_may_start_from_a_preset(tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text('preset = "tiny"\nact_kib = 32\n')
     result = call("compile", MODEL_TEXT, "--config", tmp_path / "mine.toml", "-o", tmp_path / "out")

@@ -7,8 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
+from hwgen.commands.files import check_target, write_file, write_json
 from hwgen.commands.options import Json
-from hwgen.commands.output import busy, check_target, console, write_file, write_json
+from hwgen.commands.output import busy, console
 from hwgen.commands.verify import DIFFERENT, Simulator, verified
 from hwgen.errors import HwgenError
 

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from hwgen.commands.files import check_target, write_folder
 from hwgen.commands.options import ConfigFile, Model, Preset, chosen_config
-from hwgen.commands.output import busy, check_target, console, write_folder
+from hwgen.commands.output import busy, console
 
 
 def compile_(

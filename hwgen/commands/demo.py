@@ -10,8 +10,9 @@ from typing import Annotated
 import numpy as np
 import typer
 
+from hwgen.commands.files import check_target, write_file, write_folder, write_json
 from hwgen.commands.options import Preset
-from hwgen.commands.output import busy, check_target, console, write_file, write_folder, write_json
+from hwgen.commands.output import busy, console
 from hwgen.commands.verify import DIFFERENT, Simulator, show, verified
 from hwgen.presets import preset as find_preset
 

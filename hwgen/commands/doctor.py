@@ -7,8 +7,9 @@ from dataclasses import asdict
 import typer
 from rich.table import Table
 
+from hwgen.commands.files import check_target, write_json
 from hwgen.commands.options import Json
-from hwgen.commands.output import busy, check_target, console, write_json
+from hwgen.commands.output import busy, console
 
 INCOMPLETE = 1
 """Exit code when `hwgen verify` could not run."""

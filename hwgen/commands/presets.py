@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from rich.table import Table
 
+from hwgen.commands.files import check_target, write_json
 from hwgen.commands.options import Json
-from hwgen.commands.output import check_target, console, write_json
+from hwgen.commands.output import console
 from hwgen.derive import Derived
 from hwgen.presets import PRESETS
 

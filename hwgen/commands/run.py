@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,8 +11,9 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
+from hwgen.commands.files import check_target, write_file, write_json
 from hwgen.commands.options import Json, Model
-from hwgen.commands.output import busy, check_target, console, counted, write_json, write_with
+from hwgen.commands.output import busy, console, counted
 from hwgen.errors import HwgenError
 
 
@@ -56,7 +58,9 @@ def run(
         report["top1"] = top1(y, labels, str(inputs))
     if output is not None:
         real = host_output(graph, result).astype(np.float32).reshape(y.shape)
-        write_with(output, lambda path: np.savez_compressed(path, y=y, real=real))
+        content = io.BytesIO()  # given a path, NumPy would choose its suffix
+        np.savez_compressed(content, y=y, real=real)
+        write_file(output, content.getvalue())
     write_json(json, report)
     text = f", top-1 accuracy {100 * report['top1']:.2f} %" if labels is not None else ""
     console().print(

@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from hwgen.commands.files import check_target, write_json
 from hwgen.commands.options import ConfigFile, Json, Preset, chosen_config
-from hwgen.commands.output import busy, check_target, console, write_json
+from hwgen.commands.output import busy, console
 from hwgen.errors import HwgenError
 
 

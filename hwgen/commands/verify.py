@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hwgen.commands.files import check_target, write_json
 from hwgen.commands.options import ConfigFile, Json, Model, Preset, chosen_config
-from hwgen.commands.output import busy, check_target, console, write_json
+from hwgen.commands.output import busy, console
 from hwgen.config import Config
 from hwgen.errors import HwgenError
 
