@@ -61,10 +61,10 @@ START_TO_DISPATCH = 6
 """Command i is dispatched START_TO_DISPATCH + read latency + (i + 1) * max(1, beats of a command) cycles after the
 start
 write, when nothing else holds the bus (at 256 bits two commands share a beat, one is dispatched a cycle)."""
-DISPATCH_TO_START = 1
+DISPATCH_TO_START = 2
 """Cycles from dispatch to the earliest acceptance by the module. A queue entry is in use until its command is
 *done*."""
-DONE_TO_START = 1
+DONE_TO_START = 2
 """Cycles from ``done`` to the acceptance of a command that waited for its token."""
 END_CYCLES = 2
 """Cycles from the last ``done`` to the interrupt."""

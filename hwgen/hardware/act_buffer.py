@@ -28,9 +28,9 @@ class ActBuffer(wiring.Component):
     most layers are, would otherwise all lie in one bank, and columns of the grid that fetch the same channels at other
     pixels would halve each other's rate.
 
-    Of an access, grants and address are registered at the end of the cycle of its grant: who gets a bank, and the way to
-    its block memories, are a cycle each. What is read is registered behind the block memory a cycle later, and passes
-    the multiplexer from banks to ports in the cycle after: data is good in that cycle only, a third of it late.
+    Grants and addresses are registered at the end of the cycle of the grant: who gets a bank, and the way to its block
+    memories, are a cycle each. What is read is registered behind the block memory a cycle later, and passes the
+    multiplexer from banks to ports in the cycle after: data is good in that cycle only, a third of it late.
     Addresses are not checked. Reads granted in the cycle of a write of the same word see old or new bytes.
 
     Ports
@@ -44,7 +44,6 @@ class ActBuffer(wiring.Component):
 
     def __init__(self, config: Config) -> None:
         self.config, self.derived = config, Derived(config)
-        wide = self.derived.dma_words
         super().__init__({
             "fetch": wiring.In(banked_read(config)).array(config.columns),
             "post_read": wiring.In(banked_read(config)).array(POST_READS), "store": wiring.In(grouped_read(config)),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from amaranth import Module, Shape, Signal
-from amaranth.hdl import ShapeLike, ValueCastable
+from amaranth import Module, Signal
+from amaranth.hdl import ShapeLike
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -80,37 +80,4 @@ class Skid(wiring.Component):
                 m.d.sync += self.o.payload.eq(self.i.payload)
         with m.Elif(self.i.valid & ~full):
             m.d.sync += [spare.eq(self.i.payload), full.eq(1)]
-        return m
-
-
-def bits_of(shape: ShapeLike) -> int:
-    """Return the width of any shape."""
-    return Shape.cast(shape).width
-
-
-class Fifo(wiring.Component):
-    """Stream FIFO in distributed memory (asynchronous read): latency 1, one transfer a cycle, ``level`` entries."""
-
-    def __init__(self, shape: ShapeLike, depth: int) -> None:
-        self.shape, self.depth = shape, depth
-        super().__init__(
-            {"i": In(stream.Signature(shape)), "o": Out(stream.Signature(shape)), "level": Out(range(depth + 1))}
-        )
-
-    def elaborate(self, platform: object) -> Module:
-        from amaranth.lib.fifo import SyncFIFO
-
-        m = Module()
-        m.submodules.fifo = fifo = SyncFIFO(width=bits_of(self.shape), depth=self.depth)
-        raw = self.i.payload.as_value() if isinstance(self.i.payload, ValueCastable) else self.i.payload
-        out = self.o.payload.as_value() if isinstance(self.o.payload, ValueCastable) else self.o.payload
-        m.d.comb += [
-            fifo.w_data.eq(raw),
-            fifo.w_en.eq(self.i.valid),
-            self.i.ready.eq(fifo.w_rdy),
-            out.eq(fifo.r_data),
-            self.o.valid.eq(fifo.r_rdy),
-            fifo.r_en.eq(self.o.ready),
-            self.level.eq(fifo.level),
-        ]
         return m

@@ -8,7 +8,8 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hwgen.config import Config
-from hwgen.hardware.axi import BURST_BEATS, BurstLayout, Fifo, Skid, axi4, read_beat
+from hwgen.hardware.axi import BURST_BEATS, BurstLayout, Skid, axi4, read_beat
+from hwgen.hardware.fifo import Fifo
 
 
 class Splitter(wiring.Component):
@@ -63,9 +64,9 @@ class Splitter(wiring.Component):
         """Return the beats of the next burst of a copy with ``left`` beats from beat ``start`` on, and the flag for
         the last one."""
         log = self.burst.bit_length() - 1
-        room, low = self.burst - Value.cast(start)[:log], left[:log + 1]
-        fits = ~left[log + 1:].any() & (low <= room)
-        return Cat(Mux(fits, low, room)[:log + 1], fits)
+        offset, low = Value.cast(start)[:log], left[:log + 1]
+        fits = ~left[log + 1:].any() & (low + offset <= self.burst)
+        return Cat(Mux(fits, low, self.burst - offset)[:log + 1], fits)
 
 
 class ReadMaster(wiring.Component):

@@ -24,13 +24,13 @@ from operator import or_
 
 from amaranth import Array, Cat, ClockSignal, Instance, Module, Mux, ResetSignal, Shape, Signal
 from amaranth.lib import wiring
-from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
 
 from hwgen.config import Config
 from hwgen.derive import Derived
 from hwgen.hardware import interfaces
+from hwgen.hardware.fifo import Fifo
 from hwgen.hardware.grid_decode import ILLEGAL, RANGE, RUN, SET, Decoder
 from hwgen.hardware.lane import LANE_MODULE, lane_members
 from hwgen.hardware.walker import WalkShape
@@ -104,26 +104,28 @@ class Grid(wiring.Component):
         valid, tag, is_segment, active_lanes = Signal(), Signal(2), Signal(), Signal(10)
         failed, go, start = Signal(), Signal(), Signal()
         m.submodules.decoder = decoder
-        m.submodules.order = order = SyncFIFO(width=2, depth=_IN_FLIGHT)
-        m.submodules.names = names = SyncFIFO(width=10, depth=8)  # at most five are started but do not walk
+        m.submodules.order = order = Fifo(2, _IN_FLIGHT)
+        m.submodules.names = names = Fifo(10, 8)  # at most five are started but do not walk
 
         accept = self.cmd.valid & self.cmd.ready
         m.d.comb += [
             decoder.command.eq(self.cmd.payload), decoder.accept.eq(accept),
             self.cmd.ready.eq(~failed & (~valid | (tag == SET) & go))]
+        # Segments of the RUN that is generated; compared in time, since none starts with the acceptance of a SEGMENT.
+        low, high, touches = Signal(shape.seg_bits), Signal(shape.seg_bits), Signal()
         with m.If(accept):
             m.d.sync += [
                 valid.eq(1), tag.eq(decoder.tag), is_segment.eq(decoder.is_segment), job.eq(decoder.job),
-                entry.eq(decoder.entry), index.eq(decoder.index), active_lanes.eq(decoder.lanes)]
+                entry.eq(decoder.entry), index.eq(decoder.index), active_lanes.eq(decoder.lanes),
+                touches.eq((decoder.index >= low) & (decoder.index <= high))]
         with m.Elif(go):
             m.d.sync += valid.eq(0)
 
-        low, high = Signal(shape.seg_bits), Signal(shape.seg_bits)
-        in_use = first_lane["generating"] & (index >= low) & (index <= high)
+        in_use = first_lane["generating"] & touches
         m.d.comb += [
-            go.eq(valid & order.w_rdy & Mux(tag == RUN, first_lane["ready"], ~(is_segment & in_use))),
-            start.eq(go & (tag == RUN)), order.w_en.eq(go), order.w_data.eq(tag), names.w_en.eq(start),
-            names.w_data.eq(active_lanes)]
+            go.eq(valid & order.i.ready & Mux(tag == RUN, first_lane["ready"], ~(is_segment & in_use))),
+            start.eq(go & (tag == RUN)), order.i.valid.eq(go), order.i.payload.eq(tag), names.i.valid.eq(start),
+            names.i.payload.eq(active_lanes)]
         with m.If(start):
             m.d.sync += [low.eq(job.seg_first), high.eq(job.seg_last)]
         with m.If(go & tag.matches(ILLEGAL, RANGE)):
@@ -135,20 +137,21 @@ class Grid(wiring.Component):
 
         finished, pop = Signal(range(_IN_FLIGHT + 1)), Signal()
         m.d.comb += [
-            pop.eq(order.r_rdy & ((order.r_data != RUN) | (finished != 0) | first_lane["done"])), order.r_en.eq(pop)]
+            pop.eq(order.o.valid & ((order.o.payload != RUN) | (finished != 0) | first_lane["done"])),
+            order.o.ready.eq(pop)]
         m.d.sync += [
-            finished.eq(finished + first_lane["done"] - (pop & (order.r_data == RUN))),
-            self.done.eq(pop & order.r_data.matches(SET, RUN)),
-            self.error.eq(pop & order.r_data.matches(ILLEGAL, RANGE)),
-            self.code.eq(Mux(order.r_data == RANGE, OUT_OF_RANGE, ILLEGAL_COMMAND))]
+            finished.eq(finished + first_lane["done"] - (pop & (order.o.payload == RUN))),
+            self.done.eq(pop & order.o.payload.matches(SET, RUN)),
+            self.error.eq(pop & order.o.payload.matches(ILLEGAL, RANGE)),
+            self.code.eq(Mux(order.o.payload == RANGE, OUT_OF_RANGE, ILLEGAL_COMMAND))]
 
         current = Signal(10)
-        m.d.comb += names.r_en.eq(first_lane["opens"])
+        m.d.comb += names.o.ready.eq(first_lane["opens"])
         with m.If(first_lane["opens"]):
-            m.d.sync += current.eq(names.r_data)
+            m.d.sync += current.eq(names.o.payload)
         m.d.sync += [
             self.busy.eq(Mux(first_lane["walking"], Derived(self.config).lanes, 0)),
-            self.active.eq(Mux(first_lane["walking"], Mux(first_lane["opens"], names.r_data, current), 0))]
+            self.active.eq(Mux(first_lane["walking"], Mux(first_lane["opens"], names.o.payload, current), 0))]
 
     def _operand_writes(self, m: Module, lanes: list[list[dict[str, Signal]]]) -> None:
         """Register both buses once, so that their long wires cost a cycle and not the clock."""

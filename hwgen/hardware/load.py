@@ -8,9 +8,10 @@ from amaranth.lib.wiring import In, Out
 
 from hwgen.config import Config
 from hwgen.derive import Derived
-from hwgen.hardware.axi import BurstLayout, Fifo, read_beat
-from hwgen.hardware.dma import Splitter
+from hwgen.hardware.axi import BurstLayout, read_beat
 from hwgen.hardware.bank_hash import group_of, grouped_write
+from hwgen.hardware.dma import Splitter
+from hwgen.hardware.fifo import Fifo
 from hwgen.hardware.interfaces import buffer_write, payload_layout, worker_ports
 from hwgen.isa import Buffer
 
@@ -21,7 +22,7 @@ AHEAD = 4
 class Load(wiring.Component):
     """Worker module LOAD: requests run ahead of the data, so back-to-back commands keep the bus full.
 
-    A command is checked one cycle after it is accepted and its first burst requested in the next; ``done`` comes one
+    The first burst of a command is requested two cycles after it is accepted; ``done`` comes one
     cycle after the last word is written, two after it left the read master.
 
     Errors: 1 misaligned address, no words or unknown buffer; 3 outside a buffer or beyond 4 GiB; 4 error response.
@@ -53,10 +54,11 @@ class Load(wiring.Component):
         d, ratio = self.derived, self.derived.dma_bytes * 8 // self.config.axi_bits
         log = ratio.bit_length() - 1
         m.submodules.splitter = splitter = Splitter(self.config.axi_bits, 20 + log)
-        c, valid, move = Signal(payload_layout("LOAD")), Signal(), Signal()
-        code, room, end = Signal(4), Signal(21), Signal(33)
+        new, c = data.View(payload_layout("LOAD"), self.cmd.p.payload), Signal(payload_layout("LOAD"))
+        valid, move = Signal(), Signal()
+        verdict, code, room, end = Signal(4), Signal(4), Signal(21), Signal(33)
         good = Signal()
-        with m.Switch(c.buffer):
+        with m.Switch(new.buffer):
             for buffer, words in (
                 (Buffer.ACT, d.act_words // d.dma_words),
                 (Buffer.WEIGHT, d.weight_words),
@@ -64,11 +66,11 @@ class Load(wiring.Component):
             ):
                 with m.Case(buffer):
                     m.d.comb += room.eq(words)
-        m.d.comb += end.eq(c.dram + (c.count << (d.dma_bytes.bit_length() - 1)))
-        with m.If((c.dram & (d.dma_bytes - 1)).any() | (c.count == 0) | (c.buffer == 3)):
-            m.d.comb += code.eq(1)
-        with m.Elif((c.dst + c.count > room) | (end > 1 << 32)):
-            m.d.comb += code.eq(3)
+        m.d.comb += end.eq(new.dram + (new.count << (d.dma_bytes.bit_length() - 1)))
+        with m.If((new.dram & (d.dma_bytes - 1)).any() | (new.count == 0) | (new.buffer == 3)):
+            m.d.comb += verdict.eq(1)
+        with m.Elif((new.dst + new.count > room) | (end > 1 << 32)):
+            m.d.comb += verdict.eq(3)
         m.d.comb += [
             good.eq(code == 0),
             move.eq(valid & ahead.i.ready & (splitter.i.ready | ~good)),
@@ -84,7 +86,7 @@ class Load(wiring.Component):
             self.cmd.ready.eq(~valid),
         ]
         with m.If(~valid):
-            m.d.sync += [valid.eq(self.cmd.valid), c.eq(self.cmd.p.payload)]
+            m.d.sync += [valid.eq(self.cmd.valid), c.eq(self.cmd.p.payload), code.eq(verdict)]
         with m.Elif(move):
             m.d.sync += valid.eq(0)
         m.d.comb += [
@@ -97,7 +99,7 @@ class Load(wiring.Component):
         """Collect beats into words and write them."""
         d, bits = self.derived, self.config.axi_bits
         ratio = d.dma_bytes * 8 // bits
-        head, position = ahead.o.p, Signal(20)
+        head, position, after = ahead.o.p, Signal(20), Signal(20, init=1)
         word, address, following, buffer = Signal(8 * d.dma_bytes), Signal(20), Signal(20), Signal(2)
         full, last, failed, taken = Signal(), Signal(), Signal(), Signal()
         complete, ends, take = Signal(), Signal(), Signal()
@@ -106,7 +108,7 @@ class Load(wiring.Component):
             taken.eq(Mux(buffer == Buffer.ACT, self.act.ready, 1)),
             take.eq(self.beats.valid & self.beats.ready),
             self.beats.ready.eq(ahead.o.valid & (head.code == 0) & (~full | taken)),
-            ends.eq(position + 1 == head.count),
+            ends.eq(after == head.count),
             following.eq(head.dst + position),
         ]
         if ratio == 1:
@@ -128,7 +130,8 @@ class Load(wiring.Component):
                 address.eq(following),
                 self.act.group.eq(group_of(self.config, following)),
                 buffer.eq(head.buffer),
-                position.eq(Mux(ends, 0, position + 1)),
+                position.eq(Mux(ends, 0, after)),
+                after.eq(Mux(ends, 1, after + 1)),
             ]
         bad = Signal()
         m.d.comb += [bad.eq(ahead.o.valid & (head.code != 0) & ~full), ahead.o.ready.eq((complete & ends) | bad)]

@@ -178,14 +178,14 @@ class Post(wiring.Component):
             waits_table.eq((op == OP["ELTWISE"]) | (op == OP["PO_ADD"])),
             same.eq(loaded & (operand_bits == Value.cast(held)))]
 
-        still, quiet, start, ready, setting = Signal(), Signal(), Signal(), Signal(), Signal()
+        still, quiet, filling, start, ready, setting = (Signal() for _ in range(6))
         action = kind[OP["DRAIN"]] | kind[OP["ELTWISE"]]
         # A cycle late, which no command sees: it is judged in the cycle after the one before it was taken.
         m.d.sync += [
             still.eq(~nest.busy & ~nest.out.valid & walker.idle & walker.room & ~walker.dead & ~halted),
-            quiet.eq(in_flight == 0)]
+            quiet.eq(in_flight == 0), filling.eq(operands.busy | fill)]
         m.d.comb += [
-            ready.eq(judged & still & ~nest.busy & ~(waits & ~quiet) & ~(waits_table & operands.busy)),
+            ready.eq(judged & still & ~nest.busy & ~(waits & ~quiet) & ~(waits_table & filling)),
             start.eq(ready & action & ~wrong),
             setting.eq(ready & ~action & ~wrong),
             walker.marker.eq(ready & ~start),

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from amaranth import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
 from hwgen.config import Config
 from hwgen.derive import Derived
 from hwgen.hardware.bank_hash import bank_of, banked_write
+from hwgen.hardware.fifo import Fifo
 from hwgen.hardware.post_item import result_layout
 from hwgen.hardware.transposer import Transposer
 
@@ -52,9 +52,9 @@ class Output(wiring.Component):
         pixel, vector, pipes = "pixel" in self.config.mappings, self.config.vector, self.derived.pipes
         layout = result_layout(self.config)
         depth = HELD + vector if pixel else HELD
-        m.submodules.destinations = where = SyncFIFO(width=layout.size, depth=_memory(depth))
-        m.submodules.values = values = SyncFIFO(width=8 * vector * pipes, depth=_memory(HELD))
-        head = data.View(layout, where.r_data)
+        m.submodules.destinations = where = Fifo(layout.size, depth)
+        m.submodules.values = values = Fifo(8 * vector * pipes, HELD)
+        head = data.View(layout, where.o.payload)
         written, result = self.valid, Value.cast(self.q)
         if pixel:
             turned = []
@@ -64,15 +64,15 @@ class Output(wiring.Component):
                     t.i.valid.eq(self.valid & self.transpose),
                     t.i.payload.data.eq(self.q[j]),
                     t.i.payload.flag.eq(0),
-                    t.o.ready.eq(values.w_rdy),
+                    t.o.ready.eq(values.i.ready),
                 ]
                 turned.append(t.o)
             written = Mux(self.transpose, turned[0].valid, written)
             result = Mux(self.transpose, Cat(t.payload.data for t in turned), result)
         m.d.comb += [
             self.destination.ready.eq(where.level < (Mux(self.transpose, depth, HELD) if pixel else HELD)),
-            where.w_en.eq(self.destination.valid), where.w_data.eq(self.destination.payload),
-            values.w_en.eq(written), values.w_data.eq(result)]
+            where.i.valid.eq(self.destination.valid), where.i.payload.eq(self.destination.payload),
+            values.i.valid.eq(written), values.i.payload.eq(result)]
 
         # --- write stage: one destination, until the last pipe's write is granted ----------------------------------
         holds, pop, finish = Signal(), Signal(), Signal()
@@ -80,11 +80,11 @@ class Output(wiring.Component):
         words = Signal(8 * vector * pipes)
         granted = Cat(port.ready for port in self.ports)
         m.d.comb += [finish.eq(holds & ~(pending & ~granted).any()),
-                     pop.eq((~holds | finish) & where.r_rdy & (~head.data | values.r_rdy)),
-                     where.r_en.eq(pop), values.r_en.eq(pop & head.data)]
+                     pop.eq((~holds | finish) & where.o.valid & (~head.data | values.o.valid)),
+                     where.o.ready.eq(pop), values.o.ready.eq(pop & head.data)]
         m.d.sync += [pending.eq(pending & ~granted), holds.eq(holds & ~finish)]
         with m.If(pop):
-            m.d.sync += [holds.eq(1), current.eq(head), words.eq(values.r_data), pending.eq(head.write)]
+            m.d.sync += [holds.eq(1), current.eq(head), words.eq(values.o.payload), pending.eq(head.write)]
         per_word = self.derived.vectors_per_word
         log2 = per_word.bit_length() - 1
         for j, port in enumerate(self.ports):
@@ -101,11 +101,6 @@ class Output(wiring.Component):
         m.d.sync += [self.done.eq(ended & (current.code == 0)), self.error.eq(ended & (current.code != 0)),
                      self.code.eq(current.code), self.action_done.eq(ended & current.action)]
         return m
-
-
-def _memory(items: int) -> int:
-    """Return the depth of a queue for ``items``; another modulus than that of its counters costs logic."""
-    return 1 << (items - 1).bit_length()
 
 
 def _shifted(mask: Value, index: Value, count: int) -> Value:

@@ -9,11 +9,11 @@ from typing import Any
 
 from amaranth import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
 from hwgen.config import Config
 from hwgen.derive import Derived
+from hwgen.hardware.fifo import Fifo
 from hwgen.hardware.post_item import RANGE, item_layout, lane_layout, pack, result_layout, sizes
 from hwgen.hardware.post_params import ADDRESS
 
@@ -88,15 +88,15 @@ class Walker(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         pixel = "pixel" in self.config.mappings
-        m.submodules.queue = queue = SyncFIFO(width=self.item.size, depth=QUEUE)
-        m.submodules.blocks = blocks = SyncFIFO(width=ADDRESS.width, depth=QUEUE)
+        m.submodules.queue = queue = Fifo(self.item.size, QUEUE)
+        m.submodules.blocks = blocks = Fifo(ADDRESS.width, QUEUE)
         m.d.comb += [
-            self.items.valid.eq(queue.r_rdy),
-            Value.cast(self.items.payload).eq(queue.r_data),
-            queue.r_en.eq(self.items.ready),
-            self.requests.valid.eq(blocks.r_rdy),
-            self.requests.payload.eq(blocks.r_data),
-            blocks.r_en.eq(self.requests.ready),
+            self.items.valid.eq(queue.o.valid),
+            Value.cast(self.items.payload).eq(queue.o.payload),
+            queue.o.ready.eq(self.items.ready),
+            self.requests.valid.eq(blocks.o.valid),
+            self.requests.payload.eq(blocks.o.payload),
+            blocks.o.ready.eq(self.requests.ready),
         ]
 
         # Elements in the stages and items in the queue, at most QUEUE - 1: with the item that waits outside of the
@@ -108,8 +108,9 @@ class Walker(wiring.Component):
             self.room.eq(count < QUEUE - 1), self.element.ready.eq(self.room),
             accept.eq(self.element.valid & self.element.ready & ~self.dead), self.idle.eq(~valid.any())]
         m.d.sync += valid.eq(Cat(accept, valid))
-        popped = queue.r_rdy & queue.r_en
-        unused = valid[-1] & ~push
+        # A cycle late: the way from the grants of the reads to it is long.
+        popped, unused = Signal(), Signal()
+        m.d.sync += [popped.eq(queue.o.valid & queue.o.ready), unused.eq(valid[-1] & ~push)]
         m.d.sync += count.eq(count + (accept | self.marker) - popped - unused)
 
         one = self._index(m, accept)
@@ -148,12 +149,12 @@ class Walker(wiring.Component):
             fields["source_b"] = three["source_b"]
         m.d.comb += [
             Value.cast(item).eq(pack(self.item, **fields)),
-            queue.w_data.eq(item),
-            queue.w_en.eq(push | self.marker),
-            blocks.w_data.eq(three["p"]),
-            blocks.w_en.eq(push & take),
+            queue.i.payload.eq(item),
+            queue.i.valid.eq(push | self.marker),
+            blocks.i.payload.eq(three["p"]),
+            blocks.i.valid.eq(push & take),
         ]
-        with m.If(blocks.w_en):
+        with m.If(blocks.i.valid):
             m.d.sync += [requested.eq(1), last_block.eq(three["p"])]
         with m.If(self.begin):
             m.d.sync += requested.eq(0)

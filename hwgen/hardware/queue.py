@@ -28,8 +28,9 @@ def entry(module: isa.Module) -> data.StructLayout:
 class Queue(wiring.Component):
     """Holds commands until they have *completed*: one memory serves as queue and as list of commands under way.
 
-    A command is offered to its module once its tokens are there. An entry is freed when the module reports done or
-    error; ``index`` always names the oldest command that has not completed.
+    A command is offered to its module once its tokens are there, from registers: tokens and queue memory on one side,
+    decoding on the other, are too much for a cycle. It takes its tokens when it goes there. An entry is freed when the
+    module reports done or error; ``index`` always names the oldest command that has not completed.
 
     Ports
     -----
@@ -66,8 +67,10 @@ class Queue(wiring.Component):
         write, issue = commands.write_port(), commands.read_port(domain="comb")
         write_meta, oldest = meta.write_port(), meta.read_port(domain="comb")
         put, get, free = Signal(range(depth)), Signal(range(depth)), Signal(range(depth))
-        queued, held = Signal(range(depth + 1)), Signal(range(depth + 1))
+        queued, held, more, less = (Signal(range(depth + 1), name=name) for name in ("queued", "held", "more", "less"))
+        full, some = Signal(), Signal()
         pushed, issued = Signal(), Signal()
+        offered, command, wanting = Signal(), Signal(CommandLayout), Signal(N)
 
         def step(pointer: Signal) -> object:
             return Mux(pointer == depth - 1, 0, pointer + 1)
@@ -85,20 +88,31 @@ class Queue(wiring.Component):
             write_meta.data.index.eq(item.index),
             issue.addr.eq(get),
             oldest.addr.eq(free),
-            self.i.ready.eq(held != depth),
             pushed.eq(self.i.valid & self.i.ready),
-            self.waiting.eq(queued != 0),
-            self.missing.eq(issue.data.wait & ~self.have),
-            self.cmd.valid.eq(self.waiting & ~self.missing.any() & ~self.stop),
-            issued.eq(self.cmd.valid & self.cmd.ready),
+            self.waiting.eq((queued != 0) | offered),
+            wanting.eq(issue.data.wait & ~self.have),
+            self.missing.eq(Mux(offered, 0, wanting)),
+            self.cmd.valid.eq(offered & ~self.stop),
+            self.cmd.payload.eq(command),
+            issued.eq((queued != 0) & ~wanting.any() & ~self.stop & (~offered | self.cmd.ready)),
             self.take.eq(Mux(issued, issue.data.wait, 0)),
-            self.cmd.p.op.eq(issue.data.op),
-            self.cmd.p.payload.eq(issue.data.payload),
             self.post.eq(oldest.data.post),
             self.index.eq(oldest.data.index),
-            self.empty.eq(held == 0),
+            self.i.ready.eq(~full),
+            self.empty.eq(~some),
+            more.eq(held + 1),
+            less.eq(held - 1),
         ]
-        m.d.sync += [queued.eq(queued + pushed - issued), held.eq(held + pushed - self.retire)]
+        # Flags and multiplexers: additions behind a long handshake are too much.
+        m.d.sync += queued.eq(Mux(issued, queued + pushed - 1, queued + pushed))
+        with m.If(pushed & ~self.retire):
+            m.d.sync += [held.eq(more), full.eq(held == depth - 1), some.eq(1)]
+        with m.If(self.retire & ~pushed):
+            m.d.sync += [held.eq(less), full.eq(0), some.eq(held != 1)]
+        with m.If(self.cmd.ready):
+            m.d.sync += offered.eq(0)
+        with m.If(issued):
+            m.d.sync += [offered.eq(1), command.op.eq(issue.data.op), command.payload.eq(issue.data.payload)]
         with m.If(pushed):
             m.d.sync += put.eq(step(put))
         with m.If(issued):

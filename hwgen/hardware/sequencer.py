@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth import Cat, Module, Signal
+from amaranth import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -15,6 +15,8 @@ from hwgen.hardware.queue import INDEX_BITS, Queue, payload_bits
 from hwgen.hardware.tokens import N, Tokens
 
 HeaderLayout = data.StructLayout({"module": 4, "op": 4, "wait": 8, "post": 8, "flags": 8, "payload": isa.PAYLOAD_BITS})
+StruckLayout = data.StructLayout({"worker": N, "stream": 1, "watchdog": 1})
+"""Causes of an error, a cycle late."""
 ILLEGAL, NO_END, ADDRESS, WATCHDOG, OVERFLOW, FETCH = 1, 2, 3, 6, 7, 8
 STALLS = (isa.Module.WFETCH, isa.Module.AFETCH, isa.Module.POST)
 
@@ -66,6 +68,7 @@ class Sequencer(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+        self.struck = Signal(StruckLayout)
         m.submodules.fetch = fetch = CommandFetch(self.config)
         m.submodules.tokens = tokens = Tokens()
         queues = [Queue(self.config, isa.Module(i)) for i in range(N)]
@@ -160,7 +163,7 @@ class Sequencer(wiring.Component):
         idle = Signal()
         m.d.comb += [
             idle.eq(Cat(*(q.empty for q in queues)).all() & fetch.idle),
-            self.done.eq(running & ending & idle & ~stopped),
+            self.done.eq(running & ending & idle & ~stopped & ~Value.cast(self.struck).any()),
         ]
         with m.If(self.done):
             m.d.sync += [running.eq(0), ending.eq(0)]
@@ -192,23 +195,37 @@ class Sequencer(wiring.Component):
         dispatch_code: Signal,
         expired: Signal,
     ) -> None:
-        """Keep the first error; stop; later assignments here win, so causes come in rising priority."""
-        found, code, module, index = Signal(), Signal(4), Signal(4), Signal(INDEX_BITS)
-        with m.If(expired):
-            m.d.comb += [found.eq(1), code.eq(WATCHDOG), module.eq(isa.Module.CTRL), index.eq(dispatched)]
-            for i in reversed(range(N)):
-                with m.If(~queues[i].empty):
-                    m.d.comb += [module.eq(i), index.eq(queues[i].index)]
-        with m.If(dispatch_error):
-            m.d.comb += [found.eq(1), code.eq(dispatch_code), module.eq(isa.Module.CTRL), index.eq(dispatched)]
+        """Keep the first error and stop. Causes are registered: from a queue's memory, where the index of a command is,
+        through their priority, is too long a way."""
+        struck, faulty, late = self.struck, Signal(4), Signal(INDEX_BITS)
+        codes = [Signal(4, name=f"code{i}") for i in range(N)]
+        at = [Signal(INDEX_BITS, name=f"index{i}") for i in range(N)]
+        for i, queue in enumerate(queues):
+            error = getattr(self, f"error_{i}")
+            m.d.sync += [
+                struck.worker[i].eq(error | getattr(tokens, f"overflow_{i}")),
+                codes[i].eq(Mux(error, getattr(self, f"code_{i}"), OVERFLOW)),
+                at[i].eq(queue.index),
+            ]
+        m.d.sync += [
+            struck.stream.eq(dispatch_error),
+            struck.watchdog.eq(expired),
+            faulty.eq(dispatch_code),
+            late.eq(dispatched),
+        ]
+        code, module, index = Signal(4), Signal(4), Signal(INDEX_BITS)
+        # Later assignments win, so causes come in rising priority.
+        m.d.comb += [code.eq(WATCHDOG), module.eq(isa.Module.CTRL), index.eq(late)]
         for i in reversed(range(N)):
-            with m.If(getattr(tokens, f"overflow_{i}")):
-                m.d.comb += [found.eq(1), code.eq(OVERFLOW), module.eq(i), index.eq(queues[i].index)]
+            with m.If(~queues[i].empty):
+                m.d.comb += [module.eq(i), index.eq(queues[i].index)]
+        with m.If(struck.stream):
+            m.d.comb += [code.eq(faulty), module.eq(isa.Module.CTRL), index.eq(late)]
         for i in reversed(range(N)):
-            with m.If(getattr(self, f"error_{i}")):
-                m.d.comb += [found.eq(1), code.eq(getattr(self, f"code_{i}")), module.eq(i), index.eq(queues[i].index)]
+            with m.If(struck.worker[i]):
+                m.d.comb += [code.eq(codes[i]), module.eq(i), index.eq(at[i])]
         first = Signal()
-        m.d.comb += first.eq(found & ~stopped)
+        m.d.comb += first.eq(Value.cast(struck).any() & ~stopped)
         m.d.sync += self.error.eq(first)
         with m.If(first):
             m.d.sync += [stopped.eq(1), running.eq(0), self.code.eq(code), self.module.eq(module), self.index.eq(index)]

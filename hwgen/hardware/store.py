@@ -8,9 +8,10 @@ from amaranth.lib.wiring import In, Out
 
 from hwgen.config import Config
 from hwgen.derive import Derived
-from hwgen.hardware.axi import BURST_BEATS, Fifo, axi4
-from hwgen.hardware.dma import Splitter
+from hwgen.hardware.axi import BURST_BEATS, axi4
 from hwgen.hardware.bank_hash import group_of, grouped_read
+from hwgen.hardware.dma import Splitter
+from hwgen.hardware.fifo import Fifo
 from hwgen.hardware.interfaces import ACT_READ_LATENCY, payload_layout, worker_ports
 
 BUFFERED_WORDS = 8
@@ -55,14 +56,15 @@ class Store(wiring.Component):
         d, axi = self.derived, self.axi
         log = (d.dma_bytes * 8 // self.config.axi_bits).bit_length() - 1
         m.submodules.splitter = splitter = Splitter(self.config.axi_bits, 20 + log)
-        c, valid, code, end = Signal(payload_layout("STORE")), Signal(), Signal(4), Signal(33)
+        new, c = data.View(payload_layout("STORE"), self.cmd.p.payload), Signal(payload_layout("STORE"))
+        valid, verdict, code, end = Signal(), Signal(4), Signal(4), Signal(33)
         good, bad, fire, src = Signal(), Signal(), Signal(), Signal(20)
         out, last = splitter.o, splitter.last
-        m.d.comb += end.eq(c.dram + (c.count << (d.dma_bytes.bit_length() - 1)))
-        with m.If((c.dram & (d.dma_bytes - 1)).any() | (c.count == 0)):
-            m.d.comb += code.eq(1)
-        with m.Elif((c.src + c.count > d.act_words // d.dma_words) | (end > 1 << 32)):
-            m.d.comb += code.eq(3)
+        m.d.comb += end.eq(new.dram + (new.count << (d.dma_bytes.bit_length() - 1)))
+        with m.If((new.dram & (d.dma_bytes - 1)).any() | (new.count == 0)):
+            m.d.comb += verdict.eq(1)
+        with m.Elif((new.src + new.count > d.act_words // d.dma_words) | (end > 1 << 32)):
+            m.d.comb += verdict.eq(3)
         m.d.comb += [
             good.eq(valid & (code == 0)),
             # A bad command joins the queue of answers only after the bursts before it: order of ``done`` and ``error``.
@@ -85,7 +87,7 @@ class Store(wiring.Component):
             axi.awcache.eq(3),
         ]
         with m.If(~valid):
-            m.d.sync += [valid.eq(self.cmd.valid), c.eq(self.cmd.p.payload)]
+            m.d.sync += [valid.eq(self.cmd.valid), c.eq(self.cmd.p.payload), code.eq(verdict)]
         with m.Elif((good & splitter.i.ready) | bad):
             m.d.sync += valid.eq(0)
         with m.If(axi.awready):

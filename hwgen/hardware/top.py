@@ -48,10 +48,11 @@ class Top(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        reset = Signal()
+        reset = Signal(init=1)
+        """From a register: it reaches everything."""
         m.domains.sync = core = ClockDomain()
         m.domains.host = host = ClockDomain()
-        m.d.comb += [core.clk.eq(self.clk), host.clk.eq(self.clk), host.rst.eq(self.rst), core.rst.eq(self.rst | reset)]
+        m.d.comb += [core.clk.eq(self.clk), host.clk.eq(self.clk), host.rst.eq(self.rst), core.rst.eq(reset)]
 
         registers = Registers(self.config)
         m.submodules.registers = DomainRenamer("host")(registers)
@@ -161,9 +162,9 @@ class Top(wiring.Component):
             registers.code.eq(sequencer.code),
             registers.module.eq(sequencer.module),
             registers.index.eq(sequencer.index),
-            reset.eq(resetting & reader.idle & store.idle),
             registers.reset_done.eq(reset),
         ]
+        m.d.host += reset.eq(resetting & reader.idle & store.idle & ~reset)
         with m.If(registers.soft_reset):
             m.d.host += resetting.eq(1)
         with m.Elif(reset):

@@ -59,6 +59,22 @@ class OnnxFile:
     input_float: bool
     output: str
 
+    def integers(self, node: Node, position: int) -> list[int] | None:
+        """The numbers of a constant input (a shape, axes, amounts of padding); None when it is not constant.
+
+        Raises
+        ------
+        HwgenError
+            When they are not integers.
+        """
+        constant = self.consts.get(node.input(position))
+        if constant is None:
+            return None
+        if not np.issubdtype(constant.dtype, np.integer):
+            raise HwgenError(f"input {node.input(position)!r} must be integers, not {constant.dtype}",
+                             where=f"{self.name}: {node.op} {node.name!r}", remedy="export the network again")
+        return [int(n) for n in constant.reshape(-1)]
+
     def map_name(self, name: str) -> str:
         """What to call the map behind a real value: the output of the one QuantizeLinear it leads to, if it does."""
         start = name

@@ -79,10 +79,16 @@ class Layers:
                              f"{value.values.shape}", "export the network again")
         return value
 
-    def _bias(self, node: Node, inputs: list[Value]) -> Any:
+    def _bias(self, node: Node, inputs: list[Value], channels: int) -> Any:
         bias = inputs[2] if len(inputs) > 2 else None
-        if bias is not None and not isinstance(bias, Weights | np.ndarray):
+        if bias is None:
+            return None
+        if not isinstance(bias, Weights | np.ndarray):
             raise self._fail(node, "its bias is not a constant", "export the network again")
+        shape = bias.values.shape if isinstance(bias, Weights) else bias.shape
+        if int(np.prod(shape)) not in (1, channels) or shape[-1:] not in ((), (1,), (channels,)):
+            raise self._fail(node, f"a bias of shape {shape} does not fit {channels} channels",
+                             "export the network again")
         return bias
 
     def _pads(self, node: Node, view: View, kernel: tuple[int, int], dilation: tuple[int, int],
@@ -128,7 +134,7 @@ class Layers:
         pad = self._pads(node, view, (height, width), dilation, stride)
         return Pending(shape=self._out(view, (height, width), stride, pad, out, dilation), kind="conv", node=node.name,
                        op=node.op, inputs=(view,),
-                       args={"weights": weights.transpose((0, 2, 3, 1)), "bias": self._bias(node, inputs),
+                       args={"weights": weights.transpose((0, 2, 3, 1)), "bias": self._bias(node, inputs, out),
                              "stride": stride, "dilation": dilation, "pad": pad, "groups": groups})
 
     def _dense(self, node: Node, view: View, inputs: list[Value]) -> Pending:
@@ -146,11 +152,11 @@ class Layers:
                              "export the network again")
         sizes, axes = ((1, 1, columns), (0, 1, 2)) if pointwise else flat_columns(view)
         values = weights.values.reshape(out, *sizes).transpose(0, *(a + 1 for a in axes))
-        args = {"weights": Weights(values=values, scale=weights.scale, zero_point=weights.zero_point,
-                                   axis=weights.axis if weights.axis == 0 else 3), "bias": self._bias(node, inputs)}
+        weights = Weights(values=values, scale=weights.scale, zero_point=weights.zero_point,
+                          axis=weights.axis if weights.axis == 0 else 3)
         shape = (*view.shape[:3], out) if pointwise else (1, 1, 1, out)
         return Pending(shape=shape, perm=NHWC if pointwise else NCHW, flat=not pointwise, kind="conv", node=node.name,
-                       op=node.op, inputs=(view,), args=args)
+                       op=node.op, inputs=(view,), args={"weights": weights, "bias": self._bias(node, inputs, out)})
 
     def _add(self, node: Node, inputs: list[Value]) -> Pending:
         for value, other in ((inputs[0], inputs[1]), (inputs[1], inputs[0])):
@@ -235,9 +241,14 @@ class Layers:
     def _pad(self, node: Node, view: View, inputs: list[Value]) -> View:
         if len(inputs) > 2 and isinstance(inputs[2], Weights) and inputs[2].real().any():
             raise self._fail(node, "pads with a value other than zero", "use constant padding with zero")
-        amounts = [int(n) for n in self.file.consts[node.input(1)]] if node.input(1) else node.attrs["pads"]
+        amounts = self.file.integers(node, 1) if node.input(1) else node.attrs["pads"]
         rank = len(view.onnx_shape)
-        axes = [int(a) % rank for a in self.file.consts[node.input(3)]] if node.input(3) else list(range(rank))
+        axes = self.file.integers(node, 3) if node.input(3) else list(range(rank))
+        if amounts is None or axes is None:
+            raise self._fail(node, "the padding is computed at run time", "export with fixed sizes")
+        if len(amounts) != 2 * len(axes):
+            raise self._fail(node, f"{len(amounts)} amounts for {len(axes)} axes", "export the network again")
+        axes = [axis % rank for axis in axes]
         pads = {view.perm[axis]: (amounts[i], amounts[i + len(axes)]) for i, axis in enumerate(axes)}
         if view.flat or any(any(pads.get(axis, ())) for axis in (0, 3)) or min(amounts, default=0) < 0:
             raise self._fail(node, f"pads by {amounts}: only height and width of a map can be padded",
@@ -275,8 +286,7 @@ class Layers:
         """Refuse a mean over other axes than height and width; returns whether it drops them."""
         axes = node.attrs.get("axes")
         if node.input(1):
-            constant = self.file.consts.get(node.input(1))
-            axes = None if constant is None else [int(a) for a in constant.reshape(-1)]
+            axes = self.file.integers(node, 1)
         if view.flat or axes is None or {view.perm[int(a) % 4] for a in axes} != {1, 2}:
             raise self._fail(node, "must be the mean over height and width", "use GlobalAveragePool")
         return not node.attrs.get("keepdims", 1)

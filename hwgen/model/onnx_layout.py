@@ -73,6 +73,9 @@ def relayout(node: Node, value: Any, file: OnnxFile, emitter: Emitter) -> Any:
     if isinstance(value, Weights):
         raise emitter.fail(f"{node.op} {node.name!r}", "reshapes quantised weights", "store the weights reshaped")
     target = _target(node, value, file, emitter)
+    if int(np.prod(target)) != int(np.prod(value.onnx_shape)):
+        raise emitter.fail(f"{node.op} {node.name!r}", f"cannot turn {value.onnx_shape} into {target}",
+                           "export with batch 1")
     if target == value.onnx_shape:
         return value
     if len(target) == 2 and target[0] == 1 and not value.flat:
@@ -109,10 +112,9 @@ def _target(node: Node, value: Map, file: OnnxFile, emitter: Emitter) -> tuple[i
         return int(np.prod(old[:axis])), int(np.prod(old[axis:]))
     numbers = node.attrs.get("axes")
     if node.input(1):
-        constant = file.consts.get(node.input(1))
-        if constant is None:
+        numbers = file.integers(node, 1)
+        if numbers is None:
             raise emitter.fail(where, "the shape is computed at run time", "export with fixed sizes")
-        numbers = [int(n) for n in constant.ravel()]
     if node.op == "Squeeze":
         drop = {n % len(old) for n in numbers} if numbers is not None else {a for a, n in enumerate(old) if n == 1}
         return tuple(n for a, n in enumerate(old) if a not in drop)
@@ -120,6 +122,8 @@ def _target(node: Node, value: Map, file: OnnxFile, emitter: Emitter) -> tuple[i
         raise emitter.fail(where, "the new shape is not stated", "export with fixed sizes")
     if node.op == "Unsqueeze":
         places = {n % (len(old) + len(numbers)) for n in numbers}
+        if len(places) != len(numbers):
+            raise emitter.fail(where, f"axes must differ, not {tuple(numbers)}", "export the network again")
         rest = iter(old)
         return tuple(1 if a in places else next(rest) for a in range(len(old) + len(numbers)))
     keep_zero = node.attrs.get("allowzero", 0)
@@ -127,8 +131,6 @@ def _target(node: Node, value: Map, file: OnnxFile, emitter: Emitter) -> tuple[i
     if -1 in new:
         known = int(np.prod([n for n in new if n != -1]))
         new[new.index(-1)] = int(np.prod(old)) // known if known else 0
-    if int(np.prod(new)) != int(np.prod(old)):
-        raise emitter.fail(where, f"cannot turn {tuple(old)} into {tuple(numbers)}", "export with batch 1")
     return tuple(new)
 
 

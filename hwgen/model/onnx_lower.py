@@ -67,7 +67,7 @@ class Emitter:
 
     def multiplier(self, real: NDArray[np.float64], node: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Multipliers and shifts of scale ratios, one a channel."""
-        pairs = [quantize_multiplier(float(r)) for r in real]
+        pairs = [quantize_multiplier(min(float(r), 2.0**_MAX_SHIFT)) for r in real]  # at most what is refused here
         if max(shift for _, shift in pairs) > _MAX_SHIFT:
             raise self.fail(node, f"input scale times weight scale must be below {2**_MAX_SHIFT} output scales, "
                             f"not {float(real.max()):g}", "calibrate again with representative data")

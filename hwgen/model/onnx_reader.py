@@ -21,6 +21,7 @@ from hwgen.model.onnx_passes import fold_pads
 from hwgen.model.onnx_values import Pending, Source, Tail, View, Weights
 
 _CALIBRATE = "calibrate with representative data and quantise again"
+_AGAIN = "export the network again"
 
 
 def read_onnx(path: str | Path) -> Graph:
@@ -85,6 +86,8 @@ class _Reader:
         if node.op in SAME:
             return value
         if node.op in LAYOUT:
+            if isinstance(value, np.ndarray):  # or it would have been folded into a constant
+                raise self._fail(node, f"does not fit its constant input of shape {value.shape}", _AGAIN)
             return relayout(node, value, self.file, self.emitter)
         if node.op == "Softmax":
             return self._softmax(node, value)
@@ -112,7 +115,12 @@ class _Reader:
                              "use static quantisation (quantize_static)")
         if node.attrs.get("block_size", 0):
             raise self._fail(node, "block-wise scales are not supported", "quantise per tensor or per channel")
-        scale = np.asarray(scale, np.float32).reshape(-1)
+        try:
+            scale = np.asarray(scale, np.float32).reshape(-1)
+        except ValueError as error:
+            raise self._fail(node, "scales must be numbers", _AGAIN) from error
+        if not scale.size:
+            raise self._fail(node, "there are no scales", _AGAIN)
         if not np.isfinite(scale).all() or (scale <= 0).any():
             bad = scale[~(np.isfinite(scale) & (scale > 0))][0]
             raise self._fail(node, f"scales must be positive and finite, not {bad:g}", _CALIBRATE)
@@ -121,7 +129,7 @@ class _Reader:
             zero = np.zeros(scale.shape, np.uint8 if data is None else data.dtype)
         zero = zero.reshape(-1)
         if zero.size != scale.size:
-            raise self._fail(node, f"{scale.size} scales but {zero.size} zero points", "export the network again")
+            raise self._fail(node, f"{scale.size} scales but {zero.size} zero points", _AGAIN)
         return scale, zero, zero.dtype
 
     def _activation(self, node: Node) -> tuple[float, int]:
@@ -143,7 +151,7 @@ class _Reader:
                                   kind="quantize", attrs={"scale": scale, "zero_point": float(zero)}))
             return Tail(name=node.outputs[0])
         if isinstance(value, Weights):
-            raise self._fail(node, "quantises a constant that is quantised already", "export the network again")
+            raise self._fail(node, "quantises a constant that is quantised already", _AGAIN)
         scale, zero = self._activation(node)
         if isinstance(value, Source):
             return self._enter(node, value, scale, zero)
@@ -168,39 +176,56 @@ class _Reader:
 
     def _quantized_constant(self, node: Node, value: Array) -> Weights:
         scale, zero, kind = self._parameters(node)
-        axis = node.attrs.get("axis", 1) % max(value.ndim, 1)
+        self._check_kind(node, kind)
+        axis = self._axis(node, value, scale)
+        try:
+            real = value.astype(np.float32)
+        except ValueError as error:
+            raise self._fail(node, f"a constant must be of numbers, not {value.dtype}", _AGAIN) from error
+        if not np.isfinite(real).all():
+            raise self._fail(node, "a constant must be finite, it holds NaN or infinity", "retrain or re-export")
         form = [1] * value.ndim
         if scale.size > 1:
             form[axis] = -1
         limits = np.iinfo(kind)
-        q = np.rint(value / scale.reshape(form)) + zero.astype(np.float64).reshape(form)
-        return self._weights(node, np.clip(q, limits.min, limits.max).astype(kind), scale, zero, axis)
+        with np.errstate(over="ignore"):  # what overflows is clipped
+            q = np.rint(real / scale.reshape(form)) + zero.astype(np.float64).reshape(form)
+        return self._weights(node, np.clip(q, limits.min, limits.max).astype(kind), scale, zero)
 
     def _dequantize(self, node: Node) -> Value:
         value = self._value(node, 0)
         if isinstance(value, Source):
             return self._enter(node, value, *self._activation(node))
         if isinstance(value, Pending):
-            raise self._fail(node, "dequantises a value that is not quantised", "export the network again")
-        if isinstance(value, np.ndarray):
+            raise self._fail(node, "dequantises a value that is not quantised", _AGAIN)
+        if isinstance(value, np.ndarray | Weights):
+            values = value.values if isinstance(value, Weights) else value
             scale, zero, _ = self._parameters(node)
-            return self._weights(node, value, scale, zero, node.attrs.get("axis", 1))
+            return self._weights(node, values, scale, zero)
         if isinstance(value, View):
             own = (value.tensor.scale, value.tensor.zero_point)
             if self._activation(node) != own:
                 raise self._fail(node, f"dequantises with scale and zero point {self._activation(node)}, but the map "
-                                 f"was quantised with {own}", "export the network again")
+                                 f"was quantised with {own}", _AGAIN)
         return value
 
-    def _weights(self, node: Node, values: Array, scale: Array, zero: Array, axis: int) -> Weights:
-        if values.dtype not in (np.int8, np.uint8, np.int32):
-            raise self._fail(node, f"constants must be int8, uint8 or int32, not {values.dtype}",
-                             "quantise weights to 8 bits")
-        axis = axis % max(values.ndim, 1)
+    def _weights(self, node: Node, values: Array, scale: Array, zero: Array) -> Weights:
+        self._check_kind(node, values.dtype)
+        if zero.any() and zero.dtype != values.dtype:
+            raise self._fail(node, f"zero points of type {zero.dtype} for a constant of type {values.dtype}", _AGAIN)
+        return Weights(values=values, scale=scale, zero_point=zero.astype(np.int64),
+                       axis=self._axis(node, values, scale))
+
+    def _check_kind(self, node: Node, kind: np.dtype) -> None:
+        if kind not in (np.int8, np.uint8, np.int32):
+            raise self._fail(node, f"constants must be int8, uint8 or int32, not {kind}", "quantise weights to 8 bits")
+
+    def _axis(self, node: Node, values: Array, scale: Array) -> int:
+        """The axis that the scales of a constant belong to."""
+        axis = int(node.attrs.get("axis", 1)) % max(values.ndim, 1)
         if scale.size > 1 and (not values.ndim or values.shape[axis] != scale.size):
-            raise self._fail(node, f"{scale.size} scales for a constant of shape {values.shape}",
-                             "export the network again")
-        return Weights(values=values, scale=scale, zero_point=zero.astype(np.int64), axis=axis)
+            raise self._fail(node, f"{scale.size} scales for a constant of shape {values.shape}", _AGAIN)
+        return axis
 
     # The network's end
 
