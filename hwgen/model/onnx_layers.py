@@ -86,7 +86,7 @@ class Layers:
         if not isinstance(bias, Weights | np.ndarray):
             raise self._fail(node, "its bias is not a constant", "export the network again")
         shape = bias.values.shape if isinstance(bias, Weights) else bias.shape
-        if int(np.prod(shape)) not in (1, channels) or shape[-1:] not in ((), (1,), (channels,)):
+        if int(np.prod(shape)) != 1 and (int(np.prod(shape)), *shape[-1:]) != (channels, channels):
             raise self._fail(node, f"a bias of shape {shape} does not fit {channels} channels",
                              "export the network again")
         return bias
@@ -230,7 +230,7 @@ class Layers:
             value = node.attrs.get(key, default)
             if name := node.input(position):
                 constant = self.file.consts.get(name)
-                if constant is None:
+                if constant is None or constant.size != 1 or constant.dtype.kind not in "fiu":
                     raise self._fail(node, "its bounds must be float constants", "use ReLU6 or Clip with numbers")
                 value = constant.reshape(-1)[0]
             bounds.append(float(value))

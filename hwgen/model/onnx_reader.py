@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hwgen.errors import HwgenError
 from hwgen.model.graph import Graph, Host
@@ -115,10 +116,7 @@ class _Reader:
                              "use static quantisation (quantize_static)")
         if node.attrs.get("block_size", 0):
             raise self._fail(node, "block-wise scales are not supported", "quantise per tensor or per channel")
-        try:
-            scale = np.asarray(scale, np.float32).reshape(-1)
-        except ValueError as error:
-            raise self._fail(node, "scales must be numbers", _AGAIN) from error
+        scale = self._real(node, scale).reshape(-1)
         if not scale.size:
             raise self._fail(node, "there are no scales", _AGAIN)
         if not np.isfinite(scale).all() or (scale <= 0).any():
@@ -178,10 +176,7 @@ class _Reader:
         scale, zero, kind = self._parameters(node)
         self._check_kind(node, kind)
         axis = self._axis(node, value, scale)
-        try:
-            real = value.astype(np.float32)
-        except ValueError as error:
-            raise self._fail(node, f"a constant must be of numbers, not {value.dtype}", _AGAIN) from error
+        real = self._real(node, value)
         if not np.isfinite(real).all():
             raise self._fail(node, "a constant must be finite, it holds NaN or infinity", "retrain or re-export")
         form = [1] * value.ndim
@@ -215,6 +210,11 @@ class _Reader:
             raise self._fail(node, f"zero points of type {zero.dtype} for a constant of type {values.dtype}", _AGAIN)
         return Weights(values=values, scale=scale, zero_point=zero.astype(np.int64),
                        axis=self._axis(node, values, scale))
+
+    def _real(self, node: Node, value: Array) -> NDArray[np.float32]:
+        if value.dtype.kind not in "fiuV":  # V: bfloat16 and other types that NumPy does not know
+            raise self._fail(node, f"constants must be numbers, not {value.dtype}", _AGAIN)
+        return value.astype(np.float32)
 
     def _check_kind(self, node: Node, kind: np.dtype) -> None:
         if kind not in (np.int8, np.uint8, np.int32):
