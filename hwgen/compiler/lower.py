@@ -10,7 +10,7 @@ from hwgen.compiler.context import Context, Tile
 from hwgen.compiler.eltwise import Box, Rescale, identity, rescale_tiles
 from hwgen.compiler.maps import View
 from hwgen.compiler.patch import Choice
-from hwgen.compiler.place import Placement, Stripe, input_rows
+from hwgen.compiler.place import Placement, Stripe, input_rows, stripe_rows
 from hwgen.compiler.reduce import Site, as_column, concat_works, conv_works, pool_works, single_row
 from hwgen.compiler.work import Work
 from hwgen.config import Config
@@ -58,7 +58,7 @@ class Lowering:
                     views[name] = place.view(name)
                     continue
                 need = rows if name == op.output else input_rows(op, rows, layout.height)
-                most = max(len(need), self._stage_rows(op, name, stripe))
+                most = stripe_rows(op, place.layouts, name, stripe.rows)
                 base = place.stages[index, name] + (number % stripe.buffers) * most * layout.pitch
                 views[name] = View(f"{name}@{number}", layout, base - need.start * layout.pitch, need.start, need.stop)
                 offset, count = layout.rows(need.start, need.stop)
@@ -69,15 +69,6 @@ class Lowering:
             yield from self._operator(index, op, views, rows)
             for dram, chip, count in stores:
                 yield Tile(index, _copy_out(dram, chip, count))
-
-    def _stage_rows(self, op: Op, name: str, stripe: Stripe) -> int:
-        out, layout = self.placement.layouts[op.output], self.placement.layouts[name]
-        if name == op.output:
-            return stripe.rows
-        return max(
-            len(input_rows(op, range(r, min(r + stripe.rows, out.height)), layout.height))
-            for r in range(0, out.height, stripe.rows)
-        )
 
     def _operator(self, index: int, op: Op, views: dict[str, View], rows: range) -> Iterator[Tile]:
         tensors = self.graph.tensors

@@ -90,11 +90,12 @@ def input_rows(op: Op, rows: range, height: int) -> range:
     return range(first, max(min((rows.stop - 1) * s - p + (k - 1) * d + 1, height), first + 1))
 
 
-def _most_rows(op: Op, out: Layout, source: Layout, rows: int) -> int:
-    """Most input rows that any stripe of ``rows`` output rows needs."""
-    return max(
-        len(input_rows(op, range(r, min(r + rows, out.height)), source.height)) for r in range(0, out.height, rows)
-    )
+def stripe_rows(op: Op, layouts: dict[str, Layout], name: str, rows: int) -> int:
+    """Most rows of map ``name``, an input or the output, that any stripe of ``rows`` output rows needs."""
+    if name == op.output:
+        return rows
+    height, out = layouts[name].height, layouts[op.output].height
+    return max(len(input_rows(op, range(r, min(r + rows, out)), height)) for r in range(0, out, rows))
 
 
 def place(graph: Graph, layouts: dict[str, Layout], config: Config, ops: tuple[Op, ...]) -> Placement:
@@ -249,13 +250,7 @@ def _stripe(
     free = capacity - sum(i.words for i in items if i.start <= at <= i.stop)
     for buffers, pieces in ((2, min(PIECES, out.height)), (1, 1)):
         for rows in sorted({-(-out.height // n) for n in range(pieces, out.height + 1)}, reverse=True):
-            need = [
-                (
-                    (at, n),
-                    buffers * layouts[n].pitch * (rows if n == op.output else _most_rows(op, out, layouts[n], rows)),
-                )
-                for n in maps
-            ]
+            need = [((at, n), buffers * layouts[n].pitch * stripe_rows(op, layouts, n, rows)) for n in maps]
             if sum(w for _, w in need) <= free * share // SHARES:
                 return Stripe(rows, buffers), [_Item(k, w, at, at) for k, w in need]
     return None
