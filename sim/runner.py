@@ -12,12 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from amaranth.lib import wiring
 from cocotb_tools.check_results import get_results
 from cocotb_tools.runner import Icarus, Runner, Verilator
 
 from hwgen.errors import HwgenError
-from hwgen.hardware.verilog import convert
 from hwgen.sim import tools
 from hwgen.sim.tools import SIMULATORS, locked
 
@@ -54,11 +52,6 @@ class _Verilator(Verilator):
         at = compile_.index("--public-flat-rw")
         compile_[at : at + 1] = ["--public-depth", "1", "--output-split", "0", *tools.WAIVERS]
         return [compile_, make]
-
-
-def component_verilog(component: wiring.Component, name: str) -> str:
-    """Return the Verilog text of an Amaranth component, its top module called ``name``."""
-    return convert(component, name)
 
 
 def _texts(sources: Sources) -> dict[str, str]:

@@ -8,7 +8,8 @@ import pytest
 
 from hwgen.config import Config
 from hwgen.hardware.act_buffer import ActBuffer
-from hwgen.sim.runner import component_verilog, run_bench
+from hwgen.hardware.verilog import convert
+from hwgen.sim.runner import run_bench
 
 SMALL = Config(name="act", act_kib=1)
 CONFIGS = {
@@ -23,7 +24,7 @@ CONFIGS = {
 
 
 def run_act_buffer(config: Config, simulator: str) -> int:
-    return run_bench("act_buffer", component_verilog(ActBuffer(config), "act_buffer"), "hwgen.sim.bench_act_buffer",
+    return run_bench("act_buffer", convert(ActBuffer(config), "act_buffer"), "hwgen.sim.bench_act_buffer",
                      simulator=simulator, env={"HWGEN_CONFIG": json.dumps(config.to_dict())}).tests
 
 

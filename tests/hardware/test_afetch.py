@@ -7,8 +7,9 @@ import json
 import pytest
 
 from hwgen.config import Config
+from hwgen.hardware.verilog import convert
 from hwgen.sim.memory_top import ActFetchTop
-from hwgen.sim.runner import component_verilog, run_bench
+from hwgen.sim.runner import run_bench
 
 SMALL = Config(name="afetch", act_kib=4, amem_words=128)
 CONFIGS = {
@@ -23,7 +24,7 @@ CONFIGS = {
 
 
 def run_afetch(config: Config, simulator: str) -> int:
-    return run_bench("afetch", component_verilog(ActFetchTop(config), "afetch"), "hwgen.sim.bench_afetch",
+    return run_bench("afetch", convert(ActFetchTop(config), "afetch"), "hwgen.sim.bench_afetch",
                      simulator=simulator, env={"HWGEN_CONFIG": json.dumps(config.to_dict())}).tests
 
 

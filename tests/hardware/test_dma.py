@@ -7,8 +7,9 @@ import json
 import pytest
 
 from hwgen.config import Config
+from hwgen.hardware.verilog import convert
 from hwgen.sim.dma_top import DmaTop
-from hwgen.sim.runner import component_verilog, run_bench
+from hwgen.sim.runner import run_bench
 
 SMALL = Config(name="dma", act_kib=2, weight_kib=2, param_kib=1, columns=1)
 CONFIGS = {
@@ -23,7 +24,7 @@ CONFIGS = {
 def run_dma(config: Config, simulator: str) -> int:
     return run_bench(
         "dma",
-        component_verilog(DmaTop(config), "dma"),
+        convert(DmaTop(config), "dma"),
         "hwgen.sim.bench_dma",
         simulator=simulator,
         env={"HWGEN_CONFIG": json.dumps(config.to_dict())},

@@ -10,8 +10,9 @@ import pytest
 from hwgen.config import Config
 from hwgen.hardware.grid import Grid
 from hwgen.hardware.lane import lane_verilog
+from hwgen.hardware.verilog import convert
 from hwgen.presets import preset
-from hwgen.sim.runner import component_verilog, run_bench
+from hwgen.sim.runner import run_bench
 
 SMALL = Config(name="grid", rows=2, columns=2, wmem_words=32, amem_words=32, segments=16, acc_vectors=16)
 CONFIGS = {
@@ -29,7 +30,7 @@ CONFIGS = {
 
 def run_grid(config: Config, simulator: str = "icarus", lane: str | None = None) -> int:
     """Run the bench on a grid; returns the number of tests."""
-    sources = {"grid.v": component_verilog(Grid(config), "hwgen_grid"), "lane.v": lane or lane_verilog(config)}
+    sources = {"grid.v": convert(Grid(config), "hwgen_grid"), "lane.v": lane or lane_verilog(config)}
     return run_bench("hwgen_grid", sources, "hwgen.sim.bench_grid", simulator=simulator,
                      env={"HWGEN_CONFIG": json.dumps(config.to_dict())}).tests
 
@@ -71,7 +72,7 @@ def test_text_is_deterministic_and_flat() -> None:
     base, huge = preset("base"), preset("huge")
     assert lane_verilog(base) == lane_verilog(base)
     assert lane_verilog(base) == lane_verilog(base.replace(rows=8, columns=4))
-    texts = [component_verilog(Grid(c), "hwgen_grid") for c in (base, base, huge)]
+    texts = [convert(Grid(c), "hwgen_grid") for c in (base, base, huge)]
     assert texts[0] == texts[1]
     assert len(texts[2]) - len(texts[0]) < 6000 * (128 - 8)
     assert texts[2].count("hwgen_lane ") == 128

@@ -7,8 +7,9 @@ import json
 import pytest
 
 from hwgen.hardware.registers import Registers
+from hwgen.hardware.verilog import convert
 from hwgen.presets import preset
-from hwgen.sim.runner import component_verilog, run_bench
+from hwgen.sim.runner import run_bench
 
 
 @pytest.mark.parametrize(("name", "simulator"), [("tiny", "icarus"), ("huge", "icarus"), ("base", "verilator")])
@@ -16,7 +17,7 @@ def test_registers(name: str, simulator: str) -> None:
     config = preset(name)
     result = run_bench(
         "registers",
-        component_verilog(Registers(config), "registers"),
+        convert(Registers(config), "registers"),
         "hwgen.sim.bench_registers",
         simulator=simulator,
         env={"HWGEN_CONFIG": json.dumps(config.to_dict())},

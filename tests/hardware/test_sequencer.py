@@ -8,7 +8,8 @@ import pytest
 
 from hwgen.config import Config
 from hwgen.hardware.sequencer import Sequencer
-from hwgen.sim.runner import component_verilog, run_bench
+from hwgen.hardware.verilog import convert
+from hwgen.sim.runner import run_bench
 
 TINY = Config(
     name="one-lane", rows=1, columns=1, wmem_words=256, amem_words=256, acc_vectors=64, act_kib=16, weight_kib=8,
@@ -25,7 +26,7 @@ CONFIGS = {
 def run_sequencer(config: Config, simulator: str) -> int:
     return run_bench(
         "sequencer",
-        component_verilog(Sequencer(config), "sequencer"),
+        convert(Sequencer(config), "sequencer"),
         "hwgen.sim.bench_sequencer",
         simulator=simulator,
         env={"HWGEN_CONFIG": json.dumps(config.to_dict())},

@@ -7,8 +7,9 @@ import json
 import pytest
 
 from hwgen.config import Config
+from hwgen.hardware.verilog import convert
 from hwgen.sim.memory_top import WeightFetchTop
-from hwgen.sim.runner import component_verilog, run_bench
+from hwgen.sim.runner import run_bench
 
 SMALL = Config(name="wfetch", weight_kib=1, wmem_words=64)
 CONFIGS = {
@@ -21,7 +22,7 @@ CONFIGS = {
 
 
 def run_wfetch(config: Config, simulator: str) -> int:
-    return run_bench("wfetch", component_verilog(WeightFetchTop(config), "wfetch"), "hwgen.sim.bench_wfetch",
+    return run_bench("wfetch", convert(WeightFetchTop(config), "wfetch"), "hwgen.sim.bench_wfetch",
                      simulator=simulator, env={"HWGEN_CONFIG": json.dumps(config.to_dict())}).tests
 
 
