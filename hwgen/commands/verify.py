@@ -47,8 +47,6 @@ def verify(
     json: Json = None,
 ) -> None:
     """Run a network on the generated Verilog and compare every byte; exit code 1 when one differs."""
-    if inputs is not None and random is not None:
-        raise HwgenError("give either --inputs or --random, not both")
     check_target(json)
     check_target(waves)
     machine = chosen_config(preset, config)
