@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +12,9 @@ from hwgen.commands.options import Json
 from hwgen.commands.output import busy, console
 from hwgen.commands.verify import DIFFERENT, Simulator, verified
 from hwgen.errors import HwgenError
+
+if TYPE_CHECKING:
+    from hwgen.benchmarks import Benchmark
 
 
 def bench(
@@ -24,10 +27,13 @@ def bench(
     ] = None,
     json: Json = None,
 ) -> None:
-    """Measure networks and presets on the generated Verilog and write the table; exit code 1 when a byte differs."""
+    """Measure networks and presets on the generated Verilog and write the table; exit code 1 when a byte differs.
+
+    A network that cannot be measured does not keep the others from it: it is reported at the end, with exit code 2.
+    """
     check_target(output)
     check_target(json)
-    from hwgen.benchmarks import BENCHMARKS, Benchmark
+    from hwgen.benchmarks import BENCHMARKS
     from hwgen.presets import preset
     from hwgen.report.benchmarks import table
 
@@ -39,24 +45,30 @@ def bench(
         raise HwgenError(
             f"the networks {', '.join(absent)} are absent", where=str(models), remedy="give their folder with --models"
         )
-    measured: list[tuple[Benchmark, dict[str, Any]]] = []
+    measured: dict[Benchmark, dict[str, Any]] = {}
+    failed: dict[Benchmark, str] = {}
     target = console()
-    for b in chosen:
-        with busy(f"{b.network} on {b.preset} ({len(measured) + 1} of {len(chosen)})") as progress:
-            value = verified(
-                models / b.model, preset(b.preset), Simulator.verilator, random=1, progress=progress
-            ).to_json()
-        measured.append((b, value))
+    for number, b in enumerate(chosen, 1):
+        with busy(f"{b.network} on {b.preset} ({number} of {len(chosen)})") as progress:
+            try:
+                found = verified(models / b.model, preset(b.preset), Simulator.verilator, random=1, progress=progress)
+            except HwgenError as error:
+                failed[b] = str(error)
+                continue
+        measured[b] = value = found.to_json()
         cycles, verdict = value["cycles"], "bit-exact" if value["bit_exact"] else "DIFFERENT"
         text = f"{b.network} on {b.preset}: {cycles['total']:,} cycles ({cycles['predicted']:,} predicted), {verdict}"
         target.print(text, soft_wrap=True)
-    write_file(output, table(measured))
-    write_json(
-        json,
-        [
-            {"network": b.network, "preset": b.preset, "must": b.must, "aim": b.aim, "result": value}
-            for b, value in measured
-        ],
-    )
-    if not all(value["bit_exact"] for _, value in measured):
+    if measured:
+        write_file(output, table(measured, failed))
+        write_json(json, [row(b, measured.get(b), failed.get(b)) for b in chosen])
+    if failed:
+        lines = [f"{len(failed)} of {len(chosen)} benchmarks failed:"]
+        raise HwgenError("\n".join(lines + [f"{b.network} on {b.preset}: {text}" for b, text in failed.items()]))
+    if not all(value["bit_exact"] for value in measured.values()):
         raise typer.Exit(DIFFERENT)
+
+
+def row(b: Benchmark, result: dict[str, Any] | None, error: str | None) -> dict[str, Any]:
+    """Return the JSON of a benchmark, which has a result or an error."""
+    return {"network": b.network, "preset": b.preset, "must": b.must, "aim": b.aim, "result": result, "error": error}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from hwgen.benchmarks import LAYER_CYCLES, LAYER_TOLERANCE, MODEL_TOLERANCE, Benchmark
@@ -26,7 +26,7 @@ COLUMNS = (
     "published, for scale",
 )
 
-Measured = Sequence[tuple[Benchmark, Mapping[str, Any]]]
+Measured = Mapping[Benchmark, Mapping[str, Any]]
 
 HEADER = """# Benchmarks
 
@@ -37,24 +37,30 @@ share of it reached. Simulator speed is of the machine that ran it.
 """
 
 
-def table(measured: Measured) -> str:
+def table(measured: Measured, failed: Mapping[Benchmark, str] | None = None) -> str:
     """Return the Markdown of ``docs/benchmarks.md``.
 
     Parameters
     ----------
-    measured : sequence of (Benchmark, mapping)
-        With the result as `hwgen verify --json` writes it.
+    measured : mapping
+        Of benchmarks to the result as `hwgen verify --json` writes it.
+    failed : mapping, optional
+        Of benchmarks that could not be measured to the reason.
     """
     lines = [HEADER, "| " + " | ".join(COLUMNS) + " |", "|" + "---|" * len(COLUMNS)]
-    for b, r in measured:
+    for b, r in measured.items():
         total = r["cycles"]["total"]
         lines.append(
             f"| {b.network} | {b.preset} | {r['multipliers']} | {r['macs']:,} | {r['macs'] // r['multipliers']:,} | "
             f"**{total:,}** | {r['cycles']['predicted']:,} | {100 * r['utilisation']:.1f} % | {limit(b.must, total)} | "
             f"{limit(b.aim, total)} | {exactness(r)} | {r['sim']['cycles_per_s']:,.0f} | {b.published} |"
         )
-    notes = [note for pair in measured for note in (*missed(*pair), *mispredicted(*pair))]
-    lines += ["", "## Limits that are missed", "", *(notes or ["None."]), "", *simulators(measured)]
+    notes = [note for pair in measured.items() for note in (*missed(*pair), *mispredicted(*pair))]
+    lines += ["", "## Limits that are missed", "", *(notes or ["None."]), ""]
+    if failed:
+        reasons = [f"* {b.network} on {b.preset}: {' '.join(text.split())}" for b, text in failed.items()]
+        lines += ["## Not measured", "", *reasons, ""]
+    lines += simulators(measured)
     return "\n".join(lines) + "\n"
 
 
@@ -101,4 +107,4 @@ def mispredicted(b: Benchmark, result: Mapping[str, Any]) -> list[str]:
 
 def simulators(measured: Measured) -> list[str]:
     """Return which simulators ran, one line each."""
-    return [f"Simulated with {version}." for version in sorted({r["sim"]["version"] for _, r in measured})]
+    return [f"Simulated with {version}." for version in sorted({r["sim"]["version"] for r in measured.values()})]
