@@ -16,7 +16,7 @@ from hwgen.config import Config
 from hwgen.derive import Derived
 from hwgen.errors import HwgenError
 from hwgen.registers import COUNTERS
-from hwgen.sim import tools
+from hwgen.sim import cache, tools
 from hwgen.sim.run_result import (
     RunResult,
     SimulationError,
@@ -27,7 +27,7 @@ from hwgen.sim.run_result import (
     read_trace,
     read_writes,
 )
-from hwgen.sim.tools import SIMULATORS, locked
+from hwgen.sim.tools import SIMULATORS
 
 MODELS = ("sim_top.v", "axi_memory.v")
 MINIMUM_LOG2_BYTES = 24
@@ -86,13 +86,13 @@ def build(
         "PIPES": Derived(config).pipes,
         "WORD_BYTES": Derived(config).word,
     }
-    key = tools.content_hash(
+    key = cache.content_hash(
         [simulator, version(simulator), str(waves), repr(parameters), *(x for p in sorted(texts.items()) for x in p)]
     )
-    folder = tools.cache_dir() / "network" / f"{simulator}-{key}"
+    folder = cache.cache_dir() / "network" / f"{simulator}-{key}"
     program = folder / ("sim.vvp" if simulator == "icarus" else "obj/sim")
-    with locked(folder):
-        if (folder / "built").exists():
+    with cache.build(folder) as absent:
+        if not absent:
             return program
         for name, text in texts.items():
             (folder / name).write_text(text, encoding="utf-8")
@@ -144,7 +144,9 @@ def build(
                 env,
                 "Verilator",
             )
-        (folder / "built").touch()
+            # Nine tenths of what a build takes, and of no use after it.
+            for header in (folder / "obj").glob("*.gch"):
+                header.unlink()
     return program
 
 

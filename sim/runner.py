@@ -16,8 +16,8 @@ from cocotb_tools.check_results import get_results
 from cocotb_tools.runner import Icarus, Runner, Verilator
 
 from hwgen.errors import HwgenError
-from hwgen.sim import tools
-from hwgen.sim.tools import SIMULATORS, locked
+from hwgen.sim import cache, tools
+from hwgen.sim.tools import SIMULATORS
 
 Sources = Mapping[str, str] | str | Path | Sequence[str | Path]
 
@@ -75,8 +75,8 @@ def _tail(log: Path, lines: int = 60) -> str:
 def _build(
     runner: Runner, top: str, texts: dict[str, str], folder: Path, parameters: Mapping[str, int], waves: bool
 ) -> None:
-    with locked(folder):
-        if (folder / "built").exists():
+    with cache.build(folder) as absent:
+        if not absent:
             return
         for name, text in texts.items():
             (folder / name).write_text(text, encoding="utf-8")
@@ -94,7 +94,6 @@ def _build(
             )
         except (RuntimeError, SystemExit) as error:
             raise BenchError(f"building {top} failed in {folder}: {error}\n{_tail(log)}") from None
-        (folder / "built").touch()
 
 
 def run_bench(
@@ -150,7 +149,7 @@ def run_bench(
     if simulator == "icarus":
         texts = {name: tools.for_icarus(text) for name, text in texts.items()}
     seed = int(os.environ.get("HWGEN_SEED", random.SystemRandom().randrange(1 << 31))) if seed is None else seed
-    key = tools.content_hash(
+    key = cache.content_hash(
         [
             simulator,
             top_name,
@@ -159,7 +158,7 @@ def run_bench(
             *(x for pair in texts.items() for x in pair),
         ]
     )
-    folder = build_dir or tools.cache_dir() / "bench" / f"{top_name}-{simulator}-{key}"
+    folder = build_dir or cache.cache_dir() / "bench" / f"{top_name}-{simulator}-{key}"
     _build(runner, top_name, texts, folder, parameters or {}, waves)
     run = Path(tempfile.mkdtemp(prefix="run-", dir=folder))
     log, results = run / "run.log", run / "results.xml"

@@ -1,24 +1,19 @@
-"""Where the simulators are, with which environment they run, and where build products go."""
+"""Where the simulators are, and with which environment they run."""
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import functools
-import hashlib
 import importlib.util
 import os
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
 from pathlib import Path
-
-import platformdirs
 
 from hwgen.errors import HwgenError
 from hwgen.hardware.verilog import DUMMY
+from hwgen.sim.cache import cache_dir
 
 WAIVERS = (
     "-Wno-fatal",
@@ -35,30 +30,6 @@ SIMULATORS = ("icarus", "verilator")
 MINIMUM_VERILATOR = (5, 36)
 
 
-def cache_dir() -> Path:
-    """Return the folder for build products: ``$HWGEN_CACHE`` or the user's cache folder."""
-    chosen = os.environ.get("HWGEN_CACHE")
-    path = Path(chosen) if chosen else Path(platformdirs.user_cache_dir("hwgen", appauthor=False))
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise HwgenError(
-            f"the folder for build products cannot be made: {error.strerror}",
-            where=str(path),
-            remedy="set HWGEN_CACHE to a folder that can be written",
-        ) from None
-    return path
-
-
-@contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold an exclusive lock on ``folder`` (made if absent) against other processes."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-
-
 def rtl_dir() -> Path:
     """Return the folder of the behavioural Verilog models."""
     return Path(__file__).resolve().parent.parent / "rtl"
@@ -71,15 +42,6 @@ def for_icarus(text: str) -> str:
     Yosys puts a dummy variable into each of them, but its initial value comes too early to be a change: change it.
     """
     return re.sub(rf"^( *)reg {DUMMY} *= 0;$", rf"\g<0>\n\1initial #0 {DUMMY} = 1;", text, flags=re.M)
-
-
-def content_hash(parts: Iterable[str | bytes]) -> str:
-    """Return 16 hex digits that identify the sequence ``parts``."""
-    digest = hashlib.sha256()
-    for part in parts:
-        raw = part.encode() if isinstance(part, str) else part
-        digest.update(len(raw).to_bytes(8, "little") + raw)
-    return digest.hexdigest()[:16]
 
 
 def _script(name: str) -> str | None:

@@ -47,11 +47,6 @@ def test_no_icarus(no_wheel: Path) -> None:
         tools.icarus()
 
 
-def test_cache_folder_is_chosen_by_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("HWGEN_CACHE", str(tmp_path / "c"))
-    assert tools.cache_dir() == tmp_path / "c" and (tmp_path / "c").is_dir()
-
-
 def test_missing_header() -> None:
     with pytest.raises(HwgenError, match=r"need no_such_header\.h"):
         tools.require_headers("no_such_header.h")

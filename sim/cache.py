@@ -1,0 +1,122 @@
+"""Build products: where they are, one process at a time in each, and the least recently used ones dropped."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import platformdirs
+
+from hwgen.errors import HwgenError
+
+LIMIT_BYTES = 2 << 30
+"""What the builds of one kind, whole networks or benches, may take together."""
+
+IN_USE_S = 2 * 3600
+"""Builds used more recently stay in any case: a simulation, which is stopped after an hour, may still run from them."""
+
+BUILT = "built"
+"""File that says by its presence that a build is complete, and by its time when it was used last."""
+
+DROPPED = ".dropped-"
+"""Prefix of folders with builds that are being deleted."""
+
+
+def cache_dir() -> Path:
+    """Return the folder for build products: ``$HWGEN_CACHE`` or the user's cache folder."""
+    chosen = os.environ.get("HWGEN_CACHE")
+    path = Path(chosen) if chosen else Path(platformdirs.user_cache_dir("hwgen", appauthor=False))
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise HwgenError(
+            f"the folder for build products cannot be made: {error.strerror}",
+            where=str(path),
+            remedy="set HWGEN_CACHE to a folder that can be written",
+        ) from None
+    return path
+
+
+def content_hash(parts: Iterable[str | bytes]) -> str:
+    """Return 16 hex digits that identify the sequence ``parts``."""
+    digest = hashlib.sha256()
+    for part in parts:
+        raw = part.encode() if isinstance(part, str) else part
+        digest.update(len(raw).to_bytes(8, "little") + raw)
+    return digest.hexdigest()[:16]
+
+
+@contextlib.contextmanager
+def build(folder: Path) -> Iterator[bool]:
+    """Hold ``folder``, made if absent, against other processes; yields whether it has to be built.
+
+    When the block ends without an exception it is built. If that was new, the builds beside it are pruned.
+    """
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _locked(folder) as held:
+            if not held:
+                continue
+            absent = not (folder / BUILT).exists()
+            yield absent
+            (folder / BUILT).touch()
+        break
+    if absent:
+        with contextlib.suppress(OSError):  # no room is no reason to fail
+            prune(folder.parent)
+
+
+def prune(folder: Path) -> None:
+    """Drop builds in ``folder``, those not used for longest first, until it holds at most ``LIMIT_BYTES``."""
+    builds = sorted((p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(DROPPED)), key=_used)
+    total = 0
+    for build in reversed(builds):
+        total += _size(build)
+        if total > LIMIT_BYTES:
+            _drop(build)
+    for rest in folder.glob(f"{DROPPED}*"):  # also of a process that was stopped in the middle
+        shutil.rmtree(rest, ignore_errors=True)
+
+
+def _drop(build: Path) -> None:
+    """Move a build out of the way if nobody can be using it."""
+    with _locked(build, wait=False) as held:
+        if held and _used(build) < time.time() - IN_USE_S:
+            build.rename(Path(tempfile.mkdtemp(prefix=DROPPED, dir=build.parent)) / build.name)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path, *, wait: bool = True) -> Iterator[bool]:
+    """Lock a folder; yields False when that fails: another process drops it or, unless ``wait``, has locked it."""
+    with contextlib.ExitStack() as stack:
+        held = False
+        with contextlib.suppress(FileNotFoundError, BlockingIOError):
+            handle = stack.enter_context((folder / ".lock").open("w"))
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            # The folder may have been dropped, and made anew, while this waited for the lock.
+            held = os.path.samestat(os.fstat(handle.fileno()), (folder / ".lock").stat())
+        yield held
+
+
+def _used(build: Path) -> float:
+    """Return when a build was used last, in seconds; one that failed, when it began."""
+    for path in (build / BUILT, build):
+        with contextlib.suppress(FileNotFoundError):
+            return path.stat().st_mtime
+    return 0.0
+
+
+def _size(build: Path) -> int:
+    total = 0
+    for folder, _, files in os.walk(build):
+        for file in files:
+            with contextlib.suppress(FileNotFoundError):
+                total += os.lstat(os.path.join(folder, file)).st_size
+    return total
