@@ -37,7 +37,7 @@ WFETCH_DONE = 1
 # POST (explained in hwgen/hardware/post.py)
 POST_START = 8
 """Cycles from the offer of a DRAIN or ELTWISE to an idle unit to its first read, plus ``param_block`` * passes."""
-POST_TAIL = 16
+POST_TAIL = 19
 """Cycles from the last read of a DRAIN to its ``done``, plus P when transposing."""
 POST_GAP = 6
 """Cycles without a read between DRAINs offered in time, while parameter blocks do not take longer."""
@@ -48,9 +48,9 @@ the number of pipes unless PO_PIPE.dp is 0."""
 POST_SET = 2
 """Cycles of a setting command; PO_QUANT, PO_SCALAR, PO_PIPE and PO_ADD wait for the tail of earlier commands, PO_LEVEL
 and PO_SOURCE for their last element."""
-ELTWISE_TAIL = 19
+ELTWISE_TAIL = 21
 """Cycles from the last read of an ELTWISE to its ``done``; the next ELTWISE or DRAIN starts after that."""
-ADD_TABLE = 273
+ADD_TABLE = 274
 """Cycles from the offer of a PO_ADD with new operands to the first read of an ELTWISE behind it, plus ``param_block``;
 hidden when other commands are in between."""
 

@@ -15,7 +15,7 @@ from cocotb.triggers import RisingEdge
 
 from hwgen import isa
 from hwgen.config import Config
-from hwgen.hardware.interfaces import ACT_READ_LATENCY, DRAIN_LATENCY, PARAM_READ_LATENCY
+from hwgen.hardware.interfaces import ACT_READ_LATENCY, DRAIN_LATENCY
 from hwgen.sim.post_model import Stream, payload
 
 
@@ -46,7 +46,7 @@ class Bench:
         self.late: dict[str, deque[int | None]] = {
             f"{n}__{j}": deque([None] * (latency - 1)) for n, j, latency in ports
         }
-        self.late["param"] = deque([None] * (PARAM_READ_LATENCY - 1))
+        self.late["param"] = deque([None] * (ACT_READ_LATENCY - 1))
         self.ready = {
             name: 0 for name in [*self.late, *(f"writes__{j}" for j in range(self.d.pipes))] if name != "param"
         }

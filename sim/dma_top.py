@@ -11,7 +11,7 @@ from hwgen.derive import Derived
 from hwgen.hardware.act_buffer import ActBuffer
 from hwgen.hardware.axi import BurstLayout, axi4, read_beat
 from hwgen.hardware.dma import ReadMaster
-from hwgen.hardware.interfaces import ACT_READ_LATENCY, PARAM_READ_LATENCY, CommandLayout, buffer_read
+from hwgen.hardware.interfaces import CommandLayout, buffer_read
 from hwgen.hardware.load import Load
 from hwgen.hardware.store import Store
 from hwgen.hardware.word_buffer import WordBuffer
@@ -52,8 +52,8 @@ class DmaTop(wiring.Component):
         c, d = self.config, Derived(self.config)
         m.submodules.reader = reader = ReadMaster(c)
         m.submodules.act = act = ActBuffer(c)
-        m.submodules.weight_buffer = weight = WordBuffer(c, d.weight_words, ACT_READ_LATENCY)
-        m.submodules.param_buffer = param = WordBuffer(c, d.param_words, PARAM_READ_LATENCY)
+        m.submodules.weight_buffer = weight = WordBuffer(c, d.weight_words)
+        m.submodules.param_buffer = param = WordBuffer(c, d.param_words)
         m.submodules.load = load = Load(c)
         m.submodules.store = store = Store(c)
         for name, worker in (("load", load), ("store", store)):

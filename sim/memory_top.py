@@ -11,7 +11,7 @@ from hwgen.derive import Derived
 from hwgen.hardware.act_buffer import POST_READS, ActBuffer
 from hwgen.hardware.afetch import ActFetch
 from hwgen.hardware.bank_hash import banked_read, banked_write, grouped_read, grouped_write
-from hwgen.hardware.interfaces import ACT_READ_LATENCY, buffer_write, patch_bus, weight_bus, worker_ports
+from hwgen.hardware.interfaces import buffer_write, patch_bus, weight_bus, worker_ports
 from hwgen.hardware.wfetch import WeightFetch
 from hwgen.hardware.word_buffer import WordBuffer
 
@@ -57,7 +57,7 @@ class WeightFetchTop(wiring.Component):
         m = Module()
         m.submodules.unit = unit = WeightFetch(self.config)
         m.submodules.weight_buffer = buffer = WordBuffer(
-            self.config, Derived(self.config).weight_words, ACT_READ_LATENCY)
+            self.config, Derived(self.config).weight_words)
         for pin in ("done", "error", "code"):
             m.d.comb += getattr(self, pin).eq(getattr(unit, pin))
         connect(m, flipped(self.cmd), unit.cmd)

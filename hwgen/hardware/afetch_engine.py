@@ -71,9 +71,11 @@ class FetchEngine(wiring.Component):
             m.d.sync += [head_valid.eq(1), asks.eq(read.data.inside), head.eq(read.data),
                          self.read.bank.eq(bank_of(c, read.data.addr))]
 
-        tag = data.StructLayout({"valid": 1, "write": 1, "inside": 1, "last": 1, "dst": len(head.dst), "rows": c.rows})
+        tag = data.StructLayout({"valid": 1, "write": 1, "turn": 1, "inside": 1, "last": 1,
+                                 "dst": len(head.dst), "rows": c.rows})
         now = Signal(tag)
-        m.d.comb += [now.valid.eq(take), now.write.eq(head.rows.any()), now.inside.eq(head.inside),
+        m.d.comb += [now.valid.eq(take), now.write.eq(head.rows.any()),
+                     now.turn.eq(take & head.rows.any() & self.transpose), now.inside.eq(head.inside),
                      now.last.eq(head.last), now.dst.eq(head.dst), now.rows.eq(head.rows)]
         for stage in range(ACT_READ_LATENCY):
             late = Signal(tag, name=f"tag{stage}")
@@ -100,7 +102,7 @@ class FetchEngine(wiring.Component):
         m.submodules.transposer = transposer = Transposer(d.word, 8)
         held = Signal(tag)
         m.d.comb += [
-            transposer.i.valid.eq(now.valid & now.write & self.transpose), transposer.o.ready.eq(1),
+            transposer.i.valid.eq(now.turn), transposer.o.ready.eq(1),
             transposer.i.payload.data.eq(self.read.data), transposer.i.payload.flag.eq(now.inside)]
         with m.If(transposer.block):
             m.d.sync += held.eq(now)

@@ -130,10 +130,12 @@ class Grid(wiring.Component):
             m.d.sync += [low.eq(job.seg_first), high.eq(job.seg_last)]
         with m.If(go & tag.matches(ILLEGAL, RANGE)):
             m.d.sync += failed.eq(1)
+        # Writes of the table a cycle late, like those of the operands: no RUN looks before.
+        write, at, what = Signal(), Signal.like(index), Signal.like(entry)
+        m.d.sync += [write.eq(go & is_segment & (tag == SET)), at.eq(index), what.eq(entry)]
         for lane in (lane for row in lanes for lane in row):
-            m.d.comb += [
-                lane["start"].eq(start), lane["job"].eq(job), lane["segment_write"].eq(go & is_segment & (tag == SET)),
-                lane["segment_index"].eq(index), lane["segment"].eq(entry)]
+            m.d.comb += [lane["start"].eq(start), lane["job"].eq(job), lane["segment_write"].eq(write),
+                         lane["segment_index"].eq(at), lane["segment"].eq(what)]
 
         finished, pop = Signal(range(_IN_FLIGHT + 1)), Signal()
         m.d.comb += [
@@ -177,15 +179,16 @@ class Grid(wiring.Component):
                              lane["act_addr"].eq(addr), lane["act_data"].eq(data)]
 
     def _drain(self, m: Module, lanes: list[list[dict[str, Signal]]]) -> None:
-        """Route reads to the lanes. A lane that was not read gives zeros: an OR collects the data in cycle 2."""
+        """Route reads to the lanes, from registers. A lane that was not read gives zeros: an OR collects the data."""
         pipes = Derived(self.config).pipes
         for j in range(pipes):
-            port, data = self.drain[j], []
-            m.d.comb += port.ready.eq(~lanes[0][0]["readback"])
+            port, address, data = self.drain[j], Signal.like(self.drain[j].addr, name=f"drain_addr{j}"), []
+            m.d.comb += port.ready.eq(~lanes[0][0]["readback_next"])
+            m.d.sync += address.eq(port.addr)
             for col in range(j, self.config.columns, pipes):
                 for r in range(self.config.rows):
                     lane = lanes[r][col]
-                    m.d.comb += [lane["drain"].eq(port.valid & port.ready & (port.row == r) & (port.column == col)),
-                                 lane["drain_addr"].eq(port.addr)]
+                    m.d.sync += lane["drain"].eq(port.valid & port.ready & (port.row == r) & (port.column == col))
+                    m.d.comb += lane["drain_addr"].eq(address)
                     data.append(lane["drain_data"])
             m.d.sync += port.data.eq(reduce(or_, data))

@@ -13,10 +13,7 @@ CommandLayout = data.StructLayout({"op": 4, "payload": isa.PAYLOAD_BITS})
 """What a worker module sees of a command."""
 
 ACT_READ_LATENCY = 3
-"""Cycles from grant to data of activation and weight buffer reads."""
-
-PARAM_READ_LATENCY = 2
-"""The same of the parameter buffer, which is small enough to be reached in the cycle of the read."""
+"""Cycles from grant to data of activation, weight and parameter buffer reads."""
 
 
 def payload_layout(name: str) -> data.StructLayout:
@@ -49,7 +46,8 @@ def act_write(config: Config, words: int = 1) -> wiring.Signature:
 
 
 def buffer_read(config: Config) -> wiring.Signature:
-    """Read port of the weight or parameter buffer, seen from the reader."""
+    """Read port of the weight or parameter buffer, seen from the reader: data `ACT_READ_LATENCY` cycles
+    after ``en``."""
     return wiring.Signature({"en": Out(1), "addr": Out(20), "data": In(8 * Derived(config).dma_bytes)})
 
 
@@ -77,11 +75,12 @@ def patch_bus(config: Config) -> wiring.Signature:
 def drain_port(config: Config) -> wiring.Signature:
     """POST to the grid, one per pipe, seen from POST: read accumulator ``addr`` of the lane (``row``, ``column``).
 
-    ``ready`` is low in cycles in which a lane needs its accumulator memory itself. Data 3 cycles after the grant.
+    ``ready`` is low in cycles in which a lane needs its accumulator memory itself. Data `DRAIN_LATENCY` cycles
+    after the grant.
     """
     return wiring.Signature({
         "valid": Out(1), "ready": In(1), "row": Out(5), "column": Out(5), "addr": Out(12),
         "data": In(config.vector * config.acc_bits)})
 
 
-DRAIN_LATENCY = 3
+DRAIN_LATENCY = 4

@@ -52,7 +52,7 @@ def lane_members(config: Config) -> dict[str, wiring.Member]:
         "act_write": In(1), "act_addr": In(bits_for(config.amem_words - 1)),
         "act_data": In(d.word * (config.act_bits + 1)),
         "drain": In(1), "drain_addr": In(shape.acc_bits), "drain_data": Out(config.vector * config.acc_bits),
-        "readback": Out(1)}
+        "readback_next": Out(1)}
 
 
 class Lane(wiring.Component):
@@ -71,11 +71,11 @@ class Lane(wiring.Component):
     act_write, act_addr, act_data : In
         The same for amem (W values of ``act_bits`` + 1).
     drain, drain_addr : In
-        Read an accumulator vector; illegal in a cycle with ``readback``.
+        Read an accumulator vector; illegal in the cycle after one with ``readback_next``.
     drain_data : Out
-        The vector two cycles later, 0 when neither ``drain`` nor ``readback`` was set then.
-    readback : Out(1)
-        The accumulator memory is read for ``accumulate`` in this cycle.
+        The vector two cycles later, 0 when nothing was read then.
+    readback_next : Out(1)
+        The accumulator memory is read for ``accumulate`` in the next cycle.
     """
 
     def __init__(self, config: Config) -> None:
@@ -165,9 +165,11 @@ class Lane(wiring.Component):
             shape=unsigned(c.vector * c.acc_bits), depth=c.acc_vectors, init=[], attrs=BLOCK_RAM)
         write, read = memory.write_port(), memory.read_port()
         reading, stored = Signal(), Signal(c.vector * c.acc_bits, reset_less=True)
+        readback = Signal()
         m.d.comb += [
-            self.readback.eq(valid[2] & at[2].first & at[2].kind.accumulate), read.en.eq(self.readback | self.drain),
-            read.addr.eq(Mux(self.readback, at[2].acc, self.drain_addr)), self.drain_data.eq(stored)]
+            self.readback_next.eq(valid[1] & at[1].first & at[1].kind.accumulate), read.en.eq(readback | self.drain),
+            read.addr.eq(Mux(readback, at[2].acc, self.drain_addr)), self.drain_data.eq(stored)]
+        m.d.sync += readback.eq(self.readback_next)
         m.d.sync += [reading.eq(read.en), stored.eq(Mux(reading, read.data, 0))]
         # A maximum adds to nothing: the product register already holds it.
         fresh = at[4].first | (at[4].kind.max if "max_pool" in c.operators else 0)

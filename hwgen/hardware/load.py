@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from hwgen.config import Config
 from hwgen.derive import Derived
-from hwgen.hardware.axi import BurstLayout, read_beat
+from hwgen.hardware.axi import BurstLayout, Skid, read_beat
 from hwgen.hardware.bank_hash import group_of, grouped_write
 from hwgen.hardware.dma import Splitter
 from hwgen.hardware.fifo import Fifo
@@ -100,62 +100,58 @@ class Load(wiring.Component):
         d, bits = self.derived, self.config.axi_bits
         ratio = d.dma_bytes * 8 // bits
         head, position, after = ahead.o.p, Signal(20), Signal(20, init=1)
-        word, address, following, buffer = Signal(8 * d.dma_bytes), Signal(20), Signal(20), Signal(2)
-        full, last, failed, taken = Signal(), Signal(), Signal(), Signal()
-        complete, ends, take = Signal(), Signal(), Signal()
-        below = Signal(max(bits * (ratio - 1), 1))
+        # A buffer of two between them: whether the activation buffer takes a word is too long a way to the beats.
+        item = data.StructLayout({"data": 8 * d.dma_bytes, "dst": 20, "group": len(self.act.group), "buffer": 2,
+                                  "last": 1, "failed": 1})
+        m.submodules.skid = skid = Skid(item)
+        word, following = skid.o.p, Signal(20)
+        ends, take, complete, failed = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
-            taken.eq(Mux(buffer == Buffer.ACT, self.act.ready, 1)),
             take.eq(self.beats.valid & self.beats.ready),
-            self.beats.ready.eq(ahead.o.valid & (head.code == 0) & (~full | taken)),
+            self.beats.ready.eq(ahead.o.valid & (head.code == 0) & skid.i.ready),
             ends.eq(after == head.count),
             following.eq(head.dst + position),
+            skid.i.valid.eq(complete),
+            skid.i.p.dst.eq(following),
+            skid.i.p.group.eq(group_of(self.config, following)),
+            skid.i.p.buffer.eq(head.buffer),
+            skid.i.p.last.eq(ends),
+            skid.i.p.failed.eq(failed | self.beats.p.error),
         ]
+        with m.If(take):
+            m.d.sync += failed.eq((failed | self.beats.p.error) & ~(complete & ends))
         if ratio == 1:
-            m.d.comb += complete.eq(take)
-            whole = self.beats.p.data
+            m.d.comb += [complete.eq(take), skid.i.p.data.eq(self.beats.p.data)]
         else:
-            part = Signal(range(ratio))
-            m.d.comb += complete.eq(take & (part == ratio - 1))
-            whole = Cat(below, self.beats.p.data)
+            part, below = Signal(range(ratio)), Signal(bits * (ratio - 1))
+            m.d.comb += [complete.eq(take & (part == ratio - 1)), skid.i.p.data.eq(Cat(below, self.beats.p.data))]
             with m.If(take):
                 m.d.sync += [part.eq(part + 1), below.eq(Cat(below, self.beats.p.data)[bits:])]
-        with m.If(taken):
-            m.d.sync += full.eq(0)
         with m.If(complete):
-            m.d.sync += [
-                full.eq(1),
-                last.eq(ends),
-                word.eq(whole),
-                address.eq(following),
-                self.act.group.eq(group_of(self.config, following)),
-                buffer.eq(head.buffer),
-                position.eq(Mux(ends, 0, after)),
-                after.eq(Mux(ends, 1, after + 1)),
-            ]
-        bad = Signal()
-        m.d.comb += [bad.eq(ahead.o.valid & (head.code != 0) & ~full), ahead.o.ready.eq((complete & ends) | bad)]
-        finished = Signal()
-        m.d.comb += finished.eq(full & taken & last)
+            m.d.sync += [position.eq(Mux(ends, 0, after)), after.eq(Mux(ends, 1, after + 1))]
+
+        bad, finished = Signal(), Signal()
+        m.d.comb += [
+            bad.eq(ahead.o.valid & (head.code != 0) & ~skid.o.valid),
+            ahead.o.ready.eq((complete & ends) | bad),
+            skid.o.ready.eq((word.buffer != Buffer.ACT) | self.act.ready),
+            finished.eq(skid.o.valid & skid.o.ready & word.last),
+        ]
         m.d.sync += [
-            self.done.eq(finished & ~failed),
-            self.error.eq((finished & failed) | bad),
+            self.done.eq(finished & ~word.failed),
+            self.error.eq((finished & word.failed) | bad),
             self.code.eq(Mux(bad, head.code, 4)),
         ]
-        # A command's first beat may arrive in the cycle its predecessor finishes: set after clear.
-        with m.If(finished):
-            m.d.sync += failed.eq(0)
-        with m.If(take & self.beats.p.error):
-            m.d.sync += failed.eq(1)
         m.d.comb += [
-            self.act.valid.eq(full & (buffer == Buffer.ACT)),
-            self.act.addr.eq(address),
-            self.act.data.eq(word),
+            self.act.valid.eq(skid.o.valid & (word.buffer == Buffer.ACT)),
+            self.act.addr.eq(word.dst),
+            self.act.group.eq(word.group),
+            self.act.data.eq(word.data),
             self.act.mask.eq(Const(-1, d.dma_bytes)),
-            self.weight.en.eq(full & (buffer == Buffer.WEIGHT)),
-            self.weight.addr.eq(address),
-            self.weight.data.eq(word),
-            self.param.en.eq(full & (buffer == Buffer.PARAM)),
-            self.param.addr.eq(address),
-            self.param.data.eq(word),
+            self.weight.en.eq(skid.o.valid & (word.buffer == Buffer.WEIGHT)),
+            self.weight.addr.eq(word.dst),
+            self.weight.data.eq(word.data),
+            self.param.en.eq(skid.o.valid & (word.buffer == Buffer.PARAM)),
+            self.param.addr.eq(word.dst),
+            self.param.data.eq(word.data),
         ]

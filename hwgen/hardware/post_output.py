@@ -17,8 +17,8 @@ from hwgen.hardware.fifo import Fifo
 from hwgen.hardware.post_item import result_layout
 from hwgen.hardware.transposer import Transposer
 
-HELD = 20
-"""Results of one pipe that can wait: at least the cycles from issue to the result queue plus 2, or the rate suffers."""
+HELD = 24
+"""Results of one pipe that can wait: at least the cycles from issue to the result queue plus 4, or the rate suffers."""
 
 
 class Output(wiring.Component):
@@ -70,9 +70,12 @@ class Output(wiring.Component):
             written = Mux(self.transpose, turned[0].valid, written)
             result = Mux(self.transpose, Cat(t.payload.data for t in turned), result)
         m.d.comb += [
-            self.destination.ready.eq(where.level < (Mux(self.transpose, depth, HELD) if pixel else HELD)),
             where.i.valid.eq(self.destination.valid), where.i.payload.eq(self.destination.payload),
             values.i.valid.eq(written), values.i.payload.eq(result)]
+
+        # From a flip-flop; one more may be on its way when it falls.
+        limit = Mux(self.transpose, depth - 1, HELD - 1) if pixel else Const(HELD - 1)
+        m.d.sync += self.destination.ready.eq(where.level < limit)
 
         # --- write stage: one destination, until the last pipe's write is granted ----------------------------------
         holds, pop, finish = Signal(), Signal(), Signal()

@@ -16,7 +16,7 @@ from amaranth.utils import bits_for
 
 from hwgen.config import Config
 from hwgen.derive import PARAM_BYTES, Derived
-from hwgen.hardware.interfaces import PARAM_READ_LATENCY, buffer_read
+from hwgen.hardware.interfaces import ACT_READ_LATENCY, buffer_read
 
 ADDRESS = signed(17)
 """Parameter buffer address on its way to the bounds check."""
@@ -24,7 +24,7 @@ ADDRESS = signed(17)
 TURNAROUND = 2
 """Cycles between taking a block and the first read of the next one."""
 
-USE = PARAM_READ_LATENCY + 2
+USE = ACT_READ_LATENCY + 2
 """Cycles from ``take`` to the first cycle in which ``values`` belong to the taken block."""
 
 PARAMETER = data.StructLayout({"bias": signed(32), "multiplier": 32, "shift": 6})
@@ -137,12 +137,12 @@ class Parameters(wiring.Component):
         with m.If(end):
             m.d.sync += [busy.eq(0), full.eq(1)]
 
-        # `PARAM_READ_LATENCY` later, with the data. A word of PO_SCALAR has few forms: biases, multipliers, shifts.
+        # `ACT_READ_LATENCY` later, with the data. A word of PO_SCALAR has few forms: biases, multipliers, shifts.
         arrived = data.StructLayout({"write": passes, "word": bits_for(max(words - 1, 1))})
         selected = Cat(busy & (all_pipes | (pipe == j)) for j in range(passes))
         now = Signal(arrived)
         m.d.comb += [now.write.eq(selected), now.word.eq(word)]
-        for stage in range(PARAM_READ_LATENCY):
+        for stage in range(ACT_READ_LATENCY):
             late = Signal(arrived, name=f"arrived{stage}")
             m.d.sync += late.eq(now)
             now = late

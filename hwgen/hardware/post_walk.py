@@ -89,7 +89,7 @@ class Walker(wiring.Component):
         m = Module()
         pixel = "pixel" in self.config.mappings
         m.submodules.queue = queue = Fifo(self.item.size, QUEUE)
-        m.submodules.blocks = blocks = Fifo(ADDRESS.width, QUEUE)
+        m.submodules.blocks = blocks = Fifo(ADDRESS.width, QUEUE + 1)
         m.d.comb += [
             self.items.valid.eq(queue.o.valid),
             Value.cast(self.items.payload).eq(queue.o.payload),
@@ -99,13 +99,13 @@ class Walker(wiring.Component):
             blocks.o.ready.eq(self.requests.ready),
         ]
 
-        # Elements in the stages and items in the queue, at most QUEUE - 1: with the item that waits outside of the
-        # queue the block requests fit into theirs.
+        # Elements in the stages and items in the queue. The queue of block requests also has that of the item which
+        # waits outside.
         count = Signal(range(QUEUE + 1))
         accept, valid = Signal(), Signal(STAGES)
         poisoned, push = Signal(), Signal()
         m.d.comb += [
-            self.room.eq(count < QUEUE - 1), self.element.ready.eq(self.room),
+            self.room.eq(count < QUEUE), self.element.ready.eq(self.room),
             accept.eq(self.element.valid & self.element.ready & ~self.dead), self.idle.eq(~valid.any())]
         m.d.sync += valid.eq(Cat(accept, valid))
         # A cycle late: the way from the grants of the reads to it is long.

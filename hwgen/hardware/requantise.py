@@ -12,14 +12,13 @@ The rounding rules are those of `hwgen.golden.fixedpoint`; how they fit into one
 cycle  work (registers at its end)
 =====  ======================================================================================
 0      x = acc + bias
-1      four 17 x 17 products
-2      the two middle products added
-3      p
-4      shift by 0..3
-5      shift by 0, 4, 8 or 12
-6      shift by 0, 16, 32 or 48; overflow
-7      saturate, round, add the zero point
-8      clamp
+1      first of four 17 x 17 products; one more in each of the next three cycles
+2..5   the next one added; p
+6      shift by 0..3
+7      shift by 0, 4, 8 or 12
+8      shift by 0, 16, 32 or 48; overflow
+9      saturate, round, add the zero point
+10     clamp
 =====  ======================================================================================
 """
 
@@ -33,7 +32,7 @@ from amaranth.lib.wiring import In, Out
 from hwgen.golden.post_rule import FIRST
 from hwgen.isa import Final
 
-LATENCY = 9
+LATENCY = 11
 """Cycles from ``acc`` to ``q``."""
 
 REQUANTISE_MODULE = "hwgen_requantise"
@@ -74,25 +73,33 @@ class Requantiser(wiring.Component):
         return m
 
     def _product(self, m: Module) -> tuple[Value, Value]:
-        """Return the 64-bit product, in cycle 4, and the shift of the same value."""
+        """Return the 64-bit product, in cycle 6, and the shift of the same value.
+
+        Every partial product has a cycle and registers of its own: multiplier blocks lie far apart.
+        """
         x, factor = Signal(signed(32)), Signal(32)
         m.d.sync += [x.eq(self.acc + self.bias), factor.eq(self.multiplier)]
-        x_parts = (Cat(x[:_LOW], Const(0, 1)).as_signed(), x[_LOW:].as_signed())
-        m_parts = [Cat(part, Const(0, 1)).as_signed() for part in (factor[:_LOW], factor[_LOW:])]
-        products = [[Signal(signed(36), name=f"product{i}{j}") for j in range(2)] for i in range(2)]
-        for i, a in enumerate(x_parts):
-            for j, b in enumerate(m_parts):
-                m.d.sync += products[i][j].eq(a * b)
-        # The low product has 34 bits and the high one weighs 2**34: they concatenate.
-        (low, mid_a), (mid_b, high) = products
-        middle, outer = Signal(signed(34)), Signal(64)
-        m.d.sync += [middle.eq(mid_a + mid_b), outer.eq(Cat(low[:2 * _LOW], high[:64 - 2 * _LOW]))]
-        top, bottom = Signal(signed(64 - _LOW)), Signal(_LOW)
-        m.d.sync += [top.eq(outer[_LOW:].as_signed() + middle), bottom.eq(outer[:_LOW])]
-        return Cat(bottom, top), _delay(m, self.shift, 4, "n")
+        low, high = x[:_LOW], x[_LOW:].as_signed()
+        small, large = factor[:_LOW], factor[_LOW:]
+
+        def product(k: int, a: Value, b: Value) -> Value:
+            result = Signal(signed(36), name=f"product{k}")
+            a, b = (Cat(_delay(m, v, k, f"{n}{k}"), Const(0, 1)).as_signed() if not v.shape().signed
+                    else _delay(m, v, k, f"{n}{k}").as_signed() for n, v in (("x", a), ("m", b)))
+            m.d.sync += result.eq(a * b)
+            return result
+
+        first = product(0, low, small)[:2 * _LOW]
+        second, third, fourth = product(1, low, large), product(2, high, small), product(3, high, large)
+        lowest = _delay(m, first[:_LOW], 4, "lowest")
+        start, middle, sum_ = Signal(_LOW), Signal(signed(35)), Signal(signed(36))
+        top, kept = Signal(signed(64 - 2 * _LOW)), Signal(_LOW)
+        m.d.sync += [start.eq(first[_LOW:]), middle.eq(start + second), sum_.eq(middle + third),
+                     top.eq((sum_ >> _LOW) + fourth), kept.eq(sum_[:_LOW])]
+        return Cat(lowest, kept, top), _delay(m, self.shift, 6, "n")
 
     def _shift(self, m: Module, p: Value, n: Value) -> tuple[Value, dict[str, Value]]:
-        """Return guard bit and 10 bits of the quotient (maybe inverted), in cycle 7, and what rounding needs."""
+        """Return guard bit and 10 bits of the quotient (maybe inverted), in cycle 9, and what rounding needs."""
         fine, coarse = n[:2], n[2:]
         two = self.nudge & n[3:].any()
         """Two roundings: the first one at bit 31."""

@@ -75,6 +75,8 @@ class Sequencer(wiring.Component):
         stopped, dispatched = Signal(), Signal(INDEX_BITS)
         running, ending = Signal(), Signal()
         begin = Signal()
+        stop = Signal()
+        m.d.sync += stop.eq(stopped | self.halt)
         m.d.comb += [begin.eq(self.start & ~running & ~stopped), self.busy.eq(running)]
         for i, queue in enumerate(queues):
             m.submodules[f"queue_{isa.Module(i).name.lower()}"] = queue
@@ -83,7 +85,7 @@ class Sequencer(wiring.Component):
                 cmd.valid.eq(queue.cmd.valid),
                 cmd.payload.eq(queue.cmd.payload),
                 queue.cmd.ready.eq(cmd.ready),
-                queue.stop.eq(stopped | self.halt),
+                queue.stop.eq(stop),
                 queue.retire.eq(getattr(self, f"done_{i}") | getattr(self, f"error_{i}")),
                 queue.have.eq(getattr(tokens, f"have_{i}")),
                 getattr(tokens, f"take_{i}").eq(queue.take),

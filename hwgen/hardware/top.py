@@ -16,7 +16,6 @@ from hwgen.hardware.afetch import ActFetch
 from hwgen.hardware.axi import axi4
 from hwgen.hardware.dma import ReadMaster
 from hwgen.hardware.grid import Grid
-from hwgen.hardware.interfaces import ACT_READ_LATENCY, PARAM_READ_LATENCY
 from hwgen.hardware.load import Load
 from hwgen.hardware.post import Post
 from hwgen.hardware.registers import AxiLite, Registers
@@ -73,8 +72,8 @@ class Top(wiring.Component):
     def _workers(self, m: Module, reader: ReadMaster, sequencer: Sequencer) -> dict[isa.Module, Any]:
         c, d = self.config, Derived(self.config)
         m.submodules.act_buffer = act = ActBuffer(c)
-        m.submodules.weight_buffer = weight = WordBuffer(c, d.weight_words, ACT_READ_LATENCY)
-        m.submodules.param_buffer = param = WordBuffer(c, d.param_words, PARAM_READ_LATENCY)
+        m.submodules.weight_buffer = weight = WordBuffer(c, d.weight_words)
+        m.submodules.param_buffer = param = WordBuffer(c, d.param_words)
         load, store, wfetch, afetch, grid, post = Load(c), Store(c), WeightFetch(c), ActFetch(c), Grid(c), Post(c)
         workers: dict[isa.Module, Any] = {
             isa.Module.LOAD: load,

@@ -128,7 +128,7 @@ class Walker(wiring.Component):
                  "first_segment": 1, "last_segment": 1, "first_round": 1, "last_round": 1}
         addressed = data.StructLayout(flags | {"v_base": shape.v_bits, "base": shape.s_bits})
         ready_made = data.StructLayout(
-            flags | {"v": shape.v_bits, "s": shape.s_bits, "more": shape.v_bits, "single": 1})
+            flags | {"v": shape.v_bits, "s": shape.s_bits, "more": shape.v_bits, "single": 1, "guarded": 1})
 
         f_valid, g_valid, h_valid, i_valid, c_valid = (Signal(name=f"{n}_valid") for n in "fghic")
         g_free, h_free, i_free, c_free, take = (
@@ -177,13 +177,14 @@ class Walker(wiring.Component):
         with m.If(i_free):
             m.d.sync += [
                 i_valid.eq(h_valid), i.v.eq(h.v_base + looked_up.v_start), i.s.eq(h.base + looked_up.s_offset),
-                i.more.eq(looked_up.more), i.single.eq(looked_up.more == 0), *(i[n].eq(h[n]) for n in flags)]
+                i.more.eq(looked_up.more), i.single.eq(looked_up.more == 0),
+                i.guarded.eq(h.kind.accumulate & h.first_segment & h.first_round), *(i[n].eq(h[n]) for n in flags)]
 
         # C: count
         fresh = Signal()
         m.d.comb += [
             c_free.eq(~c_valid | c.single),
-            take.eq(i_valid & c_free & ~(self.hold & i.kind.accumulate & i.first_segment & i.first_round))]
+            take.eq(i_valid & c_free & ~(self.hold & i.guarded))]
         m.d.sync += fresh.eq(take)
         with m.If(take):
             m.d.sync += [c_valid.eq(1), c.eq(i)]
