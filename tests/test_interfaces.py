@@ -1,0 +1,88 @@
+"""docs/interfaces.md names every key that is written, and no other; and every environment variable."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from hwgen.benchmarks import BENCHMARKS
+from hwgen.cli import app
+from hwgen.commands.bench import row
+from hwgen.embedded import DATA, MODEL
+from hwgen.presets import preset
+from hwgen.synth import SynthResult
+from hwgen.verify import VerifyResult
+from hwgen.verify.result import LayerResult
+from tests.report.results import result
+
+ROOT = Path(__file__).resolve().parents[1]
+TEXT = (ROOT / "docs/interfaces.md").read_text(encoding="utf-8")
+
+
+def section(heading: str) -> str:
+    (found,) = re.findall(rf"^## {re.escape(heading)}\n(.*?)(?=^## |\Z)", TEXT, re.M | re.S)
+    return str(found)
+
+
+def keys(text: str) -> set[str]:
+    """Every word in backticks of the first column."""
+    return {k for cell in re.findall(r"^\| (`.*?) \|", text, re.M) for k in re.findall(r"`(\w+)`", cell)}
+
+
+def names(text: str) -> set[str]:
+    return set(re.findall(r"`(\w+)`", text))
+
+
+def written(folder: Path, *arguments: object) -> Any:
+    CliRunner().invoke(app, [*map(str, arguments), "--json", str(folder / "out.json")])
+    return json.loads((folder / "out.json").read_text())
+
+
+def test_run(tmp_path: Path) -> None:
+    assert set(written(tmp_path, "run", MODEL, "--inputs", DATA)) == keys(section("`hwgen run`"))
+
+
+def test_presets(tmp_path: Path) -> None:
+    text, table = section("`hwgen presets --json FILE`"), written(tmp_path, "presets")
+    for name, value in table.items():
+        assert set(value) == keys(text)
+        assert value["config"] == preset(name).to_dict()
+        assert {"multipliers", "lanes", "word", "pipes", "act_words"} <= set(value["derived"]) & names(text)
+
+
+def test_doctor(tmp_path: Path) -> None:
+    text, value = section("`hwgen doctor --json FILE`"), written(tmp_path, "doctor")
+    assert set(value) == keys(text) and all(set(tool) <= names(text) for tool in value["tools"])
+
+
+def test_synth() -> None:
+    assert {f.name for f in dataclasses.fields(SynthResult)} == keys(section("`hwgen synth --json FILE`"))
+
+
+def test_bench() -> None:
+    assert set(row(BENCHMARKS[0], result(), None)) == keys(section("`hwgen bench --json FILE`"))
+
+
+def test_verify() -> None:
+    text = section("`hwgen verify --json FILE`")
+    layer = LayerResult("a", "Conv", "pixel", 1, 1, 1, 1.0, 0, "")
+    value = VerifyResult(
+        "m", preset("tiny").to_dict(), 8, 1, 1, 0, [], 1, 1, 1, [layer], 1, 1, {}, {}, None, []
+    ).to_json()
+    assert set(value) == keys(text)
+    assert {*value["cycles"], *value["cycles"]["layers"][0], *value["bytes"]} <= names(text)
+
+
+@pytest.mark.parametrize("folder", ["hwgen", "sim"])
+def test_environment_variables(folder: str) -> None:
+    sources = [p.read_text(encoding="utf-8") for p in (ROOT / folder).rglob("*.py")]
+    read = {n for s in sources for n in re.findall(r"environ(?:\.get\(|\[)\"(\w+)\"", s)}
+    read |= {n for s in sources for n in re.findall(r"env\.setdefault\(\"(\w+)\"", s)}
+    assert read - {"PYTEST_CURRENT_TEST"} <= names(section("Environment variables"))
+    assert read
