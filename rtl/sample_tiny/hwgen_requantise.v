@@ -3,7 +3,7 @@
 module hwgen_requantise(bias, multiplier, shift, nudge, ties, zero_point, qmin, qmax, clk, rst, q, acc);
   reg _always_  = 0;
   wire [32:0] \$1 ;
-  wire [7:0] \$10 ;
+  wire \$10 ;
   wire \$100 ;
   wire \$101 ;
   wire \$102 ;
@@ -15,19 +15,19 @@ module hwgen_requantise(bias, multiplier, shift, nudge, ties, zero_point, qmin, 
   wire \$108 ;
   wire \$109 ;
   wire \$11 ;
-  wire [32:0] \$110 ;
-  wire [41:0] \$111 ;
-  wire \$112 ;
-  wire \$113 ;
+  wire \$110 ;
+  wire \$111 ;
+  wire [32:0] \$112 ;
+  wire [41:0] \$113 ;
   wire \$114 ;
   wire \$115 ;
   wire \$116 ;
   wire \$117 ;
   wire \$118 ;
-  wire [7:0] \$119 ;
-  wire \$12 ;
+  wire \$119 ;
+  wire [7:0] \$12 ;
   wire \$120 ;
-  wire \$121 ;
+  wire [7:0] \$121 ;
   wire \$122 ;
   wire \$123 ;
   wire \$124 ;
@@ -135,16 +135,16 @@ module hwgen_requantise(bias, multiplier, shift, nudge, ties, zero_point, qmin, 
   wire \$216 ;
   wire \$217 ;
   wire \$218 ;
-  wire [32:0] \$219 ;
+  wire \$219 ;
   wire \$22 ;
   wire \$220 ;
-  wire \$221 ;
+  wire [32:0] \$221 ;
   wire \$222 ;
   wire \$223 ;
   wire \$224 ;
-  wire [7:0] \$225 ;
+  wire \$225 ;
   wire \$226 ;
-  wire \$227 ;
+  wire [7:0] \$227 ;
   wire \$228 ;
   wire \$229 ;
   wire \$23 ;
@@ -253,15 +253,15 @@ module hwgen_requantise(bias, multiplier, shift, nudge, ties, zero_point, qmin, 
   wire \$322 ;
   wire \$323 ;
   wire \$324 ;
-  wire [32:0] \$325 ;
+  wire \$325 ;
   wire \$326 ;
-  wire \$327 ;
+  wire [32:0] \$327 ;
   wire \$328 ;
   wire \$329 ;
   wire \$33 ;
-  wire [7:0] \$330 ;
+  wire \$330 ;
   wire \$331 ;
-  wire \$332 ;
+  wire [7:0] \$332 ;
   wire \$333 ;
   wire \$334 ;
   wire \$335 ;
@@ -370,14 +370,14 @@ module hwgen_requantise(bias, multiplier, shift, nudge, ties, zero_point, qmin, 
   wire \$428 ;
   wire \$429 ;
   wire \$43 ;
-  wire [32:0] \$430 ;
+  wire \$430 ;
   wire \$431 ;
-  wire \$432 ;
+  wire [32:0] \$432 ;
   wire \$433 ;
-  wire [4:0] \$434 ;
-  wire [41:0] \$435 ;
-  wire \$436 ;
-  wire \$437 ;
+  wire \$434 ;
+  wire \$435 ;
+  wire [4:0] \$436 ;
+  wire [41:0] \$437 ;
   wire \$438 ;
   wire \$439 ;
   wire \$44 ;
@@ -388,28 +388,28 @@ module hwgen_requantise(bias, multiplier, shift, nudge, ties, zero_point, qmin, 
   wire \$444 ;
   wire \$445 ;
   wire \$446 ;
-  wire [8:0] \$447 ;
-  wire [41:0] \$448 ;
-  wire \$449 ;
+  wire \$447 ;
+  wire \$448 ;
+  wire [8:0] \$449 ;
   wire \$45 ;
-  wire \$450 ;
+  wire [41:0] \$450 ;
   wire \$451 ;
   wire \$452 ;
   wire \$453 ;
   wire \$454 ;
   wire \$455 ;
   wire \$456 ;
-  wire [15:0] \$457 ;
+  wire \$457 ;
   wire \$458 ;
-  wire \$459 ;
+  wire [15:0] \$459 ;
   wire \$46 ;
   wire \$460 ;
   wire \$461 ;
   wire \$462 ;
   wire \$463 ;
-  wire [15:0] \$464 ;
+  wire \$464 ;
   wire \$465 ;
-  wire \$466 ;
+  wire [15:0] \$466 ;
   wire \$467 ;
   wire \$468 ;
   wire \$469 ;
@@ -430,72 +430,93 @@ module hwgen_requantise(bias, multiplier, shift, nudge, ties, zero_point, qmin, 
   wire \$482 ;
   wire \$483 ;
   wire \$484 ;
-  wire [10:0] \$485 ;
-  wire [9:0] \$486 ;
+  wire \$485 ;
+  wire \$486 ;
   wire [10:0] \$487 ;
-  wire [11:0] \$488 ;
-  wire \$489 ;
+  wire [9:0] \$488 ;
+  wire [10:0] \$489 ;
   wire \$49 ;
-  wire \$490 ;
-  wire [11:0] \$491 ;
-  wire [11:0] \$492 ;
-  wire \$493 ;
-  wire [10:0] \$494 ;
+  wire [11:0] \$490 ;
+  wire \$491 ;
+  wire \$492 ;
+  wire [11:0] \$493 ;
+  wire [11:0] \$494 ;
   wire \$495 ;
-  wire \$496 ;
+  wire [10:0] \$496 ;
   wire \$497 ;
   wire \$498 ;
   wire \$499 ;
   wire [30:0] \$5 ;
   wire \$50 ;
-  wire [10:0] \$500 ;
+  wire \$500 ;
   wire \$501 ;
-  wire \$502 ;
+  wire [10:0] \$502 ;
   wire \$503 ;
-  wire [10:0] \$504 ;
+  wire \$504 ;
   wire \$505 ;
-  wire \$506 ;
+  wire [10:0] \$506 ;
   wire \$507 ;
-  reg [31:0] \$508 ;
-  reg [31:0] \$509 ;
+  wire \$508 ;
+  wire \$509 ;
   wire \$51 ;
-  reg [35:0] \$510 ;
-  reg [35:0] \$511 ;
+  reg [31:0] \$510 ;
+  reg [31:0] \$511 ;
   reg [35:0] \$512 ;
-  reg [35:0] \$513 ;
-  reg [33:0] \$514 ;
-  reg [63:0] \$515 ;
-  reg [46:0] \$516 ;
-  reg [16:0] \$517 ;
-  reg [5:0] \$518 ;
-  reg [5:0] \$519 ;
+  reg [16:0] \$513 ;
+  reg [14:0] \$514 ;
+  reg [35:0] \$515 ;
+  reg [14:0] \$516 ;
+  reg [14:0] \$517 ;
+  reg [16:0] \$518 ;
+  reg [16:0] \$519 ;
   wire \$52 ;
-  reg [5:0] \$520 ;
-  reg [5:0] \$521 ;
-  reg [41:0] \$522 ;
-  reg [3:0] \$523 ;
-  reg \$524 ;
-  reg [41:0] \$525 ;
-  reg [1:0] \$526 ;
-  reg \$527 ;
-  reg [10:0] \$528 ;
-  reg \$529 ;
+  reg [35:0] \$520 ;
+  reg [14:0] \$521 ;
+  reg [14:0] \$522 ;
+  reg [14:0] \$523 ;
+  reg [14:0] \$524 ;
+  reg [14:0] \$525 ;
+  reg [14:0] \$526 ;
+  reg [35:0] \$527 ;
+  reg [16:0] \$528 ;
+  reg [16:0] \$529 ;
   wire \$53 ;
-  reg \$530 ;
-  reg \$531 ;
-  reg \$532 ;
-  reg \$533 ;
-  reg \$534 ;
-  reg \$535 ;
-  reg \$536 ;
-  reg \$537 ;
-  reg \$538 ;
-  reg \$539 ;
+  reg [16:0] \$530 ;
+  reg [16:0] \$531 ;
+  reg [16:0] \$532 ;
+  reg [34:0] \$533 ;
+  reg [35:0] \$534 ;
+  reg [29:0] \$535 ;
+  reg [16:0] \$536 ;
+  reg [5:0] \$537 ;
+  reg [5:0] \$538 ;
+  reg [5:0] \$539 ;
   wire \$54 ;
-  reg [11:0] \$540 ;
-  reg [7:0] \$541 ;
+  reg [5:0] \$540 ;
+  reg [5:0] \$541 ;
+  reg [5:0] \$542 ;
+  reg [41:0] \$543 ;
+  reg [3:0] \$544 ;
+  reg \$545 ;
+  reg [41:0] \$546 ;
+  reg [1:0] \$547 ;
+  reg \$548 ;
+  reg [10:0] \$549 ;
   wire \$55 ;
+  reg \$550 ;
+  reg \$551 ;
+  reg \$552 ;
+  reg \$553 ;
+  reg \$554 ;
+  reg \$555 ;
+  reg \$556 ;
+  reg \$557 ;
+  reg \$558 ;
+  reg \$559 ;
   wire \$56 ;
+  reg \$560 ;
+  reg [11:0] \$561 ;
+  reg [7:0] \$562 ;
   wire \$57 ;
   wire \$58 ;
   wire \$59 ;
@@ -510,7 +531,7 @@ module hwgen_requantise(bias, multiplier, shift, nudge, ties, zero_point, qmin, 
   wire \$67 ;
   wire \$68 ;
   wire \$69 ;
-  wire [47:0] \$7 ;
+  wire [36:0] \$7 ;
   wire \$70 ;
   wire \$71 ;
   wire \$72 ;
@@ -521,7 +542,7 @@ module hwgen_requantise(bias, multiplier, shift, nudge, ties, zero_point, qmin, 
   wire \$77 ;
   wire \$78 ;
   wire \$79 ;
-  wire \$8 ;
+  wire [35:0] \$8 ;
   wire \$80 ;
   wire \$81 ;
   wire \$82 ;
@@ -532,7 +553,7 @@ module hwgen_requantise(bias, multiplier, shift, nudge, ties, zero_point, qmin, 
   wire \$87 ;
   wire \$88 ;
   wire \$89 ;
-  wire \$9 ;
+  wire [36:0] \$9 ;
   wire \$90 ;
   wire \$91 ;
   wire \$92 ;
@@ -544,41 +565,53 @@ module hwgen_requantise(bias, multiplier, shift, nudge, ties, zero_point, qmin, 
   wire \$98 ;
   wire \$99 ;
   reg [31:0] \$signal  = 32'd0;
-  reg [33:0] \$signal$18  = 34'h000000000;
-  reg [46:0] \$signal$20  = 47'h000000000000;
-  reg [41:0] \$signal$26  = 42'h00000000000;
-  reg \$signal$28  = 1'h0;
-  reg [41:0] \$signal$29  = 42'h00000000000;
-  reg \$signal$31  = 1'h0;
-  reg [10:0] \$signal$32  = 11'h000;
-  reg \$signal$33  = 1'h0;
-  wire \$signal$45 ;
-  wire \$signal$46 ;
+  reg [16:0] \$signal$34  = 17'h00000;
+  reg [34:0] \$signal$35  = 35'h000000000;
+  reg [29:0] \$signal$37  = 30'h00000000;
+  reg [41:0] \$signal$45  = 42'h00000000000;
+  reg \$signal$47  = 1'h0;
+  reg [41:0] \$signal$48  = 42'h00000000000;
+  reg \$signal$50  = 1'h0;
+  reg [10:0] \$signal$51  = 11'h000;
+  reg \$signal$52  = 1'h0;
+  wire \$signal$64 ;
+  wire \$signal$65 ;
   reg [3:0] a_n = 4'h0;
   input [31:0] acc;
   reg [1:0] b_n = 2'h0;
   input [31:0] bias;
-  reg [16:0] bottom = 17'h00000;
   input clk;
   reg [31:0] factor = 32'd0;
   reg invert_1 = 1'h0;
   reg invert_2 = 1'h0;
   reg invert_3 = 1'h0;
+  reg [16:0] kept = 17'h00000;
+  reg [16:0] lowest_1 = 17'h00000;
+  reg [16:0] lowest_2 = 17'h00000;
+  reg [16:0] lowest_3 = 17'h00000;
+  reg [16:0] lowest_4 = 17'h00000;
+  reg [14:0] m1_1 = 15'h0000;
+  reg [16:0] m2_1 = 17'h00000;
+  reg [16:0] m2_2 = 17'h00000;
+  reg [14:0] m3_1 = 15'h0000;
+  reg [14:0] m3_2 = 15'h0000;
+  reg [14:0] m3_3 = 15'h0000;
   input [31:0] multiplier;
   reg [5:0] n_1 = 6'h00;
   reg [5:0] n_2 = 6'h00;
   reg [5:0] n_3 = 6'h00;
   reg [5:0] n_4 = 6'h00;
+  reg [5:0] n_5 = 6'h00;
+  reg [5:0] n_6 = 6'h00;
   reg negative_1 = 1'h0;
   reg negative_2 = 1'h0;
   reg negative_3 = 1'h0;
   input nudge;
-  reg [63:0] outer = 64'h0000000000000000;
   reg overflow = 1'h0;
-  reg [35:0] product00 = 36'h000000000;
-  reg [35:0] product01 = 36'h000000000;
-  reg [35:0] product10 = 36'h000000000;
-  reg [35:0] product11 = 36'h000000000;
+  reg [35:0] product0 = 36'h000000000;
+  reg [35:0] product1 = 36'h000000000;
+  reg [35:0] product2 = 36'h000000000;
+  reg [35:0] product3 = 36'h000000000;
   output [7:0] q;
   reg [7:0] q = 8'h00;
   input [8:0] qmax;
@@ -588,26 +621,53 @@ module hwgen_requantise(bias, multiplier, shift, nudge, ties, zero_point, qmin, 
   reg single_1 = 1'h0;
   reg single_2 = 1'h0;
   reg single_3 = 1'h0;
+  reg [35:0] sum_ = 36'h000000000;
   input [1:0] ties;
+  reg [16:0] x1_1 = 17'h00000;
+  reg [14:0] x2_1 = 15'h0000;
+  reg [14:0] x2_2 = 15'h0000;
+  reg [14:0] x3_1 = 15'h0000;
+  reg [14:0] x3_2 = 15'h0000;
+  reg [14:0] x3_3 = 15'h0000;
   reg [11:0] z = 12'h000;
   input [8:0] zero_point;
-  assign \$459  = ~ \$458 ;
-  assign \$461  = \$456  & \$460 ;
-  assign \$462  = | b_n;
-  assign \$463  = ~ \$462 ;
-  assign \$464  = \$signal$29 [25:10] ^ { \$signal$29 [41], \$signal$29 [41], \$signal$29 [41], \$signal$29 [41], \$signal$29 [41], \$signal$29 [41], \$signal$29 [41], \$signal$29 [41], \$signal$29 [41], \$signal$29 [41], \$signal$29 [41], \$signal$29 [41], \$signal$29 [41], \$signal$29 [41], \$signal$29 [41], \$signal$29 [41] };
-  assign \$465  = | \$464 ;
-  assign \$466  = ~ \$465 ;
-  assign \$468  = \$463  & \$467 ;
-  assign \$469  = \$461  | \$468 ;
-  assign \$470  = | n_4[5:3];
-  assign \$471  = nudge & \$470 ;
-  assign \$472  = \$471  & \$signal$20 [13];
-  assign \$473  = | n_4[5:3];
-  assign \$474  = ~ \$473 ;
-  assign \$475  = nudge & \$474 ;
-  assign \$476  = ~ negative_3;
-  assign \$477  = ~ negative_3;
+  assign \$438  = | \$signal$45 [3:0];
+  assign \$439  = | a_n[1:0];
+  assign \$440  = \$438  & \$439 ;
+  assign \$441  = \$signal$47  | \$440 ;
+  assign \$442  = | \$signal$45 [7:4];
+  assign \$443  = \$442  & a_n[1];
+  assign \$444  = \$441  | \$443 ;
+  assign \$445  = | \$signal$45 [11:8];
+  assign \$446  = & a_n[1:0];
+  assign \$447  = \$445  & \$446 ;
+  assign \$448  = \$444  | \$447 ;
+  assign \$450  = $signed(\$signal$48 ) >>> \$449 ;
+  assign \$451  = | \$signal$48 [15:0];
+  assign \$452  = | b_n;
+  assign \$453  = \$451  & \$452 ;
+  assign \$454  = \$signal$50  | \$453 ;
+  assign \$455  = | \$signal$48 [31:16];
+  assign \$456  = \$455  & b_n[1];
+  assign \$457  = \$454  | \$456 ;
+  assign \$458  = ~ b_n[1];
+  assign \$459  = \$signal$48 [41:26] ^ { \$signal$48 [41], \$signal$48 [41], \$signal$48 [41], \$signal$48 [41], \$signal$48 [41], \$signal$48 [41], \$signal$48 [41], \$signal$48 [41], \$signal$48 [41], \$signal$48 [41], \$signal$48 [41], \$signal$48 [41], \$signal$48 [41], \$signal$48 [41], \$signal$48 [41], \$signal$48 [41] };
+  assign \$460  = | \$459 ;
+  assign \$461  = ~ \$460 ;
+  assign \$463  = \$458  & \$462 ;
+  assign \$464  = | b_n;
+  assign \$465  = ~ \$464 ;
+  assign \$466  = \$signal$48 [25:10] ^ { \$signal$48 [41], \$signal$48 [41], \$signal$48 [41], \$signal$48 [41], \$signal$48 [41], \$signal$48 [41], \$signal$48 [41], \$signal$48 [41], \$signal$48 [41], \$signal$48 [41], \$signal$48 [41], \$signal$48 [41], \$signal$48 [41], \$signal$48 [41], \$signal$48 [41], \$signal$48 [41] };
+  assign \$467  = | \$466 ;
+  assign \$468  = ~ \$467 ;
+  assign \$470  = \$465  & \$469 ;
+  assign \$471  = \$463  | \$470 ;
+  assign \$472  = | n_6[5:3];
+  assign \$473  = nudge & \$472 ;
+  assign \$474  = \$473  & kept[13];
+  assign \$475  = | n_6[5:3];
+  assign \$476  = ~ \$475 ;
+  assign \$477  = nudge & \$476 ;
   assign \$478  = ~ negative_3;
   assign \$479  = ~ negative_3;
   assign \$480  = ~ negative_3;
@@ -615,795 +675,948 @@ module hwgen_requantise(bias, multiplier, shift, nudge, ties, zero_point, qmin, 
   assign \$482  = ~ negative_3;
   assign \$483  = ~ negative_3;
   assign \$484  = ~ negative_3;
-  assign \$485  = \$signal$32  ^ { invert_3, invert_3, invert_3, invert_3, invert_3, invert_3, invert_3, invert_3, invert_3, invert_3, invert_3 };
-  assign \$486  = overflow ? { negative_3, \$484 , \$483 , \$482 , \$481 , \$480 , \$479 , \$478 , \$477 , \$476  } : \$485 [10:1];
-  assign \$487  = $signed(\$486 ) + $signed(zero_point);
-  assign \$488  = $signed(\$487 ) + $signed({ 1'h0, \$signal$45  });
-  assign \$489  = $signed(z) < $signed(qmin);
-  assign \$490  = $signed(z) > $signed(qmax);
-  assign \$491  = \$490  ? { qmax[8], qmax[8], qmax[8], qmax } : z;
-  assign \$492  = \$489  ? { qmin[8], qmin[8], qmin[8], qmin } : \$491 ;
-  assign \$493  = ties == 2'h2;
-  assign \$494  = \$signal$32  ^ { invert_3, invert_3, invert_3, invert_3, invert_3, invert_3, invert_3, invert_3, invert_3, invert_3, invert_3 };
-  assign \$495  = ties != 1'h1;
-  assign \$496  = ~ negative_3;
-  assign \$497  = \$495  | \$496 ;
-  assign \$498  = \$493  ? \$494 [1] : \$497 ;
-  assign \$signal$46  = single_3 | \$498 ;
-  assign \$499  = ~ overflow;
-  assign \$500  = \$signal$32  ^ { invert_3, invert_3, invert_3, invert_3, invert_3, invert_3, invert_3, invert_3, invert_3, invert_3, invert_3 };
-  assign \$501  = ~ \$signal$33 ;
-  assign \$502  = \$501  & \$signal$46 ;
-  assign \$503  = \$500 [0] | \$502 ;
-  assign \$504  = \$signal$32  ^ { invert_3, invert_3, invert_3, invert_3, invert_3, invert_3, invert_3, invert_3, invert_3, invert_3, invert_3 };
-  assign \$505  = \$signal$33  | \$signal$46 ;
-  assign \$506  = \$504 [0] & \$505 ;
-  assign \$507  = invert_3 ? \$503  : \$506 ;
-  assign \$signal$45  = \$499  & \$507 ;
+  assign \$485  = ~ negative_3;
+  assign \$486  = ~ negative_3;
+  assign \$487  = \$signal$51  ^ { invert_3, invert_3, invert_3, invert_3, invert_3, invert_3, invert_3, invert_3, invert_3, invert_3, invert_3 };
+  assign \$488  = overflow ? { negative_3, \$486 , \$485 , \$484 , \$483 , \$482 , \$481 , \$480 , \$479 , \$478  } : \$487 [10:1];
+  assign \$489  = $signed(\$488 ) + $signed(zero_point);
+  assign \$490  = $signed(\$489 ) + $signed({ 1'h0, \$signal$64  });
+  assign \$491  = $signed(z) < $signed(qmin);
+  assign \$492  = $signed(z) > $signed(qmax);
+  assign \$493  = \$492  ? { qmax[8], qmax[8], qmax[8], qmax } : z;
+  assign \$494  = \$491  ? { qmin[8], qmin[8], qmin[8], qmin } : \$493 ;
+  assign \$495  = ties == 2'h2;
+  assign \$496  = \$signal$51  ^ { invert_3, invert_3, invert_3, invert_3, invert_3, invert_3, invert_3, invert_3, invert_3, invert_3, invert_3 };
+  assign \$497  = ties != 1'h1;
+  assign \$498  = ~ negative_3;
+  assign \$499  = \$497  | \$498 ;
+  assign \$500  = \$495  ? \$496 [1] : \$499 ;
+  assign \$signal$65  = single_3 | \$500 ;
+  assign \$501  = ~ overflow;
+  assign \$502  = \$signal$51  ^ { invert_3, invert_3, invert_3, invert_3, invert_3, invert_3, invert_3, invert_3, invert_3, invert_3, invert_3 };
+  assign \$503  = ~ \$signal$52 ;
+  assign \$504  = \$503  & \$signal$65 ;
+  assign \$505  = \$502 [0] | \$504 ;
+  assign \$506  = \$signal$51  ^ { invert_3, invert_3, invert_3, invert_3, invert_3, invert_3, invert_3, invert_3, invert_3, invert_3, invert_3 };
+  assign \$507  = \$signal$52  | \$signal$65 ;
+  assign \$508  = \$506 [0] & \$507 ;
+  assign \$509  = invert_3 ? \$505  : \$508 ;
+  assign \$signal$64  = \$501  & \$509 ;
   always @(posedge clk)
-    \$signal  <= \$508 ;
+    \$signal  <= \$510 ;
   always @(posedge clk)
-    factor <= \$509 ;
+    factor <= \$511 ;
   always @(posedge clk)
-    product00 <= \$510 ;
+    product0 <= \$512 ;
   always @(posedge clk)
-    product01 <= \$511 ;
+    x1_1 <= \$513 ;
   always @(posedge clk)
-    product10 <= \$512 ;
+    m1_1 <= \$514 ;
   always @(posedge clk)
-    product11 <= \$513 ;
+    product1 <= \$515 ;
   always @(posedge clk)
-    \$signal$18  <= \$514 ;
+    x2_1 <= \$516 ;
   always @(posedge clk)
-    outer <= \$515 ;
+    x2_2 <= \$517 ;
   always @(posedge clk)
-    \$signal$20  <= \$516 ;
+    m2_1 <= \$518 ;
   always @(posedge clk)
-    bottom <= \$517 ;
+    m2_2 <= \$519 ;
   always @(posedge clk)
-    n_1 <= \$518 ;
+    product2 <= \$520 ;
   always @(posedge clk)
-    n_2 <= \$519 ;
+    x3_1 <= \$521 ;
   always @(posedge clk)
-    n_3 <= \$520 ;
+    x3_2 <= \$522 ;
   always @(posedge clk)
-    n_4 <= \$521 ;
+    x3_3 <= \$523 ;
   always @(posedge clk)
-    \$signal$26  <= \$522 ;
+    m3_1 <= \$524 ;
   always @(posedge clk)
-    a_n <= \$523 ;
+    m3_2 <= \$525 ;
   always @(posedge clk)
-    \$signal$28  <= \$524 ;
+    m3_3 <= \$526 ;
   always @(posedge clk)
-    \$signal$29  <= \$525 ;
+    product3 <= \$527 ;
   always @(posedge clk)
-    b_n <= \$526 ;
+    lowest_1 <= \$528 ;
   always @(posedge clk)
-    \$signal$31  <= \$527 ;
+    lowest_2 <= \$529 ;
   always @(posedge clk)
-    \$signal$32  <= \$528 ;
+    lowest_3 <= \$530 ;
   always @(posedge clk)
-    \$signal$33  <= \$529 ;
+    lowest_4 <= \$531 ;
   always @(posedge clk)
-    overflow <= \$530 ;
+    \$signal$34  <= \$532 ;
   always @(posedge clk)
-    invert_1 <= \$531 ;
+    \$signal$35  <= \$533 ;
   always @(posedge clk)
-    invert_2 <= \$532 ;
+    sum_ <= \$534 ;
   always @(posedge clk)
-    invert_3 <= \$533 ;
+    \$signal$37  <= \$535 ;
   always @(posedge clk)
-    negative_1 <= \$534 ;
+    kept <= \$536 ;
   always @(posedge clk)
-    negative_2 <= \$535 ;
+    n_1 <= \$537 ;
   always @(posedge clk)
-    negative_3 <= \$536 ;
+    n_2 <= \$538 ;
   always @(posedge clk)
-    single_1 <= \$537 ;
+    n_3 <= \$539 ;
   always @(posedge clk)
-    single_2 <= \$538 ;
+    n_4 <= \$540 ;
   always @(posedge clk)
-    single_3 <= \$539 ;
+    n_5 <= \$541 ;
   always @(posedge clk)
-    z <= \$540 ;
+    n_6 <= \$542 ;
   always @(posedge clk)
-    q <= \$541 ;
+    \$signal$45  <= \$543 ;
+  always @(posedge clk)
+    a_n <= \$544 ;
+  always @(posedge clk)
+    \$signal$47  <= \$545 ;
+  always @(posedge clk)
+    \$signal$48  <= \$546 ;
+  always @(posedge clk)
+    b_n <= \$547 ;
+  always @(posedge clk)
+    \$signal$50  <= \$548 ;
+  always @(posedge clk)
+    \$signal$51  <= \$549 ;
+  always @(posedge clk)
+    \$signal$52  <= \$550 ;
+  always @(posedge clk)
+    overflow <= \$551 ;
+  always @(posedge clk)
+    invert_1 <= \$552 ;
+  always @(posedge clk)
+    invert_2 <= \$553 ;
+  always @(posedge clk)
+    invert_3 <= \$554 ;
+  always @(posedge clk)
+    negative_1 <= \$555 ;
+  always @(posedge clk)
+    negative_2 <= \$556 ;
+  always @(posedge clk)
+    negative_3 <= \$557 ;
+  always @(posedge clk)
+    single_1 <= \$558 ;
+  always @(posedge clk)
+    single_2 <= \$559 ;
+  always @(posedge clk)
+    single_3 <= \$560 ;
+  always @(posedge clk)
+    z <= \$561 ;
+  always @(posedge clk)
+    q <= \$562 ;
   assign \$1  = $signed(acc) + $signed(bias);
   assign \$2  = \$signal [16:0] * factor[16:0];
-  assign \$3  = \$signal [16:0] * factor[31:17];
-  assign \$4  = $signed(\$signal [31:17]) * $signed({ 1'h0, factor[16:0] });
-  assign \$5  = $signed(\$signal [31:17]) * $signed({ 1'h0, factor[31:17] });
-  assign \$6  = $signed(product01) + $signed(product10);
-  assign \$7  = $signed(outer[63:17]) + $signed(\$signal$18 );
-  assign \$8  = | n_4[5:3];
-  assign \$9  = nudge & \$8 ;
-  assign \$10  = \$9  ? 8'h00 : \$signal$20 [13:6];
-  assign \$11  = | n_4[5:3];
-  assign \$12  = nudge & \$11 ;
-  assign \$13  = \$12  & \$signal$20 [13];
-  assign \$14  = | n_4[5:3];
-  assign \$15  = nudge & \$14 ;
-  assign \$16  = \$15  & \$signal$20 [13];
-  assign \$17  = | n_4[5:3];
-  assign \$18  = nudge & \$17 ;
-  assign \$19  = \$18  & \$signal$20 [13];
-  assign \$20  = | n_4[5:3];
-  assign \$21  = nudge & \$20 ;
-  assign \$22  = \$21  & \$signal$20 [13];
-  assign \$23  = | n_4[5:3];
-  assign \$24  = nudge & \$23 ;
-  assign \$25  = \$24  & \$signal$20 [13];
-  assign \$26  = | n_4[5:3];
-  assign \$27  = nudge & \$26 ;
-  assign \$28  = \$27  & \$signal$20 [13];
-  assign \$29  = | n_4[5:3];
-  assign \$30  = nudge & \$29 ;
-  assign \$31  = \$30  & \$signal$20 [13];
-  assign \$32  = | n_4[5:3];
-  assign \$33  = nudge & \$32 ;
-  assign \$34  = \$33  & \$signal$20 [13];
-  assign \$35  = | n_4[5:3];
-  assign \$36  = nudge & \$35 ;
-  assign \$37  = \$36  & \$signal$20 [13];
-  assign \$38  = | n_4[5:3];
-  assign \$39  = nudge & \$38 ;
-  assign \$40  = \$39  & \$signal$20 [13];
-  assign \$41  = | n_4[5:3];
-  assign \$42  = nudge & \$41 ;
-  assign \$43  = \$42  & \$signal$20 [13];
-  assign \$44  = | n_4[5:3];
-  assign \$45  = nudge & \$44 ;
-  assign \$46  = \$45  & \$signal$20 [13];
-  assign \$47  = | n_4[5:3];
-  assign \$48  = nudge & \$47 ;
-  assign \$49  = \$48  & \$signal$20 [13];
-  assign \$50  = | n_4[5:3];
-  assign \$51  = nudge & \$50 ;
-  assign \$52  = \$51  & \$signal$20 [13];
-  assign \$53  = | n_4[5:3];
-  assign \$54  = nudge & \$53 ;
-  assign \$55  = \$54  & \$signal$20 [13];
-  assign \$56  = | n_4[5:3];
-  assign \$57  = nudge & \$56 ;
-  assign \$58  = \$57  & \$signal$20 [13];
-  assign \$59  = | n_4[5:3];
-  assign \$60  = nudge & \$59 ;
-  assign \$61  = \$60  & \$signal$20 [13];
-  assign \$62  = | n_4[5:3];
-  assign \$63  = nudge & \$62 ;
-  assign \$64  = \$63  & \$signal$20 [13];
-  assign \$65  = | n_4[5:3];
-  assign \$66  = nudge & \$65 ;
-  assign \$67  = \$66  & \$signal$20 [13];
-  assign \$68  = | n_4[5:3];
-  assign \$69  = nudge & \$68 ;
-  assign \$70  = \$69  & \$signal$20 [13];
-  assign \$71  = | n_4[5:3];
-  assign \$72  = nudge & \$71 ;
-  assign \$73  = \$72  & \$signal$20 [13];
-  assign \$74  = | n_4[5:3];
-  assign \$75  = nudge & \$74 ;
-  assign \$76  = \$75  & \$signal$20 [13];
-  assign \$77  = | n_4[5:3];
-  assign \$78  = nudge & \$77 ;
-  assign \$79  = \$78  & \$signal$20 [13];
-  assign \$80  = | n_4[5:3];
-  assign \$81  = nudge & \$80 ;
-  assign \$82  = \$81  & \$signal$20 [13];
-  assign \$83  = | n_4[5:3];
-  assign \$84  = nudge & \$83 ;
-  assign \$85  = \$84  & \$signal$20 [13];
-  assign \$86  = | n_4[5:3];
-  assign \$87  = nudge & \$86 ;
-  assign \$88  = \$87  & \$signal$20 [13];
-  assign \$89  = | n_4[5:3];
-  assign \$90  = nudge & \$89 ;
-  assign \$91  = \$90  & \$signal$20 [13];
-  assign \$92  = | n_4[5:3];
-  assign \$93  = nudge & \$92 ;
-  assign \$94  = \$93  & \$signal$20 [13];
-  assign \$95  = | n_4[5:3];
-  assign \$96  = nudge & \$95 ;
-  assign \$97  = \$96  & \$signal$20 [13];
-  assign \$98  = | n_4[5:3];
-  assign \$99  = nudge & \$98 ;
-  assign \$100  = \$99  & \$signal$20 [13];
-  assign \$101  = | n_4[5:3];
-  assign \$102  = nudge & \$101 ;
-  assign \$103  = \$102  & \$signal$20 [13];
-  assign \$104  = | n_4[5:3];
-  assign \$105  = nudge & \$104 ;
-  assign \$106  = \$105  & \$signal$20 [13];
-  assign \$107  = | n_4[5:3];
-  assign \$108  = nudge & \$107 ;
-  assign \$109  = \$108  & \$signal$20 [13];
-  assign \$110  = \$signal$20 [46:14] ^ { \$109 , \$106 , \$103 , \$100 , \$97 , \$94 , \$91 , \$88 , \$85 , \$82 , \$79 , \$76 , \$73 , \$70 , \$67 , \$64 , \$61 , \$58 , \$55 , \$52 , \$49 , \$46 , \$43 , \$40 , \$37 , \$34 , \$31 , \$28 , \$25 , \$22 , \$19 , \$16 , \$13  };
-  assign \$111  = $signed({ \$110 , \$10 , 1'h0 }) >>> n_4[1:0];
-  assign \$112  = | n_4[5:3];
-  assign \$113  = nudge & \$112 ;
-  assign \$114  = ~ \$113 ;
-  assign \$115  = | { \$signal$20 [5:0], bottom };
-  assign \$116  = \$114  & \$115 ;
-  assign \$117  = | n_4[5:3];
-  assign \$118  = nudge & \$117 ;
-  assign \$119  = \$118  ? 8'h00 : \$signal$20 [13:6];
-  assign \$120  = | n_4[5:3];
-  assign \$121  = nudge & \$120 ;
-  assign \$122  = \$121  & \$signal$20 [13];
-  assign \$123  = | n_4[5:3];
-  assign \$124  = nudge & \$123 ;
-  assign \$125  = \$124  & \$signal$20 [13];
-  assign \$126  = | n_4[5:3];
-  assign \$127  = nudge & \$126 ;
-  assign \$128  = \$127  & \$signal$20 [13];
-  assign \$129  = | n_4[5:3];
-  assign \$130  = nudge & \$129 ;
-  assign \$131  = \$130  & \$signal$20 [13];
-  assign \$132  = | n_4[5:3];
-  assign \$133  = nudge & \$132 ;
-  assign \$134  = \$133  & \$signal$20 [13];
-  assign \$135  = | n_4[5:3];
-  assign \$136  = nudge & \$135 ;
-  assign \$137  = \$136  & \$signal$20 [13];
-  assign \$138  = | n_4[5:3];
-  assign \$139  = nudge & \$138 ;
-  assign \$140  = \$139  & \$signal$20 [13];
-  assign \$141  = | n_4[5:3];
-  assign \$142  = nudge & \$141 ;
-  assign \$143  = \$142  & \$signal$20 [13];
-  assign \$144  = | n_4[5:3];
-  assign \$145  = nudge & \$144 ;
-  assign \$146  = \$145  & \$signal$20 [13];
-  assign \$147  = | n_4[5:3];
-  assign \$148  = nudge & \$147 ;
-  assign \$149  = \$148  & \$signal$20 [13];
-  assign \$150  = | n_4[5:3];
-  assign \$151  = nudge & \$150 ;
-  assign \$152  = \$151  & \$signal$20 [13];
-  assign \$153  = | n_4[5:3];
-  assign \$154  = nudge & \$153 ;
-  assign \$155  = \$154  & \$signal$20 [13];
-  assign \$156  = | n_4[5:3];
-  assign \$157  = nudge & \$156 ;
-  assign \$158  = \$157  & \$signal$20 [13];
-  assign \$159  = | n_4[5:3];
-  assign \$160  = nudge & \$159 ;
-  assign \$161  = \$160  & \$signal$20 [13];
-  assign \$162  = | n_4[5:3];
-  assign \$163  = nudge & \$162 ;
-  assign \$164  = \$163  & \$signal$20 [13];
-  assign \$165  = | n_4[5:3];
-  assign \$166  = nudge & \$165 ;
-  assign \$167  = \$166  & \$signal$20 [13];
-  assign \$168  = | n_4[5:3];
-  assign \$169  = nudge & \$168 ;
-  assign \$170  = \$169  & \$signal$20 [13];
-  assign \$171  = | n_4[5:3];
-  assign \$172  = nudge & \$171 ;
-  assign \$173  = \$172  & \$signal$20 [13];
-  assign \$174  = | n_4[5:3];
-  assign \$175  = nudge & \$174 ;
-  assign \$176  = \$175  & \$signal$20 [13];
-  assign \$177  = | n_4[5:3];
-  assign \$178  = nudge & \$177 ;
-  assign \$179  = \$178  & \$signal$20 [13];
-  assign \$180  = | n_4[5:3];
-  assign \$181  = nudge & \$180 ;
-  assign \$182  = \$181  & \$signal$20 [13];
-  assign \$183  = | n_4[5:3];
-  assign \$184  = nudge & \$183 ;
-  assign \$185  = \$184  & \$signal$20 [13];
-  assign \$186  = | n_4[5:3];
-  assign \$187  = nudge & \$186 ;
-  assign \$188  = \$187  & \$signal$20 [13];
-  assign \$189  = | n_4[5:3];
-  assign \$190  = nudge & \$189 ;
-  assign \$191  = \$190  & \$signal$20 [13];
-  assign \$192  = | n_4[5:3];
-  assign \$193  = nudge & \$192 ;
-  assign \$194  = \$193  & \$signal$20 [13];
-  assign \$195  = | n_4[5:3];
-  assign \$196  = nudge & \$195 ;
-  assign \$197  = \$196  & \$signal$20 [13];
-  assign \$198  = | n_4[5:3];
-  assign \$199  = nudge & \$198 ;
-  assign \$200  = \$199  & \$signal$20 [13];
-  assign \$201  = | n_4[5:3];
-  assign \$202  = nudge & \$201 ;
-  assign \$203  = \$202  & \$signal$20 [13];
-  assign \$204  = | n_4[5:3];
-  assign \$205  = nudge & \$204 ;
-  assign \$206  = \$205  & \$signal$20 [13];
-  assign \$207  = | n_4[5:3];
-  assign \$208  = nudge & \$207 ;
-  assign \$209  = \$208  & \$signal$20 [13];
-  assign \$210  = | n_4[5:3];
-  assign \$211  = nudge & \$210 ;
-  assign \$212  = \$211  & \$signal$20 [13];
-  assign \$213  = | n_4[5:3];
-  assign \$214  = nudge & \$213 ;
-  assign \$215  = \$214  & \$signal$20 [13];
-  assign \$216  = | n_4[5:3];
-  assign \$217  = nudge & \$216 ;
-  assign \$218  = \$217  & \$signal$20 [13];
-  assign \$219  = \$signal$20 [46:14] ^ { \$218 , \$215 , \$212 , \$209 , \$206 , \$203 , \$200 , \$197 , \$194 , \$191 , \$188 , \$185 , \$182 , \$179 , \$176 , \$173 , \$170 , \$167 , \$164 , \$161 , \$158 , \$155 , \$152 , \$149 , \$146 , \$143 , \$140 , \$137 , \$134 , \$131 , \$128 , \$125 , \$122  };
-  assign \$220  = | n_4[1:0];
-  assign \$223  = | n_4[5:3];
-  assign \$224  = nudge & \$223 ;
-  assign \$225  = \$224  ? 8'h00 : \$signal$20 [13:6];
-  assign \$226  = | n_4[5:3];
-  assign \$227  = nudge & \$226 ;
-  assign \$228  = \$227  & \$signal$20 [13];
-  assign \$229  = | n_4[5:3];
-  assign \$230  = nudge & \$229 ;
-  assign \$231  = \$230  & \$signal$20 [13];
-  assign \$232  = | n_4[5:3];
-  assign \$233  = nudge & \$232 ;
-  assign \$234  = \$233  & \$signal$20 [13];
-  assign \$235  = | n_4[5:3];
-  assign \$236  = nudge & \$235 ;
-  assign \$237  = \$236  & \$signal$20 [13];
-  assign \$238  = | n_4[5:3];
-  assign \$239  = nudge & \$238 ;
-  assign \$240  = \$239  & \$signal$20 [13];
-  assign \$241  = | n_4[5:3];
-  assign \$242  = nudge & \$241 ;
-  assign \$243  = \$242  & \$signal$20 [13];
-  assign \$244  = | n_4[5:3];
-  assign \$245  = nudge & \$244 ;
-  assign \$246  = \$245  & \$signal$20 [13];
-  assign \$247  = | n_4[5:3];
-  assign \$248  = nudge & \$247 ;
-  assign \$249  = \$248  & \$signal$20 [13];
-  assign \$250  = | n_4[5:3];
-  assign \$251  = nudge & \$250 ;
-  assign \$252  = \$251  & \$signal$20 [13];
-  assign \$253  = | n_4[5:3];
-  assign \$254  = nudge & \$253 ;
-  assign \$255  = \$254  & \$signal$20 [13];
-  assign \$256  = | n_4[5:3];
-  assign \$257  = nudge & \$256 ;
-  assign \$258  = \$257  & \$signal$20 [13];
-  assign \$259  = | n_4[5:3];
-  assign \$260  = nudge & \$259 ;
-  assign \$261  = \$260  & \$signal$20 [13];
-  assign \$262  = | n_4[5:3];
-  assign \$263  = nudge & \$262 ;
-  assign \$264  = \$263  & \$signal$20 [13];
-  assign \$265  = | n_4[5:3];
-  assign \$266  = nudge & \$265 ;
-  assign \$267  = \$266  & \$signal$20 [13];
-  assign \$268  = | n_4[5:3];
-  assign \$269  = nudge & \$268 ;
-  assign \$270  = \$269  & \$signal$20 [13];
-  assign \$271  = | n_4[5:3];
-  assign \$272  = nudge & \$271 ;
-  assign \$273  = \$272  & \$signal$20 [13];
-  assign \$274  = | n_4[5:3];
-  assign \$275  = nudge & \$274 ;
-  assign \$276  = \$275  & \$signal$20 [13];
-  assign \$277  = | n_4[5:3];
-  assign \$278  = nudge & \$277 ;
-  assign \$279  = \$278  & \$signal$20 [13];
-  assign \$280  = | n_4[5:3];
-  assign \$281  = nudge & \$280 ;
-  assign \$282  = \$281  & \$signal$20 [13];
-  assign \$283  = | n_4[5:3];
-  assign \$284  = nudge & \$283 ;
-  assign \$285  = \$284  & \$signal$20 [13];
-  assign \$286  = | n_4[5:3];
-  assign \$287  = nudge & \$286 ;
-  assign \$288  = \$287  & \$signal$20 [13];
-  assign \$289  = | n_4[5:3];
-  assign \$290  = nudge & \$289 ;
-  assign \$291  = \$290  & \$signal$20 [13];
-  assign \$292  = | n_4[5:3];
-  assign \$293  = nudge & \$292 ;
-  assign \$294  = \$293  & \$signal$20 [13];
-  assign \$295  = | n_4[5:3];
-  assign \$296  = nudge & \$295 ;
-  assign \$297  = \$296  & \$signal$20 [13];
-  assign \$298  = | n_4[5:3];
-  assign \$299  = nudge & \$298 ;
-  assign \$300  = \$299  & \$signal$20 [13];
-  assign \$301  = | n_4[5:3];
-  assign \$302  = nudge & \$301 ;
-  assign \$303  = \$302  & \$signal$20 [13];
-  assign \$304  = | n_4[5:3];
-  assign \$305  = nudge & \$304 ;
-  assign \$306  = \$305  & \$signal$20 [13];
-  assign \$307  = | n_4[5:3];
-  assign \$308  = nudge & \$307 ;
-  assign \$309  = \$308  & \$signal$20 [13];
-  assign \$310  = | n_4[5:3];
-  assign \$311  = nudge & \$310 ;
-  assign \$312  = \$311  & \$signal$20 [13];
-  assign \$313  = | n_4[5:3];
-  assign \$314  = nudge & \$313 ;
-  assign \$315  = \$314  & \$signal$20 [13];
-  assign \$316  = | n_4[5:3];
-  assign \$317  = nudge & \$316 ;
-  assign \$318  = \$317  & \$signal$20 [13];
-  assign \$319  = | n_4[5:3];
-  assign \$320  = nudge & \$319 ;
-  assign \$321  = \$320  & \$signal$20 [13];
-  assign \$322  = | n_4[5:3];
-  assign \$323  = nudge & \$322 ;
-  assign \$324  = \$323  & \$signal$20 [13];
-  assign \$325  = \$signal$20 [46:14] ^ { \$324 , \$321 , \$318 , \$315 , \$312 , \$309 , \$306 , \$303 , \$300 , \$297 , \$294 , \$291 , \$288 , \$285 , \$282 , \$279 , \$276 , \$273 , \$270 , \$267 , \$264 , \$261 , \$258 , \$255 , \$252 , \$249 , \$246 , \$243 , \$240 , \$237 , \$234 , \$231 , \$228  };
-  assign \$326  = \$225 [0] & n_4[1];
-  assign \$327  = \$222  | \$326 ;
-  assign \$328  = | n_4[5:3];
-  assign \$329  = nudge & \$328 ;
-  assign \$330  = \$329  ? 8'h00 : \$signal$20 [13:6];
-  assign \$331  = | n_4[5:3];
-  assign \$332  = nudge & \$331 ;
-  assign \$333  = \$332  & \$signal$20 [13];
-  assign \$334  = | n_4[5:3];
-  assign \$335  = nudge & \$334 ;
-  assign \$336  = \$335  & \$signal$20 [13];
-  assign \$337  = | n_4[5:3];
-  assign \$338  = nudge & \$337 ;
-  assign \$339  = \$338  & \$signal$20 [13];
-  assign \$340  = | n_4[5:3];
-  assign \$341  = nudge & \$340 ;
-  assign \$342  = \$341  & \$signal$20 [13];
-  assign \$343  = | n_4[5:3];
-  assign \$344  = nudge & \$343 ;
-  assign \$345  = \$344  & \$signal$20 [13];
-  assign \$346  = | n_4[5:3];
-  assign \$347  = nudge & \$346 ;
-  assign \$348  = \$347  & \$signal$20 [13];
-  assign \$349  = | n_4[5:3];
-  assign \$350  = nudge & \$349 ;
-  assign \$351  = \$350  & \$signal$20 [13];
-  assign \$352  = | n_4[5:3];
-  assign \$353  = nudge & \$352 ;
-  assign \$354  = \$353  & \$signal$20 [13];
-  assign \$355  = | n_4[5:3];
-  assign \$356  = nudge & \$355 ;
-  assign \$357  = \$356  & \$signal$20 [13];
-  assign \$358  = | n_4[5:3];
-  assign \$359  = nudge & \$358 ;
-  assign \$360  = \$359  & \$signal$20 [13];
-  assign \$361  = | n_4[5:3];
-  assign \$362  = nudge & \$361 ;
-  assign \$363  = \$362  & \$signal$20 [13];
-  assign \$364  = | n_4[5:3];
-  assign \$365  = nudge & \$364 ;
-  assign \$366  = \$365  & \$signal$20 [13];
-  assign \$367  = | n_4[5:3];
-  assign \$368  = nudge & \$367 ;
-  assign \$369  = \$368  & \$signal$20 [13];
-  assign \$370  = | n_4[5:3];
-  assign \$371  = nudge & \$370 ;
-  assign \$372  = \$371  & \$signal$20 [13];
-  assign \$373  = | n_4[5:3];
-  assign \$374  = nudge & \$373 ;
-  assign \$375  = \$374  & \$signal$20 [13];
-  assign \$376  = | n_4[5:3];
-  assign \$377  = nudge & \$376 ;
-  assign \$378  = \$377  & \$signal$20 [13];
-  assign \$379  = | n_4[5:3];
-  assign \$380  = nudge & \$379 ;
-  assign \$381  = \$380  & \$signal$20 [13];
-  assign \$382  = | n_4[5:3];
-  assign \$383  = nudge & \$382 ;
-  assign \$384  = \$383  & \$signal$20 [13];
-  assign \$385  = | n_4[5:3];
-  assign \$386  = nudge & \$385 ;
-  assign \$387  = \$386  & \$signal$20 [13];
-  assign \$388  = | n_4[5:3];
-  assign \$389  = nudge & \$388 ;
-  assign \$390  = \$389  & \$signal$20 [13];
-  assign \$391  = | n_4[5:3];
-  assign \$392  = nudge & \$391 ;
-  assign \$393  = \$392  & \$signal$20 [13];
-  assign \$394  = | n_4[5:3];
-  assign \$395  = nudge & \$394 ;
-  assign \$396  = \$395  & \$signal$20 [13];
-  assign \$397  = | n_4[5:3];
-  assign \$398  = nudge & \$397 ;
-  assign \$399  = \$398  & \$signal$20 [13];
-  assign \$400  = | n_4[5:3];
-  assign \$401  = nudge & \$400 ;
-  assign \$402  = \$401  & \$signal$20 [13];
-  assign \$403  = | n_4[5:3];
-  assign \$404  = nudge & \$403 ;
-  assign \$405  = \$404  & \$signal$20 [13];
-  assign \$406  = | n_4[5:3];
-  assign \$407  = nudge & \$406 ;
-  assign \$408  = \$407  & \$signal$20 [13];
-  assign \$409  = | n_4[5:3];
-  assign \$410  = nudge & \$409 ;
-  assign \$411  = \$410  & \$signal$20 [13];
-  assign \$412  = | n_4[5:3];
-  assign \$413  = nudge & \$412 ;
-  assign \$414  = \$413  & \$signal$20 [13];
-  assign \$415  = | n_4[5:3];
-  assign \$416  = nudge & \$415 ;
-  assign \$417  = \$416  & \$signal$20 [13];
-  assign \$418  = | n_4[5:3];
-  assign \$419  = nudge & \$418 ;
-  assign \$420  = \$419  & \$signal$20 [13];
-  assign \$421  = | n_4[5:3];
-  assign \$422  = nudge & \$421 ;
-  assign \$423  = \$422  & \$signal$20 [13];
-  assign \$424  = | n_4[5:3];
-  assign \$425  = nudge & \$424 ;
-  assign \$426  = \$425  & \$signal$20 [13];
-  assign \$427  = | n_4[5:3];
-  assign \$428  = nudge & \$427 ;
-  assign \$429  = \$428  & \$signal$20 [13];
-  assign \$430  = \$signal$20 [46:14] ^ { \$429 , \$426 , \$423 , \$420 , \$417 , \$414 , \$411 , \$408 , \$405 , \$402 , \$399 , \$396 , \$393 , \$390 , \$387 , \$384 , \$381 , \$378 , \$375 , \$372 , \$369 , \$366 , \$363 , \$360 , \$357 , \$354 , \$351 , \$348 , \$345 , \$342 , \$339 , \$336 , \$333  };
-  assign \$431  = & n_4[1:0];
-  assign \$432  = \$330 [1] & \$431 ;
-  assign \$433  = \$327  | \$432 ;
-  assign \$435  = $signed(\$signal$26 ) >>> \$434 ;
-  assign \$436  = | \$signal$26 [3:0];
-  assign \$437  = | a_n[1:0];
-  assign \$438  = \$436  & \$437 ;
-  assign \$439  = \$signal$28  | \$438 ;
-  assign \$440  = | \$signal$26 [7:4];
-  assign \$441  = \$440  & a_n[1];
-  assign \$442  = \$439  | \$441 ;
-  assign \$443  = | \$signal$26 [11:8];
-  assign \$444  = & a_n[1:0];
-  assign \$445  = \$443  & \$444 ;
-  assign \$446  = \$442  | \$445 ;
-  assign \$448  = $signed(\$signal$29 ) >>> \$447 ;
-  assign \$449  = | \$signal$29 [15:0];
-  assign \$450  = | b_n;
-  assign \$451  = \$449  & \$450 ;
-  assign \$452  = \$signal$31  | \$451 ;
-  assign \$453  = | \$signal$29 [31:16];
-  assign \$454  = \$453  & b_n[1];
-  assign \$455  = \$452  | \$454 ;
-  assign \$456  = ~ b_n[1];
-  assign \$457  = \$signal$29 [41:26] ^ { \$signal$29 [41], \$signal$29 [41], \$signal$29 [41], \$signal$29 [41], \$signal$29 [41], \$signal$29 [41], \$signal$29 [41], \$signal$29 [41], \$signal$29 [41], \$signal$29 [41], \$signal$29 [41], \$signal$29 [41], \$signal$29 [41], \$signal$29 [41], \$signal$29 [41], \$signal$29 [41] };
-  assign \$458  = | \$457 ;
+  assign \$3  = x1_1 * m1_1;
+  assign \$4  = $signed(x2_2) * $signed({ 1'h0, m2_2 });
+  assign \$5  = $signed(x3_3) * $signed({ 1'h0, m3_3 });
+  assign \$6  = $signed({ 1'h0, \$signal$34  }) + $signed(product1);
+  assign \$7  = $signed(\$signal$35 ) + $signed(product2);
+  assign \$9  = $signed(\$8 ) + $signed(product3);
+  assign \$10  = | n_6[5:3];
+  assign \$11  = nudge & \$10 ;
+  assign \$12  = \$11  ? 8'h00 : kept[13:6];
+  assign \$13  = | n_6[5:3];
+  assign \$14  = nudge & \$13 ;
+  assign \$15  = \$14  & kept[13];
+  assign \$16  = | n_6[5:3];
+  assign \$17  = nudge & \$16 ;
+  assign \$18  = \$17  & kept[13];
+  assign \$19  = | n_6[5:3];
+  assign \$20  = nudge & \$19 ;
+  assign \$21  = \$20  & kept[13];
+  assign \$22  = | n_6[5:3];
+  assign \$23  = nudge & \$22 ;
+  assign \$24  = \$23  & kept[13];
+  assign \$25  = | n_6[5:3];
+  assign \$26  = nudge & \$25 ;
+  assign \$27  = \$26  & kept[13];
+  assign \$28  = | n_6[5:3];
+  assign \$29  = nudge & \$28 ;
+  assign \$30  = \$29  & kept[13];
+  assign \$31  = | n_6[5:3];
+  assign \$32  = nudge & \$31 ;
+  assign \$33  = \$32  & kept[13];
+  assign \$34  = | n_6[5:3];
+  assign \$35  = nudge & \$34 ;
+  assign \$36  = \$35  & kept[13];
+  assign \$37  = | n_6[5:3];
+  assign \$38  = nudge & \$37 ;
+  assign \$39  = \$38  & kept[13];
+  assign \$40  = | n_6[5:3];
+  assign \$41  = nudge & \$40 ;
+  assign \$42  = \$41  & kept[13];
+  assign \$43  = | n_6[5:3];
+  assign \$44  = nudge & \$43 ;
+  assign \$45  = \$44  & kept[13];
+  assign \$46  = | n_6[5:3];
+  assign \$47  = nudge & \$46 ;
+  assign \$48  = \$47  & kept[13];
+  assign \$49  = | n_6[5:3];
+  assign \$50  = nudge & \$49 ;
+  assign \$51  = \$50  & kept[13];
+  assign \$52  = | n_6[5:3];
+  assign \$53  = nudge & \$52 ;
+  assign \$54  = \$53  & kept[13];
+  assign \$55  = | n_6[5:3];
+  assign \$56  = nudge & \$55 ;
+  assign \$57  = \$56  & kept[13];
+  assign \$58  = | n_6[5:3];
+  assign \$59  = nudge & \$58 ;
+  assign \$60  = \$59  & kept[13];
+  assign \$61  = | n_6[5:3];
+  assign \$62  = nudge & \$61 ;
+  assign \$63  = \$62  & kept[13];
+  assign \$64  = | n_6[5:3];
+  assign \$65  = nudge & \$64 ;
+  assign \$66  = \$65  & kept[13];
+  assign \$67  = | n_6[5:3];
+  assign \$68  = nudge & \$67 ;
+  assign \$69  = \$68  & kept[13];
+  assign \$70  = | n_6[5:3];
+  assign \$71  = nudge & \$70 ;
+  assign \$72  = \$71  & kept[13];
+  assign \$73  = | n_6[5:3];
+  assign \$74  = nudge & \$73 ;
+  assign \$75  = \$74  & kept[13];
+  assign \$76  = | n_6[5:3];
+  assign \$77  = nudge & \$76 ;
+  assign \$78  = \$77  & kept[13];
+  assign \$79  = | n_6[5:3];
+  assign \$80  = nudge & \$79 ;
+  assign \$81  = \$80  & kept[13];
+  assign \$82  = | n_6[5:3];
+  assign \$83  = nudge & \$82 ;
+  assign \$84  = \$83  & kept[13];
+  assign \$85  = | n_6[5:3];
+  assign \$86  = nudge & \$85 ;
+  assign \$87  = \$86  & kept[13];
+  assign \$88  = | n_6[5:3];
+  assign \$89  = nudge & \$88 ;
+  assign \$90  = \$89  & kept[13];
+  assign \$91  = | n_6[5:3];
+  assign \$92  = nudge & \$91 ;
+  assign \$93  = \$92  & kept[13];
+  assign \$94  = | n_6[5:3];
+  assign \$95  = nudge & \$94 ;
+  assign \$96  = \$95  & kept[13];
+  assign \$97  = | n_6[5:3];
+  assign \$98  = nudge & \$97 ;
+  assign \$99  = \$98  & kept[13];
+  assign \$100  = | n_6[5:3];
+  assign \$101  = nudge & \$100 ;
+  assign \$102  = \$101  & kept[13];
+  assign \$103  = | n_6[5:3];
+  assign \$104  = nudge & \$103 ;
+  assign \$105  = \$104  & kept[13];
+  assign \$106  = | n_6[5:3];
+  assign \$107  = nudge & \$106 ;
+  assign \$108  = \$107  & kept[13];
+  assign \$109  = | n_6[5:3];
+  assign \$110  = nudge & \$109 ;
+  assign \$111  = \$110  & kept[13];
+  assign \$112  = { \$signal$37 , kept[16:14] } ^ { \$111 , \$108 , \$105 , \$102 , \$99 , \$96 , \$93 , \$90 , \$87 , \$84 , \$81 , \$78 , \$75 , \$72 , \$69 , \$66 , \$63 , \$60 , \$57 , \$54 , \$51 , \$48 , \$45 , \$42 , \$39 , \$36 , \$33 , \$30 , \$27 , \$24 , \$21 , \$18 , \$15  };
+  assign \$113  = $signed({ \$112 , \$12 , 1'h0 }) >>> n_6[1:0];
+  assign \$114  = | n_6[5:3];
+  assign \$115  = nudge & \$114 ;
+  assign \$116  = ~ \$115 ;
+  assign \$117  = | { kept[5:0], lowest_4 };
+  assign \$118  = \$116  & \$117 ;
+  assign \$119  = | n_6[5:3];
+  assign \$120  = nudge & \$119 ;
+  assign \$121  = \$120  ? 8'h00 : kept[13:6];
+  assign \$122  = | n_6[5:3];
+  assign \$123  = nudge & \$122 ;
+  assign \$124  = \$123  & kept[13];
+  assign \$125  = | n_6[5:3];
+  assign \$126  = nudge & \$125 ;
+  assign \$127  = \$126  & kept[13];
+  assign \$128  = | n_6[5:3];
+  assign \$129  = nudge & \$128 ;
+  assign \$130  = \$129  & kept[13];
+  assign \$131  = | n_6[5:3];
+  assign \$132  = nudge & \$131 ;
+  assign \$133  = \$132  & kept[13];
+  assign \$134  = | n_6[5:3];
+  assign \$135  = nudge & \$134 ;
+  assign \$136  = \$135  & kept[13];
+  assign \$137  = | n_6[5:3];
+  assign \$138  = nudge & \$137 ;
+  assign \$139  = \$138  & kept[13];
+  assign \$140  = | n_6[5:3];
+  assign \$141  = nudge & \$140 ;
+  assign \$142  = \$141  & kept[13];
+  assign \$143  = | n_6[5:3];
+  assign \$144  = nudge & \$143 ;
+  assign \$145  = \$144  & kept[13];
+  assign \$146  = | n_6[5:3];
+  assign \$147  = nudge & \$146 ;
+  assign \$148  = \$147  & kept[13];
+  assign \$149  = | n_6[5:3];
+  assign \$150  = nudge & \$149 ;
+  assign \$151  = \$150  & kept[13];
+  assign \$152  = | n_6[5:3];
+  assign \$153  = nudge & \$152 ;
+  assign \$154  = \$153  & kept[13];
+  assign \$155  = | n_6[5:3];
+  assign \$156  = nudge & \$155 ;
+  assign \$157  = \$156  & kept[13];
+  assign \$158  = | n_6[5:3];
+  assign \$159  = nudge & \$158 ;
+  assign \$160  = \$159  & kept[13];
+  assign \$161  = | n_6[5:3];
+  assign \$162  = nudge & \$161 ;
+  assign \$163  = \$162  & kept[13];
+  assign \$164  = | n_6[5:3];
+  assign \$165  = nudge & \$164 ;
+  assign \$166  = \$165  & kept[13];
+  assign \$167  = | n_6[5:3];
+  assign \$168  = nudge & \$167 ;
+  assign \$169  = \$168  & kept[13];
+  assign \$170  = | n_6[5:3];
+  assign \$171  = nudge & \$170 ;
+  assign \$172  = \$171  & kept[13];
+  assign \$173  = | n_6[5:3];
+  assign \$174  = nudge & \$173 ;
+  assign \$175  = \$174  & kept[13];
+  assign \$176  = | n_6[5:3];
+  assign \$177  = nudge & \$176 ;
+  assign \$178  = \$177  & kept[13];
+  assign \$179  = | n_6[5:3];
+  assign \$180  = nudge & \$179 ;
+  assign \$181  = \$180  & kept[13];
+  assign \$182  = | n_6[5:3];
+  assign \$183  = nudge & \$182 ;
+  assign \$184  = \$183  & kept[13];
+  assign \$185  = | n_6[5:3];
+  assign \$186  = nudge & \$185 ;
+  assign \$187  = \$186  & kept[13];
+  assign \$188  = | n_6[5:3];
+  assign \$189  = nudge & \$188 ;
+  assign \$190  = \$189  & kept[13];
+  assign \$191  = | n_6[5:3];
+  assign \$192  = nudge & \$191 ;
+  assign \$193  = \$192  & kept[13];
+  assign \$194  = | n_6[5:3];
+  assign \$195  = nudge & \$194 ;
+  assign \$196  = \$195  & kept[13];
+  assign \$197  = | n_6[5:3];
+  assign \$198  = nudge & \$197 ;
+  assign \$199  = \$198  & kept[13];
+  assign \$200  = | n_6[5:3];
+  assign \$201  = nudge & \$200 ;
+  assign \$202  = \$201  & kept[13];
+  assign \$203  = | n_6[5:3];
+  assign \$204  = nudge & \$203 ;
+  assign \$205  = \$204  & kept[13];
+  assign \$206  = | n_6[5:3];
+  assign \$207  = nudge & \$206 ;
+  assign \$208  = \$207  & kept[13];
+  assign \$209  = | n_6[5:3];
+  assign \$210  = nudge & \$209 ;
+  assign \$211  = \$210  & kept[13];
+  assign \$212  = | n_6[5:3];
+  assign \$213  = nudge & \$212 ;
+  assign \$214  = \$213  & kept[13];
+  assign \$215  = | n_6[5:3];
+  assign \$216  = nudge & \$215 ;
+  assign \$217  = \$216  & kept[13];
+  assign \$218  = | n_6[5:3];
+  assign \$219  = nudge & \$218 ;
+  assign \$220  = \$219  & kept[13];
+  assign \$221  = { \$signal$37 , kept[16:14] } ^ { \$220 , \$217 , \$214 , \$211 , \$208 , \$205 , \$202 , \$199 , \$196 , \$193 , \$190 , \$187 , \$184 , \$181 , \$178 , \$175 , \$172 , \$169 , \$166 , \$163 , \$160 , \$157 , \$154 , \$151 , \$148 , \$145 , \$142 , \$139 , \$136 , \$133 , \$130 , \$127 , \$124  };
+  assign \$222  = | n_6[1:0];
+  assign \$225  = | n_6[5:3];
+  assign \$226  = nudge & \$225 ;
+  assign \$227  = \$226  ? 8'h00 : kept[13:6];
+  assign \$228  = | n_6[5:3];
+  assign \$229  = nudge & \$228 ;
+  assign \$230  = \$229  & kept[13];
+  assign \$231  = | n_6[5:3];
+  assign \$232  = nudge & \$231 ;
+  assign \$233  = \$232  & kept[13];
+  assign \$234  = | n_6[5:3];
+  assign \$235  = nudge & \$234 ;
+  assign \$236  = \$235  & kept[13];
+  assign \$237  = | n_6[5:3];
+  assign \$238  = nudge & \$237 ;
+  assign \$239  = \$238  & kept[13];
+  assign \$240  = | n_6[5:3];
+  assign \$241  = nudge & \$240 ;
+  assign \$242  = \$241  & kept[13];
+  assign \$243  = | n_6[5:3];
+  assign \$244  = nudge & \$243 ;
+  assign \$245  = \$244  & kept[13];
+  assign \$246  = | n_6[5:3];
+  assign \$247  = nudge & \$246 ;
+  assign \$248  = \$247  & kept[13];
+  assign \$249  = | n_6[5:3];
+  assign \$250  = nudge & \$249 ;
+  assign \$251  = \$250  & kept[13];
+  assign \$252  = | n_6[5:3];
+  assign \$253  = nudge & \$252 ;
+  assign \$254  = \$253  & kept[13];
+  assign \$255  = | n_6[5:3];
+  assign \$256  = nudge & \$255 ;
+  assign \$257  = \$256  & kept[13];
+  assign \$258  = | n_6[5:3];
+  assign \$259  = nudge & \$258 ;
+  assign \$260  = \$259  & kept[13];
+  assign \$261  = | n_6[5:3];
+  assign \$262  = nudge & \$261 ;
+  assign \$263  = \$262  & kept[13];
+  assign \$264  = | n_6[5:3];
+  assign \$265  = nudge & \$264 ;
+  assign \$266  = \$265  & kept[13];
+  assign \$267  = | n_6[5:3];
+  assign \$268  = nudge & \$267 ;
+  assign \$269  = \$268  & kept[13];
+  assign \$270  = | n_6[5:3];
+  assign \$271  = nudge & \$270 ;
+  assign \$272  = \$271  & kept[13];
+  assign \$273  = | n_6[5:3];
+  assign \$274  = nudge & \$273 ;
+  assign \$275  = \$274  & kept[13];
+  assign \$276  = | n_6[5:3];
+  assign \$277  = nudge & \$276 ;
+  assign \$278  = \$277  & kept[13];
+  assign \$279  = | n_6[5:3];
+  assign \$280  = nudge & \$279 ;
+  assign \$281  = \$280  & kept[13];
+  assign \$282  = | n_6[5:3];
+  assign \$283  = nudge & \$282 ;
+  assign \$284  = \$283  & kept[13];
+  assign \$285  = | n_6[5:3];
+  assign \$286  = nudge & \$285 ;
+  assign \$287  = \$286  & kept[13];
+  assign \$288  = | n_6[5:3];
+  assign \$289  = nudge & \$288 ;
+  assign \$290  = \$289  & kept[13];
+  assign \$291  = | n_6[5:3];
+  assign \$292  = nudge & \$291 ;
+  assign \$293  = \$292  & kept[13];
+  assign \$294  = | n_6[5:3];
+  assign \$295  = nudge & \$294 ;
+  assign \$296  = \$295  & kept[13];
+  assign \$297  = | n_6[5:3];
+  assign \$298  = nudge & \$297 ;
+  assign \$299  = \$298  & kept[13];
+  assign \$300  = | n_6[5:3];
+  assign \$301  = nudge & \$300 ;
+  assign \$302  = \$301  & kept[13];
+  assign \$303  = | n_6[5:3];
+  assign \$304  = nudge & \$303 ;
+  assign \$305  = \$304  & kept[13];
+  assign \$306  = | n_6[5:3];
+  assign \$307  = nudge & \$306 ;
+  assign \$308  = \$307  & kept[13];
+  assign \$309  = | n_6[5:3];
+  assign \$310  = nudge & \$309 ;
+  assign \$311  = \$310  & kept[13];
+  assign \$312  = | n_6[5:3];
+  assign \$313  = nudge & \$312 ;
+  assign \$314  = \$313  & kept[13];
+  assign \$315  = | n_6[5:3];
+  assign \$316  = nudge & \$315 ;
+  assign \$317  = \$316  & kept[13];
+  assign \$318  = | n_6[5:3];
+  assign \$319  = nudge & \$318 ;
+  assign \$320  = \$319  & kept[13];
+  assign \$321  = | n_6[5:3];
+  assign \$322  = nudge & \$321 ;
+  assign \$323  = \$322  & kept[13];
+  assign \$324  = | n_6[5:3];
+  assign \$325  = nudge & \$324 ;
+  assign \$326  = \$325  & kept[13];
+  assign \$327  = { \$signal$37 , kept[16:14] } ^ { \$326 , \$323 , \$320 , \$317 , \$314 , \$311 , \$308 , \$305 , \$302 , \$299 , \$296 , \$293 , \$290 , \$287 , \$284 , \$281 , \$278 , \$275 , \$272 , \$269 , \$266 , \$263 , \$260 , \$257 , \$254 , \$251 , \$248 , \$245 , \$242 , \$239 , \$236 , \$233 , \$230  };
+  assign \$328  = \$227 [0] & n_6[1];
+  assign \$329  = \$224  | \$328 ;
+  assign \$330  = | n_6[5:3];
+  assign \$331  = nudge & \$330 ;
+  assign \$332  = \$331  ? 8'h00 : kept[13:6];
+  assign \$333  = | n_6[5:3];
+  assign \$334  = nudge & \$333 ;
+  assign \$335  = \$334  & kept[13];
+  assign \$336  = | n_6[5:3];
+  assign \$337  = nudge & \$336 ;
+  assign \$338  = \$337  & kept[13];
+  assign \$339  = | n_6[5:3];
+  assign \$340  = nudge & \$339 ;
+  assign \$341  = \$340  & kept[13];
+  assign \$342  = | n_6[5:3];
+  assign \$343  = nudge & \$342 ;
+  assign \$344  = \$343  & kept[13];
+  assign \$345  = | n_6[5:3];
+  assign \$346  = nudge & \$345 ;
+  assign \$347  = \$346  & kept[13];
+  assign \$348  = | n_6[5:3];
+  assign \$349  = nudge & \$348 ;
+  assign \$350  = \$349  & kept[13];
+  assign \$351  = | n_6[5:3];
+  assign \$352  = nudge & \$351 ;
+  assign \$353  = \$352  & kept[13];
+  assign \$354  = | n_6[5:3];
+  assign \$355  = nudge & \$354 ;
+  assign \$356  = \$355  & kept[13];
+  assign \$357  = | n_6[5:3];
+  assign \$358  = nudge & \$357 ;
+  assign \$359  = \$358  & kept[13];
+  assign \$360  = | n_6[5:3];
+  assign \$361  = nudge & \$360 ;
+  assign \$362  = \$361  & kept[13];
+  assign \$363  = | n_6[5:3];
+  assign \$364  = nudge & \$363 ;
+  assign \$365  = \$364  & kept[13];
+  assign \$366  = | n_6[5:3];
+  assign \$367  = nudge & \$366 ;
+  assign \$368  = \$367  & kept[13];
+  assign \$369  = | n_6[5:3];
+  assign \$370  = nudge & \$369 ;
+  assign \$371  = \$370  & kept[13];
+  assign \$372  = | n_6[5:3];
+  assign \$373  = nudge & \$372 ;
+  assign \$374  = \$373  & kept[13];
+  assign \$375  = | n_6[5:3];
+  assign \$376  = nudge & \$375 ;
+  assign \$377  = \$376  & kept[13];
+  assign \$378  = | n_6[5:3];
+  assign \$379  = nudge & \$378 ;
+  assign \$380  = \$379  & kept[13];
+  assign \$381  = | n_6[5:3];
+  assign \$382  = nudge & \$381 ;
+  assign \$383  = \$382  & kept[13];
+  assign \$384  = | n_6[5:3];
+  assign \$385  = nudge & \$384 ;
+  assign \$386  = \$385  & kept[13];
+  assign \$387  = | n_6[5:3];
+  assign \$388  = nudge & \$387 ;
+  assign \$389  = \$388  & kept[13];
+  assign \$390  = | n_6[5:3];
+  assign \$391  = nudge & \$390 ;
+  assign \$392  = \$391  & kept[13];
+  assign \$393  = | n_6[5:3];
+  assign \$394  = nudge & \$393 ;
+  assign \$395  = \$394  & kept[13];
+  assign \$396  = | n_6[5:3];
+  assign \$397  = nudge & \$396 ;
+  assign \$398  = \$397  & kept[13];
+  assign \$399  = | n_6[5:3];
+  assign \$400  = nudge & \$399 ;
+  assign \$401  = \$400  & kept[13];
+  assign \$402  = | n_6[5:3];
+  assign \$403  = nudge & \$402 ;
+  assign \$404  = \$403  & kept[13];
+  assign \$405  = | n_6[5:3];
+  assign \$406  = nudge & \$405 ;
+  assign \$407  = \$406  & kept[13];
+  assign \$408  = | n_6[5:3];
+  assign \$409  = nudge & \$408 ;
+  assign \$410  = \$409  & kept[13];
+  assign \$411  = | n_6[5:3];
+  assign \$412  = nudge & \$411 ;
+  assign \$413  = \$412  & kept[13];
+  assign \$414  = | n_6[5:3];
+  assign \$415  = nudge & \$414 ;
+  assign \$416  = \$415  & kept[13];
+  assign \$417  = | n_6[5:3];
+  assign \$418  = nudge & \$417 ;
+  assign \$419  = \$418  & kept[13];
+  assign \$420  = | n_6[5:3];
+  assign \$421  = nudge & \$420 ;
+  assign \$422  = \$421  & kept[13];
+  assign \$423  = | n_6[5:3];
+  assign \$424  = nudge & \$423 ;
+  assign \$425  = \$424  & kept[13];
+  assign \$426  = | n_6[5:3];
+  assign \$427  = nudge & \$426 ;
+  assign \$428  = \$427  & kept[13];
+  assign \$429  = | n_6[5:3];
+  assign \$430  = nudge & \$429 ;
+  assign \$431  = \$430  & kept[13];
+  assign \$432  = { \$signal$37 , kept[16:14] } ^ { \$431 , \$428 , \$425 , \$422 , \$419 , \$416 , \$413 , \$410 , \$407 , \$404 , \$401 , \$398 , \$395 , \$392 , \$389 , \$386 , \$383 , \$380 , \$377 , \$374 , \$371 , \$368 , \$365 , \$362 , \$359 , \$356 , \$353 , \$350 , \$347 , \$344 , \$341 , \$338 , \$335  };
+  assign \$433  = & n_6[1:0];
+  assign \$434  = \$332 [1] & \$433 ;
+  assign \$435  = \$329  | \$434 ;
+  assign \$437  = $signed(\$signal$45 ) >>> \$436 ;
   always @* begin
     if (_always_ ) begin end
-    \$508  = \$1 [31:0];
+    \$510  = \$1 [31:0];
     if (rst) begin
-      \$508  = 32'd0;
+      \$510  = 32'd0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$509  = multiplier;
+    \$511  = multiplier;
     if (rst) begin
-      \$509  = 32'd0;
+      \$511  = 32'd0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$510  = \$2 ;
-    if (rst) begin
-      \$510  = 36'h000000000;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$511  = { \$3 [33], \$3 [33], \$3  };
-    if (rst) begin
-      \$511  = 36'h000000000;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$512  = { \$4 [32], \$4 [32], \$4 [32], \$4  };
+    \$512  = \$2 ;
     if (rst) begin
       \$512  = 36'h000000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$513  = { \$5 [30], \$5 [30], \$5 [30], \$5 [30], \$5 [30], \$5  };
+    \$513  = \$signal [16:0];
     if (rst) begin
-      \$513  = 36'h000000000;
+      \$513  = 17'h00000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$514  = \$6 [33:0];
+    \$514  = factor[31:17];
     if (rst) begin
-      \$514  = 34'h000000000;
+      \$514  = 15'h0000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$515  = { product11[29:0], product00[33:0] };
+    \$515  = { \$3 [33], \$3 [33], \$3  };
     if (rst) begin
-      \$515  = 64'h0000000000000000;
+      \$515  = 36'h000000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$516  = \$7 [46:0];
+    \$516  = \$signal [31:17];
     if (rst) begin
-      \$516  = 47'h000000000000;
+      \$516  = 15'h0000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$517  = outer[16:0];
+    \$517  = x2_1;
     if (rst) begin
-      \$517  = 17'h00000;
+      \$517  = 15'h0000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$518  = shift;
+    \$518  = factor[16:0];
     if (rst) begin
-      \$518  = 6'h00;
+      \$518  = 17'h00000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$519  = n_1;
+    \$519  = m2_1;
     if (rst) begin
-      \$519  = 6'h00;
+      \$519  = 17'h00000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$520  = n_2;
+    \$520  = { \$4 [32], \$4 [32], \$4 [32], \$4  };
     if (rst) begin
-      \$520  = 6'h00;
+      \$520  = 36'h000000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$521  = n_3;
+    \$521  = \$signal [31:17];
     if (rst) begin
-      \$521  = 6'h00;
+      \$521  = 15'h0000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$522  = \$111 ;
+    \$522  = x3_1;
     if (rst) begin
-      \$522  = 42'h00000000000;
+      \$522  = 15'h0000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$523  = n_4[5:2];
+    \$523  = x3_2;
     if (rst) begin
-      \$523  = 4'h0;
+      \$523  = 15'h0000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$524  = \$433 ;
+    \$524  = factor[31:17];
     if (rst) begin
-      \$524  = 1'h0;
+      \$524  = 15'h0000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$525  = \$435 ;
+    \$525  = m3_1;
     if (rst) begin
-      \$525  = 42'h00000000000;
+      \$525  = 15'h0000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$526  = a_n[3:2];
+    \$526  = m3_2;
     if (rst) begin
-      \$526  = 2'h0;
+      \$526  = 15'h0000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$527  = \$446 ;
+    \$527  = { \$5 [30], \$5 [30], \$5 [30], \$5 [30], \$5 [30], \$5  };
     if (rst) begin
-      \$527  = 1'h0;
+      \$527  = 36'h000000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$528  = \$448 [10:0];
+    \$528  = product0[16:0];
     if (rst) begin
-      \$528  = 11'h000;
+      \$528  = 17'h00000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$529  = \$455 ;
+    \$529  = lowest_1;
     if (rst) begin
-      \$529  = 1'h0;
+      \$529  = 17'h00000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$530  = \$469 ;
+    \$530  = lowest_2;
     if (rst) begin
-      \$530  = 1'h0;
+      \$530  = 17'h00000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$531  = \$472 ;
+    \$531  = lowest_3;
     if (rst) begin
-      \$531  = 1'h0;
+      \$531  = 17'h00000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$532  = invert_1;
+    \$532  = product0[33:17];
     if (rst) begin
-      \$532  = 1'h0;
+      \$532  = 17'h00000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$533  = invert_2;
+    \$533  = \$6 [34:0];
     if (rst) begin
-      \$533  = 1'h0;
+      \$533  = 35'h000000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$534  = \$signal$20 [46];
+    \$534  = \$7 [35:0];
     if (rst) begin
-      \$534  = 1'h0;
+      \$534  = 36'h000000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$535  = negative_1;
+    \$535  = \$9 [29:0];
     if (rst) begin
-      \$535  = 1'h0;
+      \$535  = 30'h00000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$536  = negative_2;
+    \$536  = sum_[16:0];
     if (rst) begin
-      \$536  = 1'h0;
+      \$536  = 17'h00000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$537  = \$475 ;
+    \$537  = shift;
     if (rst) begin
-      \$537  = 1'h0;
+      \$537  = 6'h00;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$538  = single_1;
+    \$538  = n_1;
     if (rst) begin
-      \$538  = 1'h0;
+      \$538  = 6'h00;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$539  = single_2;
+    \$539  = n_2;
     if (rst) begin
-      \$539  = 1'h0;
+      \$539  = 6'h00;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$540  = \$488 ;
+    \$540  = n_3;
     if (rst) begin
-      \$540  = 12'h000;
+      \$540  = 6'h00;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$541  = \$492 [7:0];
+    \$541  = n_4;
     if (rst) begin
-      \$541  = 8'h00;
+      \$541  = 6'h00;
     end
   end
-  assign \$221  = 1'h0;
-  assign \$222  = \$116 ;
-  assign \$434  = { 1'h0, a_n[1:0], 2'h0 };
-  assign \$447  = { 3'h0, b_n, 4'h0 };
-  assign \$460  = \$458 ;
-  assign \$467  = \$465 ;
+  always @* begin
+    if (_always_ ) begin end
+    \$542  = n_5;
+    if (rst) begin
+      \$542  = 6'h00;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$543  = \$113 ;
+    if (rst) begin
+      \$543  = 42'h00000000000;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$544  = n_6[5:2];
+    if (rst) begin
+      \$544  = 4'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$545  = \$435 ;
+    if (rst) begin
+      \$545  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$546  = \$437 ;
+    if (rst) begin
+      \$546  = 42'h00000000000;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$547  = a_n[3:2];
+    if (rst) begin
+      \$547  = 2'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$548  = \$448 ;
+    if (rst) begin
+      \$548  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$549  = \$450 [10:0];
+    if (rst) begin
+      \$549  = 11'h000;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$550  = \$457 ;
+    if (rst) begin
+      \$550  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$551  = \$471 ;
+    if (rst) begin
+      \$551  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$552  = \$474 ;
+    if (rst) begin
+      \$552  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$553  = invert_1;
+    if (rst) begin
+      \$553  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$554  = invert_2;
+    if (rst) begin
+      \$554  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$555  = \$signal$37 [29];
+    if (rst) begin
+      \$555  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$556  = negative_1;
+    if (rst) begin
+      \$556  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$557  = negative_2;
+    if (rst) begin
+      \$557  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$558  = \$477 ;
+    if (rst) begin
+      \$558  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$559  = single_1;
+    if (rst) begin
+      \$559  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$560  = single_2;
+    if (rst) begin
+      \$560  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$561  = \$490 ;
+    if (rst) begin
+      \$561  = 12'h000;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$562  = \$494 [7:0];
+    if (rst) begin
+      \$562  = 8'h00;
+    end
+  end
+  assign \$8  = { sum_[35], sum_[35], sum_[35], sum_[35], sum_[35], sum_[35], sum_[35], sum_[35], sum_[35], sum_[35], sum_[35], sum_[35], sum_[35], sum_[35], sum_[35], sum_[35], sum_[35], sum_[35:17] };
+  assign \$223  = 1'h0;
+  assign \$224  = \$118 ;
+  assign \$436  = { 1'h0, a_n[1:0], 2'h0 };
+  assign \$449  = { 3'h0, b_n, 4'h0 };
+  assign \$462  = \$460 ;
+  assign \$469  = \$467 ;
 endmodule

@@ -5,31 +5,39 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
 , m_axi_wlast, m_axi_wvalid, m_axi_bready, m_axi_arid, m_axi_araddr, m_axi_arlen, m_axi_arsize, m_axi_arburst, m_axi_arcache, m_axi_arprot, m_axi_arvalid, m_axi_rready, clk);
   reg _always_  = 0;
   wire \$1 ;
-  wire \$10 ;
-  wire [3:0] \$11 ;
-  wire [3:0] \$12 ;
-  wire [16:0] \$13 ;
+  reg \$10 ;
+  wire [2:0] \$11 ;
+  wire [84:0] \$12 ;
+  wire [10:0] \$13 ;
   wire [11:0] \$14 ;
   wire [10:0] \$15 ;
-  wire [10:0] \$16 ;
-  wire [31:0] \$17 ;
+  wire \$16 ;
+  wire [3:0] \$17 ;
+  wire [3:0] \$18 ;
+  wire [16:0] \$19 ;
   wire \$2 ;
+  wire [11:0] \$20 ;
+  wire [10:0] \$21 ;
+  wire [10:0] \$22 ;
+  wire [31:0] \$23 ;
   wire \$3 ;
-  wire \$4 ;
-  wire [12:0] \$5 ;
-  reg \$6 ;
-  wire [10:0] \$7 ;
-  wire [11:0] \$8 ;
-  wire [10:0] \$9 ;
+  wire [12:0] \$4 ;
+  wire \$5 ;
+  wire \$6 ;
+  wire \$7 ;
+  wire \$8 ;
+  reg \$9 ;
   wire [19:0] act__addr;
-  wire [19:0] \act__addr$187 ;
+  wire [19:0] \act__addr$189 ;
   wire [63:0] act__data;
-  wire [63:0] \act__data$188 ;
+  wire [63:0] \act__data$190 ;
+  wire act__group;
+  wire \act__group$193 ;
   wire [7:0] act__mask;
   wire act__ready;
-  wire \act__ready$190 ;
+  wire \act__ready$194 ;
   wire act__valid;
-  wire \act__valid$193 ;
+  wire \act__valid$197 ;
   wire [9:0] active;
   wire add_0;
   wire [1:0] add_1;
@@ -49,7 +57,7 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
   wire [7:0] axi__arlen;
   wire [2:0] axi__arprot;
   wire axi__arready;
-  wire \axi__arready$312 ;
+  wire \axi__arready$322 ;
   wire [2:0] axi__arsize;
   wire axi__arvalid;
   wire [31:0] axi__awaddr;
@@ -59,45 +67,45 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
   wire [7:0] axi__awlen;
   wire [2:0] axi__awprot;
   wire axi__awready;
-  wire \axi__awready$289 ;
+  wire \axi__awready$299 ;
   wire [2:0] axi__awsize;
   wire axi__awvalid;
   wire axi__bid;
-  wire \axi__bid$297 ;
+  wire \axi__bid$307 ;
   wire axi__bready;
   wire [1:0] axi__bresp;
-  wire [1:0] \axi__bresp$299 ;
+  wire [1:0] \axi__bresp$309 ;
   wire axi__bvalid;
-  wire \axi__bvalid$301 ;
+  wire \axi__bvalid$311 ;
   wire [31:0] axi__rdata;
-  wire [31:0] \axi__rdata$316 ;
+  wire [31:0] \axi__rdata$326 ;
   wire axi__rid;
-  wire \axi__rid$314 ;
+  wire \axi__rid$324 ;
   wire axi__rlast;
-  wire \axi__rlast$320 ;
+  wire \axi__rlast$330 ;
   wire axi__rready;
   wire [1:0] axi__rresp;
-  wire [1:0] \axi__rresp$318 ;
+  wire [1:0] \axi__rresp$328 ;
   wire axi__rvalid;
-  wire \axi__rvalid$322 ;
+  wire \axi__rvalid$332 ;
   wire [31:0] axi__wdata;
   wire axi__wlast;
   wire axi__wready;
-  wire \axi__wready$295 ;
+  wire \axi__wready$305 ;
   wire [3:0] axi__wstrb;
   wire axi__wvalid;
   wire beat;
-  wire \beat$376 ;
+  wire \beat$384 ;
   wire [32:0] beats__payload;
-  wire [32:0] \beats__payload$330 ;
-  wire [31:0] \beats__payload$330.data ;
-  wire \beats__payload$330.error ;
+  wire [32:0] \beats__payload$340 ;
+  wire [31:0] \beats__payload$340.data ;
+  wire \beats__payload$340.error ;
   wire [31:0] \beats__payload.data ;
   wire \beats__payload.error ;
   wire beats__ready;
-  wire \beats__ready$333 ;
+  wire \beats__ready$343 ;
   wire beats__valid;
-  wire \beats__valid$334 ;
+  wire \beats__valid$344 ;
   wire [15:0] bus__addr;
   wire [7:0] bus__araddr;
   wire [2:0] bus__arprot;
@@ -128,8 +136,8 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
   wire [1:0] buses__0__rows;
   wire buses__0__valid;
   wire busy;
-  wire \busy$349 ;
-  wire [1:0] \busy$365 ;
+  wire \busy$359 ;
+  wire [1:0] \busy$373 ;
   input clk;
   wire \clk$55 ;
   wire [99:0] cmd_0__payload;
@@ -200,8 +208,8 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
   wire [3:0] \code$127 ;
   wire [3:0] \code$139 ;
   wire [3:0] \code$151 ;
-  wire [3:0] \code$354 ;
-  wire [3:0] \code$355 ;
+  wire [3:0] \code$364 ;
+  wire [3:0] \code$365 ;
   wire [3:0] code_0;
   wire [3:0] code_1;
   wire [3:0] code_2;
@@ -224,8 +232,8 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
   wire \done$123 ;
   wire \done$135 ;
   wire \done$147 ;
-  wire \done$350 ;
-  wire \done$351 ;
+  wire \done$360 ;
+  wire \done$361 ;
   wire \done$99 ;
   wire done_0;
   wire done_1;
@@ -234,25 +242,25 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
   wire done_4;
   wire done_5;
   wire [11:0] drain__0__addr;
-  wire [11:0] \drain__0__addr$231 ;
+  wire [11:0] \drain__0__addr$235 ;
   wire [4:0] drain__0__column;
-  wire [4:0] \drain__0__column$233 ;
+  wire [4:0] \drain__0__column$237 ;
   wire [111:0] drain__0__data;
-  wire [111:0] \drain__0__data$235 ;
+  wire [111:0] \drain__0__data$239 ;
   wire drain__0__ready;
-  wire \drain__0__ready$237 ;
+  wire \drain__0__ready$241 ;
   wire [4:0] drain__0__row;
-  wire [4:0] \drain__0__row$239 ;
+  wire [4:0] \drain__0__row$243 ;
   wire drain__0__valid;
-  wire \drain__0__valid$241 ;
+  wire \drain__0__valid$245 ;
   wire error;
   wire \error$101 ;
   wire \error$113 ;
   wire \error$125 ;
   wire \error$137 ;
   wire \error$149 ;
-  wire \error$352 ;
-  wire \error$353 ;
+  wire \error$362 ;
+  wire \error$363 ;
   wire error_0;
   wire error_1;
   wire error_2;
@@ -269,21 +277,22 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
   wire host_clk;
   wire host_rst;
   wire idle;
-  wire \idle$361 ;
+  wire \idle$386 ;
   wire [23:0] index;
-  wire [23:0] \index$359 ;
+  wire [23:0] \index$369 ;
   output irq;
   wire \irq$79 ;
   wire [19:0] load__addr;
   wire [63:0] load__data;
+  wire load__group;
   wire [7:0] load__mask;
   wire [39:0] load__payload;
   wire [31:0] \load__payload.address ;
   wire [7:0] \load__payload.beats_minus_1 ;
   wire load__ready;
-  wire \load__ready$171 ;
+  wire \load__ready$173 ;
   wire load__valid;
-  wire \load__valid$172 ;
+  wire \load__valid$174 ;
   wire [32:0] load_data__payload;
   wire [31:0] \load_data__payload.data ;
   wire \load_data__payload.error ;
@@ -323,67 +332,74 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
   output [3:0] m_axi_wstrb;
   output m_axi_wvalid;
   wire [3:0] \module ;
-  wire [3:0] \module$357 ;
+  wire [3:0] \module$367 ;
   wire [19:0] param__addr;
-  wire [19:0] \param__addr$269 ;
+  wire [19:0] \param__addr$279 ;
   wire [63:0] param__data;
-  wire [63:0] \param__data$270 ;
+  wire [63:0] \param__data$280 ;
   wire param__en;
-  wire \param__en$273 ;
+  wire \param__en$283 ;
   wire [15:0] patches__0__addr;
   wire [71:0] patches__0__data;
   wire [1:0] patches__0__rows;
   wire patches__0__valid;
   wire [19:0] post_read__0__addr;
+  wire post_read__0__bank;
   wire [63:0] post_read__0__data;
   wire post_read__0__ready;
   wire post_read__0__valid;
   wire [19:0] post_read__1__addr;
+  wire post_read__1__bank;
   wire [63:0] post_read__1__data;
   wire post_read__1__ready;
   wire post_read__1__valid;
   wire [19:0] post_write__0__addr;
+  wire post_write__0__bank;
   wire [63:0] post_write__0__data;
   wire [7:0] post_write__0__mask;
   wire post_write__0__ready;
   wire post_write__0__valid;
   wire [19:0] read__addr;
-  wire [19:0] \read__addr$195 ;
-  wire [19:0] \read__addr$268 ;
+  wire [19:0] \read__addr$199 ;
+  wire [19:0] \read__addr$278 ;
   wire [63:0] read__data;
-  wire [63:0] \read__data$197 ;
-  wire [63:0] \read__data$271 ;
+  wire [63:0] \read__data$201 ;
+  wire [63:0] \read__data$281 ;
   wire read__en;
-  wire \read__en$199 ;
-  wire \read__en$272 ;
+  wire \read__en$203 ;
+  wire \read__en$282 ;
   wire [19:0] reads__0__addr;
-  wire [19:0] \reads__0__addr$253 ;
+  wire [19:0] \reads__0__addr$259 ;
   wire reads__0__bank;
+  wire \reads__0__bank$261 ;
   wire [63:0] reads__0__data;
-  wire [63:0] \reads__0__data$254 ;
+  wire [63:0] \reads__0__data$262 ;
   wire reads__0__ready;
-  wire \reads__0__ready$256 ;
+  wire \reads__0__ready$264 ;
   wire reads__0__valid;
-  wire \reads__0__valid$259 ;
+  wire \reads__0__valid$267 ;
   wire [19:0] reads__1__addr;
+  wire reads__1__bank;
   wire [63:0] reads__1__data;
   wire reads__1__ready;
   wire reads__1__valid;
   wire [39:0] request__payload;
-  wire [39:0] \request__payload$325 ;
-  wire [31:0] \request__payload$325.address ;
-  wire [7:0] \request__payload$325.beats_minus_1 ;
+  wire [39:0] \request__payload$335 ;
+  wire [31:0] \request__payload$335.address ;
+  wire [7:0] \request__payload$335.beats_minus_1 ;
   wire [31:0] \request__payload.address ;
   wire [7:0] \request__payload.beats_minus_1 ;
   wire request__ready;
-  wire \request__ready$326 ;
+  wire \request__ready$336 ;
   wire request__valid;
-  wire \request__valid$329 ;
+  wire \request__valid$339 ;
+  (* init = 1'h1 *)
   wire reset;
+  (* init = 1'h1 *)
   wire reset_done;
   reg resetting = 1'h0;
   input rst;
-  wire \rst$58 ;
+  reg \rst$58  = 1'h1;
   input [7:0] s_axi_araddr;
   input [2:0] s_axi_arprot;
   output s_axi_arready;
@@ -406,13 +422,14 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
   wire soft_reset;
   wire [4:0] stall;
   wire start;
-  wire \start$337 ;
+  wire \start$347 ;
   (* init = 1'h0 *)
   wire stop;
   (* init = 1'h0 *)
-  wire \stop$347 ;
+  wire \stop$357 ;
   wire [19:0] store__addr;
   wire [63:0] store__data;
+  wire store__group;
   wire store__ready;
   wire store__valid;
   wire [19:0] trace_result_addr;
@@ -421,7 +438,7 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
   wire trace_result_valid;
   wire walking;
   wire [31:0] watchdog;
-  wire [31:0] \watchdog$344 ;
+  wire [31:0] \watchdog$354 ;
   wire [19:0] weight__addr;
   wire [63:0] weight__data;
   wire weight__en;
@@ -432,61 +449,66 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
   wire [1:0] weights__rows;
   wire weights__valid;
   wire [19:0] write__addr;
-  wire [19:0] \write__addr$180 ;
+  wire [19:0] \write__addr$182 ;
   wire [63:0] write__data;
-  wire [63:0] \write__data$182 ;
+  wire [63:0] \write__data$184 ;
   wire write__en;
-  wire \write__en$184 ;
+  wire \write__en$186 ;
   wire [19:0] writes__0__addr;
+  wire writes__0__bank;
   wire [63:0] writes__0__data;
   wire [7:0] writes__0__mask;
   wire writes__0__ready;
   wire writes__0__valid;
-  assign \rst$58  = rst | reset;
   assign walking = | active;
   assign trace_result_valid = post_write__0__valid & writes__0__ready;
   assign \$1  = ~ resetting;
-  assign start = \start$337  & \$1 ;
-  assign busy = \busy$349  | resetting;
+  assign start = \start$347  & \$1 ;
+  assign busy = \busy$359  | resetting;
   assign \$2  = ~ resetting;
-  assign \done$350  = \done$351  & \$2 ;
+  assign \done$360  = \done$361  & \$2 ;
   assign \$3  = ~ resetting;
-  assign \error$352  = \error$353  & \$3 ;
-  assign \$4  = resetting & idle;
-  assign reset = \$4  & \idle$361 ;
-  assign \$5  = active * 3'h4;
+  assign \error$362  = \error$363  & \$3 ;
+  assign \$4  = active * 3'h4;
+  assign \$5  = resetting & idle;
+  assign \$6  = \$5  & \idle$386 ;
+  assign \$7  = ~ \rst$58 ;
+  assign \$8  = \$6  & \$7 ;
   always @(posedge clk)
-    resetting <= \$6 ;
+    \rst$58  <= \$9 ;
+  always @(posedge clk)
+    resetting <= \$10 ;
   \hwgen_top.act_buffer  act_buffer (
     .bank__0(fetch__0__bank),
+    .\bank__0$42 (post_write__0__bank),
+    .bank__1(post_read__0__bank),
+    .bank__2(post_read__1__bank),
     .clk(clk),
     .fetch__0__data(reads__0__data),
-    .fetch__0__ready(reads__0__ready),
     .fetch__0__valid(fetch__0__valid),
-    .load__addr(load__addr),
-    .load__data(load__data),
     .load__ready(act__ready),
-    .\port$3320$0 (\$11 ),
-    .\port$3322$0 (\$12 ),
-    .\port$4295$0 (\$9 ),
-    .\port$4618$23 (\$14 [11:1]),
-    .\port$4618$38 (\$15 ),
-    .\port$4718$1 (\$16 ),
-    .\port$4720$0 (\$17 ),
-    .post_read__0__data(\reads__0__data$254 ),
-    .post_read__0__ready(\reads__0__ready$256 ),
+    .\port$3415$0 (\$17 ),
+    .\port$3417$0 (\$18 ),
+    .\port$4412$0 (\$12 ),
+    .\port$4574$0 (\$15 ),
+    .\port$4940$23 (\$20 [11:1]),
+    .\port$4940$38 (\$21 ),
+    .\port$5056$1 (\$22 ),
+    .\port$5058$0 (\$23 ),
+    .post_read__0__data(\reads__0__data$262 ),
     .post_read__0__valid(post_read__0__valid),
     .post_read__1__data(reads__1__data),
-    .post_read__1__ready(reads__1__ready),
     .post_read__1__valid(post_read__1__valid),
     .post_write__0__ready(writes__0__ready),
+    .ready(\$11 ),
     .rst(\rst$58 ),
     .store__addr(store__addr),
-    .store__data(\act__data$188 ),
-    .store__ready(\act__ready$190 ),
-    .\valid$38 (post_write__0__valid),
+    .store__data(\act__data$190 ),
+    .store__ready(\act__ready$194 ),
+    .\valid$40 (post_write__0__valid),
+    .wide_group(store__group),
     .wide_valid(store__valid),
-    .\wide_valid$44 (\load__valid$172 )
+    .\wide_valid$46 (\load__valid$174 )
   );
   \hwgen_top.afetch  afetch (
     .buses__0__addr(patches__0__addr),
@@ -500,9 +522,9 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
     .\code$87 (code_2),
     .done(done_2),
     .error(error_2),
-    .\port$4295$0 (\$9 ),
+    .\port$4574$0 (\$15 ),
     .read__data(reads__0__data),
-    .read__ready(reads__0__ready),
+    .read__ready(\$11 [0]),
     .reads__0__bank(fetch__0__bank),
     .reads__0__valid(fetch__0__valid),
     .rst(\rst$58 )
@@ -524,18 +546,16 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
     .patches__0__data(patches__0__data),
     .patches__0__rows(patches__0__rows),
     .patches__0__valid(patches__0__valid),
-    .\port$3161$0 (\$10 ),
-    .\port$4166$4 (\$8 [10:0]),
-    .\port$4618$22 (\$14 [6:0]),
+    .\port$3235$0 (\$16 ),
+    .\port$4445$4 (\$14 [10:0]),
+    .\port$4940$22 (\$20 [6:0]),
     .rst(\rst$58 ),
     .weights__data(read__data),
     .weights__valid(weights__valid)
   );
   \hwgen_top.load  load (
-    .act__addr(load__addr),
-    .act__data(load__data),
     .act__ready(act__ready),
-    .act__valid(\load__valid$172 ),
+    .act__valid(\load__valid$174 ),
     .beats__payload(beats__payload),
     .beats__ready(load_data__ready),
     .beats__valid(beats__valid),
@@ -547,7 +567,8 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
     .done(done_0),
     .error(error_0),
     .o__ready(request__ready),
-    .param__en(\write__en$184 ),
+    .param__en(\write__en$186 ),
+    .\port$4412$0 (\$12 ),
     .request__payload(load__payload),
     .request__valid(load__valid),
     .rst(\rst$58 ),
@@ -555,43 +576,44 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
   );
   \hwgen_top.param_buffer  param_buffer (
     .clk(clk),
-    .\port$4594$0 (\$13 ),
-    .read__data(\param__data$270 ),
-    .read__en(\read__en$272 ),
+    .held(\param__data$280 ),
+    .\port$4412$0 (\$12 [83:0]),
+    .\port$4912$0 (\$19 ),
+    .\read__en$11 (\read__en$282 ),
     .rst(\rst$58 ),
-    .write__addr(load__addr),
-    .write__data(load__data),
-    .write__en(\write__en$184 )
+    .write__en(\write__en$186 )
   );
   \hwgen_top.post  post (
-    .buffer__data(\param__data$270 ),
+    .buffer__data(\param__data$280 ),
     .clk(clk),
     .cmd__payload(\cmd__payload$128 ),
     .cmd__ready(cmd_4__ready),
     .cmd__valid(\cmd__valid$132 ),
-    .\code$127 (code_4),
+    .\code$133 (code_4),
     .done(done_4),
     .drain__0__data(drain__0__data),
     .drain__0__ready(drain__0__ready),
     .drain__0__valid(drain__0__valid),
     .error(error_4),
-    .param__en(\read__en$272 ),
-    .\port$3161$0 (\$10 ),
-    .\port$3320$0 (\$11 ),
-    .\port$3322$0 (\$12 ),
-    .\port$4594$0 (\$13 ),
-    .\port$4618$22 (\$14 ),
-    .\port$4618$38 (\$15 ),
-    .\port$4718$1 (\$16 ),
-    .\port$4720$0 (\$17 ),
+    .param__en(\read__en$282 ),
+    .\port$3235$0 (\$16 ),
+    .\port$3415$0 (\$17 ),
+    .\port$3417$0 (\$18 ),
+    .\port$4298$1 (\$11 [2:1]),
+    .\port$4912$0 (\$19 ),
+    .\port$4940$22 (\$20 ),
+    .\port$4940$38 (\$21 ),
+    .\port$5056$1 (\$22 ),
+    .\port$5058$0 (\$23 ),
     .ports__0__ready(writes__0__ready),
+    .reads__0__bank(post_read__0__bank),
     .reads__0__valid(post_read__0__valid),
+    .reads__1__bank(post_read__1__bank),
     .reads__1__valid(post_read__1__valid),
     .rst(\rst$58 ),
-    .sources__0__data(\reads__0__data$254 ),
-    .sources__0__ready(\reads__0__ready$256 ),
+    .sources__0__data(\reads__0__data$262 ),
     .sources__1__data(reads__1__data),
-    .sources__1__ready(reads__1__ready),
+    .writes__0__bank(post_write__0__bank),
     .writes__0__valid(post_write__0__valid)
   );
   \hwgen_top.read_master  read_master (
@@ -608,8 +630,8 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
     .command__payload(command__payload),
     .command__valid(command__valid),
     .command_data__payload(beats__payload),
-    .command_data__valid(\beats__valid$334 ),
-    .free(\request__ready$326 ),
+    .command_data__valid(\beats__valid$344 ),
+    .free(\request__ready$336 ),
     .\i__valid$14 (m_axi_rvalid),
     .idle(idle),
     .load__payload(load__payload),
@@ -621,9 +643,9 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
     .stop(resetting)
   );
   \hwgen_top.registers  registers (
-    .add_0(\busy$349 ),
+    .add_0(\busy$359 ),
     .add_1(add_1),
-    .add_2(\$5 [3:0]),
+    .add_2(\$4 [3:0]),
     .add_8(add_8),
     .add_9(add_9),
     .bus__araddr(s_axi_araddr),
@@ -644,26 +666,26 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
     .busy(busy),
     .cmd_addr(address),
     .cmd_count(count),
-    .code(\code$354 ),
-    .done(\done$350 ),
-    .error(\error$352 ),
+    .code(\code$364 ),
+    .done(\done$360 ),
+    .error(\error$362 ),
     .host_clk(clk),
     .host_rst(rst),
     .\index$39 (index),
     .irq(irq),
     .\module (\module ),
-    .\port$3692$0 (stall),
-    .reset_done(reset),
+    .\port$3879$0 (stall),
+    .reset_done(\rst$58 ),
     .soft_reset(soft_reset),
-    .start(\start$337 ),
+    .start(\start$347 ),
     .take(s_axi_awready),
     .watchdog(watchdog)
   );
   \hwgen_top.sequencer  sequencer (
     .address(address),
     .beats__payload(beats__payload),
-    .beats__valid(\beats__valid$334 ),
-    .busy(\busy$349 ),
+    .beats__valid(\beats__valid$344 ),
+    .busy(\busy$359 ),
     .clk(clk),
     .cmd_0__payload(cmd__payload),
     .cmd_0__valid(cmd__valid),
@@ -678,12 +700,12 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
     .cmd_5__payload(\cmd__payload$140 ),
     .cmd_5__valid(\cmd__valid$144 ),
     .cmd__ready(cmd_0__ready),
-    .\cmd__ready$26 (cmd_1__ready),
-    .\cmd__ready$42 (cmd_2__ready),
-    .\cmd__ready$58 (cmd_3__ready),
-    .\cmd__ready$74 (cmd_4__ready),
-    .\cmd__ready$90 (cmd_5__ready),
-    .\code$203 (\code$354 ),
+    .\cmd__ready$104 (cmd_2__ready),
+    .\cmd__ready$119 (cmd_3__ready),
+    .\cmd__ready$134 (cmd_4__ready),
+    .\cmd__ready$149 (cmd_5__ready),
+    .\cmd__ready$89 (cmd_1__ready),
+    .\code$62 (\code$364 ),
     .code_0(code_0),
     .code_1(code_1),
     .code_2(code_2),
@@ -691,14 +713,14 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
     .code_4(code_4),
     .code_5(code_5),
     .count(count),
-    .done(\done$351 ),
+    .done(\done$361 ),
     .done_0(done_0),
     .done_1(done_1),
     .done_2(done_2),
     .done_3(done_3),
     .done_4(done_4),
     .done_5(done_5),
-    .error(\error$353 ),
+    .error(\error$363 ),
     .error_0(error_0),
     .error_1(error_1),
     .error_2(error_2),
@@ -706,10 +728,10 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
     .error_4(error_4),
     .error_5(error_5),
     .halt(resetting),
-    .\index$205 (index),
+    .\index$66 (index),
     .\module (\module ),
     .request__payload(command__payload),
-    .\request__ready$107 (\request__ready$326 ),
+    .\request__ready$165 (\request__ready$336 ),
     .request__valid(command__valid),
     .rst(\rst$58 ),
     .stall(stall),
@@ -719,8 +741,9 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
   );
   \hwgen_top.store  store (
     .act__addr(store__addr),
-    .act__data(\act__data$188 ),
-    .act__ready(\act__ready$190 ),
+    .act__data(\act__data$190 ),
+    .act__group(store__group),
+    .act__ready(\act__ready$194 ),
     .act__valid(store__valid),
     .axi__awaddr(m_axi_awaddr),
     .axi__awlen(m_axi_awlen),
@@ -740,19 +763,18 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
     .code(code_5),
     .done(done_5),
     .error(error_5),
-    .idle(\idle$361 ),
-    .\o__valid$38 (m_axi_wvalid),
+    .idle(\idle$386 ),
+    .\o__valid$41 (m_axi_wvalid),
     .rst(\rst$58 ),
     .stop(resetting)
   );
   \hwgen_top.weight_buffer  weight_buffer (
     .clk(clk),
-    .\port$4144$0 (\$7 ),
-    .read__data(read__data),
-    .read__en(read__en),
+    .held(read__data),
+    .\port$4412$0 (\$12 [83:0]),
+    .\port$4421$0 (\$13 ),
+    .\read__en$11 (read__en),
     .rst(\rst$58 ),
-    .write__addr(load__addr),
-    .write__data(load__data),
     .write__en(write__en)
   );
   \hwgen_top.wfetch  wfetch (
@@ -765,26 +787,34 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
     .code(code_1),
     .done(done_1),
     .error(error_1),
-    .\port$4144$0 (\$7 ),
-    .\port$4166$4 (\$8 ),
+    .\port$4421$0 (\$13 ),
+    .\port$4445$4 (\$14 ),
     .read__en(read__en),
     .rst(\rst$58 )
   );
   always @* begin
     if (_always_ ) begin end
-    \$6  = resetting;
+    \$9  = \$8 ;
+    if (rst) begin
+      \$9  = 1'h1;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$10  = resetting;
     if (soft_reset) begin
-      \$6  = 1'h1;
-    end else if (reset) begin
-      \$6  = 1'h0;
+      \$10  = 1'h1;
+    end else if (\rst$58 ) begin
+      \$10  = 1'h0;
     end
     if (rst) begin
-      \$6  = 1'h0;
+      \$10  = 1'h0;
     end
   end
   assign \clk$55  = clk;
   assign host_clk = clk;
   assign host_rst = rst;
+  assign reset = \rst$58 ;
   assign bus__awaddr = s_axi_awaddr;
   assign bus__awprot = s_axi_awprot;
   assign bus__awvalid = s_axi_awvalid;
@@ -847,85 +877,96 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
   assign load_data__payload = beats__payload;
   assign beats__ready = load_data__ready;
   assign load_data__valid = beats__valid;
-  assign act__addr = load__addr;
-  assign act__data = load__data;
+  assign load__addr = \$12 [83:64];
+  assign act__addr = \$12 [83:64];
+  assign load__data = \$12 [63:0];
+  assign act__data = \$12 [63:0];
+  assign load__group = \$12 [84];
+  assign act__group = \$12 [84];
   assign load__mask = 8'hff;
   assign act__mask = 8'hff;
-  assign \load__ready$171  = act__ready;
-  assign act__valid = \load__valid$172 ;
-  assign write__addr = load__addr;
-  assign weight__addr = load__addr;
-  assign write__data = load__data;
-  assign weight__data = load__data;
+  assign \load__ready$173  = act__ready;
+  assign act__valid = \load__valid$174 ;
+  assign write__addr = \$12 [83:64];
+  assign weight__addr = \$12 [83:64];
+  assign write__data = \$12 [63:0];
+  assign weight__data = \$12 [63:0];
   assign weight__en = write__en;
-  assign \write__addr$180  = load__addr;
-  assign param__addr = load__addr;
-  assign \write__data$182  = load__data;
-  assign param__data = load__data;
-  assign param__en = \write__en$184 ;
-  assign \act__addr$187  = store__addr;
-  assign store__data = \act__data$188 ;
-  assign store__ready = \act__ready$190 ;
-  assign \act__valid$193  = store__valid;
-  assign read__addr = { 9'h000, \$7  };
-  assign \read__addr$195  = { 9'h000, \$7  };
-  assign \read__data$197  = read__data;
-  assign \read__en$199  = read__en;
-  assign weights__addr = { 8'h00, \$8 [7:0] };
-  assign bus__addr = { 8'h00, \$8 [7:0] };
-  assign weights__columns = \$8 [10];
-  assign bus__columns = \$8 [10];
+  assign \write__addr$182  = \$12 [83:64];
+  assign param__addr = \$12 [83:64];
+  assign \write__data$184  = \$12 [63:0];
+  assign param__data = \$12 [63:0];
+  assign param__en = \write__en$186 ;
+  assign \act__addr$189  = store__addr;
+  assign store__data = \act__data$190 ;
+  assign \act__group$193  = store__group;
+  assign store__ready = \act__ready$194 ;
+  assign \act__valid$197  = store__valid;
+  assign read__addr = { 9'h000, \$13  };
+  assign \read__addr$199  = { 9'h000, \$13  };
+  assign \read__data$201  = read__data;
+  assign \read__en$203  = read__en;
+  assign weights__addr = { 8'h00, \$14 [7:0] };
+  assign bus__addr = { 8'h00, \$14 [7:0] };
+  assign weights__columns = \$14 [10];
+  assign bus__columns = \$14 [10];
   assign weights__data = read__data;
   assign bus__data = read__data;
-  assign weights__log2_nbe = { 3'h0, \$8 [11] };
-  assign bus__log2_nbe = { 3'h0, \$8 [11] };
-  assign weights__rows = \$8 [9:8];
-  assign bus__rows = \$8 [9:8];
+  assign weights__log2_nbe = { 3'h0, \$14 [11] };
+  assign bus__log2_nbe = { 3'h0, \$14 [11] };
+  assign weights__rows = \$14 [9:8];
+  assign bus__rows = \$14 [9:8];
   assign bus__valid = weights__valid;
-  assign fetch__0__addr = { 9'h000, \$9  };
-  assign reads__0__addr = { 9'h000, \$9  };
+  assign fetch__0__addr = { 9'h000, \$15  };
+  assign reads__0__addr = { 9'h000, \$15  };
   assign reads__0__bank = fetch__0__bank;
   assign fetch__0__data = reads__0__data;
-  assign fetch__0__ready = reads__0__ready;
+  assign reads__0__ready = \$11 [0];
+  assign fetch__0__ready = \$11 [0];
   assign reads__0__valid = fetch__0__valid;
   assign buses__0__addr = patches__0__addr;
   assign buses__0__data = patches__0__data;
   assign buses__0__rows = patches__0__rows;
   assign buses__0__valid = patches__0__valid;
-  assign drain__0__addr = { 6'h00, \$14 [5:0] };
-  assign \drain__0__addr$231  = { 6'h00, \$14 [5:0] };
-  assign drain__0__column = { 4'h0, \$10  };
-  assign \drain__0__column$233  = { 4'h0, \$10  };
-  assign \drain__0__data$235  = drain__0__data;
-  assign \drain__0__ready$237  = drain__0__ready;
-  assign drain__0__row = { 4'h0, \$14 [6] };
-  assign \drain__0__row$239  = { 4'h0, \$14 [6] };
-  assign \drain__0__valid$241  = drain__0__valid;
-  assign post_write__0__addr = { 9'h000, \$16  };
-  assign writes__0__addr = { 9'h000, \$16  };
-  assign post_write__0__data = { \$17 , \$17  };
-  assign writes__0__data = { \$17 , \$17  };
-  assign post_write__0__mask = { \$12 , \$11  };
-  assign writes__0__mask = { \$12 , \$11  };
+  assign drain__0__addr = { 6'h00, \$20 [5:0] };
+  assign \drain__0__addr$235  = { 6'h00, \$20 [5:0] };
+  assign drain__0__column = { 4'h0, \$16  };
+  assign \drain__0__column$237  = { 4'h0, \$16  };
+  assign \drain__0__data$239  = drain__0__data;
+  assign \drain__0__ready$241  = drain__0__ready;
+  assign drain__0__row = { 4'h0, \$20 [6] };
+  assign \drain__0__row$243  = { 4'h0, \$20 [6] };
+  assign \drain__0__valid$245  = drain__0__valid;
+  assign post_write__0__addr = { 9'h000, \$22  };
+  assign writes__0__addr = { 9'h000, \$22  };
+  assign writes__0__bank = post_write__0__bank;
+  assign post_write__0__data = { \$23 , \$23  };
+  assign writes__0__data = { \$23 , \$23  };
+  assign post_write__0__mask = { \$18 , \$17  };
+  assign writes__0__mask = { \$18 , \$17  };
   assign post_write__0__ready = writes__0__ready;
   assign writes__0__valid = post_write__0__valid;
-  assign post_read__0__addr = { 9'h000, \$14 [11:1] };
-  assign \reads__0__addr$253  = { 9'h000, \$14 [11:1] };
-  assign post_read__0__data = \reads__0__data$254 ;
-  assign post_read__0__ready = \reads__0__ready$256 ;
-  assign \reads__0__valid$259  = post_read__0__valid;
-  assign post_read__1__addr = { 9'h000, \$15  };
-  assign reads__1__addr = { 9'h000, \$15  };
+  assign post_read__0__addr = { 9'h000, \$20 [11:1] };
+  assign \reads__0__addr$259  = { 9'h000, \$20 [11:1] };
+  assign \reads__0__bank$261  = post_read__0__bank;
+  assign post_read__0__data = \reads__0__data$262 ;
+  assign \reads__0__ready$264  = \$11 [1];
+  assign post_read__0__ready = \$11 [1];
+  assign \reads__0__valid$267  = post_read__0__valid;
+  assign post_read__1__addr = { 9'h000, \$21  };
+  assign reads__1__addr = { 9'h000, \$21  };
+  assign reads__1__bank = post_read__1__bank;
   assign post_read__1__data = reads__1__data;
-  assign post_read__1__ready = reads__1__ready;
+  assign reads__1__ready = \$11 [2];
+  assign post_read__1__ready = \$11 [2];
   assign reads__1__valid = post_read__1__valid;
-  assign \read__addr$268  = { 3'h0, \$13  };
-  assign \param__addr$269  = { 3'h0, \$13  };
-  assign \read__data$271  = \param__data$270 ;
-  assign \param__en$273  = \read__en$272 ;
-  assign trace_result_addr = { 9'h000, \$16  };
-  assign trace_result_mask = { \$12 , \$11  };
-  assign trace_result_data = { \$17 , \$17  };
+  assign \read__addr$278  = { 3'h0, \$19  };
+  assign \param__addr$279  = { 3'h0, \$19  };
+  assign \read__data$281  = \param__data$280 ;
+  assign \param__en$283  = \read__en$282 ;
+  assign trace_result_addr = { 9'h000, \$22  };
+  assign trace_result_mask = { \$18 , \$17  };
+  assign trace_result_data = { \$23 , \$23  };
   assign axi__awid = 1'h0;
   assign axi__awaddr = m_axi_awaddr;
   assign axi__awlen = m_axi_awlen;
@@ -935,19 +976,19 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
   assign axi__awprot = 3'h0;
   assign axi__awvalid = m_axi_awvalid;
   assign axi__awready = m_axi_awready;
-  assign \axi__awready$289  = 1'h0;
+  assign \axi__awready$299  = 1'h0;
   assign axi__wdata = m_axi_wdata;
   assign axi__wstrb = 4'hf;
   assign axi__wlast = m_axi_wlast;
   assign axi__wvalid = m_axi_wvalid;
   assign axi__wready = m_axi_wready;
-  assign \axi__wready$295  = 1'h0;
+  assign \axi__wready$305  = 1'h0;
   assign axi__bid = m_axi_bid;
-  assign \axi__bid$297  = 1'h0;
+  assign \axi__bid$307  = 1'h0;
   assign axi__bresp = m_axi_bresp;
-  assign \axi__bresp$299  = 2'h0;
+  assign \axi__bresp$309  = 2'h0;
   assign axi__bvalid = m_axi_bvalid;
-  assign \axi__bvalid$301  = 1'h0;
+  assign \axi__bvalid$311  = 1'h0;
   assign axi__bready = m_axi_bready;
   assign axi__arid = 1'h0;
   assign axi__araddr = m_axi_araddr;
@@ -958,46 +999,46 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
   assign axi__arprot = 3'h0;
   assign axi__arvalid = m_axi_arvalid;
   assign axi__arready = m_axi_arready;
-  assign \axi__arready$312  = 1'h0;
+  assign \axi__arready$322  = 1'h0;
   assign axi__rid = m_axi_rid;
-  assign \axi__rid$314  = 1'h0;
+  assign \axi__rid$324  = 1'h0;
   assign axi__rdata = m_axi_rdata;
-  assign \axi__rdata$316  = 32'd0;
+  assign \axi__rdata$326  = 32'd0;
   assign axi__rresp = m_axi_rresp;
-  assign \axi__rresp$318  = 2'h0;
+  assign \axi__rresp$328  = 2'h0;
   assign axi__rlast = m_axi_rlast;
-  assign \axi__rlast$320  = 1'h0;
+  assign \axi__rlast$330  = 1'h0;
   assign axi__rvalid = m_axi_rvalid;
-  assign \axi__rvalid$322  = 1'h0;
+  assign \axi__rvalid$332  = 1'h0;
   assign axi__rready = m_axi_rready;
-  assign \request__payload$325  = command__payload;
-  assign command__ready = \request__ready$326 ;
-  assign \request__valid$329  = command__valid;
-  assign \beats__payload$330  = beats__payload;
+  assign \request__payload$335  = command__payload;
+  assign command__ready = \request__ready$336 ;
+  assign \request__valid$339  = command__valid;
+  assign \beats__payload$340  = beats__payload;
   assign command_data__payload = beats__payload;
   assign command_data__ready = 1'h1;
-  assign \beats__ready$333  = 1'h1;
-  assign command_data__valid = \beats__valid$334 ;
+  assign \beats__ready$343  = 1'h1;
+  assign command_data__valid = \beats__valid$344 ;
   assign cmd_addr = address;
   assign cmd_count = count;
-  assign \watchdog$344  = watchdog;
+  assign \watchdog$354  = watchdog;
   assign halt = resetting;
   assign stop = resetting;
-  assign \stop$347  = resetting;
-  assign \code$355  = \code$354 ;
-  assign \module$357  = \module ;
-  assign \index$359  = index;
-  assign reset_done = reset;
-  assign add_0 = \busy$349 ;
-  assign \busy$365  = add_1;
-  assign add_2 = \$5 [3:0];
+  assign \stop$357  = resetting;
+  assign \code$365  = \code$364 ;
+  assign \module$367  = \module ;
+  assign \index$369  = index;
+  assign reset_done = \rst$58 ;
+  assign add_0 = \busy$359 ;
+  assign \busy$373  = add_1;
+  assign add_2 = \$4 [3:0];
   assign add_3 = stall[0];
   assign add_4 = stall[1];
   assign add_5 = stall[2];
   assign add_6 = stall[3];
   assign add_7 = stall[4];
   assign beat = add_8;
-  assign \beat$376  = add_9;
+  assign \beat$384  = add_9;
   assign s_axi_wready = s_axi_awready;
   assign m_axi_awid = 1'h0;
   assign m_axi_awsize = 3'h2;
@@ -1044,208 +1085,195 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
   assign \load_data__payload.error  = beats__payload[32];
   assign \command__payload.address  = command__payload[31:0];
   assign \command__payload.beats_minus_1  = command__payload[39:32];
-  assign \request__payload$325.address  = command__payload[31:0];
-  assign \request__payload$325.beats_minus_1  = command__payload[39:32];
-  assign \beats__payload$330.data  = beats__payload[31:0];
-  assign \beats__payload$330.error  = beats__payload[32];
+  assign \request__payload$335.address  = command__payload[31:0];
+  assign \request__payload$335.beats_minus_1  = command__payload[39:32];
+  assign \beats__payload$340.data  = beats__payload[31:0];
+  assign \beats__payload$340.error  = beats__payload[32];
   assign \command_data__payload.data  = beats__payload[31:0];
   assign \command_data__payload.error  = beats__payload[32];
 endmodule
 
-module \hwgen_top.act_buffer (rst, fetch__0__data, post_read__0__data, post_read__1__data, store__data, store__ready, fetch__0__ready, post_read__0__ready, post_read__1__ready, load__ready, post_write__0__ready, \wide_valid$44 , post_read__0__valid, post_read__1__valid, \port$3320$0 , \port$3322$0 , wide_valid, store__addr, load__data, load__addr, fetch__0__valid
-, \port$4295$0 , bank__0, \port$4618$23 , \port$4618$38 , \valid$38 , \port$4718$1 , \port$4720$0 , clk);
+module \hwgen_top.act_buffer (fetch__0__data, post_read__0__data, post_read__1__data, store__data, store__ready, load__ready, post_write__0__ready, \wide_valid$46 , post_read__0__valid, post_read__1__valid, \port$3415$0 , \port$3417$0 , rst, ready, \port$4412$0 , fetch__0__valid, \port$4574$0 , bank__0, \port$4940$23 , \port$4940$38 , bank__1
+, bank__2, \valid$40 , \port$5056$1 , \port$5058$0 , \bank__0$42 , wide_valid, store__addr, wide_group, clk);
   reg _always_  = 0;
-  wire \$1 ;
-  wire \$10 ;
-  wire \$100 ;
-  wire \$101 ;
-  wire \$102 ;
-  wire \$103 ;
-  reg [63:0] \$104 ;
-  reg [63:0] \$105 ;
-  reg \$106 ;
-  reg [1:0] \$107 ;
-  reg \$108 ;
-  reg [1:0] \$109 ;
-  wire \$11 ;
-  reg \$110 ;
-  reg [1:0] \$111 ;
-  reg \$112 ;
-  reg [1:0] \$113 ;
-  wire \$12 ;
-  wire \$13 ;
-  wire \$14 ;
-  wire \$15 ;
-  wire \$16 ;
-  wire \$17 ;
-  wire \$18 ;
-  wire \$19 ;
-  wire \$2 ;
-  wire \$20 ;
-  wire \$21 ;
-  wire \$22 ;
-  wire \$23 ;
-  wire \$24 ;
-  wire \$25 ;
-  wire \$26 ;
-  wire \$27 ;
+  wire [9:0] \$1 ;
+  wire [9:0] \$10 ;
+  wire [9:0] \$11 ;
+  wire [9:0] \$12 ;
+  wire [63:0] \$13 ;
+  wire [63:0] \$14 ;
+  wire [63:0] \$15 ;
+  wire [63:0] \$16 ;
+  wire [63:0] \$17 ;
+  wire [63:0] \$18 ;
+  wire [63:0] \$19 ;
+  wire [9:0] \$2 ;
+  wire [63:0] \$20 ;
+  wire [9:0] \$21 ;
+  wire [9:0] \$22 ;
+  wire [63:0] \$23 ;
+  wire [63:0] \$24 ;
+  wire [7:0] \$25 ;
+  wire [7:0] \$26 ;
+  wire [9:0] \$27 ;
   wire [9:0] \$28 ;
-  wire [9:0] \$29 ;
-  wire \$3 ;
-  wire [9:0] \$30 ;
-  wire [9:0] \$31 ;
-  wire [9:0] \$32 ;
-  wire [18:0] \$33 ;
-  wire [9:0] \$34 ;
-  wire [9:0] \$35 ;
-  wire [9:0] \$36 ;
-  wire [9:0] \$37 ;
-  wire [9:0] \$38 ;
-  wire [18:0] \$39 ;
-  wire \$4 ;
-  wire [63:0] \$40 ;
-  wire [63:0] \$41 ;
-  wire [63:0] \$42 ;
-  wire [63:0] \$43 ;
-  wire [63:0] \$44 ;
-  wire [63:0] \$45 ;
-  wire [63:0] \$46 ;
-  wire [63:0] \$47 ;
+  wire [63:0] \$29 ;
+  wire [9:0] \$3 ;
+  wire [63:0] \$30 ;
+  wire [7:0] \$31 ;
+  wire [7:0] \$32 ;
+  wire [2:0] \$33 ;
+  wire [2:0] \$34 ;
+  wire [2:0] \$35 ;
+  wire [2:0] \$36 ;
+  wire \$37 ;
+  wire \$38 ;
+  wire \$39 ;
+  wire [9:0] \$4 ;
+  wire \$40 ;
+  wire \$41 ;
+  wire \$42 ;
+  wire \$43 ;
+  wire \$44 ;
+  wire \$45 ;
+  wire \$46 ;
+  wire \$47 ;
   wire \$48 ;
-  wire \$49 ;
-  wire \$5 ;
-  wire \$50 ;
-  wire \$51 ;
-  wire \$52 ;
-  wire \$53 ;
-  wire \$54 ;
-  wire \$55 ;
-  wire \$56 ;
-  wire \$57 ;
-  wire \$58 ;
-  wire \$59 ;
-  wire \$6 ;
-  wire \$60 ;
-  wire \$61 ;
-  wire \$62 ;
-  wire \$63 ;
-  wire \$64 ;
-  wire \$65 ;
-  wire \$66 ;
-  wire \$67 ;
-  wire \$68 ;
-  wire \$69 ;
-  wire \$7 ;
-  wire \$70 ;
-  wire \$71 ;
-  wire \$72 ;
-  wire \$73 ;
-  wire \$74 ;
-  wire \$75 ;
-  wire \$76 ;
-  wire \$77 ;
-  wire \$78 ;
-  wire \$79 ;
-  wire \$8 ;
-  wire \$80 ;
-  wire \$81 ;
-  wire \$82 ;
-  wire \$83 ;
-  wire \$84 ;
-  wire \$85 ;
-  wire \$86 ;
-  wire \$87 ;
-  wire \$88 ;
-  wire \$89 ;
-  wire \$9 ;
-  wire \$90 ;
-  wire \$91 ;
-  wire \$92 ;
-  wire \$93 ;
-  wire \$94 ;
-  wire \$95 ;
-  wire \$96 ;
-  wire \$97 ;
-  wire \$98 ;
-  wire \$99 ;
+  reg [9:0] \$49 ;
+  wire [9:0] \$5 ;
+  reg [9:0] \$50 ;
+  reg [9:0] \$51 ;
+  reg [9:0] \$52 ;
+  reg [3:0] \$53 ;
+  reg [63:0] \$54 ;
+  reg [3:0] \$55 ;
+  reg [63:0] \$56 ;
+  reg \$57 ;
+  reg \$58 ;
+  reg [1:0] \$59 ;
+  wire [9:0] \$6 ;
+  reg \$60 ;
+  reg \$61 ;
+  reg [1:0] \$62 ;
+  reg \$63 ;
+  reg \$64 ;
+  reg [1:0] \$65 ;
+  reg \$66 ;
+  reg \$67 ;
+  reg [1:0] \$68 ;
+  reg [9:0] \$69 ;
+  wire [9:0] \$7 ;
+  reg [63:0] \$70 ;
+  reg [7:0] \$71 ;
+  reg [9:0] \$72 ;
+  reg [63:0] \$73 ;
+  reg [7:0] \$74 ;
+  reg [1:0] \$75 ;
+  reg [1:0] \$76 ;
+  wire [9:0] \$8 ;
+  wire [9:0] \$9 ;
   wire [9:0] \$signature__addr ;
-  wire [9:0] \$signature__addr$25 ;
-  reg [9:0] \$signature__addr$50 ;
-  reg [9:0] \$signature__addr$59 ;
-  reg [63:0] \$signature__data ;
-  reg [63:0] \$signature__data$60 ;
-  wire [63:0] \$signature__data$65 ;
-  wire [63:0] \$signature__data$66 ;
+  wire [9:0] \$signature__addr$27 ;
+  wire [9:0] \$signature__addr$52 ;
+  wire [9:0] \$signature__addr$62 ;
+  wire [63:0] \$signature__data ;
+  wire [63:0] \$signature__data$64 ;
+  wire [63:0] \$signature__data$74 ;
+  wire [63:0] \$signature__data$76 ;
   wire \$signature__en ;
-  wire \$signature__en$27 ;
-  reg [7:0] \$signature__en$54 ;
-  reg [7:0] \$signature__en$62 ;
+  wire \$signature__en$29 ;
+  wire [7:0] \$signature__en$59 ;
+  wire [7:0] \$signature__en$65 ;
   input bank__0;
-  wire \bank__0$40 ;
-  wire bank__1;
-  wire bank__2;
+  input \bank__0$42 ;
+  input bank__1;
+  input bank__2;
   input clk;
   wire [19:0] fetch__0__addr;
   wire fetch__0__bank;
   output [63:0] fetch__0__data;
-  output fetch__0__ready;
+  wire fetch__0__ready;
   input fetch__0__valid;
   wire [2:0] grants__0;
-  wire \grants__0$53 ;
+  wire \grants__0$91 ;
   wire [2:0] grants__1;
-  wire \grants__1$61 ;
-  input [19:0] load__addr;
-  input [63:0] load__data;
+  wire \grants__1$93 ;
+  wire [19:0] load__addr;
+  wire [63:0] load__data;
+  wire load__group;
   wire [7:0] load__mask;
   output load__ready;
   wire load__valid;
+  reg [63:0] load_data = 64'h0000000000000000;
+  reg [7:0] load_mask = 8'h00;
+  reg [9:0] load_row = 10'h000;
   reg [63:0] output0 = 64'h0000000000000000;
   reg [63:0] output1 = 64'h0000000000000000;
-  input [3:0] \port$3320$0 ;
-  input [3:0] \port$3322$0 ;
-  input [10:0] \port$4295$0 ;
-  input [10:0] \port$4618$23 ;
-  input [10:0] \port$4618$38 ;
-  input [10:0] \port$4718$1 ;
-  input [31:0] \port$4720$0 ;
+  input [3:0] \port$3415$0 ;
+  input [3:0] \port$3417$0 ;
+  input [84:0] \port$4412$0 ;
+  input [10:0] \port$4574$0 ;
+  input [10:0] \port$4940$23 ;
+  input [10:0] \port$4940$38 ;
+  input [10:0] \port$5056$1 ;
+  input [31:0] \port$5058$0 ;
   wire [19:0] post_read__0__addr;
+  wire post_read__0__bank;
   output [63:0] post_read__0__data;
-  output post_read__0__ready;
+  wire post_read__0__ready;
   input post_read__0__valid;
   wire [19:0] post_read__1__addr;
+  wire post_read__1__bank;
   output [63:0] post_read__1__data;
-  output post_read__1__ready;
+  wire post_read__1__ready;
   input post_read__1__valid;
   wire [19:0] post_write__0__addr;
+  wire post_write__0__bank;
   wire [63:0] post_write__0__data;
   wire [7:0] post_write__0__mask;
   output post_write__0__ready;
   wire post_write__0__valid;
   reg [1:0] read0_chosen = 2'h0;
   reg read0_index0 = 1'h0;
+  reg read0_index1 = 1'h0;
   reg [1:0] read1_chosen = 2'h0;
   reg read1_index0 = 1'h0;
+  reg read1_index1 = 1'h0;
   reg [1:0] read2_chosen = 2'h0;
   reg read2_index0 = 1'h0;
-  wire [2:0] ready;
-  wire \ready$43 ;
+  reg read2_index1 = 1'h0;
+  reg [3:0] read_grants0 = 4'h0;
+  reg [3:0] read_grants1 = 4'h0;
+  reg [9:0] read_row0 = 10'h000;
+  reg [9:0] read_row1 = 10'h000;
+  reg [9:0] read_row2 = 10'h000;
+  output [2:0] ready;
+  wire \ready$45 ;
   input rst;
   input [19:0] store__addr;
   output [63:0] store__data;
+  wire store__group;
   output store__ready;
   wire store__valid;
   reg [1:0] store_chosen = 2'h0;
   reg store_index0 = 1'h0;
+  reg store_index1 = 1'h0;
+  reg [9:0] store_row = 10'h000;
   wire [2:0] valid;
-  input \valid$38 ;
+  input \valid$40 ;
   wire [1:0] wide_banks;
-  wire [1:0] \wide_banks$56 ;
-  wire wide_group;
-  wire \wide_group$46 ;
+  wire [1:0] \wide_banks$92 ;
+  input wide_group;
+  wire \wide_group$48 ;
   wire wide_ready;
-  wire \wide_ready$49 ;
+  wire \wide_ready$51 ;
   input wide_valid;
-  input \wide_valid$44 ;
+  input \wide_valid$46 ;
+  reg [63:0] write_data0 = 64'h0000000000000000;
+  reg [1:0] write_grants0 = 2'h0;
+  reg [1:0] write_grants1 = 2'h0;
+  reg [7:0] write_mask0 = 8'h00;
+  reg [9:0] write_row0 = 10'h000;
   (* no_rw_check = 32'd1 *)
   reg [63:0] bank0 [1023:0];
   initial begin : init1
@@ -1253,28 +1281,28 @@ module \hwgen_top.act_buffer (rst, fetch__0__data, post_read__0__data, post_read
     for (i = 0; i < 1024; i = i + 1) bank0[i] = 64'h0000000000000000;
   end
   always @(posedge clk) begin
-    if (\$signature__en$54 [0])
-      bank0[\$signature__addr$50 ][7:0] <= \$signature__data [7:0];
-    if (\$signature__en$54 [1])
-      bank0[\$signature__addr$50 ][15:8] <= \$signature__data [15:8];
-    if (\$signature__en$54 [2])
-      bank0[\$signature__addr$50 ][23:16] <= \$signature__data [23:16];
-    if (\$signature__en$54 [3])
-      bank0[\$signature__addr$50 ][31:24] <= \$signature__data [31:24];
-    if (\$signature__en$54 [4])
-      bank0[\$signature__addr$50 ][39:32] <= \$signature__data [39:32];
-    if (\$signature__en$54 [5])
-      bank0[\$signature__addr$50 ][47:40] <= \$signature__data [47:40];
-    if (\$signature__en$54 [6])
-      bank0[\$signature__addr$50 ][55:48] <= \$signature__data [55:48];
-    if (\$signature__en$54 [7])
-      bank0[\$signature__addr$50 ][63:56] <= \$signature__data [63:56];
+    if (\$signature__en$59 [0])
+      bank0[\$signature__addr$52 ][7:0] <= \$signature__data [7:0];
+    if (\$signature__en$59 [1])
+      bank0[\$signature__addr$52 ][15:8] <= \$signature__data [15:8];
+    if (\$signature__en$59 [2])
+      bank0[\$signature__addr$52 ][23:16] <= \$signature__data [23:16];
+    if (\$signature__en$59 [3])
+      bank0[\$signature__addr$52 ][31:24] <= \$signature__data [31:24];
+    if (\$signature__en$59 [4])
+      bank0[\$signature__addr$52 ][39:32] <= \$signature__data [39:32];
+    if (\$signature__en$59 [5])
+      bank0[\$signature__addr$52 ][47:40] <= \$signature__data [47:40];
+    if (\$signature__en$59 [6])
+      bank0[\$signature__addr$52 ][55:48] <= \$signature__data [55:48];
+    if (\$signature__en$59 [7])
+      bank0[\$signature__addr$52 ][63:56] <= \$signature__data [63:56];
   end
   reg [63:0] _0_;
   always @(posedge clk) begin
-    _0_ <= bank0[\$33 [9:0]];
+    _0_ <= bank0[\$signature__addr ];
   end
-  assign \$signature__data$65  = _0_;
+  assign \$signature__data$74  = _0_;
   (* no_rw_check = 32'd1 *)
   reg [63:0] bank1 [1023:0];
   initial begin : init2
@@ -1282,156 +1310,140 @@ module \hwgen_top.act_buffer (rst, fetch__0__data, post_read__0__data, post_read
     for (i = 0; i < 1024; i = i + 1) bank1[i] = 64'h0000000000000000;
   end
   always @(posedge clk) begin
-    if (\$signature__en$62 [0])
-      bank1[\$signature__addr$59 ][7:0] <= \$signature__data$60 [7:0];
-    if (\$signature__en$62 [1])
-      bank1[\$signature__addr$59 ][15:8] <= \$signature__data$60 [15:8];
-    if (\$signature__en$62 [2])
-      bank1[\$signature__addr$59 ][23:16] <= \$signature__data$60 [23:16];
-    if (\$signature__en$62 [3])
-      bank1[\$signature__addr$59 ][31:24] <= \$signature__data$60 [31:24];
-    if (\$signature__en$62 [4])
-      bank1[\$signature__addr$59 ][39:32] <= \$signature__data$60 [39:32];
-    if (\$signature__en$62 [5])
-      bank1[\$signature__addr$59 ][47:40] <= \$signature__data$60 [47:40];
-    if (\$signature__en$62 [6])
-      bank1[\$signature__addr$59 ][55:48] <= \$signature__data$60 [55:48];
-    if (\$signature__en$62 [7])
-      bank1[\$signature__addr$59 ][63:56] <= \$signature__data$60 [63:56];
+    if (\$signature__en$65 [0])
+      bank1[\$signature__addr$62 ][7:0] <= \$signature__data$64 [7:0];
+    if (\$signature__en$65 [1])
+      bank1[\$signature__addr$62 ][15:8] <= \$signature__data$64 [15:8];
+    if (\$signature__en$65 [2])
+      bank1[\$signature__addr$62 ][23:16] <= \$signature__data$64 [23:16];
+    if (\$signature__en$65 [3])
+      bank1[\$signature__addr$62 ][31:24] <= \$signature__data$64 [31:24];
+    if (\$signature__en$65 [4])
+      bank1[\$signature__addr$62 ][39:32] <= \$signature__data$64 [39:32];
+    if (\$signature__en$65 [5])
+      bank1[\$signature__addr$62 ][47:40] <= \$signature__data$64 [47:40];
+    if (\$signature__en$65 [6])
+      bank1[\$signature__addr$62 ][55:48] <= \$signature__data$64 [55:48];
+    if (\$signature__en$65 [7])
+      bank1[\$signature__addr$62 ][63:56] <= \$signature__data$64 [63:56];
   end
   reg [63:0] _1_;
   always @(posedge clk) begin
-    _1_ <= bank1[\$39 [9:0]];
+    _1_ <= bank1[\$signature__addr$27 ];
   end
-  assign \$signature__data$66  = _1_;
-  assign \$1  = \port$4618$23 [0] ^ \port$4618$23 [1];
-  assign \$2  = \$1  ^ \port$4618$23 [2];
-  assign \$3  = \$2  ^ \port$4618$23 [3];
-  assign \$4  = \$3  ^ \port$4618$23 [4];
-  assign \$5  = \$4  ^ \port$4618$23 [5];
-  assign \$6  = \$5  ^ \port$4618$23 [6];
-  assign \$7  = \$6  ^ \port$4618$23 [7];
-  assign \$8  = \$7  ^ \port$4618$23 [8];
-  assign \$9  = \$8  ^ \port$4618$23 [9];
-  assign bank__1 = \$9  ^ \port$4618$23 [10];
-  assign \$10  = \port$4618$38 [0] ^ \port$4618$38 [1];
-  assign \$11  = \$10  ^ \port$4618$38 [2];
-  assign \$12  = \$11  ^ \port$4618$38 [3];
-  assign \$13  = \$12  ^ \port$4618$38 [4];
-  assign \$14  = \$13  ^ \port$4618$38 [5];
-  assign \$15  = \$14  ^ \port$4618$38 [6];
-  assign \$16  = \$15  ^ \port$4618$38 [7];
-  assign \$17  = \$16  ^ \port$4618$38 [8];
-  assign \$18  = \$17  ^ \port$4618$38 [9];
-  assign bank__2 = \$18  ^ \port$4618$38 [10];
-  assign \$19  = store__addr[0] ^ store__addr[1];
-  assign \$20  = \$19  ^ store__addr[2];
-  assign \$21  = \$20  ^ store__addr[3];
-  assign \$22  = \$21  ^ store__addr[4];
-  assign \$23  = \$22  ^ store__addr[5];
-  assign \$24  = \$23  ^ store__addr[6];
-  assign \$25  = \$24  ^ store__addr[7];
-  assign \$26  = \$25  ^ store__addr[8];
-  assign \$27  = \$26  ^ store__addr[9];
-  assign wide_group = \$27  ^ store__addr[10];
-  assign \$28  = grants__0[0] ? \port$4295$0 [10:1] : 10'h000;
-  assign \$29  = grants__0[1] ? \port$4618$23 [10:1] : 10'h000;
-  assign \$30  = \$28  | \$29 ;
-  assign \$31  = grants__0[2] ? \port$4618$38 [10:1] : 10'h000;
-  assign \$32  = \$30  | \$31 ;
-  assign \$33  = wide_banks[0] ? store__addr[19:1] : { 9'h000, \$32  };
-  assign \$34  = grants__1[0] ? \port$4295$0 [10:1] : 10'h000;
-  assign \$35  = grants__1[1] ? \port$4618$23 [10:1] : 10'h000;
-  assign \$36  = \$34  | \$35 ;
-  assign \$37  = grants__1[2] ? \port$4618$38 [10:1] : 10'h000;
-  assign \$38  = \$36  | \$37 ;
-  assign \$39  = wide_banks[1] ? store__addr[19:1] : { 9'h000, \$38  };
-  assign \$40  = output0 & { read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0] };
-  assign \$41  = output1 & { read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1] };
-  assign fetch__0__data = \$40  | \$41 ;
-  assign \$42  = output0 & { read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0] };
-  assign \$43  = output1 & { read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1] };
-  assign post_read__0__data = \$42  | \$43 ;
-  assign \$44  = output0 & { read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0] };
-  assign \$45  = output1 & { read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1] };
-  assign post_read__1__data = \$44  | \$45 ;
-  assign \$46  = output0 & { store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0] };
-  assign \$47  = output1 & { store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1] };
-  assign store__data = \$46  | \$47 ;
-  assign \$48  = \port$4718$1 [0] ^ \port$4718$1 [1];
-  assign \$49  = \$48  ^ \port$4718$1 [2];
-  assign \$50  = \$49  ^ \port$4718$1 [3];
-  assign \$51  = \$50  ^ \port$4718$1 [4];
-  assign \$52  = \$51  ^ \port$4718$1 [5];
-  assign \$53  = \$52  ^ \port$4718$1 [6];
-  assign \$54  = \$53  ^ \port$4718$1 [7];
-  assign \$55  = \$54  ^ \port$4718$1 [8];
-  assign \$56  = \$55  ^ \port$4718$1 [9];
-  assign \bank__0$40  = \$56  ^ \port$4718$1 [10];
-  assign \$57  = load__addr[0] ^ load__addr[1];
-  assign \$58  = \$57  ^ load__addr[2];
-  assign \$59  = \$58  ^ load__addr[3];
-  assign \$60  = \$59  ^ load__addr[4];
-  assign \$61  = \$60  ^ load__addr[5];
-  assign \$62  = \$61  ^ load__addr[6];
-  assign \$63  = \$62  ^ load__addr[7];
-  assign \$64  = \$63  ^ load__addr[8];
-  assign \$65  = \$64  ^ load__addr[9];
-  assign \wide_group$46  = \$65  ^ load__addr[10];
-  assign \$66  = ! read0_index0;
-  assign \$68  = \port$4618$23 [0] ^ \port$4618$23 [1];
-  assign \$69  = \$68  ^ \port$4618$23 [2];
-  assign \$70  = \$69  ^ \port$4618$23 [3];
-  assign \$71  = \$70  ^ \port$4618$23 [4];
-  assign \$72  = \$71  ^ \port$4618$23 [5];
-  assign \$73  = \$72  ^ \port$4618$23 [6];
-  assign \$74  = \$73  ^ \port$4618$23 [7];
-  assign \$75  = \$74  ^ \port$4618$23 [8];
-  assign \$76  = \$75  ^ \port$4618$23 [9];
-  assign \$77  = \$76  ^ \port$4618$23 [10];
-  assign \$78  = ! read1_index0;
-  assign \$80  = \port$4618$38 [0] ^ \port$4618$38 [1];
-  assign \$81  = \$80  ^ \port$4618$38 [2];
-  assign \$82  = \$81  ^ \port$4618$38 [3];
-  assign \$83  = \$82  ^ \port$4618$38 [4];
-  assign \$84  = \$83  ^ \port$4618$38 [5];
-  assign \$85  = \$84  ^ \port$4618$38 [6];
-  assign \$86  = \$85  ^ \port$4618$38 [7];
-  assign \$87  = \$86  ^ \port$4618$38 [8];
-  assign \$88  = \$87  ^ \port$4618$38 [9];
-  assign \$89  = \$88  ^ \port$4618$38 [10];
-  assign \$90  = ! read2_index0;
-  assign \$92  = store__addr[0] ^ store__addr[1];
-  assign \$93  = \$92  ^ store__addr[2];
-  assign \$94  = \$93  ^ store__addr[3];
-  assign \$95  = \$94  ^ store__addr[4];
-  assign \$96  = \$95  ^ store__addr[5];
-  assign \$97  = \$96  ^ store__addr[6];
-  assign \$98  = \$97  ^ store__addr[7];
-  assign \$99  = \$98  ^ store__addr[8];
-  assign \$100  = \$99  ^ store__addr[9];
-  assign \$101  = \$100  ^ store__addr[10];
-  assign \$102  = ! store_index0;
+  assign \$signature__data$76  = _1_;
+  assign \$19  = output0 & { store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0] };
+  assign \$20  = output1 & { store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1] };
+  assign store__data = \$19  | \$20 ;
+  assign \$21  = write_row0 & { write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0] };
+  assign \$22  = load_row & { write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1] };
+  assign \$signature__addr$52  = \$21  | \$22 ;
+  assign \$23  = write_data0 & { write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0] };
+  assign \$24  = load_data & { write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1] };
+  assign \$signature__data  = \$23  | \$24 ;
+  assign \$25  = write_mask0 & { write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0] };
+  assign \$26  = load_mask & { write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1] };
+  assign \$signature__en$59  = \$25  | \$26 ;
+  assign \$27  = write_row0 & { write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0] };
+  assign \$28  = load_row & { write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1] };
+  assign \$signature__addr$62  = \$27  | \$28 ;
+  assign \$29  = write_data0 & { write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0] };
+  assign \$30  = load_data & { write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1] };
+  assign \$signature__data$64  = \$29  | \$30 ;
+  assign \$31  = write_mask0 & { write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0] };
+  assign \$32  = load_mask & { write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1] };
+  assign \$signature__en$65  = \$31  | \$32 ;
+  assign \$33  = ~ { wide_banks[0], wide_banks[0], wide_banks[0] };
+  assign \$34  = grants__0 & \$33 ;
+  assign \$35  = ~ { wide_banks[1], wide_banks[1], wide_banks[1] };
+  assign \$36  = grants__1 & \$35 ;
+  assign \$37  = ! read0_index1;
+  assign \$39  = ! read1_index1;
+  assign \$41  = ! read2_index1;
+  assign \$43  = ! store_index1;
+  assign \$45  = ~ \wide_banks$92 [0];
+  assign \$46  = \grants__0$91  & \$45 ;
+  assign \$47  = ~ \wide_banks$92 [1];
+  assign \$48  = \grants__1$93  & \$47 ;
   always @(posedge clk)
-    output0 <= \$104 ;
+    read_row0 <= \$49 ;
   always @(posedge clk)
-    output1 <= \$105 ;
+    read_row1 <= \$50 ;
   always @(posedge clk)
-    read0_index0 <= \$106 ;
+    read_row2 <= \$51 ;
   always @(posedge clk)
-    read0_chosen <= \$107 ;
+    store_row <= \$52 ;
   always @(posedge clk)
-    read1_index0 <= \$108 ;
+    read_grants0 <= \$53 ;
   always @(posedge clk)
-    read1_chosen <= \$109 ;
+    output0 <= \$54 ;
   always @(posedge clk)
-    read2_index0 <= \$110 ;
+    read_grants1 <= \$55 ;
   always @(posedge clk)
-    read2_chosen <= \$111 ;
+    output1 <= \$56 ;
   always @(posedge clk)
-    store_index0 <= \$112 ;
+    read0_index0 <= \$57 ;
   always @(posedge clk)
-    store_chosen <= \$113 ;
+    read0_index1 <= \$58 ;
+  always @(posedge clk)
+    read0_chosen <= \$59 ;
+  always @(posedge clk)
+    read1_index0 <= \$60 ;
+  always @(posedge clk)
+    read1_index1 <= \$61 ;
+  always @(posedge clk)
+    read1_chosen <= \$62 ;
+  always @(posedge clk)
+    read2_index0 <= \$63 ;
+  always @(posedge clk)
+    read2_index1 <= \$64 ;
+  always @(posedge clk)
+    read2_chosen <= \$65 ;
+  always @(posedge clk)
+    store_index0 <= \$66 ;
+  always @(posedge clk)
+    store_index1 <= \$67 ;
+  always @(posedge clk)
+    store_chosen <= \$68 ;
+  always @(posedge clk)
+    write_row0 <= \$69 ;
+  always @(posedge clk)
+    write_data0 <= \$70 ;
+  always @(posedge clk)
+    write_mask0 <= \$71 ;
+  always @(posedge clk)
+    load_row <= \$72 ;
+  always @(posedge clk)
+    load_data <= \$73 ;
+  always @(posedge clk)
+    load_mask <= \$74 ;
+  always @(posedge clk)
+    write_grants0 <= \$75 ;
+  always @(posedge clk)
+    write_grants1 <= \$76 ;
+  assign \$1  = read_row0 & { read_grants0[0], read_grants0[0], read_grants0[0], read_grants0[0], read_grants0[0], read_grants0[0], read_grants0[0], read_grants0[0], read_grants0[0], read_grants0[0] };
+  assign \$2  = read_row1 & { read_grants0[1], read_grants0[1], read_grants0[1], read_grants0[1], read_grants0[1], read_grants0[1], read_grants0[1], read_grants0[1], read_grants0[1], read_grants0[1] };
+  assign \$3  = \$1  | \$2 ;
+  assign \$4  = read_row2 & { read_grants0[2], read_grants0[2], read_grants0[2], read_grants0[2], read_grants0[2], read_grants0[2], read_grants0[2], read_grants0[2], read_grants0[2], read_grants0[2] };
+  assign \$5  = \$3  | \$4 ;
+  assign \$6  = store_row & { read_grants0[3], read_grants0[3], read_grants0[3], read_grants0[3], read_grants0[3], read_grants0[3], read_grants0[3], read_grants0[3], read_grants0[3], read_grants0[3] };
+  assign \$signature__addr  = \$5  | \$6 ;
+  assign \$7  = read_row0 & { read_grants1[0], read_grants1[0], read_grants1[0], read_grants1[0], read_grants1[0], read_grants1[0], read_grants1[0], read_grants1[0], read_grants1[0], read_grants1[0] };
+  assign \$8  = read_row1 & { read_grants1[1], read_grants1[1], read_grants1[1], read_grants1[1], read_grants1[1], read_grants1[1], read_grants1[1], read_grants1[1], read_grants1[1], read_grants1[1] };
+  assign \$9  = \$7  | \$8 ;
+  assign \$10  = read_row2 & { read_grants1[2], read_grants1[2], read_grants1[2], read_grants1[2], read_grants1[2], read_grants1[2], read_grants1[2], read_grants1[2], read_grants1[2], read_grants1[2] };
+  assign \$11  = \$9  | \$10 ;
+  assign \$12  = store_row & { read_grants1[3], read_grants1[3], read_grants1[3], read_grants1[3], read_grants1[3], read_grants1[3], read_grants1[3], read_grants1[3], read_grants1[3], read_grants1[3] };
+  assign \$signature__addr$27  = \$11  | \$12 ;
+  assign \$13  = output0 & { read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0] };
+  assign \$14  = output1 & { read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1] };
+  assign fetch__0__data = \$13  | \$14 ;
+  assign \$15  = output0 & { read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0], read1_chosen[0] };
+  assign \$16  = output1 & { read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1], read1_chosen[1] };
+  assign post_read__0__data = \$15  | \$16 ;
+  assign \$17  = output0 & { read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0] };
+  assign \$18  = output1 & { read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1] };
+  assign post_read__1__data = \$17  | \$18 ;
   \hwgen_top.act_buffer.read_arbiter  read_arbiter (
     .bank__0(bank__0),
     .bank__1(bank__1),
@@ -1439,9 +1451,7 @@ module \hwgen_top.act_buffer (rst, fetch__0__data, post_read__0__data, post_read
     .clk(clk),
     .grants__0(grants__0),
     .grants__1(grants__1),
-    .\port$1772$0 (fetch__0__ready),
-    .\port$1777$0 (post_read__0__ready),
-    .\port$1782$0 (post_read__1__ready),
+    .ready(ready),
     .rst(rst),
     .valid(valid),
     .wide_banks(wide_banks),
@@ -1450,180 +1460,264 @@ module \hwgen_top.act_buffer (rst, fetch__0__data, post_read__0__data, post_read
     .wide_valid(wide_valid)
   );
   \hwgen_top.act_buffer.write_arbiter  write_arbiter (
-    .bank__0(\bank__0$40 ),
+    .bank__0(\bank__0$42 ),
     .clk(clk),
-    .grants__0(\grants__0$53 ),
-    .grants__1(\grants__1$61 ),
+    .grants__0(\grants__0$91 ),
+    .grants__1(\grants__1$93 ),
     .ready(post_write__0__ready),
     .rst(rst),
-    .valid(\valid$38 ),
-    .wide_banks(\wide_banks$56 ),
-    .wide_group(\wide_group$46 ),
+    .valid(\valid$40 ),
+    .wide_banks(\wide_banks$92 ),
+    .wide_group(\port$4412$0 [84]),
     .wide_ready(load__ready),
-    .wide_valid(\wide_valid$44 )
+    .wide_valid(\wide_valid$46 )
   );
   always @* begin
     if (_always_ ) begin end
-    \$signature__addr$50  = \port$4718$1 [10:1];
-    if (\grants__0$53 ) begin
-      \$signature__addr$50  = \port$4718$1 [10:1];
-    end
-    if (\wide_banks$56 [0]) begin
-      \$signature__addr$50  = load__addr[10:1];
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$signature__data  = { \port$4720$0 , \port$4720$0  };
-    if (\grants__0$53 ) begin
-      \$signature__data  = { \port$4720$0 , \port$4720$0  };
-    end
-    if (\wide_banks$56 [0]) begin
-      \$signature__data  = load__data;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$signature__en$54  = 8'h00;
-    if (\grants__0$53 ) begin
-      \$signature__en$54  = { \port$3322$0 , \port$3320$0  };
-    end
-    if (\wide_banks$56 [0]) begin
-      \$signature__en$54  = 8'hff;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$signature__addr$59  = \port$4718$1 [10:1];
-    if (\grants__1$61 ) begin
-      \$signature__addr$59  = \port$4718$1 [10:1];
-    end
-    if (\wide_banks$56 [1]) begin
-      \$signature__addr$59  = load__addr[10:1];
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$signature__data$60  = { \port$4720$0 , \port$4720$0  };
-    if (\grants__1$61 ) begin
-      \$signature__data$60  = { \port$4720$0 , \port$4720$0  };
-    end
-    if (\wide_banks$56 [1]) begin
-      \$signature__data$60  = load__data;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$signature__en$62  = 8'h00;
-    if (\grants__1$61 ) begin
-      \$signature__en$62  = { \port$3322$0 , \port$3320$0  };
-    end
-    if (\wide_banks$56 [1]) begin
-      \$signature__en$62  = 8'hff;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$104  = \$signature__data$65 ;
+    \$49  = \port$4574$0 [10:1];
     if (rst) begin
-      \$104  = 64'h0000000000000000;
+      \$49  = 10'h000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$105  = \$signature__data$66 ;
+    \$50  = \port$4940$23 [10:1];
     if (rst) begin
-      \$105  = 64'h0000000000000000;
+      \$50  = 10'h000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$106  = bank__0;
+    \$51  = \port$4940$38 [10:1];
     if (rst) begin
-      \$106  = 1'h0;
+      \$51  = 10'h000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$107  = { \$67 , \$66  };
+    \$52  = store__addr[10:1];
     if (rst) begin
-      \$107  = 2'h0;
+      \$52  = 10'h000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$108  = \$77 ;
+    \$53  = { wide_banks[0], \$34  };
     if (rst) begin
-      \$108  = 1'h0;
+      \$53  = 4'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$109  = { \$79 , \$78  };
+    \$54  = \$signature__data$74 ;
     if (rst) begin
-      \$109  = 2'h0;
+      \$54  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$110  = \$89 ;
+    \$55  = { wide_banks[1], \$36  };
     if (rst) begin
-      \$110  = 1'h0;
+      \$55  = 4'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$111  = { \$91 , \$90  };
+    \$56  = \$signature__data$76 ;
     if (rst) begin
-      \$111  = 2'h0;
+      \$56  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$112  = \$101 ;
+    \$57  = bank__0;
     if (rst) begin
-      \$112  = 1'h0;
+      \$57  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$113  = { \$103 , \$102  };
+    \$58  = read0_index0;
     if (rst) begin
-      \$113  = 2'h0;
+      \$58  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$59  = { \$38 , \$37  };
+    if (rst) begin
+      \$59  = 2'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$60  = bank__1;
+    if (rst) begin
+      \$60  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$61  = read1_index0;
+    if (rst) begin
+      \$61  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$62  = { \$40 , \$39  };
+    if (rst) begin
+      \$62  = 2'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$63  = bank__2;
+    if (rst) begin
+      \$63  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$64  = read2_index0;
+    if (rst) begin
+      \$64  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$65  = { \$42 , \$41  };
+    if (rst) begin
+      \$65  = 2'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$66  = wide_group;
+    if (rst) begin
+      \$66  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$67  = store_index0;
+    if (rst) begin
+      \$67  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$68  = { \$44 , \$43  };
+    if (rst) begin
+      \$68  = 2'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$69  = \port$5056$1 [10:1];
+    if (rst) begin
+      \$69  = 10'h000;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$70  = { \port$5058$0 , \port$5058$0  };
+    if (rst) begin
+      \$70  = 64'h0000000000000000;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$71  = { \port$3417$0 , \port$3415$0  };
+    if (rst) begin
+      \$71  = 8'h00;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$72  = \port$4412$0 [74:65];
+    if (rst) begin
+      \$72  = 10'h000;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$73  = \port$4412$0 [63:0];
+    if (rst) begin
+      \$73  = 64'h0000000000000000;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$74  = 8'hff;
+    if (rst) begin
+      \$74  = 8'h00;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$75  = { \wide_banks$92 [0], \$46  };
+    if (rst) begin
+      \$75  = 2'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$76  = { \wide_banks$92 [1], \$48  };
+    if (rst) begin
+      \$76  = 2'h0;
     end
   end
   assign fetch__0__bank = bank__0;
-  assign ready = { post_read__1__ready, post_read__0__ready, fetch__0__ready };
-  assign post_read__0__addr = { 9'h000, \port$4618$23  };
-  assign post_read__1__addr = { 9'h000, \port$4618$38  };
+  assign fetch__0__ready = ready[0];
+  assign post_read__0__bank = bank__1;
+  assign post_read__0__ready = ready[1];
+  assign post_read__1__bank = bank__2;
+  assign post_read__1__ready = ready[2];
   assign store__valid = wide_valid;
+  assign store__group = wide_group;
   assign wide_ready = store__ready;
-  assign \$signature__addr  = \$33 [9:0];
-  assign fetch__0__addr = { 9'h000, \port$4295$0  };
   assign \$signature__en  = 1'h1;
-  assign \$signature__addr$25  = \$39 [9:0];
-  assign \$signature__en$27  = 1'h1;
-  assign post_write__0__valid = \valid$38 ;
-  assign post_write__0__addr = { 9'h000, \port$4718$1  };
-  assign \ready$43  = post_write__0__ready;
-  assign load__valid = \wide_valid$44 ;
-  assign \wide_ready$49  = load__ready;
-  assign post_write__0__data = { \port$4720$0 , \port$4720$0  };
-  assign post_write__0__mask = { \port$3322$0 , \port$3320$0  };
+  assign \$signature__en$29  = 1'h1;
+  assign post_write__0__valid = \valid$40 ;
+  assign post_write__0__bank = \bank__0$42 ;
+  assign \ready$45  = post_write__0__ready;
+  assign load__valid = \wide_valid$46 ;
+  assign \wide_group$48  = \port$4412$0 [84];
+  assign load__group = \port$4412$0 [84];
+  assign \wide_ready$51  = load__ready;
+  assign fetch__0__addr = { 9'h000, \port$4574$0  };
+  assign post_read__0__addr = { 9'h000, \port$4940$23  };
+  assign post_read__1__addr = { 9'h000, \port$4940$38  };
+  assign post_write__0__addr = { 9'h000, \port$5056$1  };
+  assign post_write__0__data = { \port$5058$0 , \port$5058$0  };
+  assign post_write__0__mask = { \port$3417$0 , \port$3415$0  };
+  assign load__addr = \port$4412$0 [83:64];
+  assign load__data = \port$4412$0 [63:0];
   assign load__mask = 8'hff;
   assign valid[2] = post_read__1__valid;
   assign valid[1] = post_read__0__valid;
   assign valid[0] = fetch__0__valid;
-  assign \$67  = read0_index0;
-  assign \$79  = read1_index0;
-  assign \$91  = read2_index0;
-  assign \$103  = store_index0;
+  assign \$38  = read0_index1;
+  assign \$40  = read1_index1;
+  assign \$42  = read2_index1;
+  assign \$44  = store_index1;
 endmodule
 
-module \hwgen_top.act_buffer.read_arbiter (rst, bank__1, bank__2, wide_group, wide_ready, \port$1772$0 , \port$1777$0 , \port$1782$0 , wide_valid, valid, wide_banks, grants__0, grants__1, bank__0, clk);
+module \hwgen_top.act_buffer.read_arbiter (wide_ready, rst, valid, wide_banks, grants__0, grants__1, ready, bank__0, bank__1, bank__2, wide_valid, wide_group, clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
+  wire \$100 ;
+  wire \$101 ;
+  wire \$102 ;
+  wire \$103 ;
+  wire \$104 ;
+  reg \$105 ;
+  reg [2:0] \$106 ;
+  reg \$107 ;
+  reg \$108 ;
+  reg \$109 ;
   wire \$11 ;
   wire \$12 ;
   wire \$13 ;
@@ -1704,12 +1798,23 @@ module \hwgen_top.act_buffer.read_arbiter (rst, bank__1, bank__2, wide_group, wi
   wire \$81 ;
   wire \$82 ;
   wire \$83 ;
-  reg \$84 ;
-  reg [2:0] \$85 ;
-  reg \$86 ;
-  reg \$87 ;
-  reg \$88 ;
+  wire \$84 ;
+  wire \$85 ;
+  wire \$86 ;
+  wire \$87 ;
+  wire \$88 ;
+  wire \$89 ;
   wire \$9 ;
+  wire \$90 ;
+  wire \$91 ;
+  wire \$92 ;
+  wire \$93 ;
+  wire \$94 ;
+  wire \$95 ;
+  wire \$96 ;
+  wire \$97 ;
+  wire \$98 ;
+  wire \$99 ;
   reg [2:0] \$signal  = 3'h0;
   input bank__0;
   input bank__1;
@@ -1718,13 +1823,10 @@ module \hwgen_top.act_buffer.read_arbiter (rst, bank__1, bank__2, wide_group, wi
   reg [2:0] following;
   output [2:0] grants__0;
   output [2:0] grants__1;
-  output \port$1772$0 ;
-  output \port$1777$0 ;
-  output \port$1782$0 ;
   reg port1_overtakes0 = 1'h0;
   reg port2_overtakes0 = 1'h0;
   reg port2_overtakes1 = 1'h0;
-  wire [2:0] ready;
+  output [2:0] ready;
   wire [2:0] requests0;
   wire [2:0] requests1;
   input rst;
@@ -1736,6 +1838,14 @@ module \hwgen_top.act_buffer.read_arbiter (rst, bank__1, bank__2, wide_group, wi
   output wide_ready;
   input wide_valid;
   reg yields = 1'h0;
+  assign \$1  = ! bank__0;
+  assign \$2  = valid[0] & \$1 ;
+  assign \$3  = ! bank__1;
+  assign \$4  = valid[1] & \$3 ;
+  assign \$5  = ! bank__2;
+  assign \$6  = valid[2] & \$5 ;
+  assign \$8  = valid[0] & \$7 ;
+  assign \$10  = valid[1] & \$9 ;
   assign \$12  = valid[2] & \$11 ;
   assign \$13  = | { \$6 , \$4 , \$2  };
   assign \$14  = | { \$12 , \$10 , \$8  };
@@ -1782,47 +1892,60 @@ module \hwgen_top.act_buffer.read_arbiter (rst, bank__1, bank__2, wide_group, wi
   assign \$58  = | { \$57 , \$55  };
   assign \$59  = ~ \$58 ;
   assign \$60  = \$12  & \$59 ;
-  assign \$61  = ~ wide_banks[0];
-  assign \$62  = grants__0[0] & \$61 ;
-  assign \$63  = ~ wide_banks[1];
-  assign \$64  = grants__1[0] & \$63 ;
-  assign \$65  = | { \$64 , \$62  };
-  assign \$66  = ~ wide_banks[0];
-  assign \$67  = grants__0[1] & \$66 ;
-  assign \$68  = ~ wide_banks[1];
-  assign \$69  = grants__1[1] & \$68 ;
-  assign \$70  = | { \$69 , \$67  };
-  assign \$71  = ~ wide_banks[0];
-  assign \$72  = grants__0[2] & \$71 ;
-  assign \$73  = ~ wide_banks[1];
-  assign \$74  = grants__1[2] & \$73 ;
-  assign \$75  = | { \$74 , \$72  };
-  assign \$76  = { \$14 , \$13  } >> wide_group;
-  assign \$77  = wide_ready & \$76 ;
-  assign \$78  = ~ following[1];
-  assign \$79  = following[0] & \$78 ;
-  assign \$80  = ~ following[2];
-  assign \$81  = following[0] & \$80 ;
-  assign \$82  = ~ following[2];
-  assign \$83  = following[1] & \$82 ;
+  assign \$61  = bank__0 == wide_group;
+  assign \$62  = wide_ready & \$61 ;
+  assign \$63  = valid[1] & port1_overtakes0;
+  assign \$64  = bank__1 == bank__0;
+  assign \$65  = \$63  & \$64 ;
+  assign \$66  = valid[2] & port2_overtakes0;
+  assign \$67  = bank__2 == bank__0;
+  assign \$68  = \$66  & \$67 ;
+  assign \$69  = | { \$68 , \$65 , \$62  };
+  assign \$70  = ~ \$69 ;
+  assign \$71  = valid[0] & \$70 ;
+  assign \$72  = bank__1 == wide_group;
+  assign \$73  = wide_ready & \$72 ;
+  assign \$74  = ~ port1_overtakes0;
+  assign \$75  = valid[0] & \$74 ;
+  assign \$76  = bank__0 == bank__1;
+  assign \$77  = \$75  & \$76 ;
+  assign \$78  = valid[2] & port2_overtakes1;
+  assign \$79  = bank__2 == bank__1;
+  assign \$80  = \$78  & \$79 ;
+  assign \$81  = | { \$80 , \$77 , \$73  };
+  assign \$82  = ~ \$81 ;
+  assign \$83  = valid[1] & \$82 ;
+  assign \$84  = bank__2 == wide_group;
+  assign \$85  = wide_ready & \$84 ;
+  assign \$86  = ~ port2_overtakes0;
+  assign \$87  = valid[0] & \$86 ;
+  assign \$88  = bank__0 == bank__2;
+  assign \$89  = \$87  & \$88 ;
+  assign \$90  = ~ port2_overtakes1;
+  assign \$91  = valid[1] & \$90 ;
+  assign \$92  = bank__1 == bank__2;
+  assign \$93  = \$91  & \$92 ;
+  assign \$94  = | { \$93 , \$89 , \$85  };
+  assign \$95  = ~ \$94 ;
+  assign \$96  = valid[2] & \$95 ;
+  assign \$97  = { \$14 , \$13  } >> wide_group;
+  assign \$98  = wide_ready & \$97 ;
+  assign \$99  = ~ following[1];
+  assign \$100  = following[0] & \$99 ;
+  assign \$101  = ~ following[2];
+  assign \$102  = following[0] & \$101 ;
+  assign \$103  = ~ following[2];
+  assign \$104  = following[1] & \$103 ;
   always @(posedge clk)
-    yields <= \$84 ;
+    yields <= \$105 ;
   always @(posedge clk)
-    \$signal  <= \$85 ;
+    \$signal  <= \$106 ;
   always @(posedge clk)
-    port1_overtakes0 <= \$86 ;
+    port1_overtakes0 <= \$107 ;
   always @(posedge clk)
-    port2_overtakes0 <= \$87 ;
+    port2_overtakes0 <= \$108 ;
   always @(posedge clk)
-    port2_overtakes1 <= \$88 ;
-  assign \$1  = ! bank__0;
-  assign \$2  = valid[0] & \$1 ;
-  assign \$3  = ! bank__1;
-  assign \$4  = valid[1] & \$3 ;
-  assign \$5  = ! bank__2;
-  assign \$6  = valid[2] & \$5 ;
-  assign \$8  = valid[0] & \$7 ;
-  assign \$10  = valid[1] & \$9 ;
+    port2_overtakes1 <= \$109 ;
   always @* begin
     if (_always_ ) begin end
     wide_banks = 2'h0;
@@ -1845,46 +1968,45 @@ module \hwgen_top.act_buffer.read_arbiter (rst, bank__1, bank__2, wide_group, wi
   end
   always @* begin
     if (_always_ ) begin end
-    \$84  = \$77 ;
+    \$105  = \$98 ;
     if (rst) begin
-      \$84  = 1'h0;
+      \$105  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$85  = following;
+    \$106  = following;
     if (rst) begin
-      \$85  = 3'h0;
+      \$106  = 3'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$86  = \$79 ;
+    \$107  = \$100 ;
     if (rst) begin
-      \$86  = 1'h0;
+      \$107  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$87  = \$81 ;
+    \$108  = \$102 ;
     if (rst) begin
-      \$87  = 1'h0;
+      \$108  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$88  = \$83 ;
+    \$109  = \$104 ;
     if (rst) begin
-      \$88  = 1'h0;
+      \$109  = 1'h0;
     end
   end
   assign requests0 = { \$6 , \$4 , \$2  };
   assign requests1 = { \$12 , \$10 , \$8  };
   assign wanted = { \$14 , \$13  };
-  assign ready = { \$75 , \$70 , \$65  };
-  assign \port$1772$0  = \$65 ;
-  assign \port$1777$0  = \$70 ;
-  assign \port$1782$0  = \$75 ;
+  assign ready[2] = \$96 ;
+  assign ready[1] = \$83 ;
+  assign ready[0] = \$71 ;
   assign grants__1[2] = \$60 ;
   assign grants__1[1] = \$53 ;
   assign grants__1[0] = \$47 ;
@@ -1902,7 +2024,7 @@ module \hwgen_top.act_buffer.read_arbiter (rst, bank__1, bank__2, wide_group, wi
   assign \$23 [1:0] = { \$21 [1], 1'h1 };
 endmodule
 
-module \hwgen_top.act_buffer.write_arbiter (rst, bank__0, wide_group, wide_ready, grants__0, grants__1, ready, wide_valid, wide_banks, valid, clk);
+module \hwgen_top.act_buffer.write_arbiter (wide_ready, grants__0, grants__1, ready, wide_valid, rst, wide_banks, wide_group, valid, bank__0, clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -1957,11 +2079,10 @@ module \hwgen_top.act_buffer.write_arbiter (rst, bank__0, wide_group, wide_ready
   assign \$7  = wide_ready & \$6 ;
   assign \$9  = wide_ready & \$8 ;
   assign \$10  = ~ wide_ready;
-  assign \$19  = ~ wide_banks[0];
-  assign \$20  = grants__0 & \$19 ;
-  assign \$21  = ~ wide_banks[1];
-  assign \$22  = grants__1 & \$21 ;
-  assign ready = | { \$22 , \$20  };
+  assign \$19  = bank__0 == wide_group;
+  assign \$20  = wide_ready & \$19 ;
+  assign \$22  = ~ \$21 ;
+  assign ready = valid & \$22 ;
   assign \$23  = { \$4 , \$3  } >> wide_group;
   assign \$24  = wide_ready & \$23 ;
   always @(posedge clk)
@@ -2018,9 +2139,10 @@ module \hwgen_top.act_buffer.write_arbiter (rst, bank__0, wide_group, wide_ready
   assign \$17  = 1'h0;
   assign \$18  = 1'h1;
   assign grants__1 = requests1;
+  assign \$21  = \$20 ;
 endmodule
 
-module \hwgen_top.afetch (rst, cmd__valid, read__data, read__ready, cmd__ready, done, cmd__payload, error, \code$87 , reads__0__valid, \port$4295$0 , reads__0__bank, buses__0__valid, buses__0__addr, buses__0__rows, buses__0__data, clk);
+module \hwgen_top.afetch (cmd__valid, read__data, cmd__ready, done, rst, cmd__payload, read__ready, error, \code$87 , reads__0__valid, \port$4574$0 , reads__0__bank, buses__0__valid, buses__0__addr, buses__0__rows, buses__0__data, clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -2244,7 +2366,7 @@ module \hwgen_top.afetch (rst, cmd__valid, read__data, read__ready, cmd__ready, 
   wire out__valid;
   reg [4:0] outstanding = 5'h00;
   wire [95:0] payload;
-  output [10:0] \port$4295$0 ;
+  output [10:0] \port$4574$0 ;
   wire push;
   wire [19:0] read__addr;
   wire read__bank;
@@ -2466,12 +2588,13 @@ module \hwgen_top.afetch (rst, cmd__valid, read__data, read__ready, cmd__ready, 
     .done(done),
     .fill(fill),
     .full(full),
-    .\port$4295$0 (\$141 ),
+    .\port$4574$0 (\$141 ),
     .push(\$signal$45 ),
     .read__bank(reads__0__bank),
-    .\read__data$30 (read__data),
+    .\read__data$33 (read__data),
     .read__ready(read__ready),
     .rst(rst),
+    .transpose(transpose),
     .word(word),
     .written(written),
     .zero_point(zero_point)
@@ -2487,7 +2610,7 @@ module \hwgen_top.afetch (rst, cmd__valid, read__data, read__ready, cmd__ready, 
     .out__payload(out__payload),
     .out__ready(out__ready),
     .out__valid(out__valid),
-    .\port$3935$4 (cmd__payload[18:4]),
+    .\port$4130$4 (cmd__payload[18:4]),
     .rst(rst),
     .start(start)
   );
@@ -2884,7 +3007,7 @@ module \hwgen_top.afetch (rst, cmd__valid, read__data, read__ready, cmd__ready, 
   assign \$signal$73  = fill;
   assign \transpose$74  = transpose;
   assign \done$76  = done;
-  assign \port$4295$0  = \$141 ;
+  assign \port$4574$0  = \$141 ;
   assign \cmd__payload.op  = cmd__payload[3:0];
   assign \cmd__payload.payload  = cmd__payload[99:4];
   assign \initial.y  = \initial [12:0];
@@ -2924,14 +3047,14 @@ module \hwgen_top.afetch (rst, cmd__valid, read__data, read__ready, cmd__ready, 
   assign \$96  = \$95 ;
 endmodule
 
-module \hwgen_top.afetch.engine0 (rst, \read__data$30 , read__ready, push, done, written, zero_point, fill, word, full, asks, \port$4295$0 , read__bank, bus__valid, bus__addr, bus__rows, bus__data, clk);
+module \hwgen_top.afetch.engine0 (\read__data$33 , push, done, written, rst, read__ready, zero_point, fill, transpose, word, full, asks, \port$4574$0 , read__bank, bus__valid, bus__addr, bus__rows, bus__data, clk);
   reg _always_  = 0;
-  wire \$1 ;
-  wire [6:0] \$10 ;
-  wire \$11 ;
-  wire \$12 ;
-  wire \$13 ;
-  wire \$14 ;
+  wire [5:0] \$1 ;
+  wire \$10 ;
+  wire [4:0] \$11 ;
+  wire [4:0] \$12 ;
+  wire [5:0] \$13 ;
+  wire [5:0] \$14 ;
   wire \$15 ;
   wire \$16 ;
   wire \$17 ;
@@ -2941,10 +3064,10 @@ module \hwgen_top.afetch.engine0 (rst, \read__data$30 , read__ready, push, done,
   wire \$20 ;
   wire \$21 ;
   wire \$22 ;
-  wire [9:0] \$23 ;
-  wire [8:0] \$24 ;
-  wire [9:0] \$25 ;
-  wire [8:0] \$26 ;
+  wire \$23 ;
+  wire \$24 ;
+  wire \$25 ;
+  wire \$26 ;
   wire [9:0] \$27 ;
   wire [8:0] \$28 ;
   wire [9:0] \$29 ;
@@ -2958,39 +3081,44 @@ module \hwgen_top.afetch.engine0 (rst, \read__data$30 , read__ready, push, done,
   wire [8:0] \$36 ;
   wire [9:0] \$37 ;
   wire [8:0] \$38 ;
-  wire \$39 ;
+  wire [9:0] \$39 ;
   wire \$4 ;
-  wire [5:0] \$40 ;
-  wire [6:0] \$41 ;
-  reg [3:0] \$42 ;
-  reg [3:0] \$43 ;
-  reg [4:0] \$44 ;
-  reg \$45 ;
-  reg \$46 ;
-  reg \$47 ;
-  reg [22:0] \$48 ;
+  wire [8:0] \$40 ;
+  wire [9:0] \$41 ;
+  wire [8:0] \$42 ;
+  wire \$43 ;
+  wire [5:0] \$44 ;
+  wire [6:0] \$45 ;
+  reg [3:0] \$46 ;
+  reg [3:0] \$47 ;
+  reg [4:0] \$48 ;
   reg \$49 ;
   wire \$5 ;
-  reg [13:0] \$50 ;
-  reg [13:0] \$51 ;
-  reg \$52 ;
-  reg [15:0] \$53 ;
-  reg [1:0] \$54 ;
-  reg [71:0] \$55 ;
-  reg \$56 ;
-  reg [4:0] \$57 ;
+  reg \$50 ;
+  reg \$51 ;
+  reg [22:0] \$52 ;
+  reg \$53 ;
+  reg [14:0] \$54 ;
+  reg [14:0] \$55 ;
+  reg [14:0] \$56 ;
+  reg \$57 ;
+  reg [15:0] \$58 ;
+  reg [1:0] \$59 ;
   wire \$6 ;
-  wire [4:0] \$7 ;
-  wire [4:0] \$8 ;
-  wire [5:0] \$9 ;
+  reg [71:0] \$60 ;
+  reg \$61 ;
+  reg [4:0] \$62 ;
+  wire \$7 ;
+  wire \$8 ;
+  wire \$9 ;
   wire \$signal ;
-  reg [22:0] \$signal$12  = 23'h000000;
-  wire [10:0] \$signal$12.addr ;
-  wire [7:0] \$signal$12.dst ;
-  wire \$signal$12.inside ;
-  wire \$signal$12.last ;
-  wire [1:0] \$signal$12.rows ;
-  reg \$signal$32  = 1'h0;
+  reg [22:0] \$signal$13  = 23'h000000;
+  wire [10:0] \$signal$13.addr ;
+  wire [7:0] \$signal$13.dst ;
+  wire \$signal$13.inside ;
+  wire \$signal$13.last ;
+  wire [1:0] \$signal$13.rows ;
+  reg \$signal$35  = 1'h0;
   reg [3:0] \$signature__addr  = 4'h0;
   wire [22:0] \$signature__data ;
   wire [10:0] \$signature__data.addr ;
@@ -3017,21 +3145,23 @@ module \hwgen_top.afetch.engine0 (rst, \read__data$30 , read__ready, push, done,
   output full;
   reg full = 1'h0;
   reg head_valid = 1'h0;
-  wire [13:0] now;
+  wire [14:0] now;
   wire [7:0] \now.dst ;
   wire \now.inside ;
   wire \now.last ;
   wire [1:0] \now.rows ;
+  wire \now.turn ;
   wire \now.valid ;
   wire \now.write ;
-  output [10:0] \port$4295$0 ;
+  output [10:0] \port$4574$0 ;
   input push;
+  wire [4:0] pushed;
   wire [19:0] read__addr;
-  reg [3:0] \read__addr$19  = 4'h0;
+  reg [3:0] \read__addr$21  = 4'h0;
   output read__bank;
   reg read__bank = 1'h0;
   wire [22:0] read__data;
-  input [63:0] \read__data$30 ;
+  input [63:0] \read__data$33 ;
   wire [10:0] \read__data.addr ;
   wire [7:0] \read__data.dst ;
   wire \read__data.inside ;
@@ -3042,20 +3172,31 @@ module \hwgen_top.afetch.engine0 (rst, \read__data$30 , read__ready, push, done,
   wire read__valid;
   wire refill;
   input rst;
-  reg [13:0] tag0 = 14'h0000;
+  reg [14:0] tag0 = 15'h0000;
   wire [7:0] \tag0.dst ;
   wire \tag0.inside ;
   wire \tag0.last ;
   wire [1:0] \tag0.rows ;
+  wire \tag0.turn ;
   wire \tag0.valid ;
   wire \tag0.write ;
-  reg [13:0] tag1 = 14'h0000;
+  reg [14:0] tag1 = 15'h0000;
   wire [7:0] \tag1.dst ;
   wire \tag1.inside ;
   wire \tag1.last ;
   wire [1:0] \tag1.rows ;
+  wire \tag1.turn ;
   wire \tag1.valid ;
   wire \tag1.write ;
+  reg [14:0] tag2 = 15'h0000;
+  wire [7:0] \tag2.dst ;
+  wire \tag2.inside ;
+  wire \tag2.last ;
+  wire [1:0] \tag2.rows ;
+  wire \tag2.turn ;
+  wire \tag2.valid ;
+  wire \tag2.write ;
+  input transpose;
   input [22:0] word;
   wire [10:0] \word.addr ;
   wire [7:0] \word.dst ;
@@ -3073,218 +3214,232 @@ module \hwgen_top.afetch.engine0 (rst, \read__data$30 , read__ready, push, done,
     if (push)
       queue[\$signature__addr ] <= word;
   end
-  assign read__data = queue[\read__addr$19 ];
-  assign \$40  = finished + \$signal$32 ;
-  assign \$41  = \$40  - done;
+  assign read__data = queue[\read__addr$21 ];
+  assign \$35  = $signed(\read__data$33 [39:32]) - $signed(zero_point);
+  assign \$36  = tag2[3] ? \$35 [8:0] : fill;
+  assign \$37  = $signed(\read__data$33 [47:40]) - $signed(zero_point);
+  assign \$38  = tag2[3] ? \$37 [8:0] : fill;
+  assign \$39  = $signed(\read__data$33 [55:48]) - $signed(zero_point);
+  assign \$40  = tag2[3] ? \$39 [8:0] : fill;
+  assign \$41  = $signed(\read__data$33 [63:56]) - $signed(zero_point);
+  assign \$42  = tag2[3] ? \$41 [8:0] : fill;
+  assign \$43  = tag2[0] & tag2[4];
+  assign \$44  = finished + \$signal$35 ;
+  assign \$45  = \$44  - done;
   always @(posedge clk)
-    \$signature__addr  <= \$42 ;
+    \$signature__addr  <= \$46 ;
   always @(posedge clk)
-    \read__addr$19  <= \$43 ;
+    \read__addr$21  <= \$47 ;
   always @(posedge clk)
-    count <= \$44 ;
+    count <= \$48 ;
   always @(posedge clk)
-    full <= \$45 ;
+    full <= \$49 ;
   always @(posedge clk)
-    head_valid <= \$46 ;
+    head_valid <= \$50 ;
   always @(posedge clk)
-    asks <= \$47 ;
+    asks <= \$51 ;
   always @(posedge clk)
-    \$signal$12  <= \$48 ;
+    \$signal$13  <= \$52 ;
   always @(posedge clk)
-    read__bank <= \$49 ;
+    read__bank <= \$53 ;
   always @(posedge clk)
-    tag0 <= \$50 ;
+    tag0 <= \$54 ;
   always @(posedge clk)
-    tag1 <= \$51 ;
+    tag1 <= \$55 ;
   always @(posedge clk)
-    bus__valid <= \$52 ;
+    tag2 <= \$56 ;
   always @(posedge clk)
-    bus__addr <= \$53 ;
+    bus__valid <= \$57 ;
   always @(posedge clk)
-    bus__rows <= \$54 ;
+    bus__addr <= \$58 ;
   always @(posedge clk)
-    bus__data <= \$55 ;
+    bus__rows <= \$59 ;
   always @(posedge clk)
-    \$signal$32  <= \$56 ;
+    bus__data <= \$60 ;
   always @(posedge clk)
-    finished <= \$57 ;
-  assign \$1  = ~ asks;
-  assign \$2  = \$1  | read__ready;
-  assign \$signal  = head_valid & \$2 ;
-  assign \$3  = | count;
-  assign \$4  = ~ head_valid;
-  assign \$5  = \$4  | \$signal ;
-  assign refill = \$3  & \$5 ;
-  assign \$6  = | \$signal$12 [22:21];
+    \$signal$35  <= \$61 ;
+  always @(posedge clk)
+    finished <= \$62 ;
+  assign \$1  = count + push;
+  assign \$2  = ~ asks;
+  assign \$3  = \$2  | read__ready;
+  assign \$signal  = head_valid & \$3 ;
+  assign \$4  = | count;
+  assign \$5  = ~ head_valid;
+  assign \$6  = \$5  | \$signal ;
+  assign refill = \$4  & \$6 ;
+  assign \$7  = | \$signal$13 [22:21];
+  assign \$8  = | \$signal$13 [22:21];
+  assign \$9  = \$signal  & \$8 ;
+  assign \$10  = \$9  & transpose;
   assign written = | finished;
-  assign \$7  = \$signature__addr  + push;
-  assign \$8  = \read__addr$19  + refill;
-  assign \$9  = count + push;
-  assign \$10  = \$9  - refill;
-  assign \$11  = count >= 4'hc;
-  assign \$12  = read__data[0] ^ read__data[1];
-  assign \$13  = \$12  ^ read__data[2];
-  assign \$14  = \$13  ^ read__data[3];
-  assign \$15  = \$14  ^ read__data[4];
-  assign \$16  = \$15  ^ read__data[5];
-  assign \$17  = \$16  ^ read__data[6];
-  assign \$18  = \$17  ^ read__data[7];
-  assign \$19  = \$18  ^ read__data[8];
-  assign \$20  = \$19  ^ read__data[9];
-  assign \$21  = \$20  ^ read__data[10];
-  assign \$22  = tag1[0] & tag1[1];
-  assign \$23  = $signed(\read__data$30 [7:0]) - $signed(zero_point);
-  assign \$24  = tag1[2] ? \$23 [8:0] : fill;
-  assign \$25  = $signed(\read__data$30 [15:8]) - $signed(zero_point);
-  assign \$26  = tag1[2] ? \$25 [8:0] : fill;
-  assign \$27  = $signed(\read__data$30 [23:16]) - $signed(zero_point);
-  assign \$28  = tag1[2] ? \$27 [8:0] : fill;
-  assign \$29  = $signed(\read__data$30 [31:24]) - $signed(zero_point);
-  assign \$30  = tag1[2] ? \$29 [8:0] : fill;
-  assign \$31  = $signed(\read__data$30 [39:32]) - $signed(zero_point);
-  assign \$32  = tag1[2] ? \$31 [8:0] : fill;
-  assign \$33  = $signed(\read__data$30 [47:40]) - $signed(zero_point);
-  assign \$34  = tag1[2] ? \$33 [8:0] : fill;
-  assign \$35  = $signed(\read__data$30 [55:48]) - $signed(zero_point);
-  assign \$36  = tag1[2] ? \$35 [8:0] : fill;
-  assign \$37  = $signed(\read__data$30 [63:56]) - $signed(zero_point);
-  assign \$38  = tag1[2] ? \$37 [8:0] : fill;
-  assign \$39  = tag1[0] & tag1[3];
+  assign \$11  = \$signature__addr  + push;
+  assign \$12  = \read__addr$21  + refill;
+  assign \$13  = \$1 [4:0] - 1'h1;
+  assign \$14  = refill ? \$13  : { 1'h0, \$1 [4:0] };
+  assign \$15  = count >= 4'hc;
+  assign \$16  = read__data[0] ^ read__data[1];
+  assign \$17  = \$16  ^ read__data[2];
+  assign \$18  = \$17  ^ read__data[3];
+  assign \$19  = \$18  ^ read__data[4];
+  assign \$20  = \$19  ^ read__data[5];
+  assign \$21  = \$20  ^ read__data[6];
+  assign \$22  = \$21  ^ read__data[7];
+  assign \$23  = \$22  ^ read__data[8];
+  assign \$24  = \$23  ^ read__data[9];
+  assign \$25  = \$24  ^ read__data[10];
+  assign \$26  = tag2[0] & tag2[1];
+  assign \$27  = $signed(\read__data$33 [7:0]) - $signed(zero_point);
+  assign \$28  = tag2[3] ? \$27 [8:0] : fill;
+  assign \$29  = $signed(\read__data$33 [15:8]) - $signed(zero_point);
+  assign \$30  = tag2[3] ? \$29 [8:0] : fill;
+  assign \$31  = $signed(\read__data$33 [23:16]) - $signed(zero_point);
+  assign \$32  = tag2[3] ? \$31 [8:0] : fill;
+  assign \$33  = $signed(\read__data$33 [31:24]) - $signed(zero_point);
+  assign \$34  = tag2[3] ? \$33 [8:0] : fill;
   always @* begin
     if (_always_ ) begin end
-    \$42  = \$7 [3:0];
+    \$46  = \$11 [3:0];
     if (rst) begin
-      \$42  = 4'h0;
+      \$46  = 4'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$43  = \$8 [3:0];
+    \$47  = \$12 [3:0];
     if (rst) begin
-      \$43  = 4'h0;
+      \$47  = 4'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$44  = \$10 [4:0];
+    \$48  = \$14 [4:0];
     if (rst) begin
-      \$44  = 5'h00;
+      \$48  = 5'h00;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$45  = \$11 ;
-    if (rst) begin
-      \$45  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$46  = head_valid;
-    if (\$signal ) begin
-      \$46  = 1'h0;
-    end
-    if (refill) begin
-      \$46  = 1'h1;
-    end
-    if (rst) begin
-      \$46  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$47  = asks;
-    if (\$signal ) begin
-      \$47  = 1'h0;
-    end
-    if (refill) begin
-      \$47  = read__data[11];
-    end
-    if (rst) begin
-      \$47  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$48  = \$signal$12 ;
-    if (refill) begin
-      \$48  = read__data;
-    end
-    if (rst) begin
-      \$48  = 23'h000000;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$49  = read__bank;
-    if (refill) begin
-      \$49  = \$21 ;
-    end
+    \$49  = \$15 ;
     if (rst) begin
       \$49  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$50  = now;
+    \$50  = head_valid;
+    if (\$signal ) begin
+      \$50  = 1'h0;
+    end
+    if (refill) begin
+      \$50  = 1'h1;
+    end
     if (rst) begin
-      \$50  = 14'h0000;
+      \$50  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$51  = tag0;
+    \$51  = asks;
+    if (\$signal ) begin
+      \$51  = 1'h0;
+    end
+    if (refill) begin
+      \$51  = read__data[11];
+    end
     if (rst) begin
-      \$51  = 14'h0000;
+      \$51  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$52  = \$22 ;
+    \$52  = \$signal$13 ;
+    if (refill) begin
+      \$52  = read__data;
+    end
     if (rst) begin
-      \$52  = 1'h0;
+      \$52  = 23'h000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$53  = { 8'h00, tag1[11:4] };
+    \$53  = read__bank;
+    if (refill) begin
+      \$53  = \$25 ;
+    end
     if (rst) begin
-      \$53  = 16'h0000;
+      \$53  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$54  = tag1[13:12];
+    \$54  = now;
     if (rst) begin
-      \$54  = 2'h0;
+      \$54  = 15'h0000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$55  = { \$38 , \$36 , \$34 , \$32 , \$30 , \$28 , \$26 , \$24  };
+    \$55  = tag0;
     if (rst) begin
-      \$55  = 72'h000000000000000000;
+      \$55  = 15'h0000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$56  = \$39 ;
+    \$56  = tag1;
     if (rst) begin
-      \$56  = 1'h0;
+      \$56  = 15'h0000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$57  = \$41 [4:0];
+    \$57  = \$26 ;
     if (rst) begin
-      \$57  = 5'h00;
+      \$57  = 1'h0;
     end
   end
+  always @* begin
+    if (_always_ ) begin end
+    \$58  = { 8'h00, tag2[12:5] };
+    if (rst) begin
+      \$58  = 16'h0000;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$59  = tag2[14:13];
+    if (rst) begin
+      \$59  = 2'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$60  = { \$42 , \$40 , \$38 , \$36 , \$34 , \$32 , \$30 , \$28  };
+    if (rst) begin
+      \$60  = 72'h000000000000000000;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$61  = \$43 ;
+    if (rst) begin
+      \$61  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$62  = \$45 [4:0];
+    if (rst) begin
+      \$62  = 5'h00;
+    end
+  end
+  assign pushed = \$1 [4:0];
   assign \$signature__data  = word;
   assign \$signature__en  = push;
   assign read__valid = asks;
-  assign read__addr = { 9'h000, \$signal$12 [10:0] };
-  assign \port$4295$0  = \$signal$12 [10:0];
+  assign read__addr = { 9'h000, \$signal$13 [10:0] };
+  assign \port$4574$0  = \$signal$13 [10:0];
   assign \$signature__data.addr  = word[10:0];
   assign \$signature__data.inside  = word[11];
   assign \$signature__data.last  = word[12];
@@ -3295,17 +3450,18 @@ module \hwgen_top.afetch.engine0 (rst, \read__data$30 , read__ready, push, done,
   assign \word.last  = word[12];
   assign \word.dst  = word[20:13];
   assign \word.rows  = word[22:21];
-  assign \$signal$12.addr  = \$signal$12 [10:0];
-  assign \$signal$12.inside  = \$signal$12 [11];
-  assign \$signal$12.last  = \$signal$12 [12];
-  assign \$signal$12.dst  = \$signal$12 [20:13];
-  assign \$signal$12.rows  = \$signal$12 [22:21];
+  assign \$signal$13.addr  = \$signal$13 [10:0];
+  assign \$signal$13.inside  = \$signal$13 [11];
+  assign \$signal$13.last  = \$signal$13 [12];
+  assign \$signal$13.dst  = \$signal$13 [20:13];
+  assign \$signal$13.rows  = \$signal$13 [22:21];
   assign \now.valid  = now[0];
   assign \now.write  = now[1];
-  assign \now.inside  = now[2];
-  assign \now.last  = now[3];
-  assign \now.dst  = now[11:4];
-  assign \now.rows  = now[13:12];
+  assign \now.turn  = now[2];
+  assign \now.inside  = now[3];
+  assign \now.last  = now[4];
+  assign \now.dst  = now[12:5];
+  assign \now.rows  = now[14:13];
   assign \read__data.addr  = read__data[10:0];
   assign \read__data.inside  = read__data[11];
   assign \read__data.last  = read__data[12];
@@ -3313,25 +3469,35 @@ module \hwgen_top.afetch.engine0 (rst, \read__data$30 , read__ready, push, done,
   assign \read__data.rows  = read__data[22:21];
   assign \tag0.valid  = tag0[0];
   assign \tag0.write  = tag0[1];
-  assign \tag0.inside  = tag0[2];
-  assign \tag0.last  = tag0[3];
-  assign \tag0.dst  = tag0[11:4];
-  assign \tag0.rows  = tag0[13:12];
+  assign \tag0.turn  = tag0[2];
+  assign \tag0.inside  = tag0[3];
+  assign \tag0.last  = tag0[4];
+  assign \tag0.dst  = tag0[12:5];
+  assign \tag0.rows  = tag0[14:13];
   assign \tag1.valid  = tag1[0];
   assign \tag1.write  = tag1[1];
-  assign \tag1.inside  = tag1[2];
-  assign \tag1.last  = tag1[3];
-  assign \tag1.dst  = tag1[11:4];
-  assign \tag1.rows  = tag1[13:12];
-  assign now[13:12] = \$signal$12 [22:21];
-  assign now[11:4] = \$signal$12 [20:13];
-  assign now[3] = \$signal$12 [12];
-  assign now[2] = \$signal$12 [11];
-  assign now[1] = \$6 ;
+  assign \tag1.turn  = tag1[2];
+  assign \tag1.inside  = tag1[3];
+  assign \tag1.last  = tag1[4];
+  assign \tag1.dst  = tag1[12:5];
+  assign \tag1.rows  = tag1[14:13];
+  assign \tag2.valid  = tag2[0];
+  assign \tag2.write  = tag2[1];
+  assign \tag2.turn  = tag2[2];
+  assign \tag2.inside  = tag2[3];
+  assign \tag2.last  = tag2[4];
+  assign \tag2.dst  = tag2[12:5];
+  assign \tag2.rows  = tag2[14:13];
+  assign now[14:13] = \$signal$13 [22:21];
+  assign now[12:5] = \$signal$13 [20:13];
+  assign now[4] = \$signal$13 [12];
+  assign now[3] = \$signal$13 [11];
+  assign now[2] = \$10 ;
+  assign now[1] = \$7 ;
   assign now[0] = \$signal ;
 endmodule
 
-module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$3935$4 , \initial , deltas, count_en, delta_en, busy, out__valid, out__payload, clk);
+module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4130$4 , \initial , deltas, count_en, delta_en, busy, out__valid, out__payload, clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -3493,7 +3659,7 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$3935$4 , \ini
   input out__ready;
   output out__valid;
   reg out__valid = 1'h0;
-  input [14:0] \port$3935$4 ;
+  input [14:0] \port$4130$4 ;
   reg [2:0] read__addr = 3'h7;
   (* init = 3'h7 *)
   wire [2:0] \read__addr$26 ;
@@ -3514,7 +3680,7 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$3935$4 , \ini
   end
   always @(posedge clk) begin
     if (delta_en[2])
-      delta_a[\port$3935$4 [2:0]] <= deltas[50:30];
+      delta_a[\port$4130$4 [2:0]] <= deltas[50:30];
   end
   assign \read__data$56  = delta_a[read__addr];
   reg [16:0] delta_x [7:0];
@@ -3524,7 +3690,7 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$3935$4 , \ini
   end
   always @(posedge clk) begin
     if (delta_en[1])
-      delta_x[\port$3935$4 [2:0]] <= deltas[29:13];
+      delta_x[\port$4130$4 [2:0]] <= deltas[29:13];
   end
   assign \read__data$55  = delta_x[read__addr];
   reg [12:0] delta_y [7:0];
@@ -3534,7 +3700,7 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$3935$4 , \ini
   end
   always @(posedge clk) begin
     if (delta_en[0])
-      delta_y[\port$3935$4 [2:0]] <= deltas[12:0];
+      delta_y[\port$4130$4 [2:0]] <= deltas[12:0];
   end
   assign read__data = delta_y[read__addr];
   assign \$signal  = busy & \$2 ;
@@ -3558,7 +3724,7 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$3935$4 , \ini
   assign \$13  = ~ spent[5];
   assign advance5 = \$13  & \$14 ;
   assign \$15  = ~ spent[6];
-  assign \$16  = \port$3935$4 [14:3] == 1'h1;
+  assign \$16  = \port$4130$4 [14:3] == 1'h1;
   assign \$17  = ~ last;
   assign \$18  = & spent;
   assign \$19  = \$signal  & \$18 ;
@@ -3659,9 +3825,9 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$3935$4 , \ini
     if (_always_ ) begin end
     \$77  = count0;
     if (count_en) begin
-      casez (\port$3935$4 [2:0])
+      casez (\port$4130$4 [2:0])
         3'h0:
-            \$77  = \port$3935$4 [14:3];
+            \$77  = \port$4130$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -3672,11 +3838,11 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$3935$4 , \ini
     if (_always_ ) begin end
     \$78  = count1;
     if (count_en) begin
-      casez (\port$3935$4 [2:0])
+      casez (\port$4130$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
-            \$78  = \port$3935$4 [14:3];
+            \$78  = \port$4130$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -3687,13 +3853,13 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$3935$4 , \ini
     if (_always_ ) begin end
     \$79  = count2;
     if (count_en) begin
-      casez (\port$3935$4 [2:0])
+      casez (\port$4130$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
             /* empty */;
         3'h2:
-            \$79  = \port$3935$4 [14:3];
+            \$79  = \port$4130$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -3704,7 +3870,7 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$3935$4 , \ini
     if (_always_ ) begin end
     \$80  = count3;
     if (count_en) begin
-      casez (\port$3935$4 [2:0])
+      casez (\port$4130$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
@@ -3712,7 +3878,7 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$3935$4 , \ini
         3'h2:
             /* empty */;
         3'h3:
-            \$80  = \port$3935$4 [14:3];
+            \$80  = \port$4130$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -3723,7 +3889,7 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$3935$4 , \ini
     if (_always_ ) begin end
     \$81  = count4;
     if (count_en) begin
-      casez (\port$3935$4 [2:0])
+      casez (\port$4130$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
@@ -3733,7 +3899,7 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$3935$4 , \ini
         3'h3:
             /* empty */;
         3'h4:
-            \$81  = \port$3935$4 [14:3];
+            \$81  = \port$4130$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -3744,7 +3910,7 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$3935$4 , \ini
     if (_always_ ) begin end
     \$82  = count5;
     if (count_en) begin
-      casez (\port$3935$4 [2:0])
+      casez (\port$4130$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
@@ -3756,7 +3922,7 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$3935$4 , \ini
         3'h4:
             /* empty */;
         3'h5:
-            \$82  = \port$3935$4 [14:3];
+            \$82  = \port$4130$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -3767,7 +3933,7 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$3935$4 , \ini
     if (_always_ ) begin end
     \$83  = count6;
     if (count_en) begin
-      casez (\port$3935$4 [2:0])
+      casez (\port$4130$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
@@ -3781,7 +3947,7 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$3935$4 , \ini
         3'h5:
             /* empty */;
         3'h6:
-            \$83  = \port$3935$4 [14:3];
+            \$83  = \port$4130$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -3792,7 +3958,7 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$3935$4 , \ini
     if (_always_ ) begin end
     \$84  = single;
     if (count_en) begin
-      casez (\port$3935$4 [2:0])
+      casez (\port$4130$4 [2:0])
         3'h0:
             \$84 [0] = \$16 ;
         3'h1:
@@ -4039,20 +4205,20 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$3935$4 , \ini
       \$97  = 56'h00000000000000;
     end
   end
-  assign \$signature__addr  = \port$3935$4 [2:0];
-  assign level_at = \port$3935$4 [2:0];
+  assign \$signature__addr  = \port$4130$4 [2:0];
+  assign level_at = \port$4130$4 [2:0];
   assign \$signature__data  = deltas[12:0];
   assign \$signature__en  = delta_en[0];
   assign came = read__addr;
-  assign \$signature__addr$23  = \port$3935$4 [2:0];
+  assign \$signature__addr$23  = \port$4130$4 [2:0];
   assign \$signature__data$24  = deltas[29:13];
   assign \$signature__en$25  = delta_en[1];
   assign \read__addr$26  = read__addr;
-  assign \$signature__addr$27  = \port$3935$4 [2:0];
+  assign \$signature__addr$27  = \port$4130$4 [2:0];
   assign \$signature__data$28  = deltas[50:30];
   assign \$signature__en$29  = delta_en[2];
   assign \read__addr$30  = read__addr;
-  assign count = \port$3935$4 [14:3];
+  assign count = \port$4130$4 [14:3];
   assign skip = 7'h00;
   assign \deltas.y  = deltas[12:0];
   assign \deltas.x  = deltas[29:13];
@@ -4079,11 +4245,12 @@ module \hwgen_top.afetch.nest (rst, start, out__ready, load, \port$3935$4 , \ini
   assign \$70  = single[6];
 endmodule
 
-module \hwgen_top.grid (rst, cmd__valid, cmd__ready, drain__0__ready, drain__0__valid, \port$3161$0 , command, weights__data, weights__valid, \port$4166$4 , patches__0__valid, patches__0__addr, patches__0__rows, patches__0__data, done, error, code, busy, active, drain__0__data, \port$4618$22 
+module \hwgen_top.grid (cmd__valid, cmd__ready, drain__0__ready, drain__0__valid, \port$3235$0 , rst, command, weights__data, weights__valid, \port$4445$4 , patches__0__valid, patches__0__addr, patches__0__rows, patches__0__data, done, error, code, busy, active, drain__0__data, \port$4940$22 
 , clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
+  reg [111:0] \$100 ;
   wire \$11 ;
   wire \$12 ;
   wire \$13 ;
@@ -4102,35 +4269,35 @@ module \hwgen_top.grid (rst, cmd__valid, cmd__ready, drain__0__ready, drain__0__
   wire \$25 ;
   wire \$26 ;
   wire \$27 ;
-  wire \$28 ;
+  wire [5:0] \$28 ;
   wire \$29 ;
   wire \$3 ;
   wire \$30 ;
-  wire \$31 ;
+  wire [6:0] \$31 ;
   wire \$32 ;
   wire \$33 ;
   wire \$34 ;
   wire \$35 ;
   wire \$36 ;
-  wire [5:0] \$37 ;
+  wire \$37 ;
   wire \$38 ;
   wire \$39 ;
   wire \$4 ;
-  wire [6:0] \$40 ;
-  wire \$41 ;
-  wire \$42 ;
-  wire \$43 ;
-  wire \$44 ;
+  wire \$40 ;
+  wire [1:0] \$41 ;
+  wire [1:0] \$42 ;
+  wire [9:0] \$43 ;
+  wire [9:0] \$44 ;
   wire \$45 ;
   wire \$46 ;
   wire \$47 ;
   wire \$48 ;
   wire \$49 ;
   wire \$5 ;
-  wire [1:0] \$50 ;
-  wire [1:0] \$51 ;
-  wire [9:0] \$52 ;
-  wire [9:0] \$53 ;
+  wire \$50 ;
+  wire \$51 ;
+  wire \$52 ;
+  wire \$53 ;
   wire \$54 ;
   wire \$55 ;
   wire \$56 ;
@@ -4138,72 +4305,83 @@ module \hwgen_top.grid (rst, cmd__valid, cmd__ready, drain__0__ready, drain__0__
   wire \$58 ;
   wire \$59 ;
   wire \$6 ;
-  wire [111:0] \$60 ;
-  wire \$61 ;
+  wire \$60 ;
+  wire [111:0] \$61 ;
   wire \$62 ;
   wire \$63 ;
   wire \$64 ;
   wire \$65 ;
   wire \$66 ;
-  reg \$67 ;
-  reg [1:0] \$68 ;
-  reg \$69 ;
+  wire \$67 ;
+  reg \$68 ;
+  reg [1:0] \$69 ;
   wire \$7 ;
-  reg [81:0] \$70 ;
-  reg [28:0] \$71 ;
-  reg [4:0] \$72 ;
-  reg [9:0] \$73 ;
-  reg [4:0] \$74 ;
-  reg [4:0] \$75 ;
-  reg \$76 ;
+  reg \$70 ;
+  reg [81:0] \$71 ;
+  reg [28:0] \$72 ;
+  reg [4:0] \$73 ;
+  reg [9:0] \$74 ;
+  reg \$75 ;
+  reg [4:0] \$76 ;
   reg [4:0] \$77 ;
   reg \$78 ;
   reg \$79 ;
   wire \$8 ;
-  reg [3:0] \$80 ;
-  reg [9:0] \$81 ;
-  reg [1:0] \$82 ;
-  reg [9:0] \$83 ;
-  reg [63:0] \$84 ;
-  reg [15:0] \$85 ;
-  reg [71:0] \$86 ;
-  reg [15:0] \$87 ;
-  reg \$88 ;
-  reg \$89 ;
+  reg [4:0] \$80 ;
+  reg [28:0] \$81 ;
+  reg [4:0] \$82 ;
+  reg \$83 ;
+  reg \$84 ;
+  reg [3:0] \$85 ;
+  reg [9:0] \$86 ;
+  reg [1:0] \$87 ;
+  reg [9:0] \$88 ;
+  reg [63:0] \$89 ;
   wire \$9 ;
-  reg \$90 ;
-  reg \$91 ;
-  reg [111:0] \$92 ;
+  reg [15:0] \$90 ;
+  reg [71:0] \$91 ;
+  reg [15:0] \$92 ;
+  reg \$93 ;
+  reg \$94 ;
+  reg \$95 ;
+  reg \$96 ;
+  reg [11:0] \$97 ;
+  reg \$98 ;
+  reg \$99 ;
+  (* init = 5'h00 *)
+  wire [4:0] \$like ;
   reg \$signal  = 1'h0;
   reg \$signal$10  = 1'h0;
-  reg [4:0] \$signal$13  = 5'h00;
   (* init = 10'h000 *)
-  wire [9:0] \$signal$21 ;
+  wire [9:0] \$signal$19 ;
   (* init = 82'h000000000000000000000 *)
-  wire [81:0] \$signal$24 ;
-  wire [5:0] \$signal$24.acc_first ;
-  wire [5:0] \$signal$24.acc_last ;
-  wire [10:0] \$signal$24.dx ;
-  wire [10:0] \$signal$24.dy ;
-  wire [3:0] \$signal$24.kind ;
-  wire \$signal$24.kind.accumulate ;
-  wire \$signal$24.kind.depthwise ;
-  wire \$signal$24.kind.max ;
-  wire \$signal$24.kind.pixel ;
-  wire [5:0] \$signal$24.nx_more ;
-  wire [10:0] \$signal$24.s_base ;
-  wire [7:0] \$signal$24.s_step ;
-  wire [4:0] \$signal$24.seg_first ;
-  wire [4:0] \$signal$24.seg_last ;
-  wire [8:0] \$signal$24.v_base ;
-  (* init = 29'h00000000 *)
-  wire [28:0] \$signal$28 ;
-  wire [8:0] \$signal$28.more ;
-  wire [10:0] \$signal$28.s_offset ;
-  wire [8:0] \$signal$28.v_start ;
+  wire [81:0] \$signal$22 ;
+  wire [5:0] \$signal$22.acc_first ;
+  wire [5:0] \$signal$22.acc_last ;
+  wire [10:0] \$signal$22.dx ;
+  wire [10:0] \$signal$22.dy ;
+  wire [3:0] \$signal$22.kind ;
+  wire \$signal$22.kind.accumulate ;
+  wire \$signal$22.kind.depthwise ;
+  wire \$signal$22.kind.max ;
+  wire \$signal$22.kind.pixel ;
+  wire [5:0] \$signal$22.nx_more ;
+  wire [10:0] \$signal$22.s_base ;
+  wire [7:0] \$signal$22.s_step ;
+  wire [4:0] \$signal$22.seg_first ;
+  wire [4:0] \$signal$22.seg_last ;
+  wire [8:0] \$signal$22.v_base ;
+  (* init = 1'h0 *)
+  wire \$signal$24 ;
   reg [4:0] \$signal$37  = 5'h00;
   reg \$signal$6  = 1'h0;
+  reg [28:0] \$signal$64  = 29'h00000000;
+  wire [8:0] \$signal$64.more ;
+  wire [10:0] \$signal$64.s_offset ;
+  wire [8:0] \$signal$64.v_start ;
+  reg [4:0] \$signal$69  = 5'h00;
   reg [1:0] \$signal$7  = 2'h0;
+  reg [4:0] \$signal$70  = 5'h00;
   wire \$signal$8 ;
   wire accept;
   output [9:0] active;
@@ -4234,15 +4412,21 @@ module \hwgen_top.grid (rst, cmd__valid, cmd__ready, drain__0__ready, drain__0__
   output drain__0__ready;
   wire [4:0] drain__0__row;
   input drain__0__valid;
+  reg [11:0] drain_addr0 = 12'h000;
   wire [28:0] entry;
   wire [8:0] \entry.more ;
   wire [10:0] \entry.s_offset ;
   wire [8:0] \entry.v_start ;
   output error;
   reg error = 1'h0;
-  reg [4:0] high = 5'h00;
+  (* init = 2'h0 *)
+  wire [1:0] i__payload;
+  reg [9:0] \i__payload$18  = 10'h000;
+  wire i__ready;
+  wire i__valid;
+  wire \i__valid$17 ;
   reg [4:0] index = 5'h00;
-  wire [4:0] \index$70 ;
+  wire [4:0] \index$67 ;
   wire is_segment;
   wire [81:0] job;
   wire [5:0] \job.acc_first ;
@@ -4264,18 +4448,17 @@ module \hwgen_top.grid (rst, cmd__valid, cmd__ready, drain__0__ready, drain__0__
   reg [71:0] lane0_0_act_data = 72'h000000000000000000;
   reg lane0_0_act_write = 1'h0;
   wire lane0_0_done;
-  wire lane0_0_drain;
+  reg lane0_0_drain = 1'h0;
   wire [5:0] lane0_0_drain_addr;
   wire [111:0] lane0_0_drain_data;
   wire lane0_0_generating;
   reg [81:0] lane0_0_job = 82'h000000000000000000000;
   wire lane0_0_opens;
-  wire lane0_0_readback;
+  wire lane0_0_readback_next;
   wire lane0_0_ready;
   reg [28:0] lane0_0_segment = 29'h00000000;
-  (* init = 5'h00 *)
-  wire [4:0] lane0_0_segment_index;
-  wire lane0_0_segment_write;
+  reg [4:0] lane0_0_segment_index = 5'h00;
+  reg lane0_0_segment_write = 1'h0;
   wire lane0_0_start;
   wire lane0_0_walking;
   wire [7:0] lane0_0_weight_addr;
@@ -4285,7 +4468,7 @@ module \hwgen_top.grid (rst, cmd__valid, cmd__ready, drain__0__ready, drain__0__
   (* init = 72'h000000000000000000 *)
   wire [71:0] lane1_0_act_data;
   reg lane1_0_act_write = 1'h0;
-  wire lane1_0_drain;
+  reg lane1_0_drain = 1'h0;
   wire [5:0] lane1_0_drain_addr;
   wire [111:0] lane1_0_drain_data;
   (* init = 82'h000000000000000000000 *)
@@ -4294,6 +4477,7 @@ module \hwgen_top.grid (rst, cmd__valid, cmd__ready, drain__0__ready, drain__0__
   wire [28:0] lane1_0_segment;
   (* init = 5'h00 *)
   wire [4:0] lane1_0_segment_index;
+  (* init = 1'h0 *)
   wire lane1_0_segment_write;
   wire lane1_0_start;
   wire [7:0] lane1_0_weight_addr;
@@ -4301,6 +4485,11 @@ module \hwgen_top.grid (rst, cmd__valid, cmd__ready, drain__0__ready, drain__0__
   wire [63:0] lane1_0_weight_data;
   reg lane1_0_weight_write = 1'h0;
   wire [9:0] lanes;
+  wire [1:0] o__payload;
+  wire [9:0] \o__payload$75 ;
+  wire o__ready;
+  wire \o__ready$40 ;
+  wire o__valid;
   (* init = 72'h000000000000000000 *)
   wire [71:0] patch0;
   input [15:0] patches__0__addr;
@@ -4308,143 +4497,24 @@ module \hwgen_top.grid (rst, cmd__valid, cmd__ready, drain__0__ready, drain__0__
   input [1:0] patches__0__rows;
   input patches__0__valid;
   wire pop;
-  input \port$3161$0 ;
-  input [10:0] \port$4166$4 ;
-  input [6:0] \port$4618$22 ;
-  wire [1:0] r_data;
-  wire [9:0] \r_data$76 ;
-  wire r_en;
-  wire \r_en$40 ;
-  wire r_rdy;
+  input \port$3235$0 ;
+  input [10:0] \port$4445$4 ;
+  input [6:0] \port$4940$22 ;
   input rst;
   wire start;
   wire [1:0] tag;
+  reg touches = 1'h0;
   reg [15:0] w_addr = 16'h0000;
-  (* init = 2'h0 *)
-  wire [1:0] w_data;
-  reg [9:0] \w_data$20  = 10'h000;
-  wire w_en;
-  wire \w_en$19 ;
-  wire w_rdy;
   wire [15:0] weights__addr;
   wire weights__columns;
   input [63:0] weights__data;
   wire [1:0] weights__rows;
   input weights__valid;
-  assign \$6  = \$signal$6  & w_rdy;
-  assign \$7  = \$signal$7  == 1'h1;
-  assign \$8  = index >= \$signal$13 ;
-  assign \$9  = lane0_0_generating & \$8 ;
-  assign \$10  = index <= high;
-  assign \$11  = \$9  & \$10 ;
-  assign \$12  = \$signal$10  & \$11 ;
-  assign \$13  = ~ \$12 ;
-  assign \$14  = \$7  ? lane0_0_ready : \$13 ;
-  assign \$signal$8  = \$6  & \$14 ;
-  assign \$15  = \$signal$7  == 1'h1;
-  assign start = \$signal$8  & \$15 ;
-  assign \$16  = \$signal$8  & \$signal$10 ;
-  assign \$17  = ! \$signal$7 ;
-  assign lane0_0_segment_write = \$16  & \$17 ;
-  assign \$18  = \$signal$8  & \$signal$10 ;
-  assign \$19  = ! \$signal$7 ;
-  assign lane1_0_segment_write = \$18  & \$19 ;
-  assign \$20  = r_data != 1'h1;
-  assign \$21  = | \$signal$37 ;
-  assign \$22  = \$20  | \$21 ;
-  assign \$23  = \$22  | lane0_0_done;
-  assign pop = r_rdy & \$23 ;
-  assign drain__0__ready = ~ lane0_0_readback;
-  assign \$24  = drain__0__valid & drain__0__ready;
-  assign \$25  = ! \port$4618$22 [6];
-  assign \$26  = \$24  & \$25 ;
-  assign \$27  = ! \port$3161$0 ;
-  assign lane0_0_drain = \$26  & \$27 ;
-  assign \$28  = drain__0__valid & drain__0__ready;
-  assign \$30  = \$28  & \$29 ;
-  assign \$31  = ! \port$3161$0 ;
-  assign lane1_0_drain = \$30  & \$31 ;
-  assign \$32  = cmd__valid & cmd__ready;
-  assign \$33  = \$signal$7  == 2'h2;
-  assign \$34  = \$signal$7  == 2'h3;
-  assign \$35  = | { \$34 , \$33  };
-  assign \$36  = \$signal$8  & \$35 ;
-  assign \$37  = \$signal$37  + lane0_0_done;
-  assign \$38  = r_data == 1'h1;
-  assign \$39  = pop & \$38 ;
-  assign \$40  = \$37  - \$39 ;
-  assign \$41  = ! r_data;
-  assign \$42  = r_data == 1'h1;
-  assign \$43  = | { \$42 , \$41  };
-  assign \$44  = pop & \$43 ;
-  assign \$45  = r_data == 2'h2;
-  assign \$46  = r_data == 2'h3;
-  assign \$47  = | { \$46 , \$45  };
-  assign \$48  = pop & \$47 ;
-  assign \$49  = r_data == 2'h3;
-  assign \$50  = \$49  ? 2'h3 : 2'h1;
-  assign \$51  = lane0_0_walking ? 2'h2 : 2'h0;
-  assign \$52  = \r_en$40  ? \r_data$76  : current;
-  assign \$53  = lane0_0_walking ? \$52  : 10'h000;
-  assign \$54  = weights__valid & \port$4166$4 [8];
-  assign \$55  = \$54  & \port$4166$4 [10];
-  assign \$56  = patches__0__valid & patches__0__rows[0];
-  assign \$57  = weights__valid & \port$4166$4 [9];
-  assign \$58  = \$57  & \port$4166$4 [10];
-  assign \$59  = patches__0__valid & patches__0__rows[1];
-  assign \$60  = lane0_0_drain_data | lane1_0_drain_data;
-  always @(posedge clk)
-    \$signal$6  <= \$67 ;
-  always @(posedge clk)
-    \$signal$7  <= \$68 ;
-  always @(posedge clk)
-    \$signal$10  <= \$69 ;
-  always @(posedge clk)
-    lane0_0_job <= \$70 ;
-  always @(posedge clk)
-    lane0_0_segment <= \$71 ;
-  always @(posedge clk)
-    index <= \$72 ;
-  always @(posedge clk)
-    \w_data$20  <= \$73 ;
-  always @(posedge clk)
-    \$signal$13  <= \$74 ;
-  always @(posedge clk)
-    high <= \$75 ;
-  always @(posedge clk)
-    \$signal  <= \$76 ;
-  always @(posedge clk)
-    \$signal$37  <= \$77 ;
-  always @(posedge clk)
-    done <= \$78 ;
-  always @(posedge clk)
-    error <= \$79 ;
-  always @(posedge clk)
-    code <= \$80 ;
-  always @(posedge clk)
-    current <= \$81 ;
-  always @(posedge clk)
-    busy <= \$82 ;
-  always @(posedge clk)
-    active <= \$83 ;
-  always @(posedge clk)
-    lane0_0_weight_data <= \$84 ;
-  always @(posedge clk)
-    w_addr <= \$85 ;
-  always @(posedge clk)
-    lane0_0_act_data <= \$86 ;
-  always @(posedge clk)
-    addr0 <= \$87 ;
-  always @(posedge clk)
-    lane0_0_weight_write <= \$88 ;
-  always @(posedge clk)
-    lane0_0_act_write <= \$89 ;
-  always @(posedge clk)
-    lane1_0_weight_write <= \$90 ;
-  always @(posedge clk)
-    lane1_0_act_write <= \$91 ;
-  always @(posedge clk)
-    drain__0__data <= \$92 ;
+  (* init = 29'h00000000 *)
+  wire [28:0] what;
+  wire [8:0] \what.more ;
+  wire [10:0] \what.s_offset ;
+  wire [8:0] \what.v_start ;
   assign accept = cmd__valid & cmd__ready;
   assign \$1  = ~ \$signal ;
   assign \$2  = ~ \$signal$6 ;
@@ -4452,6 +4522,131 @@ module \hwgen_top.grid (rst, cmd__valid, cmd__ready, drain__0__ready, drain__0__
   assign \$4  = \$3  & \$signal$8 ;
   assign \$5  = \$2  | \$4 ;
   assign cmd__ready = \$1  & \$5 ;
+  assign \$6  = \$signal$6  & i__ready;
+  assign \$7  = \$signal$7  == 1'h1;
+  assign \$8  = lane0_0_generating & touches;
+  assign \$9  = \$signal$10  & \$8 ;
+  assign \$10  = ~ \$9 ;
+  assign \$11  = \$7  ? lane0_0_ready : \$10 ;
+  assign \$signal$8  = \$6  & \$11 ;
+  assign \$12  = \$signal$7  == 1'h1;
+  assign start = \$signal$8  & \$12 ;
+  assign \$13  = o__payload != 1'h1;
+  assign \$14  = | \$signal$37 ;
+  assign \$15  = \$13  | \$14 ;
+  assign \$16  = \$15  | lane0_0_done;
+  assign pop = o__valid & \$16 ;
+  assign drain__0__ready = ~ lane0_0_readback_next;
+  assign \$17  = cmd__valid & cmd__ready;
+  assign \$18  = command[8:4] >= \$signal$69 ;
+  assign \$19  = command[8:4] <= \$signal$70 ;
+  assign \$20  = \$18  & \$19 ;
+  assign \$21  = \$signal$7  == 2'h2;
+  assign \$22  = \$signal$7  == 2'h3;
+  assign \$23  = | { \$22 , \$21  };
+  assign \$24  = \$signal$8  & \$23 ;
+  assign \$25  = \$signal$8  & \$signal$10 ;
+  assign \$26  = ! \$signal$7 ;
+  assign \$27  = \$25  & \$26 ;
+  assign \$28  = \$signal$37  + lane0_0_done;
+  assign \$29  = o__payload == 1'h1;
+  assign \$30  = pop & \$29 ;
+  assign \$31  = \$28  - \$30 ;
+  assign \$32  = ! o__payload;
+  assign \$33  = o__payload == 1'h1;
+  assign \$34  = | { \$33 , \$32  };
+  assign \$35  = pop & \$34 ;
+  assign \$36  = o__payload == 2'h2;
+  assign \$37  = o__payload == 2'h3;
+  assign \$38  = | { \$37 , \$36  };
+  assign \$39  = pop & \$38 ;
+  assign \$40  = o__payload == 2'h3;
+  assign \$41  = \$40  ? 2'h3 : 2'h1;
+  assign \$42  = lane0_0_walking ? 2'h2 : 2'h0;
+  assign \$43  = \o__ready$40  ? \o__payload$75  : current;
+  assign \$44  = lane0_0_walking ? \$43  : 10'h000;
+  assign \$45  = weights__valid & \port$4445$4 [8];
+  assign \$46  = \$45  & \port$4445$4 [10];
+  assign \$47  = patches__0__valid & patches__0__rows[0];
+  assign \$48  = weights__valid & \port$4445$4 [9];
+  assign \$49  = \$48  & \port$4445$4 [10];
+  assign \$50  = patches__0__valid & patches__0__rows[1];
+  assign \$51  = drain__0__valid & drain__0__ready;
+  assign \$52  = ! \port$4940$22 [6];
+  assign \$53  = \$51  & \$52 ;
+  assign \$54  = ! \port$3235$0 ;
+  assign \$55  = \$53  & \$54 ;
+  assign \$56  = drain__0__valid & drain__0__ready;
+  assign \$58  = \$56  & \$57 ;
+  assign \$59  = ! \port$3235$0 ;
+  assign \$60  = \$58  & \$59 ;
+  assign \$61  = lane0_0_drain_data | lane1_0_drain_data;
+  always @(posedge clk)
+    \$signal$6  <= \$68 ;
+  always @(posedge clk)
+    \$signal$7  <= \$69 ;
+  always @(posedge clk)
+    \$signal$10  <= \$70 ;
+  always @(posedge clk)
+    lane0_0_job <= \$71 ;
+  always @(posedge clk)
+    \$signal$64  <= \$72 ;
+  always @(posedge clk)
+    index <= \$73 ;
+  always @(posedge clk)
+    \i__payload$18  <= \$74 ;
+  always @(posedge clk)
+    touches <= \$75 ;
+  always @(posedge clk)
+    \$signal$69  <= \$76 ;
+  always @(posedge clk)
+    \$signal$70  <= \$77 ;
+  always @(posedge clk)
+    \$signal  <= \$78 ;
+  always @(posedge clk)
+    lane0_0_segment_write <= \$79 ;
+  always @(posedge clk)
+    lane0_0_segment_index <= \$80 ;
+  always @(posedge clk)
+    lane0_0_segment <= \$81 ;
+  always @(posedge clk)
+    \$signal$37  <= \$82 ;
+  always @(posedge clk)
+    done <= \$83 ;
+  always @(posedge clk)
+    error <= \$84 ;
+  always @(posedge clk)
+    code <= \$85 ;
+  always @(posedge clk)
+    current <= \$86 ;
+  always @(posedge clk)
+    busy <= \$87 ;
+  always @(posedge clk)
+    active <= \$88 ;
+  always @(posedge clk)
+    lane0_0_weight_data <= \$89 ;
+  always @(posedge clk)
+    w_addr <= \$90 ;
+  always @(posedge clk)
+    lane0_0_act_data <= \$91 ;
+  always @(posedge clk)
+    addr0 <= \$92 ;
+  always @(posedge clk)
+    lane0_0_weight_write <= \$93 ;
+  always @(posedge clk)
+    lane0_0_act_write <= \$94 ;
+  always @(posedge clk)
+    lane1_0_weight_write <= \$95 ;
+  always @(posedge clk)
+    lane1_0_act_write <= \$96 ;
+  always @(posedge clk)
+    drain_addr0 <= \$97 ;
+  always @(posedge clk)
+    lane0_0_drain <= \$98 ;
+  always @(posedge clk)
+    lane1_0_drain <= \$99 ;
+  always @(posedge clk)
+    drain__0__data <= \$100 ;
   \hwgen_top.grid.decoder  decoder (
     .accept(accept),
     .clk(clk),
@@ -4470,16 +4665,16 @@ module \hwgen_top.grid (rst, cmd__valid, cmd__ready, drain__0__ready, drain__0__
     .clk(clk),
     .done(lane0_0_done),
     .drain(lane0_0_drain),
-    .drain_addr(\port$4618$22 [5:0]),
+    .drain_addr(drain_addr0[5:0]),
     .drain_data(lane0_0_drain_data),
     .generating(lane0_0_generating),
     .job(lane0_0_job),
-    .opens(\r_en$40 ),
-    .readback(lane0_0_readback),
+    .opens(\o__ready$40 ),
+    .readback_next(lane0_0_readback_next),
     .ready(lane0_0_ready),
     .rst(rst),
     .segment(lane0_0_segment),
-    .segment_index(index),
+    .segment_index(lane0_0_segment_index),
     .segment_write(lane0_0_segment_write),
     .start(start),
     .walking(lane0_0_walking),
@@ -4492,275 +4687,329 @@ module \hwgen_top.grid (rst, cmd__valid, cmd__ready, drain__0__ready, drain__0__
     .act_data(lane0_0_act_data),
     .act_write(lane1_0_act_write),
     .clk(clk),
-    .done(\$65 ),
+    .done(\$66 ),
     .drain(lane1_0_drain),
-    .drain_addr(\port$4618$22 [5:0]),
+    .drain_addr(drain_addr0[5:0]),
     .drain_data(lane1_0_drain_data),
-    .generating(\$62 ),
+    .generating(\$63 ),
     .job(lane0_0_job),
-    .opens(\$64 ),
-    .readback(\$66 ),
-    .ready(\$61 ),
+    .opens(\$65 ),
+    .readback_next(\$67 ),
+    .ready(\$62 ),
     .rst(rst),
     .segment(lane0_0_segment),
-    .segment_index(index),
-    .segment_write(lane1_0_segment_write),
+    .segment_index(lane0_0_segment_index),
+    .segment_write(lane0_0_segment_write),
     .start(start),
-    .walking(\$63 ),
+    .walking(\$64 ),
     .weight_addr(w_addr[7:0]),
     .weight_data(lane0_0_weight_data),
     .weight_write(lane1_0_weight_write)
   );
   \hwgen_top.grid.names  names (
     .clk(clk),
-    .r_data(\r_data$76 ),
-    .r_en(\r_en$40 ),
-    .rst(rst),
-    .w_en(start),
-    .w_port__data(\w_data$20 )
+    .i__payload(\i__payload$18 ),
+    .i__valid(start),
+    .o__payload(\o__payload$75 ),
+    .o__ready(\o__ready$40 ),
+    .rst(rst)
   );
   \hwgen_top.grid.order  order (
     .clk(clk),
-    .r_data(r_data),
-    .r_en(pop),
-    .r_rdy(r_rdy),
-    .rst(rst),
-    .w_en(\$signal$8 ),
-    .w_port__data(\$signal$7 ),
-    .w_rdy(w_rdy)
+    .i__payload(\$signal$7 ),
+    .i__ready(i__ready),
+    .i__valid(\$signal$8 ),
+    .o__payload(o__payload),
+    .o__ready(pop),
+    .o__valid(o__valid),
+    .rst(rst)
   );
   always @* begin
     if (_always_ ) begin end
-    \$67  = \$signal$6 ;
-    if (\$32 ) begin
-      \$67  = 1'h1;
+    \$68  = \$signal$6 ;
+    if (\$17 ) begin
+      \$68  = 1'h1;
     end else if (\$signal$8 ) begin
-      \$67  = 1'h0;
+      \$68  = 1'h0;
     end
     if (rst) begin
-      \$67  = 1'h0;
+      \$68  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$68  = \$signal$7 ;
-    if (\$32 ) begin
-      \$68  = tag;
+    \$69  = \$signal$7 ;
+    if (\$17 ) begin
+      \$69  = tag;
     end
     if (rst) begin
-      \$68  = 2'h0;
+      \$69  = 2'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$69  = \$signal$10 ;
-    if (\$32 ) begin
-      \$69  = is_segment;
+    \$70  = \$signal$10 ;
+    if (\$17 ) begin
+      \$70  = is_segment;
     end
     if (rst) begin
-      \$69  = 1'h0;
+      \$70  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$70  = lane0_0_job;
-    if (\$32 ) begin
-      \$70  = job;
+    \$71  = lane0_0_job;
+    if (\$17 ) begin
+      \$71  = job;
     end
     if (rst) begin
-      \$70  = 82'h000000000000000000000;
+      \$71  = 82'h000000000000000000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$71  = lane0_0_segment;
-    if (\$32 ) begin
-      \$71  = entry;
+    \$72  = \$signal$64 ;
+    if (\$17 ) begin
+      \$72  = entry;
     end
     if (rst) begin
-      \$71  = 29'h00000000;
+      \$72  = 29'h00000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$72  = index;
-    if (\$32 ) begin
-      \$72  = command[8:4];
+    \$73  = index;
+    if (\$17 ) begin
+      \$73  = command[8:4];
     end
     if (rst) begin
-      \$72  = 5'h00;
+      \$73  = 5'h00;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$73  = \w_data$20 ;
-    if (\$32 ) begin
-      \$73  = lanes;
+    \$74  = \i__payload$18 ;
+    if (\$17 ) begin
+      \$74  = lanes;
     end
     if (rst) begin
-      \$73  = 10'h000;
+      \$74  = 10'h000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$74  = \$signal$13 ;
+    \$75  = touches;
+    if (\$17 ) begin
+      \$75  = \$20 ;
+    end
+    if (rst) begin
+      \$75  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$76  = \$signal$69 ;
     if (start) begin
-      \$74  = lane0_0_job[36:32];
+      \$76  = lane0_0_job[36:32];
     end
     if (rst) begin
-      \$74  = 5'h00;
+      \$76  = 5'h00;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$75  = high;
+    \$77  = \$signal$70 ;
     if (start) begin
-      \$75  = lane0_0_job[41:37];
+      \$77  = lane0_0_job[41:37];
     end
-    if (rst) begin
-      \$75  = 5'h00;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$76  = \$signal ;
-    if (\$36 ) begin
-      \$76  = 1'h1;
-    end
-    if (rst) begin
-      \$76  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$77  = \$40 [4:0];
     if (rst) begin
       \$77  = 5'h00;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$78  = \$44 ;
+    \$78  = \$signal ;
+    if (\$24 ) begin
+      \$78  = 1'h1;
+    end
     if (rst) begin
       \$78  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$79  = \$48 ;
+    \$79  = \$27 ;
     if (rst) begin
       \$79  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$80  = { 2'h0, \$50  };
+    \$80  = index;
     if (rst) begin
-      \$80  = 4'h0;
+      \$80  = 5'h00;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$81  = current;
-    if (\r_en$40 ) begin
-      \$81  = \r_data$76 ;
-    end
+    \$81  = \$signal$64 ;
     if (rst) begin
-      \$81  = 10'h000;
+      \$81  = 29'h00000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$82  = \$51 ;
+    \$82  = \$31 [4:0];
     if (rst) begin
-      \$82  = 2'h0;
+      \$82  = 5'h00;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$83  = \$53 ;
+    \$83  = \$35 ;
     if (rst) begin
-      \$83  = 10'h000;
+      \$83  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$84  = weights__data;
+    \$84  = \$39 ;
     if (rst) begin
-      \$84  = 64'h0000000000000000;
+      \$84  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$85  = { 8'h00, \port$4166$4 [7:0] };
+    \$85  = { 2'h0, \$41  };
     if (rst) begin
-      \$85  = 16'h0000;
+      \$85  = 4'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$86  = patches__0__data;
+    \$86  = current;
+    if (\o__ready$40 ) begin
+      \$86  = \o__payload$75 ;
+    end
     if (rst) begin
-      \$86  = 72'h000000000000000000;
+      \$86  = 10'h000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$87  = patches__0__addr;
+    \$87  = \$42 ;
     if (rst) begin
-      \$87  = 16'h0000;
+      \$87  = 2'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$88  = \$55 ;
+    \$88  = \$44 ;
     if (rst) begin
-      \$88  = 1'h0;
+      \$88  = 10'h000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$89  = \$56 ;
+    \$89  = weights__data;
     if (rst) begin
-      \$89  = 1'h0;
+      \$89  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$90  = \$58 ;
+    \$90  = { 8'h00, \port$4445$4 [7:0] };
     if (rst) begin
-      \$90  = 1'h0;
+      \$90  = 16'h0000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$91  = \$59 ;
+    \$91  = patches__0__data;
     if (rst) begin
-      \$91  = 1'h0;
+      \$91  = 72'h000000000000000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$92  = \$60 ;
+    \$92  = patches__0__addr;
     if (rst) begin
-      \$92  = 112'h0000000000000000000000000000;
+      \$92  = 16'h0000;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$93  = \$46 ;
+    if (rst) begin
+      \$93  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$94  = \$47 ;
+    if (rst) begin
+      \$94  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$95  = \$49 ;
+    if (rst) begin
+      \$95  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$96  = \$50 ;
+    if (rst) begin
+      \$96  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$97  = { 6'h00, \port$4940$22 [5:0] };
+    if (rst) begin
+      \$97  = 12'h000;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$98  = \$55 ;
+    if (rst) begin
+      \$98  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$99  = \$60 ;
+    if (rst) begin
+      \$99  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$100  = \$61 ;
+    if (rst) begin
+      \$100  = 112'h0000000000000000000000000000;
     end
   end
   assign cmd__payload = command;
-  assign w_en = \$signal$8 ;
-  assign w_data = \$signal$7 ;
-  assign \w_en$19  = start;
-  assign \$signal$21  = \w_data$20 ;
+  assign i__valid = \$signal$8 ;
+  assign i__payload = \$signal$7 ;
+  assign \i__valid$17  = start;
+  assign \$signal$19  = \i__payload$18 ;
   assign lane0_0_start = start;
-  assign \$signal$24  = lane0_0_job;
-  assign lane0_0_segment_index = index;
-  assign \$signal$28  = lane0_0_segment;
+  assign \$signal$22  = lane0_0_job;
+  assign \$signal$24  = lane0_0_segment_write;
+  assign \$like  = lane0_0_segment_index;
+  assign what = lane0_0_segment;
   assign lane1_0_start = start;
   assign lane1_0_job = lane0_0_job;
-  assign lane1_0_segment_index = index;
+  assign lane1_0_segment_write = lane0_0_segment_write;
+  assign lane1_0_segment_index = lane0_0_segment_index;
   assign lane1_0_segment = lane0_0_segment;
-  assign r_en = pop;
-  assign lane0_0_opens = \r_en$40 ;
+  assign o__ready = pop;
+  assign lane0_0_opens = \o__ready$40 ;
   assign lane0_0_weight_addr = w_addr[7:0];
   assign bus0 = lane0_0_weight_data;
   assign lane0_0_act_addr = addr0[7:0];
@@ -4769,37 +5018,37 @@ module \hwgen_top.grid (rst, cmd__valid, cmd__ready, drain__0__ready, drain__0__
   assign lane1_0_weight_data = lane0_0_weight_data;
   assign lane1_0_act_addr = addr0[7:0];
   assign lane1_0_act_data = lane0_0_act_data;
-  assign drain__0__row = { 4'h0, \port$4618$22 [6] };
-  assign drain__0__column = { 4'h0, \port$3161$0  };
-  assign lane0_0_drain_addr = \port$4618$22 [5:0];
-  assign drain__0__addr = { 6'h00, \port$4618$22 [5:0] };
-  assign lane1_0_drain_addr = \port$4618$22 [5:0];
-  assign \index$70  = command[8:4];
-  assign weights__addr = { 8'h00, \port$4166$4 [7:0] };
-  assign weights__rows = \port$4166$4 [9:8];
-  assign weights__columns = \port$4166$4 [10];
+  assign lane0_0_drain_addr = drain_addr0[5:0];
+  assign lane1_0_drain_addr = drain_addr0[5:0];
+  assign \index$67  = command[8:4];
+  assign weights__addr = { 8'h00, \port$4445$4 [7:0] };
+  assign weights__rows = \port$4445$4 [9:8];
+  assign weights__columns = \port$4445$4 [10];
+  assign drain__0__addr = { 6'h00, \port$4940$22 [5:0] };
+  assign drain__0__row = { 4'h0, \port$4940$22 [6] };
+  assign drain__0__column = { 4'h0, \port$3235$0  };
   assign \command.op  = command[3:0];
   assign \command.payload  = command[99:4];
   assign \cmd__payload.op  = command[3:0];
   assign \cmd__payload.payload  = command[99:4];
-  assign \$signal$24.kind  = lane0_0_job[3:0];
-  assign \$signal$24.kind.pixel  = lane0_0_job[0];
-  assign \$signal$24.kind.depthwise  = lane0_0_job[1];
-  assign \$signal$24.kind.max  = lane0_0_job[2];
-  assign \$signal$24.kind.accumulate  = lane0_0_job[3];
-  assign \$signal$24.s_step  = lane0_0_job[11:4];
-  assign \$signal$24.v_base  = lane0_0_job[20:12];
-  assign \$signal$24.s_base  = lane0_0_job[31:21];
-  assign \$signal$24.seg_first  = lane0_0_job[36:32];
-  assign \$signal$24.seg_last  = lane0_0_job[41:37];
-  assign \$signal$24.acc_first  = lane0_0_job[47:42];
-  assign \$signal$24.acc_last  = lane0_0_job[53:48];
-  assign \$signal$24.nx_more  = lane0_0_job[59:54];
-  assign \$signal$24.dx  = lane0_0_job[70:60];
-  assign \$signal$24.dy  = lane0_0_job[81:71];
-  assign \$signal$28.s_offset  = lane0_0_segment[10:0];
-  assign \$signal$28.v_start  = lane0_0_segment[19:11];
-  assign \$signal$28.more  = lane0_0_segment[28:20];
+  assign \$signal$22.kind  = lane0_0_job[3:0];
+  assign \$signal$22.kind.pixel  = lane0_0_job[0];
+  assign \$signal$22.kind.depthwise  = lane0_0_job[1];
+  assign \$signal$22.kind.max  = lane0_0_job[2];
+  assign \$signal$22.kind.accumulate  = lane0_0_job[3];
+  assign \$signal$22.s_step  = lane0_0_job[11:4];
+  assign \$signal$22.v_base  = lane0_0_job[20:12];
+  assign \$signal$22.s_base  = lane0_0_job[31:21];
+  assign \$signal$22.seg_first  = lane0_0_job[36:32];
+  assign \$signal$22.seg_last  = lane0_0_job[41:37];
+  assign \$signal$22.acc_first  = lane0_0_job[47:42];
+  assign \$signal$22.acc_last  = lane0_0_job[53:48];
+  assign \$signal$22.nx_more  = lane0_0_job[59:54];
+  assign \$signal$22.dx  = lane0_0_job[70:60];
+  assign \$signal$22.dy  = lane0_0_job[81:71];
+  assign \what.s_offset  = lane0_0_segment[10:0];
+  assign \what.v_start  = lane0_0_segment[19:11];
+  assign \what.more  = lane0_0_segment[28:20];
   assign \job.kind  = job[3:0];
   assign \job.kind.pixel  = job[0];
   assign \job.kind.depthwise  = job[1];
@@ -4815,13 +5064,16 @@ module \hwgen_top.grid (rst, cmd__valid, cmd__ready, drain__0__ready, drain__0__
   assign \job.nx_more  = job[59:54];
   assign \job.dx  = job[70:60];
   assign \job.dy  = job[81:71];
+  assign \$signal$64.s_offset  = \$signal$64 [10:0];
+  assign \$signal$64.v_start  = \$signal$64 [19:11];
+  assign \$signal$64.more  = \$signal$64 [28:20];
   assign \entry.s_offset  = entry[10:0];
   assign \entry.v_start  = entry[19:11];
   assign \entry.more  = entry[28:20];
-  assign \$29  = \port$4618$22 [6];
+  assign \$57  = \port$4940$22 [6];
 endmodule
 
-module \hwgen_top.grid.decoder (rst, accept, command, lanes, job, tag, is_segment, entry, clk);
+module \hwgen_top.grid.decoder (accept, rst, command, lanes, job, tag, is_segment, entry, clk);
   reg _always_  = 0;
   wire [8:0] \$1 ;
   wire \$10 ;
@@ -5127,237 +5379,282 @@ module \hwgen_top.grid.decoder (rst, accept, command, lanes, job, tag, is_segmen
   assign entry[10:0] = command[22:12];
 endmodule
 
-module \hwgen_top.grid.names (rst, w_en, r_en, r_data, w_port__data, clk);
+module \hwgen_top.grid.names (i__valid, o__ready, o__payload, rst, i__payload, clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
   wire \$11 ;
-  wire \$12 ;
-  wire \$13 ;
-  wire [4:0] \$14 ;
-  reg [2:0] \$15 ;
-  reg [2:0] \$16 ;
-  reg [3:0] \$17 ;
-  wire [3:0] \$2 ;
-  wire \$3 ;
+  reg [2:0] \$12 ;
+  reg [2:0] \$13 ;
+  reg [3:0] \$14 ;
+  reg \$15 ;
+  reg \$16 ;
+  wire [4:0] \$2 ;
+  wire [4:0] \$3 ;
   wire [3:0] \$4 ;
-  wire \$5 ;
+  wire [3:0] \$5 ;
   wire \$6 ;
   wire \$7 ;
   wire \$8 ;
-  wire [4:0] \$9 ;
+  wire \$9 ;
+  wire [3:0] \$like ;
+  reg \$signal  = 1'h0;
+  wire \$signal$2 ;
+  wire \$signal$4 ;
+  reg [2:0] \$signature__addr  = 3'h0;
+  wire [9:0] \$signature__data ;
+  wire \$signature__en ;
   input clk;
-  (* init = 3'h0 *)
-  wire [2:0] consume;
+  input [9:0] i__payload;
+  wire i__ready;
+  input i__valid;
+  wire [3:0] less;
   reg [3:0] level = 4'h0;
-  (* init = 3'h0 *)
-  wire [2:0] produce;
-  output [9:0] r_data;
-  input r_en;
-  (* init = 4'h0 *)
-  wire [3:0] r_level;
-  reg [2:0] r_port__addr = 3'h0;
-  wire [9:0] r_port__data;
-  wire r_rdy;
+  output [9:0] o__payload;
+  input o__ready;
+  reg o__valid = 1'h0;
+  reg [2:0] read__addr = 3'h0;
+  wire [9:0] read__data;
   input rst;
-  wire [9:0] w_data;
-  input w_en;
-  (* init = 4'h0 *)
-  wire [3:0] w_level;
-  reg [2:0] w_port__addr = 3'h0;
-  input [9:0] w_port__data;
-  wire w_port__en;
-  wire w_rdy;
   reg [9:0] storage [7:0];
   initial begin : init7
     integer i;
     for (i = 0; i < 8; i = i + 1) storage[i] = 10'h000;
   end
   always @(posedge clk) begin
-    if (w_port__en)
-      storage[w_port__addr] <= w_port__data;
+    if (\$signal$2 )
+      storage[\$signature__addr ] <= i__payload;
   end
-  assign r_data = storage[r_port__addr];
-  assign w_rdy = level != 4'h8;
-  assign r_rdy = | level;
-  assign w_port__en = w_en & w_rdy;
-  assign \$1  = w_rdy & w_en;
-  assign \$2  = w_port__addr + 1'h1;
-  assign \$3  = r_rdy & r_en;
-  assign \$4  = r_port__addr + 1'h1;
-  assign \$5  = w_rdy & w_en;
-  assign \$6  = r_rdy & r_en;
-  assign \$7  = ~ \$6 ;
-  assign \$8  = \$5  & \$7 ;
-  assign \$9  = level + 1'h1;
-  assign \$10  = r_rdy & r_en;
-  assign \$11  = w_rdy & w_en;
-  assign \$12  = ~ \$11 ;
-  assign \$13  = \$10  & \$12 ;
-  assign \$14  = level - 1'h1;
+  assign o__payload = storage[read__addr];
+  assign i__ready = ~ \$signal ;
+  assign \$1  = ~ \$signal ;
+  assign \$signal$2  = i__valid & \$1 ;
+  assign \$signal$4  = o__valid & o__ready;
+  assign \$2  = level + 1'h1;
+  assign \$3  = level - 1'h1;
+  assign \$4  = \$signature__addr  + 1'h1;
+  assign \$5  = read__addr + 1'h1;
+  assign \$6  = ~ \$signal$4 ;
+  assign \$7  = \$signal$2  & \$6 ;
+  assign \$8  = level == 3'h7;
+  assign \$9  = ~ \$signal$2 ;
+  assign \$10  = \$signal$4  & \$9 ;
+  assign \$11  = level != 1'h1;
   always @(posedge clk)
-    w_port__addr <= \$15 ;
+    \$signature__addr  <= \$12 ;
   always @(posedge clk)
-    r_port__addr <= \$16 ;
+    read__addr <= \$13 ;
   always @(posedge clk)
-    level <= \$17 ;
+    level <= \$14 ;
+  always @(posedge clk)
+    \$signal  <= \$15 ;
+  always @(posedge clk)
+    o__valid <= \$16 ;
   always @* begin
     if (_always_ ) begin end
-    \$15  = w_port__addr;
-    if (\$1 ) begin
-      \$15  = \$2 [2:0];
+    \$12  = \$signature__addr ;
+    if (\$signal$2 ) begin
+      \$12  = \$4 [2:0];
     end
     if (rst) begin
-      \$15  = 3'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$16  = r_port__addr;
-    if (\$3 ) begin
-      \$16  = \$4 [2:0];
-    end
-    if (rst) begin
-      \$16  = 3'h0;
+      \$12  = 3'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$17  = level;
-    if (\$8 ) begin
-      \$17  = \$9 [3:0];
-    end
-    if (\$13 ) begin
-      \$17  = \$14 [3:0];
+    \$13  = read__addr;
+    if (\$signal$4 ) begin
+      \$13  = \$5 [2:0];
     end
     if (rst) begin
-      \$17  = 4'h0;
+      \$13  = 3'h0;
     end
   end
-  assign w_level = level;
-  assign r_level = level;
-  assign produce = w_port__addr;
-  assign w_data = w_port__data;
-  assign consume = r_port__addr;
-  assign r_port__data = r_data;
+  always @* begin
+    if (_always_ ) begin end
+    \$14  = level;
+    if (\$7 ) begin
+      \$14  = \$2 [3:0];
+    end
+    if (\$10 ) begin
+      \$14  = \$3 [3:0];
+    end
+    if (rst) begin
+      \$14  = 4'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$15  = \$signal ;
+    if (\$7 ) begin
+      \$15  = \$8 ;
+    end
+    if (\$10 ) begin
+      \$15  = 1'h0;
+    end
+    if (rst) begin
+      \$15  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$16  = o__valid;
+    if (\$7 ) begin
+      \$16  = 1'h1;
+    end
+    if (\$10 ) begin
+      \$16  = \$11 ;
+    end
+    if (rst) begin
+      \$16  = 1'h0;
+    end
+  end
+  assign \$signature__data  = i__payload;
+  assign \$signature__en  = \$signal$2 ;
+  assign read__data = o__payload;
+  assign \$like  = \$2 [3:0];
+  assign less = \$3 [3:0];
 endmodule
 
-module \hwgen_top.grid.order (rst, w_en, r_en, w_rdy, r_rdy, r_data, w_port__data, clk);
+module \hwgen_top.grid.order (i__valid, o__ready, i__ready, o__payload, rst, i__payload, o__valid, clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
   wire \$11 ;
-  wire \$12 ;
-  wire \$13 ;
-  wire [5:0] \$14 ;
-  reg [3:0] \$15 ;
-  reg [3:0] \$16 ;
-  reg [4:0] \$17 ;
-  wire [4:0] \$2 ;
-  wire \$3 ;
+  reg [3:0] \$12 ;
+  reg [3:0] \$13 ;
+  reg [4:0] \$14 ;
+  reg \$15 ;
+  reg \$16 ;
+  wire [5:0] \$2 ;
+  wire [5:0] \$3 ;
   wire [4:0] \$4 ;
-  wire \$5 ;
+  wire [4:0] \$5 ;
   wire \$6 ;
   wire \$7 ;
   wire \$8 ;
-  wire [5:0] \$9 ;
+  wire \$9 ;
+  wire [4:0] \$like ;
+  reg \$signal  = 1'h0;
+  wire \$signal$2 ;
+  wire \$signal$4 ;
+  reg [3:0] \$signature__addr  = 4'h0;
+  wire [1:0] \$signature__data ;
+  wire \$signature__en ;
   input clk;
-  (* init = 4'h0 *)
-  wire [3:0] consume;
+  input [1:0] i__payload;
+  output i__ready;
+  input i__valid;
+  wire [4:0] less;
   reg [4:0] level = 5'h00;
-  (* init = 4'h0 *)
-  wire [3:0] produce;
-  output [1:0] r_data;
-  input r_en;
-  (* init = 5'h00 *)
-  wire [4:0] r_level;
-  reg [3:0] r_port__addr = 4'h0;
-  wire [1:0] r_port__data;
-  output r_rdy;
+  output [1:0] o__payload;
+  input o__ready;
+  output o__valid;
+  reg o__valid = 1'h0;
+  reg [3:0] read__addr = 4'h0;
+  wire [1:0] read__data;
   input rst;
-  wire [1:0] w_data;
-  input w_en;
-  (* init = 5'h00 *)
-  wire [4:0] w_level;
-  reg [3:0] w_port__addr = 4'h0;
-  input [1:0] w_port__data;
-  wire w_port__en;
-  output w_rdy;
   reg [1:0] storage [15:0];
   initial begin : init8
     integer i;
     for (i = 0; i < 16; i = i + 1) storage[i] = 2'h0;
   end
   always @(posedge clk) begin
-    if (w_port__en)
-      storage[w_port__addr] <= w_port__data;
+    if (\$signal$2 )
+      storage[\$signature__addr ] <= i__payload;
   end
-  assign r_data = storage[r_port__addr];
-  assign w_rdy = level != 5'h10;
-  assign r_rdy = | level;
-  assign w_port__en = w_en & w_rdy;
-  assign \$1  = w_rdy & w_en;
-  assign \$2  = w_port__addr + 1'h1;
-  assign \$3  = r_rdy & r_en;
-  assign \$4  = r_port__addr + 1'h1;
-  assign \$5  = w_rdy & w_en;
-  assign \$6  = r_rdy & r_en;
-  assign \$7  = ~ \$6 ;
-  assign \$8  = \$5  & \$7 ;
-  assign \$9  = level + 1'h1;
-  assign \$10  = r_rdy & r_en;
-  assign \$11  = w_rdy & w_en;
-  assign \$12  = ~ \$11 ;
-  assign \$13  = \$10  & \$12 ;
-  assign \$14  = level - 1'h1;
+  assign o__payload = storage[read__addr];
+  assign i__ready = ~ \$signal ;
+  assign \$1  = ~ \$signal ;
+  assign \$signal$2  = i__valid & \$1 ;
+  assign \$signal$4  = o__valid & o__ready;
+  assign \$2  = level + 1'h1;
+  assign \$3  = level - 1'h1;
+  assign \$4  = \$signature__addr  + 1'h1;
+  assign \$5  = read__addr + 1'h1;
+  assign \$6  = ~ \$signal$4 ;
+  assign \$7  = \$signal$2  & \$6 ;
+  assign \$8  = level == 4'hf;
+  assign \$9  = ~ \$signal$2 ;
+  assign \$10  = \$signal$4  & \$9 ;
+  assign \$11  = level != 1'h1;
   always @(posedge clk)
-    w_port__addr <= \$15 ;
+    \$signature__addr  <= \$12 ;
   always @(posedge clk)
-    r_port__addr <= \$16 ;
+    read__addr <= \$13 ;
   always @(posedge clk)
-    level <= \$17 ;
+    level <= \$14 ;
+  always @(posedge clk)
+    \$signal  <= \$15 ;
+  always @(posedge clk)
+    o__valid <= \$16 ;
   always @* begin
     if (_always_ ) begin end
-    \$15  = w_port__addr;
-    if (\$1 ) begin
-      \$15  = \$2 [3:0];
+    \$12  = \$signature__addr ;
+    if (\$signal$2 ) begin
+      \$12  = \$4 [3:0];
     end
     if (rst) begin
-      \$15  = 4'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$16  = r_port__addr;
-    if (\$3 ) begin
-      \$16  = \$4 [3:0];
-    end
-    if (rst) begin
-      \$16  = 4'h0;
+      \$12  = 4'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$17  = level;
-    if (\$8 ) begin
-      \$17  = \$9 [4:0];
-    end
-    if (\$13 ) begin
-      \$17  = \$14 [4:0];
+    \$13  = read__addr;
+    if (\$signal$4 ) begin
+      \$13  = \$5 [3:0];
     end
     if (rst) begin
-      \$17  = 5'h00;
+      \$13  = 4'h0;
     end
   end
-  assign w_level = level;
-  assign r_level = level;
-  assign produce = w_port__addr;
-  assign w_data = w_port__data;
-  assign consume = r_port__addr;
-  assign r_port__data = r_data;
+  always @* begin
+    if (_always_ ) begin end
+    \$14  = level;
+    if (\$7 ) begin
+      \$14  = \$2 [4:0];
+    end
+    if (\$10 ) begin
+      \$14  = \$3 [4:0];
+    end
+    if (rst) begin
+      \$14  = 5'h00;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$15  = \$signal ;
+    if (\$7 ) begin
+      \$15  = \$8 ;
+    end
+    if (\$10 ) begin
+      \$15  = 1'h0;
+    end
+    if (rst) begin
+      \$15  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$16  = o__valid;
+    if (\$7 ) begin
+      \$16  = 1'h1;
+    end
+    if (\$10 ) begin
+      \$16  = \$11 ;
+    end
+    if (rst) begin
+      \$16  = 1'h0;
+    end
+  end
+  assign \$signature__data  = i__payload;
+  assign \$signature__en  = \$signal$2 ;
+  assign read__data = o__payload;
+  assign \$like  = \$2 [4:0];
+  assign less = \$3 [4:0];
 endmodule
 
-module \hwgen_top.load (rst, cmd__valid, o__ready, beats__valid, act__ready, cmd__ready, beats__ready, act__valid, weight__en, param__en, cmd__payload, beats__payload, act__data, act__addr, done, error, code, request__payload, request__valid, clk);
+module \hwgen_top.load (cmd__valid, o__ready, beats__valid, act__ready, cmd__ready, beats__ready, act__valid, weight__en, param__en, rst, cmd__payload, beats__payload, done, error, code, request__payload, request__valid, \port$4412$0 , clk);
   reg _always_  = 0;
   wire [22:0] \$1 ;
   wire \$10 ;
@@ -5372,10 +5669,10 @@ module \hwgen_top.load (rst, cmd__valid, o__ready, beats__valid, act__ready, cmd
   wire \$19 ;
   wire [31:0] \$2 ;
   wire \$20 ;
-  wire \$21 ;
+  wire [20:0] \$21 ;
   wire \$22 ;
   wire \$23 ;
-  wire [20:0] \$24 ;
+  wire \$24 ;
   wire \$25 ;
   wire \$26 ;
   wire \$27 ;
@@ -5387,70 +5684,76 @@ module \hwgen_top.load (rst, cmd__valid, o__ready, beats__valid, act__ready, cmd
   wire \$32 ;
   wire \$33 ;
   wire \$34 ;
-  wire [1:0] \$35 ;
-  wire [20:0] \$36 ;
-  wire [20:0] \$37 ;
-  wire [20:0] \$38 ;
+  wire \$35 ;
+  wire \$36 ;
+  wire \$37 ;
+  wire \$38 ;
   wire \$39 ;
   wire \$4 ;
   wire \$40 ;
   wire \$41 ;
   wire \$42 ;
-  wire [3:0] \$43 ;
+  wire \$43 ;
   wire \$44 ;
-  reg \$45 ;
-  reg [95:0] \$46 ;
-  reg \$47 ;
-  reg [31:0] \$48 ;
-  reg \$49 ;
+  wire \$45 ;
+  wire \$46 ;
+  wire \$47 ;
+  wire [1:0] \$48 ;
+  wire [19:0] \$49 ;
   wire \$5 ;
-  reg \$50 ;
-  reg [63:0] \$51 ;
-  reg [19:0] \$52 ;
-  reg [1:0] \$53 ;
-  reg [19:0] \$54 ;
-  reg \$55 ;
-  reg \$56 ;
-  reg [3:0] \$57 ;
-  reg \$58 ;
+  wire [20:0] \$50 ;
+  wire [20:0] \$51 ;
+  wire \$52 ;
+  wire \$53 ;
+  wire \$54 ;
+  wire \$55 ;
+  wire [3:0] \$56 ;
+  reg \$57 ;
+  reg [95:0] \$58 ;
+  reg [3:0] \$59 ;
   wire \$6 ;
+  reg \$60 ;
+  reg \$61 ;
+  reg [31:0] \$62 ;
+  reg [19:0] \$63 ;
+  reg [19:0] \$64 ;
+  reg \$65 ;
+  reg \$66 ;
+  reg [3:0] \$67 ;
   wire \$7 ;
   wire [20:0] \$8 ;
   wire \$9 ;
-  reg [95:0] \$signal  = 96'h000000000000000000000000;
-  reg [20:0] \$signal$1 ;
-  wire \$signal$20 ;
-  reg \$signal$28  = 1'h0;
-  wire \$signal$29 ;
+  reg [20:0] \$signal ;
+  wire [32:0] \$signal$2 ;
+  wire \$signal$22 ;
+  wire \$signal$28 ;
   reg [3:0] \$signal$3 ;
-  wire \$signal$31 ;
-  reg \$signal$36  = 1'h0;
-  (* init = 20'h00000 *)
-  wire [19:0] \$signal$39 ;
-  (* init = 64'h0000000000000000 *)
-  wire [63:0] \$signal$41 ;
-  reg \$signal$56  = 1'h0;
-  reg \$signal$6  = 1'h0;
-  wire [21:0] \$signal._spare ;
-  wire [1:0] \$signal.buffer ;
-  wire [19:0] \$signal.count ;
-  wire [31:0] \$signal.dram ;
-  wire [19:0] \$signal.dst ;
-  output [19:0] act__addr;
-  reg [19:0] act__addr = 20'h00000;
-  output [63:0] act__data;
-  reg [63:0] act__data = 64'h0000000000000000;
+  reg [19:0] \$signal$31  = 20'h00000;
+  wire \$signal$33 ;
+  reg \$signal$35  = 1'h0;
+  reg \$signal$37  = 1'h0;
+  wire \$signal$39 ;
+  reg [3:0] \$signal$5  = 4'h0;
+  reg \$signal$7  = 1'h0;
+  wire [19:0] act__addr;
+  wire [63:0] act__data;
+  wire act__group;
   wire [7:0] act__mask;
   input act__ready;
   output act__valid;
-  wire bad;
+  reg [19:0] after = 20'h00001;
   input [32:0] beats__payload;
   wire [31:0] \beats__payload.data ;
   wire \beats__payload.error ;
   output beats__ready;
   input beats__valid;
   reg [31:0] below = 32'd0;
-  reg [1:0] buffer = 2'h0;
+  reg [95:0] c = 96'h000000000000000000000000;
+  wire [21:0] \c._spare ;
+  wire [1:0] \c.buffer ;
+  wire [19:0] \c.count ;
+  wire [31:0] \c.dram ;
+  wire [19:0] \c.dst ;
   input clk;
   input [99:0] cmd__payload;
   wire [3:0] \cmd__payload.op ;
@@ -5461,155 +5764,183 @@ module \hwgen_top.load (rst, cmd__valid, o__ready, beats__valid, act__ready, cmd
   reg [3:0] code = 4'h0;
   output done;
   reg done = 1'h0;
-  wire [32:0] \end ;
   output error;
   reg error = 1'h0;
   wire finished;
+  wire [19:0] following;
   wire good;
   wire [45:0] i__payload;
-  wire [52:0] \i__payload$12 ;
-  wire [31:0] \i__payload$12.address ;
-  wire [20:0] \i__payload$12.beats ;
+  wire [52:0] \i__payload$14 ;
+  wire [31:0] \i__payload$14.address ;
+  wire [20:0] \i__payload$14.beats ;
+  wire [88:0] \i__payload$34 ;
+  wire [1:0] \i__payload$34.buffer ;
+  wire [63:0] \i__payload$34.data ;
+  wire [19:0] \i__payload$34.dst ;
+  wire \i__payload$34.failed ;
+  wire \i__payload$34.group ;
+  wire \i__payload$34.last ;
   wire [1:0] \i__payload.buffer ;
   wire [3:0] \i__payload.code ;
   wire [19:0] \i__payload.count ;
   wire [19:0] \i__payload.dst ;
   wire i__ready;
-  wire \i__ready$8 ;
+  wire \i__ready$27 ;
+  wire \i__ready$9 ;
   wire i__valid;
-  wire \i__valid$11 ;
+  wire \i__valid$13 ;
+  wire \i__valid$32 ;
   wire move;
   wire [39:0] o__payload;
-  wire [45:0] \o__payload$27 ;
-  wire [1:0] \o__payload$27.buffer ;
-  wire [3:0] \o__payload$27.code ;
-  wire [19:0] \o__payload$27.count ;
-  wire [19:0] \o__payload$27.dst ;
+  wire [45:0] \o__payload$26 ;
+  wire [1:0] \o__payload$26.buffer ;
+  wire [3:0] \o__payload$26.code ;
+  wire [19:0] \o__payload$26.count ;
+  wire [19:0] \o__payload$26.dst ;
+  wire [88:0] \o__payload$43 ;
+  wire [1:0] \o__payload$43.buffer ;
+  wire [63:0] \o__payload$43.data ;
+  wire [19:0] \o__payload$43.dst ;
+  wire \o__payload$43.failed ;
+  wire \o__payload$43.group ;
+  wire \o__payload$43.last ;
   wire [31:0] \o__payload.address ;
   wire [7:0] \o__payload.beats_minus_1 ;
   input o__ready;
-  wire \o__ready$34 ;
+  wire \o__ready$41 ;
+  wire \o__ready$42 ;
   wire o__valid;
-  wire \o__valid$26 ;
-  (* init = 20'h00000 *)
+  wire \o__valid$25 ;
+  wire \o__valid$40 ;
   wire [19:0] param__addr;
-  (* init = 64'h0000000000000000 *)
   wire [63:0] param__data;
   output param__en;
-  reg part = 1'h0;
-  reg [19:0] position = 20'h00000;
+  output [84:0] \port$4412$0 ;
   output [39:0] request__payload;
   wire [31:0] \request__payload.address ;
   wire [7:0] \request__payload.beats_minus_1 ;
   wire request__ready;
   output request__valid;
   input rst;
-  wire take;
-  (* init = 20'h00000 *)
   wire [19:0] weight__addr;
-  (* init = 64'h0000000000000000 *)
   wire [63:0] weight__data;
   output weight__en;
-  assign \o__ready$34  = \$29  | bad;
-  assign \$30  = \$signal$28  & \$signal$20 ;
-  assign finished = \$30  & \$signal$36 ;
-  assign \$31  = ! buffer;
-  assign act__valid = \$signal$28  & \$31 ;
-  assign \$32  = buffer == 1'h1;
-  assign weight__en = \$signal$28  & \$32 ;
-  assign \$33  = buffer == 2'h2;
-  assign param__en = \$signal$28  & \$33 ;
-  assign \$34  = ~ \$signal$6 ;
-  assign \$35  = part + 1'h1;
-  assign \$36  = \o__payload$27 [21:2] + position;
-  assign \$37  = position + 1'h1;
-  assign \$38  = \$signal$29  ? 21'h000000 : \$37 ;
-  assign \$39  = ~ \$signal$56 ;
-  assign \$40  = finished & \$39 ;
-  assign \$41  = finished & \$signal$56 ;
-  assign \$42  = \$41  | bad;
-  assign \$43  = bad ? \o__payload$27 [45:42] : 4'h4;
-  assign \$44  = take & beats__payload[32];
+  assign \$24  = \$23  ^ \$21 [3];
+  assign \$25  = \$24  ^ \$21 [4];
+  assign \$26  = \$25  ^ \$21 [5];
+  assign \$27  = \$26  ^ \$21 [6];
+  assign \$28  = \$27  ^ \$21 [7];
+  assign \$29  = \$28  ^ \$21 [8];
+  assign \$30  = \$29  ^ \$21 [9];
+  assign \$31  = \$30  ^ \$21 [10];
+  assign \$32  = \$signal$35  | beats__payload[32];
+  assign \i__valid$32  = \$signal$22  & \$33 ;
+  assign \$34  = | \o__payload$26 [45:42];
+  assign \$35  = \o__valid$25  & \$34 ;
+  assign \$36  = ~ \o__valid$40 ;
+  assign \$signal$39  = \$35  & \$36 ;
+  assign \$37  = \i__valid$32  & \$signal$28 ;
+  assign \o__ready$41  = \$37  | \$signal$39 ;
+  assign \$38  = | \o__payload$43 [86:85];
+  assign \o__ready$42  = \$38  | act__ready;
+  assign \$39  = \o__valid$40  & \o__ready$42 ;
+  assign finished = \$39  & \o__payload$43 [87];
+  assign \$40  = ! \o__payload$43 [86:85];
+  assign act__valid = \o__valid$40  & \$40 ;
+  assign \$41  = \o__payload$43 [86:85] == 1'h1;
+  assign weight__en = \o__valid$40  & \$41 ;
+  assign \$42  = \o__payload$43 [86:85] == 2'h2;
+  assign param__en = \o__valid$40  & \$42 ;
+  assign \$43  = ~ \$signal$7 ;
+  assign \$44  = \$signal$35  | beats__payload[32];
+  assign \$45  = \i__valid$32  & \$signal$28 ;
+  assign \$46  = ~ \$45 ;
+  assign \$47  = \$44  & \$46 ;
+  assign \$48  = \$signal$37  + 1'h1;
+  assign \$49  = \$signal$28  ? 20'h00000 : after;
+  assign \$50  = after + 1'h1;
+  assign \$51  = \$signal$28  ? 21'h000001 : \$50 ;
+  assign \$52  = ~ \o__payload$43 [88];
+  assign \$53  = finished & \$52 ;
+  assign \$54  = finished & \o__payload$43 [88];
+  assign \$55  = \$54  | \$signal$39 ;
+  assign \$56  = \$signal$39  ? \o__payload$26 [45:42] : 4'h4;
   always @(posedge clk)
-    \$signal$6  <= \$45 ;
+    \$signal$7  <= \$57 ;
   always @(posedge clk)
-    \$signal  <= \$46 ;
+    c <= \$58 ;
   always @(posedge clk)
-    part <= \$47 ;
+    \$signal$5  <= \$59 ;
   always @(posedge clk)
-    below <= \$48 ;
+    \$signal$35  <= \$60 ;
   always @(posedge clk)
-    \$signal$28  <= \$49 ;
+    \$signal$37  <= \$61 ;
   always @(posedge clk)
-    \$signal$36  <= \$50 ;
+    below <= \$62 ;
   always @(posedge clk)
-    act__data <= \$51 ;
+    \$signal$31  <= \$63 ;
   always @(posedge clk)
-    act__addr <= \$52 ;
+    after <= \$64 ;
   always @(posedge clk)
-    buffer <= \$53 ;
+    done <= \$65 ;
   always @(posedge clk)
-    position <= \$54 ;
+    error <= \$66 ;
   always @(posedge clk)
-    done <= \$55 ;
-  always @(posedge clk)
-    error <= \$56 ;
-  always @(posedge clk)
-    code <= \$57 ;
-  always @(posedge clk)
-    \$signal$56  <= \$58 ;
-  assign \end  = \$signal [31:0] + \$1 ;
+    code <= \$67 ;
+  assign \$signal$2  = cmd__payload[35:4] + \$1 ;
   assign \$3  = | \$2 ;
-  assign \$4  = ! \$signal [73:54];
+  assign \$4  = ! cmd__payload[77:58];
   assign \$5  = \$3  | \$4 ;
-  assign \$6  = \$signal [33:32] == 2'h3;
+  assign \$6  = cmd__payload[37:36] == 2'h3;
   assign \$7  = \$5  | \$6 ;
-  assign \$8  = \$signal [53:34] + \$signal [73:54];
-  assign \$9  = \$8  > \$signal$1 ;
-  assign \$10  = \end  > 33'h100000000;
+  assign \$8  = cmd__payload[57:38] + cmd__payload[77:58];
+  assign \$9  = \$8  > \$signal ;
+  assign \$10  = \$signal$2  > 33'h100000000;
   assign \$11  = \$9  | \$10 ;
-  assign good = ! \$signal$3 ;
-  assign \$12  = \$signal$6  & i__ready;
+  assign good = ! \$signal$5 ;
+  assign \$12  = \$signal$7  & i__ready;
   assign \$13  = ~ good;
-  assign \$14  = \i__ready$8  | \$13 ;
+  assign \$14  = \i__ready$9  | \$13 ;
   assign move = \$12  & \$14 ;
   assign \$15  = ~ good;
-  assign \$16  = \i__ready$8  | \$15 ;
-  assign i__valid = \$signal$6  & \$16 ;
-  assign \$17  = \$signal$6  & i__ready;
-  assign \i__valid$11  = \$17  & good;
-  assign cmd__ready = ~ \$signal$6 ;
-  assign \$19  = ! buffer;
-  assign \$signal$20  = \$19  ? act__ready : 1'h1;
-  assign take = beats__valid & beats__ready;
-  assign \$20  = ! \o__payload$27 [45:42];
-  assign \$21  = \o__valid$26  & \$20 ;
-  assign \$22  = ~ \$signal$28 ;
-  assign \$23  = \$22  | \$signal$20 ;
-  assign beats__ready = \$21  & \$23 ;
-  assign \$24  = position + 1'h1;
-  assign \$signal$29  = \$24  == \o__payload$27 [41:22];
-  assign \$signal$31  = take & \$25 ;
-  assign \$26  = | \o__payload$27 [45:42];
-  assign \$27  = \o__valid$26  & \$26 ;
-  assign \$28  = ~ \$signal$28 ;
-  assign bad = \$27  & \$28 ;
-  assign \$29  = \$signal$31  & \$signal$29 ;
+  assign \$16  = \i__ready$9  | \$15 ;
+  assign i__valid = \$signal$7  & \$16 ;
+  assign \$17  = \$signal$7  & i__ready;
+  assign \i__valid$13  = \$17  & good;
+  assign cmd__ready = ~ \$signal$7 ;
+  assign \$signal$22  = beats__valid & beats__ready;
+  assign \$19  = ! \o__payload$26 [45:42];
+  assign \$20  = \o__valid$25  & \$19 ;
+  assign beats__ready = \$20  & \i__ready$27 ;
+  assign \$signal$28  = after == \o__payload$26 [41:22];
+  assign \$21  = \o__payload$26 [21:2] + \$signal$31 ;
+  assign \$22  = \$21 [0] ^ \$21 [1];
+  assign \$23  = \$22  ^ \$21 [2];
   \hwgen_top.load.ahead  ahead (
     .clk(clk),
+    .i__payload(i__payload),
     .i__ready(i__ready),
-    .o__payload(\o__payload$27 ),
-    .o__valid(\o__valid$26 ),
-    .r_en(\o__ready$34 ),
-    .rst(rst),
-    .w_data(i__payload),
-    .w_en(i__valid)
+    .i__valid(i__valid),
+    .o__payload(\o__payload$26 ),
+    .o__ready(\o__ready$41 ),
+    .o__valid(\o__valid$25 ),
+    .rst(rst)
+  );
+  \hwgen_top.load.skid  skid (
+    .clk(clk),
+    .i__payload(\i__payload$34 ),
+    .i__ready(\i__ready$27 ),
+    .i__valid(\i__valid$32 ),
+    .o__payload(\o__payload$43 ),
+    .o__ready(\o__ready$42 ),
+    .o__valid(\o__valid$40 ),
+    .rst(rst)
   );
   \hwgen_top.load.splitter  splitter (
     .clk(clk),
-    .i__payload(\i__payload$12 ),
-    .i__ready(\i__ready$8 ),
-    .i__valid(\i__valid$11 ),
+    .i__payload(\i__payload$14 ),
+    .i__ready(\i__ready$9 ),
+    .i__valid(\i__valid$13 ),
     .o__payload(request__payload),
     .o__ready(o__ready),
     .o__valid(request__valid),
@@ -5617,14 +5948,14 @@ module \hwgen_top.load (rst, cmd__valid, o__ready, beats__valid, act__ready, cmd
   );
   always @* begin
     if (_always_ ) begin end
-    \$signal$1  = 21'h000000;
-    casez (\$signal [33:32])
+    \$signal  = 21'h000000;
+    casez (cmd__payload[37:36])
       2'h0:
-          \$signal$1  = 21'h000800;
+          \$signal  = 21'h000800;
       2'h1:
-          \$signal$1  = 21'h000400;
+          \$signal  = 21'h000400;
       2'h2:
-          \$signal$1  = 21'h000080;
+          \$signal  = 21'h000080;
     endcase
   end
   always @* begin
@@ -5638,458 +5969,627 @@ module \hwgen_top.load (rst, cmd__valid, o__ready, beats__valid, act__ready, cmd
   end
   always @* begin
     if (_always_ ) begin end
-    \$45  = \$signal$6 ;
-    if (\$34 ) begin
-      \$45  = cmd__valid;
+    \$57  = \$signal$7 ;
+    if (\$43 ) begin
+      \$57  = cmd__valid;
     end else if (move) begin
-      \$45  = 1'h0;
+      \$57  = 1'h0;
     end
     if (rst) begin
-      \$45  = 1'h0;
+      \$57  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$46  = \$signal ;
-    if (\$34 ) begin
-      \$46  = cmd__payload[99:4];
+    \$58  = c;
+    if (\$43 ) begin
+      \$58  = cmd__payload[99:4];
     end
     if (rst) begin
-      \$46  = 96'h000000000000000000000000;
+      \$58  = 96'h000000000000000000000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$47  = part;
-    if (take) begin
-      \$47  = \$35 [0];
+    \$59  = \$signal$5 ;
+    if (\$43 ) begin
+      \$59  = \$signal$3 ;
     end
     if (rst) begin
-      \$47  = 1'h0;
+      \$59  = 4'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$48  = below;
-    if (take) begin
-      \$48  = beats__payload[31:0];
+    \$60  = \$signal$35 ;
+    if (\$signal$22 ) begin
+      \$60  = \$47 ;
     end
     if (rst) begin
-      \$48  = 32'd0;
+      \$60  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$49  = \$signal$28 ;
-    if (\$signal$20 ) begin
-      \$49  = 1'h0;
-    end
-    if (\$signal$31 ) begin
-      \$49  = 1'h1;
+    \$61  = \$signal$37 ;
+    if (\$signal$22 ) begin
+      \$61  = \$48 [0];
     end
     if (rst) begin
-      \$49  = 1'h0;
+      \$61  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$50  = \$signal$36 ;
-    if (\$signal$31 ) begin
-      \$50  = \$signal$29 ;
+    \$62  = below;
+    if (\$signal$22 ) begin
+      \$62  = beats__payload[31:0];
     end
     if (rst) begin
-      \$50  = 1'h0;
+      \$62  = 32'd0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$51  = act__data;
-    if (\$signal$31 ) begin
-      \$51  = { beats__payload[31:0], below };
+    \$63  = \$signal$31 ;
+    if (\i__valid$32 ) begin
+      \$63  = \$49 ;
     end
     if (rst) begin
-      \$51  = 64'h0000000000000000;
+      \$63  = 20'h00000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$52  = act__addr;
-    if (\$signal$31 ) begin
-      \$52  = \$36 [19:0];
+    \$64  = after;
+    if (\i__valid$32 ) begin
+      \$64  = \$51 [19:0];
     end
     if (rst) begin
-      \$52  = 20'h00000;
+      \$64  = 20'h00001;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$53  = buffer;
-    if (\$signal$31 ) begin
-      \$53  = \o__payload$27 [1:0];
-    end
+    \$65  = \$53 ;
     if (rst) begin
-      \$53  = 2'h0;
+      \$65  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$54  = position;
-    if (\$signal$31 ) begin
-      \$54  = \$38 [19:0];
-    end
+    \$66  = \$55 ;
     if (rst) begin
-      \$54  = 20'h00000;
+      \$66  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$55  = \$40 ;
+    \$67  = \$56 ;
     if (rst) begin
-      \$55  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$56  = \$42 ;
-    if (rst) begin
-      \$56  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$57  = \$43 ;
-    if (rst) begin
-      \$57  = 4'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$58  = \$signal$56 ;
-    if (finished) begin
-      \$58  = 1'h0;
-    end
-    if (\$44 ) begin
-      \$58  = 1'h1;
-    end
-    if (rst) begin
-      \$58  = 1'h0;
+      \$67  = 4'h0;
     end
   end
   assign o__valid = request__valid;
   assign o__payload = request__payload;
   assign request__ready = o__ready;
-  assign \$signal$39  = act__addr;
-  assign \$signal$41  = act__data;
+  assign following = \$21 [19:0];
+  assign \$signal$33  = \i__valid$32 ;
+  assign act__addr = \o__payload$43 [83:64];
+  assign act__group = \o__payload$43 [84];
+  assign act__data = \o__payload$43 [63:0];
   assign act__mask = 8'hff;
-  assign weight__addr = act__addr;
-  assign weight__data = act__data;
-  assign param__addr = act__addr;
-  assign param__data = act__data;
-  assign \$signal.dram  = \$signal [31:0];
-  assign \$signal.buffer  = \$signal [33:32];
-  assign \$signal.dst  = \$signal [53:34];
-  assign \$signal.count  = \$signal [73:54];
-  assign \$signal._spare  = \$signal [95:74];
+  assign weight__addr = \o__payload$43 [83:64];
+  assign weight__data = \o__payload$43 [63:0];
+  assign param__addr = \o__payload$43 [83:64];
+  assign param__data = \o__payload$43 [63:0];
+  assign \port$4412$0  = \o__payload$43 [84:0];
+  assign \cmd__payload.op  = cmd__payload[3:0];
+  assign \cmd__payload.payload  = cmd__payload[99:4];
   assign \i__payload.buffer  = i__payload[1:0];
   assign \i__payload.dst  = i__payload[21:2];
   assign \i__payload.count  = i__payload[41:22];
   assign \i__payload.code  = i__payload[45:42];
-  assign \i__payload$12.address  = \i__payload$12 [31:0];
-  assign \i__payload$12.beats  = \i__payload$12 [52:32];
+  assign \c.dram  = c[31:0];
+  assign \c.buffer  = c[33:32];
+  assign \c.dst  = c[53:34];
+  assign \c.count  = c[73:54];
+  assign \c._spare  = c[95:74];
+  assign \i__payload$14.address  = \i__payload$14 [31:0];
+  assign \i__payload$14.beats  = \i__payload$14 [52:32];
   assign \request__payload.address  = request__payload[31:0];
   assign \request__payload.beats_minus_1  = request__payload[39:32];
   assign \o__payload.address  = request__payload[31:0];
   assign \o__payload.beats_minus_1  = request__payload[39:32];
-  assign \o__payload$27.buffer  = \o__payload$27 [1:0];
-  assign \o__payload$27.dst  = \o__payload$27 [21:2];
-  assign \o__payload$27.count  = \o__payload$27 [41:22];
-  assign \o__payload$27.code  = \o__payload$27 [45:42];
-  assign \cmd__payload.op  = cmd__payload[3:0];
-  assign \cmd__payload.payload  = cmd__payload[99:4];
+  assign \o__payload$26.buffer  = \o__payload$26 [1:0];
+  assign \o__payload$26.dst  = \o__payload$26 [21:2];
+  assign \o__payload$26.count  = \o__payload$26 [41:22];
+  assign \o__payload$26.code  = \o__payload$26 [45:42];
+  assign \i__payload$34.data  = \i__payload$34 [63:0];
+  assign \i__payload$34.dst  = \i__payload$34 [83:64];
+  assign \i__payload$34.group  = \i__payload$34 [84];
+  assign \i__payload$34.buffer  = \i__payload$34 [86:85];
+  assign \i__payload$34.last  = \i__payload$34 [87];
+  assign \i__payload$34.failed  = \i__payload$34 [88];
   assign \beats__payload.data  = beats__payload[31:0];
   assign \beats__payload.error  = beats__payload[32];
-  assign \i__payload$12 [52:32] = \$18 ;
-  assign \i__payload$12 [31:0] = \$signal [31:0];
-  assign i__payload[45:42] = \$signal$3 ;
-  assign i__payload[41:22] = \$signal [73:54];
-  assign i__payload[21:2] = \$signal [53:34];
-  assign i__payload[1:0] = \$signal [33:32];
-  assign \$1  = { \$signal [73:54], 3'h0 };
+  assign \o__payload$43.data  = \o__payload$43 [63:0];
+  assign \o__payload$43.dst  = \o__payload$43 [83:64];
+  assign \o__payload$43.group  = \o__payload$43 [84];
+  assign \o__payload$43.buffer  = \o__payload$43 [86:85];
+  assign \o__payload$43.last  = \o__payload$43 [87];
+  assign \o__payload$43.failed  = \o__payload$43 [88];
+  assign \i__payload$34 [63:0] = { beats__payload[31:0], below };
+  assign \i__payload$34 [88] = \$32 ;
+  assign \i__payload$34 [87] = \$signal$28 ;
+  assign \i__payload$34 [86:85] = \o__payload$26 [1:0];
+  assign \i__payload$34 [84] = \$31 ;
+  assign \i__payload$34 [83:64] = \$21 [19:0];
+  assign \i__payload$14 [52:32] = \$18 ;
+  assign \i__payload$14 [31:0] = c[31:0];
+  assign i__payload[45:42] = \$signal$5 ;
+  assign i__payload[41:22] = c[73:54];
+  assign i__payload[21:2] = c[53:34];
+  assign i__payload[1:0] = c[33:32];
+  assign \$1  = { cmd__payload[77:58], 3'h0 };
   assign \$2 [31:3] = 29'h00000000;
-  assign \$2 [2:0] = \$signal [2:0];
-  assign \$18  = { \$signal [73:54], 1'h0 };
-  assign \$25  = part;
+  assign \$2 [2:0] = cmd__payload[6:4];
+  assign \$18  = { c[73:54], 1'h0 };
+  assign \$33  = \$signal$37 ;
 endmodule
 
-module \hwgen_top.load.ahead (rst, w_en, r_en, i__ready, o__valid, o__payload, w_data, clk);
+module \hwgen_top.load.ahead (i__valid, o__ready, i__ready, o__payload, rst, i__payload, o__valid, clk);
+  reg _always_  = 0;
+  wire \$1 ;
+  wire \$10 ;
+  wire \$11 ;
+  reg [1:0] \$12 ;
+  reg [1:0] \$13 ;
+  reg [2:0] \$14 ;
+  reg \$15 ;
+  reg \$16 ;
+  wire [3:0] \$2 ;
+  wire [3:0] \$3 ;
+  wire [2:0] \$4 ;
+  wire [2:0] \$5 ;
+  wire \$6 ;
+  wire \$7 ;
+  wire \$8 ;
+  wire \$9 ;
+  wire [2:0] \$like ;
+  reg \$signal  = 1'h0;
+  wire \$signal$2 ;
+  wire \$signal$4 ;
+  reg [1:0] \$signature__addr  = 2'h0;
+  wire [45:0] \$signature__data ;
+  wire \$signature__en ;
   input clk;
-  wire [45:0] i__payload;
+  input [45:0] i__payload;
   wire [1:0] \i__payload.buffer ;
   wire [3:0] \i__payload.code ;
   wire [19:0] \i__payload.count ;
   wire [19:0] \i__payload.dst ;
   output i__ready;
-  wire i__valid;
-  wire [2:0] level;
-  wire [2:0] \level$13 ;
+  input i__valid;
+  wire [2:0] less;
+  reg [2:0] level = 3'h0;
   output [45:0] o__payload;
   wire [1:0] \o__payload.buffer ;
   wire [3:0] \o__payload.code ;
   wire [19:0] \o__payload.count ;
   wire [19:0] \o__payload.dst ;
-  wire o__ready;
+  input o__ready;
   output o__valid;
-  wire [45:0] r_data;
-  input r_en;
-  wire r_rdy;
+  reg o__valid = 1'h0;
+  reg [1:0] read__addr = 2'h0;
+  wire [45:0] read__data;
   input rst;
-  input [45:0] w_data;
-  input w_en;
-  wire w_rdy;
-  \hwgen_top.load.ahead.fifo  fifo (
-    .clk(clk),
-    .level(level),
-    .r_data(o__payload),
-    .r_en(r_en),
-    .r_rdy(o__valid),
-    .rst(rst),
-    .w_en(w_en),
-    .w_port__data(w_data),
-    .w_rdy(i__ready)
-  );
-  assign i__payload = w_data;
-  assign i__valid = w_en;
-  assign w_rdy = i__ready;
-  assign r_data = o__payload;
-  assign r_rdy = o__valid;
-  assign o__ready = r_en;
-  assign \level$13  = level;
-  assign \i__payload.buffer  = w_data[1:0];
-  assign \i__payload.dst  = w_data[21:2];
-  assign \i__payload.count  = w_data[41:22];
-  assign \i__payload.code  = w_data[45:42];
-  assign \o__payload.buffer  = o__payload[1:0];
-  assign \o__payload.dst  = o__payload[21:2];
-  assign \o__payload.count  = o__payload[41:22];
-  assign \o__payload.code  = o__payload[45:42];
-endmodule
-
-module \hwgen_top.load.ahead.fifo (rst, w_en, r_en, w_rdy, r_rdy, r_data, w_port__data, level, clk);
-  reg _always_  = 0;
-  wire \$1 ;
-  wire \$10 ;
-  wire \$11 ;
-  wire \$12 ;
-  wire \$13 ;
-  wire [3:0] \$14 ;
-  reg [1:0] \$15 ;
-  reg [1:0] \$16 ;
-  reg [2:0] \$17 ;
-  wire [2:0] \$2 ;
-  wire \$3 ;
-  wire [2:0] \$4 ;
-  wire \$5 ;
-  wire \$6 ;
-  wire \$7 ;
-  wire \$8 ;
-  wire [3:0] \$9 ;
-  input clk;
-  (* init = 2'h0 *)
-  wire [1:0] consume;
-  output [2:0] level;
-  reg [2:0] level = 3'h0;
-  (* init = 2'h0 *)
-  wire [1:0] produce;
-  output [45:0] r_data;
-  input r_en;
-  (* init = 3'h0 *)
-  wire [2:0] r_level;
-  reg [1:0] r_port__addr = 2'h0;
-  wire [45:0] r_port__data;
-  output r_rdy;
-  input rst;
-  wire [45:0] w_data;
-  input w_en;
-  (* init = 3'h0 *)
-  wire [2:0] w_level;
-  reg [1:0] w_port__addr = 2'h0;
-  input [45:0] w_port__data;
-  wire w_port__en;
-  output w_rdy;
   reg [45:0] storage [3:0];
   initial begin : init9
     integer i;
     for (i = 0; i < 4; i = i + 1) storage[i] = 46'h000000000000;
   end
   always @(posedge clk) begin
-    if (w_port__en)
-      storage[w_port__addr] <= w_port__data;
+    if (\$signal$2 )
+      storage[\$signature__addr ] <= i__payload;
   end
-  assign r_data = storage[r_port__addr];
-  assign w_rdy = level != 3'h4;
-  assign r_rdy = | level;
-  assign w_port__en = w_en & w_rdy;
-  assign \$1  = w_rdy & w_en;
-  assign \$2  = w_port__addr + 1'h1;
-  assign \$3  = r_rdy & r_en;
-  assign \$4  = r_port__addr + 1'h1;
-  assign \$5  = w_rdy & w_en;
-  assign \$6  = r_rdy & r_en;
-  assign \$7  = ~ \$6 ;
-  assign \$8  = \$5  & \$7 ;
-  assign \$9  = level + 1'h1;
-  assign \$10  = r_rdy & r_en;
-  assign \$11  = w_rdy & w_en;
-  assign \$12  = ~ \$11 ;
-  assign \$13  = \$10  & \$12 ;
-  assign \$14  = level - 1'h1;
+  assign o__payload = storage[read__addr];
+  assign i__ready = ~ \$signal ;
+  assign \$1  = ~ \$signal ;
+  assign \$signal$2  = i__valid & \$1 ;
+  assign \$signal$4  = o__valid & o__ready;
+  assign \$2  = level + 1'h1;
+  assign \$3  = level - 1'h1;
+  assign \$4  = \$signature__addr  + 1'h1;
+  assign \$5  = read__addr + 1'h1;
+  assign \$6  = ~ \$signal$4 ;
+  assign \$7  = \$signal$2  & \$6 ;
+  assign \$8  = level == 2'h3;
+  assign \$9  = ~ \$signal$2 ;
+  assign \$10  = \$signal$4  & \$9 ;
+  assign \$11  = level != 1'h1;
   always @(posedge clk)
-    w_port__addr <= \$15 ;
+    \$signature__addr  <= \$12 ;
   always @(posedge clk)
-    r_port__addr <= \$16 ;
+    read__addr <= \$13 ;
   always @(posedge clk)
-    level <= \$17 ;
+    level <= \$14 ;
+  always @(posedge clk)
+    \$signal  <= \$15 ;
+  always @(posedge clk)
+    o__valid <= \$16 ;
   always @* begin
     if (_always_ ) begin end
-    \$15  = w_port__addr;
-    if (\$1 ) begin
-      \$15  = \$2 [1:0];
+    \$12  = \$signature__addr ;
+    if (\$signal$2 ) begin
+      \$12  = \$4 [1:0];
     end
     if (rst) begin
-      \$15  = 2'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$16  = r_port__addr;
-    if (\$3 ) begin
-      \$16  = \$4 [1:0];
-    end
-    if (rst) begin
-      \$16  = 2'h0;
+      \$12  = 2'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$17  = level;
-    if (\$8 ) begin
-      \$17  = \$9 [2:0];
-    end
-    if (\$13 ) begin
-      \$17  = \$14 [2:0];
+    \$13  = read__addr;
+    if (\$signal$4 ) begin
+      \$13  = \$5 [1:0];
     end
     if (rst) begin
-      \$17  = 3'h0;
+      \$13  = 2'h0;
     end
   end
-  assign w_level = level;
-  assign r_level = level;
-  assign produce = w_port__addr;
-  assign w_data = w_port__data;
-  assign consume = r_port__addr;
-  assign r_port__data = r_data;
+  always @* begin
+    if (_always_ ) begin end
+    \$14  = level;
+    if (\$7 ) begin
+      \$14  = \$2 [2:0];
+    end
+    if (\$10 ) begin
+      \$14  = \$3 [2:0];
+    end
+    if (rst) begin
+      \$14  = 3'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$15  = \$signal ;
+    if (\$7 ) begin
+      \$15  = \$8 ;
+    end
+    if (\$10 ) begin
+      \$15  = 1'h0;
+    end
+    if (rst) begin
+      \$15  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$16  = o__valid;
+    if (\$7 ) begin
+      \$16  = 1'h1;
+    end
+    if (\$10 ) begin
+      \$16  = \$11 ;
+    end
+    if (rst) begin
+      \$16  = 1'h0;
+    end
+  end
+  assign \$signature__data  = i__payload;
+  assign \$signature__en  = \$signal$2 ;
+  assign read__data = o__payload;
+  assign \$like  = \$2 [2:0];
+  assign less = \$3 [2:0];
+  assign \i__payload.buffer  = i__payload[1:0];
+  assign \i__payload.dst  = i__payload[21:2];
+  assign \i__payload.count  = i__payload[41:22];
+  assign \i__payload.code  = i__payload[45:42];
+  assign \o__payload.buffer  = o__payload[1:0];
+  assign \o__payload.dst  = o__payload[21:2];
+  assign \o__payload.count  = o__payload[41:22];
+  assign \o__payload.code  = o__payload[45:42];
 endmodule
 
-module \hwgen_top.load.splitter (rst, o__ready, i__valid, i__ready, i__payload, o__payload, o__valid, clk);
+module \hwgen_top.load.skid (i__valid, o__ready, i__ready, rst, i__payload, o__valid, o__payload, clk);
   reg _always_  = 0;
-  wire [7:0] \$1 ;
-  wire \$10 ;
-  wire [31:0] \$11 ;
-  reg [29:0] \$12 ;
-  reg [20:0] \$13 ;
-  reg \$14 ;
-  wire [32:0] \$2 ;
-  wire [7:0] \$3 ;
+  wire \$1 ;
+  wire \$2 ;
+  wire \$3 ;
   wire \$4 ;
+  wire \$5 ;
+  reg \$6 ;
+  reg \$7 ;
+  reg [88:0] \$8 ;
+  reg [88:0] \$9 ;
+  reg [88:0] \$like  = 89'h00000000000000000000000;
+  wire [1:0] \$like.buffer ;
+  wire [63:0] \$like.data ;
+  wire [19:0] \$like.dst ;
+  wire \$like.failed ;
+  wire \$like.group ;
+  wire \$like.last ;
+  input clk;
+  reg full = 1'h0;
+  input [88:0] i__payload;
+  wire [1:0] \i__payload.buffer ;
+  wire [63:0] \i__payload.data ;
+  wire [19:0] \i__payload.dst ;
+  wire \i__payload.failed ;
+  wire \i__payload.group ;
+  wire \i__payload.last ;
+  output i__ready;
+  input i__valid;
+  output [88:0] o__payload;
+  reg [88:0] o__payload = 89'h00000000000000000000000;
+  wire [1:0] \o__payload.buffer ;
+  wire [63:0] \o__payload.data ;
+  wire [19:0] \o__payload.dst ;
+  wire \o__payload.failed ;
+  wire \o__payload.group ;
+  wire \o__payload.last ;
+  input o__ready;
+  output o__valid;
+  reg o__valid = 1'h0;
+  input rst;
+  assign i__ready = ~ full;
+  assign \$1  = ~ o__valid;
+  assign \$2  = \$1  | o__ready;
+  assign \$3  = ~ full;
+  assign \$4  = i__valid & \$3 ;
+  assign \$5  = full | i__valid;
+  always @(posedge clk)
+    o__valid <= \$6 ;
+  always @(posedge clk)
+    full <= \$7 ;
+  always @(posedge clk)
+    o__payload <= \$8 ;
+  always @(posedge clk)
+    \$like  <= \$9 ;
+  always @* begin
+    if (_always_ ) begin end
+    \$6  = o__valid;
+    if (\$2 ) begin
+      \$6  = \$5 ;
+    end
+    if (rst) begin
+      \$6  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$7  = full;
+    if (\$2 ) begin
+      \$7  = 1'h0;
+    end else if (\$4 ) begin
+      \$7  = 1'h1;
+    end
+    if (rst) begin
+      \$7  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$8  = o__payload;
+    if (\$2 ) begin
+      (* full_case = 32'd1 *)
+      if (full) begin
+        \$8  = \$like ;
+      end else begin
+        \$8  = i__payload;
+      end
+    end
+    if (rst) begin
+      \$8  = 89'h00000000000000000000000;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$9  = \$like ;
+    if (\$2 ) begin
+    end else if (\$4 ) begin
+      \$9  = i__payload;
+    end
+    if (rst) begin
+      \$9  = 89'h00000000000000000000000;
+    end
+  end
+  assign \o__payload.data  = o__payload[63:0];
+  assign \o__payload.dst  = o__payload[83:64];
+  assign \o__payload.group  = o__payload[84];
+  assign \o__payload.buffer  = o__payload[86:85];
+  assign \o__payload.last  = o__payload[87];
+  assign \o__payload.failed  = o__payload[88];
+  assign \$like.data  = \$like [63:0];
+  assign \$like.dst  = \$like [83:64];
+  assign \$like.group  = \$like [84];
+  assign \$like.buffer  = \$like [86:85];
+  assign \$like.last  = \$like [87];
+  assign \$like.failed  = \$like [88];
+  assign \i__payload.data  = i__payload[63:0];
+  assign \i__payload.dst  = i__payload[83:64];
+  assign \i__payload.group  = i__payload[84];
+  assign \i__payload.buffer  = i__payload[86:85];
+  assign \i__payload.last  = i__payload[87];
+  assign \i__payload.failed  = i__payload[88];
+endmodule
+
+module \hwgen_top.load.splitter (o__ready, i__valid, i__ready, rst, i__payload, o__payload, o__valid, clk);
+  reg _always_  = 0;
+  wire [21:0] \$1 ;
+  wire \$10 ;
+  wire [7:0] \$11 ;
+  wire \$12 ;
+  wire \$13 ;
+  wire [7:0] \$14 ;
+  wire [7:0] \$15 ;
+  wire \$16 ;
+  wire \$17 ;
+  wire [7:0] \$18 ;
+  wire \$19 ;
+  wire [32:0] \$2 ;
+  wire \$20 ;
+  wire \$21 ;
+  wire [31:0] \$22 ;
+  wire \$23 ;
+  wire \$24 ;
+  wire [31:0] \$25 ;
+  wire [7:0] \$26 ;
+  wire \$27 ;
+  wire \$28 ;
+  wire [31:0] \$29 ;
+  wire [7:0] \$3 ;
+  wire [7:0] \$30 ;
+  wire [7:0] \$31 ;
+  wire \$32 ;
+  wire \$33 ;
+  wire [31:0] \$34 ;
+  wire [7:0] \$35 ;
+  wire \$36 ;
+  wire \$37 ;
+  reg [29:0] \$38 ;
+  reg [20:0] \$39 ;
+  wire \$4 ;
+  reg \$40 ;
+  reg [6:0] \$41 ;
+  reg \$42 ;
   wire \$5 ;
   wire \$6 ;
   wire [30:0] \$7 ;
-  wire [21:0] \$8 ;
+  wire \$8 ;
   wire \$9 ;
-  wire [6:0] \$signal ;
-  reg [29:0] \$signal$1  = 30'h00000000;
-  reg [20:0] \$signal$3  = 21'h000000;
+  reg [20:0] \$signal  = 21'h000000;
+  reg [6:0] \$signal$2  = 7'h00;
+  reg [29:0] \$signal$8  = 30'h00000000;
   (* init = 1'h0 *)
   wire active;
   input clk;
+  (* init = 1'h0 *)
+  wire ends;
   input [52:0] i__payload;
   wire [31:0] \i__payload.address ;
   wire [20:0] \i__payload.beats ;
   output i__ready;
   input i__valid;
-  wire last;
-  reg [6:0] now;
+  reg last = 1'h0;
   output [39:0] o__payload;
   wire [31:0] \o__payload.address ;
   wire [7:0] \o__payload.beats_minus_1 ;
   input o__ready;
   output o__valid;
   reg o__valid = 1'h0;
+  wire [20:0] rest;
   input rst;
-  assign \$1  = 7'h40 - \$signal$1 [5:0];
-  assign last = \$signal$3  <= \$1 [6:0];
-  assign \$3  = now - 1'h1;
+  assign \$1  = \$signal  - \$signal$2 ;
+  assign \$3  = \$signal$2  - 1'h1;
   assign \$4  = ~ o__valid;
   assign \$5  = o__ready & last;
   assign i__ready = \$4  | \$5 ;
   assign \$6  = o__valid & o__ready;
-  assign \$7  = \$signal$1  + now;
-  assign \$8  = \$signal$3  - now;
-  assign \$9  = ~ last;
-  assign \$10  = i__valid & i__ready;
+  assign \$7  = \$signal$8  + \$signal$2 ;
+  assign \$8  = ~ last;
+  assign \$9  = | \$1 [20:7];
+  assign \$10  = ~ \$9 ;
+  assign \$11  = \$1 [6:0] + 1'h0;
+  assign \$12  = \$11  <= 7'h40;
+  assign \$13  = \$10  & \$12 ;
+  assign \$15  = \$13  ? { 1'h0, \$1 [6:0] } : 8'h40;
+  assign \$16  = | \$1 [20:7];
+  assign \$17  = ~ \$16 ;
+  assign \$18  = \$1 [6:0] + 1'h0;
+  assign \$19  = \$18  <= 7'h40;
+  assign \$20  = \$17  & \$19 ;
+  assign \$21  = i__valid & i__ready;
+  assign \$23  = | i__payload[52:39];
+  assign \$24  = ~ \$23 ;
+  assign \$26  = i__payload[38:32] + \$25 [5:0];
+  assign \$27  = \$26  <= 7'h40;
+  assign \$28  = \$24  & \$27 ;
+  assign \$30  = 7'h40 - \$29 [5:0];
+  assign \$31  = \$28  ? { 1'h0, i__payload[38:32] } : \$30 ;
+  assign \$32  = | i__payload[52:39];
+  assign \$33  = ~ \$32 ;
+  assign \$35  = i__payload[38:32] + \$34 [5:0];
+  assign \$36  = \$35  <= 7'h40;
+  assign \$37  = \$33  & \$36 ;
   always @(posedge clk)
-    \$signal$1  <= \$12 ;
+    \$signal$8  <= \$38 ;
   always @(posedge clk)
-    \$signal$3  <= \$13 ;
+    \$signal  <= \$39 ;
   always @(posedge clk)
-    o__valid <= \$14 ;
+    o__valid <= \$40 ;
+  always @(posedge clk)
+    \$signal$2  <= \$41 ;
+  always @(posedge clk)
+    last <= \$42 ;
   always @* begin
     if (_always_ ) begin end
-    now = \$1 [6:0];
-    if (last) begin
-      now = \$signal$3 [6:0];
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$12  = \$signal$1 ;
+    \$38  = \$signal$8 ;
     if (\$6 ) begin
-      \$12  = \$7 [29:0];
+      \$38  = \$7 [29:0];
     end
-    if (\$10 ) begin
-      \$12  = \$11 [29:0];
+    if (\$21 ) begin
+      \$38  = \$22 [29:0];
     end
     if (rst) begin
-      \$12  = 30'h00000000;
+      \$38  = 30'h00000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$13  = \$signal$3 ;
+    \$39  = \$signal ;
     if (\$6 ) begin
-      \$13  = \$8 [20:0];
+      \$39  = \$1 [20:0];
     end
-    if (\$10 ) begin
-      \$13  = i__payload[52:32];
+    if (\$21 ) begin
+      \$39  = i__payload[52:32];
     end
     if (rst) begin
-      \$13  = 21'h000000;
+      \$39  = 21'h000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$14  = o__valid;
+    \$40  = o__valid;
     if (\$6 ) begin
-      \$14  = \$9 ;
+      \$40  = \$8 ;
     end
-    if (\$10 ) begin
-      \$14  = 1'h1;
+    if (\$21 ) begin
+      \$40  = 1'h1;
     end
     if (rst) begin
-      \$14  = 1'h0;
+      \$40  = 1'h0;
     end
   end
-  assign \$signal  = \$1 [6:0];
+  always @* begin
+    if (_always_ ) begin end
+    \$41  = \$signal$2 ;
+    if (\$6 ) begin
+      \$41  = \$15 [6:0];
+    end
+    if (\$21 ) begin
+      \$41  = \$31 [6:0];
+    end
+    if (rst) begin
+      \$41  = 7'h00;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$42  = last;
+    if (\$6 ) begin
+      \$42  = \$20 ;
+    end
+    if (\$21 ) begin
+      \$42  = \$37 ;
+    end
+    if (rst) begin
+      \$42  = 1'h0;
+    end
+  end
+  assign rest = \$1 [20:0];
+  assign ends = last;
   assign active = o__valid;
   assign \o__payload.address  = o__payload[31:0];
   assign \o__payload.beats_minus_1  = o__payload[39:32];
@@ -6097,32 +6597,42 @@ module \hwgen_top.load.splitter (rst, o__ready, i__valid, i__ready, i__payload, 
   assign \i__payload.beats  = i__payload[52:32];
   assign o__payload[39:32] = \$3 ;
   assign o__payload[31:0] = \$2 [31:0];
-  assign \$2  = { 1'h0, \$signal$1 , 2'h0 };
-  assign \$11  = { 2'h0, i__payload[31:2] };
+  assign \$2  = { 1'h0, \$signal$8 , 2'h0 };
+  assign \$14  = 8'h40;
+  assign \$22  = { 2'h0, i__payload[31:2] };
+  assign \$25  = { 2'h0, i__payload[31:2] };
+  assign \$29  = { 2'h0, i__payload[31:2] };
+  assign \$34  = { 2'h0, i__payload[31:2] };
 endmodule
 
-module \hwgen_top.param_buffer (rst, write__en, read__en, read__data, write__data, write__addr, \port$4594$0 , clk);
+module \hwgen_top.param_buffer (write__en, \read__en$11 , rst, held, \port$4412$0 , \port$4912$0 , clk);
   reg _always_  = 0;
-  reg \$1 ;
+  reg [6:0] \$1 ;
   reg [63:0] \$2 ;
+  reg \$3 ;
+  reg [6:0] \$4 ;
+  reg \$5 ;
+  reg \$6 ;
+  reg [63:0] \$7 ;
   reg \$signal  = 1'h0;
-  wire [6:0] \$signature__addr ;
-  wire [63:0] \$signature__data ;
-  wire \$signature__en ;
+  reg [6:0] \$signature__addr  = 7'h00;
+  reg [63:0] \$signature__data  = 64'h0000000000000000;
+  reg \$signature__en  = 1'h0;
   input clk;
+  output [63:0] held;
+  reg [63:0] held = 64'h0000000000000000;
+  input [83:0] \port$4412$0 ;
+  input [16:0] \port$4912$0 ;
+  reg [6:0] read__addr = 7'h00;
+  wire [19:0] \read__addr$9 ;
+  wire [63:0] read__data;
   (* init = 64'h0000000000000000 *)
-  wire [63:0] held;
-  input [16:0] \port$4594$0 ;
-  wire [6:0] read__addr;
-  wire [19:0] \read__addr$7 ;
-  output [63:0] read__data;
-  reg [63:0] read__data = 64'h0000000000000000;
   wire [63:0] \read__data$15 ;
-  input read__en;
-  wire \read__en$9 ;
+  reg read__en = 1'h1;
+  input \read__en$11 ;
   input rst;
-  input [19:0] write__addr;
-  input [63:0] write__data;
+  wire [19:0] write__addr;
+  wire [63:0] write__data;
   input write__en;
   (* no_rw_check = 32'd1 *)
   reg [63:0] memory [127:0];
@@ -6131,84 +6641,128 @@ module \hwgen_top.param_buffer (rst, write__en, read__en, read__data, write__dat
     for (i = 0; i < 128; i = i + 1) memory[i] = 64'h0000000000000000;
   end
   always @(posedge clk) begin
-    if (write__en)
-      memory[write__addr[6:0]] <= write__data;
+    if (\$signature__en )
+      memory[\$signature__addr ] <= \$signature__data ;
   end
   reg [63:0] _0_;
   always @(posedge clk) begin
     if (read__en) begin
-      _0_ <= memory[\port$4594$0 [6:0]];
+      _0_ <= memory[read__addr];
     end
   end
-  assign \read__data$15  = _0_;
+  assign read__data = _0_;
   always @(posedge clk)
-    \$signal  <= \$1 ;
+    \$signature__addr  <= \$1 ;
   always @(posedge clk)
-    read__data <= \$2 ;
+    \$signature__data  <= \$2 ;
+  always @(posedge clk)
+    \$signature__en  <= \$3 ;
+  always @(posedge clk)
+    read__addr <= \$4 ;
+  always @(posedge clk)
+    read__en <= \$5 ;
+  always @(posedge clk)
+    \$signal  <= \$6 ;
+  always @(posedge clk)
+    held <= \$7 ;
   always @* begin
     if (_always_ ) begin end
-    \$1  = read__en;
+    \$1  = \port$4412$0 [70:64];
     if (rst) begin
-      \$1  = 1'h0;
+      \$1  = 7'h00;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$2  = read__data;
-    if (\$signal ) begin
-      \$2  = \read__data$15 ;
-    end
+    \$2  = \port$4412$0 [63:0];
     if (rst) begin
       \$2  = 64'h0000000000000000;
     end
   end
-  assign \$signature__addr  = write__addr[6:0];
-  assign \$signature__data  = write__data;
-  assign \$signature__en  = write__en;
-  assign read__addr = \port$4594$0 [6:0];
-  assign \read__addr$7  = { 3'h0, \port$4594$0  };
-  assign \read__en$9  = read__en;
-  assign held = read__data;
+  always @* begin
+    if (_always_ ) begin end
+    \$3  = write__en;
+    if (rst) begin
+      \$3  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$4  = \port$4912$0 [6:0];
+    if (rst) begin
+      \$4  = 7'h00;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$5  = \read__en$11 ;
+    if (rst) begin
+      \$5  = 1'h1;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$6  = read__en;
+    if (rst) begin
+      \$6  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$7  = held;
+    if (\$signal ) begin
+      \$7  = read__data;
+    end
+    if (rst) begin
+      \$7  = 64'h0000000000000000;
+    end
+  end
+  assign write__addr = \port$4412$0 [83:64];
+  assign write__data = \port$4412$0 [63:0];
+  assign \read__addr$9  = { 3'h0, \port$4912$0  };
+  assign \read__data$15  = held;
 endmodule
 
-module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sources__0__ready, sources__1__ready, ports__0__ready, drain__0__ready, cmd__ready, param__en, drain__0__valid, \port$3161$0 , reads__0__valid, reads__1__valid, \port$3320$0 , \port$3322$0 , cmd__payload, buffer__data, drain__0__data, \port$4594$0 , \port$4618$22 
-, \port$4618$38 , writes__0__valid, \port$4718$1 , \port$4720$0 , done, error, \code$127 , clk);
+module \hwgen_top.post (cmd__valid, sources__0__data, sources__1__data, ports__0__ready, drain__0__ready, cmd__ready, param__en, drain__0__valid, \port$3235$0 , reads__0__valid, reads__1__valid, \port$3415$0 , \port$3417$0 , rst, cmd__payload, \port$4298$1 , buffer__data, drain__0__data, \port$4912$0 , \port$4940$22 , \port$4940$38 
+, reads__0__bank, reads__1__bank, writes__0__valid, \port$5056$1 , \port$5058$0 , writes__0__bank, done, error, \code$133 , clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
-  reg \$100 ;
-  reg [15:0] \$101 ;
-  reg \$102 ;
+  wire \$100 ;
+  reg \$101 ;
+  reg [15:0] \$102 ;
   reg \$103 ;
   reg \$104 ;
   reg \$105 ;
   reg \$106 ;
   reg \$107 ;
-  reg [5:0] \$108 ;
+  reg \$108 ;
   reg \$109 ;
   wire \$11 ;
-  reg \$110 ;
-  reg [71:0] \$111 ;
-  reg [4:0] \$112 ;
-  reg [4:0] \$113 ;
-  reg [29:0] \$114 ;
-  reg [44:0] \$115 ;
-  reg [69:0] \$116 ;
-  reg \$117 ;
-  reg [68:0] \$118 ;
-  reg [56:0] \$119 ;
+  reg [5:0] \$110 ;
+  reg \$111 ;
+  reg \$112 ;
+  reg [71:0] \$113 ;
+  reg [4:0] \$114 ;
+  reg [4:0] \$115 ;
+  reg [29:0] \$116 ;
+  reg [44:0] \$117 ;
+  reg [69:0] \$118 ;
+  reg \$119 ;
   wire \$12 ;
-  reg \$120 ;
-  reg [14:0] \$121 ;
-  wire [16:0] \$122 ;
-  wire \$123 ;
-  wire [33:0] \$124 ;
-  wire [10:0] \$125 ;
-  wire [3:0] \$126 ;
-  wire [3:0] \$127 ;
-  wire [10:0] \$128 ;
-  wire [31:0] \$129 ;
+  reg [68:0] \$120 ;
+  reg [56:0] \$121 ;
+  reg \$122 ;
+  reg [17:0] \$123 ;
+  wire [16:0] \$124 ;
+  wire \$125 ;
+  wire [33:0] \$126 ;
+  wire [10:0] \$127 ;
+  wire [3:0] \$128 ;
+  wire [3:0] \$129 ;
   wire \$13 ;
+  wire [10:0] \$130 ;
+  wire [31:0] \$131 ;
   wire \$14 ;
   wire \$15 ;
   wire \$16 ;
@@ -6287,40 +6841,41 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
   wire \$82 ;
   wire \$83 ;
   wire \$84 ;
-  wire [6:0] \$85 ;
-  wire [7:0] \$86 ;
-  wire \$87 ;
-  wire [15:0] \$88 ;
-  wire \$89 ;
+  wire \$85 ;
+  wire [6:0] \$86 ;
+  wire [7:0] \$87 ;
+  wire \$88 ;
+  wire [15:0] \$89 ;
   wire \$9 ;
   wire \$90 ;
-  wire [11:0] \$91 ;
-  wire \$92 ;
+  wire \$91 ;
+  wire [11:0] \$92 ;
   wire \$93 ;
-  wire [11:0] \$94 ;
-  wire \$95 ;
-  wire [3:0] \$96 ;
-  wire \$97 ;
+  wire \$94 ;
+  wire [11:0] \$95 ;
+  wire \$96 ;
+  wire [3:0] \$97 ;
   wire \$98 ;
   wire \$99 ;
   reg \$signal ;
   reg \$signal$10  = 1'h0;
-  wire \$signal$116 ;
+  reg \$signal$11  = 1'h0;
   wire \$signal$12 ;
+  wire \$signal$122 ;
   reg [15:0] \$signal$13  = 16'h0000;
-  wire [31:0] \$signal$132 ;
-  wire [31:0] \$signal$135 ;
-  wire [31:0] \$signal$136 ;
-  wire [31:0] \$signal$137 ;
-  wire [7:0] \$signal$139 ;
+  wire [31:0] \$signal$138 ;
   reg \$signal$14  = 1'h0;
-  wire [7:0] \$signal$140 ;
-  wire [7:0] \$signal$141 ;
-  wire [7:0] \$signal$142 ;
-  reg \$signal$147  = 1'h0;
+  wire [31:0] \$signal$141 ;
+  wire [31:0] \$signal$142 ;
+  wire [31:0] \$signal$143 ;
+  wire [7:0] \$signal$145 ;
+  wire [7:0] \$signal$146 ;
+  wire [7:0] \$signal$147 ;
+  wire [7:0] \$signal$148 ;
   wire \$signal$15 ;
-  reg \$signal$151  = 1'h0;
-  reg [5:0] \$signal$152  = 6'h00;
+  reg \$signal$153  = 1'h0;
+  reg \$signal$157  = 1'h0;
+  reg [5:0] \$signal$158  = 6'h00;
   reg [44:0] \$signal$2  = 45'h000000000000;
   wire \$signal$2.cc_dropped ;
   wire [5:0] \$signal$2.cc_valid ;
@@ -6363,11 +6918,11 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
   reg \$signal$9  = 1'h0;
   wire [31:0] a;
   wire [111:0] acc;
-  wire [127:0] \acc$134 ;
-  wire [31:0] \acc$134[0] ;
-  wire [31:0] \acc$134[1] ;
-  wire [31:0] \acc$134[2] ;
-  wire [31:0] \acc$134[3] ;
+  wire [127:0] \acc$140 ;
+  wire [31:0] \acc$140[0] ;
+  wire [31:0] \acc$140[1] ;
+  wire [31:0] \acc$140[2] ;
+  wire [31:0] \acc$140[3] ;
   wire [111:0] \acc[0] ;
   wire action_done;
   wire add;
@@ -6380,9 +6935,9 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
   input [63:0] buffer__data;
   wire buffer__en;
   wire busy;
-  wire \busy$11 ;
+  wire \busy$159 ;
   wire [1:0] channel;
-  wire [1:0] \channel$114 ;
+  wire [1:0] \channel$120 ;
   input clk;
   input [99:0] cmd__payload;
   wire [3:0] \cmd__payload.op ;
@@ -6390,8 +6945,8 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
   output cmd__ready;
   input cmd__valid;
   wire [1:0] code;
-  output [3:0] \code$127 ;
-  wire [3:0] \code$128 ;
+  output [3:0] \code$133 ;
+  wire [3:0] \code$134 ;
   wire [11:0] count;
   reg count_en;
   wire dead;
@@ -6414,7 +6969,7 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
   wire destination__ready;
   wire destination__valid;
   output done;
-  wire \done$124 ;
+  wire \done$130 ;
   wire [11:0] drain__0__addr;
   wire [11:0] \drain__0__addr$71 ;
   wire [4:0] drain__0__column;
@@ -6441,7 +6996,7 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
   wire element__valid;
   wire enable;
   output error;
-  wire \error$126 ;
+  wire \error$132 ;
   wire idle;
   wire [90:0] \initial ;
   wire [21:0] \initial.a ;
@@ -6529,15 +7084,17 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
   wire [19:0] param__addr;
   wire [63:0] param__data;
   output param__en;
-  output \port$3161$0 ;
-  output [3:0] \port$3320$0 ;
-  output [3:0] \port$3322$0 ;
-  output [16:0] \port$4594$0 ;
-  output [11:0] \port$4618$22 ;
-  output [10:0] \port$4618$38 ;
-  output [10:0] \port$4718$1 ;
-  output [31:0] \port$4720$0 ;
+  output \port$3235$0 ;
+  output [3:0] \port$3415$0 ;
+  output [3:0] \port$3417$0 ;
+  input [1:0] \port$4298$1 ;
+  output [16:0] \port$4912$0 ;
+  output [11:0] \port$4940$22 ;
+  output [10:0] \port$4940$38 ;
+  output [10:0] \port$5056$1 ;
+  output [31:0] \port$5058$0 ;
   wire [19:0] ports__0__addr;
+  wire ports__0__bank;
   wire [63:0] ports__0__data;
   wire [7:0] ports__0__mask;
   input ports__0__ready;
@@ -6551,10 +7108,12 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
   wire [8:0] \quant.qmin ;
   wire [8:0] \quant.zero_point ;
   wire [19:0] reads__0__addr;
+  output reads__0__bank;
   wire [63:0] reads__0__data;
   wire reads__0__ready;
   output reads__0__valid;
   wire [19:0] reads__1__addr;
+  output reads__1__bank;
   wire [63:0] reads__1__data;
   wire reads__1__ready;
   output reads__1__valid;
@@ -6582,18 +7141,20 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
   wire scalar;
   wire [6:0] skip;
   wire [19:0] sources__0__addr;
+  wire sources__0__bank;
   input [63:0] sources__0__data;
-  input sources__0__ready;
+  wire sources__0__ready;
   wire sources__0__valid;
   wire [19:0] sources__1__addr;
+  wire sources__1__bank;
   input [63:0] sources__1__data;
-  input sources__1__ready;
+  wire sources__1__ready;
   wire sources__1__valid;
   wire start;
   wire [11:0] step;
   wire take;
-  wire \take$112 ;
-  reg [14:0] token = 15'h0000;
+  wire \take$118 ;
+  reg [17:0] token = 18'h00000;
   wire transpose;
   wire transposed;
   wire valid;
@@ -6622,6 +7183,7 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
   wire [31:0] \vectors[0] ;
   wire [31:0] \vectors[1] ;
   wire [19:0] writes__0__addr;
+  output writes__0__bank;
   wire [63:0] writes__0__data;
   wire [7:0] writes__0__mask;
   wire writes__0__ready;
@@ -6646,7 +7208,7 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
   assign \$19  = \$signal$8  & \$18 ;
   assign \$20  = ~ \$19 ;
   assign \$21  = \$17  & \$20 ;
-  assign \$22  = \$signal$10  & \busy$11 ;
+  assign \$22  = \$signal$10  & \$signal$11 ;
   assign \$23  = ~ \$22 ;
   assign \$signal$4  = \$21  & \$23 ;
   assign \$24  = \$signal$13 [1] | \$signal$13 [7];
@@ -6688,12 +7250,12 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
   assign \$56  = \$signal$23 [0] ? { 1'h0, cmd__payload[66:46] } : { cmd__payload[54], cmd__payload[54:34] };
   assign \$57  = \$signal$23 [0] ? { 1'h0, cmd__payload[66:46] } : { cmd__payload[54], cmd__payload[54:34] };
   assign scalar = \$signal$2 [30] | \$signal$23 [0];
-  assign enable = token[4] & \$signal$23 [0];
-  assign valid = \$signal$23 [0] ? token[14] : token[12];
-  assign \$signal$132  = { acc[27], acc[27], acc[27], acc[27], acc[27:0] } | \acc$134 [31:0];
-  assign \$signal$135  = { acc[55], acc[55], acc[55], acc[55], acc[55:28] } | \acc$134 [63:32];
-  assign \$signal$136  = { acc[83], acc[83], acc[83], acc[83], acc[83:56] } | \acc$134 [95:64];
-  assign \$signal$137  = { acc[111], acc[111], acc[111], acc[111], acc[111:84] } | \acc$134 [127:96];
+  assign enable = token[5] & \$signal$23 [0];
+  assign valid = \$signal$23 [0] ? token[17] : token[15];
+  assign \$signal$138  = { acc[27], acc[27], acc[27], acc[27], acc[27:0] } | \acc$140 [31:0];
+  assign \$signal$141  = { acc[55], acc[55], acc[55], acc[55], acc[55:28] } | \acc$140 [63:32];
+  assign \$signal$142  = { acc[83], acc[83], acc[83], acc[83], acc[83:56] } | \acc$140 [95:64];
+  assign \$signal$143  = { acc[111], acc[111], acc[111], acc[111], acc[111:84] } | \acc$140 [127:96];
   assign \$58  = ~ cmd__ready;
   assign \$59  = cmd__valid & \$58 ;
   assign \$60  = 1'h1 << cmd__payload[3:0];
@@ -6710,7 +7272,7 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
   assign \$71  = cmd__payload[3:0] == 3'h6;
   assign \$72  = \$70  | \$71 ;
   assign \$73  = cmd__payload[60:4] == operands;
-  assign \$74  = \$signal$147  & \$73 ;
+  assign \$74  = \$signal$153  & \$73 ;
   assign \$75  = ~ busy;
   assign \$76  = ~ element__valid;
   assign \$77  = \$75  & \$76 ;
@@ -6718,68 +7280,71 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
   assign \$79  = \$78  & out__ready;
   assign \$80  = ~ dead;
   assign \$81  = \$79  & \$80 ;
-  assign \$82  = ~ \$signal$151 ;
+  assign \$82  = ~ \$signal$157 ;
   assign \$83  = \$81  & \$82 ;
-  assign \$84  = ! \$signal$152 ;
-  assign \$85  = \$signal$152  + load;
-  assign \$86  = \$85  - action_done;
-  assign \$87  = \$signal$4  & \$signal$14 ;
-  assign \$88  = \$signal$13 [1] ? cmd__payload[98:83] : cmd__payload[82:67];
-  assign \$89  = cmd__payload[6:4] == 3'h5;
-  assign \$90  = cmd__payload[18:7] > 5'h10;
-  assign \$91  = \$90  ? 12'h000 : cmd__payload[18:7];
-  assign \$92  = cmd__payload[6:4] == 3'h6;
-  assign \$93  = cmd__payload[18:7] > 5'h10;
-  assign \$94  = \$93  ? 12'h000 : cmd__payload[18:7];
-  assign \$95  = cmd__payload[73:70] > 1'h0;
-  assign \$96  = \$95  ? cmd__payload[73:70] : 4'h0;
-  assign \$97  = cmd__payload[73:68] > 6'h27;
-  assign \$98  = ~ same;
-  assign \$99  = cmd__payload[22] & \$98 ;
+  assign \$84  = ! \$signal$158 ;
+  assign \$85  = \busy$159  | \load$32 ;
+  assign \$86  = \$signal$158  + load;
+  assign \$87  = \$86  - action_done;
+  assign \$88  = \$signal$4  & \$signal$14 ;
+  assign \$89  = \$signal$13 [1] ? cmd__payload[98:83] : cmd__payload[82:67];
+  assign \$90  = cmd__payload[6:4] == 3'h5;
+  assign \$91  = cmd__payload[18:7] > 5'h10;
+  assign \$92  = \$91  ? 12'h000 : cmd__payload[18:7];
+  assign \$93  = cmd__payload[6:4] == 3'h6;
+  assign \$94  = cmd__payload[18:7] > 5'h10;
+  assign \$95  = \$94  ? 12'h000 : cmd__payload[18:7];
+  assign \$96  = cmd__payload[73:70] > 1'h0;
+  assign \$97  = \$96  ? cmd__payload[73:70] : 4'h0;
+  assign \$98  = cmd__payload[73:68] > 6'h27;
+  assign \$99  = ~ same;
+  assign \$100  = cmd__payload[22] & \$99 ;
   always @(posedge clk)
-    \$signal$5  <= \$100 ;
+    \$signal$5  <= \$101 ;
   always @(posedge clk)
-    \$signal$13  <= \$101 ;
+    \$signal$13  <= \$102 ;
   always @(posedge clk)
-    \$signal$14  <= \$102 ;
+    \$signal$14  <= \$103 ;
   always @(posedge clk)
-    \$signal$8  <= \$103 ;
+    \$signal$8  <= \$104 ;
   always @(posedge clk)
-    \$signal$10  <= \$104 ;
+    \$signal$10  <= \$105 ;
   always @(posedge clk)
-    same <= \$105 ;
+    same <= \$106 ;
   always @(posedge clk)
-    \$signal$6  <= \$106 ;
+    \$signal$6  <= \$107 ;
   always @(posedge clk)
-    \$signal$9  <= \$107 ;
+    \$signal$9  <= \$108 ;
   always @(posedge clk)
-    \$signal$152  <= \$108 ;
+    \$signal$11  <= \$109 ;
   always @(posedge clk)
-    \load$32  <= \$109 ;
+    \$signal$158  <= \$110 ;
   always @(posedge clk)
-    \$signal$151  <= \$110 ;
+    \load$32  <= \$111 ;
   always @(posedge clk)
-    \$signal$23  <= \$111 ;
+    \$signal$157  <= \$112 ;
   always @(posedge clk)
-    inner5 <= \$112 ;
+    \$signal$23  <= \$113 ;
   always @(posedge clk)
-    inner6 <= \$113 ;
+    inner5 <= \$114 ;
   always @(posedge clk)
-    quant <= \$114 ;
+    inner6 <= \$115 ;
   always @(posedge clk)
-    \$signal$2  <= \$115 ;
+    quant <= \$116 ;
   always @(posedge clk)
-    value <= \$116 ;
+    \$signal$2  <= \$117 ;
   always @(posedge clk)
-    bad_shift <= \$117 ;
+    value <= \$118 ;
   always @(posedge clk)
-    \$signal$29  <= \$118 ;
+    bad_shift <= \$119 ;
   always @(posedge clk)
-    operands <= \$119 ;
+    \$signal$29  <= \$120 ;
   always @(posedge clk)
-    \$signal$147  <= \$120 ;
+    operands <= \$121 ;
   always @(posedge clk)
-    token <= \$121 ;
+    \$signal$153  <= \$122 ;
+  always @(posedge clk)
+    token <= \$123 ;
   \hwgen_top.post.issue  issue (
     .acc(acc),
     .add(\$signal$23 [1]),
@@ -6793,16 +7358,17 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
     .items__payload(items__payload),
     .items__ready(items__ready),
     .items__valid(items__valid),
-    .\port$3161$0 (\$123 ),
-    .\port$4618$0 (\$124 ),
-    .\port$4618$38 (\$125 ),
+    .\port$3235$0 (\$125 ),
+    .\port$4298$1 (\port$4298$1 ),
+    .\port$4940$0 (\$126 ),
+    .\port$4940$38 (\$127 ),
     .results__ready(results__ready),
     .rst(rst),
+    .sources__0__bank(reads__0__bank),
     .sources__0__data(sources__0__data),
-    .sources__0__ready(sources__0__ready),
     .sources__0__valid(reads__0__valid),
+    .sources__1__bank(reads__1__bank),
     .sources__1__data(sources__1__data),
-    .sources__1__ready(sources__1__ready),
     .sources__1__valid(reads__1__valid),
     .take(take),
     .vectors(vectors)
@@ -6816,49 +7382,50 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
     .out__payload(element__payload),
     .out__ready(out__ready),
     .out__valid(element__valid),
-    .\port$2619$0 (\$34 ),
-    .\port$2620$0 (\$35 ),
-    .\port$3965$4 (cmd__payload[81:4]),
+    .\port$2698$0 (\$34 ),
+    .\port$2699$0 (\$35 ),
+    .\port$4174$4 (cmd__payload[81:4]),
     .rst(rst),
     .start(\$signal$12 )
   );
-  \hwgen_top.post.operands$163  \operands$163  (
-    .acc(\acc$134 ),
-    .busy(\busy$11 ),
+  \hwgen_top.post.operands$170  \operands$170  (
+    .acc(\acc$140 ),
+    .busy(\busy$159 ),
     .clk(clk),
     .enable(enable),
     .load(\load$32 ),
     .operands(operands),
-    .\port$4640$0 (vectors),
+    .\port$4970$0 (vectors),
     .rst(rst)
   );
   \hwgen_top.post.output  \output  (
     .action_done(action_done),
     .clk(clk),
-    .code(\code$127 ),
+    .code(\code$133 ),
     .destination__ready(results__ready),
     .done(done),
     .error(error),
+    .i__payload(\$126 [21:0]),
+    .i__valid(destination__valid),
+    .\i__valid$4 (valid),
     .pending(writes__0__valid),
-    .\port$3320$0 (\$126 ),
-    .\port$3322$0 (\$127 ),
-    .\port$3393$0 (\$signal$139 ),
-    .\port$3394$0 (\$signal$140 ),
-    .\port$3395$0 (\$signal$141 ),
-    .\port$3396$0 (\$signal$142 ),
-    .\port$4718$1 (\$128 ),
+    .\port$3415$0 (\$128 ),
+    .\port$3417$0 (\$129 ),
+    .\port$3495$0 (\$signal$145 ),
+    .\port$3496$0 (\$signal$146 ),
+    .\port$3497$0 (\$signal$147 ),
+    .\port$3498$0 (\$signal$148 ),
+    .\port$5056$1 (\$130 ),
+    .ports__0__bank(writes__0__bank),
     .ports__0__ready(ports__0__ready),
     .rst(rst),
-    .w_data(\$124 [21:0]),
-    .w_en(destination__valid),
-    .\w_en$6 (valid),
-    .words(\$129 )
+    .words(\$131 )
   );
   \hwgen_top.post.parameters  parameters (
     .buffer__data(buffer__data),
     .buffer__en(param__en),
     .clk(clk),
-    .\port$4594$0 (\$122 ),
+    .\port$4912$0 (\$124 ),
     .ready(block_ready),
     .request__payload(request__payload),
     .request__ready(requests__ready),
@@ -6871,12 +7438,12 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
     .values(values)
   );
   hwgen_requantise requantiser0_0 (
-    .acc(\$signal$132 ),
+    .acc(\$signal$138 ),
     .bias(values[31:0]),
     .clk(clk),
     .multiplier(values[63:32]),
     .nudge(quant[27]),
-    .q(\$signal$139 ),
+    .q(\$signal$145 ),
     .qmax(quant[26:18]),
     .qmin(quant[17:9]),
     .rst(rst),
@@ -6885,12 +7452,12 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
     .zero_point(quant[8:0])
   );
   hwgen_requantise requantiser0_1 (
-    .acc(\$signal$135 ),
+    .acc(\$signal$141 ),
     .bias(values[101:70]),
     .clk(clk),
     .multiplier(values[133:102]),
     .nudge(quant[27]),
-    .q(\$signal$140 ),
+    .q(\$signal$146 ),
     .qmax(quant[26:18]),
     .qmin(quant[17:9]),
     .rst(rst),
@@ -6899,12 +7466,12 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
     .zero_point(quant[8:0])
   );
   hwgen_requantise requantiser0_2 (
-    .acc(\$signal$136 ),
+    .acc(\$signal$142 ),
     .bias(values[171:140]),
     .clk(clk),
     .multiplier(values[203:172]),
     .nudge(quant[27]),
-    .q(\$signal$141 ),
+    .q(\$signal$147 ),
     .qmax(quant[26:18]),
     .qmin(quant[17:9]),
     .rst(rst),
@@ -6913,12 +7480,12 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
     .zero_point(quant[8:0])
   );
   hwgen_requantise requantiser0_3 (
-    .acc(\$signal$137 ),
+    .acc(\$signal$143 ),
     .bias(values[241:210]),
     .clk(clk),
     .multiplier(values[273:242]),
     .nudge(quant[27]),
-    .q(\$signal$142 ),
+    .q(\$signal$148 ),
     .qmax(quant[26:18]),
     .qmin(quant[17:9]),
     .rst(rst),
@@ -6938,9 +7505,9 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
     .job(\$signal$23 ),
     .map(\$signal$2 ),
     .marker(marker),
-    .\port$2616$0 (\$32 ),
-    .r_en(items__ready),
-    .\r_en$10 (requests__ready),
+    .o__ready(items__ready),
+    .\o__ready$10 (requests__ready),
+    .\port$2695$0 (\$32 ),
     .requests__payload(request__payload),
     .requests__valid(request__valid),
     .room(out__ready),
@@ -6990,148 +7557,155 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
   end
   always @* begin
     if (_always_ ) begin end
-    \$100  = \$59 ;
+    \$101  = \$59 ;
     if (rst) begin
-      \$100  = 1'h0;
+      \$101  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$101  = \$60 ;
+    \$102  = \$60 ;
     if (rst) begin
-      \$101  = 16'h0000;
+      \$102  = 16'h0000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$102  = \$signal ;
-    if (rst) begin
-      \$102  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$103  = \$69 ;
+    \$103  = \$signal ;
     if (rst) begin
       \$103  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$104  = \$72 ;
+    \$104  = \$69 ;
     if (rst) begin
       \$104  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$105  = \$74 ;
+    \$105  = \$72 ;
     if (rst) begin
       \$105  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$106  = \$83 ;
+    \$106  = \$74 ;
     if (rst) begin
       \$106  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$107  = \$84 ;
+    \$107  = \$83 ;
     if (rst) begin
       \$107  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$108  = \$86 [5:0];
+    \$108  = \$84 ;
     if (rst) begin
-      \$108  = 6'h00;
+      \$108  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$109  = 1'h0;
-    if (\$signal$15 ) begin
-      casez (cmd__payload[3:0])
-        4'h2:
-            /* empty */;
-        4'h8:
-            /* empty */;
-        4'h3:
-            /* empty */;
-        4'h4:
-            /* empty */;
-        4'h5:
-            /* empty */;
-        4'h6:
-            \$109  = \$99 ;
-      endcase
-    end
+    \$109  = \$85 ;
     if (rst) begin
       \$109  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$110  = \$signal$151 ;
-    if (\$87 ) begin
-      \$110  = 1'h1;
-    end
+    \$110  = \$87 [5:0];
     if (rst) begin
-      \$110  = 1'h0;
+      \$110  = 6'h00;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$111  = \$signal$23 ;
+    \$111  = 1'h0;
+    if (\$signal$15 ) begin
+      casez (cmd__payload[3:0])
+        4'h2:
+            /* empty */;
+        4'h8:
+            /* empty */;
+        4'h3:
+            /* empty */;
+        4'h4:
+            /* empty */;
+        4'h5:
+            /* empty */;
+        4'h6:
+            \$111  = \$100 ;
+      endcase
+    end
+    if (rst) begin
+      \$111  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$112  = \$signal$157 ;
+    if (\$88 ) begin
+      \$112  = 1'h1;
+    end
+    if (rst) begin
+      \$112  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$113  = \$signal$23 ;
     if (\$signal$12 ) begin
-      \$111 [0] = \$signal$13 [7];
-      \$111 [1] = operands[18];
-      \$111 [22:2] = cmd__payload[24:4];
-      \$111 [43:23] = cmd__payload[45:25];
-      \$111 [55:44] = cmd__payload[82:71];
-      \$111 [71:56] = \$88 ;
+      \$113 [0] = \$signal$13 [7];
+      \$113 [1] = operands[18];
+      \$113 [22:2] = cmd__payload[24:4];
+      \$113 [43:23] = cmd__payload[45:25];
+      \$113 [55:44] = cmd__payload[82:71];
+      \$113 [71:56] = \$89 ;
     end
     if (rst) begin
-      \$111  = 72'h000000000000000000;
+      \$113  = 72'h000000000000000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$112  = inner5;
+    \$114  = inner5;
     if (\$signal$15 ) begin
       casez (cmd__payload[3:0])
         4'h2:
-            if (\$89 ) begin
-              \$112  = \$91 [4:0];
+            if (\$90 ) begin
+              \$114  = \$92 [4:0];
             end
       endcase
     end
     if (rst) begin
-      \$112  = 5'h01;
+      \$114  = 5'h01;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$113  = inner6;
+    \$115  = inner6;
     if (\$signal$15 ) begin
       casez (cmd__payload[3:0])
         4'h2:
-            if (\$92 ) begin
-              \$113  = \$94 [4:0];
+            if (\$93 ) begin
+              \$115  = \$95 [4:0];
             end
       endcase
     end
     if (rst) begin
-      \$113  = 5'h01;
+      \$115  = 5'h01;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$114  = quant;
+    \$116  = quant;
     if (\$signal$15 ) begin
       casez (cmd__payload[3:0])
         4'h2:
@@ -7140,21 +7714,21 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
             /* empty */;
         4'h3:
           begin
-            \$114 [8:0] = cmd__payload[42:34];
-            \$114 [17:9] = cmd__payload[51:43];
-            \$114 [26:18] = cmd__payload[60:52];
-            \$114 [27] = cmd__payload[61];
-            \$114 [29:28] = cmd__payload[63:62];
+            \$116 [8:0] = cmd__payload[42:34];
+            \$116 [17:9] = cmd__payload[51:43];
+            \$116 [26:18] = cmd__payload[60:52];
+            \$116 [27] = cmd__payload[61];
+            \$116 [29:28] = cmd__payload[63:62];
           end
       endcase
     end
     if (rst) begin
-      \$114  = 30'h00000000;
+      \$116  = 30'h00000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$115  = \$signal$2 ;
+    \$117  = \$signal$2 ;
     if (\$signal$15 ) begin
       casez (cmd__payload[3:0])
         4'h2:
@@ -7163,24 +7737,24 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
             /* empty */;
         4'h3:
           begin
-            \$115 [12:0] = cmd__payload[16:4];
-            \$115 [29:13] = cmd__payload[33:17];
-            \$115 [30] = cmd__payload[64];
-            \$115 [31] = cmd__payload[65];
-            \$115 [34:32] = cmd__payload[68:66];
-            \$115 [43:38] = cmd__payload[79:74];
-            \$115 [37:35] = \$96 [2:0];
-            \$115 [44] = 1'h0;
+            \$117 [12:0] = cmd__payload[16:4];
+            \$117 [29:13] = cmd__payload[33:17];
+            \$117 [30] = cmd__payload[64];
+            \$117 [31] = cmd__payload[65];
+            \$117 [34:32] = cmd__payload[68:66];
+            \$117 [43:38] = cmd__payload[79:74];
+            \$117 [37:35] = \$97 [2:0];
+            \$117 [44] = 1'h0;
           end
       endcase
     end
     if (rst) begin
-      \$115  = 45'h000000000000;
+      \$117  = 45'h000000000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$116  = value;
+    \$118  = value;
     if (\$signal$15 ) begin
       casez (cmd__payload[3:0])
         4'h2:
@@ -7191,19 +7765,19 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
             /* empty */;
         4'h4:
           begin
-            \$116 [31:0] = cmd__payload[35:4];
-            \$116 [63:32] = cmd__payload[67:36];
-            \$116 [69:64] = cmd__payload[73:68];
+            \$118 [31:0] = cmd__payload[35:4];
+            \$118 [63:32] = cmd__payload[67:36];
+            \$118 [69:64] = cmd__payload[73:68];
           end
       endcase
     end
     if (rst) begin
-      \$116  = 70'h000000000000000000;
+      \$118  = 70'h000000000000000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$117  = bad_shift;
+    \$119  = bad_shift;
     if (\$signal$15 ) begin
       casez (cmd__payload[3:0])
         4'h2:
@@ -7213,16 +7787,16 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
         4'h3:
             /* empty */;
         4'h4:
-            \$117  = \$97 ;
+            \$119  = \$98 ;
       endcase
     end
     if (rst) begin
-      \$117  = 1'h0;
+      \$119  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$118  = \$signal$29 ;
+    \$120  = \$signal$29 ;
     if (\$signal$15 ) begin
       casez (cmd__payload[3:0])
         4'h2:
@@ -7235,20 +7809,20 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
             /* empty */;
         4'h5:
           begin
-            \$118 [12:0] = cmd__payload[16:4];
-            \$118 [29:13] = cmd__payload[33:17];
-            \$118 [51:30] = { cmd__payload[54], cmd__payload[54:34] };
-            \$118 [68:52] = { cmd__payload[66], cmd__payload[66], cmd__payload[66], cmd__payload[66], cmd__payload[66], cmd__payload[66:55] };
+            \$120 [12:0] = cmd__payload[16:4];
+            \$120 [29:13] = cmd__payload[33:17];
+            \$120 [51:30] = { cmd__payload[54], cmd__payload[54:34] };
+            \$120 [68:52] = { cmd__payload[66], cmd__payload[66], cmd__payload[66], cmd__payload[66], cmd__payload[66], cmd__payload[66:55] };
           end
       endcase
     end
     if (rst) begin
-      \$118  = 69'h000000000000000000;
+      \$120  = 69'h000000000000000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$119  = operands;
+    \$121  = operands;
     if (\$signal$15 ) begin
       casez (cmd__payload[3:0])
         4'h2:
@@ -7262,16 +7836,16 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
         4'h5:
             /* empty */;
         4'h6:
-            \$119  = cmd__payload[60:4];
+            \$121  = cmd__payload[60:4];
       endcase
     end
     if (rst) begin
-      \$119  = 57'h000000000000000;
+      \$121  = 57'h000000000000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$120  = \$signal$147 ;
+    \$122  = \$signal$153 ;
     if (\$signal$15 ) begin
       casez (cmd__payload[3:0])
         4'h2:
@@ -7285,18 +7859,18 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
         4'h5:
             /* empty */;
         4'h6:
-            \$120  = cmd__payload[22];
+            \$122  = cmd__payload[22];
       endcase
     end
     if (rst) begin
-      \$120  = 1'h0;
+      \$122  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$121  = { token[13:0], issued };
+    \$123  = { token[16:0], issued };
     if (rst) begin
-      \$121  = 15'h0000;
+      \$123  = 18'h00000;
     end
   end
   assign code = { 1'h0, \$32  };
@@ -7322,65 +7896,70 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
   assign requests__payload = request__payload;
   assign request__ready = requests__ready;
   assign requests__valid = request__valid;
-  assign destination__payload = \$124 [21:0];
-  assign results__payload = \$124 [21:0];
+  assign destination__payload = \$126 [21:0];
+  assign results__payload = \$126 [21:0];
   assign destination__ready = results__ready;
   assign results__valid = destination__valid;
-  assign param__addr = { 3'h0, \$122  };
-  assign buffer__addr = { 3'h0, \$122  };
+  assign param__addr = { 3'h0, \$124  };
+  assign buffer__addr = { 3'h0, \$124  };
   assign param__data = buffer__data;
   assign buffer__en = param__en;
-  assign drain__0__addr = { 6'h00, \$124 [27:22] };
-  assign \drain__0__addr$71  = { 6'h00, \$124 [27:22] };
-  assign drain__0__column = { 4'h0, \$123  };
-  assign \drain__0__column$73  = { 4'h0, \$123  };
+  assign drain__0__addr = { 6'h00, \$126 [27:22] };
+  assign \drain__0__addr$71  = { 6'h00, \$126 [27:22] };
+  assign drain__0__column = { 4'h0, \$125  };
+  assign \drain__0__column$73  = { 4'h0, \$125  };
   assign \drain__0__data$75  = drain__0__data;
   assign \drain__0__ready$77  = drain__0__ready;
-  assign drain__0__row = { 4'h0, \$124 [28] };
-  assign \drain__0__row$79  = { 4'h0, \$124 [28] };
+  assign drain__0__row = { 4'h0, \$126 [28] };
+  assign \drain__0__row$79  = { 4'h0, \$126 [28] };
   assign \drain__0__valid$81  = drain__0__valid;
-  assign reads__0__addr = { 9'h000, \$124 [33:23] };
-  assign sources__0__addr = { 9'h000, \$124 [33:23] };
+  assign reads__0__addr = { 9'h000, \$126 [33:23] };
+  assign sources__0__addr = { 9'h000, \$126 [33:23] };
+  assign sources__0__bank = reads__0__bank;
   assign reads__0__data = sources__0__data;
-  assign reads__0__ready = sources__0__ready;
+  assign sources__0__ready = \port$4298$1 [0];
+  assign reads__0__ready = \port$4298$1 [0];
   assign sources__0__valid = reads__0__valid;
-  assign reads__1__addr = { 9'h000, \$125  };
-  assign sources__1__addr = { 9'h000, \$125  };
+  assign reads__1__addr = { 9'h000, \$127  };
+  assign sources__1__addr = { 9'h000, \$127  };
+  assign sources__1__bank = reads__1__bank;
   assign reads__1__data = sources__1__data;
-  assign reads__1__ready = sources__1__ready;
+  assign sources__1__ready = \port$4298$1 [1];
+  assign reads__1__ready = \port$4298$1 [1];
   assign sources__1__valid = reads__1__valid;
-  assign writes__0__addr = { 9'h000, \$128  };
-  assign ports__0__addr = { 9'h000, \$128  };
-  assign writes__0__data = { \$129 , \$129  };
-  assign ports__0__data = { \$129 , \$129  };
-  assign writes__0__mask = { \$127 , \$126  };
-  assign ports__0__mask = { \$127 , \$126  };
+  assign writes__0__addr = { 9'h000, \$130  };
+  assign ports__0__addr = { 9'h000, \$130  };
+  assign ports__0__bank = writes__0__bank;
+  assign writes__0__data = { \$131 , \$131  };
+  assign ports__0__data = { \$131 , \$131  };
+  assign writes__0__mask = { \$129 , \$128  };
+  assign ports__0__mask = { \$129 , \$128  };
   assign writes__0__ready = ports__0__ready;
   assign ports__0__valid = writes__0__valid;
   assign add = \$signal$23 [1];
   assign ready = block_ready;
-  assign \take$112  = take;
+  assign \take$118  = take;
   assign channel = 2'h0;
-  assign \channel$114  = 2'h0;
+  assign \channel$120  = 2'h0;
   assign broadcast = 1'h0;
-  assign \$signal$116  = 1'h0;
+  assign \$signal$122  = 1'h0;
   assign transpose = 1'h0;
   assign transposed = 1'h0;
   assign a = vectors[31:0];
   assign b = vectors[63:32];
-  assign \done$124  = done;
-  assign \error$126  = error;
-  assign \code$128  = \code$127 ;
-  assign q = { \$signal$142 , \$signal$141 , \$signal$140 , \$signal$139  };
+  assign \done$130  = done;
+  assign \error$132  = error;
+  assign \code$134  = \code$133 ;
+  assign q = { \$signal$148 , \$signal$147 , \$signal$146 , \$signal$145  };
   assign room = out__ready;
-  assign \port$3161$0  = \$123 ;
-  assign \port$3320$0  = \$126 ;
-  assign \port$3322$0  = \$127 ;
-  assign \port$4594$0  = \$122 ;
-  assign \port$4618$22  = \$124 [33:22];
-  assign \port$4618$38  = \$125 ;
-  assign \port$4718$1  = \$128 ;
-  assign \port$4720$0  = \$129 ;
+  assign \port$3235$0  = \$125 ;
+  assign \port$3415$0  = \$128 ;
+  assign \port$3417$0  = \$129 ;
+  assign \port$4912$0  = \$124 ;
+  assign \port$4940$22  = \$126 [33:22];
+  assign \port$4940$38  = \$127 ;
+  assign \port$5056$1  = \$130 ;
+  assign \port$5058$0  = \$131 ;
   assign \cmd__payload.op  = cmd__payload[3:0];
   assign \cmd__payload.payload  = cmd__payload[99:4];
   assign \$signal$2.height  = \$signal$2 [12:0];
@@ -7487,30 +8066,30 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
   assign \items__payload$47.read  = items__payload[35];
   assign \items__payload$47.take  = items__payload[36];
   assign \items__payload$47.source_b  = items__payload[48:37];
-  assign \destination__payload.address  = \$124 [11:0];
-  assign \destination__payload.address[0]  = \$124 [11:0];
-  assign \destination__payload.write  = \$124 [12];
-  assign \destination__payload.mask  = \$124 [16:13];
-  assign \destination__payload.data  = \$124 [17];
-  assign \destination__payload.last  = \$124 [18];
-  assign \destination__payload.action  = \$124 [19];
-  assign \destination__payload.code  = \$124 [21:20];
-  assign \results__payload.address  = \$124 [11:0];
-  assign \results__payload.address[0]  = \$124 [11:0];
-  assign \results__payload.write  = \$124 [12];
-  assign \results__payload.mask  = \$124 [16:13];
-  assign \results__payload.data  = \$124 [17];
-  assign \results__payload.last  = \$124 [18];
-  assign \results__payload.action  = \$124 [19];
-  assign \results__payload.code  = \$124 [21:20];
+  assign \destination__payload.address  = \$126 [11:0];
+  assign \destination__payload.address[0]  = \$126 [11:0];
+  assign \destination__payload.write  = \$126 [12];
+  assign \destination__payload.mask  = \$126 [16:13];
+  assign \destination__payload.data  = \$126 [17];
+  assign \destination__payload.last  = \$126 [18];
+  assign \destination__payload.action  = \$126 [19];
+  assign \destination__payload.code  = \$126 [21:20];
+  assign \results__payload.address  = \$126 [11:0];
+  assign \results__payload.address[0]  = \$126 [11:0];
+  assign \results__payload.write  = \$126 [12];
+  assign \results__payload.mask  = \$126 [16:13];
+  assign \results__payload.data  = \$126 [17];
+  assign \results__payload.last  = \$126 [18];
+  assign \results__payload.action  = \$126 [19];
+  assign \results__payload.code  = \$126 [21:20];
   assign \vectors[0]  = vectors[31:0];
   assign \vectors[1]  = vectors[63:32];
   assign \acc[0]  = acc;
-  assign \acc$134[0]  = \acc$134 [31:0];
-  assign \acc$134[1]  = \acc$134 [63:32];
-  assign \acc$134[2]  = \acc$134 [95:64];
-  assign \acc$134[3]  = \acc$134 [127:96];
-  assign \q[0]  = { \$signal$142 , \$signal$141 , \$signal$140 , \$signal$139  };
+  assign \acc$140[0]  = \acc$140 [31:0];
+  assign \acc$140[1]  = \acc$140 [63:32];
+  assign \acc$140[2]  = \acc$140 [95:64];
+  assign \acc$140[3]  = \acc$140 [127:96];
+  assign \q[0]  = { \$signal$148 , \$signal$147 , \$signal$146 , \$signal$145  };
   assign \quant.zero_point  = quant[8:0];
   assign \quant.qmin  = quant[17:9];
   assign \quant.qmax  = quant[26:18];
@@ -7535,8 +8114,8 @@ module \hwgen_top.post (rst, cmd__valid, sources__0__data, sources__1__data, sou
   assign \$3  = bad_shift;
 endmodule
 
-module \hwgen_top.post.issue (rst, sources__0__data, sources__1__data, sources__0__ready, sources__1__ready, drain__0__ready, items__valid, items__payload, items__ready, take, issued, drain__0__valid, \port$3161$0 , sources__0__valid, sources__1__valid, go, results__ready, drain__0__data, add, block_ready, \port$4618$0 
-, \port$4618$38 , acc, vectors, clk);
+module \hwgen_top.post.issue (sources__0__data, sources__1__data, drain__0__ready, items__payload, items__ready, take, issued, drain__0__valid, \port$3235$0 , sources__0__valid, sources__1__valid, go, rst, \port$4298$1 , drain__0__data, add, items__valid, block_ready, \port$4940$0 , \port$4940$38 , acc
+, sources__0__bank, vectors, sources__1__bank, results__ready, clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -7568,34 +8147,61 @@ module \hwgen_top.post.issue (rst, sources__0__data, sources__1__data, sources__
   wire \$34 ;
   wire \$35 ;
   wire \$36 ;
-  wire [31:0] \$37 ;
+  wire \$37 ;
   wire \$38 ;
   wire \$39 ;
   wire \$4 ;
   wire \$40 ;
-  wire [31:0] \$41 ;
-  reg \$42 ;
-  reg [48:0] \$43 ;
-  reg \$44 ;
-  reg \$45 ;
-  reg \$46 ;
-  reg \$47 ;
-  reg [111:0] \$48 ;
-  reg \$49 ;
+  wire \$41 ;
+  wire \$42 ;
+  wire \$43 ;
+  wire \$44 ;
+  wire \$45 ;
+  wire \$46 ;
+  wire [31:0] \$47 ;
+  wire \$48 ;
+  wire \$49 ;
   wire \$5 ;
-  reg \$50 ;
-  reg \$51 ;
-  reg \$52 ;
-  reg \$53 ;
-  reg [63:0] \$54 ;
-  reg \$55 ;
-  reg \$56 ;
-  reg \$57 ;
-  reg \$58 ;
-  reg \$59 ;
+  wire \$50 ;
+  wire \$51 ;
+  wire \$52 ;
+  wire \$53 ;
+  wire \$54 ;
+  wire \$55 ;
+  wire \$56 ;
+  wire \$57 ;
+  wire \$58 ;
+  wire \$59 ;
   wire \$6 ;
+  wire \$60 ;
+  wire [31:0] \$61 ;
+  reg \$62 ;
+  reg [48:0] \$63 ;
+  reg \$64 ;
+  reg \$65 ;
+  reg \$66 ;
+  reg \$67 ;
+  reg \$68 ;
+  reg [111:0] \$69 ;
   wire \$7 ;
+  reg \$70 ;
+  reg \$71 ;
+  reg \$72 ;
+  reg \$73 ;
+  reg \$74 ;
+  reg \$75 ;
+  reg \$76 ;
+  reg \$77 ;
+  reg [63:0] \$78 ;
+  reg \$79 ;
   wire \$8 ;
+  reg \$80 ;
+  reg \$81 ;
+  reg \$82 ;
+  reg \$83 ;
+  reg \$84 ;
+  reg \$85 ;
+  reg \$86 ;
   wire \$9 ;
   reg \$signal  = 1'h0;
   reg \$signal$13  = 1'h0;
@@ -7625,6 +8231,7 @@ module \hwgen_top.post.issue (rst, sources__0__data, sources__1__data, sources__
   reg drain0_1 = 1'h0;
   reg drain0_2 = 1'h0;
   reg drain0_3 = 1'h0;
+  reg drain0_4 = 1'h0;
   wire [11:0] drain__0__addr;
   wire [4:0] drain__0__column;
   input [111:0] drain__0__data;
@@ -7657,11 +8264,14 @@ module \hwgen_top.post.issue (rst, sources__0__data, sources__1__data, sources__
   wire may;
   reg part0_0 = 1'h0;
   reg part0_1 = 1'h0;
+  reg part0_2 = 1'h0;
   reg part1_0 = 1'h0;
   reg part1_1 = 1'h0;
-  output \port$3161$0 ;
-  output [33:0] \port$4618$0 ;
-  output [10:0] \port$4618$38 ;
+  reg part1_2 = 1'h0;
+  output \port$3235$0 ;
+  input [1:0] \port$4298$1 ;
+  output [33:0] \port$4940$0 ;
+  output [10:0] \port$4940$38 ;
   wire [21:0] results__payload;
   wire \results__payload.action ;
   wire [11:0] \results__payload.address ;
@@ -7676,69 +8286,134 @@ module \hwgen_top.post.issue (rst, sources__0__data, sources__1__data, sources__
   input rst;
   reg source0_1 = 1'h0;
   reg source0_2 = 1'h0;
+  reg source0_3 = 1'h0;
   reg source1_1 = 1'h0;
   reg source1_2 = 1'h0;
+  reg source1_3 = 1'h0;
   wire [19:0] sources__0__addr;
+  output sources__0__bank;
+  reg sources__0__bank = 1'h0;
   input [63:0] sources__0__data;
-  input sources__0__ready;
+  wire sources__0__ready;
   output sources__0__valid;
   wire [19:0] sources__1__addr;
+  output sources__1__bank;
+  reg sources__1__bank = 1'h0;
   input [63:0] sources__1__data;
-  input sources__1__ready;
+  wire sources__1__ready;
   output sources__1__valid;
   output take;
   output [63:0] vectors;
   reg [63:0] vectors = 64'h0000000000000000;
   wire [31:0] \vectors[0] ;
   wire [31:0] \vectors[1] ;
+  assign \$9  = may & \$8 ;
+  assign \$10  = ~ \$signal$20 ;
+  assign sources__0__valid = \$9  & \$10 ;
+  assign \granted$21  = sources__0__valid & \port$4298$1 [0];
+  assign \$11  = \$signal$5 [34] & add;
+  assign \$12  = may & \$11 ;
+  assign \$13  = ~ \$signal$26 ;
+  assign sources__1__valid = \$12  & \$13 ;
+  assign \granted$27  = sources__1__valid & \port$4298$1 [1];
+  assign \$14  = ~ \$signal$13 ;
+  assign \$15  = \$signal$5 [35] & \$14 ;
+  assign \$16  = ~ drain__0__ready;
+  assign \$17  = \$15  & \$16 ;
+  assign \$19  = ~ \$signal$20 ;
+  assign \$20  = \$18  & \$19 ;
+  assign \$21  = ~ \port$4298$1 [0];
+  assign \$22  = \$20  & \$21 ;
+  assign \$23  = \$signal$5 [34] & add;
+  assign \$24  = ~ \$signal$26 ;
+  assign \$25  = \$23  & \$24 ;
+  assign \$26  = ~ \port$4298$1 [1];
+  assign \$27  = \$25  & \$26 ;
+  assign \$28  = | { \$27 , \$22 , \$17  };
+  assign \$29  = ~ \$28 ;
+  assign go = may & \$29 ;
   assign \$30  = \$signal$13  | granted;
   assign \$31  = ~ go;
   assign \$32  = \$30  & \$31 ;
   assign \$33  = \$signal  & \$signal$5 [34];
-  assign \$34  = \$signal$20  | \granted$21 ;
-  assign \$35  = ~ go;
-  assign \$36  = \$34  & \$35 ;
-  assign \$37  = part0_1 ? sources__0__data[63:32] : sources__0__data[31:0];
-  assign \$38  = \$signal$26  | \granted$27 ;
-  assign \$39  = ~ go;
-  assign \$40  = \$38  & \$39 ;
-  assign \$41  = part1_1 ? sources__1__data[63:32] : sources__1__data[31:0];
+  assign \$34  = items__payload[23] ^ items__payload[24];
+  assign \$35  = \$34  ^ items__payload[25];
+  assign \$36  = \$35  ^ items__payload[26];
+  assign \$37  = \$36  ^ items__payload[27];
+  assign \$38  = \$37  ^ items__payload[28];
+  assign \$39  = \$38  ^ items__payload[29];
+  assign \$40  = \$39  ^ items__payload[30];
+  assign \$41  = \$40  ^ items__payload[31];
+  assign \$42  = \$41  ^ items__payload[32];
+  assign \$43  = \$42  ^ items__payload[33];
+  assign \$44  = \$signal$20  | \granted$21 ;
+  assign \$45  = ~ go;
+  assign \$46  = \$44  & \$45 ;
+  assign \$47  = part0_2 ? sources__0__data[63:32] : sources__0__data[31:0];
+  assign \$48  = items__payload[38] ^ items__payload[39];
+  assign \$49  = \$48  ^ items__payload[40];
+  assign \$50  = \$49  ^ items__payload[41];
+  assign \$51  = \$50  ^ items__payload[42];
+  assign \$52  = \$51  ^ items__payload[43];
+  assign \$53  = \$52  ^ items__payload[44];
+  assign \$54  = \$53  ^ items__payload[45];
+  assign \$55  = \$54  ^ items__payload[46];
+  assign \$56  = \$55  ^ items__payload[47];
+  assign \$57  = \$56  ^ items__payload[48];
+  assign \$58  = \$signal$26  | \granted$27 ;
+  assign \$59  = ~ go;
+  assign \$60  = \$58  & \$59 ;
+  assign \$61  = part1_2 ? sources__1__data[63:32] : sources__1__data[31:0];
   always @(posedge clk)
-    \$signal  <= \$42 ;
+    \$signal  <= \$62 ;
   always @(posedge clk)
-    \$signal$5  <= \$43 ;
+    \$signal$5  <= \$63 ;
   always @(posedge clk)
-    \$signal$13  <= \$44 ;
+    \$signal$13  <= \$64 ;
   always @(posedge clk)
-    drain0_1 <= \$45 ;
+    drain0_1 <= \$65 ;
   always @(posedge clk)
-    drain0_2 <= \$46 ;
+    drain0_2 <= \$66 ;
   always @(posedge clk)
-    drain0_3 <= \$47 ;
+    drain0_3 <= \$67 ;
   always @(posedge clk)
-    acc <= \$48 ;
+    drain0_4 <= \$68 ;
   always @(posedge clk)
-    \$signal$20  <= \$49 ;
+    acc <= \$69 ;
   always @(posedge clk)
-    part0_0 <= \$50 ;
+    sources__0__bank <= \$70 ;
   always @(posedge clk)
-    part0_1 <= \$51 ;
+    \$signal$20  <= \$71 ;
   always @(posedge clk)
-    source0_1 <= \$52 ;
+    part0_0 <= \$72 ;
   always @(posedge clk)
-    source0_2 <= \$53 ;
+    part0_1 <= \$73 ;
   always @(posedge clk)
-    vectors <= \$54 ;
+    part0_2 <= \$74 ;
   always @(posedge clk)
-    \$signal$26  <= \$55 ;
+    source0_1 <= \$75 ;
   always @(posedge clk)
-    part1_0 <= \$56 ;
+    source0_2 <= \$76 ;
   always @(posedge clk)
-    part1_1 <= \$57 ;
+    source0_3 <= \$77 ;
   always @(posedge clk)
-    source1_1 <= \$58 ;
+    vectors <= \$78 ;
   always @(posedge clk)
-    source1_2 <= \$59 ;
+    sources__1__bank <= \$79 ;
+  always @(posedge clk)
+    \$signal$26  <= \$80 ;
+  always @(posedge clk)
+    part1_0 <= \$81 ;
+  always @(posedge clk)
+    part1_1 <= \$82 ;
+  always @(posedge clk)
+    part1_2 <= \$83 ;
+  always @(posedge clk)
+    source1_1 <= \$84 ;
+  always @(posedge clk)
+    source1_2 <= \$85 ;
+  always @(posedge clk)
+    source1_3 <= \$86 ;
   assign \$1  = ~ \$signal ;
   assign items__ready = \$1  | go;
   assign \$2  = \$signal  & results__ready;
@@ -7751,173 +8426,203 @@ module \hwgen_top.post.issue (rst, sources__0__data, sources__1__data, sources__
   assign \$6  = ~ \$signal$13 ;
   assign drain__0__valid = \$5  & \$6 ;
   assign granted = drain__0__valid & drain__0__ready;
-  assign \$9  = may & \$8 ;
-  assign \$10  = ~ \$signal$20 ;
-  assign sources__0__valid = \$9  & \$10 ;
-  assign \granted$21  = sources__0__valid & sources__0__ready;
-  assign \$11  = \$signal$5 [34] & add;
-  assign \$12  = may & \$11 ;
-  assign \$13  = ~ \$signal$26 ;
-  assign sources__1__valid = \$12  & \$13 ;
-  assign \granted$27  = sources__1__valid & sources__1__ready;
-  assign \$14  = ~ \$signal$13 ;
-  assign \$15  = \$signal$5 [35] & \$14 ;
-  assign \$16  = ~ drain__0__ready;
-  assign \$17  = \$15  & \$16 ;
-  assign \$19  = ~ \$signal$20 ;
-  assign \$20  = \$18  & \$19 ;
-  assign \$21  = ~ sources__0__ready;
-  assign \$22  = \$20  & \$21 ;
-  assign \$23  = \$signal$5 [34] & add;
-  assign \$24  = ~ \$signal$26 ;
-  assign \$25  = \$23  & \$24 ;
-  assign \$26  = ~ sources__1__ready;
-  assign \$27  = \$25  & \$26 ;
-  assign \$28  = | { \$27 , \$22 , \$17  };
-  assign \$29  = ~ \$28 ;
-  assign go = may & \$29 ;
   always @* begin
     if (_always_ ) begin end
-    \$42  = \$signal ;
+    \$62  = \$signal ;
     if (items__ready) begin
-      \$42  = items__valid;
+      \$62  = items__valid;
     end
     if (rst) begin
-      \$42  = 1'h0;
+      \$62  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$43  = \$signal$5 ;
+    \$63  = \$signal$5 ;
     if (items__ready) begin
-      \$43  = items__payload;
+      \$63  = items__payload;
     end
     if (rst) begin
-      \$43  = 49'h0000000000000;
+      \$63  = 49'h0000000000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$44  = \$32 ;
+    \$64  = \$32 ;
     if (rst) begin
-      \$44  = 1'h0;
+      \$64  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$45  = granted;
+    \$65  = granted;
     if (rst) begin
-      \$45  = 1'h0;
+      \$65  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$46  = drain0_1;
+    \$66  = drain0_1;
     if (rst) begin
-      \$46  = 1'h0;
+      \$66  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$47  = drain0_2;
+    \$67  = drain0_2;
     if (rst) begin
-      \$47  = 1'h0;
+      \$67  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$48  = acc;
-    if (drain0_3) begin
-      \$48  = drain__0__data;
+    \$68  = drain0_3;
+    if (rst) begin
+      \$68  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$69  = acc;
+    if (drain0_4) begin
+      \$69  = drain__0__data;
     end
     if (\$33 ) begin
-      \$48  = 112'h0000000000000000000000000000;
+      \$69  = 112'h0000000000000000000000000000;
     end
     if (rst) begin
-      \$48  = 112'h0000000000000000000000000000;
+      \$69  = 112'h0000000000000000000000000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$49  = \$36 ;
+    \$70  = sources__0__bank;
+    if (items__ready) begin
+      \$70  = \$43 ;
+    end
     if (rst) begin
-      \$49  = 1'h0;
+      \$70  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$50  = \$signal$5 [22];
+    \$71  = \$46 ;
     if (rst) begin
-      \$50  = 1'h0;
+      \$71  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$51  = part0_0;
+    \$72  = \$signal$5 [22];
     if (rst) begin
-      \$51  = 1'h0;
+      \$72  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$52  = \granted$21 ;
+    \$73  = part0_0;
     if (rst) begin
-      \$52  = 1'h0;
+      \$73  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$53  = source0_1;
+    \$74  = part0_1;
     if (rst) begin
-      \$53  = 1'h0;
+      \$74  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$54  = vectors;
-    if (source0_2) begin
-      \$54 [31:0] = \$37 ;
-    end
-    if (source1_2) begin
-      \$54 [63:32] = \$41 ;
-    end
+    \$75  = \granted$21 ;
     if (rst) begin
-      \$54  = 64'h0000000000000000;
+      \$75  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$55  = \$40 ;
+    \$76  = source0_1;
     if (rst) begin
-      \$55  = 1'h0;
+      \$76  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$56  = \$signal$5 [37];
+    \$77  = source0_2;
     if (rst) begin
-      \$56  = 1'h0;
+      \$77  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$57  = part1_0;
+    \$78  = vectors;
+    if (source0_3) begin
+      \$78 [31:0] = \$47 ;
+    end
+    if (source1_3) begin
+      \$78 [63:32] = \$61 ;
+    end
     if (rst) begin
-      \$57  = 1'h0;
+      \$78  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$58  = \granted$27 ;
+    \$79  = sources__1__bank;
+    if (items__ready) begin
+      \$79  = \$57 ;
+    end
     if (rst) begin
-      \$58  = 1'h0;
+      \$79  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$59  = source1_1;
+    \$80  = \$60 ;
     if (rst) begin
-      \$59  = 1'h0;
+      \$80  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$81  = \$signal$5 [37];
+    if (rst) begin
+      \$81  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$82  = part1_0;
+    if (rst) begin
+      \$82  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$83  = part1_1;
+    if (rst) begin
+      \$83  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$84  = \granted$27 ;
+    if (rst) begin
+      \$84  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$85  = source1_1;
+    if (rst) begin
+      \$85  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$86  = source1_2;
+    if (rst) begin
+      \$86  = 1'h0;
     end
   end
   assign results__valid = go;
@@ -7926,11 +8631,13 @@ module \hwgen_top.post.issue (rst, sources__0__data, sources__1__data, sources__
   assign drain__0__row = { 4'h0, \$signal$5 [28] };
   assign drain__0__column = { 4'h0, \$7  };
   assign drain__0__addr = { 6'h00, \$signal$5 [27:22] };
+  assign sources__0__ready = \port$4298$1 [0];
   assign sources__0__addr = { 9'h000, \$signal$5 [33:23] };
+  assign sources__1__ready = \port$4298$1 [1];
   assign sources__1__addr = { 9'h000, \$signal$5 [48:38] };
-  assign \port$3161$0  = \$7 ;
-  assign \port$4618$0  = \$signal$5 [33:0];
-  assign \port$4618$38  = \$signal$5 [48:38];
+  assign \port$3235$0  = \$7 ;
+  assign \port$4940$0  = \$signal$5 [33:0];
+  assign \port$4940$38  = \$signal$5 [48:38];
   assign \$signal$5.result  = \$signal$5 [21:0];
   assign \$signal$5.result.address  = \$signal$5 [11:0];
   assign \$signal$5.result.address[0]  = \$signal$5 [11:0];
@@ -7975,7 +8682,7 @@ module \hwgen_top.post.issue (rst, sources__0__data, sources__1__data, sources__
   assign \$8  = \$signal$5 [34];
 endmodule
 
-module \hwgen_top.post.nest (rst, start, \port$2619$0 , \port$2620$0 , load, out__ready, \port$3965$4 , count_en, delta_en, busy, out__valid, out__payload, clk);
+module \hwgen_top.post.nest (start, \port$2698$0 , \port$2699$0 , load, out__ready, rst, \port$4174$4 , count_en, delta_en, busy, out__valid, out__payload, clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -8151,9 +8858,9 @@ module \hwgen_top.post.nest (rst, start, \port$2619$0 , \port$2620$0 , load, out
   input out__ready;
   output out__valid;
   reg out__valid = 1'h0;
-  input [3:0] \port$2619$0 ;
-  input [21:0] \port$2620$0 ;
-  input [77:0] \port$3965$4 ;
+  input [3:0] \port$2698$0 ;
+  input [21:0] \port$2699$0 ;
+  input [77:0] \port$4174$4 ;
   reg [2:0] read__addr = 3'h7;
   (* init = 3'h7 *)
   wire [2:0] \read__addr$26 ;
@@ -8180,7 +8887,7 @@ module \hwgen_top.post.nest (rst, start, \port$2619$0 , \port$2620$0 , load, out
   end
   always @(posedge clk) begin
     if (delta_en[2])
-      delta_a[\port$3965$4 [2:0]] <= { \port$3965$4 [65], \port$3965$4 [65:45] };
+      delta_a[\port$4174$4 [2:0]] <= { \port$4174$4 [65], \port$4174$4 [65:45] };
   end
   assign \read__data$64  = delta_a[read__addr];
   reg [16:0] delta_p [7:0];
@@ -8190,7 +8897,7 @@ module \hwgen_top.post.nest (rst, start, \port$2619$0 , \port$2620$0 , load, out
   end
   always @(posedge clk) begin
     if (delta_en[3])
-      delta_p[\port$3965$4 [2:0]] <= { \port$3965$4 [77], \port$3965$4 [77], \port$3965$4 [77], \port$3965$4 [77], \port$3965$4 [77], \port$3965$4 [77:66] };
+      delta_p[\port$4174$4 [2:0]] <= { \port$4174$4 [77], \port$4174$4 [77], \port$4174$4 [77], \port$4174$4 [77], \port$4174$4 [77], \port$4174$4 [77:66] };
   end
   assign \read__data$65  = delta_p[read__addr];
   reg [21:0] delta_s [7:0];
@@ -8200,7 +8907,7 @@ module \hwgen_top.post.nest (rst, start, \port$2619$0 , \port$2620$0 , load, out
   end
   always @(posedge clk) begin
     if (delta_en[4])
-      delta_s[\port$3965$4 [2:0]] <= { \port$3965$4 [23], \port$3965$4 [23:3] };
+      delta_s[\port$4174$4 [2:0]] <= { \port$4174$4 [23], \port$4174$4 [23:3] };
   end
   assign \read__data$66  = delta_s[read__addr];
   reg [16:0] delta_x [7:0];
@@ -8210,7 +8917,7 @@ module \hwgen_top.post.nest (rst, start, \port$2619$0 , \port$2620$0 , load, out
   end
   always @(posedge clk) begin
     if (delta_en[1])
-      delta_x[\port$3965$4 [2:0]] <= \port$3965$4 [44:28];
+      delta_x[\port$4174$4 [2:0]] <= \port$4174$4 [44:28];
   end
   assign \read__data$63  = delta_x[read__addr];
   reg [12:0] delta_y [7:0];
@@ -8220,7 +8927,7 @@ module \hwgen_top.post.nest (rst, start, \port$2619$0 , \port$2620$0 , load, out
   end
   always @(posedge clk) begin
     if (delta_en[0])
-      delta_y[\port$3965$4 [2:0]] <= \port$3965$4 [27:15];
+      delta_y[\port$4174$4 [2:0]] <= \port$4174$4 [27:15];
   end
   assign read__data = delta_y[read__addr];
   assign \$1  = ~ out__valid;
@@ -8246,13 +8953,13 @@ module \hwgen_top.post.nest (rst, start, \port$2619$0 , \port$2620$0 , load, out
   assign \$13  = ~ spent[5];
   assign advance5 = \$13  & \$14 ;
   assign \$15  = ~ spent[6];
-  assign \$16  = \port$3965$4 [14:3] == 1'h1;
+  assign \$16  = \port$4174$4 [14:3] == 1'h1;
   assign \$17  = ~ last;
   assign \$18  = & spent;
   assign \$19  = \$signal  & \$18 ;
   assign \$20  = start | \$19 ;
   assign \$21  = \$signal  & advance0;
-  assign \$22  = single[0] | \port$2619$0 [0];
+  assign \$22  = single[0] | \port$2698$0 [0];
   assign \$23  = left0 - 1'h1;
   assign \$24  = left0 == 2'h2;
   assign \$25  = \$signal  & advance0;
@@ -8260,7 +8967,7 @@ module \hwgen_top.post.nest (rst, start, \port$2619$0 , \port$2620$0 , load, out
   assign \$27  = \$signal  & \$26 ;
   assign \$28  = start | \$27 ;
   assign \$29  = \$signal  & advance1;
-  assign \$30  = single[1] | \port$2619$0 [1];
+  assign \$30  = single[1] | \port$2698$0 [1];
   assign \$31  = left1 - 1'h1;
   assign \$32  = left1 == 2'h2;
   assign \$33  = \$signal  & advance1;
@@ -8268,7 +8975,7 @@ module \hwgen_top.post.nest (rst, start, \port$2619$0 , \port$2620$0 , load, out
   assign \$35  = \$signal  & \$34 ;
   assign \$36  = start | \$35 ;
   assign \$37  = \$signal  & advance2;
-  assign \$38  = single[2] | \port$2619$0 [2];
+  assign \$38  = single[2] | \port$2698$0 [2];
   assign \$39  = left2 - 1'h1;
   assign \$40  = left2 == 2'h2;
   assign \$41  = \$signal  & advance2;
@@ -8276,7 +8983,7 @@ module \hwgen_top.post.nest (rst, start, \port$2619$0 , \port$2620$0 , load, out
   assign \$43  = \$signal  & \$42 ;
   assign \$44  = start | \$43 ;
   assign \$45  = \$signal  & advance3;
-  assign \$46  = single[3] | \port$2619$0 [3];
+  assign \$46  = single[3] | \port$2698$0 [3];
   assign \$47  = left3 - 1'h1;
   assign \$48  = left3 == 2'h2;
   assign \$49  = \$signal  & advance3;
@@ -8351,9 +9058,9 @@ module \hwgen_top.post.nest (rst, start, \port$2619$0 , \port$2620$0 , load, out
     if (_always_ ) begin end
     \$79  = count0;
     if (count_en) begin
-      casez (\port$3965$4 [2:0])
+      casez (\port$4174$4 [2:0])
         3'h0:
-            \$79  = \port$3965$4 [14:3];
+            \$79  = \port$4174$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -8364,11 +9071,11 @@ module \hwgen_top.post.nest (rst, start, \port$2619$0 , \port$2620$0 , load, out
     if (_always_ ) begin end
     \$80  = count1;
     if (count_en) begin
-      casez (\port$3965$4 [2:0])
+      casez (\port$4174$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
-            \$80  = \port$3965$4 [14:3];
+            \$80  = \port$4174$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -8379,13 +9086,13 @@ module \hwgen_top.post.nest (rst, start, \port$2619$0 , \port$2620$0 , load, out
     if (_always_ ) begin end
     \$81  = count2;
     if (count_en) begin
-      casez (\port$3965$4 [2:0])
+      casez (\port$4174$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
             /* empty */;
         3'h2:
-            \$81  = \port$3965$4 [14:3];
+            \$81  = \port$4174$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -8396,7 +9103,7 @@ module \hwgen_top.post.nest (rst, start, \port$2619$0 , \port$2620$0 , load, out
     if (_always_ ) begin end
     \$82  = count3;
     if (count_en) begin
-      casez (\port$3965$4 [2:0])
+      casez (\port$4174$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
@@ -8404,7 +9111,7 @@ module \hwgen_top.post.nest (rst, start, \port$2619$0 , \port$2620$0 , load, out
         3'h2:
             /* empty */;
         3'h3:
-            \$82  = \port$3965$4 [14:3];
+            \$82  = \port$4174$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -8415,7 +9122,7 @@ module \hwgen_top.post.nest (rst, start, \port$2619$0 , \port$2620$0 , load, out
     if (_always_ ) begin end
     \$83  = count4;
     if (count_en) begin
-      casez (\port$3965$4 [2:0])
+      casez (\port$4174$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
@@ -8425,7 +9132,7 @@ module \hwgen_top.post.nest (rst, start, \port$2619$0 , \port$2620$0 , load, out
         3'h3:
             /* empty */;
         3'h4:
-            \$83  = \port$3965$4 [14:3];
+            \$83  = \port$4174$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -8436,7 +9143,7 @@ module \hwgen_top.post.nest (rst, start, \port$2619$0 , \port$2620$0 , load, out
     if (_always_ ) begin end
     \$84  = count5;
     if (count_en) begin
-      casez (\port$3965$4 [2:0])
+      casez (\port$4174$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
@@ -8448,7 +9155,7 @@ module \hwgen_top.post.nest (rst, start, \port$2619$0 , \port$2620$0 , load, out
         3'h4:
             /* empty */;
         3'h5:
-            \$84  = \port$3965$4 [14:3];
+            \$84  = \port$4174$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -8459,7 +9166,7 @@ module \hwgen_top.post.nest (rst, start, \port$2619$0 , \port$2620$0 , load, out
     if (_always_ ) begin end
     \$85  = count6;
     if (count_en) begin
-      casez (\port$3965$4 [2:0])
+      casez (\port$4174$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
@@ -8473,7 +9180,7 @@ module \hwgen_top.post.nest (rst, start, \port$2619$0 , \port$2620$0 , load, out
         3'h5:
             /* empty */;
         3'h6:
-            \$85  = \port$3965$4 [14:3];
+            \$85  = \port$4174$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -8484,7 +9191,7 @@ module \hwgen_top.post.nest (rst, start, \port$2619$0 , \port$2620$0 , load, out
     if (_always_ ) begin end
     \$86  = single;
     if (count_en) begin
-      casez (\port$3965$4 [2:0])
+      casez (\port$4174$4 [2:0])
         3'h0:
             \$86 [0] = \$16 ;
         3'h1:
@@ -8712,25 +9419,25 @@ module \hwgen_top.post.nest (rst, start, \port$2619$0 , \port$2620$0 , load, out
     if (\$signal ) begin
       \$99 [12:0] = \$74 [12:0];
       if (\$signal$5 ) begin
-        \$99 [12:0] = \port$3965$4 [12:0];
+        \$99 [12:0] = \port$4174$4 [12:0];
       end
       begin
           \$99 [29:13] = \$75 [16:0];
       end
       if (\$signal$5 ) begin
-        \$99 [29:13] = \port$3965$4 [29:13];
+        \$99 [29:13] = \port$4174$4 [29:13];
       end
       begin
           \$99 [51:30] = \$76 [21:0];
       end
       if (\$signal$5 ) begin
-        \$99 [51:30] = \port$2620$0 ;
+        \$99 [51:30] = \port$2699$0 ;
       end
       begin
           \$99 [68:52] = \$77 [16:0];
       end
       if (\$signal$5 ) begin
-        \$99 [68:52] = { 1'h0, \port$3965$4 [66:51] };
+        \$99 [68:52] = { 1'h0, \port$4174$4 [66:51] };
       end
       begin
           \$99 [90:69] = \$78 [21:0];
@@ -8743,36 +9450,36 @@ module \hwgen_top.post.nest (rst, start, \port$2619$0 , \port$2620$0 , load, out
       \$99  = 96'h000000000000000000000000;
     end
   end
-  assign \$signature__addr  = \port$3965$4 [2:0];
-  assign level_at = \port$3965$4 [2:0];
-  assign \$signature__data  = \port$3965$4 [27:15];
-  assign deltas = { \port$3965$4 [23], \port$3965$4 [23:3], \port$3965$4 [77], \port$3965$4 [77], \port$3965$4 [77], \port$3965$4 [77], \port$3965$4 [77], \port$3965$4 [77:65], \port$3965$4 [65:15] };
+  assign \$signature__addr  = \port$4174$4 [2:0];
+  assign level_at = \port$4174$4 [2:0];
+  assign \$signature__data  = \port$4174$4 [27:15];
+  assign deltas = { \port$4174$4 [23], \port$4174$4 [23:3], \port$4174$4 [77], \port$4174$4 [77], \port$4174$4 [77], \port$4174$4 [77], \port$4174$4 [77], \port$4174$4 [77:65], \port$4174$4 [65:15] };
   assign \$signature__en  = delta_en[0];
   assign came = read__addr;
-  assign \$signature__addr$23  = \port$3965$4 [2:0];
-  assign \$signature__data$24  = \port$3965$4 [44:28];
+  assign \$signature__addr$23  = \port$4174$4 [2:0];
+  assign \$signature__data$24  = \port$4174$4 [44:28];
   assign \$signature__en$25  = delta_en[1];
   assign \read__addr$26  = read__addr;
-  assign \$signature__addr$27  = \port$3965$4 [2:0];
-  assign \$signature__data$28  = { \port$3965$4 [65], \port$3965$4 [65:45] };
+  assign \$signature__addr$27  = \port$4174$4 [2:0];
+  assign \$signature__data$28  = { \port$4174$4 [65], \port$4174$4 [65:45] };
   assign \$signature__en$29  = delta_en[2];
   assign \read__addr$30  = read__addr;
-  assign \$signature__addr$31  = \port$3965$4 [2:0];
-  assign \$signature__data$32  = { \port$3965$4 [77], \port$3965$4 [77], \port$3965$4 [77], \port$3965$4 [77], \port$3965$4 [77], \port$3965$4 [77:66] };
+  assign \$signature__addr$31  = \port$4174$4 [2:0];
+  assign \$signature__data$32  = { \port$4174$4 [77], \port$4174$4 [77], \port$4174$4 [77], \port$4174$4 [77], \port$4174$4 [77], \port$4174$4 [77:66] };
   assign \$signature__en$33  = delta_en[3];
   assign \read__addr$34  = read__addr;
-  assign \$signature__addr$35  = \port$3965$4 [2:0];
-  assign \$signature__data$36  = { \port$3965$4 [23], \port$3965$4 [23:3] };
+  assign \$signature__addr$35  = \port$4174$4 [2:0];
+  assign \$signature__data$36  = { \port$4174$4 [23], \port$4174$4 [23:3] };
   assign \$signature__en$37  = delta_en[4];
   assign \read__addr$38  = read__addr;
-  assign count = \port$3965$4 [14:3];
-  assign skip = { 3'h0, \port$2619$0  };
-  assign \initial  = { 23'h000000, \port$3965$4 [66:51], \port$2620$0 , \port$3965$4 [29:0] };
-  assign \deltas.y  = \port$3965$4 [27:15];
-  assign \deltas.x  = \port$3965$4 [44:28];
-  assign \deltas.a  = { \port$3965$4 [65], \port$3965$4 [65:45] };
-  assign \deltas.p  = { \port$3965$4 [77], \port$3965$4 [77], \port$3965$4 [77], \port$3965$4 [77], \port$3965$4 [77], \port$3965$4 [77:66] };
-  assign \deltas.s  = { \port$3965$4 [23], \port$3965$4 [23:3] };
+  assign count = \port$4174$4 [14:3];
+  assign skip = { 3'h0, \port$2698$0  };
+  assign \initial  = { 23'h000000, \port$4174$4 [66:51], \port$2699$0 , \port$4174$4 [29:0] };
+  assign \deltas.y  = \port$4174$4 [27:15];
+  assign \deltas.x  = \port$4174$4 [44:28];
+  assign \deltas.a  = { \port$4174$4 [65], \port$4174$4 [65:45] };
+  assign \deltas.p  = { \port$4174$4 [77], \port$4174$4 [77], \port$4174$4 [77], \port$4174$4 [77], \port$4174$4 [77], \port$4174$4 [77:66] };
+  assign \deltas.s  = { \port$4174$4 [23], \port$4174$4 [23:3] };
   assign \out__payload.values  = out__payload[90:0];
   assign \out__payload.values.y  = out__payload[12:0];
   assign \out__payload.values.x  = out__payload[29:13];
@@ -8782,10 +9489,10 @@ module \hwgen_top.post.nest (rst, start, \port$2619$0 , \port$2620$0 , load, out
   assign \out__payload.level  = out__payload[93:91];
   assign \out__payload.first  = out__payload[94];
   assign \out__payload.last  = out__payload[95];
-  assign \initial.y  = \port$3965$4 [12:0];
-  assign \initial.x  = \port$3965$4 [29:13];
-  assign \initial.a  = \port$2620$0 ;
-  assign \initial.p  = { 1'h0, \port$3965$4 [66:51] };
+  assign \initial.y  = \port$4174$4 [12:0];
+  assign \initial.x  = \port$4174$4 [29:13];
+  assign \initial.a  = \port$2699$0 ;
+  assign \initial.p  = { 1'h0, \port$4174$4 [66:51] };
   assign \initial.s  = 22'h000000;
   assign \$14  = spent[6];
   assign advance6 = \$15 ;
@@ -8795,7 +9502,7 @@ module \hwgen_top.post.nest (rst, start, \port$2619$0 , \port$2620$0 , load, out
   assign \$70  = single[6];
 endmodule
 
-module \hwgen_top.post.operands$163 (rst, enable, load, operands, \port$4640$0 , acc, busy, clk);
+module \hwgen_top.post.operands$170 (enable, rst, load, operands, \port$4970$0 , acc, busy, clk);
   reg _always_  = 0;
   wire [9:0] \$1 ;
   wire [13:0] \$10 ;
@@ -8884,7 +9591,7 @@ module \hwgen_top.post.operands$163 (rst, enable, load, operands, \port$4640$0 ,
   wire [5:0] \operands.shift_b ;
   wire [8:0] \operands.zp_a ;
   wire [8:0] \operands.zp_b ;
-  input [63:0] \port$4640$0 ;
+  input [63:0] \port$4970$0 ;
   input rst;
   reg [31:0] second0 = 32'd0;
   reg [31:0] second1 = 32'd0;
@@ -8904,7 +9611,7 @@ module \hwgen_top.post.operands$163 (rst, enable, load, operands, \port$4640$0 ,
   end
   reg [31:0] _0_;
   always @(posedge clk) begin
-    _0_ <= memory0[\port$4640$0 [39:32]];
+    _0_ <= memory0[\port$4970$0 [39:32]];
   end
   assign \$signature__data$36  = _0_;
   reg [31:0] memory1 [255:0];
@@ -8918,7 +9625,7 @@ module \hwgen_top.post.operands$163 (rst, enable, load, operands, \port$4640$0 ,
   end
   reg [31:0] _1_;
   always @(posedge clk) begin
-    _1_ <= memory1[\port$4640$0 [47:40]];
+    _1_ <= memory1[\port$4970$0 [47:40]];
   end
   assign \$signature__data$42  = _1_;
   reg [31:0] memory2 [255:0];
@@ -8932,7 +9639,7 @@ module \hwgen_top.post.operands$163 (rst, enable, load, operands, \port$4640$0 ,
   end
   reg [31:0] _2_;
   always @(posedge clk) begin
-    _2_ <= memory2[\port$4640$0 [55:48]];
+    _2_ <= memory2[\port$4970$0 [55:48]];
   end
   assign \$signature__data$46  = _2_;
   reg [31:0] memory3 [255:0];
@@ -8946,23 +9653,23 @@ module \hwgen_top.post.operands$163 (rst, enable, load, operands, \port$4640$0 ,
   end
   reg [31:0] _3_;
   always @(posedge clk) begin
-    _3_ <= memory3[\port$4640$0 [63:56]];
+    _3_ <= memory3[\port$4970$0 [63:56]];
   end
   assign \$signature__data$50  = _3_;
   assign start = load & operands[18];
-  assign \$1  = $signed(\port$4640$0 [7:0]) - $signed(operands[8:0]);
+  assign \$1  = $signed(\port$4970$0 [7:0]) - $signed(operands[8:0]);
   assign \$2  = $signed(second0[31:19]) + $signed(first0);
   assign \$3  = operands[18] ? { \$2 [12:0], second0[18:0] } : { first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0 };
   assign \$4  = enable ? \$3  : 32'd0;
-  assign \$5  = $signed(\port$4640$0 [15:8]) - $signed(operands[8:0]);
+  assign \$5  = $signed(\port$4970$0 [15:8]) - $signed(operands[8:0]);
   assign \$6  = $signed(second1[31:19]) + $signed(first1);
   assign \$7  = operands[18] ? { \$6 [12:0], second1[18:0] } : { first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1 };
   assign \$8  = enable ? \$7  : 32'd0;
-  assign \$9  = $signed(\port$4640$0 [23:16]) - $signed(operands[8:0]);
+  assign \$9  = $signed(\port$4970$0 [23:16]) - $signed(operands[8:0]);
   assign \$10  = $signed(second2[31:19]) + $signed(first2);
   assign \$11  = operands[18] ? { \$10 [12:0], second2[18:0] } : { first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2 };
   assign \$12  = enable ? \$11  : 32'd0;
-  assign \$13  = $signed(\port$4640$0 [31:24]) - $signed(operands[8:0]);
+  assign \$13  = $signed(\port$4970$0 [31:24]) - $signed(operands[8:0]);
   assign \$14  = $signed(second3[31:19]) + $signed(first3);
   assign \$15  = operands[18] ? { \$14 [12:0], second3[18:0] } : { first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3 };
   assign \$16  = enable ? \$15  : 32'd0;
@@ -8992,7 +9699,7 @@ module \hwgen_top.post.operands$163 (rst, enable, load, operands, \port$4640$0 ,
     first3 <= \$28 ;
   always @(posedge clk)
     second3 <= \$29 ;
-  \hwgen_top.post.operands$163.table  \table  (
+  \hwgen_top.post.operands$170.table  \table  (
     .address(\$signature__addr ),
     .busy(busy),
     .clk(clk),
@@ -9101,25 +9808,25 @@ module \hwgen_top.post.operands$163 (rst, enable, load, operands, \port$4640$0 ,
   assign address = \$signature__addr ;
   assign value = \$signature__data ;
   assign write = \$signature__en ;
-  assign \$signature__addr$12  = \port$4640$0 [39:32];
-  assign b = \port$4640$0 [63:32];
+  assign \$signature__addr$12  = \port$4970$0 [39:32];
+  assign b = \port$4970$0 [63:32];
   assign \$signature__en$14  = 1'h1;
   assign \$signature__addr$15  = \$signature__addr ;
   assign \$signature__data$16  = \$signature__data ;
   assign \$signature__en$17  = \$signature__en ;
-  assign \$signature__addr$18  = \port$4640$0 [47:40];
+  assign \$signature__addr$18  = \port$4970$0 [47:40];
   assign \$signature__en$19  = 1'h1;
   assign \$signature__addr$20  = \$signature__addr ;
   assign \$signature__data$21  = \$signature__data ;
   assign \$signature__en$22  = \$signature__en ;
-  assign \$signature__addr$23  = \port$4640$0 [55:48];
+  assign \$signature__addr$23  = \port$4970$0 [55:48];
   assign \$signature__en$24  = 1'h1;
   assign \$signature__addr$25  = \$signature__addr ;
   assign \$signature__data$26  = \$signature__data ;
   assign \$signature__en$27  = \$signature__en ;
-  assign \$signature__addr$28  = \port$4640$0 [63:56];
+  assign \$signature__addr$28  = \port$4970$0 [63:56];
   assign \$signature__en$29  = 1'h1;
-  assign a = \port$4640$0 [31:0];
+  assign a = \port$4970$0 [31:0];
   assign \operands.zp_a  = operands[8:0];
   assign \operands.zp_b  = operands[17:9];
   assign \operands.add  = operands[18];
@@ -9136,7 +9843,7 @@ module \hwgen_top.post.operands$163 (rst, enable, load, operands, \port$4640$0 ,
   assign \acc[3]  = acc[127:96];
 endmodule
 
-module \hwgen_top.post.operands$163.table (rst, start, operands, write, busy, value, address, clk);
+module \hwgen_top.post.operands$170.table (start, rst, operands, write, busy, value, address, clk);
   reg _always_  = 0;
   wire \$1 ;
   wire [57:0] \$10 ;
@@ -9457,7 +10164,8 @@ module \hwgen_top.post.operands$163.table (rst, start, operands, write, busy, va
   assign \$58  = { \$signal$11 [41], \$signal$11 [41], \$signal$11 [41], \$signal$11 [41], \$signal$11 [41], \$signal$11 [41], \$signal$11 [41], \$signal$11 [41], \$signal$11 [41], \$signal$11 [41], \$signal$11 [41], \$signal$11 [41:11] };
 endmodule
 
-module \hwgen_top.post.output (rst, ports__0__ready, \w_en$6 , w_en, destination__ready, \port$3320$0 , \port$3322$0 , \port$3393$0 , \port$3394$0 , \port$3395$0 , \port$3396$0 , w_data, pending, \port$4718$1 , words, done, error, code, action_done, clk);
+module \hwgen_top.post.output (ports__0__ready, \i__valid$4 , i__valid, \port$3415$0 , \port$3417$0 , \port$3495$0 , \port$3496$0 , \port$3497$0 , \port$3498$0 , rst, i__payload, destination__ready, pending, \port$5056$1 , words, ports__0__bank, done, error, code, action_done, clk
+);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -9477,32 +10185,45 @@ module \hwgen_top.post.output (rst, ports__0__ready, \w_en$6 , w_en, destination
   wire \$23 ;
   wire \$24 ;
   wire \$25 ;
-  reg \$26 ;
-  reg \$27 ;
-  reg [21:0] \$28 ;
-  reg [31:0] \$29 ;
+  wire \$26 ;
+  wire \$27 ;
+  wire \$28 ;
+  wire \$29 ;
   wire \$3 ;
-  reg \$30 ;
-  reg \$31 ;
-  reg [3:0] \$32 ;
-  reg \$33 ;
+  wire \$30 ;
+  wire \$31 ;
+  wire \$32 ;
+  wire \$33 ;
+  wire \$34 ;
+  wire \$35 ;
+  wire \$36 ;
+  reg \$37 ;
+  reg \$38 ;
+  reg \$39 ;
   wire \$4 ;
+  reg [21:0] \$40 ;
+  reg [31:0] \$41 ;
+  reg \$42 ;
+  reg \$43 ;
+  reg \$44 ;
+  reg [3:0] \$45 ;
+  reg \$46 ;
   wire \$5 ;
   wire \$6 ;
   wire \$7 ;
   wire \$8 ;
   wire \$9 ;
   reg \$signal  = 1'h0;
-  wire \$signal$14 ;
-  reg [21:0] \$signal$22  = 22'h000000;
-  wire \$signal$22.action ;
-  wire [11:0] \$signal$22.address ;
-  wire [11:0] \$signal$22.address[0] ;
-  wire [1:0] \$signal$22.code ;
-  wire \$signal$22.data ;
-  wire \$signal$22.last ;
-  wire [3:0] \$signal$22.mask ;
-  wire \$signal$22.write ;
+  wire \$signal$12 ;
+  reg [21:0] \$signal$20  = 22'h000000;
+  wire \$signal$20.action ;
+  wire [11:0] \$signal$20.address ;
+  wire [11:0] \$signal$20.address[0] ;
+  wire [1:0] \$signal$20.code ;
+  wire \$signal$20.data ;
+  wire \$signal$20.last ;
+  wire [3:0] \$signal$20.mask ;
+  wire \$signal$20.write ;
   output action_done;
   reg action_done = 1'h0;
   input clk;
@@ -9518,23 +10239,36 @@ module \hwgen_top.post.output (rst, ports__0__ready, \w_en$6 , w_en, destination
   wire [3:0] \destination__payload.mask ;
   wire \destination__payload.write ;
   output destination__ready;
+  reg destination__ready = 1'h0;
   wire destination__valid;
   output done;
   reg done = 1'h0;
   output error;
   reg error = 1'h0;
   wire finish;
+  input [21:0] i__payload;
+  wire [31:0] \i__payload$6 ;
+  input i__valid;
+  input \i__valid$4 ;
   wire [4:0] level;
+  wire [21:0] o__payload;
+  wire [31:0] \o__payload$28 ;
+  wire o__ready;
+  wire \o__ready$17 ;
+  wire o__valid;
+  wire \o__valid$15 ;
   output pending;
   reg pending = 1'h0;
-  output [3:0] \port$3320$0 ;
-  output [3:0] \port$3322$0 ;
-  input [7:0] \port$3393$0 ;
-  input [7:0] \port$3394$0 ;
-  input [7:0] \port$3395$0 ;
-  input [7:0] \port$3396$0 ;
-  output [10:0] \port$4718$1 ;
+  output [3:0] \port$3415$0 ;
+  output [3:0] \port$3417$0 ;
+  input [7:0] \port$3495$0 ;
+  input [7:0] \port$3496$0 ;
+  input [7:0] \port$3497$0 ;
+  input [7:0] \port$3498$0 ;
+  output [10:0] \port$5056$1 ;
   wire [19:0] ports__0__addr;
+  output ports__0__bank;
+  reg ports__0__bank = 1'h0;
   wire [63:0] ports__0__data;
   wire [7:0] ports__0__mask;
   input ports__0__ready;
@@ -9542,436 +10276,503 @@ module \hwgen_top.post.output (rst, ports__0__ready, \w_en$6 , w_en, destination
   wire ports__0__valid;
   wire [31:0] q;
   wire [31:0] \q[0] ;
-  wire [21:0] r_data;
-  wire [31:0] \r_data$28 ;
-  wire r_en;
-  wire \r_en$19 ;
-  wire r_rdy;
-  wire \r_rdy$17 ;
   input rst;
   wire valid;
-  input [21:0] w_data;
-  wire [31:0] \w_data$8 ;
-  input w_en;
-  input \w_en$6 ;
   output [31:0] words;
   reg [31:0] words = 32'd0;
-  assign destination__ready = level < 5'h10;
+  always @(posedge clk)
+    error <= \$44 ;
+  always @(posedge clk)
+    code <= \$45 ;
+  always @(posedge clk)
+    action_done <= \$46 ;
   assign \$1  = ~ ports__0__ready;
   assign \$2  = pending & \$1 ;
   assign \$4  = ~ \$3 ;
   assign finish = \$signal  & \$4 ;
   assign \$5  = ~ \$signal ;
   assign \$6  = \$5  | finish;
-  assign \$7  = \$6  & r_rdy;
-  assign \$8  = ~ r_data[17];
-  assign \$9  = \$8  | \r_rdy$17 ;
-  assign \$signal$14  = \$7  & \$9 ;
-  assign \r_en$19  = \$signal$14  & r_data[17];
-  assign \$10  = ! \$signal$22 [0];
-  assign \$11  = \$signal$22 [0] ? 4'h0 : \$signal$22 [16:13];
-  assign \$13  = \$12  ? \$signal$22 [16:13] : 4'h0;
-  assign \$14  = ~ ports__0__ready;
-  assign \$15  = pending & \$14 ;
-  assign \$16  = ~ finish;
-  assign \$17  = \$signal  & \$16 ;
-  assign \$18  = finish & \$signal$22 [18];
-  assign \$19  = ! \$signal$22 [21:20];
-  assign \$20  = \$18  & \$19 ;
-  assign \$21  = finish & \$signal$22 [18];
-  assign \$22  = | \$signal$22 [21:20];
-  assign \$23  = \$21  & \$22 ;
-  assign \$24  = finish & \$signal$22 [18];
-  assign \$25  = \$24  & \$signal$22 [19];
+  assign \$7  = \$6  & o__valid;
+  assign \$8  = ~ o__payload[17];
+  assign \$9  = \$8  | \o__valid$15 ;
+  assign \$signal$12  = \$7  & \$9 ;
+  assign \o__ready$17  = \$signal$12  & o__payload[17];
+  assign \$10  = ! \$signal$20 [0];
+  assign \$11  = \$signal$20 [0] ? 4'h0 : \$signal$20 [16:13];
+  assign \$13  = \$12  ? \$signal$20 [16:13] : 4'h0;
+  assign \$14  = level < 5'h17;
+  assign \$15  = ~ ports__0__ready;
+  assign \$16  = pending & \$15 ;
+  assign \$17  = ~ finish;
+  assign \$18  = \$signal  & \$17 ;
+  assign \$19  = o__payload[1] ^ o__payload[2];
+  assign \$20  = \$19  ^ o__payload[3];
+  assign \$21  = \$20  ^ o__payload[4];
+  assign \$22  = \$21  ^ o__payload[5];
+  assign \$23  = \$22  ^ o__payload[6];
+  assign \$24  = \$23  ^ o__payload[7];
+  assign \$25  = \$24  ^ o__payload[8];
+  assign \$26  = \$25  ^ o__payload[9];
+  assign \$27  = \$26  ^ o__payload[10];
+  assign \$28  = \$27  ^ o__payload[11];
+  assign \$29  = finish & \$signal$20 [18];
+  assign \$30  = ! \$signal$20 [21:20];
+  assign \$31  = \$29  & \$30 ;
+  assign \$32  = finish & \$signal$20 [18];
+  assign \$33  = | \$signal$20 [21:20];
+  assign \$34  = \$32  & \$33 ;
+  assign \$35  = finish & \$signal$20 [18];
+  assign \$36  = \$35  & \$signal$20 [19];
   always @(posedge clk)
-    pending <= \$26 ;
+    destination__ready <= \$37 ;
   always @(posedge clk)
-    \$signal  <= \$27 ;
+    pending <= \$38 ;
   always @(posedge clk)
-    \$signal$22  <= \$28 ;
+    \$signal  <= \$39 ;
   always @(posedge clk)
-    words <= \$29 ;
+    \$signal$20  <= \$40 ;
   always @(posedge clk)
-    done <= \$30 ;
+    words <= \$41 ;
   always @(posedge clk)
-    error <= \$31 ;
+    ports__0__bank <= \$42 ;
   always @(posedge clk)
-    code <= \$32 ;
-  always @(posedge clk)
-    action_done <= \$33 ;
+    done <= \$43 ;
   \hwgen_top.post.output.destinations  destinations (
     .clk(clk),
+    .i__payload(i__payload),
+    .i__valid(i__valid),
     .level(level),
-    .r_data(r_data),
-    .r_en(\$signal$14 ),
-    .r_rdy(r_rdy),
-    .rst(rst),
-    .w_en(w_en),
-    .w_port__data(w_data)
+    .o__payload(o__payload),
+    .o__ready(\$signal$12 ),
+    .o__valid(o__valid),
+    .rst(rst)
   );
   \hwgen_top.post.output.values  values (
     .clk(clk),
-    .\port$3393$0 (\port$3393$0 ),
-    .\port$3394$0 (\port$3394$0 ),
-    .\port$3395$0 (\port$3395$0 ),
-    .\port$3396$0 (\port$3396$0 ),
-    .r_data(\r_data$28 ),
-    .r_en(\r_en$19 ),
-    .r_rdy(\r_rdy$17 ),
-    .rst(rst),
-    .w_en(\w_en$6 )
+    .i__valid(\i__valid$4 ),
+    .o__payload(\o__payload$28 ),
+    .o__ready(\o__ready$17 ),
+    .o__valid(\o__valid$15 ),
+    .\port$3495$0 (\port$3495$0 ),
+    .\port$3496$0 (\port$3496$0 ),
+    .\port$3497$0 (\port$3497$0 ),
+    .\port$3498$0 (\port$3498$0 ),
+    .rst(rst)
   );
   always @* begin
     if (_always_ ) begin end
-    \$26  = \$15 ;
-    if (\$signal$14 ) begin
-      \$26  = r_data[12];
-    end
+    \$44  = \$34 ;
     if (rst) begin
-      \$26  = 1'h0;
+      \$44  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$27  = \$17 ;
-    if (\$signal$14 ) begin
-      \$27  = 1'h1;
-    end
+    \$45  = { 2'h0, \$signal$20 [21:20] };
     if (rst) begin
-      \$27  = 1'h0;
+      \$45  = 4'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$28  = \$signal$22 ;
-    if (\$signal$14 ) begin
-      \$28  = r_data;
-    end
+    \$46  = \$36 ;
     if (rst) begin
-      \$28  = 22'h000000;
+      \$46  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$29  = words;
-    if (\$signal$14 ) begin
-      \$29  = \r_data$28 ;
-    end
+    \$37  = \$14 ;
     if (rst) begin
-      \$29  = 32'd0;
+      \$37  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$30  = \$20 ;
+    \$38  = \$16 ;
+    if (\$signal$12 ) begin
+      \$38  = o__payload[12];
+    end
     if (rst) begin
-      \$30  = 1'h0;
+      \$38  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$31  = \$23 ;
+    \$39  = \$18 ;
+    if (\$signal$12 ) begin
+      \$39  = 1'h1;
+    end
     if (rst) begin
-      \$31  = 1'h0;
+      \$39  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$32  = { 2'h0, \$signal$22 [21:20] };
+    \$40  = \$signal$20 ;
+    if (\$signal$12 ) begin
+      \$40  = o__payload;
+    end
     if (rst) begin
-      \$32  = 4'h0;
+      \$40  = 22'h000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$33  = \$25 ;
+    \$41  = words;
+    if (\$signal$12 ) begin
+      \$41  = \o__payload$28 ;
+    end
     if (rst) begin
-      \$33  = 1'h0;
+      \$41  = 32'd0;
     end
   end
-  assign destination__valid = w_en;
-  assign destination__payload = w_data;
-  assign valid = \w_en$6 ;
-  assign \w_data$8  = { \port$3396$0 , \port$3395$0 , \port$3394$0 , \port$3393$0  };
-  assign q = { \port$3396$0 , \port$3395$0 , \port$3394$0 , \port$3393$0  };
-  assign r_en = \$signal$14 ;
+  always @* begin
+    if (_always_ ) begin end
+    \$42  = ports__0__bank;
+    if (\$signal$12 ) begin
+      \$42  = \$28 ;
+    end
+    if (rst) begin
+      \$42  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$43  = \$31 ;
+    if (rst) begin
+      \$43  = 1'h0;
+    end
+  end
+  assign destination__valid = i__valid;
+  assign destination__payload = i__payload;
+  assign valid = \i__valid$4 ;
+  assign \i__payload$6  = { \port$3498$0 , \port$3497$0 , \port$3496$0 , \port$3495$0  };
+  assign q = { \port$3498$0 , \port$3497$0 , \port$3496$0 , \port$3495$0  };
+  assign o__ready = \$signal$12 ;
   assign ports__0__valid = pending;
-  assign ports__0__addr = { 9'h000, \$signal$22 [11:1] };
+  assign ports__0__addr = { 9'h000, \$signal$20 [11:1] };
   assign ports__0__data = { words, words };
   assign ports__0__mask = { \$13 , \$11  };
-  assign \port$3320$0  = \$11 ;
-  assign \port$3322$0  = \$13 ;
-  assign \port$4718$1  = \$signal$22 [11:1];
-  assign \destination__payload.address  = w_data[11:0];
-  assign \destination__payload.address[0]  = w_data[11:0];
-  assign \destination__payload.write  = w_data[12];
-  assign \destination__payload.mask  = w_data[16:13];
-  assign \destination__payload.data  = w_data[17];
-  assign \destination__payload.last  = w_data[18];
-  assign \destination__payload.action  = w_data[19];
-  assign \destination__payload.code  = w_data[21:20];
-  assign \q[0]  = { \port$3396$0 , \port$3395$0 , \port$3394$0 , \port$3393$0  };
-  assign \$signal$22.address  = \$signal$22 [11:0];
-  assign \$signal$22.address[0]  = \$signal$22 [11:0];
-  assign \$signal$22.write  = \$signal$22 [12];
-  assign \$signal$22.mask  = \$signal$22 [16:13];
-  assign \$signal$22.data  = \$signal$22 [17];
-  assign \$signal$22.last  = \$signal$22 [18];
-  assign \$signal$22.action  = \$signal$22 [19];
-  assign \$signal$22.code  = \$signal$22 [21:20];
+  assign \port$3415$0  = \$11 ;
+  assign \port$3417$0  = \$13 ;
+  assign \port$5056$1  = \$signal$20 [11:1];
+  assign \destination__payload.address  = i__payload[11:0];
+  assign \destination__payload.address[0]  = i__payload[11:0];
+  assign \destination__payload.write  = i__payload[12];
+  assign \destination__payload.mask  = i__payload[16:13];
+  assign \destination__payload.data  = i__payload[17];
+  assign \destination__payload.last  = i__payload[18];
+  assign \destination__payload.action  = i__payload[19];
+  assign \destination__payload.code  = i__payload[21:20];
+  assign \q[0]  = { \port$3498$0 , \port$3497$0 , \port$3496$0 , \port$3495$0  };
+  assign \$signal$20.address  = \$signal$20 [11:0];
+  assign \$signal$20.address[0]  = \$signal$20 [11:0];
+  assign \$signal$20.write  = \$signal$20 [12];
+  assign \$signal$20.mask  = \$signal$20 [16:13];
+  assign \$signal$20.data  = \$signal$20 [17];
+  assign \$signal$20.last  = \$signal$20 [18];
+  assign \$signal$20.action  = \$signal$20 [19];
+  assign \$signal$20.code  = \$signal$20 [21:20];
   assign \$3  = \$2 ;
-  assign \$12  = \$signal$22 [0];
+  assign \$12  = \$signal$20 [0];
 endmodule
 
-module \hwgen_top.post.output.destinations (rst, w_en, r_en, r_rdy, r_data, w_port__data, level, clk);
+module \hwgen_top.post.output.destinations (i__valid, o__ready, o__payload, rst, i__payload, level, o__valid, clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
   wire \$11 ;
-  wire \$12 ;
-  wire \$13 ;
-  wire [5:0] \$14 ;
-  reg [3:0] \$15 ;
-  reg [3:0] \$16 ;
-  reg [4:0] \$17 ;
-  wire [4:0] \$2 ;
-  wire \$3 ;
-  wire [4:0] \$4 ;
-  wire \$5 ;
+  reg [4:0] \$12 ;
+  reg [4:0] \$13 ;
+  reg [4:0] \$14 ;
+  reg \$15 ;
+  reg \$16 ;
+  wire [5:0] \$2 ;
+  wire [5:0] \$3 ;
+  wire [5:0] \$4 ;
+  wire [5:0] \$5 ;
   wire \$6 ;
   wire \$7 ;
   wire \$8 ;
-  wire [5:0] \$9 ;
+  wire \$9 ;
+  wire [4:0] \$like ;
+  reg \$signal  = 1'h0;
+  wire \$signal$2 ;
+  wire \$signal$4 ;
+  reg [4:0] \$signature__addr  = 5'h00;
+  wire [21:0] \$signature__data ;
+  wire \$signature__en ;
   input clk;
-  (* init = 4'h0 *)
-  wire [3:0] consume;
+  input [21:0] i__payload;
+  wire i__ready;
+  input i__valid;
+  wire [4:0] less;
   output [4:0] level;
   reg [4:0] level = 5'h00;
-  (* init = 4'h0 *)
-  wire [3:0] produce;
-  output [21:0] r_data;
-  input r_en;
-  (* init = 5'h00 *)
-  wire [4:0] r_level;
-  reg [3:0] r_port__addr = 4'h0;
-  wire [21:0] r_port__data;
-  output r_rdy;
+  output [21:0] o__payload;
+  input o__ready;
+  output o__valid;
+  reg o__valid = 1'h0;
+  reg [4:0] read__addr = 5'h00;
+  wire [21:0] read__data;
   input rst;
-  wire [21:0] w_data;
-  input w_en;
-  (* init = 5'h00 *)
-  wire [4:0] w_level;
-  reg [3:0] w_port__addr = 4'h0;
-  input [21:0] w_port__data;
-  wire w_port__en;
-  wire w_rdy;
-  reg [21:0] storage [15:0];
+  reg [21:0] storage [31:0];
   initial begin : init20
     integer i;
-    for (i = 0; i < 16; i = i + 1) storage[i] = 22'h000000;
+    for (i = 0; i < 32; i = i + 1) storage[i] = 22'h000000;
   end
   always @(posedge clk) begin
-    if (w_port__en)
-      storage[w_port__addr] <= w_port__data;
+    if (\$signal$2 )
+      storage[\$signature__addr ] <= i__payload;
   end
-  assign r_data = storage[r_port__addr];
-  assign w_rdy = level != 5'h10;
-  assign r_rdy = | level;
-  assign w_port__en = w_en & w_rdy;
-  assign \$1  = w_rdy & w_en;
-  assign \$2  = w_port__addr + 1'h1;
-  assign \$3  = r_rdy & r_en;
-  assign \$4  = r_port__addr + 1'h1;
-  assign \$5  = w_rdy & w_en;
-  assign \$6  = r_rdy & r_en;
-  assign \$7  = ~ \$6 ;
-  assign \$8  = \$5  & \$7 ;
-  assign \$9  = level + 1'h1;
-  assign \$10  = r_rdy & r_en;
-  assign \$11  = w_rdy & w_en;
-  assign \$12  = ~ \$11 ;
-  assign \$13  = \$10  & \$12 ;
-  assign \$14  = level - 1'h1;
+  assign o__payload = storage[read__addr];
+  assign i__ready = ~ \$signal ;
+  assign \$1  = ~ \$signal ;
+  assign \$signal$2  = i__valid & \$1 ;
+  assign \$signal$4  = o__valid & o__ready;
+  assign \$2  = level + 1'h1;
+  assign \$3  = level - 1'h1;
+  assign \$4  = \$signature__addr  + 1'h1;
+  assign \$5  = read__addr + 1'h1;
+  assign \$6  = ~ \$signal$4 ;
+  assign \$7  = \$signal$2  & \$6 ;
+  assign \$8  = level == 5'h17;
+  assign \$9  = ~ \$signal$2 ;
+  assign \$10  = \$signal$4  & \$9 ;
+  assign \$11  = level != 1'h1;
   always @(posedge clk)
-    w_port__addr <= \$15 ;
+    \$signature__addr  <= \$12 ;
   always @(posedge clk)
-    r_port__addr <= \$16 ;
+    read__addr <= \$13 ;
   always @(posedge clk)
-    level <= \$17 ;
+    level <= \$14 ;
+  always @(posedge clk)
+    \$signal  <= \$15 ;
+  always @(posedge clk)
+    o__valid <= \$16 ;
   always @* begin
     if (_always_ ) begin end
-    \$15  = w_port__addr;
-    if (\$1 ) begin
-      \$15  = \$2 [3:0];
+    \$12  = \$signature__addr ;
+    if (\$signal$2 ) begin
+      \$12  = \$4 [4:0];
     end
     if (rst) begin
-      \$15  = 4'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$16  = r_port__addr;
-    if (\$3 ) begin
-      \$16  = \$4 [3:0];
-    end
-    if (rst) begin
-      \$16  = 4'h0;
+      \$12  = 5'h00;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$17  = level;
-    if (\$8 ) begin
-      \$17  = \$9 [4:0];
-    end
-    if (\$13 ) begin
-      \$17  = \$14 [4:0];
+    \$13  = read__addr;
+    if (\$signal$4 ) begin
+      \$13  = \$5 [4:0];
     end
     if (rst) begin
-      \$17  = 5'h00;
+      \$13  = 5'h00;
     end
   end
-  assign w_level = level;
-  assign r_level = level;
-  assign produce = w_port__addr;
-  assign w_data = w_port__data;
-  assign consume = r_port__addr;
-  assign r_port__data = r_data;
+  always @* begin
+    if (_always_ ) begin end
+    \$14  = level;
+    if (\$7 ) begin
+      \$14  = \$2 [4:0];
+    end
+    if (\$10 ) begin
+      \$14  = \$3 [4:0];
+    end
+    if (rst) begin
+      \$14  = 5'h00;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$15  = \$signal ;
+    if (\$7 ) begin
+      \$15  = \$8 ;
+    end
+    if (\$10 ) begin
+      \$15  = 1'h0;
+    end
+    if (rst) begin
+      \$15  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$16  = o__valid;
+    if (\$7 ) begin
+      \$16  = 1'h1;
+    end
+    if (\$10 ) begin
+      \$16  = \$11 ;
+    end
+    if (rst) begin
+      \$16  = 1'h0;
+    end
+  end
+  assign \$signature__data  = i__payload;
+  assign \$signature__en  = \$signal$2 ;
+  assign read__data = o__payload;
+  assign \$like  = \$2 [4:0];
+  assign less = \$3 [4:0];
 endmodule
 
-module \hwgen_top.post.output.values (rst, w_en, r_en, r_rdy, r_data, \port$3393$0 , \port$3394$0 , \port$3395$0 , \port$3396$0 , clk);
+module \hwgen_top.post.output.values (i__valid, o__ready, o__payload, \port$3495$0 , \port$3496$0 , \port$3497$0 , \port$3498$0 , rst, o__valid, clk);
+  reg _always_  = 0;
+  wire \$1 ;
+  wire \$10 ;
+  wire \$11 ;
+  reg [4:0] \$12 ;
+  reg [4:0] \$13 ;
+  reg [4:0] \$14 ;
+  reg \$15 ;
+  reg \$16 ;
+  wire [5:0] \$2 ;
+  wire [5:0] \$3 ;
+  wire [5:0] \$4 ;
+  wire [5:0] \$5 ;
+  wire \$6 ;
+  wire \$7 ;
+  wire \$8 ;
+  wire \$9 ;
+  wire [4:0] \$like ;
+  reg \$signal  = 1'h0;
+  wire \$signal$2 ;
+  wire \$signal$4 ;
+  reg [4:0] \$signature__addr  = 5'h00;
+  wire [31:0] \$signature__data ;
+  wire \$signature__en ;
+  input clk;
+  wire [31:0] i__payload;
+  wire i__ready;
+  input i__valid;
+  wire [4:0] less;
+  reg [4:0] level = 5'h00;
+  output [31:0] o__payload;
+  input o__ready;
+  output o__valid;
+  reg o__valid = 1'h0;
+  input [7:0] \port$3495$0 ;
+  input [7:0] \port$3496$0 ;
+  input [7:0] \port$3497$0 ;
+  input [7:0] \port$3498$0 ;
+  reg [4:0] read__addr = 5'h00;
+  wire [31:0] read__data;
+  input rst;
+  reg [31:0] storage [31:0];
+  initial begin : init21
+    integer i;
+    for (i = 0; i < 32; i = i + 1) storage[i] = 32'd0;
+  end
+  always @(posedge clk) begin
+    if (\$signal$2 )
+      storage[\$signature__addr ] <= { \port$3498$0 , \port$3497$0 , \port$3496$0 , \port$3495$0  };
+  end
+  assign o__payload = storage[read__addr];
+  assign i__ready = ~ \$signal ;
+  assign \$1  = ~ \$signal ;
+  assign \$signal$2  = i__valid & \$1 ;
+  assign \$signal$4  = o__valid & o__ready;
+  assign \$2  = level + 1'h1;
+  assign \$3  = level - 1'h1;
+  assign \$4  = \$signature__addr  + 1'h1;
+  assign \$5  = read__addr + 1'h1;
+  assign \$6  = ~ \$signal$4 ;
+  assign \$7  = \$signal$2  & \$6 ;
+  assign \$8  = level == 5'h17;
+  assign \$9  = ~ \$signal$2 ;
+  assign \$10  = \$signal$4  & \$9 ;
+  assign \$11  = level != 1'h1;
+  always @(posedge clk)
+    \$signature__addr  <= \$12 ;
+  always @(posedge clk)
+    read__addr <= \$13 ;
+  always @(posedge clk)
+    level <= \$14 ;
+  always @(posedge clk)
+    \$signal  <= \$15 ;
+  always @(posedge clk)
+    o__valid <= \$16 ;
+  always @* begin
+    if (_always_ ) begin end
+    \$12  = \$signature__addr ;
+    if (\$signal$2 ) begin
+      \$12  = \$4 [4:0];
+    end
+    if (rst) begin
+      \$12  = 5'h00;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$13  = read__addr;
+    if (\$signal$4 ) begin
+      \$13  = \$5 [4:0];
+    end
+    if (rst) begin
+      \$13  = 5'h00;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$14  = level;
+    if (\$7 ) begin
+      \$14  = \$2 [4:0];
+    end
+    if (\$10 ) begin
+      \$14  = \$3 [4:0];
+    end
+    if (rst) begin
+      \$14  = 5'h00;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$15  = \$signal ;
+    if (\$7 ) begin
+      \$15  = \$8 ;
+    end
+    if (\$10 ) begin
+      \$15  = 1'h0;
+    end
+    if (rst) begin
+      \$15  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$16  = o__valid;
+    if (\$7 ) begin
+      \$16  = 1'h1;
+    end
+    if (\$10 ) begin
+      \$16  = \$11 ;
+    end
+    if (rst) begin
+      \$16  = 1'h0;
+    end
+  end
+  assign \$signature__data  = { \port$3498$0 , \port$3497$0 , \port$3496$0 , \port$3495$0  };
+  assign i__payload = { \port$3498$0 , \port$3497$0 , \port$3496$0 , \port$3495$0  };
+  assign \$signature__en  = \$signal$2 ;
+  assign read__data = o__payload;
+  assign \$like  = \$2 [4:0];
+  assign less = \$3 [4:0];
+endmodule
+
+module \hwgen_top.post.parameters (scalar, request__payload, request__ready, buffer__en, take, rst, buffer__data, value, step, request__valid, ready, \port$4912$0 , values, clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
   wire \$11 ;
   wire \$12 ;
   wire \$13 ;
-  wire [5:0] \$14 ;
-  reg [3:0] \$15 ;
-  reg [3:0] \$16 ;
-  reg [4:0] \$17 ;
-  wire [4:0] \$2 ;
-  wire \$3 ;
-  wire [4:0] \$4 ;
-  wire \$5 ;
-  wire \$6 ;
-  wire \$7 ;
-  wire \$8 ;
-  wire [5:0] \$9 ;
-  input clk;
-  (* init = 4'h0 *)
-  wire [3:0] consume;
-  reg [4:0] level = 5'h00;
-  input [7:0] \port$3393$0 ;
-  input [7:0] \port$3394$0 ;
-  input [7:0] \port$3395$0 ;
-  input [7:0] \port$3396$0 ;
-  (* init = 4'h0 *)
-  wire [3:0] produce;
-  output [31:0] r_data;
-  input r_en;
-  (* init = 5'h00 *)
-  wire [4:0] r_level;
-  reg [3:0] r_port__addr = 4'h0;
-  wire [31:0] r_port__data;
-  output r_rdy;
-  input rst;
-  wire [31:0] w_data;
-  input w_en;
-  (* init = 5'h00 *)
-  wire [4:0] w_level;
-  reg [3:0] w_port__addr = 4'h0;
-  wire [31:0] w_port__data;
-  wire w_port__en;
-  wire w_rdy;
-  reg [31:0] storage [15:0];
-  initial begin : init21
-    integer i;
-    for (i = 0; i < 16; i = i + 1) storage[i] = 32'd0;
-  end
-  always @(posedge clk) begin
-    if (w_port__en)
-      storage[w_port__addr] <= { \port$3396$0 , \port$3395$0 , \port$3394$0 , \port$3393$0  };
-  end
-  assign r_data = storage[r_port__addr];
-  assign w_rdy = level != 5'h10;
-  assign r_rdy = | level;
-  assign w_port__en = w_en & w_rdy;
-  assign \$1  = w_rdy & w_en;
-  assign \$2  = w_port__addr + 1'h1;
-  assign \$3  = r_rdy & r_en;
-  assign \$4  = r_port__addr + 1'h1;
-  assign \$5  = w_rdy & w_en;
-  assign \$6  = r_rdy & r_en;
-  assign \$7  = ~ \$6 ;
-  assign \$8  = \$5  & \$7 ;
-  assign \$9  = level + 1'h1;
-  assign \$10  = r_rdy & r_en;
-  assign \$11  = w_rdy & w_en;
-  assign \$12  = ~ \$11 ;
-  assign \$13  = \$10  & \$12 ;
-  assign \$14  = level - 1'h1;
-  always @(posedge clk)
-    w_port__addr <= \$15 ;
-  always @(posedge clk)
-    r_port__addr <= \$16 ;
-  always @(posedge clk)
-    level <= \$17 ;
-  always @* begin
-    if (_always_ ) begin end
-    \$15  = w_port__addr;
-    if (\$1 ) begin
-      \$15  = \$2 [3:0];
-    end
-    if (rst) begin
-      \$15  = 4'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$16  = r_port__addr;
-    if (\$3 ) begin
-      \$16  = \$4 [3:0];
-    end
-    if (rst) begin
-      \$16  = 4'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$17  = level;
-    if (\$8 ) begin
-      \$17  = \$9 [4:0];
-    end
-    if (\$13 ) begin
-      \$17  = \$14 [4:0];
-    end
-    if (rst) begin
-      \$17  = 5'h00;
-    end
-  end
-  assign w_level = level;
-  assign r_level = level;
-  assign produce = w_port__addr;
-  assign w_port__data = { \port$3396$0 , \port$3395$0 , \port$3394$0 , \port$3393$0  };
-  assign w_data = { \port$3396$0 , \port$3395$0 , \port$3394$0 , \port$3393$0  };
-  assign consume = r_port__addr;
-  assign r_port__data = r_data;
-endmodule
-
-module \hwgen_top.post.parameters (rst, scalar, request__valid, request__payload, request__ready, buffer__en, take, buffer__data, value, step, ready, \port$4594$0 , values, clk);
-  reg _always_  = 0;
-  wire \$1 ;
-  wire \$10 ;
-  wire \$11 ;
-  wire [3:0] \$12 ;
-  wire [17:0] \$13 ;
-  wire [1:0] \$14 ;
-  wire [17:0] \$15 ;
+  wire \$14 ;
+  wire [3:0] \$15 ;
   wire [17:0] \$16 ;
-  wire \$17 ;
-  wire \$18 ;
-  wire \$19 ;
+  wire [1:0] \$17 ;
+  wire [17:0] \$18 ;
+  wire [17:0] \$19 ;
   wire \$2 ;
   wire \$20 ;
   wire \$21 ;
@@ -9993,12 +10794,14 @@ module \hwgen_top.post.parameters (rst, scalar, request__valid, request__payload
   reg \$36 ;
   reg [3:0] \$37 ;
   reg [3:0] \$38 ;
-  reg [287:0] \$39 ;
+  reg [3:0] \$39 ;
   wire \$4 ;
-  reg \$40 ;
+  reg [287:0] \$40 ;
   reg \$41 ;
   reg \$42 ;
-  reg [279:0] \$43 ;
+  reg \$43 ;
+  reg \$44 ;
+  reg [279:0] \$45 ;
   wire \$5 ;
   wire \$6 ;
   wire \$7 ;
@@ -10008,13 +10811,19 @@ module \hwgen_top.post.parameters (rst, scalar, request__valid, request__payload
   reg \$signal$10  = 1'h0;
   reg [16:0] \$signal$13  = 17'h00000;
   reg \$signal$2  = 1'h0;
-  reg [3:0] \$signal$25  = 4'h0;
-  wire [2:0] \$signal$25.word ;
-  wire \$signal$25.write ;
   reg \$signal$3  = 1'h0;
   wire \$signal$6 ;
   reg [2:0] \$signal$7  = 3'h0;
   reg all_pipes = 1'h0;
+  reg [3:0] arrived0 = 4'h0;
+  wire [2:0] \arrived0.word ;
+  wire \arrived0.write ;
+  reg [3:0] arrived1 = 4'h0;
+  wire [2:0] \arrived1.word ;
+  wire \arrived1.write ;
+  reg [3:0] arrived2 = 4'h0;
+  wire [2:0] \arrived2.word ;
+  wire \arrived2.write ;
   reg [63:0] arriving;
   reg [287:0] block0 = 288'h000000000000000000000000000000000000000000000000000000000000000000000000;
   wire [19:0] buffer__addr;
@@ -10023,8 +10832,11 @@ module \hwgen_top.post.parameters (rst, scalar, request__valid, request__payload
   input clk;
   wire \end ;
   reg [16:0] first = 17'h00000;
+  wire [3:0] now;
+  wire [2:0] \now.word ;
+  wire \now.write ;
   (* init = 17'h00000 *)
-  output [16:0] \port$4594$0 ;
+  output [16:0] \port$4912$0 ;
   (* init = 1'h0 *)
   output ready;
   input [16:0] request__payload;
@@ -10037,9 +10849,7 @@ module \hwgen_top.post.parameters (rst, scalar, request__valid, request__payload
   reg take1 = 1'h0;
   reg take2 = 1'h0;
   reg take3 = 1'h0;
-  reg [3:0] two = 4'h0;
-  wire [2:0] \two.word ;
-  wire \two.write ;
+  reg take4 = 1'h0;
   input [69:0] value;
   wire [31:0] \value.bias ;
   wire [31:0] \value.multiplier ;
@@ -10063,11 +10873,19 @@ module \hwgen_top.post.parameters (rst, scalar, request__valid, request__payload
   wire [31:0] \values[3].multiplier ;
   wire [5:0] \values[3].shift ;
   always @(posedge clk)
-    take2 <= \$41 ;
+    arrived2 <= \$39 ;
   always @(posedge clk)
-    take3 <= \$42 ;
+    block0 <= \$40 ;
   always @(posedge clk)
-    values <= \$43 ;
+    take1 <= \$41 ;
+  always @(posedge clk)
+    take2 <= \$42 ;
+  always @(posedge clk)
+    take3 <= \$43 ;
+  always @(posedge clk)
+    take4 <= \$44 ;
+  always @(posedge clk)
+    values <= \$45 ;
   assign \$1  = ~ \$signal$2 ;
   assign \$2  = request__valid & \$1 ;
   assign \$3  = ~ \$signal$3 ;
@@ -10081,26 +10899,26 @@ module \hwgen_top.post.parameters (rst, scalar, request__valid, request__payload
   assign \$8  = \$signal$2  & \$7 ;
   assign \$9  = \$signal$13  < 8'h80;
   assign buffer__en = \$8  & \$9 ;
-  assign \$10  = ! step;
-  assign \$11  = scalar | \$10 ;
-  assign \$12  = \$signal$7  + 1'h1;
-  assign \$13  = $signed(\$signal$13 ) + $signed(2'h1);
-  assign \$14  = \$signal$10  + 1'h1;
-  assign \$15  = $signed(first) + $signed(step);
-  assign \$16  = $signed(first) + $signed(step);
-  assign \$17  = ! \$signal$10 ;
-  assign \$18  = all_pipes | \$17 ;
-  assign \$19  = \$signal$2  & \$18 ;
-  assign \$20  = ! two[3:1];
-  assign \$21  = two[0] & \$20 ;
-  assign \$22  = two[3:1] == 1'h1;
-  assign \$23  = two[0] & \$22 ;
-  assign \$24  = two[3:1] == 2'h2;
-  assign \$25  = two[0] & \$24 ;
-  assign \$26  = two[3:1] == 2'h3;
-  assign \$27  = two[0] & \$26 ;
-  assign \$28  = two[3:1] == 3'h4;
-  assign \$29  = two[0] & \$28 ;
+  assign \$10  = ! \$signal$10 ;
+  assign \$11  = all_pipes | \$10 ;
+  assign \$12  = \$signal$2  & \$11 ;
+  assign \$13  = ! step;
+  assign \$14  = scalar | \$13 ;
+  assign \$15  = \$signal$7  + 1'h1;
+  assign \$16  = $signed(\$signal$13 ) + $signed(2'h1);
+  assign \$17  = \$signal$10  + 1'h1;
+  assign \$18  = $signed(first) + $signed(step);
+  assign \$19  = $signed(first) + $signed(step);
+  assign \$20  = ! arrived2[3:1];
+  assign \$21  = arrived2[0] & \$20 ;
+  assign \$22  = arrived2[3:1] == 1'h1;
+  assign \$23  = arrived2[0] & \$22 ;
+  assign \$24  = arrived2[3:1] == 2'h2;
+  assign \$25  = arrived2[0] & \$24 ;
+  assign \$26  = arrived2[3:1] == 2'h3;
+  assign \$27  = arrived2[0] & \$26 ;
+  assign \$28  = arrived2[3:1] == 3'h4;
+  assign \$29  = arrived2[0] & \$28 ;
   always @(posedge clk)
     \$signal$3  <= \$30 ;
   always @(posedge clk)
@@ -10116,45 +10934,77 @@ module \hwgen_top.post.parameters (rst, scalar, request__valid, request__payload
   always @(posedge clk)
     all_pipes <= \$36 ;
   always @(posedge clk)
-    \$signal$25  <= \$37 ;
+    arrived0 <= \$37 ;
   always @(posedge clk)
-    two <= \$38 ;
-  always @(posedge clk)
-    block0 <= \$39 ;
-  always @(posedge clk)
-    take1 <= \$40 ;
+    arrived1 <= \$38 ;
   always @* begin
     if (_always_ ) begin end
-    \$41  = take1;
+    \$40  = block0;
+    if (\$21 ) begin
+      \$40 [63:0] = arriving;
+    end
+    if (\$23 ) begin
+      \$40 [127:64] = arriving;
+    end
+    if (\$25 ) begin
+      \$40 [191:128] = arriving;
+    end
+    if (\$27 ) begin
+      \$40 [255:192] = arriving;
+    end
+    if (\$29 ) begin
+      \$40 [287:256] = arriving[31:0];
+    end
+    if (rst) begin
+      \$40  = 288'h000000000000000000000000000000000000000000000000000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$41  = take;
     if (rst) begin
       \$41  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$42  = take2;
+    \$42  = take1;
     if (rst) begin
       \$42  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$43  = values;
-    if (take3) begin
-      \$43 [69:0] = { block0[261:256], block0[159:128], block0[31:0] };
-      \$43 [139:70] = { block0[269:264], block0[191:160], block0[63:32] };
-      \$43 [209:140] = { block0[277:272], block0[223:192], block0[95:64] };
-      \$43 [279:210] = { block0[285:280], block0[255:224], block0[127:96] };
+    \$43  = take2;
+    if (rst) begin
+      \$43  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$44  = take3;
+    if (rst) begin
+      \$44  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$45  = values;
+    if (take4) begin
+      \$45 [69:0] = { block0[261:256], block0[159:128], block0[31:0] };
+      \$45 [139:70] = { block0[269:264], block0[191:160], block0[63:32] };
+      \$45 [209:140] = { block0[277:272], block0[223:192], block0[95:64] };
+      \$45 [279:210] = { block0[285:280], block0[255:224], block0[127:96] };
     end
     if (rst) begin
-      \$43  = 280'h0000000000000000000000000000000000000000000000000000000000000000000000;
+      \$45  = 280'h0000000000000000000000000000000000000000000000000000000000000000000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
     arriving = buffer__data;
     if (scalar) begin
-      casez (two[3:1])
+      casez (arrived2[3:1])
         3'h0:
             arriving = { value[31:0], value[31:0] };
         3'h1:
@@ -10201,7 +11051,7 @@ module \hwgen_top.post.parameters (rst, scalar, request__valid, request__payload
       \$32  = 3'h0;
     end
     if (\$signal$2 ) begin
-      \$32  = \$12 [2:0];
+      \$32  = \$15 [2:0];
     end
     if (\$signal$6 ) begin
       \$32  = 3'h0;
@@ -10217,7 +11067,7 @@ module \hwgen_top.post.parameters (rst, scalar, request__valid, request__payload
       \$33  = 1'h0;
     end
     if (\$signal$6 ) begin
-      \$33  = \$14 [0];
+      \$33  = \$17 [0];
     end
     if (rst) begin
       \$33  = 1'h0;
@@ -10230,10 +11080,10 @@ module \hwgen_top.post.parameters (rst, scalar, request__valid, request__payload
       \$34  = request__payload;
     end
     if (\$signal$2 ) begin
-      \$34  = \$13 [16:0];
+      \$34  = \$16 [16:0];
     end
     if (\$signal$6 ) begin
-      \$34  = \$15 [16:0];
+      \$34  = \$18 [16:0];
     end
     if (rst) begin
       \$34  = 17'h00000;
@@ -10246,7 +11096,7 @@ module \hwgen_top.post.parameters (rst, scalar, request__valid, request__payload
       \$35  = request__payload;
     end
     if (\$signal$6 ) begin
-      \$35  = \$16 [16:0];
+      \$35  = \$19 [16:0];
     end
     if (rst) begin
       \$35  = 17'h00000;
@@ -10256,7 +11106,7 @@ module \hwgen_top.post.parameters (rst, scalar, request__valid, request__payload
     if (_always_ ) begin end
     \$36  = all_pipes;
     if (\$signal ) begin
-      \$36  = \$11 ;
+      \$36  = \$14 ;
     end
     if (rst) begin
       \$36  = 1'h0;
@@ -10264,59 +11114,40 @@ module \hwgen_top.post.parameters (rst, scalar, request__valid, request__payload
   end
   always @* begin
     if (_always_ ) begin end
-    \$37 [0] = \$19 ;
-    \$37 [3:1] = \$signal$7 ;
+    \$37  = now;
     if (rst) begin
       \$37  = 4'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$38  = \$signal$25 ;
+    \$38  = arrived0;
     if (rst) begin
       \$38  = 4'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$39  = block0;
-    if (\$21 ) begin
-      \$39 [63:0] = arriving;
-    end
-    if (\$23 ) begin
-      \$39 [127:64] = arriving;
-    end
-    if (\$25 ) begin
-      \$39 [191:128] = arriving;
-    end
-    if (\$27 ) begin
-      \$39 [255:192] = arriving;
-    end
-    if (\$29 ) begin
-      \$39 [287:256] = arriving[31:0];
-    end
+    \$39  = arrived1;
     if (rst) begin
-      \$39  = 288'h000000000000000000000000000000000000000000000000000000000000000000000000;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$40  = take;
-    if (rst) begin
-      \$40  = 1'h0;
+      \$39  = 4'h0;
     end
   end
   assign buffer__addr = { 3'h0, \$signal$13  };
   assign request__ready = \$signal ;
   assign ready = \$signal$3 ;
-  assign \port$4594$0  = \$signal$13 ;
-  assign \two.write  = two[0];
-  assign \two.word  = two[3:1];
+  assign \port$4912$0  = \$signal$13 ;
+  assign \now.write  = now[0];
+  assign \now.word  = now[3:1];
+  assign \arrived2.write  = arrived2[0];
+  assign \arrived2.word  = arrived2[3:1];
   assign \value.bias  = value[31:0];
   assign \value.multiplier  = value[63:32];
   assign \value.shift  = value[69:64];
-  assign \$signal$25.write  = \$signal$25 [0];
-  assign \$signal$25.word  = \$signal$25 [3:1];
+  assign \arrived0.write  = arrived0[0];
+  assign \arrived0.word  = arrived0[3:1];
+  assign \arrived1.write  = arrived1[0];
+  assign \arrived1.word  = arrived1[3:1];
   assign \values[0]  = values[69:0];
   assign \values[0].bias  = values[31:0];
   assign \values[0].multiplier  = values[63:32];
@@ -10333,9 +11164,11 @@ module \hwgen_top.post.parameters (rst, scalar, request__valid, request__payload
   assign \values[3].bias  = values[241:210];
   assign \values[3].multiplier  = values[273:242];
   assign \values[3].shift  = values[279:274];
+  assign now[3:1] = \$signal$7 ;
+  assign now[0] = \$12 ;
 endmodule
 
-module \hwgen_top.post.walker (rst, \begin , marker, \port$2616$0 , room, idle, items__valid, items__payload, requests__valid, requests__payload, \r_en$10 , r_en, job, map, element__valid, element__payload, dead, clk);
+module \hwgen_top.post.walker (\begin , marker, \port$2695$0 , room, idle, items__payload, requests__payload, \o__ready$10 , o__ready, rst, job, map, element__valid, element__payload, dead, items__valid, requests__valid, clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -10358,45 +11191,47 @@ module \hwgen_top.post.walker (rst, \begin , marker, \port$2616$0 , room, idle, 
   wire \$115 ;
   wire \$116 ;
   reg [2:0] \$117 ;
-  reg [4:0] \$118 ;
-  reg [90:0] \$119 ;
+  reg \$118 ;
+  reg \$119 ;
   wire \$12 ;
-  reg \$120 ;
-  reg [5:0] \$121 ;
-  reg [5:0] \$122 ;
+  reg [4:0] \$120 ;
+  reg [90:0] \$121 ;
+  reg \$122 ;
   reg [5:0] \$123 ;
   reg [5:0] \$124 ;
-  reg [12:0] \$125 ;
-  reg [1:0] \$126 ;
+  reg [5:0] \$125 ;
+  reg [5:0] \$126 ;
   reg [12:0] \$127 ;
-  reg [5:0] \$128 ;
+  reg [1:0] \$128 ;
   reg [12:0] \$129 ;
   wire \$13 ;
-  reg \$130 ;
+  reg [5:0] \$130 ;
   reg [12:0] \$131 ;
-  reg [1:0] \$132 ;
+  reg \$132 ;
   reg [12:0] \$133 ;
-  reg [16:0] \$134 ;
-  reg [21:0] \$135 ;
+  reg [1:0] \$134 ;
+  reg [12:0] \$135 ;
   reg [16:0] \$136 ;
-  reg [23:0] \$137 ;
-  reg [23:0] \$138 ;
-  reg \$139 ;
+  reg [21:0] \$137 ;
+  reg [16:0] \$138 ;
+  reg [23:0] \$139 ;
   wire [6:0] \$14 ;
-  reg \$140 ;
-  reg [11:0] \$141 ;
-  reg [11:0] \$142 ;
+  reg [23:0] \$140 ;
+  reg \$141 ;
+  reg \$142 ;
   reg [11:0] \$143 ;
-  reg [5:0] \$144 ;
-  reg [7:0] \$145 ;
-  reg \$146 ;
-  reg [1:0] \$147 ;
-  reg [16:0] \$148 ;
-  reg \$149 ;
+  reg [11:0] \$144 ;
+  reg [11:0] \$145 ;
+  reg [5:0] \$146 ;
+  reg [7:0] \$147 ;
+  reg \$148 ;
+  reg [1:0] \$149 ;
   wire \$15 ;
   reg [16:0] \$150 ;
   reg \$151 ;
-  reg \$152 ;
+  reg [16:0] \$152 ;
+  reg \$153 ;
+  reg \$154 ;
   wire \$16 ;
   wire \$17 ;
   wire \$18 ;
@@ -10444,12 +11279,12 @@ module \hwgen_top.post.walker (rst, \begin , marker, \port$2616$0 , room, idle, 
   wire \$56 ;
   wire \$57 ;
   wire \$58 ;
-  wire [5:0] \$59 ;
+  wire \$59 ;
   wire \$6 ;
   wire \$60 ;
-  wire [6:0] \$61 ;
-  wire \$62 ;
-  wire \$63 ;
+  wire \$61 ;
+  wire [5:0] \$62 ;
+  wire [6:0] \$63 ;
   wire [7:0] \$64 ;
   wire \$65 ;
   wire \$66 ;
@@ -10498,14 +11333,15 @@ module \hwgen_top.post.walker (rst, \begin , marker, \port$2616$0 , room, idle, 
   reg \$signal$42  = 1'h0;
   reg [16:0] \$signal$44  = 17'h00000;
   wire \$signal$45 ;
-  reg [90:0] \$signal$62  = 91'h00000000000000000000000;
-  wire [21:0] \$signal$62.a ;
-  wire [16:0] \$signal$62.p ;
-  wire [21:0] \$signal$62.s ;
-  wire [16:0] \$signal$62.x ;
-  wire [12:0] \$signal$62.y ;
-  reg [12:0] \$signal$68  = 13'h0000;
+  reg \$signal$62  = 1'h0;
+  reg [90:0] \$signal$64  = 91'h00000000000000000000000;
+  wire [21:0] \$signal$64.a ;
+  wire [16:0] \$signal$64.p ;
+  wire [21:0] \$signal$64.s ;
+  wire [16:0] \$signal$64.x ;
+  wire [12:0] \$signal$64.y ;
   reg [12:0] \$signal$70  = 13'h0000;
+  reg [12:0] \$signal$72  = 13'h0000;
   reg [21:0] a2_0 = 22'h000000;
   reg [12:0] acc2 = 13'h0000;
   reg [11:0] address0 = 12'h000;
@@ -10534,6 +11370,11 @@ module \hwgen_top.post.walker (rst, \begin , marker, \port$2616$0 , room, idle, 
   reg [5:0] i1 = 6'h00;
   reg [5:0] i2 = 6'h00;
   reg [5:0] i3 = 6'h00;
+  wire [48:0] i__payload;
+  (* init = 17'h00000 *)
+  wire [16:0] \i__payload$58 ;
+  wire i__valid;
+  wire \i__valid$59 ;
   output idle;
   wire inside0;
   output [48:0] items__payload;
@@ -10595,19 +11436,19 @@ module \hwgen_top.post.walker (rst, \begin , marker, \port$2616$0 , room, idle, 
   input marker;
   wire need;
   wire new_lane;
+  wire [48:0] o__payload;
+  wire [16:0] \o__payload$9 ;
+  input o__ready;
+  input \o__ready$10 ;
+  wire o__valid;
+  wire \o__valid$7 ;
   reg [16:0] p2_0 = 17'h00000;
   reg [16:0] p3 = 17'h00000;
-  input \port$2616$0 ;
+  input \port$2695$0 ;
   reg [1:0] position = 2'h0;
   reg [1:0] position2 = 2'h0;
   reg [1:0] position3 = 2'h0;
   wire push;
-  wire [48:0] r_data;
-  wire [16:0] \r_data$9 ;
-  input r_en;
-  input \r_en$10 ;
-  wire r_rdy;
-  wire \r_rdy$7 ;
   reg read3 = 1'h0;
   wire reads0;
   output [16:0] requests__payload;
@@ -10619,17 +11460,13 @@ module \hwgen_top.post.walker (rst, \begin , marker, \port$2616$0 , room, idle, 
   reg [11:0] source_a3 = 12'h000;
   reg [23:0] source_b = 24'h000000;
   reg [11:0] source_b3 = 12'h000;
+  reg unused = 1'h0;
   reg [2:0] valid = 3'h0;
-  wire [48:0] w_data;
-  (* init = 17'h00000 *)
-  wire [16:0] \w_data$58 ;
-  wire w_en;
-  wire \w_en$59 ;
   reg write3 = 1'h0;
   wire writes0;
   reg [16:0] x2_0 = 17'h00000;
   reg [12:0] y2_0 = 13'h0000;
-  assign room = count < 4'hf;
+  assign room = count < 5'h10;
   assign \$1  = element__valid & room;
   assign \$2  = ~ dead;
   assign \$signal  = \$1  & \$2 ;
@@ -10685,7 +11522,7 @@ module \hwgen_top.post.walker (rst, \begin , marker, \port$2616$0 , room, idle, 
   assign \$46  = \$45  | marker;
   assign \$47  = ~ marker;
   assign \$48  = \$signal$36  ? 2'h3 : 2'h0;
-  assign \$49  = marker ? { 1'h0, \port$2616$0  } : \$48 ;
+  assign \$49  = marker ? { 1'h0, \port$2695$0  } : \$48 ;
   assign \$50  = job[0] ? source_a3 : { 4'h0, lane };
   assign \$51  = ~ \$signal$36 ;
   assign \$52  = job[0] & \$51 ;
@@ -10694,15 +11531,15 @@ module \hwgen_top.post.walker (rst, \begin , marker, \port$2616$0 , room, idle, 
   assign \$55  = \$signal$36  | job[0];
   assign \$56  = \$55  | marker;
   assign \$57  = \$56  ? 1'h0 : read3;
-  assign w_en = push | marker;
-  assign \w_en$59  = push & \$signal$45 ;
-  assign \$58  = \$signal  | marker;
-  assign \$59  = count + \$58 ;
-  assign \$60  = items__valid & r_en;
-  assign \$61  = \$59  - \$60 ;
-  assign \$62  = ~ push;
-  assign \$63  = valid[2] & \$62 ;
-  assign \$64  = $signed(\$61 ) - $signed({ 1'h0, \$63  });
+  assign i__valid = push | marker;
+  assign \i__valid$59  = push & \$signal$45 ;
+  assign \$58  = items__valid & o__ready;
+  assign \$59  = ~ push;
+  assign \$60  = valid[2] & \$59 ;
+  assign \$61  = \$signal  | marker;
+  assign \$62  = count + \$61 ;
+  assign \$63  = \$62  - \$signal$62 ;
+  assign \$64  = $signed(\$63 ) - $signed({ 1'h0, unused });
   assign \$65  = ! element__payload[93:91];
   assign \$66  = & i0;
   assign \$67  = ~ \$66 ;
@@ -10725,8 +11562,8 @@ module \hwgen_top.post.walker (rst, \begin , marker, \port$2616$0 , room, idle, 
   assign \$84  = & i3;
   assign \$85  = ~ \$84 ;
   assign \$86  = i3 + \$85 ;
-  assign \$87  = ~ \$signal$68 [12];
-  assign \$88  = \$signal$68  + \$87 ;
+  assign \$87  = ~ \$signal$70 [12];
+  assign \$88  = \$signal$70  + \$87 ;
   assign \$89  = new_lane ? { 2'h0, job[55:44] } : \$88 ;
   assign \$90  = position + 1'h1;
   assign \$91  = new_lane ? 3'h0 : \$90 ;
@@ -10734,12 +11571,12 @@ module \hwgen_top.post.walker (rst, \begin , marker, \port$2616$0 , room, idle, 
   assign \$93  = \$92  + i1;
   assign \$95  = i2 << map[37:35];
   assign \$97  = \$95  + \$96 ;
-  assign \$98  = $signed({ 1'h0, job[22:2] }) + $signed(\$signal$62 [90:69]);
-  assign \$99  = $signed({ 1'h0, job[43:23] }) + $signed(\$signal$62 [90:69]);
+  assign \$98  = $signed({ 1'h0, job[22:2] }) + $signed(\$signal$64 [90:69]);
+  assign \$99  = $signed({ 1'h0, job[43:23] }) + $signed(\$signal$64 [90:69]);
   assign \$100  = a2_0 >= 13'h1000;
   assign \$101  = writes0 & \$100 ;
   assign \$102  = reads0 & lane_bad;
-  assign \$103  = \$signal$70  + 1'h0;
+  assign \$103  = \$signal$72  + 1'h0;
   assign \$104  = \$103  >= 1'h1;
   assign \$105  = reads0 & \$104 ;
   assign \$106  = ~ map[30];
@@ -10755,103 +11592,107 @@ module \hwgen_top.post.walker (rst, \begin , marker, \port$2616$0 , room, idle, 
   always @(posedge clk)
     valid <= \$117 ;
   always @(posedge clk)
-    count <= \$118 ;
+    \$signal$62  <= \$118 ;
   always @(posedge clk)
-    \$signal$62  <= \$119 ;
+    unused <= \$119 ;
   always @(posedge clk)
-    last <= \$120 ;
+    count <= \$120 ;
   always @(posedge clk)
-    i0 <= \$121 ;
+    \$signal$64  <= \$121 ;
   always @(posedge clk)
-    i1 <= \$122 ;
+    last <= \$122 ;
   always @(posedge clk)
-    i2 <= \$123 ;
+    i0 <= \$123 ;
   always @(posedge clk)
-    i3 <= \$124 ;
+    i1 <= \$124 ;
   always @(posedge clk)
-    \$signal$68  <= \$125 ;
+    i2 <= \$125 ;
   always @(posedge clk)
-    position <= \$126 ;
+    i3 <= \$126 ;
   always @(posedge clk)
-    \$signal$23  <= \$127 ;
+    \$signal$70  <= \$127 ;
   always @(posedge clk)
-    group <= \$128 ;
+    position <= \$128 ;
   always @(posedge clk)
-    \$signal$70  <= \$129 ;
+    \$signal$23  <= \$129 ;
   always @(posedge clk)
-    last2 <= \$130 ;
+    group <= \$130 ;
   always @(posedge clk)
-    acc2 <= \$131 ;
+    \$signal$72  <= \$131 ;
   always @(posedge clk)
-    position2 <= \$132 ;
+    last2 <= \$132 ;
   always @(posedge clk)
-    y2_0 <= \$133 ;
+    acc2 <= \$133 ;
   always @(posedge clk)
-    x2_0 <= \$134 ;
+    position2 <= \$134 ;
   always @(posedge clk)
-    a2_0 <= \$135 ;
+    y2_0 <= \$135 ;
   always @(posedge clk)
-    p2_0 <= \$136 ;
+    x2_0 <= \$136 ;
   always @(posedge clk)
-    source_a <= \$137 ;
+    a2_0 <= \$137 ;
   always @(posedge clk)
-    source_b <= \$138 ;
+    p2_0 <= \$138 ;
   always @(posedge clk)
-    read3 <= \$139 ;
+    source_a <= \$139 ;
   always @(posedge clk)
-    write3 <= \$140 ;
+    source_b <= \$140 ;
   always @(posedge clk)
-    address0 <= \$141 ;
+    read3 <= \$141 ;
   always @(posedge clk)
-    source_a3 <= \$142 ;
+    write3 <= \$142 ;
   always @(posedge clk)
-    source_b3 <= \$143 ;
+    address0 <= \$143 ;
   always @(posedge clk)
-    error <= \$144 ;
+    source_a3 <= \$144 ;
   always @(posedge clk)
-    lane <= \$145 ;
+    source_b3 <= \$145 ;
   always @(posedge clk)
-    last3 <= \$146 ;
+    error <= \$146 ;
   always @(posedge clk)
-    position3 <= \$147 ;
+    lane <= \$147 ;
   always @(posedge clk)
-    p3 <= \$148 ;
+    last3 <= \$148 ;
   always @(posedge clk)
-    \$signal$42  <= \$149 ;
+    position3 <= \$149 ;
   always @(posedge clk)
-    \$signal$44  <= \$150 ;
+    p3 <= \$150 ;
   always @(posedge clk)
-    \$signal$37  <= \$151 ;
+    \$signal$42  <= \$151 ;
   always @(posedge clk)
-    dead <= \$152 ;
+    \$signal$44  <= \$152 ;
+  always @(posedge clk)
+    \$signal$37  <= \$153 ;
+  always @(posedge clk)
+    dead <= \$154 ;
   \hwgen_top.post.walker.blocks  blocks (
     .clk(clk),
-    .r_data(requests__payload),
-    .r_en(\r_en$10 ),
-    .r_rdy(requests__valid),
-    .rst(rst),
-    .w_en(\w_en$59 ),
-    .w_port__data(p3)
+    .i__payload(p3),
+    .i__valid(\i__valid$59 ),
+    .o__payload(requests__payload),
+    .o__ready(\o__ready$10 ),
+    .o__valid(requests__valid),
+    .rst(rst)
   );
   \hwgen_top.post.walker.queue  queue (
     .clk(clk),
-    .\port$2926$0 (\$signal$45 ),
-    .\port$2928$0 (\$37 ),
-    .\port$2934$0 (\$43 ),
-    .\port$2937$0 (\$46 ),
-    .\port$2938$0 (\$47 ),
-    .\port$2940$0 (\$49 ),
-    .\port$2941$0 (\$50 ),
-    .\port$2945$0 (\$54 ),
-    .\port$2948$0 (\$57 ),
-    .\port$4427$56 (job[59:56]),
-    .\port$4543$0 (address0),
-    .\port$4547$0 (source_b3),
-    .r_data(items__payload),
-    .r_en(r_en),
-    .r_rdy(items__valid),
-    .rst(rst),
-    .w_en(w_en)
+    .i__valid(i__valid),
+    .o__payload(items__payload),
+    .o__ready(o__ready),
+    .o__valid(items__valid),
+    .\port$3006$0 (\$signal$45 ),
+    .\port$3008$0 (\$37 ),
+    .\port$3014$0 (\$43 ),
+    .\port$3017$0 (\$46 ),
+    .\port$3018$0 (\$47 ),
+    .\port$3020$0 (\$49 ),
+    .\port$3021$0 (\$50 ),
+    .\port$3025$0 (\$54 ),
+    .\port$3028$0 (\$57 ),
+    .\port$4732$56 (job[59:56]),
+    .\port$4852$0 (address0),
+    .\port$4856$0 (source_b3),
+    .rst(rst)
   );
   always @* begin
     if (_always_ ) begin end
@@ -10862,67 +11703,53 @@ module \hwgen_top.post.walker (rst, \begin , marker, \port$2616$0 , room, idle, 
   end
   always @* begin
     if (_always_ ) begin end
-    \$118  = \$64 [4:0];
+    \$118  = \$58 ;
     if (rst) begin
-      \$118  = 5'h00;
+      \$118  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$119  = \$signal$62 ;
+    \$119  = \$60 ;
+    if (rst) begin
+      \$119  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$120  = \$64 [4:0];
+    if (rst) begin
+      \$120  = 5'h00;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$121  = \$signal$64 ;
     if (\$signal ) begin
-      \$119  = element__payload[90:0];
+      \$121  = element__payload[90:0];
     end
     if (rst) begin
-      \$119  = 91'h00000000000000000000000;
+      \$121  = 91'h00000000000000000000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$120  = last;
+    \$122  = last;
     if (\$signal ) begin
-      \$120  = element__payload[95];
+      \$122  = element__payload[95];
     end
     if (rst) begin
-      \$120  = 1'h0;
+      \$122  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$121  = i0;
+    \$123  = i0;
     if (\$signal ) begin
       if (element__payload[94]) begin
-        \$121  = 6'h00;
-      end else if (\$65 ) begin
-        \$121  = \$68 [5:0];
-      end
-    end
-    if (rst) begin
-      \$121  = 6'h00;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$122  = i1;
-    if (\$signal ) begin
-      if (\$70 ) begin
-        \$122  = 6'h00;
-      end else if (\$71 ) begin
-        \$122  = \$74 [5:0];
-      end
-    end
-    if (rst) begin
-      \$122  = 6'h00;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$123  = i2;
-    if (\$signal ) begin
-      if (\$76 ) begin
         \$123  = 6'h00;
-      end else if (\$77 ) begin
-        \$123  = \$80 [5:0];
+      end else if (\$65 ) begin
+        \$123  = \$68 [5:0];
       end
     end
     if (rst) begin
@@ -10931,12 +11758,12 @@ module \hwgen_top.post.walker (rst, \begin , marker, \port$2616$0 , room, idle, 
   end
   always @* begin
     if (_always_ ) begin end
-    \$124  = i3;
+    \$124  = i1;
     if (\$signal ) begin
-      if (\$82 ) begin
+      if (\$70 ) begin
         \$124  = 6'h00;
-      end else if (\$83 ) begin
-        \$124  = \$86 [5:0];
+      end else if (\$71 ) begin
+        \$124  = \$74 [5:0];
       end
     end
     if (rst) begin
@@ -10945,208 +11772,216 @@ module \hwgen_top.post.walker (rst, \begin , marker, \port$2616$0 , room, idle, 
   end
   always @* begin
     if (_always_ ) begin end
-    \$125  = \$signal$68 ;
+    \$125  = i2;
     if (\$signal ) begin
-      \$125  = \$89 [12:0];
+      if (\$76 ) begin
+        \$125  = 6'h00;
+      end else if (\$77 ) begin
+        \$125  = \$80 [5:0];
+      end
     end
     if (rst) begin
-      \$125  = 13'h0000;
+      \$125  = 6'h00;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$126  = position;
+    \$126  = i3;
     if (\$signal ) begin
-      \$126  = \$91 [1:0];
+      if (\$82 ) begin
+        \$126  = 6'h00;
+      end else if (\$83 ) begin
+        \$126  = \$86 [5:0];
+      end
     end
     if (rst) begin
-      \$126  = 2'h0;
+      \$126  = 6'h00;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$127  = \$93 [12:0];
+    \$127  = \$signal$70 ;
+    if (\$signal ) begin
+      \$127  = \$89 [12:0];
+    end
     if (rst) begin
       \$127  = 13'h0000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$128  = \$94 [5:0];
+    \$128  = position;
+    if (\$signal ) begin
+      \$128  = \$91 [1:0];
+    end
     if (rst) begin
-      \$128  = 6'h00;
+      \$128  = 2'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$129  = \$97 [12:0];
+    \$129  = \$93 [12:0];
     if (rst) begin
       \$129  = 13'h0000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$130  = last;
+    \$130  = \$94 [5:0];
     if (rst) begin
-      \$130  = 1'h0;
+      \$130  = 6'h00;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$131  = \$signal$68 ;
+    \$131  = \$97 [12:0];
     if (rst) begin
       \$131  = 13'h0000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$132  = position;
+    \$132  = last;
     if (rst) begin
-      \$132  = 2'h0;
+      \$132  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$133  = \$signal$62 [12:0];
+    \$133  = \$signal$70 ;
     if (rst) begin
       \$133  = 13'h0000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$134  = \$signal$62 [29:13];
+    \$134  = position;
     if (rst) begin
-      \$134  = 17'h00000;
+      \$134  = 2'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$135  = \$signal$62 [51:30];
+    \$135  = \$signal$64 [12:0];
     if (rst) begin
-      \$135  = 22'h000000;
+      \$135  = 13'h0000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$136  = \$signal$62 [68:52];
+    \$136  = \$signal$64 [29:13];
     if (rst) begin
       \$136  = 17'h00000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$137  = { \$98 [22], \$98  };
+    \$137  = \$signal$64 [51:30];
     if (rst) begin
-      \$137  = 24'h000000;
+      \$137  = 22'h000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$138  = { \$99 [22], \$99  };
+    \$138  = \$signal$64 [68:52];
     if (rst) begin
-      \$138  = 24'h000000;
+      \$138  = 17'h00000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$139  = reads0;
+    \$139  = { \$98 [22], \$98  };
     if (rst) begin
-      \$139  = 1'h0;
+      \$139  = 24'h000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$140  = writes0;
+    \$140  = { \$99 [22], \$99  };
     if (rst) begin
-      \$140  = 1'h0;
+      \$140  = 24'h000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$141  = a2_0[11:0];
+    \$141  = reads0;
     if (rst) begin
-      \$141  = 12'h000;
+      \$141  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$142  = source_a[11:0];
+    \$142  = writes0;
     if (rst) begin
-      \$142  = 12'h000;
+      \$142  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$143  = source_b[11:0];
+    \$143  = a2_0[11:0];
     if (rst) begin
       \$143  = 12'h000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$144  = { \$114 , \$111 , \$109 , \$105 , \$102 , \$101  };
+    \$144  = source_a[11:0];
     if (rst) begin
-      \$144  = 6'h00;
+      \$144  = 12'h000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$145 [5:0] = acc2[5:0];
-    \$145 [6] = \$signal$23 [0];
-    \$145 [7] = \$signal$70 [0];
+    \$145  = source_b[11:0];
     if (rst) begin
-      \$145  = 8'h00;
+      \$145  = 12'h000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$146  = last2;
+    \$146  = { \$114 , \$111 , \$109 , \$105 , \$102 , \$101  };
     if (rst) begin
-      \$146  = 1'h0;
+      \$146  = 6'h00;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$147  = position2;
+    \$147 [5:0] = acc2[5:0];
+    \$147 [6] = \$signal$23 [0];
+    \$147 [7] = \$signal$72 [0];
     if (rst) begin
-      \$147  = 2'h0;
+      \$147  = 8'h00;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$148  = p2_0;
+    \$148  = last2;
     if (rst) begin
-      \$148  = 17'h00000;
+      \$148  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$149  = \$signal$42 ;
-    if (\w_en$59 ) begin
-      \$149  = 1'h1;
-    end
-    if (\begin ) begin
-      \$149  = 1'h0;
-    end
+    \$149  = position2;
     if (rst) begin
-      \$149  = 1'h0;
+      \$149  = 2'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$150  = \$signal$44 ;
-    if (\w_en$59 ) begin
-      \$150  = p3;
-    end
+    \$150  = p2_0;
     if (rst) begin
       \$150  = 17'h00000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$151  = \$signal$37 ;
-    if (\$115 ) begin
+    \$151  = \$signal$42 ;
+    if (\i__valid$59 ) begin
       \$151  = 1'h1;
+    end
+    if (\begin ) begin
+      \$151  = 1'h0;
     end
     if (rst) begin
       \$151  = 1'h0;
@@ -11154,25 +11989,45 @@ module \hwgen_top.post.walker (rst, \begin , marker, \port$2616$0 , room, idle, 
   end
   always @* begin
     if (_always_ ) begin end
-    \$152  = dead;
-    if (\$115 ) begin
-      \$152  = \$116 ;
+    \$152  = \$signal$44 ;
+    if (\i__valid$59 ) begin
+      \$152  = p3;
     end
     if (rst) begin
-      \$152  = 1'h0;
+      \$152  = 17'h00000;
     end
   end
-  assign r_rdy = items__valid;
-  assign r_data = items__payload;
-  assign items__ready = r_en;
-  assign \r_rdy$7  = requests__valid;
-  assign \r_data$9  = requests__payload;
-  assign requests__ready = \r_en$10 ;
+  always @* begin
+    if (_always_ ) begin end
+    \$153  = \$signal$37 ;
+    if (\$115 ) begin
+      \$153  = 1'h1;
+    end
+    if (rst) begin
+      \$153  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$154  = dead;
+    if (\$115 ) begin
+      \$154  = \$116 ;
+    end
+    if (rst) begin
+      \$154  = 1'h0;
+    end
+  end
+  assign o__valid = items__valid;
+  assign o__payload = items__payload;
+  assign items__ready = o__ready;
+  assign \o__valid$7  = requests__valid;
+  assign \o__payload$9  = requests__payload;
+  assign requests__ready = \o__ready$10 ;
   assign element__ready = room;
   assign \job$48  = { source_b3, \$signal$45 , \$57 , \$54 , \$50 , \$49 , \$47 , \$46 , \$43 , job[59:56], \$37 , address0 };
-  assign code = { 1'h0, \port$2616$0  };
-  assign w_data = { source_b3, \$signal$45 , \$57 , \$54 , \$50 , \$49 , \$47 , \$46 , \$43 , job[59:56], \$37 , address0 };
-  assign \w_data$58  = p3;
+  assign code = { 1'h0, \port$2695$0  };
+  assign i__payload = { source_b3, \$signal$45 , \$57 , \$54 , \$50 , \$49 , \$47 , \$46 , \$43 , job[59:56], \$37 , address0 };
+  assign \i__payload$58  = p3;
   assign \items__payload.result  = items__payload[21:0];
   assign \items__payload.result.address  = items__payload[11:0];
   assign \items__payload.result.address[0]  = items__payload[11:0];
@@ -11227,11 +12082,11 @@ module \hwgen_top.post.walker (rst, \begin , marker, \port$2616$0 , room, idle, 
   assign \lane.acc  = lane[5:0];
   assign \lane.row  = lane[6];
   assign \lane.column  = lane[7];
-  assign \$signal$62.y  = \$signal$62 [12:0];
-  assign \$signal$62.x  = \$signal$62 [29:13];
-  assign \$signal$62.a  = \$signal$62 [51:30];
-  assign \$signal$62.p  = \$signal$62 [68:52];
-  assign \$signal$62.s  = \$signal$62 [90:69];
+  assign \$signal$64.y  = \$signal$64 [12:0];
+  assign \$signal$64.x  = \$signal$64 [29:13];
+  assign \$signal$64.a  = \$signal$64 [51:30];
+  assign \$signal$64.p  = \$signal$64 [68:52];
+  assign \$signal$64.s  = \$signal$64 [90:69];
   assign \$19  = inside0;
   assign \$21  = 1'h1;
   assign \$signal$38  = 1'h1;
@@ -11244,250 +12099,296 @@ module \hwgen_top.post.walker (rst, \begin , marker, \port$2616$0 , room, idle, 
   assign \$116  = 1'h1;
 endmodule
 
-module \hwgen_top.post.walker.blocks (rst, w_en, r_rdy, r_data, r_en, w_port__data, clk);
+module \hwgen_top.post.walker.blocks (i__valid, o__payload, o__ready, rst, i__payload, o__valid, clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
   wire \$11 ;
-  wire \$12 ;
-  wire \$13 ;
-  wire [5:0] \$14 ;
-  reg [3:0] \$15 ;
-  reg [3:0] \$16 ;
-  reg [4:0] \$17 ;
-  wire [4:0] \$2 ;
-  wire \$3 ;
-  wire [4:0] \$4 ;
-  wire \$5 ;
+  reg [4:0] \$12 ;
+  reg [4:0] \$13 ;
+  reg [4:0] \$14 ;
+  reg \$15 ;
+  reg \$16 ;
+  wire [5:0] \$2 ;
+  wire [5:0] \$3 ;
+  wire [5:0] \$4 ;
+  wire [5:0] \$5 ;
   wire \$6 ;
   wire \$7 ;
   wire \$8 ;
-  wire [5:0] \$9 ;
+  wire \$9 ;
+  wire [4:0] \$like ;
+  reg \$signal  = 1'h0;
+  wire \$signal$2 ;
+  wire \$signal$4 ;
+  reg [4:0] \$signature__addr  = 5'h00;
+  wire [16:0] \$signature__data ;
+  wire \$signature__en ;
   input clk;
-  (* init = 4'h0 *)
-  wire [3:0] consume;
+  input [16:0] i__payload;
+  wire i__ready;
+  input i__valid;
+  wire [4:0] less;
   reg [4:0] level = 5'h00;
-  (* init = 4'h0 *)
-  wire [3:0] produce;
-  output [16:0] r_data;
-  input r_en;
-  (* init = 5'h00 *)
-  wire [4:0] r_level;
-  reg [3:0] r_port__addr = 4'h0;
-  wire [16:0] r_port__data;
-  output r_rdy;
+  output [16:0] o__payload;
+  input o__ready;
+  output o__valid;
+  reg o__valid = 1'h0;
+  reg [4:0] read__addr = 5'h00;
+  wire [16:0] read__data;
   input rst;
-  wire [16:0] w_data;
-  input w_en;
-  (* init = 5'h00 *)
-  wire [4:0] w_level;
-  reg [3:0] w_port__addr = 4'h0;
-  input [16:0] w_port__data;
-  wire w_port__en;
-  wire w_rdy;
-  reg [16:0] storage [15:0];
+  reg [16:0] storage [31:0];
   initial begin : init22
     integer i;
-    for (i = 0; i < 16; i = i + 1) storage[i] = 17'h00000;
+    for (i = 0; i < 32; i = i + 1) storage[i] = 17'h00000;
   end
   always @(posedge clk) begin
-    if (w_port__en)
-      storage[w_port__addr] <= w_port__data;
+    if (\$signal$2 )
+      storage[\$signature__addr ] <= i__payload;
   end
-  assign r_data = storage[r_port__addr];
-  assign w_rdy = level != 5'h10;
-  assign r_rdy = | level;
-  assign w_port__en = w_en & w_rdy;
-  assign \$1  = w_rdy & w_en;
-  assign \$2  = w_port__addr + 1'h1;
-  assign \$3  = r_rdy & r_en;
-  assign \$4  = r_port__addr + 1'h1;
-  assign \$5  = w_rdy & w_en;
-  assign \$6  = r_rdy & r_en;
-  assign \$7  = ~ \$6 ;
-  assign \$8  = \$5  & \$7 ;
-  assign \$9  = level + 1'h1;
-  assign \$10  = r_rdy & r_en;
-  assign \$11  = w_rdy & w_en;
-  assign \$12  = ~ \$11 ;
-  assign \$13  = \$10  & \$12 ;
-  assign \$14  = level - 1'h1;
+  assign o__payload = storage[read__addr];
+  assign i__ready = ~ \$signal ;
+  assign \$1  = ~ \$signal ;
+  assign \$signal$2  = i__valid & \$1 ;
+  assign \$signal$4  = o__valid & o__ready;
+  assign \$2  = level + 1'h1;
+  assign \$3  = level - 1'h1;
+  assign \$4  = \$signature__addr  + 1'h1;
+  assign \$5  = read__addr + 1'h1;
+  assign \$6  = ~ \$signal$4 ;
+  assign \$7  = \$signal$2  & \$6 ;
+  assign \$8  = level == 5'h10;
+  assign \$9  = ~ \$signal$2 ;
+  assign \$10  = \$signal$4  & \$9 ;
+  assign \$11  = level != 1'h1;
   always @(posedge clk)
-    w_port__addr <= \$15 ;
+    \$signature__addr  <= \$12 ;
   always @(posedge clk)
-    r_port__addr <= \$16 ;
+    read__addr <= \$13 ;
   always @(posedge clk)
-    level <= \$17 ;
+    level <= \$14 ;
+  always @(posedge clk)
+    \$signal  <= \$15 ;
+  always @(posedge clk)
+    o__valid <= \$16 ;
   always @* begin
     if (_always_ ) begin end
-    \$15  = w_port__addr;
-    if (\$1 ) begin
-      \$15  = \$2 [3:0];
+    \$12  = \$signature__addr ;
+    if (\$signal$2 ) begin
+      \$12  = \$4 [4:0];
     end
     if (rst) begin
-      \$15  = 4'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$16  = r_port__addr;
-    if (\$3 ) begin
-      \$16  = \$4 [3:0];
-    end
-    if (rst) begin
-      \$16  = 4'h0;
+      \$12  = 5'h00;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$17  = level;
-    if (\$8 ) begin
-      \$17  = \$9 [4:0];
-    end
-    if (\$13 ) begin
-      \$17  = \$14 [4:0];
+    \$13  = read__addr;
+    if (\$signal$4 ) begin
+      \$13  = \$5 [4:0];
     end
     if (rst) begin
-      \$17  = 5'h00;
+      \$13  = 5'h00;
     end
   end
-  assign w_level = level;
-  assign r_level = level;
-  assign produce = w_port__addr;
-  assign w_data = w_port__data;
-  assign consume = r_port__addr;
-  assign r_port__data = r_data;
+  always @* begin
+    if (_always_ ) begin end
+    \$14  = level;
+    if (\$7 ) begin
+      \$14  = \$2 [4:0];
+    end
+    if (\$10 ) begin
+      \$14  = \$3 [4:0];
+    end
+    if (rst) begin
+      \$14  = 5'h00;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$15  = \$signal ;
+    if (\$7 ) begin
+      \$15  = \$8 ;
+    end
+    if (\$10 ) begin
+      \$15  = 1'h0;
+    end
+    if (rst) begin
+      \$15  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$16  = o__valid;
+    if (\$7 ) begin
+      \$16  = 1'h1;
+    end
+    if (\$10 ) begin
+      \$16  = \$11 ;
+    end
+    if (rst) begin
+      \$16  = 1'h0;
+    end
+  end
+  assign \$signature__data  = i__payload;
+  assign \$signature__en  = \$signal$2 ;
+  assign read__data = o__payload;
+  assign \$like  = \$2 [4:0];
+  assign less = \$3 [4:0];
 endmodule
 
-module \hwgen_top.post.walker.queue (rst, \port$2926$0 , \port$2928$0 , \port$2934$0 , \port$2937$0 , \port$2938$0 , \port$2940$0 , \port$2941$0 , \port$2945$0 , \port$2948$0 , w_en, r_rdy, r_data, r_en, \port$4427$56 , \port$4543$0 , \port$4547$0 , clk);
+module \hwgen_top.post.walker.queue (\port$3006$0 , \port$3008$0 , \port$3014$0 , \port$3017$0 , \port$3018$0 , \port$3020$0 , \port$3021$0 , \port$3025$0 , \port$3028$0 , i__valid, o__payload, o__ready, rst, \port$4732$56 , \port$4852$0 , \port$4856$0 , o__valid, clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
   wire \$11 ;
-  wire \$12 ;
-  wire \$13 ;
-  wire [5:0] \$14 ;
-  reg [3:0] \$15 ;
-  reg [3:0] \$16 ;
-  reg [4:0] \$17 ;
-  wire [4:0] \$2 ;
-  wire \$3 ;
+  reg [3:0] \$12 ;
+  reg [3:0] \$13 ;
+  reg [4:0] \$14 ;
+  reg \$15 ;
+  reg \$16 ;
+  wire [5:0] \$2 ;
+  wire [5:0] \$3 ;
   wire [4:0] \$4 ;
-  wire \$5 ;
+  wire [4:0] \$5 ;
   wire \$6 ;
   wire \$7 ;
   wire \$8 ;
-  wire [5:0] \$9 ;
+  wire \$9 ;
+  wire [4:0] \$like ;
+  reg \$signal  = 1'h0;
+  wire \$signal$2 ;
+  wire \$signal$4 ;
+  reg [3:0] \$signature__addr  = 4'h0;
+  wire [48:0] \$signature__data ;
+  wire \$signature__en ;
   input clk;
-  (* init = 4'h0 *)
-  wire [3:0] consume;
+  wire [48:0] i__payload;
+  wire i__ready;
+  input i__valid;
+  wire [4:0] less;
   reg [4:0] level = 5'h00;
-  input \port$2926$0 ;
-  input \port$2928$0 ;
-  input \port$2934$0 ;
-  input \port$2937$0 ;
-  input \port$2938$0 ;
-  input [1:0] \port$2940$0 ;
-  input [11:0] \port$2941$0 ;
-  input \port$2945$0 ;
-  input \port$2948$0 ;
-  input [3:0] \port$4427$56 ;
-  input [11:0] \port$4543$0 ;
-  input [11:0] \port$4547$0 ;
-  (* init = 4'h0 *)
-  wire [3:0] produce;
-  output [48:0] r_data;
-  input r_en;
-  (* init = 5'h00 *)
-  wire [4:0] r_level;
-  reg [3:0] r_port__addr = 4'h0;
-  wire [48:0] r_port__data;
-  output r_rdy;
+  output [48:0] o__payload;
+  input o__ready;
+  output o__valid;
+  reg o__valid = 1'h0;
+  input \port$3006$0 ;
+  input \port$3008$0 ;
+  input \port$3014$0 ;
+  input \port$3017$0 ;
+  input \port$3018$0 ;
+  input [1:0] \port$3020$0 ;
+  input [11:0] \port$3021$0 ;
+  input \port$3025$0 ;
+  input \port$3028$0 ;
+  input [3:0] \port$4732$56 ;
+  input [11:0] \port$4852$0 ;
+  input [11:0] \port$4856$0 ;
+  reg [3:0] read__addr = 4'h0;
+  wire [48:0] read__data;
   input rst;
-  wire [48:0] w_data;
-  input w_en;
-  (* init = 5'h00 *)
-  wire [4:0] w_level;
-  reg [3:0] w_port__addr = 4'h0;
-  wire [48:0] w_port__data;
-  wire w_port__en;
-  wire w_rdy;
   reg [48:0] storage [15:0];
   initial begin : init23
     integer i;
     for (i = 0; i < 16; i = i + 1) storage[i] = 49'h0000000000000;
   end
   always @(posedge clk) begin
-    if (w_port__en)
-      storage[w_port__addr] <= { \port$4547$0 , \port$2926$0 , \port$2948$0 , \port$2945$0 , \port$2941$0 , \port$2940$0 , \port$2938$0 , \port$2937$0 , \port$2934$0 , \port$4427$56 , \port$2928$0 , \port$4543$0  };
+    if (\$signal$2 )
+      storage[\$signature__addr ] <= { \port$4856$0 , \port$3006$0 , \port$3028$0 , \port$3025$0 , \port$3021$0 , \port$3020$0 , \port$3018$0 , \port$3017$0 , \port$3014$0 , \port$4732$56 , \port$3008$0 , \port$4852$0  };
   end
-  assign r_data = storage[r_port__addr];
-  assign w_rdy = level != 5'h10;
-  assign r_rdy = | level;
-  assign w_port__en = w_en & w_rdy;
-  assign \$1  = w_rdy & w_en;
-  assign \$2  = w_port__addr + 1'h1;
-  assign \$3  = r_rdy & r_en;
-  assign \$4  = r_port__addr + 1'h1;
-  assign \$5  = w_rdy & w_en;
-  assign \$6  = r_rdy & r_en;
-  assign \$7  = ~ \$6 ;
-  assign \$8  = \$5  & \$7 ;
-  assign \$9  = level + 1'h1;
-  assign \$10  = r_rdy & r_en;
-  assign \$11  = w_rdy & w_en;
-  assign \$12  = ~ \$11 ;
-  assign \$13  = \$10  & \$12 ;
-  assign \$14  = level - 1'h1;
+  assign o__payload = storage[read__addr];
+  assign i__ready = ~ \$signal ;
+  assign \$1  = ~ \$signal ;
+  assign \$signal$2  = i__valid & \$1 ;
+  assign \$signal$4  = o__valid & o__ready;
+  assign \$2  = level + 1'h1;
+  assign \$3  = level - 1'h1;
+  assign \$4  = \$signature__addr  + 1'h1;
+  assign \$5  = read__addr + 1'h1;
+  assign \$6  = ~ \$signal$4 ;
+  assign \$7  = \$signal$2  & \$6 ;
+  assign \$8  = level == 4'hf;
+  assign \$9  = ~ \$signal$2 ;
+  assign \$10  = \$signal$4  & \$9 ;
+  assign \$11  = level != 1'h1;
   always @(posedge clk)
-    w_port__addr <= \$15 ;
+    \$signature__addr  <= \$12 ;
   always @(posedge clk)
-    r_port__addr <= \$16 ;
+    read__addr <= \$13 ;
   always @(posedge clk)
-    level <= \$17 ;
+    level <= \$14 ;
+  always @(posedge clk)
+    \$signal  <= \$15 ;
+  always @(posedge clk)
+    o__valid <= \$16 ;
   always @* begin
     if (_always_ ) begin end
-    \$15  = w_port__addr;
-    if (\$1 ) begin
-      \$15  = \$2 [3:0];
+    \$12  = \$signature__addr ;
+    if (\$signal$2 ) begin
+      \$12  = \$4 [3:0];
     end
     if (rst) begin
-      \$15  = 4'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$16  = r_port__addr;
-    if (\$3 ) begin
-      \$16  = \$4 [3:0];
-    end
-    if (rst) begin
-      \$16  = 4'h0;
+      \$12  = 4'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$17  = level;
-    if (\$8 ) begin
-      \$17  = \$9 [4:0];
-    end
-    if (\$13 ) begin
-      \$17  = \$14 [4:0];
+    \$13  = read__addr;
+    if (\$signal$4 ) begin
+      \$13  = \$5 [3:0];
     end
     if (rst) begin
-      \$17  = 5'h00;
+      \$13  = 4'h0;
     end
   end
-  assign w_level = level;
-  assign r_level = level;
-  assign produce = w_port__addr;
-  assign w_port__data = { \port$4547$0 , \port$2926$0 , \port$2948$0 , \port$2945$0 , \port$2941$0 , \port$2940$0 , \port$2938$0 , \port$2937$0 , \port$2934$0 , \port$4427$56 , \port$2928$0 , \port$4543$0  };
-  assign w_data = { \port$4547$0 , \port$2926$0 , \port$2948$0 , \port$2945$0 , \port$2941$0 , \port$2940$0 , \port$2938$0 , \port$2937$0 , \port$2934$0 , \port$4427$56 , \port$2928$0 , \port$4543$0  };
-  assign consume = r_port__addr;
-  assign r_port__data = r_data;
+  always @* begin
+    if (_always_ ) begin end
+    \$14  = level;
+    if (\$7 ) begin
+      \$14  = \$2 [4:0];
+    end
+    if (\$10 ) begin
+      \$14  = \$3 [4:0];
+    end
+    if (rst) begin
+      \$14  = 5'h00;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$15  = \$signal ;
+    if (\$7 ) begin
+      \$15  = \$8 ;
+    end
+    if (\$10 ) begin
+      \$15  = 1'h0;
+    end
+    if (rst) begin
+      \$15  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$16  = o__valid;
+    if (\$7 ) begin
+      \$16  = 1'h1;
+    end
+    if (\$10 ) begin
+      \$16  = \$11 ;
+    end
+    if (rst) begin
+      \$16  = 1'h0;
+    end
+  end
+  assign \$signature__data  = { \port$4856$0 , \port$3006$0 , \port$3028$0 , \port$3025$0 , \port$3021$0 , \port$3020$0 , \port$3018$0 , \port$3017$0 , \port$3014$0 , \port$4732$56 , \port$3008$0 , \port$4852$0  };
+  assign i__payload = { \port$4856$0 , \port$3006$0 , \port$3028$0 , \port$3025$0 , \port$3021$0 , \port$3020$0 , \port$3018$0 , \port$3017$0 , \port$3014$0 , \port$4732$56 , \port$3008$0 , \port$4852$0  };
+  assign \$signature__en  = \$signal$2 ;
+  assign read__data = o__payload;
+  assign \$like  = \$2 [4:0];
+  assign less = \$3 [4:0];
 endmodule
 
-module \hwgen_top.read_master (axi__arready, axi__rdata, axi__rresp, axi__rlast, \i__valid$14 , rst, command__valid, free, load__ready, beat, command_data__valid, load_data__valid, idle, axi__rready, load_data__ready, stop, command__payload, axi__arvalid, axi__araddr, axi__arlen, command_data__payload
+module \hwgen_top.read_master (axi__arready, axi__rdata, axi__rresp, axi__rlast, \i__valid$14 , command__valid, free, load__ready, beat, command_data__valid, load_data__valid, idle, axi__rready, load_data__ready, rst, stop, command__payload, axi__arvalid, axi__araddr, axi__arlen, command_data__payload
 , load__payload, load__valid, clk);
   reg _always_  = 0;
   wire \$1 ;
@@ -11588,13 +12489,13 @@ module \hwgen_top.read_master (axi__arready, axi__rdata, axi__rresp, axi__rlast,
     axi__arlen <= \$12 ;
   \hwgen_top.read_master.owners  owners (
     .clk(clk),
+    .i__payload(command__valid),
     .i__ready(i__ready),
+    .i__valid(i__valid),
     .o__payload(\o__payload$28 ),
+    .o__ready(o__ready),
     .o__valid(\o__valid$33 ),
-    .r_en(o__ready),
-    .rst(rst),
-    .w_data(command__valid),
-    .w_en(i__valid)
+    .rst(rst)
   );
   \hwgen_top.read_master.skid  skid (
     .clk(clk),
@@ -11689,160 +12590,145 @@ module \hwgen_top.read_master (axi__arready, axi__rdata, axi__rresp, axi__rlast,
   assign \i__payload$18 [31:0] = axi__rdata;
 endmodule
 
-module \hwgen_top.read_master.owners (rst, w_data, w_en, r_en, i__ready, o__valid, o__payload, clk);
-  input clk;
-  wire i__payload;
-  output i__ready;
-  wire i__valid;
-  wire [2:0] level;
-  wire [2:0] \level$13 ;
-  output o__payload;
-  wire o__ready;
-  output o__valid;
-  wire r_data;
-  input r_en;
-  wire r_rdy;
-  input rst;
-  input w_data;
-  input w_en;
-  wire w_rdy;
-  \hwgen_top.read_master.owners.fifo  fifo (
-    .clk(clk),
-    .level(level),
-    .r_data(o__payload),
-    .r_en(r_en),
-    .r_rdy(o__valid),
-    .rst(rst),
-    .w_en(w_en),
-    .w_port__data(w_data),
-    .w_rdy(i__ready)
-  );
-  assign i__payload = w_data;
-  assign i__valid = w_en;
-  assign w_rdy = i__ready;
-  assign r_data = o__payload;
-  assign r_rdy = o__valid;
-  assign o__ready = r_en;
-  assign \level$13  = level;
-endmodule
-
-module \hwgen_top.read_master.owners.fifo (rst, w_port__data, w_en, r_en, w_rdy, r_rdy, r_data, level, clk);
+module \hwgen_top.read_master.owners (i__payload, i__valid, o__ready, i__ready, o__payload, rst, o__valid, clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
   wire \$11 ;
-  wire \$12 ;
-  wire \$13 ;
-  wire [3:0] \$14 ;
-  reg [1:0] \$15 ;
-  reg [1:0] \$16 ;
-  reg [2:0] \$17 ;
-  wire [2:0] \$2 ;
-  wire \$3 ;
+  reg [1:0] \$12 ;
+  reg [1:0] \$13 ;
+  reg [2:0] \$14 ;
+  reg \$15 ;
+  reg \$16 ;
+  wire [3:0] \$2 ;
+  wire [3:0] \$3 ;
   wire [2:0] \$4 ;
-  wire \$5 ;
+  wire [2:0] \$5 ;
   wire \$6 ;
   wire \$7 ;
   wire \$8 ;
-  wire [3:0] \$9 ;
+  wire \$9 ;
+  wire [2:0] \$like ;
+  reg \$signal  = 1'h0;
+  wire \$signal$2 ;
+  wire \$signal$4 ;
+  reg [1:0] \$signature__addr  = 2'h0;
+  wire \$signature__data ;
+  wire \$signature__en ;
   input clk;
-  (* init = 2'h0 *)
-  wire [1:0] consume;
-  output [2:0] level;
+  input i__payload;
+  output i__ready;
+  input i__valid;
+  wire [2:0] less;
   reg [2:0] level = 3'h0;
-  (* init = 2'h0 *)
-  wire [1:0] produce;
-  output r_data;
-  input r_en;
-  (* init = 3'h0 *)
-  wire [2:0] r_level;
-  reg [1:0] r_port__addr = 2'h0;
-  wire r_port__data;
-  output r_rdy;
+  output o__payload;
+  input o__ready;
+  output o__valid;
+  reg o__valid = 1'h0;
+  reg [1:0] read__addr = 2'h0;
+  wire read__data;
   input rst;
-  wire w_data;
-  input w_en;
-  (* init = 3'h0 *)
-  wire [2:0] w_level;
-  reg [1:0] w_port__addr = 2'h0;
-  input w_port__data;
-  wire w_port__en;
-  output w_rdy;
   reg [0:0] storage [3:0];
   initial begin : init24
     integer i;
     for (i = 0; i < 4; i = i + 1) storage[i] = 1'h0;
   end
   always @(posedge clk) begin
-    if (w_port__en)
-      storage[w_port__addr] <= w_port__data;
+    if (\$signal$2 )
+      storage[\$signature__addr ] <= i__payload;
   end
-  assign r_data = storage[r_port__addr];
-  assign w_rdy = level != 3'h4;
-  assign r_rdy = | level;
-  assign w_port__en = w_en & w_rdy;
-  assign \$1  = w_rdy & w_en;
-  assign \$2  = w_port__addr + 1'h1;
-  assign \$3  = r_rdy & r_en;
-  assign \$4  = r_port__addr + 1'h1;
-  assign \$5  = w_rdy & w_en;
-  assign \$6  = r_rdy & r_en;
-  assign \$7  = ~ \$6 ;
-  assign \$8  = \$5  & \$7 ;
-  assign \$9  = level + 1'h1;
-  assign \$10  = r_rdy & r_en;
-  assign \$11  = w_rdy & w_en;
-  assign \$12  = ~ \$11 ;
-  assign \$13  = \$10  & \$12 ;
-  assign \$14  = level - 1'h1;
+  assign o__payload = storage[read__addr];
+  assign i__ready = ~ \$signal ;
+  assign \$1  = ~ \$signal ;
+  assign \$signal$2  = i__valid & \$1 ;
+  assign \$signal$4  = o__valid & o__ready;
+  assign \$2  = level + 1'h1;
+  assign \$3  = level - 1'h1;
+  assign \$4  = \$signature__addr  + 1'h1;
+  assign \$5  = read__addr + 1'h1;
+  assign \$6  = ~ \$signal$4 ;
+  assign \$7  = \$signal$2  & \$6 ;
+  assign \$8  = level == 2'h3;
+  assign \$9  = ~ \$signal$2 ;
+  assign \$10  = \$signal$4  & \$9 ;
+  assign \$11  = level != 1'h1;
   always @(posedge clk)
-    w_port__addr <= \$15 ;
+    \$signature__addr  <= \$12 ;
   always @(posedge clk)
-    r_port__addr <= \$16 ;
+    read__addr <= \$13 ;
   always @(posedge clk)
-    level <= \$17 ;
+    level <= \$14 ;
+  always @(posedge clk)
+    \$signal  <= \$15 ;
+  always @(posedge clk)
+    o__valid <= \$16 ;
   always @* begin
     if (_always_ ) begin end
-    \$15  = w_port__addr;
-    if (\$1 ) begin
-      \$15  = \$2 [1:0];
+    \$12  = \$signature__addr ;
+    if (\$signal$2 ) begin
+      \$12  = \$4 [1:0];
     end
     if (rst) begin
-      \$15  = 2'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$16  = r_port__addr;
-    if (\$3 ) begin
-      \$16  = \$4 [1:0];
-    end
-    if (rst) begin
-      \$16  = 2'h0;
+      \$12  = 2'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$17  = level;
-    if (\$8 ) begin
-      \$17  = \$9 [2:0];
-    end
-    if (\$13 ) begin
-      \$17  = \$14 [2:0];
+    \$13  = read__addr;
+    if (\$signal$4 ) begin
+      \$13  = \$5 [1:0];
     end
     if (rst) begin
-      \$17  = 3'h0;
+      \$13  = 2'h0;
     end
   end
-  assign w_level = level;
-  assign r_level = level;
-  assign produce = w_port__addr;
-  assign w_data = w_port__data;
-  assign consume = r_port__addr;
-  assign r_port__data = r_data;
+  always @* begin
+    if (_always_ ) begin end
+    \$14  = level;
+    if (\$7 ) begin
+      \$14  = \$2 [2:0];
+    end
+    if (\$10 ) begin
+      \$14  = \$3 [2:0];
+    end
+    if (rst) begin
+      \$14  = 3'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$15  = \$signal ;
+    if (\$7 ) begin
+      \$15  = \$8 ;
+    end
+    if (\$10 ) begin
+      \$15  = 1'h0;
+    end
+    if (rst) begin
+      \$15  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$16  = o__valid;
+    if (\$7 ) begin
+      \$16  = 1'h1;
+    end
+    if (\$10 ) begin
+      \$16  = \$11 ;
+    end
+    if (rst) begin
+      \$16  = 1'h0;
+    end
+  end
+  assign \$signature__data  = i__payload;
+  assign \$signature__en  = \$signal$2 ;
+  assign read__data = o__payload;
+  assign \$like  = \$2 [2:0];
+  assign less = \$3 [2:0];
 endmodule
 
-module \hwgen_top.read_master.skid (i__valid, rst, i__ready, i__payload, o__ready, o__valid, o__payload, clk);
+module \hwgen_top.read_master.skid (i__valid, i__ready, rst, i__payload, o__ready, o__valid, o__payload, clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$2 ;
@@ -11953,8 +12839,8 @@ module \hwgen_top.read_master.skid (i__valid, rst, i__ready, i__payload, o__read
   assign \i__payload.last  = i__payload[33];
 endmodule
 
-module \hwgen_top.registers (host_rst, bus__awaddr, bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bready, bus__araddr, bus__arvalid, bus__rready, busy, done, error, reset_done, add_2, take, bus__arready, irq, add_8, add_9, start
-, soft_reset, bus__bvalid, bus__bresp, cmd_addr, cmd_count, watchdog, bus__rvalid, bus__rdata, bus__rresp, \port$3692$0 , add_0, code, \module , \index$39 , add_1, host_clk);
+module \hwgen_top.registers (host_rst, bus__awaddr, bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bready, bus__araddr, bus__arvalid, bus__rready, busy, done, error, add_2, take, bus__arready, irq, add_8, add_9, reset_done, start
+, soft_reset, bus__bvalid, bus__bresp, cmd_addr, cmd_count, watchdog, bus__rvalid, bus__rdata, bus__rresp, add_0, code, \module , \index$39 , \port$3879$0 , add_1, host_clk);
   reg _always_  = 0;
   wire [1:0] \$1 ;
   wire \$10 ;
@@ -12068,7 +12954,7 @@ module \hwgen_top.registers (host_rst, bus__awaddr, bus__awvalid, bus__wdata, bu
   wire [3:0] \index$66 ;
   output irq;
   input [3:0] \module ;
-  input [4:0] \port$3692$0 ;
+  input [4:0] \port$3879$0 ;
   input reset_done;
   output soft_reset;
   reg soft_reset = 1'h0;
@@ -12150,7 +13036,7 @@ module \hwgen_top.registers (host_rst, bus__awaddr, bus__awvalid, bus__wdata, bu
     .host__addr(\$16 [3:0]),
     .host_clk(host_clk),
     .host_rst(host_rst),
-    .\port$3692$0 (\port$3692$0 ),
+    .\port$3879$0 (\port$3879$0 ),
     .value(value)
   );
   always @* begin
@@ -12649,16 +13535,16 @@ module \hwgen_top.registers (host_rst, bus__awaddr, bus__awvalid, bus__wdata, bu
   assign \add_0$45  = add_0;
   assign \add_1$47  = add_1;
   assign \add_2$49  = add_2;
-  assign add_3 = \port$3692$0 [0];
-  assign \add_3$51  = \port$3692$0 [0];
-  assign add_4 = \port$3692$0 [1];
-  assign \add_4$53  = \port$3692$0 [1];
-  assign add_5 = \port$3692$0 [2];
-  assign \add_5$55  = \port$3692$0 [2];
-  assign add_6 = \port$3692$0 [3];
-  assign \add_6$57  = \port$3692$0 [3];
-  assign add_7 = \port$3692$0 [4];
-  assign \add_7$59  = \port$3692$0 [4];
+  assign add_3 = \port$3879$0 [0];
+  assign \add_3$51  = \port$3879$0 [0];
+  assign add_4 = \port$3879$0 [1];
+  assign \add_4$53  = \port$3879$0 [1];
+  assign add_5 = \port$3879$0 [2];
+  assign \add_5$55  = \port$3879$0 [2];
+  assign add_6 = \port$3879$0 [3];
+  assign \add_6$57  = \port$3879$0 [3];
+  assign add_7 = \port$3879$0 [4];
+  assign \add_7$59  = \port$3879$0 [4];
   assign \add_8$61  = add_8;
   assign \add_9$63  = add_9;
   assign \index$66  = \$16 [3:0];
@@ -12670,7 +13556,7 @@ module \hwgen_top.registers (host_rst, bus__awaddr, bus__awvalid, bus__wdata, bu
   assign \$20  = { 17'h00000, value, 2'h0 };
 endmodule
 
-module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value, add_8, add_9, \port$3692$0 , add_0, add_1, host_clk);
+module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value, add_8, add_9, add_0, \port$3879$0 , add_1, host_clk);
   reg _always_  = 0;
   wire [4:0] \$1 ;
   wire [6:0] \$10 ;
@@ -12755,7 +13641,7 @@ module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value,
   wire [3:0] index;
   reg [47:0] old;
   reg [8:0] part;
-  input [4:0] \port$3692$0 ;
+  input [4:0] \port$3879$0 ;
   output [47:0] value;
   reg [47:0] sums [15:0];
   initial begin : init25
@@ -12784,15 +13670,15 @@ module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value,
   assign \$5  = \$signal  == 1'h1;
   assign \$6  = acc2 + add_2;
   assign \$7  = \$signal  == 2'h2;
-  assign \$8  = acc3 + \port$3692$0 [0];
+  assign \$8  = acc3 + \port$3879$0 [0];
   assign \$9  = \$signal  == 2'h3;
-  assign \$10  = acc4 + \port$3692$0 [1];
+  assign \$10  = acc4 + \port$3879$0 [1];
   assign \$11  = \$signal  == 3'h4;
-  assign \$12  = acc5 + \port$3692$0 [2];
+  assign \$12  = acc5 + \port$3879$0 [2];
   assign \$13  = \$signal  == 3'h5;
-  assign \$14  = acc6 + \port$3692$0 [3];
+  assign \$14  = acc6 + \port$3879$0 [3];
   assign \$15  = \$signal  == 3'h6;
-  assign \$16  = acc7 + \port$3692$0 [4];
+  assign \$16  = acc7 + \port$3879$0 [4];
   assign \$17  = \$signal  == 3'h7;
   assign \$18  = acc8 + add_8;
   assign \$19  = \$signal  == 4'h8;
@@ -12829,7 +13715,7 @@ module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value,
     if (_always_ ) begin end
     \$43  = \$16 [5:0];
     if (\$17 ) begin
-      \$43  = { 5'h00, \port$3692$0 [4] };
+      \$43  = { 5'h00, \port$3879$0 [4] };
     end
     if (clear) begin
       \$43  = 6'h00;
@@ -13000,7 +13886,7 @@ module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value,
     if (_always_ ) begin end
     \$39  = \$8 [5:0];
     if (\$9 ) begin
-      \$39  = { 5'h00, \port$3692$0 [0] };
+      \$39  = { 5'h00, \port$3879$0 [0] };
     end
     if (clear) begin
       \$39  = 6'h00;
@@ -13013,7 +13899,7 @@ module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value,
     if (_always_ ) begin end
     \$40  = \$10 [5:0];
     if (\$11 ) begin
-      \$40  = { 5'h00, \port$3692$0 [1] };
+      \$40  = { 5'h00, \port$3879$0 [1] };
     end
     if (clear) begin
       \$40  = 6'h00;
@@ -13026,7 +13912,7 @@ module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value,
     if (_always_ ) begin end
     \$41  = \$12 [5:0];
     if (\$13 ) begin
-      \$41  = { 5'h00, \port$3692$0 [2] };
+      \$41  = { 5'h00, \port$3879$0 [2] };
     end
     if (clear) begin
       \$41  = 6'h00;
@@ -13039,7 +13925,7 @@ module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value,
     if (_always_ ) begin end
     \$42  = \$14 [5:0];
     if (\$15 ) begin
-      \$42  = { 5'h00, \port$3692$0 [3] };
+      \$42  = { 5'h00, \port$3879$0 [3] };
     end
     if (clear) begin
       \$42  = 6'h00;
@@ -13048,11 +13934,11 @@ module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value,
       \$42  = 6'h00;
     end
   end
-  assign add_3 = \port$3692$0 [0];
-  assign add_4 = \port$3692$0 [1];
-  assign add_5 = \port$3692$0 [2];
-  assign add_6 = \port$3692$0 [3];
-  assign add_7 = \port$3692$0 [4];
+  assign add_3 = \port$3879$0 [0];
+  assign add_4 = \port$3879$0 [1];
+  assign add_5 = \port$3879$0 [2];
+  assign add_6 = \port$3879$0 [3];
+  assign add_7 = \port$3879$0 [4];
   assign \$signature__addr  = \$signal ;
   assign \$signature__addr$29  = \$signal ;
   assign \$signature__en  = 1'h1;
@@ -13061,12 +13947,12 @@ module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value,
   assign host__data = value;
 endmodule
 
-module \hwgen_top.sequencer (rst, walking, start, request__valid, done, cmd_0__valid, cmd_1__valid, cmd_2__valid, cmd_3__valid, cmd_4__valid, cmd_5__valid, \request__ready$107 , beats__valid, cmd__ready, \cmd__ready$26 , \cmd__ready$42 , done_2, \cmd__ready$58 , \cmd__ready$74 , \cmd__ready$90 , halt
-, address, count, watchdog, stall, busy, error, \code$203 , \module , \index$205 , request__payload, cmd_0__payload, cmd_1__payload, cmd_2__payload, cmd_3__payload, cmd_4__payload, cmd_5__payload, beats__payload, done_0, error_0, code_0, done_1
+module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid, cmd_1__valid, cmd_2__valid, cmd_3__valid, cmd_4__valid, cmd_5__valid, \request__ready$165 , beats__valid, cmd__ready, \cmd__ready$89 , \cmd__ready$104 , done_2, \cmd__ready$119 , \cmd__ready$134 , \cmd__ready$149 , rst, halt
+, address, count, watchdog, busy, error, \code$62 , \module , \index$66 , stall, request__payload, cmd_0__payload, cmd_1__payload, cmd_2__payload, cmd_3__payload, cmd_4__payload, cmd_5__payload, beats__payload, done_0, error_0, code_0, done_1
 , error_1, code_1, error_2, code_2, done_3, error_3, code_3, done_4, error_4, code_4, done_5, error_5, code_5, clk);
   reg _always_  = 0;
   wire \$1 ;
-  wire [31:0] \$10 ;
+  wire \$10 ;
   wire \$100 ;
   wire \$101 ;
   wire \$102 ;
@@ -13077,7 +13963,7 @@ module \hwgen_top.sequencer (rst, walking, start, request__valid, done, cmd_0__v
   wire \$107 ;
   wire \$108 ;
   wire \$109 ;
-  wire \$11 ;
+  wire [3:0] \$11 ;
   wire \$110 ;
   wire \$111 ;
   wire \$112 ;
@@ -13099,7 +13985,7 @@ module \hwgen_top.sequencer (rst, walking, start, request__valid, done, cmd_0__v
   wire \$127 ;
   wire \$128 ;
   wire \$129 ;
-  wire \$13 ;
+  wire [3:0] \$13 ;
   wire \$130 ;
   wire \$131 ;
   wire \$132 ;
@@ -13121,7 +14007,7 @@ module \hwgen_top.sequencer (rst, walking, start, request__valid, done, cmd_0__v
   wire \$147 ;
   wire \$148 ;
   wire \$149 ;
-  wire \$15 ;
+  wire [3:0] \$15 ;
   wire \$150 ;
   wire \$151 ;
   wire \$152 ;
@@ -13143,7 +14029,7 @@ module \hwgen_top.sequencer (rst, walking, start, request__valid, done, cmd_0__v
   wire \$167 ;
   wire \$168 ;
   wire \$169 ;
-  wire \$17 ;
+  wire [3:0] \$17 ;
   wire \$170 ;
   wire \$171 ;
   wire \$172 ;
@@ -13165,7 +14051,7 @@ module \hwgen_top.sequencer (rst, walking, start, request__valid, done, cmd_0__v
   wire \$187 ;
   wire \$188 ;
   wire \$189 ;
-  wire \$19 ;
+  wire [3:0] \$19 ;
   wire \$190 ;
   wire \$191 ;
   wire \$192 ;
@@ -13186,37 +14072,70 @@ module \hwgen_top.sequencer (rst, walking, start, request__valid, done, cmd_0__v
   wire \$205 ;
   wire \$206 ;
   wire \$207 ;
-  wire [24:0] \$208 ;
+  wire \$208 ;
   wire \$209 ;
   wire \$21 ;
   wire \$210 ;
   wire \$211 ;
-  wire [32:0] \$212 ;
-  reg \$213 ;
-  reg [23:0] \$214 ;
-  reg \$215 ;
-  reg [23:0] \$216 ;
-  reg [31:0] \$217 ;
-  reg \$218 ;
-  reg \$219 ;
+  wire \$212 ;
+  wire \$213 ;
+  wire \$214 ;
+  wire \$215 ;
+  wire \$216 ;
+  wire \$217 ;
+  wire \$218 ;
+  wire \$219 ;
   wire \$22 ;
-  reg [3:0] \$220 ;
-  reg [3:0] \$221 ;
-  reg [23:0] \$222 ;
-  wire [29:0] \$223 ;
-  wire [29:0] \$224 ;
-  wire [29:0] \$225 ;
-  wire [29:0] \$226 ;
-  wire [29:0] \$227 ;
-  wire [29:0] \$228 ;
+  wire \$220 ;
+  wire \$221 ;
+  wire \$222 ;
+  wire \$223 ;
+  wire \$224 ;
+  wire \$225 ;
+  wire \$226 ;
+  wire \$227 ;
+  wire \$228 ;
+  wire \$229 ;
   wire \$23 ;
+  reg \$230 ;
+  reg \$231 ;
+  reg [23:0] \$232 ;
+  reg \$233 ;
+  reg [23:0] \$234 ;
+  reg [31:0] \$235 ;
+  reg [7:0] \$236 ;
+  reg [3:0] \$237 ;
+  reg [23:0] \$238 ;
+  reg [3:0] \$239 ;
   wire \$24 ;
+  reg [23:0] \$240 ;
+  reg [3:0] \$241 ;
+  reg [23:0] \$242 ;
+  reg [3:0] \$243 ;
+  reg [23:0] \$244 ;
+  reg [3:0] \$245 ;
+  reg [23:0] \$246 ;
+  reg [3:0] \$247 ;
+  reg [23:0] \$248 ;
+  reg [3:0] \$249 ;
   wire \$25 ;
+  reg [23:0] \$250 ;
+  reg \$251 ;
+  reg \$252 ;
+  reg [3:0] \$253 ;
+  reg [3:0] \$254 ;
+  reg [23:0] \$255 ;
+  wire [29:0] \$256 ;
+  wire [29:0] \$257 ;
+  wire [29:0] \$258 ;
+  wire [29:0] \$259 ;
   wire \$26 ;
+  wire [29:0] \$260 ;
+  wire [29:0] \$261 ;
   wire \$27 ;
   wire \$28 ;
-  wire \$29 ;
-  wire \$3 ;
+  wire [31:0] \$29 ;
+  wire [24:0] \$3 ;
   wire \$30 ;
   wire \$31 ;
   wire \$32 ;
@@ -13260,7 +14179,7 @@ module \hwgen_top.sequencer (rst, walking, start, request__valid, done, cmd_0__v
   wire \$67 ;
   wire \$68 ;
   wire \$69 ;
-  wire \$7 ;
+  wire [32:0] \$7 ;
   wire \$70 ;
   wire \$71 ;
   wire \$72 ;
@@ -13282,7 +14201,7 @@ module \hwgen_top.sequencer (rst, walking, start, request__valid, done, cmd_0__v
   wire \$87 ;
   wire \$88 ;
   wire \$89 ;
-  wire \$9 ;
+  wire [3:0] \$9 ;
   wire \$90 ;
   wire \$91 ;
   wire \$92 ;
@@ -13294,31 +14213,30 @@ module \hwgen_top.sequencer (rst, walking, start, request__valid, done, cmd_0__v
   wire \$98 ;
   wire \$99 ;
   reg \$signal  = 1'h0;
-  wire \$signal$120 ;
-  reg \$signal$122 ;
-  reg \$signal$125 ;
-  wire \$signal$126 ;
-  reg \$signal$133 ;
-  reg [23:0] \$signal$155  = 24'h000000;
-  reg [31:0] \$signal$168  = 32'd0;
-  reg \$signal$169 ;
-  reg [3:0] \$signal$170 ;
-  reg [3:0] \$signal$171 ;
-  reg [23:0] \$signal$172 ;
-  reg \$signal$3  = 1'h0;
+  wire \$signal$13 ;
+  reg [31:0] \$signal$16  = 32'd0;
+  wire \$signal$176 ;
+  reg \$signal$179 ;
+  reg \$signal$184 ;
+  reg \$signal$55 ;
+  reg [3:0] \$signal$57  = 4'h0;
+  reg \$signal$6  = 1'h0;
+  reg [3:0] \$signal$63 ;
+  reg [3:0] \$signal$65 ;
+  reg [23:0] \$signal$9  = 24'h000000;
   input [31:0] address;
-  wire [31:0] \address$115 ;
+  wire [31:0] \address$173 ;
   wire alive;
   input [32:0] beats__payload;
-  wire [32:0] \beats__payload$111 ;
-  wire [31:0] \beats__payload$111.data ;
-  wire \beats__payload$111.error ;
+  wire [32:0] \beats__payload$169 ;
+  wire [31:0] \beats__payload$169.data ;
+  wire \beats__payload$169.error ;
   wire [31:0] \beats__payload.data ;
   wire \beats__payload.error ;
   wire beats__ready;
-  wire \beats__ready$113 ;
+  wire \beats__ready$171 ;
   input beats__valid;
-  wire \beats__valid$109 ;
+  wire \beats__valid$167 ;
   wire \begin ;
   (* init = 1'h0 *)
   output busy;
@@ -13361,38 +14279,44 @@ module \hwgen_top.sequencer (rst, walking, start, request__valid, done, cmd_0__v
   wire cmd_5__ready;
   output cmd_5__valid;
   wire [99:0] cmd__payload;
-  wire [99:0] \cmd__payload$25 ;
-  wire [3:0] \cmd__payload$25.op ;
-  wire [95:0] \cmd__payload$25.payload ;
-  wire [99:0] \cmd__payload$41 ;
-  wire [3:0] \cmd__payload$41.op ;
-  wire [95:0] \cmd__payload$41.payload ;
-  wire [99:0] \cmd__payload$57 ;
-  wire [3:0] \cmd__payload$57.op ;
-  wire [95:0] \cmd__payload$57.payload ;
-  wire [99:0] \cmd__payload$73 ;
-  wire [3:0] \cmd__payload$73.op ;
-  wire [95:0] \cmd__payload$73.payload ;
-  wire [99:0] \cmd__payload$89 ;
-  wire [3:0] \cmd__payload$89.op ;
-  wire [95:0] \cmd__payload$89.payload ;
+  wire [99:0] \cmd__payload$103 ;
+  wire [3:0] \cmd__payload$103.op ;
+  wire [95:0] \cmd__payload$103.payload ;
+  wire [99:0] \cmd__payload$118 ;
+  wire [3:0] \cmd__payload$118.op ;
+  wire [95:0] \cmd__payload$118.payload ;
+  wire [99:0] \cmd__payload$133 ;
+  wire [3:0] \cmd__payload$133.op ;
+  wire [95:0] \cmd__payload$133.payload ;
+  wire [99:0] \cmd__payload$148 ;
+  wire [3:0] \cmd__payload$148.op ;
+  wire [95:0] \cmd__payload$148.payload ;
+  wire [99:0] \cmd__payload$88 ;
+  wire [3:0] \cmd__payload$88.op ;
+  wire [95:0] \cmd__payload$88.payload ;
   wire [3:0] \cmd__payload.op ;
   wire [95:0] \cmd__payload.payload ;
   input cmd__ready;
-  input \cmd__ready$26 ;
-  input \cmd__ready$42 ;
-  input \cmd__ready$58 ;
-  input \cmd__ready$74 ;
-  input \cmd__ready$90 ;
+  input \cmd__ready$104 ;
+  input \cmd__ready$119 ;
+  input \cmd__ready$134 ;
+  input \cmd__ready$149 ;
+  input \cmd__ready$89 ;
   wire cmd__valid;
-  wire \cmd__valid$23 ;
-  wire \cmd__valid$39 ;
-  wire \cmd__valid$55 ;
-  wire \cmd__valid$71 ;
-  wire \cmd__valid$87 ;
+  wire \cmd__valid$101 ;
+  wire \cmd__valid$116 ;
+  wire \cmd__valid$131 ;
+  wire \cmd__valid$146 ;
+  wire \cmd__valid$86 ;
   reg [3:0] code;
-  output [3:0] \code$203 ;
-  reg [3:0] \code$203  = 4'h0;
+  output [3:0] \code$62 ;
+  reg [3:0] \code$62  = 4'h0;
+  reg [3:0] code0 = 4'h0;
+  reg [3:0] code1 = 4'h0;
+  reg [3:0] code2 = 4'h0;
+  reg [3:0] code3 = 4'h0;
+  reg [3:0] code4 = 4'h0;
+  reg [3:0] code5 = 4'h0;
   input [3:0] code_0;
   input [3:0] code_1;
   input [3:0] code_2;
@@ -13400,8 +14324,9 @@ module \hwgen_top.sequencer (rst, walking, start, request__valid, done, cmd_0__v
   input [3:0] code_4;
   input [3:0] code_5;
   input [23:0] count;
-  wire [23:0] \count$117 ;
-  reg discard = 1'h0;
+  wire [23:0] \count$174 ;
+  (* init = 1'h0 *)
+  wire discard;
   reg [23:0] dispatched = 24'h000000;
   output done;
   input done_0;
@@ -13411,13 +14336,12 @@ module \hwgen_top.sequencer (rst, walking, start, request__valid, done, cmd_0__v
   input done_4;
   input done_5;
   wire empty;
-  wire \empty$158 ;
-  wire \empty$159 ;
-  wire \empty$160 ;
-  wire \empty$161 ;
-  wire \empty$162 ;
-  (* init = 1'h0 *)
-  wire ending;
+  wire \empty$207 ;
+  wire \empty$208 ;
+  wire \empty$209 ;
+  wire \empty$210 ;
+  wire \empty$211 ;
+  reg ending = 1'h0;
   output error;
   reg error = 1'h0;
   input error_0;
@@ -13436,11 +14360,11 @@ module \hwgen_top.sequencer (rst, walking, start, request__valid, done, cmd_0__v
   reg [5:0] give_5;
   input halt;
   wire [5:0] have;
-  wire [5:0] \have$32 ;
-  wire [5:0] \have$48 ;
-  wire [5:0] \have$64 ;
-  wire [5:0] \have$80 ;
-  wire [5:0] \have$96 ;
+  wire [5:0] \have$109 ;
+  wire [5:0] \have$124 ;
+  wire [5:0] \have$139 ;
+  wire [5:0] \have$154 ;
+  wire [5:0] \have$94 ;
   wire [5:0] have_0;
   wire [5:0] have_1;
   wire [5:0] have_2;
@@ -13448,63 +14372,71 @@ module \hwgen_top.sequencer (rst, walking, start, request__valid, done, cmd_0__v
   wire [5:0] have_4;
   wire [5:0] have_5;
   wire [113:0] i__payload;
-  wire [107:0] \i__payload$136 ;
-  wire [23:0] \i__payload$136.index ;
-  wire [3:0] \i__payload$136.op ;
-  wire [67:0] \i__payload$136.payload ;
-  wire [5:0] \i__payload$136.post ;
-  wire [5:0] \i__payload$136.wait ;
-  wire [115:0] \i__payload$140 ;
-  wire [23:0] \i__payload$140.index ;
-  wire [3:0] \i__payload$140.op ;
-  wire [75:0] \i__payload$140.payload ;
-  wire [5:0] \i__payload$140.post ;
-  wire [5:0] \i__payload$140.wait ;
-  wire [133:0] \i__payload$144 ;
-  wire [23:0] \i__payload$144.index ;
-  wire [3:0] \i__payload$144.op ;
-  wire [93:0] \i__payload$144.payload ;
-  wire [5:0] \i__payload$144.post ;
-  wire [5:0] \i__payload$144.wait ;
-  wire [134:0] \i__payload$148 ;
-  wire [23:0] \i__payload$148.index ;
-  wire [3:0] \i__payload$148.op ;
-  wire [94:0] \i__payload$148.payload ;
-  wire [5:0] \i__payload$148.post ;
-  wire [5:0] \i__payload$148.wait ;
-  wire [111:0] \i__payload$152 ;
-  wire [23:0] \i__payload$152.index ;
-  wire [3:0] \i__payload$152.op ;
-  wire [71:0] \i__payload$152.payload ;
-  wire [5:0] \i__payload$152.post ;
-  wire [5:0] \i__payload$152.wait ;
+  wire [107:0] \i__payload$187 ;
+  wire [23:0] \i__payload$187.index ;
+  wire [3:0] \i__payload$187.op ;
+  wire [67:0] \i__payload$187.payload ;
+  wire [5:0] \i__payload$187.post ;
+  wire [5:0] \i__payload$187.wait ;
+  wire [115:0] \i__payload$191 ;
+  wire [23:0] \i__payload$191.index ;
+  wire [3:0] \i__payload$191.op ;
+  wire [75:0] \i__payload$191.payload ;
+  wire [5:0] \i__payload$191.post ;
+  wire [5:0] \i__payload$191.wait ;
+  wire [133:0] \i__payload$195 ;
+  wire [23:0] \i__payload$195.index ;
+  wire [3:0] \i__payload$195.op ;
+  wire [93:0] \i__payload$195.payload ;
+  wire [5:0] \i__payload$195.post ;
+  wire [5:0] \i__payload$195.wait ;
+  wire [134:0] \i__payload$199 ;
+  wire [23:0] \i__payload$199.index ;
+  wire [3:0] \i__payload$199.op ;
+  wire [94:0] \i__payload$199.payload ;
+  wire [5:0] \i__payload$199.post ;
+  wire [5:0] \i__payload$199.wait ;
+  wire [111:0] \i__payload$203 ;
+  wire [23:0] \i__payload$203.index ;
+  wire [3:0] \i__payload$203.op ;
+  wire [71:0] \i__payload$203.payload ;
+  wire [5:0] \i__payload$203.post ;
+  wire [5:0] \i__payload$203.wait ;
   wire [23:0] \i__payload.index ;
   wire [3:0] \i__payload.op ;
   wire [73:0] \i__payload.payload ;
   wire [5:0] \i__payload.post ;
   wire [5:0] \i__payload.wait ;
   wire i__ready;
-  wire \i__ready$137 ;
-  wire \i__ready$141 ;
-  wire \i__ready$145 ;
-  wire \i__ready$149 ;
-  wire \i__ready$153 ;
+  wire \i__ready$188 ;
+  wire \i__ready$192 ;
+  wire \i__ready$196 ;
+  wire \i__ready$200 ;
+  wire \i__ready$204 ;
   wire i__valid;
-  wire \i__valid$135 ;
-  wire \i__valid$139 ;
-  wire \i__valid$143 ;
-  wire \i__valid$147 ;
-  wire \i__valid$151 ;
+  wire \i__valid$186 ;
+  wire \i__valid$190 ;
+  wire \i__valid$194 ;
+  wire \i__valid$198 ;
+  wire \i__valid$202 ;
   wire idle;
-  wire \idle$163 ;
+  wire \idle$212 ;
   wire [23:0] index;
-  wire [23:0] \index$174 ;
-  wire [23:0] \index$175 ;
-  wire [23:0] \index$176 ;
-  wire [23:0] \index$177 ;
-  wire [23:0] \index$178 ;
-  output [23:0] \index$205 ;
-  reg [23:0] \index$205  = 24'h000000;
+  wire [23:0] \index$30 ;
+  wire [23:0] \index$36 ;
+  wire [23:0] \index$42 ;
+  wire [23:0] \index$48 ;
+  wire [23:0] \index$54 ;
+  output [23:0] \index$66 ;
+  reg [23:0] \index$66  = 24'h000000;
+  reg [23:0] \index$67 ;
+  reg [23:0] index0 = 24'h000000;
+  reg [23:0] index1 = 24'h000000;
+  reg [23:0] index2 = 24'h000000;
+  reg [23:0] index3 = 24'h000000;
+  reg [23:0] index4 = 24'h000000;
+  reg [23:0] index5 = 24'h000000;
+  reg [23:0] late = 24'h000000;
   wire [5:0] missing;
   output [3:0] \module ;
   reg [3:0] \module  = 4'h0;
@@ -13520,44 +14452,55 @@ module \hwgen_top.sequencer (rst, walking, start, request__valid, done, cmd_0__v
   wire overflow_4;
   wire overflow_5;
   wire [5:0] post;
-  wire [5:0] \post$101 ;
-  wire [5:0] \post$37 ;
-  wire [5:0] \post$53 ;
-  wire [5:0] \post$69 ;
-  wire [5:0] \post$85 ;
+  wire [5:0] \post$114 ;
+  wire [5:0] \post$129 ;
+  wire [5:0] \post$144 ;
+  wire [5:0] \post$159 ;
+  wire [5:0] \post$99 ;
   output [39:0] request__payload;
-  wire [39:0] \request__payload$105 ;
-  wire [31:0] \request__payload$105.address ;
-  wire [7:0] \request__payload$105.beats_minus_1 ;
+  wire [39:0] \request__payload$163 ;
+  wire [31:0] \request__payload$163.address ;
+  wire [7:0] \request__payload$163.beats_minus_1 ;
   wire [31:0] \request__payload.address ;
   wire [7:0] \request__payload.beats_minus_1 ;
   wire request__ready;
-  input \request__ready$107 ;
+  input \request__ready$165 ;
   output request__valid;
-  wire \request__valid$103 ;
+  wire \request__valid$161 ;
   wire retire;
-  wire \retire$29 ;
-  wire \retire$45 ;
-  wire \retire$61 ;
-  wire \retire$77 ;
-  wire \retire$93 ;
+  wire \retire$107 ;
+  wire \retire$122 ;
+  wire \retire$137 ;
+  wire \retire$152 ;
+  wire \retire$92 ;
   input rst;
   output [4:0] stall;
   reg [4:0] stall;
   input start;
-  wire \start$121 ;
-  wire stop;
-  wire \stop$28 ;
-  wire \stop$44 ;
-  wire \stop$60 ;
+  wire \start$177 ;
+  reg stop = 1'h0;
+  (* init = 1'h0 *)
+  wire \stop$106 ;
+  (* init = 1'h0 *)
+  wire \stop$121 ;
+  (* init = 1'h0 *)
+  wire \stop$136 ;
+  (* init = 1'h0 *)
+  wire \stop$151 ;
+  (* init = 1'h0 *)
   wire \stop$76 ;
-  wire \stop$92 ;
+  (* init = 1'h0 *)
+  wire \stop$91 ;
+  reg [7:0] struck = 8'h00;
+  wire \struck.stream ;
+  wire \struck.watchdog ;
+  wire [5:0] \struck.worker ;
   wire [5:0] take;
-  wire [5:0] \take$35 ;
-  wire [5:0] \take$51 ;
-  wire [5:0] \take$67 ;
-  wire [5:0] \take$83 ;
-  wire [5:0] \take$99 ;
+  wire [5:0] \take$112 ;
+  wire [5:0] \take$127 ;
+  wire [5:0] \take$142 ;
+  wire [5:0] \take$157 ;
+  wire [5:0] \take$97 ;
   wire [5:0] take_0;
   wire [5:0] take_1;
   wire [5:0] take_2;
@@ -13570,286 +14513,329 @@ module \hwgen_top.sequencer (rst, walking, start, request__valid, done, cmd_0__v
   wire waiting;
   input walking;
   input [31:0] watchdog;
-  assign \$1  = ~ \$signal ;
-  assign \$2  = start & \$1 ;
-  assign \$3  = ~ \$signal$3 ;
-  assign \begin  = \$2  & \$3 ;
-  assign stop = \$signal$3  | halt;
+  assign \$1  = \$signal  | halt;
+  assign \$2  = o__valid & o__ready;
+  assign \$3  = dispatched + 1'h1;
+  assign \$4  = ~ \$signal$6 ;
+  assign \$5  = alive | \$4 ;
+  assign \$6  = | \$signal$16 ;
+  assign \$7  = \$signal$16  - 1'h1;
+  assign \$8  = error_0 | overflow_0;
+  assign \$9  = error_0 ? code_0 : 4'h7;
+  assign \$10  = error_1 | overflow_1;
+  assign \$11  = error_1 ? code_1 : 4'h7;
+  assign \$12  = error_2 | overflow_2;
+  assign \$13  = error_2 ? code_2 : 4'h7;
+  assign \$14  = error_3 | overflow_3;
+  assign \$15  = error_3 ? code_3 : 4'h7;
+  assign \$16  = error_4 | overflow_4;
+  assign \$17  = error_4 ? code_4 : 4'h7;
+  assign \$18  = error_5 | overflow_5;
+  assign \$19  = error_5 ? code_5 : 4'h7;
+  assign \$20  = ~ \$signal$6 ;
+  assign \$21  = start & \$20 ;
+  assign \$22  = ~ \$signal ;
+  assign \begin  = \$21  & \$22 ;
   assign retire = done_0 | error_0;
-  assign \stop$28  = \$signal$3  | halt;
-  assign \retire$29  = done_1 | error_1;
-  assign \stop$44  = \$signal$3  | halt;
-  assign \retire$45  = done_2 | error_2;
-  assign \stop$60  = \$signal$3  | halt;
-  assign \retire$61  = done_3 | error_3;
-  assign \stop$76  = \$signal$3  | halt;
-  assign \retire$77  = done_4 | error_4;
-  assign \stop$92  = \$signal$3  | halt;
-  assign \retire$93  = done_5 | error_5;
-  assign \$4  = ~ \$signal$3 ;
-  assign \$5  = \request__valid$103  & \$4 ;
-  assign \$6  = ~ halt;
-  assign request__valid = \$5  & \$6 ;
-  assign \$7  = ~ \$signal$3 ;
-  assign \$8  = \request__ready$107  & \$7 ;
-  assign \$9  = ~ halt;
-  assign request__ready = \$8  & \$9 ;
-  assign \$signal$120  = ! \$10 ;
-  assign \$11  = \begin  & \$signal$120 ;
-  assign \$12  = | count;
-  assign \start$121  = \$11  & \$12 ;
-  assign \$13  = ~ \$signal$120 ;
-  assign \$14  = ! o__payload[31:24];
-  assign \$15  = ! o__payload[15:14];
-  assign \$16  = \$14  & \$15 ;
-  assign \$17  = ! o__payload[23:22];
-  assign \$18  = \$16  & \$17 ;
-  assign \$19  = ! o__payload[31:24];
-  assign \$20  = ! o__payload[15:14];
-  assign \$21  = \$19  & \$20 ;
-  assign \$22  = ! o__payload[23:22];
-  assign \$23  = \$21  & \$22 ;
-  assign \$24  = ! o__payload[31:24];
-  assign \$25  = ! o__payload[15:14];
-  assign \$26  = \$24  & \$25 ;
-  assign \$27  = ! o__payload[23:22];
-  assign \$28  = \$26  & \$27 ;
-  assign \$29  = ! o__payload[31:24];
-  assign \$30  = ! o__payload[15:14];
-  assign \$31  = \$29  & \$30 ;
-  assign \$32  = ! o__payload[23:22];
-  assign \$33  = \$31  & \$32 ;
-  assign \$34  = ! o__payload[31:24];
-  assign \$35  = ! o__payload[15:14];
-  assign \$36  = \$34  & \$35 ;
-  assign \$37  = ! o__payload[23:22];
-  assign \$38  = \$36  & \$37 ;
-  assign \$39  = ! o__payload[31:24];
-  assign \$40  = ! o__payload[15:14];
-  assign \$41  = \$39  & \$40 ;
-  assign \$42  = ! o__payload[23:22];
-  assign \$43  = \$41  & \$42 ;
-  assign \$44  = ! o__payload[31:24];
-  assign \$45  = ! o__payload[15:14];
-  assign \$46  = \$44  & \$45 ;
-  assign \$47  = ! o__payload[23:22];
-  assign \$48  = \$46  & \$47 ;
-  assign \$49  = ! o__payload[31:24];
-  assign \$50  = ! o__payload[15:14];
-  assign \$51  = \$49  & \$50 ;
-  assign \$52  = ! o__payload[23:22];
-  assign \$53  = \$51  & \$52 ;
-  assign \$54  = ! o__payload[31:24];
-  assign \$55  = ! o__payload[15:14];
-  assign \$56  = \$54  & \$55 ;
-  assign \$57  = ! o__payload[23:22];
-  assign \$58  = \$56  & \$57 ;
-  assign \$59  = ! o__payload[31:24];
-  assign \$60  = ! o__payload[15:14];
-  assign \$61  = \$59  & \$60 ;
-  assign \$62  = ! o__payload[23:22];
-  assign \$63  = \$61  & \$62 ;
-  assign \$64  = ! o__payload[31:24];
-  assign \$65  = ! o__payload[15:14];
-  assign \$66  = \$64  & \$65 ;
-  assign \$67  = ! o__payload[23:22];
-  assign \$68  = \$66  & \$67 ;
-  assign \$69  = ! o__payload[31:24];
-  assign \$70  = ! o__payload[15:14];
-  assign \$71  = \$69  & \$70 ;
-  assign \$72  = ! o__payload[23:22];
-  assign \$73  = \$71  & \$72 ;
-  assign \$74  = ! o__payload[31:24];
-  assign \$75  = ! o__payload[15:14];
-  assign \$76  = \$74  & \$75 ;
-  assign \$77  = ! o__payload[23:22];
-  assign \$78  = \$76  & \$77 ;
-  assign \$79  = ! o__payload[31:24];
-  assign \$80  = ! o__payload[15:14];
-  assign \$81  = \$79  & \$80 ;
-  assign \$82  = ! o__payload[23:22];
-  assign \$83  = \$81  & \$82 ;
-  assign \$84  = ! o__payload[31:24];
-  assign \$85  = ! o__payload[15:14];
-  assign \$86  = \$84  & \$85 ;
-  assign \$87  = ! o__payload[23:22];
-  assign \$88  = \$86  & \$87 ;
-  assign \$89  = ! o__payload[31:24];
-  assign \$90  = ! o__payload[15:14];
-  assign \$91  = \$89  & \$90 ;
-  assign \$92  = ! o__payload[23:22];
-  assign \$93  = \$91  & \$92 ;
-  assign \$94  = ! o__payload[31:24];
-  assign \$95  = ! o__payload[15:14];
-  assign \$96  = \$94  & \$95 ;
-  assign \$97  = ! o__payload[23:22];
-  assign \$98  = \$96  & \$97 ;
-  assign \$99  = ! o__payload[31:24];
-  assign \$100  = ! o__payload[15:14];
-  assign \$101  = \$99  & \$100 ;
-  assign \$102  = ! o__payload[23:22];
-  assign \$103  = \$101  & \$102 ;
-  assign \$104  = ! o__payload[31:24];
-  assign \$105  = ! o__payload[15:14];
-  assign \$106  = \$104  & \$105 ;
-  assign \$107  = ! o__payload[23:22];
-  assign \$108  = \$106  & \$107 ;
-  assign \$signal$126  = o__payload[3:0] == 3'h7;
-  assign chosen_0 = ! o__payload[3:0];
-  assign \$109  = ~ \$signal$3 ;
-  assign \$110  = \$signal  & \$109 ;
-  assign \$111  = ~ discard;
+  assign \retire$92  = done_1 | error_1;
+  assign \retire$107  = done_2 | error_2;
+  assign \retire$122  = done_3 | error_3;
+  assign \retire$137  = done_4 | error_4;
+  assign \retire$152  = done_5 | error_5;
+  assign \$23  = ~ \$signal ;
+  assign \$24  = \request__valid$161  & \$23 ;
+  assign \$25  = ~ halt;
+  assign request__valid = \$24  & \$25 ;
+  assign \$26  = ~ \$signal ;
+  assign \$27  = \request__ready$165  & \$26 ;
+  assign \$28  = ~ halt;
+  assign request__ready = \$27  & \$28 ;
+  assign \$signal$176  = ! \$29 ;
+  assign \$30  = \begin  & \$signal$176 ;
+  assign \$31  = | count;
+  assign \start$177  = \$30  & \$31 ;
+  assign \$32  = ~ \$signal$176 ;
+  assign \$33  = ! o__payload[31:24];
+  assign \$34  = ! o__payload[15:14];
+  assign \$35  = \$33  & \$34 ;
+  assign \$36  = ! o__payload[23:22];
+  assign \$37  = \$35  & \$36 ;
+  assign \$38  = ! o__payload[31:24];
+  assign \$39  = ! o__payload[15:14];
+  assign \$40  = \$38  & \$39 ;
+  assign \$41  = ! o__payload[23:22];
+  assign \$42  = \$40  & \$41 ;
+  assign \$43  = ! o__payload[31:24];
+  assign \$44  = ! o__payload[15:14];
+  assign \$45  = \$43  & \$44 ;
+  assign \$46  = ! o__payload[23:22];
+  assign \$47  = \$45  & \$46 ;
+  assign \$48  = ! o__payload[31:24];
+  assign \$49  = ! o__payload[15:14];
+  assign \$50  = \$48  & \$49 ;
+  assign \$51  = ! o__payload[23:22];
+  assign \$52  = \$50  & \$51 ;
+  assign \$53  = ! o__payload[31:24];
+  assign \$54  = ! o__payload[15:14];
+  assign \$55  = \$53  & \$54 ;
+  assign \$56  = ! o__payload[23:22];
+  assign \$57  = \$55  & \$56 ;
+  assign \$58  = ! o__payload[31:24];
+  assign \$59  = ! o__payload[15:14];
+  assign \$60  = \$58  & \$59 ;
+  assign \$61  = ! o__payload[23:22];
+  assign \$62  = \$60  & \$61 ;
+  assign \$63  = ! o__payload[31:24];
+  assign \$64  = ! o__payload[15:14];
+  assign \$65  = \$63  & \$64 ;
+  assign \$66  = ! o__payload[23:22];
+  assign \$67  = \$65  & \$66 ;
+  assign \$68  = ! o__payload[31:24];
+  assign \$69  = ! o__payload[15:14];
+  assign \$70  = \$68  & \$69 ;
+  assign \$71  = ! o__payload[23:22];
+  assign \$72  = \$70  & \$71 ;
+  assign \$73  = ! o__payload[31:24];
+  assign \$74  = ! o__payload[15:14];
+  assign \$75  = \$73  & \$74 ;
+  assign \$76  = ! o__payload[23:22];
+  assign \$77  = \$75  & \$76 ;
+  assign \$78  = ! o__payload[31:24];
+  assign \$79  = ! o__payload[15:14];
+  assign \$80  = \$78  & \$79 ;
+  assign \$81  = ! o__payload[23:22];
+  assign \$82  = \$80  & \$81 ;
+  assign \$83  = ! o__payload[31:24];
+  assign \$84  = ! o__payload[15:14];
+  assign \$85  = \$83  & \$84 ;
+  assign \$86  = ! o__payload[23:22];
+  assign \$87  = \$85  & \$86 ;
+  assign \$88  = ! o__payload[31:24];
+  assign \$89  = ! o__payload[15:14];
+  assign \$90  = \$88  & \$89 ;
+  assign \$91  = ! o__payload[23:22];
+  assign \$92  = \$90  & \$91 ;
+  assign \$93  = ! o__payload[31:24];
+  assign \$94  = ! o__payload[15:14];
+  assign \$95  = \$93  & \$94 ;
+  assign \$96  = ! o__payload[23:22];
+  assign \$97  = \$95  & \$96 ;
+  assign \$98  = ! o__payload[31:24];
+  assign \$99  = ! o__payload[15:14];
+  assign \$100  = \$98  & \$99 ;
+  assign \$101  = ! o__payload[23:22];
+  assign \$102  = \$100  & \$101 ;
+  assign \$103  = ! o__payload[31:24];
+  assign \$104  = ! o__payload[15:14];
+  assign \$105  = \$103  & \$104 ;
+  assign \$106  = ! o__payload[23:22];
+  assign \$107  = \$105  & \$106 ;
+  assign \$108  = ! o__payload[31:24];
+  assign \$109  = ! o__payload[15:14];
+  assign \$110  = \$108  & \$109 ;
+  assign \$111  = ! o__payload[23:22];
   assign \$112  = \$110  & \$111 ;
-  assign \$113  = \$112  & o__valid;
-  assign \$114  = \$113  & \$signal$125 ;
-  assign \$115  = ~ o__payload[128];
-  assign \$116  = \$114  & \$115 ;
-  assign i__valid = \$116  & chosen_0;
-  assign \$117  = chosen_0 & i__ready;
-  assign chosen_1 = o__payload[3:0] == 1'h1;
-  assign \$118  = ~ \$signal$3 ;
-  assign \$119  = \$signal  & \$118 ;
-  assign \$120  = ~ discard;
-  assign \$121  = \$119  & \$120 ;
-  assign \$122  = \$121  & o__valid;
-  assign \$123  = \$122  & \$signal$125 ;
-  assign \$124  = ~ o__payload[128];
+  assign \$113  = ! o__payload[31:24];
+  assign \$114  = ! o__payload[15:14];
+  assign \$115  = \$113  & \$114 ;
+  assign \$116  = ! o__payload[23:22];
+  assign \$117  = \$115  & \$116 ;
+  assign \$118  = ! o__payload[31:24];
+  assign \$119  = ! o__payload[15:14];
+  assign \$120  = \$118  & \$119 ;
+  assign \$121  = ! o__payload[23:22];
+  assign \$122  = \$120  & \$121 ;
+  assign \$123  = ! o__payload[31:24];
+  assign \$124  = ! o__payload[15:14];
   assign \$125  = \$123  & \$124 ;
-  assign \i__valid$135  = \$125  & chosen_1;
-  assign \$126  = chosen_1 & \i__ready$137 ;
+  assign \$126  = ! o__payload[23:22];
+  assign \$127  = \$125  & \$126 ;
+  assign \$signal$13  = o__payload[3:0] == 3'h7;
+  assign chosen_0 = ! o__payload[3:0];
+  assign \$128  = ~ \$signal ;
+  assign \$129  = \$signal$6  & \$128 ;
+  assign \$130  = ~ ending;
+  assign \$131  = \$129  & \$130 ;
+  assign \$132  = \$131  & o__valid;
+  assign \$133  = \$132  & \$signal$179 ;
+  assign \$134  = ~ o__payload[128];
+  assign \$135  = \$133  & \$134 ;
+  assign i__valid = \$135  & chosen_0;
+  assign \$136  = chosen_0 & i__ready;
+  assign chosen_1 = o__payload[3:0] == 1'h1;
+  assign \$137  = ~ \$signal ;
+  assign \$138  = \$signal$6  & \$137 ;
+  assign \$139  = ~ ending;
+  assign \$140  = \$138  & \$139 ;
+  assign \$141  = \$140  & o__valid;
+  assign \$142  = \$141  & \$signal$179 ;
+  assign \$143  = ~ o__payload[128];
+  assign \$144  = \$142  & \$143 ;
+  assign \i__valid$186  = \$144  & chosen_1;
+  assign \$145  = chosen_1 & \i__ready$188 ;
   assign chosen_2 = o__payload[3:0] == 2'h2;
-  assign \$127  = ~ \$signal$3 ;
-  assign \$128  = \$signal  & \$127 ;
-  assign \$129  = ~ discard;
-  assign \$130  = \$128  & \$129 ;
-  assign \$131  = \$130  & o__valid;
-  assign \$132  = \$131  & \$signal$125 ;
-  assign \$133  = ~ o__payload[128];
-  assign \$134  = \$132  & \$133 ;
-  assign \i__valid$139  = \$134  & chosen_2;
-  assign \$135  = chosen_2 & \i__ready$141 ;
+  assign \$146  = ~ \$signal ;
+  assign \$147  = \$signal$6  & \$146 ;
+  assign \$148  = ~ ending;
+  assign \$149  = \$147  & \$148 ;
+  assign \$150  = \$149  & o__valid;
+  assign \$151  = \$150  & \$signal$179 ;
+  assign \$152  = ~ o__payload[128];
+  assign \$153  = \$151  & \$152 ;
+  assign \i__valid$190  = \$153  & chosen_2;
+  assign \$154  = chosen_2 & \i__ready$192 ;
   assign chosen_3 = o__payload[3:0] == 2'h3;
-  assign \$136  = ~ \$signal$3 ;
-  assign \$137  = \$signal  & \$136 ;
-  assign \$138  = ~ discard;
-  assign \$139  = \$137  & \$138 ;
-  assign \$140  = \$139  & o__valid;
-  assign \$141  = \$140  & \$signal$125 ;
-  assign \$142  = ~ o__payload[128];
-  assign \$143  = \$141  & \$142 ;
-  assign \i__valid$143  = \$143  & chosen_3;
-  assign \$144  = chosen_3 & \i__ready$145 ;
+  assign \$155  = ~ \$signal ;
+  assign \$156  = \$signal$6  & \$155 ;
+  assign \$157  = ~ ending;
+  assign \$158  = \$156  & \$157 ;
+  assign \$159  = \$158  & o__valid;
+  assign \$160  = \$159  & \$signal$179 ;
+  assign \$161  = ~ o__payload[128];
+  assign \$162  = \$160  & \$161 ;
+  assign \i__valid$194  = \$162  & chosen_3;
+  assign \$163  = chosen_3 & \i__ready$196 ;
   assign chosen_4 = o__payload[3:0] == 3'h4;
-  assign \$145  = ~ \$signal$3 ;
-  assign \$146  = \$signal  & \$145 ;
-  assign \$147  = ~ discard;
-  assign \$148  = \$146  & \$147 ;
-  assign \$149  = \$148  & o__valid;
-  assign \$150  = \$149  & \$signal$125 ;
-  assign \$151  = ~ o__payload[128];
-  assign \$152  = \$150  & \$151 ;
-  assign \i__valid$147  = \$152  & chosen_4;
-  assign \$153  = chosen_4 & \i__ready$149 ;
+  assign \$164  = ~ \$signal ;
+  assign \$165  = \$signal$6  & \$164 ;
+  assign \$166  = ~ ending;
+  assign \$167  = \$165  & \$166 ;
+  assign \$168  = \$167  & o__valid;
+  assign \$169  = \$168  & \$signal$179 ;
+  assign \$170  = ~ o__payload[128];
+  assign \$171  = \$169  & \$170 ;
+  assign \i__valid$198  = \$171  & chosen_4;
+  assign \$172  = chosen_4 & \i__ready$200 ;
   assign chosen_5 = o__payload[3:0] == 3'h5;
-  assign \$154  = ~ \$signal$3 ;
-  assign \$155  = \$signal  & \$154 ;
-  assign \$156  = ~ discard;
-  assign \$157  = \$155  & \$156 ;
-  assign \$158  = \$157  & o__valid;
-  assign \$159  = \$158  & \$signal$125 ;
-  assign \$160  = ~ o__payload[128];
-  assign \$161  = \$159  & \$160 ;
-  assign \i__valid$151  = \$161  & chosen_5;
-  assign \$162  = chosen_5 & \i__ready$153 ;
-  assign \$163  = ~ \$signal$3 ;
-  assign \$164  = \$signal  & \$163 ;
-  assign \$165  = ~ discard;
-  assign \$166  = \$164  & \$165 ;
-  assign \$167  = \$166  & \$signal$125 ;
-  assign \$168  = ~ o__payload[128];
-  assign \$169  = \$167  & \$168 ;
-  assign \$170  = \$signal$133  | \$signal$126 ;
-  assign o__ready = \$169  & \$170 ;
-  assign \$171  = ~ discard;
-  assign \$172  = \$signal  & \$171 ;
-  assign \$173  = ~ \$signal$3 ;
-  assign \$174  = \$172  & \$173 ;
-  assign \$175  = o__valid & o__payload[128];
-  assign \$176  = ~ \$signal$125 ;
-  assign \$177  = o__valid & \$176 ;
-  assign \$178  = dispatched == \$signal$155 ;
-  assign \$179  = & { \empty$162 , \empty$161 , \empty$160 , \empty$159 , \empty$158 , empty };
-  assign idle = \$179  & \idle$163 ;
-  assign \$180  = \$signal  & discard;
-  assign \$181  = \$180  & idle;
-  assign \$182  = ~ \$signal$3 ;
-  assign done = \$181  & \$182 ;
-  assign \$183  = | { done_5, done_4, done_3, done_2, done_1, done_0 };
-  assign alive = \begin  | \$183 ;
-  assign \$184  = | watchdog;
-  assign \$185  = \$signal  & \$184 ;
-  assign \$186  = ! \$signal$168 ;
-  assign \$187  = \$185  & \$186 ;
-  assign \$188  = ~ alive;
-  assign expired = \$187  & \$188 ;
-  assign \$189  = ~ \empty$162 ;
-  assign \$190  = ~ \empty$161 ;
-  assign \$191  = ~ \empty$160 ;
-  assign \$192  = ~ \empty$159 ;
-  assign \$193  = ~ \empty$158 ;
-  assign \$194  = ~ empty;
-  assign \$195  = ~ \$signal$3 ;
-  assign first = \$signal$169  & \$195 ;
-  assign \$196  = ~ waiting;
-  assign \$197  = | missing;
-  assign \$198  = | { missing[5], missing[3], missing[0] };
-  assign \$199  = ~ walking;
-  assign \$200  = \$signal  & \$199 ;
-  assign \$201  = cmd_0__valid & cmd__ready;
-  assign \$202  = cmd_1__valid & \cmd__ready$26 ;
-  assign \$203  = cmd_2__valid & \cmd__ready$42 ;
-  assign \$204  = cmd_3__valid & \cmd__ready$58 ;
-  assign \$205  = cmd_4__valid & \cmd__ready$74 ;
-  assign \$206  = cmd_5__valid & \cmd__ready$90 ;
-  assign \$207  = o__valid & o__ready;
-  assign \$208  = dispatched + 1'h1;
-  assign \$209  = ~ \$signal ;
-  assign \$210  = alive | \$209 ;
-  assign \$211  = | \$signal$168 ;
-  assign \$212  = \$signal$168  - 1'h1;
+  assign \$173  = ~ \$signal ;
+  assign \$174  = \$signal$6  & \$173 ;
+  assign \$175  = ~ ending;
+  assign \$176  = \$174  & \$175 ;
+  assign \$177  = \$176  & o__valid;
+  assign \$178  = \$177  & \$signal$179 ;
+  assign \$179  = ~ o__payload[128];
+  assign \$180  = \$178  & \$179 ;
+  assign \i__valid$202  = \$180  & chosen_5;
+  assign \$181  = chosen_5 & \i__ready$204 ;
+  assign \$182  = ~ \$signal ;
+  assign \$183  = \$signal$6  & \$182 ;
+  assign \$184  = ~ ending;
+  assign \$185  = \$183  & \$184 ;
+  assign \$186  = \$185  & \$signal$179 ;
+  assign \$187  = ~ o__payload[128];
+  assign \$188  = \$186  & \$187 ;
+  assign \$189  = \$signal$184  | \$signal$13 ;
+  assign o__ready = \$188  & \$189 ;
+  assign \$190  = ~ ending;
+  assign \$191  = \$signal$6  & \$190 ;
+  assign \$192  = ~ \$signal ;
+  assign \$193  = \$191  & \$192 ;
+  assign \$194  = o__valid & o__payload[128];
+  assign \$195  = ~ \$signal$179 ;
+  assign \$196  = o__valid & \$195 ;
+  assign \$197  = dispatched == \$signal$9 ;
+  assign \$198  = & { \empty$211 , \empty$210 , \empty$209 , \empty$208 , \empty$207 , empty };
+  assign idle = \$198  & \idle$212 ;
+  assign \$199  = \$signal$6  & ending;
+  assign \$200  = \$199  & idle;
+  assign \$201  = ~ \$signal ;
+  assign \$202  = \$200  & \$201 ;
+  assign \$203  = | struck;
+  assign \$204  = ~ \$203 ;
+  assign done = \$202  & \$204 ;
+  assign \$205  = | { done_5, done_4, done_3, done_2, done_1, done_0 };
+  assign alive = \begin  | \$205 ;
+  assign \$206  = | watchdog;
+  assign \$207  = \$signal$6  & \$206 ;
+  assign \$208  = ! \$signal$16 ;
+  assign \$209  = \$207  & \$208 ;
+  assign \$210  = ~ alive;
+  assign expired = \$209  & \$210 ;
+  assign \$211  = ~ \empty$211 ;
+  assign \$212  = ~ \empty$210 ;
+  assign \$213  = ~ \empty$209 ;
+  assign \$214  = ~ \empty$208 ;
+  assign \$215  = ~ \empty$207 ;
+  assign \$216  = ~ empty;
+  assign \$217  = | struck;
+  assign \$218  = ~ \$signal ;
+  assign first = \$217  & \$218 ;
+  assign \$219  = ~ waiting;
+  assign \$220  = | missing;
+  assign \$221  = | { missing[5], missing[3], missing[0] };
+  assign \$222  = ~ walking;
+  assign \$223  = \$signal$6  & \$222 ;
+  assign \$224  = cmd_0__valid & cmd__ready;
+  assign \$225  = cmd_1__valid & \cmd__ready$89 ;
+  assign \$226  = cmd_2__valid & \cmd__ready$104 ;
+  assign \$227  = cmd_3__valid & \cmd__ready$119 ;
+  assign \$228  = cmd_4__valid & \cmd__ready$134 ;
+  assign \$229  = cmd_5__valid & \cmd__ready$149 ;
   always @(posedge clk)
-    \$signal  <= \$213 ;
+    stop <= \$230 ;
   always @(posedge clk)
-    dispatched <= \$214 ;
+    \$signal$6  <= \$231 ;
   always @(posedge clk)
-    discard <= \$215 ;
+    dispatched <= \$232 ;
   always @(posedge clk)
-    \$signal$155  <= \$216 ;
+    ending <= \$233 ;
   always @(posedge clk)
-    \$signal$168  <= \$217 ;
+    \$signal$9  <= \$234 ;
   always @(posedge clk)
-    error <= \$218 ;
+    \$signal$16  <= \$235 ;
   always @(posedge clk)
-    \$signal$3  <= \$219 ;
+    struck <= \$236 ;
   always @(posedge clk)
-    \code$203  <= \$220 ;
+    code0 <= \$237 ;
   always @(posedge clk)
-    \module  <= \$221 ;
+    index0 <= \$238 ;
   always @(posedge clk)
-    \index$205  <= \$222 ;
+    code1 <= \$239 ;
+  always @(posedge clk)
+    index1 <= \$240 ;
+  always @(posedge clk)
+    code2 <= \$241 ;
+  always @(posedge clk)
+    index2 <= \$242 ;
+  always @(posedge clk)
+    code3 <= \$243 ;
+  always @(posedge clk)
+    index3 <= \$244 ;
+  always @(posedge clk)
+    code4 <= \$245 ;
+  always @(posedge clk)
+    index4 <= \$246 ;
+  always @(posedge clk)
+    code5 <= \$247 ;
+  always @(posedge clk)
+    index5 <= \$248 ;
+  always @(posedge clk)
+    \$signal$57  <= \$249 ;
+  always @(posedge clk)
+    late <= \$250 ;
+  always @(posedge clk)
+    error <= \$251 ;
+  always @(posedge clk)
+    \$signal  <= \$252 ;
+  always @(posedge clk)
+    \code$62  <= \$253 ;
+  always @(posedge clk)
+    \module  <= \$254 ;
+  always @(posedge clk)
+    \index$66  <= \$255 ;
   \hwgen_top.sequencer.fetch  fetch (
     .address(address),
     .clk(clk),
     .count(count),
-    .discard(discard),
-    .i__valid(\start$121 ),
-    .idle(\idle$163 ),
+    .discard(ending),
+    .i__valid(\start$177 ),
+    .idle(\idle$212 ),
     .\o__payload$25 (o__payload),
     .\o__ready$29 (o__ready),
     .\o__valid$23 (o__valid),
     .request__payload(request__payload),
     .request__ready(request__ready),
-    .request__valid(\request__valid$103 ),
+    .request__valid(\request__valid$161 ),
     .rst(rst),
     .w_data(beats__payload),
     .w_en(beats__valid)
@@ -13857,34 +14843,34 @@ module \hwgen_top.sequencer (rst, walking, start, request__valid, done, cmd_0__v
   \hwgen_top.sequencer.queue_afetch  queue_afetch (
     .clk(clk),
     .cmd__payload(cmd_2__payload),
-    .cmd__ready(\cmd__ready$42 ),
+    .cmd__ready(\cmd__ready$104 ),
     .cmd__valid(cmd_2__valid),
-    .empty(\empty$159 ),
-    .have(\have$48 ),
-    .i__payload(\i__payload$140 ),
-    .i__ready(\i__ready$141 ),
-    .i__valid(\i__valid$139 ),
-    .oldest__data(\$225 ),
-    .retire(\retire$45 ),
+    .empty(\empty$208 ),
+    .have(\have$109 ),
+    .i__payload(\i__payload$191 ),
+    .i__ready(\i__ready$192 ),
+    .i__valid(\i__valid$190 ),
+    .oldest__data(\$258 ),
+    .retire(\retire$107 ),
     .rst(rst),
-    .stop(\stop$44 ),
+    .stop(stop),
     .take(take_2)
   );
   \hwgen_top.sequencer.queue_grid  queue_grid (
     .clk(clk),
     .cmd__payload(cmd_3__payload),
-    .cmd__ready(\cmd__ready$58 ),
+    .cmd__ready(\cmd__ready$119 ),
     .cmd__valid(cmd_3__valid),
-    .empty(\empty$160 ),
-    .have(\have$64 ),
-    .i__payload(\i__payload$144 ),
-    .i__ready(\i__ready$145 ),
-    .i__valid(\i__valid$143 ),
+    .empty(\empty$209 ),
+    .have(\have$124 ),
+    .i__payload(\i__payload$195 ),
+    .i__ready(\i__ready$196 ),
+    .i__valid(\i__valid$194 ),
     .missing(missing),
-    .oldest__data(\$226 ),
-    .retire(\retire$61 ),
+    .oldest__data(\$259 ),
+    .retire(\retire$122 ),
     .rst(rst),
-    .stop(\stop$60 ),
+    .stop(stop),
     .take(take_3),
     .waiting(waiting)
   );
@@ -13898,7 +14884,7 @@ module \hwgen_top.sequencer (rst, walking, start, request__valid, done, cmd_0__v
     .i__payload(i__payload),
     .i__ready(i__ready),
     .i__valid(i__valid),
-    .oldest__data(\$223 ),
+    .oldest__data(\$256 ),
     .retire(retire),
     .rst(rst),
     .stop(stop),
@@ -13907,49 +14893,49 @@ module \hwgen_top.sequencer (rst, walking, start, request__valid, done, cmd_0__v
   \hwgen_top.sequencer.queue_post  queue_post (
     .clk(clk),
     .cmd__payload(cmd_4__payload),
-    .cmd__ready(\cmd__ready$74 ),
+    .cmd__ready(\cmd__ready$134 ),
     .cmd__valid(cmd_4__valid),
-    .empty(\empty$161 ),
-    .have(\have$80 ),
-    .i__payload(\i__payload$148 ),
-    .i__ready(\i__ready$149 ),
-    .i__valid(\i__valid$147 ),
-    .oldest__data(\$227 ),
-    .retire(\retire$77 ),
+    .empty(\empty$210 ),
+    .have(\have$139 ),
+    .i__payload(\i__payload$199 ),
+    .i__ready(\i__ready$200 ),
+    .i__valid(\i__valid$198 ),
+    .oldest__data(\$260 ),
+    .retire(\retire$137 ),
     .rst(rst),
-    .stop(\stop$76 ),
+    .stop(stop),
     .take(take_4)
   );
   \hwgen_top.sequencer.queue_store  queue_store (
     .clk(clk),
     .cmd__payload(cmd_5__payload),
-    .cmd__ready(\cmd__ready$90 ),
+    .cmd__ready(\cmd__ready$149 ),
     .cmd__valid(cmd_5__valid),
-    .empty(\empty$162 ),
-    .have(\have$96 ),
-    .i__payload(\i__payload$152 ),
-    .i__ready(\i__ready$153 ),
-    .i__valid(\i__valid$151 ),
-    .oldest__data(\$228 ),
-    .retire(\retire$93 ),
+    .empty(\empty$211 ),
+    .have(\have$154 ),
+    .i__payload(\i__payload$203 ),
+    .i__ready(\i__ready$204 ),
+    .i__valid(\i__valid$202 ),
+    .oldest__data(\$261 ),
+    .retire(\retire$152 ),
     .rst(rst),
-    .stop(\stop$92 ),
+    .stop(stop),
     .take(take_5)
   );
   \hwgen_top.sequencer.queue_wfetch  queue_wfetch (
     .clk(clk),
     .cmd__payload(cmd_1__payload),
-    .cmd__ready(\cmd__ready$26 ),
+    .cmd__ready(\cmd__ready$89 ),
     .cmd__valid(cmd_1__valid),
-    .empty(\empty$158 ),
-    .have(\have$32 ),
-    .i__payload(\i__payload$136 ),
-    .i__ready(\i__ready$137 ),
-    .i__valid(\i__valid$135 ),
-    .oldest__data(\$224 ),
-    .retire(\retire$29 ),
+    .empty(\empty$207 ),
+    .have(\have$94 ),
+    .i__payload(\i__payload$187 ),
+    .i__ready(\i__ready$188 ),
+    .i__valid(\i__valid$186 ),
+    .oldest__data(\$257 ),
+    .retire(\retire$92 ),
     .rst(rst),
-    .stop(\stop$28 ),
+    .stop(stop),
     .take(take_1)
   );
   \hwgen_top.sequencer.tokens  tokens (
@@ -13961,11 +14947,11 @@ module \hwgen_top.sequencer (rst, walking, start, request__valid, done, cmd_0__v
     .give_4(give_4),
     .give_5(give_5),
     .have_0(have),
-    .have_1(\have$32 ),
-    .have_2(\have$48 ),
-    .have_3(\have$64 ),
-    .have_4(\have$80 ),
-    .have_5(\have$96 ),
+    .have_1(\have$94 ),
+    .have_2(\have$109 ),
+    .have_3(\have$124 ),
+    .have_4(\have$139 ),
+    .have_5(\have$154 ),
     .overflow_0(overflow_0),
     .overflow_1(overflow_1),
     .overflow_2(overflow_2),
@@ -13982,61 +14968,296 @@ module \hwgen_top.sequencer (rst, walking, start, request__valid, done, cmd_0__v
   );
   always @* begin
     if (_always_ ) begin end
+    \$230  = \$1 ;
+    if (rst) begin
+      \$230  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$231  = \$signal$6 ;
+    if (\begin ) begin
+      \$231  = 1'h1;
+    end
+    if (done) begin
+      \$231  = 1'h0;
+    end
+    if (first) begin
+      \$231  = 1'h0;
+    end
+    if (rst) begin
+      \$231  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$232  = dispatched;
+    if (\begin ) begin
+      \$232  = 24'h000000;
+    end
+    if (\$2 ) begin
+      \$232  = \$3 [23:0];
+    end
+    if (rst) begin
+      \$232  = 24'h000000;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$233  = ending;
+    if (\begin ) begin
+      \$233  = 1'h0;
+    end
+    if (\$2 ) begin
+      if (\$signal$13 ) begin
+        \$233  = 1'h1;
+      end
+    end
+    if (done) begin
+      \$233  = 1'h0;
+    end
+    if (rst) begin
+      \$233  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$234  = \$signal$9 ;
+    if (\begin ) begin
+      \$234  = count;
+    end
+    if (rst) begin
+      \$234  = 24'h000000;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$235  = \$signal$16 ;
+    if (\$5 ) begin
+      \$235  = watchdog;
+    end else if (\$6 ) begin
+      \$235  = \$7 [31:0];
+    end
+    if (rst) begin
+      \$235  = 32'd0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$236 [0] = \$8 ;
+    \$236 [1] = \$10 ;
+    \$236 [2] = \$12 ;
+    \$236 [3] = \$14 ;
+    \$236 [4] = \$16 ;
+    \$236 [5] = \$18 ;
+    \$236 [6] = \$signal$55 ;
+    \$236 [7] = expired;
+    if (rst) begin
+      \$236  = 8'h00;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$237  = \$9 ;
+    if (rst) begin
+      \$237  = 4'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$238  = \$256 [29:6];
+    if (rst) begin
+      \$238  = 24'h000000;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$239  = \$11 ;
+    if (rst) begin
+      \$239  = 4'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$240  = \$257 [29:6];
+    if (rst) begin
+      \$240  = 24'h000000;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$241  = \$13 ;
+    if (rst) begin
+      \$241  = 4'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$242  = \$258 [29:6];
+    if (rst) begin
+      \$242  = 24'h000000;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$243  = \$15 ;
+    if (rst) begin
+      \$243  = 4'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$244  = \$259 [29:6];
+    if (rst) begin
+      \$244  = 24'h000000;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$245  = \$17 ;
+    if (rst) begin
+      \$245  = 4'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$246  = \$260 [29:6];
+    if (rst) begin
+      \$246  = 24'h000000;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$247  = \$19 ;
+    if (rst) begin
+      \$247  = 4'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$248  = \$261 [29:6];
+    if (rst) begin
+      \$248  = 24'h000000;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$249  = code;
+    if (rst) begin
+      \$249  = 4'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$250  = dispatched;
+    if (rst) begin
+      \$250  = 24'h000000;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$251  = first;
+    if (rst) begin
+      \$251  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$252  = \$signal ;
+    if (first) begin
+      \$252  = 1'h1;
+    end
+    if (rst) begin
+      \$252  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$253  = \code$62 ;
+    if (first) begin
+      \$253  = \$signal$63 ;
+    end
+    if (rst) begin
+      \$253  = 4'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$254  = \module ;
+    if (first) begin
+      \$254  = \$signal$65 ;
+    end
+    if (rst) begin
+      \$254  = 4'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$255  = \index$66 ;
+    if (first) begin
+      \$255  = \index$67 ;
+    end
+    if (rst) begin
+      \$255  = 24'h000000;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
     give_0 = 6'h00;
     if (done_0) begin
-      give_0 = \$223 [5:0];
+      give_0 = \$256 [5:0];
     end
   end
   always @* begin
     if (_always_ ) begin end
     give_1 = 6'h00;
     if (done_1) begin
-      give_1 = \$224 [5:0];
+      give_1 = \$257 [5:0];
     end
   end
   always @* begin
     if (_always_ ) begin end
     give_2 = 6'h00;
     if (done_2) begin
-      give_2 = \$225 [5:0];
+      give_2 = \$258 [5:0];
     end
   end
   always @* begin
     if (_always_ ) begin end
     give_3 = 6'h00;
     if (done_3) begin
-      give_3 = \$226 [5:0];
+      give_3 = \$259 [5:0];
     end
   end
   always @* begin
     if (_always_ ) begin end
     give_4 = 6'h00;
     if (done_4) begin
-      give_4 = \$227 [5:0];
+      give_4 = \$260 [5:0];
     end
   end
   always @* begin
     if (_always_ ) begin end
     give_5 = 6'h00;
     if (done_5) begin
-      give_5 = \$228 [5:0];
+      give_5 = \$261 [5:0];
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$signal$122  = 1'h0;
+    \$signal$55  = 1'h0;
     if (\begin ) begin
-      if (\$13 ) begin
-        \$signal$122  = 1'h1;
+      if (\$32 ) begin
+        \$signal$55  = 1'h1;
       end
     end
-    if (\$174 ) begin
-      if (\$175 ) begin
-        \$signal$122  = 1'h1;
-      end else if (\$177 ) begin
-        \$signal$122  = 1'h1;
-      end else if (\$178 ) begin
-        \$signal$122  = 1'h1;
+    if (\$193 ) begin
+      if (\$194 ) begin
+        \$signal$55  = 1'h1;
+      end else if (\$196 ) begin
+        \$signal$55  = 1'h1;
+      end else if (\$197 ) begin
+        \$signal$55  = 1'h1;
       end
     end
   end
@@ -14044,319 +15265,210 @@ module \hwgen_top.sequencer (rst, walking, start, request__valid, done, cmd_0__v
     if (_always_ ) begin end
     code = 4'h0;
     if (\begin ) begin
-      if (\$13 ) begin
+      if (\$32 ) begin
         code = 4'h3;
       end
     end
-    if (\$174 ) begin
-      if (\$175 ) begin
+    if (\$193 ) begin
+      if (\$194 ) begin
         code = 4'h8;
-      end else if (\$177 ) begin
+      end else if (\$196 ) begin
         code = 4'h1;
-      end else if (\$178 ) begin
+      end else if (\$197 ) begin
         code = 4'h2;
       end
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$signal$125  = 1'h0;
+    \$signal$179  = 1'h0;
     casez (o__payload[7:0])
       8'h10:
-          \$signal$125  = \$18 ;
+          \$signal$179  = \$37 ;
       8'h15:
-          \$signal$125  = \$23 ;
+          \$signal$179  = \$42 ;
       8'h11:
-          \$signal$125  = \$28 ;
+          \$signal$179  = \$47 ;
       8'h12:
-          \$signal$125  = \$33 ;
+          \$signal$179  = \$52 ;
       8'h22:
-          \$signal$125  = \$38 ;
+          \$signal$179  = \$57 ;
       8'h32:
-          \$signal$125  = \$43 ;
+          \$signal$179  = \$62 ;
       8'h42:
-          \$signal$125  = \$48 ;
+          \$signal$179  = \$67 ;
       8'h13:
-          \$signal$125  = \$53 ;
+          \$signal$179  = \$72 ;
       8'h23:
-          \$signal$125  = \$58 ;
+          \$signal$179  = \$77 ;
       8'h33:
-          \$signal$125  = \$63 ;
+          \$signal$179  = \$82 ;
       8'h14:
-          \$signal$125  = \$68 ;
+          \$signal$179  = \$87 ;
       8'h24:
-          \$signal$125  = \$73 ;
+          \$signal$179  = \$92 ;
       8'h34:
-          \$signal$125  = \$78 ;
+          \$signal$179  = \$97 ;
       8'h44:
-          \$signal$125  = \$83 ;
+          \$signal$179  = \$102 ;
       8'h54:
-          \$signal$125  = \$88 ;
+          \$signal$179  = \$107 ;
       8'h64:
-          \$signal$125  = \$93 ;
+          \$signal$179  = \$112 ;
       8'h74:
-          \$signal$125  = \$98 ;
+          \$signal$179  = \$117 ;
       8'h84:
-          \$signal$125  = \$103 ;
+          \$signal$179  = \$122 ;
       8'h17:
-          \$signal$125  = \$108 ;
+          \$signal$179  = \$127 ;
     endcase
   end
   always @* begin
     if (_always_ ) begin end
-    \$signal$133  = 1'h0;
-    if (\$117 ) begin
-      \$signal$133  = 1'h1;
+    \$signal$184  = 1'h0;
+    if (\$136 ) begin
+      \$signal$184  = 1'h1;
     end
-    if (\$126 ) begin
-      \$signal$133  = 1'h1;
+    if (\$145 ) begin
+      \$signal$184  = 1'h1;
     end
-    if (\$135 ) begin
-      \$signal$133  = 1'h1;
+    if (\$154 ) begin
+      \$signal$184  = 1'h1;
     end
-    if (\$144 ) begin
-      \$signal$133  = 1'h1;
+    if (\$163 ) begin
+      \$signal$184  = 1'h1;
     end
-    if (\$153 ) begin
-      \$signal$133  = 1'h1;
+    if (\$172 ) begin
+      \$signal$184  = 1'h1;
     end
-    if (\$162 ) begin
-      \$signal$133  = 1'h1;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$signal$169  = 1'h0;
-    if (expired) begin
-      \$signal$169  = 1'h1;
-    end
-    if (\$signal$122 ) begin
-      \$signal$169  = 1'h1;
-    end
-    if (overflow_5) begin
-      \$signal$169  = 1'h1;
-    end
-    if (overflow_4) begin
-      \$signal$169  = 1'h1;
-    end
-    if (overflow_3) begin
-      \$signal$169  = 1'h1;
-    end
-    if (overflow_2) begin
-      \$signal$169  = 1'h1;
-    end
-    if (overflow_1) begin
-      \$signal$169  = 1'h1;
-    end
-    if (overflow_0) begin
-      \$signal$169  = 1'h1;
-    end
-    if (error_5) begin
-      \$signal$169  = 1'h1;
-    end
-    if (error_4) begin
-      \$signal$169  = 1'h1;
-    end
-    if (error_3) begin
-      \$signal$169  = 1'h1;
-    end
-    if (error_2) begin
-      \$signal$169  = 1'h1;
-    end
-    if (error_1) begin
-      \$signal$169  = 1'h1;
-    end
-    if (error_0) begin
-      \$signal$169  = 1'h1;
+    if (\$181 ) begin
+      \$signal$184  = 1'h1;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$signal$170  = 4'h0;
-    if (expired) begin
-      \$signal$170  = 4'h6;
+    \$signal$63  = 4'h6;
+    if (struck[6]) begin
+      \$signal$63  = \$signal$57 ;
     end
-    if (\$signal$122 ) begin
-      \$signal$170  = code;
+    if (struck[5]) begin
+      \$signal$63  = code5;
     end
-    if (overflow_5) begin
-      \$signal$170  = 4'h7;
+    if (struck[4]) begin
+      \$signal$63  = code4;
     end
-    if (overflow_4) begin
-      \$signal$170  = 4'h7;
+    if (struck[3]) begin
+      \$signal$63  = code3;
     end
-    if (overflow_3) begin
-      \$signal$170  = 4'h7;
+    if (struck[2]) begin
+      \$signal$63  = code2;
     end
-    if (overflow_2) begin
-      \$signal$170  = 4'h7;
+    if (struck[1]) begin
+      \$signal$63  = code1;
     end
-    if (overflow_1) begin
-      \$signal$170  = 4'h7;
-    end
-    if (overflow_0) begin
-      \$signal$170  = 4'h7;
-    end
-    if (error_5) begin
-      \$signal$170  = code_5;
-    end
-    if (error_4) begin
-      \$signal$170  = code_4;
-    end
-    if (error_3) begin
-      \$signal$170  = code_3;
-    end
-    if (error_2) begin
-      \$signal$170  = code_2;
-    end
-    if (error_1) begin
-      \$signal$170  = code_1;
-    end
-    if (error_0) begin
-      \$signal$170  = code_0;
+    if (struck[0]) begin
+      \$signal$63  = code0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$signal$171  = 4'h0;
-    if (expired) begin
-      \$signal$171  = 4'h7;
-      if (\$189 ) begin
-        \$signal$171  = 4'h5;
-      end
-      if (\$190 ) begin
-        \$signal$171  = 4'h4;
-      end
-      if (\$191 ) begin
-        \$signal$171  = 4'h3;
-      end
-      if (\$192 ) begin
-        \$signal$171  = 4'h2;
-      end
-      if (\$193 ) begin
-        \$signal$171  = 4'h1;
-      end
-      if (\$194 ) begin
-        \$signal$171  = 4'h0;
-      end
+    \$signal$65  = 4'h7;
+    if (\$211 ) begin
+      \$signal$65  = 4'h5;
     end
-    if (\$signal$122 ) begin
-      \$signal$171  = 4'h7;
+    if (\$212 ) begin
+      \$signal$65  = 4'h4;
     end
-    if (overflow_5) begin
-      \$signal$171  = 4'h5;
+    if (\$213 ) begin
+      \$signal$65  = 4'h3;
     end
-    if (overflow_4) begin
-      \$signal$171  = 4'h4;
+    if (\$214 ) begin
+      \$signal$65  = 4'h2;
     end
-    if (overflow_3) begin
-      \$signal$171  = 4'h3;
+    if (\$215 ) begin
+      \$signal$65  = 4'h1;
     end
-    if (overflow_2) begin
-      \$signal$171  = 4'h2;
+    if (\$216 ) begin
+      \$signal$65  = 4'h0;
     end
-    if (overflow_1) begin
-      \$signal$171  = 4'h1;
+    if (struck[6]) begin
+      \$signal$65  = 4'h7;
     end
-    if (overflow_0) begin
-      \$signal$171  = 4'h0;
+    if (struck[5]) begin
+      \$signal$65  = 4'h5;
     end
-    if (error_5) begin
-      \$signal$171  = 4'h5;
+    if (struck[4]) begin
+      \$signal$65  = 4'h4;
     end
-    if (error_4) begin
-      \$signal$171  = 4'h4;
+    if (struck[3]) begin
+      \$signal$65  = 4'h3;
     end
-    if (error_3) begin
-      \$signal$171  = 4'h3;
+    if (struck[2]) begin
+      \$signal$65  = 4'h2;
     end
-    if (error_2) begin
-      \$signal$171  = 4'h2;
+    if (struck[1]) begin
+      \$signal$65  = 4'h1;
     end
-    if (error_1) begin
-      \$signal$171  = 4'h1;
-    end
-    if (error_0) begin
-      \$signal$171  = 4'h0;
+    if (struck[0]) begin
+      \$signal$65  = 4'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$signal$172  = 24'h000000;
-    if (expired) begin
-      \$signal$172  = dispatched;
-      if (\$189 ) begin
-        \$signal$172  = \$228 [29:6];
-      end
-      if (\$190 ) begin
-        \$signal$172  = \$227 [29:6];
-      end
-      if (\$191 ) begin
-        \$signal$172  = \$226 [29:6];
-      end
-      if (\$192 ) begin
-        \$signal$172  = \$225 [29:6];
-      end
-      if (\$193 ) begin
-        \$signal$172  = \$224 [29:6];
-      end
-      if (\$194 ) begin
-        \$signal$172  = \$223 [29:6];
-      end
+    \index$67  = late;
+    if (\$211 ) begin
+      \index$67  = \$261 [29:6];
     end
-    if (\$signal$122 ) begin
-      \$signal$172  = dispatched;
+    if (\$212 ) begin
+      \index$67  = \$260 [29:6];
     end
-    if (overflow_5) begin
-      \$signal$172  = \$228 [29:6];
+    if (\$213 ) begin
+      \index$67  = \$259 [29:6];
     end
-    if (overflow_4) begin
-      \$signal$172  = \$227 [29:6];
+    if (\$214 ) begin
+      \index$67  = \$258 [29:6];
     end
-    if (overflow_3) begin
-      \$signal$172  = \$226 [29:6];
+    if (\$215 ) begin
+      \index$67  = \$257 [29:6];
     end
-    if (overflow_2) begin
-      \$signal$172  = \$225 [29:6];
+    if (\$216 ) begin
+      \index$67  = \$256 [29:6];
     end
-    if (overflow_1) begin
-      \$signal$172  = \$224 [29:6];
+    if (struck[6]) begin
+      \index$67  = late;
     end
-    if (overflow_0) begin
-      \$signal$172  = \$223 [29:6];
+    if (struck[5]) begin
+      \index$67  = index5;
     end
-    if (error_5) begin
-      \$signal$172  = \$228 [29:6];
+    if (struck[4]) begin
+      \index$67  = index4;
     end
-    if (error_4) begin
-      \$signal$172  = \$227 [29:6];
+    if (struck[3]) begin
+      \index$67  = index3;
     end
-    if (error_3) begin
-      \$signal$172  = \$226 [29:6];
+    if (struck[2]) begin
+      \index$67  = index2;
     end
-    if (error_2) begin
-      \$signal$172  = \$225 [29:6];
+    if (struck[1]) begin
+      \index$67  = index1;
     end
-    if (error_1) begin
-      \$signal$172  = \$224 [29:6];
-    end
-    if (error_0) begin
-      \$signal$172  = \$223 [29:6];
+    if (struck[0]) begin
+      \index$67  = index0;
     end
   end
   always @* begin
     if (_always_ ) begin end
     causes = 5'h00;
-    if (\$196 ) begin
+    if (\$219 ) begin
       causes[4] = 1'h1;
-    end else if (\$197 ) begin
+    end else if (\$220 ) begin
       if (missing[1]) begin
         causes[0] = 1'h1;
       end else if (missing[2]) begin
         causes[1] = 1'h1;
       end else if (missing[4]) begin
         causes[2] = 1'h1;
-      end else if (\$198 ) begin
+      end else if (\$221 ) begin
         causes[3] = 1'h1;
       end
     end
@@ -14364,212 +15476,105 @@ module \hwgen_top.sequencer (rst, walking, start, request__valid, done, cmd_0__v
   always @* begin
     if (_always_ ) begin end
     stall = 5'h00;
-    if (\$200 ) begin
+    if (\$223 ) begin
       stall = causes;
     end
   end
-  always @* begin
-    if (_always_ ) begin end
-    \$213  = \$signal ;
-    if (\begin ) begin
-      \$213  = 1'h1;
-    end
-    if (done) begin
-      \$213  = 1'h0;
-    end
-    if (first) begin
-      \$213  = 1'h0;
-    end
-    if (rst) begin
-      \$213  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$214  = dispatched;
-    if (\begin ) begin
-      \$214  = 24'h000000;
-    end
-    if (\$207 ) begin
-      \$214  = \$208 [23:0];
-    end
-    if (rst) begin
-      \$214  = 24'h000000;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$215  = discard;
-    if (\begin ) begin
-      \$215  = 1'h0;
-    end
-    if (\$207 ) begin
-      if (\$signal$126 ) begin
-        \$215  = 1'h1;
-      end
-    end
-    if (done) begin
-      \$215  = 1'h0;
-    end
-    if (rst) begin
-      \$215  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$216  = \$signal$155 ;
-    if (\begin ) begin
-      \$216  = count;
-    end
-    if (rst) begin
-      \$216  = 24'h000000;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$217  = \$signal$168 ;
-    if (\$210 ) begin
-      \$217  = watchdog;
-    end else if (\$211 ) begin
-      \$217  = \$212 [31:0];
-    end
-    if (rst) begin
-      \$217  = 32'd0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$218  = first;
-    if (rst) begin
-      \$218  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$219  = \$signal$3 ;
-    if (first) begin
-      \$219  = 1'h1;
-    end
-    if (rst) begin
-      \$219  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$220  = \code$203 ;
-    if (first) begin
-      \$220  = \$signal$170 ;
-    end
-    if (rst) begin
-      \$220  = 4'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$221  = \module ;
-    if (first) begin
-      \$221  = \$signal$171 ;
-    end
-    if (rst) begin
-      \$221  = 4'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$222  = \index$205 ;
-    if (first) begin
-      \$222  = \$signal$172 ;
-    end
-    if (rst) begin
-      \$222  = 24'h000000;
-    end
-  end
+  assign index = \$256 [29:6];
+  assign \index$30  = \$257 [29:6];
+  assign \index$36  = \$258 [29:6];
+  assign \index$42  = \$259 [29:6];
+  assign \index$48  = \$260 [29:6];
+  assign \index$54  = \$261 [29:6];
   assign cmd__valid = cmd_0__valid;
   assign cmd__payload = cmd_0__payload;
   assign cmd_0__ready = cmd__ready;
+  assign \stop$76  = stop;
   assign have_0 = have;
   assign take = take_0;
-  assign post = \$223 [5:0];
-  assign \cmd__valid$23  = cmd_1__valid;
-  assign \cmd__payload$25  = cmd_1__payload;
-  assign cmd_1__ready = \cmd__ready$26 ;
-  assign have_1 = \have$32 ;
-  assign \take$35  = take_1;
-  assign \post$37  = \$224 [5:0];
-  assign \cmd__valid$39  = cmd_2__valid;
-  assign \cmd__payload$41  = cmd_2__payload;
-  assign cmd_2__ready = \cmd__ready$42 ;
-  assign have_2 = \have$48 ;
-  assign \take$51  = take_2;
-  assign \post$53  = \$225 [5:0];
-  assign \cmd__valid$55  = cmd_3__valid;
-  assign \cmd__payload$57  = cmd_3__payload;
-  assign cmd_3__ready = \cmd__ready$58 ;
-  assign have_3 = \have$64 ;
-  assign \take$67  = take_3;
-  assign \post$69  = \$226 [5:0];
-  assign \cmd__valid$71  = cmd_4__valid;
-  assign \cmd__payload$73  = cmd_4__payload;
-  assign cmd_4__ready = \cmd__ready$74 ;
-  assign have_4 = \have$80 ;
-  assign \take$83  = take_4;
-  assign \post$85  = \$227 [5:0];
-  assign \cmd__valid$87  = cmd_5__valid;
-  assign \cmd__payload$89  = cmd_5__payload;
-  assign cmd_5__ready = \cmd__ready$90 ;
-  assign have_5 = \have$96 ;
-  assign \take$99  = take_5;
-  assign \post$101  = \$228 [5:0];
-  assign \request__payload$105  = request__payload;
-  assign \beats__valid$109  = beats__valid;
-  assign \beats__payload$111  = beats__payload;
+  assign post = \$256 [5:0];
+  assign \cmd__valid$86  = cmd_1__valid;
+  assign \cmd__payload$88  = cmd_1__payload;
+  assign cmd_1__ready = \cmd__ready$89 ;
+  assign \stop$91  = stop;
+  assign have_1 = \have$94 ;
+  assign \take$97  = take_1;
+  assign \post$99  = \$257 [5:0];
+  assign \cmd__valid$101  = cmd_2__valid;
+  assign \cmd__payload$103  = cmd_2__payload;
+  assign cmd_2__ready = \cmd__ready$104 ;
+  assign \stop$106  = stop;
+  assign have_2 = \have$109 ;
+  assign \take$112  = take_2;
+  assign \post$114  = \$258 [5:0];
+  assign \cmd__valid$116  = cmd_3__valid;
+  assign \cmd__payload$118  = cmd_3__payload;
+  assign cmd_3__ready = \cmd__ready$119 ;
+  assign \stop$121  = stop;
+  assign have_3 = \have$124 ;
+  assign \take$127  = take_3;
+  assign \post$129  = \$259 [5:0];
+  assign \cmd__valid$131  = cmd_4__valid;
+  assign \cmd__payload$133  = cmd_4__payload;
+  assign cmd_4__ready = \cmd__ready$134 ;
+  assign \stop$136  = stop;
+  assign have_4 = \have$139 ;
+  assign \take$142  = take_4;
+  assign \post$144  = \$260 [5:0];
+  assign \cmd__valid$146  = cmd_5__valid;
+  assign \cmd__payload$148  = cmd_5__payload;
+  assign cmd_5__ready = \cmd__ready$149 ;
+  assign \stop$151  = stop;
+  assign have_5 = \have$154 ;
+  assign \take$157  = take_5;
+  assign \post$159  = \$261 [5:0];
+  assign \request__payload$163  = request__payload;
+  assign \beats__valid$167  = beats__valid;
+  assign \beats__payload$169  = beats__payload;
   assign beats__ready = 1'h1;
-  assign \beats__ready$113  = 1'h1;
-  assign \address$115  = address;
-  assign \count$117  = count;
-  assign ending = discard;
-  assign index = \$228 [29:6];
-  assign \index$174  = \$227 [29:6];
-  assign \index$175  = \$226 [29:6];
-  assign \index$176  = \$225 [29:6];
-  assign \index$177  = \$224 [29:6];
-  assign \index$178  = \$223 [29:6];
-  assign trace_issue = { \$206 , \$205 , \$204 , \$203 , \$202 , \$201  };
-  assign trace_retire = { \retire$93 , \retire$77 , \retire$61 , \retire$45 , \retire$29 , retire };
-  assign trace_index = { \$228 [29:6], \$227 [29:6], \$226 [29:6], \$225 [29:6], \$224 [29:6], \$223 [29:6] };
-  assign busy = \$signal ;
+  assign \beats__ready$171  = 1'h1;
+  assign \address$173  = address;
+  assign \count$174  = count;
+  assign discard = ending;
+  assign trace_issue = { \$229 , \$228 , \$227 , \$226 , \$225 , \$224  };
+  assign trace_retire = { \retire$152 , \retire$137 , \retire$122 , \retire$107 , \retire$92 , retire };
+  assign trace_index = { \$261 [29:6], \$260 [29:6], \$259 [29:6], \$258 [29:6], \$257 [29:6], \$256 [29:6] };
+  assign busy = \$signal$6 ;
+  assign \struck.worker  = struck[5:0];
+  assign \struck.stream  = struck[6];
+  assign \struck.watchdog  = struck[7];
   assign \cmd_0__payload.op  = cmd_0__payload[3:0];
   assign \cmd_0__payload.payload  = cmd_0__payload[99:4];
   assign \cmd__payload.op  = cmd_0__payload[3:0];
   assign \cmd__payload.payload  = cmd_0__payload[99:4];
   assign \cmd_1__payload.op  = cmd_1__payload[3:0];
   assign \cmd_1__payload.payload  = cmd_1__payload[99:4];
-  assign \cmd__payload$25.op  = cmd_1__payload[3:0];
-  assign \cmd__payload$25.payload  = cmd_1__payload[99:4];
+  assign \cmd__payload$88.op  = cmd_1__payload[3:0];
+  assign \cmd__payload$88.payload  = cmd_1__payload[99:4];
   assign \cmd_2__payload.op  = cmd_2__payload[3:0];
   assign \cmd_2__payload.payload  = cmd_2__payload[99:4];
-  assign \cmd__payload$41.op  = cmd_2__payload[3:0];
-  assign \cmd__payload$41.payload  = cmd_2__payload[99:4];
+  assign \cmd__payload$103.op  = cmd_2__payload[3:0];
+  assign \cmd__payload$103.payload  = cmd_2__payload[99:4];
   assign \cmd_3__payload.op  = cmd_3__payload[3:0];
   assign \cmd_3__payload.payload  = cmd_3__payload[99:4];
-  assign \cmd__payload$57.op  = cmd_3__payload[3:0];
-  assign \cmd__payload$57.payload  = cmd_3__payload[99:4];
+  assign \cmd__payload$118.op  = cmd_3__payload[3:0];
+  assign \cmd__payload$118.payload  = cmd_3__payload[99:4];
   assign \cmd_4__payload.op  = cmd_4__payload[3:0];
   assign \cmd_4__payload.payload  = cmd_4__payload[99:4];
-  assign \cmd__payload$73.op  = cmd_4__payload[3:0];
-  assign \cmd__payload$73.payload  = cmd_4__payload[99:4];
+  assign \cmd__payload$133.op  = cmd_4__payload[3:0];
+  assign \cmd__payload$133.payload  = cmd_4__payload[99:4];
   assign \cmd_5__payload.op  = cmd_5__payload[3:0];
   assign \cmd_5__payload.payload  = cmd_5__payload[99:4];
-  assign \cmd__payload$89.op  = cmd_5__payload[3:0];
-  assign \cmd__payload$89.payload  = cmd_5__payload[99:4];
+  assign \cmd__payload$148.op  = cmd_5__payload[3:0];
+  assign \cmd__payload$148.payload  = cmd_5__payload[99:4];
   assign \request__payload.address  = request__payload[31:0];
   assign \request__payload.beats_minus_1  = request__payload[39:32];
-  assign \request__payload$105.address  = request__payload[31:0];
-  assign \request__payload$105.beats_minus_1  = request__payload[39:32];
+  assign \request__payload$163.address  = request__payload[31:0];
+  assign \request__payload$163.beats_minus_1  = request__payload[39:32];
   assign \beats__payload.data  = beats__payload[31:0];
   assign \beats__payload.error  = beats__payload[32];
-  assign \beats__payload$111.data  = beats__payload[31:0];
-  assign \beats__payload$111.error  = beats__payload[32];
+  assign \beats__payload$169.data  = beats__payload[31:0];
+  assign \beats__payload$169.error  = beats__payload[32];
   assign \o__payload.word  = o__payload[127:0];
   assign \o__payload.error  = o__payload[128];
   assign \i__payload.op  = i__payload[3:0];
@@ -14577,66 +15582,66 @@ module \hwgen_top.sequencer (rst, walking, start, request__valid, done, cmd_0__v
   assign \i__payload.post  = i__payload[15:10];
   assign \i__payload.index  = i__payload[39:16];
   assign \i__payload.payload  = i__payload[113:40];
-  assign \i__payload$136.op  = \i__payload$136 [3:0];
-  assign \i__payload$136.wait  = \i__payload$136 [9:4];
-  assign \i__payload$136.post  = \i__payload$136 [15:10];
-  assign \i__payload$136.index  = \i__payload$136 [39:16];
-  assign \i__payload$136.payload  = \i__payload$136 [107:40];
-  assign \i__payload$140.op  = \i__payload$140 [3:0];
-  assign \i__payload$140.wait  = \i__payload$140 [9:4];
-  assign \i__payload$140.post  = \i__payload$140 [15:10];
-  assign \i__payload$140.index  = \i__payload$140 [39:16];
-  assign \i__payload$140.payload  = \i__payload$140 [115:40];
-  assign \i__payload$144.op  = \i__payload$144 [3:0];
-  assign \i__payload$144.wait  = \i__payload$144 [9:4];
-  assign \i__payload$144.post  = \i__payload$144 [15:10];
-  assign \i__payload$144.index  = \i__payload$144 [39:16];
-  assign \i__payload$144.payload  = \i__payload$144 [133:40];
-  assign \i__payload$148.op  = \i__payload$148 [3:0];
-  assign \i__payload$148.wait  = \i__payload$148 [9:4];
-  assign \i__payload$148.post  = \i__payload$148 [15:10];
-  assign \i__payload$148.index  = \i__payload$148 [39:16];
-  assign \i__payload$148.payload  = \i__payload$148 [134:40];
-  assign \i__payload$152.op  = \i__payload$152 [3:0];
-  assign \i__payload$152.wait  = \i__payload$152 [9:4];
-  assign \i__payload$152.post  = \i__payload$152 [15:10];
-  assign \i__payload$152.index  = \i__payload$152 [39:16];
-  assign \i__payload$152.payload  = \i__payload$152 [111:40];
-  assign \i__payload$152 [111:40] = o__payload[103:32];
-  assign \i__payload$152 [39:16] = dispatched;
-  assign \i__payload$152 [15:10] = o__payload[21:16];
-  assign \i__payload$152 [9:4] = o__payload[13:8];
-  assign \i__payload$152 [3:0] = o__payload[7:4];
-  assign \i__payload$148 [134:40] = o__payload[126:32];
-  assign \i__payload$148 [39:16] = dispatched;
-  assign \i__payload$148 [15:10] = o__payload[21:16];
-  assign \i__payload$148 [9:4] = o__payload[13:8];
-  assign \i__payload$148 [3:0] = o__payload[7:4];
-  assign \i__payload$144 [133:40] = o__payload[125:32];
-  assign \i__payload$144 [39:16] = dispatched;
-  assign \i__payload$144 [15:10] = o__payload[21:16];
-  assign \i__payload$144 [9:4] = o__payload[13:8];
-  assign \i__payload$144 [3:0] = o__payload[7:4];
-  assign \i__payload$140 [115:40] = o__payload[107:32];
-  assign \i__payload$140 [39:16] = dispatched;
-  assign \i__payload$140 [15:10] = o__payload[21:16];
-  assign \i__payload$140 [9:4] = o__payload[13:8];
-  assign \i__payload$140 [3:0] = o__payload[7:4];
-  assign \i__payload$136 [107:40] = o__payload[99:32];
-  assign \i__payload$136 [39:16] = dispatched;
-  assign \i__payload$136 [15:10] = o__payload[21:16];
-  assign \i__payload$136 [9:4] = o__payload[13:8];
-  assign \i__payload$136 [3:0] = o__payload[7:4];
+  assign \i__payload$187.op  = \i__payload$187 [3:0];
+  assign \i__payload$187.wait  = \i__payload$187 [9:4];
+  assign \i__payload$187.post  = \i__payload$187 [15:10];
+  assign \i__payload$187.index  = \i__payload$187 [39:16];
+  assign \i__payload$187.payload  = \i__payload$187 [107:40];
+  assign \i__payload$191.op  = \i__payload$191 [3:0];
+  assign \i__payload$191.wait  = \i__payload$191 [9:4];
+  assign \i__payload$191.post  = \i__payload$191 [15:10];
+  assign \i__payload$191.index  = \i__payload$191 [39:16];
+  assign \i__payload$191.payload  = \i__payload$191 [115:40];
+  assign \i__payload$195.op  = \i__payload$195 [3:0];
+  assign \i__payload$195.wait  = \i__payload$195 [9:4];
+  assign \i__payload$195.post  = \i__payload$195 [15:10];
+  assign \i__payload$195.index  = \i__payload$195 [39:16];
+  assign \i__payload$195.payload  = \i__payload$195 [133:40];
+  assign \i__payload$199.op  = \i__payload$199 [3:0];
+  assign \i__payload$199.wait  = \i__payload$199 [9:4];
+  assign \i__payload$199.post  = \i__payload$199 [15:10];
+  assign \i__payload$199.index  = \i__payload$199 [39:16];
+  assign \i__payload$199.payload  = \i__payload$199 [134:40];
+  assign \i__payload$203.op  = \i__payload$203 [3:0];
+  assign \i__payload$203.wait  = \i__payload$203 [9:4];
+  assign \i__payload$203.post  = \i__payload$203 [15:10];
+  assign \i__payload$203.index  = \i__payload$203 [39:16];
+  assign \i__payload$203.payload  = \i__payload$203 [111:40];
+  assign \i__payload$203 [111:40] = o__payload[103:32];
+  assign \i__payload$203 [39:16] = dispatched;
+  assign \i__payload$203 [15:10] = o__payload[21:16];
+  assign \i__payload$203 [9:4] = o__payload[13:8];
+  assign \i__payload$203 [3:0] = o__payload[7:4];
+  assign \i__payload$199 [134:40] = o__payload[126:32];
+  assign \i__payload$199 [39:16] = dispatched;
+  assign \i__payload$199 [15:10] = o__payload[21:16];
+  assign \i__payload$199 [9:4] = o__payload[13:8];
+  assign \i__payload$199 [3:0] = o__payload[7:4];
+  assign \i__payload$195 [133:40] = o__payload[125:32];
+  assign \i__payload$195 [39:16] = dispatched;
+  assign \i__payload$195 [15:10] = o__payload[21:16];
+  assign \i__payload$195 [9:4] = o__payload[13:8];
+  assign \i__payload$195 [3:0] = o__payload[7:4];
+  assign \i__payload$191 [115:40] = o__payload[107:32];
+  assign \i__payload$191 [39:16] = dispatched;
+  assign \i__payload$191 [15:10] = o__payload[21:16];
+  assign \i__payload$191 [9:4] = o__payload[13:8];
+  assign \i__payload$191 [3:0] = o__payload[7:4];
+  assign \i__payload$187 [107:40] = o__payload[99:32];
+  assign \i__payload$187 [39:16] = dispatched;
+  assign \i__payload$187 [15:10] = o__payload[21:16];
+  assign \i__payload$187 [9:4] = o__payload[13:8];
+  assign \i__payload$187 [3:0] = o__payload[7:4];
   assign i__payload[113:40] = o__payload[105:32];
   assign i__payload[39:16] = dispatched;
   assign i__payload[15:10] = o__payload[21:16];
   assign i__payload[9:4] = o__payload[13:8];
   assign i__payload[3:0] = o__payload[7:4];
-  assign \$10 [31:4] = 28'h0000000;
-  assign \$10 [3:0] = address[3:0];
+  assign \$29 [31:4] = 28'h0000000;
+  assign \$29 [3:0] = address[3:0];
 endmodule
 
-module \hwgen_top.sequencer.fetch (rst, request__ready, i__valid, \o__ready$29 , request__valid, idle, w_en, address, count, discard, \o__payload$25 , \o__valid$23 , request__payload, w_data, clk);
+module \hwgen_top.sequencer.fetch (request__ready, i__valid, \o__ready$29 , request__valid, idle, w_en, rst, address, count, discard, \o__payload$25 , \o__valid$23 , request__payload, w_data, clk);
   reg _always_  = 0;
   wire [30:0] \$1 ;
   wire [8:0] \$10 ;
@@ -14878,7 +15883,7 @@ module \hwgen_top.sequencer.fetch (rst, request__ready, i__valid, \o__ready$29 ,
   assign \$4  = { \$3 [32], \$3 [32], \$3 [32:2] };
 endmodule
 
-module \hwgen_top.sequencer.fetch.buffer (rst, r_en, r_data, w_en, r_rdy, w_port__data, clk);
+module \hwgen_top.sequencer.fetch.buffer (r_en, r_data, w_en, rst, r_rdy, w_port__data, clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -15048,106 +16053,181 @@ module \hwgen_top.sequencer.fetch.buffer (rst, r_en, r_data, w_en, r_rdy, w_port
   assign r_port__data = r_data;
 endmodule
 
-module \hwgen_top.sequencer.fetch.splitter (rst, i__valid, o__ready, i__payload, o__payload, o__valid, clk);
+module \hwgen_top.sequencer.fetch.splitter (i__valid, o__ready, rst, i__payload, o__payload, o__valid, clk);
   reg _always_  = 0;
-  wire [7:0] \$1 ;
+  wire [28:0] \$1 ;
   wire \$10 ;
-  wire [31:0] \$11 ;
-  reg [29:0] \$12 ;
-  reg [27:0] \$13 ;
-  reg \$14 ;
+  wire [7:0] \$11 ;
+  wire \$12 ;
+  wire \$13 ;
+  wire [7:0] \$14 ;
+  wire [7:0] \$15 ;
+  wire \$16 ;
+  wire \$17 ;
+  wire [7:0] \$18 ;
+  wire \$19 ;
   wire [32:0] \$2 ;
+  wire \$20 ;
+  wire \$21 ;
+  wire [31:0] \$22 ;
+  wire \$23 ;
+  wire \$24 ;
+  wire [31:0] \$25 ;
+  wire [7:0] \$26 ;
+  wire \$27 ;
+  wire \$28 ;
+  wire [31:0] \$29 ;
   wire [7:0] \$3 ;
+  wire [7:0] \$30 ;
+  wire [7:0] \$31 ;
+  wire \$32 ;
+  wire \$33 ;
+  wire [31:0] \$34 ;
+  wire [7:0] \$35 ;
+  wire \$36 ;
+  wire \$37 ;
+  reg [29:0] \$38 ;
+  reg [27:0] \$39 ;
   wire \$4 ;
+  reg \$40 ;
+  reg [6:0] \$41 ;
+  reg \$42 ;
   wire \$5 ;
   wire \$6 ;
   wire [30:0] \$7 ;
-  wire [28:0] \$8 ;
+  wire \$8 ;
   wire \$9 ;
-  wire [6:0] \$signal ;
-  reg [29:0] \$signal$1  = 30'h00000000;
-  reg [27:0] \$signal$3  = 28'h0000000;
+  reg [27:0] \$signal  = 28'h0000000;
+  reg [6:0] \$signal$2  = 7'h00;
+  reg [29:0] \$signal$8  = 30'h00000000;
   (* init = 1'h0 *)
   wire active;
   input clk;
+  (* init = 1'h0 *)
+  wire ends;
   input [59:0] i__payload;
   wire [31:0] \i__payload.address ;
   wire [27:0] \i__payload.beats ;
   wire i__ready;
   input i__valid;
-  wire last;
-  reg [6:0] now;
+  reg last = 1'h0;
   output [39:0] o__payload;
   wire [31:0] \o__payload.address ;
   wire [7:0] \o__payload.beats_minus_1 ;
   input o__ready;
   output o__valid;
   reg o__valid = 1'h0;
+  wire [27:0] rest;
   input rst;
-  assign \$1  = 7'h40 - \$signal$1 [5:0];
-  assign last = \$signal$3  <= \$1 [6:0];
-  assign \$3  = now - 1'h1;
+  assign \$1  = \$signal  - \$signal$2 ;
+  assign \$3  = \$signal$2  - 1'h1;
   assign \$4  = ~ o__valid;
   assign \$5  = o__ready & last;
   assign i__ready = \$4  | \$5 ;
   assign \$6  = o__valid & o__ready;
-  assign \$7  = \$signal$1  + now;
-  assign \$8  = \$signal$3  - now;
-  assign \$9  = ~ last;
-  assign \$10  = i__valid & i__ready;
+  assign \$7  = \$signal$8  + \$signal$2 ;
+  assign \$8  = ~ last;
+  assign \$9  = | \$1 [27:7];
+  assign \$10  = ~ \$9 ;
+  assign \$11  = \$1 [6:0] + 1'h0;
+  assign \$12  = \$11  <= 7'h40;
+  assign \$13  = \$10  & \$12 ;
+  assign \$15  = \$13  ? { 1'h0, \$1 [6:0] } : 8'h40;
+  assign \$16  = | \$1 [27:7];
+  assign \$17  = ~ \$16 ;
+  assign \$18  = \$1 [6:0] + 1'h0;
+  assign \$19  = \$18  <= 7'h40;
+  assign \$20  = \$17  & \$19 ;
+  assign \$21  = i__valid & i__ready;
+  assign \$23  = | i__payload[59:39];
+  assign \$24  = ~ \$23 ;
+  assign \$26  = i__payload[38:32] + \$25 [5:0];
+  assign \$27  = \$26  <= 7'h40;
+  assign \$28  = \$24  & \$27 ;
+  assign \$30  = 7'h40 - \$29 [5:0];
+  assign \$31  = \$28  ? { 1'h0, i__payload[38:32] } : \$30 ;
+  assign \$32  = | i__payload[59:39];
+  assign \$33  = ~ \$32 ;
+  assign \$35  = i__payload[38:32] + \$34 [5:0];
+  assign \$36  = \$35  <= 7'h40;
+  assign \$37  = \$33  & \$36 ;
   always @(posedge clk)
-    \$signal$1  <= \$12 ;
+    \$signal$8  <= \$38 ;
   always @(posedge clk)
-    \$signal$3  <= \$13 ;
+    \$signal  <= \$39 ;
   always @(posedge clk)
-    o__valid <= \$14 ;
+    o__valid <= \$40 ;
+  always @(posedge clk)
+    \$signal$2  <= \$41 ;
+  always @(posedge clk)
+    last <= \$42 ;
   always @* begin
     if (_always_ ) begin end
-    now = \$1 [6:0];
-    if (last) begin
-      now = \$signal$3 [6:0];
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$12  = \$signal$1 ;
+    \$38  = \$signal$8 ;
     if (\$6 ) begin
-      \$12  = \$7 [29:0];
+      \$38  = \$7 [29:0];
     end
-    if (\$10 ) begin
-      \$12  = \$11 [29:0];
+    if (\$21 ) begin
+      \$38  = \$22 [29:0];
     end
     if (rst) begin
-      \$12  = 30'h00000000;
+      \$38  = 30'h00000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$13  = \$signal$3 ;
+    \$39  = \$signal ;
     if (\$6 ) begin
-      \$13  = \$8 [27:0];
+      \$39  = \$1 [27:0];
     end
-    if (\$10 ) begin
-      \$13  = i__payload[59:32];
+    if (\$21 ) begin
+      \$39  = i__payload[59:32];
     end
     if (rst) begin
-      \$13  = 28'h0000000;
+      \$39  = 28'h0000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$14  = o__valid;
+    \$40  = o__valid;
     if (\$6 ) begin
-      \$14  = \$9 ;
+      \$40  = \$8 ;
     end
-    if (\$10 ) begin
-      \$14  = 1'h1;
+    if (\$21 ) begin
+      \$40  = 1'h1;
     end
     if (rst) begin
-      \$14  = 1'h0;
+      \$40  = 1'h0;
     end
   end
-  assign \$signal  = \$1 [6:0];
+  always @* begin
+    if (_always_ ) begin end
+    \$41  = \$signal$2 ;
+    if (\$6 ) begin
+      \$41  = \$15 [6:0];
+    end
+    if (\$21 ) begin
+      \$41  = \$31 [6:0];
+    end
+    if (rst) begin
+      \$41  = 7'h00;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$42  = last;
+    if (\$6 ) begin
+      \$42  = \$20 ;
+    end
+    if (\$21 ) begin
+      \$42  = \$37 ;
+    end
+    if (rst) begin
+      \$42  = 1'h0;
+    end
+  end
+  assign rest = \$1 [27:0];
+  assign ends = last;
   assign active = o__valid;
   assign \o__payload.address  = o__payload[31:0];
   assign \o__payload.beats_minus_1  = o__payload[39:32];
@@ -15155,41 +16235,68 @@ module \hwgen_top.sequencer.fetch.splitter (rst, i__valid, o__ready, i__payload,
   assign \i__payload.beats  = i__payload[59:32];
   assign o__payload[39:32] = \$3 ;
   assign o__payload[31:0] = \$2 [31:0];
-  assign \$2  = { 1'h0, \$signal$1 , 2'h0 };
-  assign \$11  = { 2'h0, i__payload[31:2] };
+  assign \$2  = { 1'h0, \$signal$8 , 2'h0 };
+  assign \$14  = 8'h40;
+  assign \$22  = { 2'h0, i__payload[31:2] };
+  assign \$25  = { 2'h0, i__payload[31:2] };
+  assign \$29  = { 2'h0, i__payload[31:2] };
+  assign \$34  = { 2'h0, i__payload[31:2] };
 endmodule
 
-module \hwgen_top.sequencer.queue_afetch (rst, stop, retire, i__valid, i__ready, cmd__valid, take, empty, oldest__data, cmd__ready, i__payload, have, cmd__payload, clk);
+module \hwgen_top.sequencer.queue_afetch (retire, i__valid, cmd__valid, take, i__ready, empty, oldest__data, cmd__ready, rst, stop, i__payload, have, cmd__payload, clk);
   reg _always_  = 0;
-  wire [5:0] \$1 ;
+  wire \$1 ;
   wire \$10 ;
-  wire [2:0] \$11 ;
-  wire [2:0] \$12 ;
-  wire \$13 ;
-  wire [2:0] \$14 ;
-  wire [2:0] \$15 ;
-  wire \$16 ;
-  wire [2:0] \$17 ;
-  wire [2:0] \$18 ;
-  reg [2:0] \$19 ;
-  wire \$2 ;
-  reg [2:0] \$20 ;
-  reg [1:0] \$21 ;
-  reg [1:0] \$22 ;
-  reg [1:0] \$23 ;
+  wire \$11 ;
+  wire [3:0] \$12 ;
+  wire [3:0] \$13 ;
+  wire [3:0] \$14 ;
+  wire [4:0] \$15 ;
+  wire [3:0] \$16 ;
+  wire [4:0] \$17 ;
+  wire \$18 ;
+  wire \$19 ;
+  wire [5:0] \$2 ;
+  wire \$20 ;
+  wire \$21 ;
+  wire \$22 ;
+  wire \$23 ;
+  wire \$24 ;
+  wire [2:0] \$25 ;
+  wire [2:0] \$26 ;
+  wire \$27 ;
+  wire [2:0] \$28 ;
+  wire [2:0] \$29 ;
   wire \$3 ;
+  wire \$30 ;
+  wire [2:0] \$31 ;
+  wire [2:0] \$32 ;
+  reg [2:0] \$33 ;
+  reg [2:0] \$34 ;
+  reg \$35 ;
+  reg \$36 ;
+  reg \$37 ;
+  reg [99:0] \$38 ;
+  reg [1:0] \$39 ;
   wire \$4 ;
+  reg [1:0] \$40 ;
+  reg [1:0] \$41 ;
   wire \$5 ;
-  wire [3:0] \$6 ;
-  wire [4:0] \$7 ;
-  wire [3:0] \$8 ;
-  wire [4:0] \$9 ;
+  wire \$6 ;
+  wire \$7 ;
+  wire \$8 ;
+  wire \$9 ;
   (* init = 2'h0 *)
   wire [1:0] \$signal ;
   (* init = 2'h0 *)
   wire [1:0] \$signal$10 ;
-  reg [2:0] \$signal$17  = 3'h0;
+  reg \$signal$17  = 1'h0;
+  (* init = 100'h0000000000000000000000000 *)
+  wire [99:0] \$signal$25 ;
+  wire [3:0] \$signal$25.op ;
+  wire [95:0] \$signal$25.payload ;
   wire \$signal$3 ;
+  reg \$signal$32  = 1'h0;
   reg [1:0] \$signature__addr  = 2'h0;
   (* init = 2'h0 *)
   wire [1:0] \$signature__addr$6 ;
@@ -15204,6 +16311,7 @@ module \hwgen_top.sequencer.queue_afetch (rst, stop, retire, i__valid, i__ready,
   wire \$signature__en$7 ;
   input clk;
   output [99:0] cmd__payload;
+  reg [99:0] cmd__payload = 100'h0000000000000000000000000;
   wire [3:0] \cmd__payload.op ;
   wire [95:0] \cmd__payload.payload ;
   input cmd__ready;
@@ -15228,17 +16336,22 @@ module \hwgen_top.sequencer.queue_afetch (rst, stop, retire, i__valid, i__ready,
   wire [75:0] \issue__data.payload ;
   wire [5:0] \issue__data.wait ;
   wire issued;
+  wire [2:0] less;
   wire [5:0] missing;
+  wire [2:0] more;
   reg [1:0] oldest__addr = 2'h0;
   output [29:0] oldest__data;
   wire [23:0] \oldest__data.index ;
   wire [5:0] \oldest__data.post ;
   wire [5:0] post;
+  reg [2:0] queued = 3'h0;
   input retire;
   input rst;
+  reg some = 1'h0;
   input stop;
   output [5:0] take;
   wire waiting;
+  wire [5:0] wanting;
   reg [85:0] commands [3:0];
   initial begin : init27
     integer i;
@@ -15259,84 +16372,163 @@ module \hwgen_top.sequencer.queue_afetch (rst, stop, retire, i__valid, i__ready,
       meta[\$signature__addr ] <= \$signature__data$8 ;
   end
   assign oldest__data = meta[oldest__addr];
-  assign i__ready = held != 3'h4;
+  always @(posedge clk)
+    \$signal$17  <= \$37 ;
+  always @(posedge clk)
+    cmd__payload <= \$38 ;
+  always @(posedge clk)
+    \$signature__addr  <= \$39 ;
+  always @(posedge clk)
+    issue__addr <= \$40 ;
+  always @(posedge clk)
+    oldest__addr <= \$41 ;
   assign \$signature__en  = i__valid & i__ready;
-  assign waiting = | \$signal$17 ;
-  assign \$1  = ~ have;
-  assign missing = issue__data[9:4] & \$1 ;
-  assign \$2  = | missing;
-  assign \$3  = ~ \$2 ;
-  assign \$4  = waiting & \$3 ;
-  assign \$5  = ~ stop;
-  assign cmd__valid = \$4  & \$5 ;
-  assign issued = cmd__valid & cmd__ready;
+  assign \$1  = | queued;
+  assign waiting = \$1  | \$signal$17 ;
+  assign \$2  = ~ have;
+  assign wanting = issue__data[9:4] & \$2 ;
+  assign missing = \$signal$17  ? 6'h00 : wanting;
+  assign \$3  = ~ stop;
+  assign cmd__valid = \$signal$17  & \$3 ;
+  assign \$4  = | queued;
+  assign \$5  = | wanting;
+  assign \$6  = ~ \$5 ;
+  assign \$7  = \$4  & \$6 ;
+  assign \$8  = ~ stop;
+  assign \$9  = \$7  & \$8 ;
+  assign \$10  = ~ \$signal$17 ;
+  assign \$11  = \$10  | cmd__ready;
+  assign issued = \$9  & \$11 ;
   assign take = issued ? issue__data[9:4] : 6'h00;
-  assign empty = ! held;
-  assign \$6  = \$signal$17  + \$signature__en ;
-  assign \$7  = \$6  - issued;
-  assign \$8  = held + \$signature__en ;
-  assign \$9  = \$8  - retire;
-  assign \$10  = \$signature__addr  == 2'h3;
-  assign \$11  = \$signature__addr  + 1'h1;
-  assign \$12  = \$10  ? 3'h0 : \$11 ;
-  assign \$13  = issue__addr == 2'h3;
-  assign \$14  = issue__addr + 1'h1;
-  assign \$15  = \$13  ? 3'h0 : \$14 ;
-  assign \$16  = oldest__addr == 2'h3;
-  assign \$17  = oldest__addr + 1'h1;
-  assign \$18  = \$16  ? 3'h0 : \$17 ;
+  assign i__ready = ~ \$signal$32 ;
+  assign empty = ~ some;
+  assign \$12  = held + 1'h1;
+  assign \$13  = held - 1'h1;
+  assign \$14  = queued + \$signature__en ;
+  assign \$15  = \$14  - 1'h1;
+  assign \$16  = queued + \$signature__en ;
+  assign \$17  = issued ? \$15  : { 1'h0, \$16  };
+  assign \$18  = ~ retire;
+  assign \$19  = \$signature__en  & \$18 ;
+  assign \$20  = held == 2'h3;
+  assign \$21  = ~ \$signature__en ;
+  assign \$22  = retire & \$21 ;
+  assign \$23  = held != 1'h1;
+  assign \$24  = \$signature__addr  == 2'h3;
+  assign \$25  = \$signature__addr  + 1'h1;
+  assign \$26  = \$24  ? 3'h0 : \$25 ;
+  assign \$27  = issue__addr == 2'h3;
+  assign \$28  = issue__addr + 1'h1;
+  assign \$29  = \$27  ? 3'h0 : \$28 ;
+  assign \$30  = oldest__addr == 2'h3;
+  assign \$31  = oldest__addr + 1'h1;
+  assign \$32  = \$30  ? 3'h0 : \$31 ;
   always @(posedge clk)
-    \$signal$17  <= \$19 ;
+    queued <= \$33 ;
   always @(posedge clk)
-    held <= \$20 ;
+    held <= \$34 ;
   always @(posedge clk)
-    \$signature__addr  <= \$21 ;
+    \$signal$32  <= \$35 ;
   always @(posedge clk)
-    issue__addr <= \$22 ;
-  always @(posedge clk)
-    oldest__addr <= \$23 ;
+    some <= \$36 ;
   always @* begin
     if (_always_ ) begin end
-    \$19  = \$7 [2:0];
-    if (rst) begin
-      \$19  = 3'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$20  = \$9 [2:0];
-    if (rst) begin
-      \$20  = 3'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$21  = \$signature__addr ;
-    if (\$signature__en ) begin
-      \$21  = \$12 [1:0];
-    end
-    if (rst) begin
-      \$21  = 2'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$22  = issue__addr;
+    \$38  = cmd__payload;
     if (issued) begin
-      \$22  = \$15 [1:0];
+      \$38 [3:0] = issue__data[3:0];
+      \$38 [99:4] = { 20'h00000, issue__data[85:10] };
     end
     if (rst) begin
-      \$22  = 2'h0;
+      \$38  = 100'h0000000000000000000000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$23  = oldest__addr;
-    if (retire) begin
-      \$23  = \$18 [1:0];
+    \$39  = \$signature__addr ;
+    if (\$signature__en ) begin
+      \$39  = \$26 [1:0];
     end
     if (rst) begin
-      \$23  = 2'h0;
+      \$39  = 2'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$40  = issue__addr;
+    if (issued) begin
+      \$40  = \$29 [1:0];
+    end
+    if (rst) begin
+      \$40  = 2'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$41  = oldest__addr;
+    if (retire) begin
+      \$41  = \$32 [1:0];
+    end
+    if (rst) begin
+      \$41  = 2'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$33  = \$17 [2:0];
+    if (rst) begin
+      \$33  = 3'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$34  = held;
+    if (\$19 ) begin
+      \$34  = \$12 [2:0];
+    end
+    if (\$22 ) begin
+      \$34  = \$13 [2:0];
+    end
+    if (rst) begin
+      \$34  = 3'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$35  = \$signal$32 ;
+    if (\$19 ) begin
+      \$35  = \$20 ;
+    end
+    if (\$22 ) begin
+      \$35  = 1'h0;
+    end
+    if (rst) begin
+      \$35  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$36  = some;
+    if (\$19 ) begin
+      \$36  = 1'h1;
+    end
+    if (\$22 ) begin
+      \$36  = \$23 ;
+    end
+    if (rst) begin
+      \$36  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$37  = \$signal$17 ;
+    if (cmd__ready) begin
+      \$37  = 1'h0;
+    end
+    if (issued) begin
+      \$37  = 1'h1;
+    end
+    if (rst) begin
+      \$37  = 1'h0;
     end
   end
   assign \$signal  = \$signature__addr ;
@@ -15345,8 +16537,11 @@ module \hwgen_top.sequencer.queue_afetch (rst, stop, retire, i__valid, i__ready,
   assign \$signature__en$7  = \$signature__en ;
   assign \$signal$10  = issue__addr;
   assign free = oldest__addr;
+  assign \$signal$25  = cmd__payload;
   assign post = oldest__data[5:0];
   assign index = oldest__data[29:6];
+  assign more = \$12 [2:0];
+  assign less = \$13 [2:0];
   assign \$signature__data.op  = \$signature__data [3:0];
   assign \$signature__data.wait  = \$signature__data [9:4];
   assign \$signature__data.payload  = \$signature__data [85:10];
@@ -15362,10 +16557,10 @@ module \hwgen_top.sequencer.queue_afetch (rst, stop, retire, i__valid, i__ready,
   assign \issue__data.payload  = issue__data[85:10];
   assign \cmd__payload.op  = cmd__payload[3:0];
   assign \cmd__payload.payload  = cmd__payload[99:4];
+  assign \$signal$25.op  = cmd__payload[3:0];
+  assign \$signal$25.payload  = cmd__payload[99:4];
   assign \oldest__data.post  = oldest__data[5:0];
   assign \oldest__data.index  = oldest__data[29:6];
-  assign cmd__payload[99:4] = { 20'h00000, issue__data[85:10] };
-  assign cmd__payload[3:0] = issue__data[3:0];
   assign \$signature__data$8 [29:6] = i__payload[39:16];
   assign \$signature__data$8 [5:0] = i__payload[15:10];
   assign \$signature__data [85:10] = i__payload[115:40];
@@ -15373,37 +16568,60 @@ module \hwgen_top.sequencer.queue_afetch (rst, stop, retire, i__valid, i__ready,
   assign \$signature__data [3:0] = i__payload[3:0];
 endmodule
 
-module \hwgen_top.sequencer.queue_grid (rst, stop, retire, i__valid, i__ready, waiting, missing, cmd__valid, take, empty, oldest__data, cmd__ready, i__payload, have, cmd__payload, clk);
+module \hwgen_top.sequencer.queue_grid (retire, i__valid, waiting, missing, cmd__valid, take, i__ready, empty, oldest__data, cmd__ready, rst, stop, i__payload, have, cmd__payload, clk);
   reg _always_  = 0;
-  wire [5:0] \$1 ;
+  wire \$1 ;
   wire \$10 ;
-  wire [2:0] \$11 ;
-  wire [2:0] \$12 ;
-  wire \$13 ;
-  wire [2:0] \$14 ;
-  wire [2:0] \$15 ;
-  wire \$16 ;
-  wire [2:0] \$17 ;
-  wire [2:0] \$18 ;
-  reg [2:0] \$19 ;
-  wire \$2 ;
-  reg [2:0] \$20 ;
-  reg [1:0] \$21 ;
-  reg [1:0] \$22 ;
-  reg [1:0] \$23 ;
+  wire \$11 ;
+  wire [3:0] \$12 ;
+  wire [3:0] \$13 ;
+  wire [3:0] \$14 ;
+  wire [4:0] \$15 ;
+  wire [3:0] \$16 ;
+  wire [4:0] \$17 ;
+  wire \$18 ;
+  wire \$19 ;
+  wire [5:0] \$2 ;
+  wire \$20 ;
+  wire \$21 ;
+  wire \$22 ;
+  wire \$23 ;
+  wire \$24 ;
+  wire [2:0] \$25 ;
+  wire [2:0] \$26 ;
+  wire \$27 ;
+  wire [2:0] \$28 ;
+  wire [2:0] \$29 ;
   wire \$3 ;
+  wire \$30 ;
+  wire [2:0] \$31 ;
+  wire [2:0] \$32 ;
+  reg [2:0] \$33 ;
+  reg [2:0] \$34 ;
+  reg \$35 ;
+  reg \$36 ;
+  reg \$37 ;
+  reg [99:0] \$38 ;
+  reg [1:0] \$39 ;
   wire \$4 ;
+  reg [1:0] \$40 ;
+  reg [1:0] \$41 ;
   wire \$5 ;
-  wire [3:0] \$6 ;
-  wire [4:0] \$7 ;
-  wire [3:0] \$8 ;
-  wire [4:0] \$9 ;
+  wire \$6 ;
+  wire \$7 ;
+  wire \$8 ;
+  wire \$9 ;
   (* init = 2'h0 *)
   wire [1:0] \$signal ;
   (* init = 2'h0 *)
   wire [1:0] \$signal$10 ;
-  reg [2:0] \$signal$17  = 3'h0;
+  reg \$signal$17  = 1'h0;
+  (* init = 100'h0000000000000000000000000 *)
+  wire [99:0] \$signal$25 ;
+  wire [3:0] \$signal$25.op ;
+  wire [95:0] \$signal$25.payload ;
   wire \$signal$3 ;
+  reg \$signal$32  = 1'h0;
   reg [1:0] \$signature__addr  = 2'h0;
   (* init = 2'h0 *)
   wire [1:0] \$signature__addr$6 ;
@@ -15418,6 +16636,7 @@ module \hwgen_top.sequencer.queue_grid (rst, stop, retire, i__valid, i__ready, w
   wire \$signature__en$7 ;
   input clk;
   output [99:0] cmd__payload;
+  reg [99:0] cmd__payload = 100'h0000000000000000000000000;
   wire [3:0] \cmd__payload.op ;
   wire [95:0] \cmd__payload.payload ;
   input cmd__ready;
@@ -15442,17 +16661,22 @@ module \hwgen_top.sequencer.queue_grid (rst, stop, retire, i__valid, i__ready, w
   wire [93:0] \issue__data.payload ;
   wire [5:0] \issue__data.wait ;
   wire issued;
+  wire [2:0] less;
   output [5:0] missing;
+  wire [2:0] more;
   reg [1:0] oldest__addr = 2'h0;
   output [29:0] oldest__data;
   wire [23:0] \oldest__data.index ;
   wire [5:0] \oldest__data.post ;
   wire [5:0] post;
+  reg [2:0] queued = 3'h0;
   input retire;
   input rst;
+  reg some = 1'h0;
   input stop;
   output [5:0] take;
   output waiting;
+  wire [5:0] wanting;
   reg [103:0] commands [3:0];
   initial begin : init29
     integer i;
@@ -15473,84 +16697,163 @@ module \hwgen_top.sequencer.queue_grid (rst, stop, retire, i__valid, i__ready, w
       meta[\$signature__addr ] <= \$signature__data$8 ;
   end
   assign oldest__data = meta[oldest__addr];
-  assign i__ready = held != 3'h4;
+  always @(posedge clk)
+    \$signal$17  <= \$37 ;
+  always @(posedge clk)
+    cmd__payload <= \$38 ;
+  always @(posedge clk)
+    \$signature__addr  <= \$39 ;
+  always @(posedge clk)
+    issue__addr <= \$40 ;
+  always @(posedge clk)
+    oldest__addr <= \$41 ;
   assign \$signature__en  = i__valid & i__ready;
-  assign waiting = | \$signal$17 ;
-  assign \$1  = ~ have;
-  assign missing = issue__data[9:4] & \$1 ;
-  assign \$2  = | missing;
-  assign \$3  = ~ \$2 ;
-  assign \$4  = waiting & \$3 ;
-  assign \$5  = ~ stop;
-  assign cmd__valid = \$4  & \$5 ;
-  assign issued = cmd__valid & cmd__ready;
+  assign \$1  = | queued;
+  assign waiting = \$1  | \$signal$17 ;
+  assign \$2  = ~ have;
+  assign wanting = issue__data[9:4] & \$2 ;
+  assign missing = \$signal$17  ? 6'h00 : wanting;
+  assign \$3  = ~ stop;
+  assign cmd__valid = \$signal$17  & \$3 ;
+  assign \$4  = | queued;
+  assign \$5  = | wanting;
+  assign \$6  = ~ \$5 ;
+  assign \$7  = \$4  & \$6 ;
+  assign \$8  = ~ stop;
+  assign \$9  = \$7  & \$8 ;
+  assign \$10  = ~ \$signal$17 ;
+  assign \$11  = \$10  | cmd__ready;
+  assign issued = \$9  & \$11 ;
   assign take = issued ? issue__data[9:4] : 6'h00;
-  assign empty = ! held;
-  assign \$6  = \$signal$17  + \$signature__en ;
-  assign \$7  = \$6  - issued;
-  assign \$8  = held + \$signature__en ;
-  assign \$9  = \$8  - retire;
-  assign \$10  = \$signature__addr  == 2'h3;
-  assign \$11  = \$signature__addr  + 1'h1;
-  assign \$12  = \$10  ? 3'h0 : \$11 ;
-  assign \$13  = issue__addr == 2'h3;
-  assign \$14  = issue__addr + 1'h1;
-  assign \$15  = \$13  ? 3'h0 : \$14 ;
-  assign \$16  = oldest__addr == 2'h3;
-  assign \$17  = oldest__addr + 1'h1;
-  assign \$18  = \$16  ? 3'h0 : \$17 ;
+  assign i__ready = ~ \$signal$32 ;
+  assign empty = ~ some;
+  assign \$12  = held + 1'h1;
+  assign \$13  = held - 1'h1;
+  assign \$14  = queued + \$signature__en ;
+  assign \$15  = \$14  - 1'h1;
+  assign \$16  = queued + \$signature__en ;
+  assign \$17  = issued ? \$15  : { 1'h0, \$16  };
+  assign \$18  = ~ retire;
+  assign \$19  = \$signature__en  & \$18 ;
+  assign \$20  = held == 2'h3;
+  assign \$21  = ~ \$signature__en ;
+  assign \$22  = retire & \$21 ;
+  assign \$23  = held != 1'h1;
+  assign \$24  = \$signature__addr  == 2'h3;
+  assign \$25  = \$signature__addr  + 1'h1;
+  assign \$26  = \$24  ? 3'h0 : \$25 ;
+  assign \$27  = issue__addr == 2'h3;
+  assign \$28  = issue__addr + 1'h1;
+  assign \$29  = \$27  ? 3'h0 : \$28 ;
+  assign \$30  = oldest__addr == 2'h3;
+  assign \$31  = oldest__addr + 1'h1;
+  assign \$32  = \$30  ? 3'h0 : \$31 ;
   always @(posedge clk)
-    \$signal$17  <= \$19 ;
+    queued <= \$33 ;
   always @(posedge clk)
-    held <= \$20 ;
+    held <= \$34 ;
   always @(posedge clk)
-    \$signature__addr  <= \$21 ;
+    \$signal$32  <= \$35 ;
   always @(posedge clk)
-    issue__addr <= \$22 ;
-  always @(posedge clk)
-    oldest__addr <= \$23 ;
+    some <= \$36 ;
   always @* begin
     if (_always_ ) begin end
-    \$19  = \$7 [2:0];
-    if (rst) begin
-      \$19  = 3'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$20  = \$9 [2:0];
-    if (rst) begin
-      \$20  = 3'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$21  = \$signature__addr ;
-    if (\$signature__en ) begin
-      \$21  = \$12 [1:0];
-    end
-    if (rst) begin
-      \$21  = 2'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$22  = issue__addr;
+    \$38  = cmd__payload;
     if (issued) begin
-      \$22  = \$15 [1:0];
+      \$38 [3:0] = issue__data[3:0];
+      \$38 [99:4] = { 2'h0, issue__data[103:10] };
     end
     if (rst) begin
-      \$22  = 2'h0;
+      \$38  = 100'h0000000000000000000000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$23  = oldest__addr;
-    if (retire) begin
-      \$23  = \$18 [1:0];
+    \$39  = \$signature__addr ;
+    if (\$signature__en ) begin
+      \$39  = \$26 [1:0];
     end
     if (rst) begin
-      \$23  = 2'h0;
+      \$39  = 2'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$40  = issue__addr;
+    if (issued) begin
+      \$40  = \$29 [1:0];
+    end
+    if (rst) begin
+      \$40  = 2'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$41  = oldest__addr;
+    if (retire) begin
+      \$41  = \$32 [1:0];
+    end
+    if (rst) begin
+      \$41  = 2'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$33  = \$17 [2:0];
+    if (rst) begin
+      \$33  = 3'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$34  = held;
+    if (\$19 ) begin
+      \$34  = \$12 [2:0];
+    end
+    if (\$22 ) begin
+      \$34  = \$13 [2:0];
+    end
+    if (rst) begin
+      \$34  = 3'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$35  = \$signal$32 ;
+    if (\$19 ) begin
+      \$35  = \$20 ;
+    end
+    if (\$22 ) begin
+      \$35  = 1'h0;
+    end
+    if (rst) begin
+      \$35  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$36  = some;
+    if (\$19 ) begin
+      \$36  = 1'h1;
+    end
+    if (\$22 ) begin
+      \$36  = \$23 ;
+    end
+    if (rst) begin
+      \$36  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$37  = \$signal$17 ;
+    if (cmd__ready) begin
+      \$37  = 1'h0;
+    end
+    if (issued) begin
+      \$37  = 1'h1;
+    end
+    if (rst) begin
+      \$37  = 1'h0;
     end
   end
   assign \$signal  = \$signature__addr ;
@@ -15559,8 +16862,11 @@ module \hwgen_top.sequencer.queue_grid (rst, stop, retire, i__valid, i__ready, w
   assign \$signature__en$7  = \$signature__en ;
   assign \$signal$10  = issue__addr;
   assign free = oldest__addr;
+  assign \$signal$25  = cmd__payload;
   assign post = oldest__data[5:0];
   assign index = oldest__data[29:6];
+  assign more = \$12 [2:0];
+  assign less = \$13 [2:0];
   assign \$signature__data.op  = \$signature__data [3:0];
   assign \$signature__data.wait  = \$signature__data [9:4];
   assign \$signature__data.payload  = \$signature__data [103:10];
@@ -15576,10 +16882,10 @@ module \hwgen_top.sequencer.queue_grid (rst, stop, retire, i__valid, i__ready, w
   assign \issue__data.payload  = issue__data[103:10];
   assign \cmd__payload.op  = cmd__payload[3:0];
   assign \cmd__payload.payload  = cmd__payload[99:4];
+  assign \$signal$25.op  = cmd__payload[3:0];
+  assign \$signal$25.payload  = cmd__payload[99:4];
   assign \oldest__data.post  = oldest__data[5:0];
   assign \oldest__data.index  = oldest__data[29:6];
-  assign cmd__payload[99:4] = { 2'h0, issue__data[103:10] };
-  assign cmd__payload[3:0] = issue__data[3:0];
   assign \$signature__data$8 [29:6] = i__payload[39:16];
   assign \$signature__data$8 [5:0] = i__payload[15:10];
   assign \$signature__data [103:10] = i__payload[133:40];
@@ -15587,37 +16893,60 @@ module \hwgen_top.sequencer.queue_grid (rst, stop, retire, i__valid, i__ready, w
   assign \$signature__data [3:0] = i__payload[3:0];
 endmodule
 
-module \hwgen_top.sequencer.queue_load (rst, stop, retire, i__valid, i__ready, cmd__valid, take, empty, oldest__data, cmd__ready, i__payload, have, cmd__payload, clk);
+module \hwgen_top.sequencer.queue_load (retire, i__valid, cmd__valid, take, i__ready, empty, oldest__data, cmd__ready, rst, stop, i__payload, have, cmd__payload, clk);
   reg _always_  = 0;
-  wire [5:0] \$1 ;
+  wire \$1 ;
   wire \$10 ;
-  wire [2:0] \$11 ;
-  wire [2:0] \$12 ;
-  wire \$13 ;
-  wire [2:0] \$14 ;
-  wire [2:0] \$15 ;
-  wire \$16 ;
-  wire [2:0] \$17 ;
-  wire [2:0] \$18 ;
-  reg [2:0] \$19 ;
-  wire \$2 ;
-  reg [2:0] \$20 ;
-  reg [1:0] \$21 ;
-  reg [1:0] \$22 ;
-  reg [1:0] \$23 ;
+  wire \$11 ;
+  wire [3:0] \$12 ;
+  wire [3:0] \$13 ;
+  wire [3:0] \$14 ;
+  wire [4:0] \$15 ;
+  wire [3:0] \$16 ;
+  wire [4:0] \$17 ;
+  wire \$18 ;
+  wire \$19 ;
+  wire [5:0] \$2 ;
+  wire \$20 ;
+  wire \$21 ;
+  wire \$22 ;
+  wire \$23 ;
+  wire \$24 ;
+  wire [2:0] \$25 ;
+  wire [2:0] \$26 ;
+  wire \$27 ;
+  wire [2:0] \$28 ;
+  wire [2:0] \$29 ;
   wire \$3 ;
+  wire \$30 ;
+  wire [2:0] \$31 ;
+  wire [2:0] \$32 ;
+  reg [2:0] \$33 ;
+  reg [2:0] \$34 ;
+  reg \$35 ;
+  reg \$36 ;
+  reg \$37 ;
+  reg [99:0] \$38 ;
+  reg [1:0] \$39 ;
   wire \$4 ;
+  reg [1:0] \$40 ;
+  reg [1:0] \$41 ;
   wire \$5 ;
-  wire [3:0] \$6 ;
-  wire [4:0] \$7 ;
-  wire [3:0] \$8 ;
-  wire [4:0] \$9 ;
+  wire \$6 ;
+  wire \$7 ;
+  wire \$8 ;
+  wire \$9 ;
   (* init = 2'h0 *)
   wire [1:0] \$signal ;
   (* init = 2'h0 *)
   wire [1:0] \$signal$10 ;
-  reg [2:0] \$signal$17  = 3'h0;
+  reg \$signal$17  = 1'h0;
+  (* init = 100'h0000000000000000000000000 *)
+  wire [99:0] \$signal$25 ;
+  wire [3:0] \$signal$25.op ;
+  wire [95:0] \$signal$25.payload ;
   wire \$signal$3 ;
+  reg \$signal$32  = 1'h0;
   reg [1:0] \$signature__addr  = 2'h0;
   (* init = 2'h0 *)
   wire [1:0] \$signature__addr$6 ;
@@ -15632,6 +16961,7 @@ module \hwgen_top.sequencer.queue_load (rst, stop, retire, i__valid, i__ready, c
   wire \$signature__en$7 ;
   input clk;
   output [99:0] cmd__payload;
+  reg [99:0] cmd__payload = 100'h0000000000000000000000000;
   wire [3:0] \cmd__payload.op ;
   wire [95:0] \cmd__payload.payload ;
   input cmd__ready;
@@ -15656,17 +16986,22 @@ module \hwgen_top.sequencer.queue_load (rst, stop, retire, i__valid, i__ready, c
   wire [73:0] \issue__data.payload ;
   wire [5:0] \issue__data.wait ;
   wire issued;
+  wire [2:0] less;
   wire [5:0] missing;
+  wire [2:0] more;
   reg [1:0] oldest__addr = 2'h0;
   output [29:0] oldest__data;
   wire [23:0] \oldest__data.index ;
   wire [5:0] \oldest__data.post ;
   wire [5:0] post;
+  reg [2:0] queued = 3'h0;
   input retire;
   input rst;
+  reg some = 1'h0;
   input stop;
   output [5:0] take;
   wire waiting;
+  wire [5:0] wanting;
   reg [83:0] commands [3:0];
   initial begin : init31
     integer i;
@@ -15687,84 +17022,163 @@ module \hwgen_top.sequencer.queue_load (rst, stop, retire, i__valid, i__ready, c
       meta[\$signature__addr ] <= \$signature__data$8 ;
   end
   assign oldest__data = meta[oldest__addr];
-  assign i__ready = held != 3'h4;
+  always @(posedge clk)
+    \$signal$17  <= \$37 ;
+  always @(posedge clk)
+    cmd__payload <= \$38 ;
+  always @(posedge clk)
+    \$signature__addr  <= \$39 ;
+  always @(posedge clk)
+    issue__addr <= \$40 ;
+  always @(posedge clk)
+    oldest__addr <= \$41 ;
   assign \$signature__en  = i__valid & i__ready;
-  assign waiting = | \$signal$17 ;
-  assign \$1  = ~ have;
-  assign missing = issue__data[9:4] & \$1 ;
-  assign \$2  = | missing;
-  assign \$3  = ~ \$2 ;
-  assign \$4  = waiting & \$3 ;
-  assign \$5  = ~ stop;
-  assign cmd__valid = \$4  & \$5 ;
-  assign issued = cmd__valid & cmd__ready;
+  assign \$1  = | queued;
+  assign waiting = \$1  | \$signal$17 ;
+  assign \$2  = ~ have;
+  assign wanting = issue__data[9:4] & \$2 ;
+  assign missing = \$signal$17  ? 6'h00 : wanting;
+  assign \$3  = ~ stop;
+  assign cmd__valid = \$signal$17  & \$3 ;
+  assign \$4  = | queued;
+  assign \$5  = | wanting;
+  assign \$6  = ~ \$5 ;
+  assign \$7  = \$4  & \$6 ;
+  assign \$8  = ~ stop;
+  assign \$9  = \$7  & \$8 ;
+  assign \$10  = ~ \$signal$17 ;
+  assign \$11  = \$10  | cmd__ready;
+  assign issued = \$9  & \$11 ;
   assign take = issued ? issue__data[9:4] : 6'h00;
-  assign empty = ! held;
-  assign \$6  = \$signal$17  + \$signature__en ;
-  assign \$7  = \$6  - issued;
-  assign \$8  = held + \$signature__en ;
-  assign \$9  = \$8  - retire;
-  assign \$10  = \$signature__addr  == 2'h3;
-  assign \$11  = \$signature__addr  + 1'h1;
-  assign \$12  = \$10  ? 3'h0 : \$11 ;
-  assign \$13  = issue__addr == 2'h3;
-  assign \$14  = issue__addr + 1'h1;
-  assign \$15  = \$13  ? 3'h0 : \$14 ;
-  assign \$16  = oldest__addr == 2'h3;
-  assign \$17  = oldest__addr + 1'h1;
-  assign \$18  = \$16  ? 3'h0 : \$17 ;
+  assign i__ready = ~ \$signal$32 ;
+  assign empty = ~ some;
+  assign \$12  = held + 1'h1;
+  assign \$13  = held - 1'h1;
+  assign \$14  = queued + \$signature__en ;
+  assign \$15  = \$14  - 1'h1;
+  assign \$16  = queued + \$signature__en ;
+  assign \$17  = issued ? \$15  : { 1'h0, \$16  };
+  assign \$18  = ~ retire;
+  assign \$19  = \$signature__en  & \$18 ;
+  assign \$20  = held == 2'h3;
+  assign \$21  = ~ \$signature__en ;
+  assign \$22  = retire & \$21 ;
+  assign \$23  = held != 1'h1;
+  assign \$24  = \$signature__addr  == 2'h3;
+  assign \$25  = \$signature__addr  + 1'h1;
+  assign \$26  = \$24  ? 3'h0 : \$25 ;
+  assign \$27  = issue__addr == 2'h3;
+  assign \$28  = issue__addr + 1'h1;
+  assign \$29  = \$27  ? 3'h0 : \$28 ;
+  assign \$30  = oldest__addr == 2'h3;
+  assign \$31  = oldest__addr + 1'h1;
+  assign \$32  = \$30  ? 3'h0 : \$31 ;
   always @(posedge clk)
-    \$signal$17  <= \$19 ;
+    queued <= \$33 ;
   always @(posedge clk)
-    held <= \$20 ;
+    held <= \$34 ;
   always @(posedge clk)
-    \$signature__addr  <= \$21 ;
+    \$signal$32  <= \$35 ;
   always @(posedge clk)
-    issue__addr <= \$22 ;
-  always @(posedge clk)
-    oldest__addr <= \$23 ;
+    some <= \$36 ;
   always @* begin
     if (_always_ ) begin end
-    \$19  = \$7 [2:0];
-    if (rst) begin
-      \$19  = 3'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$20  = \$9 [2:0];
-    if (rst) begin
-      \$20  = 3'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$21  = \$signature__addr ;
-    if (\$signature__en ) begin
-      \$21  = \$12 [1:0];
-    end
-    if (rst) begin
-      \$21  = 2'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$22  = issue__addr;
+    \$38  = cmd__payload;
     if (issued) begin
-      \$22  = \$15 [1:0];
+      \$38 [3:0] = issue__data[3:0];
+      \$38 [99:4] = { 22'h000000, issue__data[83:10] };
     end
     if (rst) begin
-      \$22  = 2'h0;
+      \$38  = 100'h0000000000000000000000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$23  = oldest__addr;
-    if (retire) begin
-      \$23  = \$18 [1:0];
+    \$39  = \$signature__addr ;
+    if (\$signature__en ) begin
+      \$39  = \$26 [1:0];
     end
     if (rst) begin
-      \$23  = 2'h0;
+      \$39  = 2'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$40  = issue__addr;
+    if (issued) begin
+      \$40  = \$29 [1:0];
+    end
+    if (rst) begin
+      \$40  = 2'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$41  = oldest__addr;
+    if (retire) begin
+      \$41  = \$32 [1:0];
+    end
+    if (rst) begin
+      \$41  = 2'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$33  = \$17 [2:0];
+    if (rst) begin
+      \$33  = 3'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$34  = held;
+    if (\$19 ) begin
+      \$34  = \$12 [2:0];
+    end
+    if (\$22 ) begin
+      \$34  = \$13 [2:0];
+    end
+    if (rst) begin
+      \$34  = 3'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$35  = \$signal$32 ;
+    if (\$19 ) begin
+      \$35  = \$20 ;
+    end
+    if (\$22 ) begin
+      \$35  = 1'h0;
+    end
+    if (rst) begin
+      \$35  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$36  = some;
+    if (\$19 ) begin
+      \$36  = 1'h1;
+    end
+    if (\$22 ) begin
+      \$36  = \$23 ;
+    end
+    if (rst) begin
+      \$36  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$37  = \$signal$17 ;
+    if (cmd__ready) begin
+      \$37  = 1'h0;
+    end
+    if (issued) begin
+      \$37  = 1'h1;
+    end
+    if (rst) begin
+      \$37  = 1'h0;
     end
   end
   assign \$signal  = \$signature__addr ;
@@ -15773,8 +17187,11 @@ module \hwgen_top.sequencer.queue_load (rst, stop, retire, i__valid, i__ready, c
   assign \$signature__en$7  = \$signature__en ;
   assign \$signal$10  = issue__addr;
   assign free = oldest__addr;
+  assign \$signal$25  = cmd__payload;
   assign post = oldest__data[5:0];
   assign index = oldest__data[29:6];
+  assign more = \$12 [2:0];
+  assign less = \$13 [2:0];
   assign \$signature__data.op  = \$signature__data [3:0];
   assign \$signature__data.wait  = \$signature__data [9:4];
   assign \$signature__data.payload  = \$signature__data [83:10];
@@ -15790,10 +17207,10 @@ module \hwgen_top.sequencer.queue_load (rst, stop, retire, i__valid, i__ready, c
   assign \issue__data.payload  = issue__data[83:10];
   assign \cmd__payload.op  = cmd__payload[3:0];
   assign \cmd__payload.payload  = cmd__payload[99:4];
+  assign \$signal$25.op  = cmd__payload[3:0];
+  assign \$signal$25.payload  = cmd__payload[99:4];
   assign \oldest__data.post  = oldest__data[5:0];
   assign \oldest__data.index  = oldest__data[29:6];
-  assign cmd__payload[99:4] = { 22'h000000, issue__data[83:10] };
-  assign cmd__payload[3:0] = issue__data[3:0];
   assign \$signature__data$8 [29:6] = i__payload[39:16];
   assign \$signature__data$8 [5:0] = i__payload[15:10];
   assign \$signature__data [83:10] = i__payload[113:40];
@@ -15801,37 +17218,60 @@ module \hwgen_top.sequencer.queue_load (rst, stop, retire, i__valid, i__ready, c
   assign \$signature__data [3:0] = i__payload[3:0];
 endmodule
 
-module \hwgen_top.sequencer.queue_post (rst, stop, retire, i__valid, i__ready, cmd__valid, take, empty, oldest__data, cmd__ready, i__payload, have, cmd__payload, clk);
+module \hwgen_top.sequencer.queue_post (retire, i__valid, cmd__valid, take, i__ready, empty, oldest__data, cmd__ready, rst, stop, i__payload, have, cmd__payload, clk);
   reg _always_  = 0;
-  wire [5:0] \$1 ;
+  wire \$1 ;
   wire \$10 ;
-  wire [2:0] \$11 ;
-  wire [2:0] \$12 ;
-  wire \$13 ;
-  wire [2:0] \$14 ;
-  wire [2:0] \$15 ;
-  wire \$16 ;
-  wire [2:0] \$17 ;
-  wire [2:0] \$18 ;
-  reg [2:0] \$19 ;
-  wire \$2 ;
-  reg [2:0] \$20 ;
-  reg [1:0] \$21 ;
-  reg [1:0] \$22 ;
-  reg [1:0] \$23 ;
+  wire \$11 ;
+  wire [3:0] \$12 ;
+  wire [3:0] \$13 ;
+  wire [3:0] \$14 ;
+  wire [4:0] \$15 ;
+  wire [3:0] \$16 ;
+  wire [4:0] \$17 ;
+  wire \$18 ;
+  wire \$19 ;
+  wire [5:0] \$2 ;
+  wire \$20 ;
+  wire \$21 ;
+  wire \$22 ;
+  wire \$23 ;
+  wire \$24 ;
+  wire [2:0] \$25 ;
+  wire [2:0] \$26 ;
+  wire \$27 ;
+  wire [2:0] \$28 ;
+  wire [2:0] \$29 ;
   wire \$3 ;
+  wire \$30 ;
+  wire [2:0] \$31 ;
+  wire [2:0] \$32 ;
+  reg [2:0] \$33 ;
+  reg [2:0] \$34 ;
+  reg \$35 ;
+  reg \$36 ;
+  reg \$37 ;
+  reg [99:0] \$38 ;
+  reg [1:0] \$39 ;
   wire \$4 ;
+  reg [1:0] \$40 ;
+  reg [1:0] \$41 ;
   wire \$5 ;
-  wire [3:0] \$6 ;
-  wire [4:0] \$7 ;
-  wire [3:0] \$8 ;
-  wire [4:0] \$9 ;
+  wire \$6 ;
+  wire \$7 ;
+  wire \$8 ;
+  wire \$9 ;
   (* init = 2'h0 *)
   wire [1:0] \$signal ;
   (* init = 2'h0 *)
   wire [1:0] \$signal$10 ;
-  reg [2:0] \$signal$17  = 3'h0;
+  reg \$signal$17  = 1'h0;
+  (* init = 100'h0000000000000000000000000 *)
+  wire [99:0] \$signal$25 ;
+  wire [3:0] \$signal$25.op ;
+  wire [95:0] \$signal$25.payload ;
   wire \$signal$3 ;
+  reg \$signal$32  = 1'h0;
   reg [1:0] \$signature__addr  = 2'h0;
   (* init = 2'h0 *)
   wire [1:0] \$signature__addr$6 ;
@@ -15846,6 +17286,7 @@ module \hwgen_top.sequencer.queue_post (rst, stop, retire, i__valid, i__ready, c
   wire \$signature__en$7 ;
   input clk;
   output [99:0] cmd__payload;
+  reg [99:0] cmd__payload = 100'h0000000000000000000000000;
   wire [3:0] \cmd__payload.op ;
   wire [95:0] \cmd__payload.payload ;
   input cmd__ready;
@@ -15870,17 +17311,22 @@ module \hwgen_top.sequencer.queue_post (rst, stop, retire, i__valid, i__ready, c
   wire [94:0] \issue__data.payload ;
   wire [5:0] \issue__data.wait ;
   wire issued;
+  wire [2:0] less;
   wire [5:0] missing;
+  wire [2:0] more;
   reg [1:0] oldest__addr = 2'h0;
   output [29:0] oldest__data;
   wire [23:0] \oldest__data.index ;
   wire [5:0] \oldest__data.post ;
   wire [5:0] post;
+  reg [2:0] queued = 3'h0;
   input retire;
   input rst;
+  reg some = 1'h0;
   input stop;
   output [5:0] take;
   wire waiting;
+  wire [5:0] wanting;
   reg [104:0] commands [3:0];
   initial begin : init33
     integer i;
@@ -15901,84 +17347,163 @@ module \hwgen_top.sequencer.queue_post (rst, stop, retire, i__valid, i__ready, c
       meta[\$signature__addr ] <= \$signature__data$8 ;
   end
   assign oldest__data = meta[oldest__addr];
-  assign i__ready = held != 3'h4;
+  always @(posedge clk)
+    \$signal$17  <= \$37 ;
+  always @(posedge clk)
+    cmd__payload <= \$38 ;
+  always @(posedge clk)
+    \$signature__addr  <= \$39 ;
+  always @(posedge clk)
+    issue__addr <= \$40 ;
+  always @(posedge clk)
+    oldest__addr <= \$41 ;
   assign \$signature__en  = i__valid & i__ready;
-  assign waiting = | \$signal$17 ;
-  assign \$1  = ~ have;
-  assign missing = issue__data[9:4] & \$1 ;
-  assign \$2  = | missing;
-  assign \$3  = ~ \$2 ;
-  assign \$4  = waiting & \$3 ;
-  assign \$5  = ~ stop;
-  assign cmd__valid = \$4  & \$5 ;
-  assign issued = cmd__valid & cmd__ready;
+  assign \$1  = | queued;
+  assign waiting = \$1  | \$signal$17 ;
+  assign \$2  = ~ have;
+  assign wanting = issue__data[9:4] & \$2 ;
+  assign missing = \$signal$17  ? 6'h00 : wanting;
+  assign \$3  = ~ stop;
+  assign cmd__valid = \$signal$17  & \$3 ;
+  assign \$4  = | queued;
+  assign \$5  = | wanting;
+  assign \$6  = ~ \$5 ;
+  assign \$7  = \$4  & \$6 ;
+  assign \$8  = ~ stop;
+  assign \$9  = \$7  & \$8 ;
+  assign \$10  = ~ \$signal$17 ;
+  assign \$11  = \$10  | cmd__ready;
+  assign issued = \$9  & \$11 ;
   assign take = issued ? issue__data[9:4] : 6'h00;
-  assign empty = ! held;
-  assign \$6  = \$signal$17  + \$signature__en ;
-  assign \$7  = \$6  - issued;
-  assign \$8  = held + \$signature__en ;
-  assign \$9  = \$8  - retire;
-  assign \$10  = \$signature__addr  == 2'h3;
-  assign \$11  = \$signature__addr  + 1'h1;
-  assign \$12  = \$10  ? 3'h0 : \$11 ;
-  assign \$13  = issue__addr == 2'h3;
-  assign \$14  = issue__addr + 1'h1;
-  assign \$15  = \$13  ? 3'h0 : \$14 ;
-  assign \$16  = oldest__addr == 2'h3;
-  assign \$17  = oldest__addr + 1'h1;
-  assign \$18  = \$16  ? 3'h0 : \$17 ;
+  assign i__ready = ~ \$signal$32 ;
+  assign empty = ~ some;
+  assign \$12  = held + 1'h1;
+  assign \$13  = held - 1'h1;
+  assign \$14  = queued + \$signature__en ;
+  assign \$15  = \$14  - 1'h1;
+  assign \$16  = queued + \$signature__en ;
+  assign \$17  = issued ? \$15  : { 1'h0, \$16  };
+  assign \$18  = ~ retire;
+  assign \$19  = \$signature__en  & \$18 ;
+  assign \$20  = held == 2'h3;
+  assign \$21  = ~ \$signature__en ;
+  assign \$22  = retire & \$21 ;
+  assign \$23  = held != 1'h1;
+  assign \$24  = \$signature__addr  == 2'h3;
+  assign \$25  = \$signature__addr  + 1'h1;
+  assign \$26  = \$24  ? 3'h0 : \$25 ;
+  assign \$27  = issue__addr == 2'h3;
+  assign \$28  = issue__addr + 1'h1;
+  assign \$29  = \$27  ? 3'h0 : \$28 ;
+  assign \$30  = oldest__addr == 2'h3;
+  assign \$31  = oldest__addr + 1'h1;
+  assign \$32  = \$30  ? 3'h0 : \$31 ;
   always @(posedge clk)
-    \$signal$17  <= \$19 ;
+    queued <= \$33 ;
   always @(posedge clk)
-    held <= \$20 ;
+    held <= \$34 ;
   always @(posedge clk)
-    \$signature__addr  <= \$21 ;
+    \$signal$32  <= \$35 ;
   always @(posedge clk)
-    issue__addr <= \$22 ;
-  always @(posedge clk)
-    oldest__addr <= \$23 ;
+    some <= \$36 ;
   always @* begin
     if (_always_ ) begin end
-    \$19  = \$7 [2:0];
-    if (rst) begin
-      \$19  = 3'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$20  = \$9 [2:0];
-    if (rst) begin
-      \$20  = 3'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$21  = \$signature__addr ;
-    if (\$signature__en ) begin
-      \$21  = \$12 [1:0];
-    end
-    if (rst) begin
-      \$21  = 2'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$22  = issue__addr;
+    \$38  = cmd__payload;
     if (issued) begin
-      \$22  = \$15 [1:0];
+      \$38 [3:0] = issue__data[3:0];
+      \$38 [99:4] = { 1'h0, issue__data[104:10] };
     end
     if (rst) begin
-      \$22  = 2'h0;
+      \$38  = 100'h0000000000000000000000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$23  = oldest__addr;
-    if (retire) begin
-      \$23  = \$18 [1:0];
+    \$39  = \$signature__addr ;
+    if (\$signature__en ) begin
+      \$39  = \$26 [1:0];
     end
     if (rst) begin
-      \$23  = 2'h0;
+      \$39  = 2'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$40  = issue__addr;
+    if (issued) begin
+      \$40  = \$29 [1:0];
+    end
+    if (rst) begin
+      \$40  = 2'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$41  = oldest__addr;
+    if (retire) begin
+      \$41  = \$32 [1:0];
+    end
+    if (rst) begin
+      \$41  = 2'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$33  = \$17 [2:0];
+    if (rst) begin
+      \$33  = 3'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$34  = held;
+    if (\$19 ) begin
+      \$34  = \$12 [2:0];
+    end
+    if (\$22 ) begin
+      \$34  = \$13 [2:0];
+    end
+    if (rst) begin
+      \$34  = 3'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$35  = \$signal$32 ;
+    if (\$19 ) begin
+      \$35  = \$20 ;
+    end
+    if (\$22 ) begin
+      \$35  = 1'h0;
+    end
+    if (rst) begin
+      \$35  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$36  = some;
+    if (\$19 ) begin
+      \$36  = 1'h1;
+    end
+    if (\$22 ) begin
+      \$36  = \$23 ;
+    end
+    if (rst) begin
+      \$36  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$37  = \$signal$17 ;
+    if (cmd__ready) begin
+      \$37  = 1'h0;
+    end
+    if (issued) begin
+      \$37  = 1'h1;
+    end
+    if (rst) begin
+      \$37  = 1'h0;
     end
   end
   assign \$signal  = \$signature__addr ;
@@ -15987,8 +17512,11 @@ module \hwgen_top.sequencer.queue_post (rst, stop, retire, i__valid, i__ready, c
   assign \$signature__en$7  = \$signature__en ;
   assign \$signal$10  = issue__addr;
   assign free = oldest__addr;
+  assign \$signal$25  = cmd__payload;
   assign post = oldest__data[5:0];
   assign index = oldest__data[29:6];
+  assign more = \$12 [2:0];
+  assign less = \$13 [2:0];
   assign \$signature__data.op  = \$signature__data [3:0];
   assign \$signature__data.wait  = \$signature__data [9:4];
   assign \$signature__data.payload  = \$signature__data [104:10];
@@ -16004,10 +17532,10 @@ module \hwgen_top.sequencer.queue_post (rst, stop, retire, i__valid, i__ready, c
   assign \issue__data.payload  = issue__data[104:10];
   assign \cmd__payload.op  = cmd__payload[3:0];
   assign \cmd__payload.payload  = cmd__payload[99:4];
+  assign \$signal$25.op  = cmd__payload[3:0];
+  assign \$signal$25.payload  = cmd__payload[99:4];
   assign \oldest__data.post  = oldest__data[5:0];
   assign \oldest__data.index  = oldest__data[29:6];
-  assign cmd__payload[99:4] = { 1'h0, issue__data[104:10] };
-  assign cmd__payload[3:0] = issue__data[3:0];
   assign \$signature__data$8 [29:6] = i__payload[39:16];
   assign \$signature__data$8 [5:0] = i__payload[15:10];
   assign \$signature__data [104:10] = i__payload[134:40];
@@ -16015,37 +17543,60 @@ module \hwgen_top.sequencer.queue_post (rst, stop, retire, i__valid, i__ready, c
   assign \$signature__data [3:0] = i__payload[3:0];
 endmodule
 
-module \hwgen_top.sequencer.queue_store (rst, stop, retire, i__valid, i__ready, cmd__valid, take, empty, oldest__data, cmd__ready, i__payload, have, cmd__payload, clk);
+module \hwgen_top.sequencer.queue_store (retire, i__valid, cmd__valid, take, i__ready, empty, oldest__data, cmd__ready, rst, stop, i__payload, have, cmd__payload, clk);
   reg _always_  = 0;
-  wire [5:0] \$1 ;
+  wire \$1 ;
   wire \$10 ;
-  wire [2:0] \$11 ;
-  wire [2:0] \$12 ;
-  wire \$13 ;
-  wire [2:0] \$14 ;
-  wire [2:0] \$15 ;
-  wire \$16 ;
-  wire [2:0] \$17 ;
-  wire [2:0] \$18 ;
-  reg [2:0] \$19 ;
-  wire \$2 ;
-  reg [2:0] \$20 ;
-  reg [1:0] \$21 ;
-  reg [1:0] \$22 ;
-  reg [1:0] \$23 ;
+  wire \$11 ;
+  wire [3:0] \$12 ;
+  wire [3:0] \$13 ;
+  wire [3:0] \$14 ;
+  wire [4:0] \$15 ;
+  wire [3:0] \$16 ;
+  wire [4:0] \$17 ;
+  wire \$18 ;
+  wire \$19 ;
+  wire [5:0] \$2 ;
+  wire \$20 ;
+  wire \$21 ;
+  wire \$22 ;
+  wire \$23 ;
+  wire \$24 ;
+  wire [2:0] \$25 ;
+  wire [2:0] \$26 ;
+  wire \$27 ;
+  wire [2:0] \$28 ;
+  wire [2:0] \$29 ;
   wire \$3 ;
+  wire \$30 ;
+  wire [2:0] \$31 ;
+  wire [2:0] \$32 ;
+  reg [2:0] \$33 ;
+  reg [2:0] \$34 ;
+  reg \$35 ;
+  reg \$36 ;
+  reg \$37 ;
+  reg [99:0] \$38 ;
+  reg [1:0] \$39 ;
   wire \$4 ;
+  reg [1:0] \$40 ;
+  reg [1:0] \$41 ;
   wire \$5 ;
-  wire [3:0] \$6 ;
-  wire [4:0] \$7 ;
-  wire [3:0] \$8 ;
-  wire [4:0] \$9 ;
+  wire \$6 ;
+  wire \$7 ;
+  wire \$8 ;
+  wire \$9 ;
   (* init = 2'h0 *)
   wire [1:0] \$signal ;
   (* init = 2'h0 *)
   wire [1:0] \$signal$10 ;
-  reg [2:0] \$signal$17  = 3'h0;
+  reg \$signal$17  = 1'h0;
+  (* init = 100'h0000000000000000000000000 *)
+  wire [99:0] \$signal$25 ;
+  wire [3:0] \$signal$25.op ;
+  wire [95:0] \$signal$25.payload ;
   wire \$signal$3 ;
+  reg \$signal$32  = 1'h0;
   reg [1:0] \$signature__addr  = 2'h0;
   (* init = 2'h0 *)
   wire [1:0] \$signature__addr$6 ;
@@ -16060,6 +17611,7 @@ module \hwgen_top.sequencer.queue_store (rst, stop, retire, i__valid, i__ready, 
   wire \$signature__en$7 ;
   input clk;
   output [99:0] cmd__payload;
+  reg [99:0] cmd__payload = 100'h0000000000000000000000000;
   wire [3:0] \cmd__payload.op ;
   wire [95:0] \cmd__payload.payload ;
   input cmd__ready;
@@ -16084,17 +17636,22 @@ module \hwgen_top.sequencer.queue_store (rst, stop, retire, i__valid, i__ready, 
   wire [71:0] \issue__data.payload ;
   wire [5:0] \issue__data.wait ;
   wire issued;
+  wire [2:0] less;
   wire [5:0] missing;
+  wire [2:0] more;
   reg [1:0] oldest__addr = 2'h0;
   output [29:0] oldest__data;
   wire [23:0] \oldest__data.index ;
   wire [5:0] \oldest__data.post ;
   wire [5:0] post;
+  reg [2:0] queued = 3'h0;
   input retire;
   input rst;
+  reg some = 1'h0;
   input stop;
   output [5:0] take;
   wire waiting;
+  wire [5:0] wanting;
   reg [81:0] commands [3:0];
   initial begin : init35
     integer i;
@@ -16115,84 +17672,163 @@ module \hwgen_top.sequencer.queue_store (rst, stop, retire, i__valid, i__ready, 
       meta[\$signature__addr ] <= \$signature__data$8 ;
   end
   assign oldest__data = meta[oldest__addr];
-  assign i__ready = held != 3'h4;
+  always @(posedge clk)
+    \$signal$17  <= \$37 ;
+  always @(posedge clk)
+    cmd__payload <= \$38 ;
+  always @(posedge clk)
+    \$signature__addr  <= \$39 ;
+  always @(posedge clk)
+    issue__addr <= \$40 ;
+  always @(posedge clk)
+    oldest__addr <= \$41 ;
   assign \$signature__en  = i__valid & i__ready;
-  assign waiting = | \$signal$17 ;
-  assign \$1  = ~ have;
-  assign missing = issue__data[9:4] & \$1 ;
-  assign \$2  = | missing;
-  assign \$3  = ~ \$2 ;
-  assign \$4  = waiting & \$3 ;
-  assign \$5  = ~ stop;
-  assign cmd__valid = \$4  & \$5 ;
-  assign issued = cmd__valid & cmd__ready;
+  assign \$1  = | queued;
+  assign waiting = \$1  | \$signal$17 ;
+  assign \$2  = ~ have;
+  assign wanting = issue__data[9:4] & \$2 ;
+  assign missing = \$signal$17  ? 6'h00 : wanting;
+  assign \$3  = ~ stop;
+  assign cmd__valid = \$signal$17  & \$3 ;
+  assign \$4  = | queued;
+  assign \$5  = | wanting;
+  assign \$6  = ~ \$5 ;
+  assign \$7  = \$4  & \$6 ;
+  assign \$8  = ~ stop;
+  assign \$9  = \$7  & \$8 ;
+  assign \$10  = ~ \$signal$17 ;
+  assign \$11  = \$10  | cmd__ready;
+  assign issued = \$9  & \$11 ;
   assign take = issued ? issue__data[9:4] : 6'h00;
-  assign empty = ! held;
-  assign \$6  = \$signal$17  + \$signature__en ;
-  assign \$7  = \$6  - issued;
-  assign \$8  = held + \$signature__en ;
-  assign \$9  = \$8  - retire;
-  assign \$10  = \$signature__addr  == 2'h3;
-  assign \$11  = \$signature__addr  + 1'h1;
-  assign \$12  = \$10  ? 3'h0 : \$11 ;
-  assign \$13  = issue__addr == 2'h3;
-  assign \$14  = issue__addr + 1'h1;
-  assign \$15  = \$13  ? 3'h0 : \$14 ;
-  assign \$16  = oldest__addr == 2'h3;
-  assign \$17  = oldest__addr + 1'h1;
-  assign \$18  = \$16  ? 3'h0 : \$17 ;
+  assign i__ready = ~ \$signal$32 ;
+  assign empty = ~ some;
+  assign \$12  = held + 1'h1;
+  assign \$13  = held - 1'h1;
+  assign \$14  = queued + \$signature__en ;
+  assign \$15  = \$14  - 1'h1;
+  assign \$16  = queued + \$signature__en ;
+  assign \$17  = issued ? \$15  : { 1'h0, \$16  };
+  assign \$18  = ~ retire;
+  assign \$19  = \$signature__en  & \$18 ;
+  assign \$20  = held == 2'h3;
+  assign \$21  = ~ \$signature__en ;
+  assign \$22  = retire & \$21 ;
+  assign \$23  = held != 1'h1;
+  assign \$24  = \$signature__addr  == 2'h3;
+  assign \$25  = \$signature__addr  + 1'h1;
+  assign \$26  = \$24  ? 3'h0 : \$25 ;
+  assign \$27  = issue__addr == 2'h3;
+  assign \$28  = issue__addr + 1'h1;
+  assign \$29  = \$27  ? 3'h0 : \$28 ;
+  assign \$30  = oldest__addr == 2'h3;
+  assign \$31  = oldest__addr + 1'h1;
+  assign \$32  = \$30  ? 3'h0 : \$31 ;
   always @(posedge clk)
-    \$signal$17  <= \$19 ;
+    queued <= \$33 ;
   always @(posedge clk)
-    held <= \$20 ;
+    held <= \$34 ;
   always @(posedge clk)
-    \$signature__addr  <= \$21 ;
+    \$signal$32  <= \$35 ;
   always @(posedge clk)
-    issue__addr <= \$22 ;
-  always @(posedge clk)
-    oldest__addr <= \$23 ;
+    some <= \$36 ;
   always @* begin
     if (_always_ ) begin end
-    \$19  = \$7 [2:0];
-    if (rst) begin
-      \$19  = 3'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$20  = \$9 [2:0];
-    if (rst) begin
-      \$20  = 3'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$21  = \$signature__addr ;
-    if (\$signature__en ) begin
-      \$21  = \$12 [1:0];
-    end
-    if (rst) begin
-      \$21  = 2'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$22  = issue__addr;
+    \$38  = cmd__payload;
     if (issued) begin
-      \$22  = \$15 [1:0];
+      \$38 [3:0] = issue__data[3:0];
+      \$38 [99:4] = { 24'h000000, issue__data[81:10] };
     end
     if (rst) begin
-      \$22  = 2'h0;
+      \$38  = 100'h0000000000000000000000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$23  = oldest__addr;
-    if (retire) begin
-      \$23  = \$18 [1:0];
+    \$39  = \$signature__addr ;
+    if (\$signature__en ) begin
+      \$39  = \$26 [1:0];
     end
     if (rst) begin
-      \$23  = 2'h0;
+      \$39  = 2'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$40  = issue__addr;
+    if (issued) begin
+      \$40  = \$29 [1:0];
+    end
+    if (rst) begin
+      \$40  = 2'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$41  = oldest__addr;
+    if (retire) begin
+      \$41  = \$32 [1:0];
+    end
+    if (rst) begin
+      \$41  = 2'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$33  = \$17 [2:0];
+    if (rst) begin
+      \$33  = 3'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$34  = held;
+    if (\$19 ) begin
+      \$34  = \$12 [2:0];
+    end
+    if (\$22 ) begin
+      \$34  = \$13 [2:0];
+    end
+    if (rst) begin
+      \$34  = 3'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$35  = \$signal$32 ;
+    if (\$19 ) begin
+      \$35  = \$20 ;
+    end
+    if (\$22 ) begin
+      \$35  = 1'h0;
+    end
+    if (rst) begin
+      \$35  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$36  = some;
+    if (\$19 ) begin
+      \$36  = 1'h1;
+    end
+    if (\$22 ) begin
+      \$36  = \$23 ;
+    end
+    if (rst) begin
+      \$36  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$37  = \$signal$17 ;
+    if (cmd__ready) begin
+      \$37  = 1'h0;
+    end
+    if (issued) begin
+      \$37  = 1'h1;
+    end
+    if (rst) begin
+      \$37  = 1'h0;
     end
   end
   assign \$signal  = \$signature__addr ;
@@ -16201,8 +17837,11 @@ module \hwgen_top.sequencer.queue_store (rst, stop, retire, i__valid, i__ready, 
   assign \$signature__en$7  = \$signature__en ;
   assign \$signal$10  = issue__addr;
   assign free = oldest__addr;
+  assign \$signal$25  = cmd__payload;
   assign post = oldest__data[5:0];
   assign index = oldest__data[29:6];
+  assign more = \$12 [2:0];
+  assign less = \$13 [2:0];
   assign \$signature__data.op  = \$signature__data [3:0];
   assign \$signature__data.wait  = \$signature__data [9:4];
   assign \$signature__data.payload  = \$signature__data [81:10];
@@ -16218,10 +17857,10 @@ module \hwgen_top.sequencer.queue_store (rst, stop, retire, i__valid, i__ready, 
   assign \issue__data.payload  = issue__data[81:10];
   assign \cmd__payload.op  = cmd__payload[3:0];
   assign \cmd__payload.payload  = cmd__payload[99:4];
+  assign \$signal$25.op  = cmd__payload[3:0];
+  assign \$signal$25.payload  = cmd__payload[99:4];
   assign \oldest__data.post  = oldest__data[5:0];
   assign \oldest__data.index  = oldest__data[29:6];
-  assign cmd__payload[99:4] = { 24'h000000, issue__data[81:10] };
-  assign cmd__payload[3:0] = issue__data[3:0];
   assign \$signature__data$8 [29:6] = i__payload[39:16];
   assign \$signature__data$8 [5:0] = i__payload[15:10];
   assign \$signature__data [81:10] = i__payload[111:40];
@@ -16229,37 +17868,60 @@ module \hwgen_top.sequencer.queue_store (rst, stop, retire, i__valid, i__ready, 
   assign \$signature__data [3:0] = i__payload[3:0];
 endmodule
 
-module \hwgen_top.sequencer.queue_wfetch (rst, stop, retire, i__valid, i__ready, cmd__valid, take, empty, oldest__data, cmd__ready, i__payload, have, cmd__payload, clk);
+module \hwgen_top.sequencer.queue_wfetch (retire, i__valid, cmd__valid, take, i__ready, empty, oldest__data, cmd__ready, rst, stop, i__payload, have, cmd__payload, clk);
   reg _always_  = 0;
-  wire [5:0] \$1 ;
+  wire \$1 ;
   wire \$10 ;
-  wire [2:0] \$11 ;
-  wire [2:0] \$12 ;
-  wire \$13 ;
-  wire [2:0] \$14 ;
-  wire [2:0] \$15 ;
-  wire \$16 ;
-  wire [2:0] \$17 ;
-  wire [2:0] \$18 ;
-  reg [2:0] \$19 ;
-  wire \$2 ;
-  reg [2:0] \$20 ;
-  reg [1:0] \$21 ;
-  reg [1:0] \$22 ;
-  reg [1:0] \$23 ;
+  wire \$11 ;
+  wire [3:0] \$12 ;
+  wire [3:0] \$13 ;
+  wire [3:0] \$14 ;
+  wire [4:0] \$15 ;
+  wire [3:0] \$16 ;
+  wire [4:0] \$17 ;
+  wire \$18 ;
+  wire \$19 ;
+  wire [5:0] \$2 ;
+  wire \$20 ;
+  wire \$21 ;
+  wire \$22 ;
+  wire \$23 ;
+  wire \$24 ;
+  wire [2:0] \$25 ;
+  wire [2:0] \$26 ;
+  wire \$27 ;
+  wire [2:0] \$28 ;
+  wire [2:0] \$29 ;
   wire \$3 ;
+  wire \$30 ;
+  wire [2:0] \$31 ;
+  wire [2:0] \$32 ;
+  reg [2:0] \$33 ;
+  reg [2:0] \$34 ;
+  reg \$35 ;
+  reg \$36 ;
+  reg \$37 ;
+  reg [99:0] \$38 ;
+  reg [1:0] \$39 ;
   wire \$4 ;
+  reg [1:0] \$40 ;
+  reg [1:0] \$41 ;
   wire \$5 ;
-  wire [3:0] \$6 ;
-  wire [4:0] \$7 ;
-  wire [3:0] \$8 ;
-  wire [4:0] \$9 ;
+  wire \$6 ;
+  wire \$7 ;
+  wire \$8 ;
+  wire \$9 ;
   (* init = 2'h0 *)
   wire [1:0] \$signal ;
   (* init = 2'h0 *)
   wire [1:0] \$signal$10 ;
-  reg [2:0] \$signal$17  = 3'h0;
+  reg \$signal$17  = 1'h0;
+  (* init = 100'h0000000000000000000000000 *)
+  wire [99:0] \$signal$25 ;
+  wire [3:0] \$signal$25.op ;
+  wire [95:0] \$signal$25.payload ;
   wire \$signal$3 ;
+  reg \$signal$32  = 1'h0;
   reg [1:0] \$signature__addr  = 2'h0;
   (* init = 2'h0 *)
   wire [1:0] \$signature__addr$6 ;
@@ -16274,6 +17936,7 @@ module \hwgen_top.sequencer.queue_wfetch (rst, stop, retire, i__valid, i__ready,
   wire \$signature__en$7 ;
   input clk;
   output [99:0] cmd__payload;
+  reg [99:0] cmd__payload = 100'h0000000000000000000000000;
   wire [3:0] \cmd__payload.op ;
   wire [95:0] \cmd__payload.payload ;
   input cmd__ready;
@@ -16298,17 +17961,22 @@ module \hwgen_top.sequencer.queue_wfetch (rst, stop, retire, i__valid, i__ready,
   wire [67:0] \issue__data.payload ;
   wire [5:0] \issue__data.wait ;
   wire issued;
+  wire [2:0] less;
   wire [5:0] missing;
+  wire [2:0] more;
   reg [1:0] oldest__addr = 2'h0;
   output [29:0] oldest__data;
   wire [23:0] \oldest__data.index ;
   wire [5:0] \oldest__data.post ;
   wire [5:0] post;
+  reg [2:0] queued = 3'h0;
   input retire;
   input rst;
+  reg some = 1'h0;
   input stop;
   output [5:0] take;
   wire waiting;
+  wire [5:0] wanting;
   reg [77:0] commands [3:0];
   initial begin : init37
     integer i;
@@ -16329,84 +17997,163 @@ module \hwgen_top.sequencer.queue_wfetch (rst, stop, retire, i__valid, i__ready,
       meta[\$signature__addr ] <= \$signature__data$8 ;
   end
   assign oldest__data = meta[oldest__addr];
-  assign i__ready = held != 3'h4;
+  always @(posedge clk)
+    \$signal$17  <= \$37 ;
+  always @(posedge clk)
+    cmd__payload <= \$38 ;
+  always @(posedge clk)
+    \$signature__addr  <= \$39 ;
+  always @(posedge clk)
+    issue__addr <= \$40 ;
+  always @(posedge clk)
+    oldest__addr <= \$41 ;
   assign \$signature__en  = i__valid & i__ready;
-  assign waiting = | \$signal$17 ;
-  assign \$1  = ~ have;
-  assign missing = issue__data[9:4] & \$1 ;
-  assign \$2  = | missing;
-  assign \$3  = ~ \$2 ;
-  assign \$4  = waiting & \$3 ;
-  assign \$5  = ~ stop;
-  assign cmd__valid = \$4  & \$5 ;
-  assign issued = cmd__valid & cmd__ready;
+  assign \$1  = | queued;
+  assign waiting = \$1  | \$signal$17 ;
+  assign \$2  = ~ have;
+  assign wanting = issue__data[9:4] & \$2 ;
+  assign missing = \$signal$17  ? 6'h00 : wanting;
+  assign \$3  = ~ stop;
+  assign cmd__valid = \$signal$17  & \$3 ;
+  assign \$4  = | queued;
+  assign \$5  = | wanting;
+  assign \$6  = ~ \$5 ;
+  assign \$7  = \$4  & \$6 ;
+  assign \$8  = ~ stop;
+  assign \$9  = \$7  & \$8 ;
+  assign \$10  = ~ \$signal$17 ;
+  assign \$11  = \$10  | cmd__ready;
+  assign issued = \$9  & \$11 ;
   assign take = issued ? issue__data[9:4] : 6'h00;
-  assign empty = ! held;
-  assign \$6  = \$signal$17  + \$signature__en ;
-  assign \$7  = \$6  - issued;
-  assign \$8  = held + \$signature__en ;
-  assign \$9  = \$8  - retire;
-  assign \$10  = \$signature__addr  == 2'h3;
-  assign \$11  = \$signature__addr  + 1'h1;
-  assign \$12  = \$10  ? 3'h0 : \$11 ;
-  assign \$13  = issue__addr == 2'h3;
-  assign \$14  = issue__addr + 1'h1;
-  assign \$15  = \$13  ? 3'h0 : \$14 ;
-  assign \$16  = oldest__addr == 2'h3;
-  assign \$17  = oldest__addr + 1'h1;
-  assign \$18  = \$16  ? 3'h0 : \$17 ;
+  assign i__ready = ~ \$signal$32 ;
+  assign empty = ~ some;
+  assign \$12  = held + 1'h1;
+  assign \$13  = held - 1'h1;
+  assign \$14  = queued + \$signature__en ;
+  assign \$15  = \$14  - 1'h1;
+  assign \$16  = queued + \$signature__en ;
+  assign \$17  = issued ? \$15  : { 1'h0, \$16  };
+  assign \$18  = ~ retire;
+  assign \$19  = \$signature__en  & \$18 ;
+  assign \$20  = held == 2'h3;
+  assign \$21  = ~ \$signature__en ;
+  assign \$22  = retire & \$21 ;
+  assign \$23  = held != 1'h1;
+  assign \$24  = \$signature__addr  == 2'h3;
+  assign \$25  = \$signature__addr  + 1'h1;
+  assign \$26  = \$24  ? 3'h0 : \$25 ;
+  assign \$27  = issue__addr == 2'h3;
+  assign \$28  = issue__addr + 1'h1;
+  assign \$29  = \$27  ? 3'h0 : \$28 ;
+  assign \$30  = oldest__addr == 2'h3;
+  assign \$31  = oldest__addr + 1'h1;
+  assign \$32  = \$30  ? 3'h0 : \$31 ;
   always @(posedge clk)
-    \$signal$17  <= \$19 ;
+    queued <= \$33 ;
   always @(posedge clk)
-    held <= \$20 ;
+    held <= \$34 ;
   always @(posedge clk)
-    \$signature__addr  <= \$21 ;
+    \$signal$32  <= \$35 ;
   always @(posedge clk)
-    issue__addr <= \$22 ;
-  always @(posedge clk)
-    oldest__addr <= \$23 ;
+    some <= \$36 ;
   always @* begin
     if (_always_ ) begin end
-    \$19  = \$7 [2:0];
-    if (rst) begin
-      \$19  = 3'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$20  = \$9 [2:0];
-    if (rst) begin
-      \$20  = 3'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$21  = \$signature__addr ;
-    if (\$signature__en ) begin
-      \$21  = \$12 [1:0];
-    end
-    if (rst) begin
-      \$21  = 2'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$22  = issue__addr;
+    \$38  = cmd__payload;
     if (issued) begin
-      \$22  = \$15 [1:0];
+      \$38 [3:0] = issue__data[3:0];
+      \$38 [99:4] = { 28'h0000000, issue__data[77:10] };
     end
     if (rst) begin
-      \$22  = 2'h0;
+      \$38  = 100'h0000000000000000000000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$23  = oldest__addr;
-    if (retire) begin
-      \$23  = \$18 [1:0];
+    \$39  = \$signature__addr ;
+    if (\$signature__en ) begin
+      \$39  = \$26 [1:0];
     end
     if (rst) begin
-      \$23  = 2'h0;
+      \$39  = 2'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$40  = issue__addr;
+    if (issued) begin
+      \$40  = \$29 [1:0];
+    end
+    if (rst) begin
+      \$40  = 2'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$41  = oldest__addr;
+    if (retire) begin
+      \$41  = \$32 [1:0];
+    end
+    if (rst) begin
+      \$41  = 2'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$33  = \$17 [2:0];
+    if (rst) begin
+      \$33  = 3'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$34  = held;
+    if (\$19 ) begin
+      \$34  = \$12 [2:0];
+    end
+    if (\$22 ) begin
+      \$34  = \$13 [2:0];
+    end
+    if (rst) begin
+      \$34  = 3'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$35  = \$signal$32 ;
+    if (\$19 ) begin
+      \$35  = \$20 ;
+    end
+    if (\$22 ) begin
+      \$35  = 1'h0;
+    end
+    if (rst) begin
+      \$35  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$36  = some;
+    if (\$19 ) begin
+      \$36  = 1'h1;
+    end
+    if (\$22 ) begin
+      \$36  = \$23 ;
+    end
+    if (rst) begin
+      \$36  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$37  = \$signal$17 ;
+    if (cmd__ready) begin
+      \$37  = 1'h0;
+    end
+    if (issued) begin
+      \$37  = 1'h1;
+    end
+    if (rst) begin
+      \$37  = 1'h0;
     end
   end
   assign \$signal  = \$signature__addr ;
@@ -16415,8 +18162,11 @@ module \hwgen_top.sequencer.queue_wfetch (rst, stop, retire, i__valid, i__ready,
   assign \$signature__en$7  = \$signature__en ;
   assign \$signal$10  = issue__addr;
   assign free = oldest__addr;
+  assign \$signal$25  = cmd__payload;
   assign post = oldest__data[5:0];
   assign index = oldest__data[29:6];
+  assign more = \$12 [2:0];
+  assign less = \$13 [2:0];
   assign \$signature__data.op  = \$signature__data [3:0];
   assign \$signature__data.wait  = \$signature__data [9:4];
   assign \$signature__data.payload  = \$signature__data [77:10];
@@ -16432,10 +18182,10 @@ module \hwgen_top.sequencer.queue_wfetch (rst, stop, retire, i__valid, i__ready,
   assign \issue__data.payload  = issue__data[77:10];
   assign \cmd__payload.op  = cmd__payload[3:0];
   assign \cmd__payload.payload  = cmd__payload[99:4];
+  assign \$signal$25.op  = cmd__payload[3:0];
+  assign \$signal$25.payload  = cmd__payload[99:4];
   assign \oldest__data.post  = oldest__data[5:0];
   assign \oldest__data.index  = oldest__data[29:6];
-  assign cmd__payload[99:4] = { 28'h0000000, issue__data[77:10] };
-  assign cmd__payload[3:0] = issue__data[3:0];
   assign \$signature__data$8 [29:6] = i__payload[39:16];
   assign \$signature__data$8 [5:0] = i__payload[15:10];
   assign \$signature__data [77:10] = i__payload[107:40];
@@ -16443,7 +18193,7 @@ module \hwgen_top.sequencer.queue_wfetch (rst, stop, retire, i__valid, i__ready,
   assign \$signature__data [3:0] = i__payload[3:0];
 endmodule
 
-module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, overflow_3, overflow_4, overflow_5, take_0, take_1, take_2, take_3, take_4, take_5, give_0, give_1, give_2, give_3, give_4, give_5, have_0, have_1
+module \hwgen_top.sequencer.tokens (overflow_0, overflow_1, overflow_2, overflow_3, overflow_4, overflow_5, take_0, take_1, take_2, take_3, take_4, take_5, rst, give_0, give_1, give_2, give_3, give_4, give_5, have_0, have_1
 , have_2, have_3, have_4, have_5, clk);
   reg _always_  = 0;
   wire \$1 ;
@@ -16454,8 +18204,8 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
   wire \$103 ;
   wire \$104 ;
   wire \$105 ;
-  wire \$106 ;
-  wire \$107 ;
+  wire [8:0] \$106 ;
+  wire [8:0] \$107 ;
   wire \$108 ;
   wire \$109 ;
   wire \$11 ;
@@ -16737,169 +18487,97 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
   wire [8:0] \$359 ;
   wire \$36 ;
   wire \$360 ;
-  wire \$361 ;
-  wire \$362 ;
-  wire \$363 ;
-  wire \$364 ;
-  wire \$365 ;
-  wire \$366 ;
-  wire [8:0] \$367 ;
-  wire [8:0] \$368 ;
-  wire \$369 ;
+  reg [7:0] \$361 ;
+  reg \$362 ;
+  reg [7:0] \$363 ;
+  reg \$364 ;
+  reg [7:0] \$365 ;
+  reg \$366 ;
+  reg [7:0] \$367 ;
+  reg \$368 ;
+  reg [7:0] \$369 ;
   wire \$37 ;
-  wire \$370 ;
-  wire \$371 ;
-  wire \$372 ;
-  wire \$373 ;
-  wire \$374 ;
-  wire \$375 ;
-  wire [8:0] \$376 ;
-  wire [8:0] \$377 ;
-  wire \$378 ;
-  wire \$379 ;
+  reg \$370 ;
+  reg [7:0] \$371 ;
+  reg \$372 ;
+  reg [7:0] \$373 ;
+  reg \$374 ;
+  reg [7:0] \$375 ;
+  reg \$376 ;
+  reg [7:0] \$377 ;
+  reg \$378 ;
+  reg [7:0] \$379 ;
   wire \$38 ;
-  wire \$380 ;
-  wire \$381 ;
-  wire \$382 ;
-  wire \$383 ;
-  wire \$384 ;
-  wire [8:0] \$385 ;
-  wire [8:0] \$386 ;
-  wire \$387 ;
-  wire \$388 ;
-  wire \$389 ;
+  reg \$380 ;
+  reg [7:0] \$381 ;
+  reg \$382 ;
+  reg [7:0] \$383 ;
+  reg \$384 ;
+  reg [7:0] \$385 ;
+  reg \$386 ;
+  reg [7:0] \$387 ;
+  reg \$388 ;
+  reg [7:0] \$389 ;
   wire \$39 ;
-  wire \$390 ;
-  wire \$391 ;
-  wire \$392 ;
-  wire \$393 ;
-  wire [8:0] \$394 ;
-  wire [8:0] \$395 ;
-  wire \$396 ;
-  wire \$397 ;
-  wire \$398 ;
-  wire \$399 ;
+  reg \$390 ;
+  reg [7:0] \$391 ;
+  reg \$392 ;
+  reg [7:0] \$393 ;
+  reg \$394 ;
+  reg [7:0] \$395 ;
+  reg \$396 ;
+  reg [7:0] \$397 ;
+  reg \$398 ;
+  reg [7:0] \$399 ;
   wire \$4 ;
   wire \$40 ;
-  wire \$400 ;
-  wire \$401 ;
-  wire \$402 ;
-  wire [8:0] \$403 ;
-  wire [8:0] \$404 ;
-  wire \$405 ;
-  wire \$406 ;
-  wire \$407 ;
-  wire \$408 ;
-  wire \$409 ;
+  reg \$400 ;
+  reg [7:0] \$401 ;
+  reg \$402 ;
+  reg [7:0] \$403 ;
+  reg \$404 ;
+  reg [7:0] \$405 ;
+  reg \$406 ;
+  reg [7:0] \$407 ;
+  reg \$408 ;
+  reg [7:0] \$409 ;
   wire \$41 ;
-  wire \$410 ;
-  wire \$411 ;
-  wire [8:0] \$412 ;
-  wire [8:0] \$413 ;
-  wire \$414 ;
-  wire \$415 ;
-  wire \$416 ;
-  wire \$417 ;
-  wire \$418 ;
-  wire \$419 ;
+  reg \$410 ;
+  reg [7:0] \$411 ;
+  reg \$412 ;
+  reg [7:0] \$413 ;
+  reg \$414 ;
+  reg [7:0] \$415 ;
+  reg \$416 ;
+  reg [7:0] \$417 ;
+  reg \$418 ;
+  reg [7:0] \$419 ;
   wire \$42 ;
-  wire \$420 ;
-  wire [8:0] \$421 ;
-  wire [8:0] \$422 ;
-  wire \$423 ;
-  wire \$424 ;
-  wire \$425 ;
-  wire \$426 ;
-  wire \$427 ;
-  wire \$428 ;
-  wire \$429 ;
-  wire \$43 ;
-  wire [8:0] \$430 ;
-  wire [8:0] \$431 ;
-  wire \$432 ;
-  reg [7:0] \$433 ;
-  reg \$434 ;
-  reg [7:0] \$435 ;
-  reg \$436 ;
-  reg [7:0] \$437 ;
-  reg \$438 ;
-  reg [7:0] \$439 ;
-  wire \$44 ;
-  reg \$440 ;
-  reg [7:0] \$441 ;
-  reg \$442 ;
-  reg [7:0] \$443 ;
-  reg \$444 ;
-  reg [7:0] \$445 ;
-  reg \$446 ;
-  reg [7:0] \$447 ;
-  reg \$448 ;
-  reg [7:0] \$449 ;
+  reg \$420 ;
+  reg [7:0] \$421 ;
+  reg \$422 ;
+  reg [7:0] \$423 ;
+  reg \$424 ;
+  reg [7:0] \$425 ;
+  reg \$426 ;
+  reg [7:0] \$427 ;
+  reg \$428 ;
+  reg [7:0] \$429 ;
+  wire [8:0] \$43 ;
+  reg \$430 ;
+  reg [7:0] \$431 ;
+  reg \$432 ;
+  wire [8:0] \$44 ;
   wire \$45 ;
-  reg \$450 ;
-  reg [7:0] \$451 ;
-  reg \$452 ;
-  reg [7:0] \$453 ;
-  reg \$454 ;
-  reg [7:0] \$455 ;
-  reg \$456 ;
-  reg [7:0] \$457 ;
-  reg \$458 ;
-  reg [7:0] \$459 ;
   wire \$46 ;
-  reg \$460 ;
-  reg [7:0] \$461 ;
-  reg \$462 ;
-  reg [7:0] \$463 ;
-  reg \$464 ;
-  reg [7:0] \$465 ;
-  reg \$466 ;
-  reg [7:0] \$467 ;
-  reg \$468 ;
-  reg [7:0] \$469 ;
   wire \$47 ;
-  reg \$470 ;
-  reg [7:0] \$471 ;
-  reg \$472 ;
-  reg [7:0] \$473 ;
-  reg \$474 ;
-  reg [7:0] \$475 ;
-  reg \$476 ;
-  reg [7:0] \$477 ;
-  reg \$478 ;
-  reg [7:0] \$479 ;
   wire \$48 ;
-  reg \$480 ;
-  reg [7:0] \$481 ;
-  reg \$482 ;
-  reg [7:0] \$483 ;
-  reg \$484 ;
-  reg [7:0] \$485 ;
-  reg \$486 ;
-  reg [7:0] \$487 ;
-  reg \$488 ;
-  reg [7:0] \$489 ;
   wire \$49 ;
-  reg \$490 ;
-  reg [7:0] \$491 ;
-  reg \$492 ;
-  reg [7:0] \$493 ;
-  reg \$494 ;
-  reg [7:0] \$495 ;
-  reg \$496 ;
-  reg [7:0] \$497 ;
-  reg \$498 ;
-  reg [7:0] \$499 ;
   wire \$5 ;
   wire \$50 ;
-  reg \$500 ;
-  reg [7:0] \$501 ;
-  reg \$502 ;
-  reg [7:0] \$503 ;
-  reg \$504 ;
   wire \$51 ;
-  wire \$52 ;
-  wire \$53 ;
+  wire [8:0] \$52 ;
+  wire [8:0] \$53 ;
   wire \$54 ;
   wire \$55 ;
   wire \$56 ;
@@ -16908,8 +18586,8 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
   wire \$59 ;
   wire \$6 ;
   wire \$60 ;
-  wire \$61 ;
-  wire \$62 ;
+  wire [8:0] \$61 ;
+  wire [8:0] \$62 ;
   wire \$63 ;
   wire \$64 ;
   wire \$65 ;
@@ -16918,8 +18596,8 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
   wire \$68 ;
   wire \$69 ;
   wire \$7 ;
-  wire \$70 ;
-  wire \$71 ;
+  wire [8:0] \$70 ;
+  wire [8:0] \$71 ;
   wire \$72 ;
   wire \$73 ;
   wire \$74 ;
@@ -16927,9 +18605,9 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
   wire \$76 ;
   wire \$77 ;
   wire \$78 ;
-  wire \$79 ;
+  wire [8:0] \$79 ;
   wire \$8 ;
-  wire \$80 ;
+  wire [8:0] \$80 ;
   wire \$81 ;
   wire \$82 ;
   wire \$83 ;
@@ -16937,8 +18615,8 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
   wire \$85 ;
   wire \$86 ;
   wire \$87 ;
-  wire \$88 ;
-  wire \$89 ;
+  wire [8:0] \$88 ;
+  wire [8:0] \$89 ;
   wire \$9 ;
   wire \$90 ;
   wire \$91 ;
@@ -16947,8 +18625,8 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
   wire \$94 ;
   wire \$95 ;
   wire \$96 ;
-  wire \$97 ;
-  wire \$98 ;
+  wire [8:0] \$97 ;
+  wire [8:0] \$98 ;
   wire \$99 ;
   input clk;
   reg [7:0] count_0_0 = 8'h00;
@@ -17084,1486 +18762,1414 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
   input [5:0] take_3;
   input [5:0] take_4;
   input [5:0] take_5;
-  always @(posedge clk)
-    some_0_3 <= \$440 ;
-  always @(posedge clk)
-    count_0_4 <= \$441 ;
-  always @(posedge clk)
-    some_0_4 <= \$442 ;
-  always @(posedge clk)
-    count_0_5 <= \$443 ;
-  always @(posedge clk)
-    some_0_5 <= \$444 ;
-  always @(posedge clk)
-    count_1_0 <= \$445 ;
-  always @(posedge clk)
-    some_1_0 <= \$446 ;
-  always @(posedge clk)
-    count_1_1 <= \$447 ;
-  always @(posedge clk)
-    some_1_1 <= \$448 ;
-  always @(posedge clk)
-    count_1_2 <= \$449 ;
-  always @(posedge clk)
-    some_1_2 <= \$450 ;
-  always @(posedge clk)
-    count_1_3 <= \$451 ;
-  always @(posedge clk)
-    some_1_3 <= \$452 ;
-  always @(posedge clk)
-    count_1_4 <= \$453 ;
-  always @(posedge clk)
-    some_1_4 <= \$454 ;
-  always @(posedge clk)
-    count_1_5 <= \$455 ;
-  always @(posedge clk)
-    some_1_5 <= \$456 ;
-  always @(posedge clk)
-    count_2_0 <= \$457 ;
-  always @(posedge clk)
-    some_2_0 <= \$458 ;
-  always @(posedge clk)
-    count_2_1 <= \$459 ;
-  always @(posedge clk)
-    some_2_1 <= \$460 ;
-  always @(posedge clk)
-    count_2_2 <= \$461 ;
-  always @(posedge clk)
-    some_2_2 <= \$462 ;
-  always @(posedge clk)
-    count_2_3 <= \$463 ;
-  always @(posedge clk)
-    some_2_3 <= \$464 ;
-  always @(posedge clk)
-    count_2_4 <= \$465 ;
-  always @(posedge clk)
-    some_2_4 <= \$466 ;
-  always @(posedge clk)
-    count_2_5 <= \$467 ;
-  always @(posedge clk)
-    some_2_5 <= \$468 ;
-  always @(posedge clk)
-    count_3_0 <= \$469 ;
-  always @(posedge clk)
-    some_3_0 <= \$470 ;
-  always @(posedge clk)
-    count_3_1 <= \$471 ;
-  always @(posedge clk)
-    some_3_1 <= \$472 ;
-  always @(posedge clk)
-    count_3_2 <= \$473 ;
-  always @(posedge clk)
-    some_3_2 <= \$474 ;
-  always @(posedge clk)
-    count_3_3 <= \$475 ;
-  always @(posedge clk)
-    some_3_3 <= \$476 ;
-  always @(posedge clk)
-    count_3_4 <= \$477 ;
-  always @(posedge clk)
-    some_3_4 <= \$478 ;
-  always @(posedge clk)
-    count_3_5 <= \$479 ;
-  always @(posedge clk)
-    some_3_5 <= \$480 ;
-  always @(posedge clk)
-    count_4_0 <= \$481 ;
-  always @(posedge clk)
-    some_4_0 <= \$482 ;
-  always @(posedge clk)
-    count_4_1 <= \$483 ;
-  always @(posedge clk)
-    some_4_1 <= \$484 ;
-  always @(posedge clk)
-    count_4_2 <= \$485 ;
-  always @(posedge clk)
-    some_4_2 <= \$486 ;
-  always @(posedge clk)
-    count_4_3 <= \$487 ;
-  always @(posedge clk)
-    some_4_3 <= \$488 ;
-  always @(posedge clk)
-    count_4_4 <= \$489 ;
-  always @(posedge clk)
-    some_4_4 <= \$490 ;
-  always @(posedge clk)
-    count_4_5 <= \$491 ;
-  always @(posedge clk)
-    some_4_5 <= \$492 ;
-  always @(posedge clk)
-    count_5_0 <= \$493 ;
-  always @(posedge clk)
-    some_5_0 <= \$494 ;
-  always @(posedge clk)
-    count_5_1 <= \$495 ;
-  always @(posedge clk)
-    some_5_1 <= \$496 ;
-  always @(posedge clk)
-    count_5_2 <= \$497 ;
-  always @(posedge clk)
-    some_5_2 <= \$498 ;
-  always @(posedge clk)
-    count_5_3 <= \$499 ;
-  always @(posedge clk)
-    some_5_3 <= \$500 ;
-  always @(posedge clk)
-    count_5_4 <= \$501 ;
-  always @(posedge clk)
-    some_5_4 <= \$502 ;
-  always @(posedge clk)
-    count_5_5 <= \$503 ;
-  always @(posedge clk)
-    some_5_5 <= \$504 ;
-  assign \$1  = ~ take_0[0];
-  assign \$2  = give_0[0] & \$1 ;
-  assign \$3  = & count_0_0;
-  assign over_0_0 = \$2  & \$3 ;
-  assign \$4  = ~ take_1[0];
-  assign \$5  = give_0[1] & \$4 ;
-  assign \$6  = & count_0_1;
-  assign over_0_1 = \$5  & \$6 ;
-  assign \$7  = ~ take_2[0];
-  assign \$8  = give_0[2] & \$7 ;
-  assign \$9  = & count_0_2;
-  assign over_0_2 = \$8  & \$9 ;
-  assign \$10  = ~ take_3[0];
-  assign \$11  = give_0[3] & \$10 ;
-  assign \$12  = & count_0_3;
-  assign over_0_3 = \$11  & \$12 ;
-  assign \$13  = ~ take_4[0];
-  assign \$14  = give_0[4] & \$13 ;
-  assign \$15  = & count_0_4;
-  assign over_0_4 = \$14  & \$15 ;
-  assign \$16  = ~ take_5[0];
-  assign \$17  = give_0[5] & \$16 ;
-  assign \$18  = & count_0_5;
-  assign over_0_5 = \$17  & \$18 ;
+  assign \$1  = & count_0_0;
+  assign over_0_0 = give_0[0] & \$1 ;
+  assign \$2  = & count_0_1;
+  assign over_0_1 = give_0[1] & \$2 ;
+  assign \$3  = & count_0_2;
+  assign over_0_2 = give_0[2] & \$3 ;
+  assign \$4  = & count_0_3;
+  assign over_0_3 = give_0[3] & \$4 ;
+  assign \$5  = & count_0_4;
+  assign over_0_4 = give_0[4] & \$5 ;
+  assign \$6  = & count_0_5;
+  assign over_0_5 = give_0[5] & \$6 ;
   assign overflow_0 = | { over_0_5, over_0_4, over_0_3, over_0_2, over_0_1, over_0_0 };
-  assign \$19  = ~ take_0[1];
-  assign \$20  = give_1[0] & \$19 ;
-  assign \$21  = & count_1_0;
-  assign over_1_0 = \$20  & \$21 ;
-  assign \$22  = ~ take_1[1];
-  assign \$23  = give_1[1] & \$22 ;
-  assign \$24  = & count_1_1;
-  assign over_1_1 = \$23  & \$24 ;
-  assign \$25  = ~ take_2[1];
-  assign \$26  = give_1[2] & \$25 ;
-  assign \$27  = & count_1_2;
-  assign over_1_2 = \$26  & \$27 ;
-  assign \$28  = ~ take_3[1];
-  assign \$29  = give_1[3] & \$28 ;
-  assign \$30  = & count_1_3;
-  assign over_1_3 = \$29  & \$30 ;
-  assign \$31  = ~ take_4[1];
-  assign \$32  = give_1[4] & \$31 ;
-  assign \$33  = & count_1_4;
-  assign over_1_4 = \$32  & \$33 ;
-  assign \$34  = ~ take_5[1];
-  assign \$35  = give_1[5] & \$34 ;
-  assign \$36  = & count_1_5;
-  assign over_1_5 = \$35  & \$36 ;
+  assign \$7  = & count_1_0;
+  assign over_1_0 = give_1[0] & \$7 ;
+  assign \$8  = & count_1_1;
+  assign over_1_1 = give_1[1] & \$8 ;
+  assign \$9  = & count_1_2;
+  assign over_1_2 = give_1[2] & \$9 ;
+  assign \$10  = & count_1_3;
+  assign over_1_3 = give_1[3] & \$10 ;
+  assign \$11  = & count_1_4;
+  assign over_1_4 = give_1[4] & \$11 ;
+  assign \$12  = & count_1_5;
+  assign over_1_5 = give_1[5] & \$12 ;
   assign overflow_1 = | { over_1_5, over_1_4, over_1_3, over_1_2, over_1_1, over_1_0 };
-  assign \$37  = ~ take_0[2];
-  assign \$38  = give_2[0] & \$37 ;
-  assign \$39  = & count_2_0;
-  assign over_2_0 = \$38  & \$39 ;
-  assign \$40  = ~ take_1[2];
-  assign \$41  = give_2[1] & \$40 ;
-  assign \$42  = & count_2_1;
-  assign over_2_1 = \$41  & \$42 ;
-  assign \$43  = ~ take_2[2];
-  assign \$44  = give_2[2] & \$43 ;
-  assign \$45  = & count_2_2;
-  assign over_2_2 = \$44  & \$45 ;
-  assign \$46  = ~ take_3[2];
-  assign \$47  = give_2[3] & \$46 ;
-  assign \$48  = & count_2_3;
-  assign over_2_3 = \$47  & \$48 ;
-  assign \$49  = ~ take_4[2];
-  assign \$50  = give_2[4] & \$49 ;
-  assign \$51  = & count_2_4;
-  assign over_2_4 = \$50  & \$51 ;
-  assign \$52  = ~ take_5[2];
-  assign \$53  = give_2[5] & \$52 ;
-  assign \$54  = & count_2_5;
-  assign over_2_5 = \$53  & \$54 ;
+  assign \$13  = & count_2_0;
+  assign over_2_0 = give_2[0] & \$13 ;
+  assign \$14  = & count_2_1;
+  assign over_2_1 = give_2[1] & \$14 ;
+  assign \$15  = & count_2_2;
+  assign over_2_2 = give_2[2] & \$15 ;
+  assign \$16  = & count_2_3;
+  assign over_2_3 = give_2[3] & \$16 ;
+  assign \$17  = & count_2_4;
+  assign over_2_4 = give_2[4] & \$17 ;
+  assign \$18  = & count_2_5;
+  assign over_2_5 = give_2[5] & \$18 ;
   assign overflow_2 = | { over_2_5, over_2_4, over_2_3, over_2_2, over_2_1, over_2_0 };
-  assign \$55  = ~ take_0[3];
-  assign \$56  = give_3[0] & \$55 ;
-  assign \$57  = & count_3_0;
-  assign over_3_0 = \$56  & \$57 ;
-  assign \$58  = ~ take_1[3];
-  assign \$59  = give_3[1] & \$58 ;
-  assign \$60  = & count_3_1;
-  assign over_3_1 = \$59  & \$60 ;
-  assign \$61  = ~ take_2[3];
-  assign \$62  = give_3[2] & \$61 ;
-  assign \$63  = & count_3_2;
-  assign over_3_2 = \$62  & \$63 ;
-  assign \$64  = ~ take_3[3];
-  assign \$65  = give_3[3] & \$64 ;
-  assign \$66  = & count_3_3;
-  assign over_3_3 = \$65  & \$66 ;
-  assign \$67  = ~ take_4[3];
-  assign \$68  = give_3[4] & \$67 ;
-  assign \$69  = & count_3_4;
-  assign over_3_4 = \$68  & \$69 ;
-  assign \$70  = ~ take_5[3];
-  assign \$71  = give_3[5] & \$70 ;
-  assign \$72  = & count_3_5;
-  assign over_3_5 = \$71  & \$72 ;
+  assign \$19  = & count_3_0;
+  assign over_3_0 = give_3[0] & \$19 ;
+  assign \$20  = & count_3_1;
+  assign over_3_1 = give_3[1] & \$20 ;
+  assign \$21  = & count_3_2;
+  assign over_3_2 = give_3[2] & \$21 ;
+  assign \$22  = & count_3_3;
+  assign over_3_3 = give_3[3] & \$22 ;
+  assign \$23  = & count_3_4;
+  assign over_3_4 = give_3[4] & \$23 ;
+  assign \$24  = & count_3_5;
+  assign over_3_5 = give_3[5] & \$24 ;
   assign overflow_3 = | { over_3_5, over_3_4, over_3_3, over_3_2, over_3_1, over_3_0 };
-  assign \$73  = ~ take_0[4];
-  assign \$74  = give_4[0] & \$73 ;
-  assign \$75  = & count_4_0;
-  assign over_4_0 = \$74  & \$75 ;
-  assign \$76  = ~ take_1[4];
-  assign \$77  = give_4[1] & \$76 ;
-  assign \$78  = & count_4_1;
-  assign over_4_1 = \$77  & \$78 ;
-  assign \$79  = ~ take_2[4];
-  assign \$80  = give_4[2] & \$79 ;
-  assign \$81  = & count_4_2;
-  assign over_4_2 = \$80  & \$81 ;
-  assign \$82  = ~ take_3[4];
-  assign \$83  = give_4[3] & \$82 ;
-  assign \$84  = & count_4_3;
-  assign over_4_3 = \$83  & \$84 ;
-  assign \$85  = ~ take_4[4];
-  assign \$86  = give_4[4] & \$85 ;
-  assign \$87  = & count_4_4;
-  assign over_4_4 = \$86  & \$87 ;
-  assign \$88  = ~ take_5[4];
-  assign \$89  = give_4[5] & \$88 ;
-  assign \$90  = & count_4_5;
-  assign over_4_5 = \$89  & \$90 ;
+  assign \$25  = & count_4_0;
+  assign over_4_0 = give_4[0] & \$25 ;
+  assign \$26  = & count_4_1;
+  assign over_4_1 = give_4[1] & \$26 ;
+  assign \$27  = & count_4_2;
+  assign over_4_2 = give_4[2] & \$27 ;
+  assign \$28  = & count_4_3;
+  assign over_4_3 = give_4[3] & \$28 ;
+  assign \$29  = & count_4_4;
+  assign over_4_4 = give_4[4] & \$29 ;
+  assign \$30  = & count_4_5;
+  assign over_4_5 = give_4[5] & \$30 ;
   assign overflow_4 = | { over_4_5, over_4_4, over_4_3, over_4_2, over_4_1, over_4_0 };
-  assign \$91  = ~ take_0[5];
-  assign \$92  = give_5[0] & \$91 ;
-  assign \$93  = & count_5_0;
-  assign over_5_0 = \$92  & \$93 ;
-  assign \$94  = ~ take_1[5];
-  assign \$95  = give_5[1] & \$94 ;
-  assign \$96  = & count_5_1;
-  assign over_5_1 = \$95  & \$96 ;
-  assign \$97  = ~ take_2[5];
-  assign \$98  = give_5[2] & \$97 ;
-  assign \$99  = & count_5_2;
-  assign over_5_2 = \$98  & \$99 ;
-  assign \$100  = ~ take_3[5];
-  assign \$101  = give_5[3] & \$100 ;
-  assign \$102  = & count_5_3;
-  assign over_5_3 = \$101  & \$102 ;
-  assign \$103  = ~ take_4[5];
-  assign \$104  = give_5[4] & \$103 ;
-  assign \$105  = & count_5_4;
-  assign over_5_4 = \$104  & \$105 ;
-  assign \$106  = ~ take_5[5];
-  assign \$107  = give_5[5] & \$106 ;
-  assign \$108  = & count_5_5;
-  assign over_5_5 = \$107  & \$108 ;
+  assign \$31  = & count_5_0;
+  assign over_5_0 = give_5[0] & \$31 ;
+  assign \$32  = & count_5_1;
+  assign over_5_1 = give_5[1] & \$32 ;
+  assign \$33  = & count_5_2;
+  assign over_5_2 = give_5[2] & \$33 ;
+  assign \$34  = & count_5_3;
+  assign over_5_3 = give_5[3] & \$34 ;
+  assign \$35  = & count_5_4;
+  assign over_5_4 = give_5[4] & \$35 ;
+  assign \$36  = & count_5_5;
+  assign over_5_5 = give_5[5] & \$36 ;
   assign overflow_5 = | { over_5_5, over_5_4, over_5_3, over_5_2, over_5_1, over_5_0 };
-  assign \$109  = ~ take_0[0];
-  assign \$110  = give_0[0] & \$109 ;
-  assign \$111  = ~ over_0_0;
+  assign \$37  = ~ take_0[0];
+  assign \$38  = give_0[0] & \$37 ;
+  assign \$39  = ~ over_0_0;
+  assign \$40  = \$38  & \$39 ;
+  assign \$41  = ~ give_0[0];
+  assign \$42  = take_0[0] & \$41 ;
+  assign \$43  = count_0_0 + 1'h1;
+  assign \$44  = count_0_0 - 1'h1;
+  assign \$45  = count_0_0 != 1'h1;
+  assign \$46  = ~ take_1[0];
+  assign \$47  = give_0[1] & \$46 ;
+  assign \$48  = ~ over_0_1;
+  assign \$49  = \$47  & \$48 ;
+  assign \$50  = ~ give_0[1];
+  assign \$51  = take_1[0] & \$50 ;
+  assign \$52  = count_0_1 + 1'h1;
+  assign \$53  = count_0_1 - 1'h1;
+  assign \$54  = count_0_1 != 1'h1;
+  assign \$55  = ~ take_2[0];
+  assign \$56  = give_0[2] & \$55 ;
+  assign \$57  = ~ over_0_2;
+  assign \$58  = \$56  & \$57 ;
+  assign \$59  = ~ give_0[2];
+  assign \$60  = take_2[0] & \$59 ;
+  assign \$61  = count_0_2 + 1'h1;
+  assign \$62  = count_0_2 - 1'h1;
+  assign \$63  = count_0_2 != 1'h1;
+  assign \$64  = ~ take_3[0];
+  assign \$65  = give_0[3] & \$64 ;
+  assign \$66  = ~ over_0_3;
+  assign \$67  = \$65  & \$66 ;
+  assign \$68  = ~ give_0[3];
+  assign \$69  = take_3[0] & \$68 ;
+  assign \$70  = count_0_3 + 1'h1;
+  assign \$71  = count_0_3 - 1'h1;
+  assign \$72  = count_0_3 != 1'h1;
+  assign \$73  = ~ take_4[0];
+  assign \$74  = give_0[4] & \$73 ;
+  assign \$75  = ~ over_0_4;
+  assign \$76  = \$74  & \$75 ;
+  assign \$77  = ~ give_0[4];
+  assign \$78  = take_4[0] & \$77 ;
+  assign \$79  = count_0_4 + 1'h1;
+  assign \$80  = count_0_4 - 1'h1;
+  assign \$81  = count_0_4 != 1'h1;
+  assign \$82  = ~ take_5[0];
+  assign \$83  = give_0[5] & \$82 ;
+  assign \$84  = ~ over_0_5;
+  assign \$85  = \$83  & \$84 ;
+  assign \$86  = ~ give_0[5];
+  assign \$87  = take_5[0] & \$86 ;
+  assign \$88  = count_0_5 + 1'h1;
+  assign \$89  = count_0_5 - 1'h1;
+  assign \$90  = count_0_5 != 1'h1;
+  assign \$91  = ~ take_0[1];
+  assign \$92  = give_1[0] & \$91 ;
+  assign \$93  = ~ over_1_0;
+  assign \$94  = \$92  & \$93 ;
+  assign \$95  = ~ give_1[0];
+  assign \$96  = take_0[1] & \$95 ;
+  assign \$97  = count_1_0 + 1'h1;
+  assign \$98  = count_1_0 - 1'h1;
+  assign \$99  = count_1_0 != 1'h1;
+  assign \$100  = ~ take_1[1];
+  assign \$101  = give_1[1] & \$100 ;
+  assign \$102  = ~ over_1_1;
+  assign \$103  = \$101  & \$102 ;
+  assign \$104  = ~ give_1[1];
+  assign \$105  = take_1[1] & \$104 ;
+  assign \$106  = count_1_1 + 1'h1;
+  assign \$107  = count_1_1 - 1'h1;
+  assign \$108  = count_1_1 != 1'h1;
+  assign \$109  = ~ take_2[1];
+  assign \$110  = give_1[2] & \$109 ;
+  assign \$111  = ~ over_1_2;
   assign \$112  = \$110  & \$111 ;
-  assign \$113  = ~ give_0[0];
-  assign \$114  = take_0[0] & \$113 ;
-  assign \$115  = count_0_0 + 1'h1;
-  assign \$116  = count_0_0 - 1'h1;
-  assign \$117  = count_0_0 != 1'h1;
-  assign \$118  = ~ take_1[0];
-  assign \$119  = give_0[1] & \$118 ;
-  assign \$120  = ~ over_0_1;
+  assign \$113  = ~ give_1[2];
+  assign \$114  = take_2[1] & \$113 ;
+  assign \$115  = count_1_2 + 1'h1;
+  assign \$116  = count_1_2 - 1'h1;
+  assign \$117  = count_1_2 != 1'h1;
+  assign \$118  = ~ take_3[1];
+  assign \$119  = give_1[3] & \$118 ;
+  assign \$120  = ~ over_1_3;
   assign \$121  = \$119  & \$120 ;
-  assign \$122  = ~ give_0[1];
-  assign \$123  = take_1[0] & \$122 ;
-  assign \$124  = count_0_1 + 1'h1;
-  assign \$125  = count_0_1 - 1'h1;
-  assign \$126  = count_0_1 != 1'h1;
-  assign \$127  = ~ take_2[0];
-  assign \$128  = give_0[2] & \$127 ;
-  assign \$129  = ~ over_0_2;
+  assign \$122  = ~ give_1[3];
+  assign \$123  = take_3[1] & \$122 ;
+  assign \$124  = count_1_3 + 1'h1;
+  assign \$125  = count_1_3 - 1'h1;
+  assign \$126  = count_1_3 != 1'h1;
+  assign \$127  = ~ take_4[1];
+  assign \$128  = give_1[4] & \$127 ;
+  assign \$129  = ~ over_1_4;
   assign \$130  = \$128  & \$129 ;
-  assign \$131  = ~ give_0[2];
-  assign \$132  = take_2[0] & \$131 ;
-  assign \$133  = count_0_2 + 1'h1;
-  assign \$134  = count_0_2 - 1'h1;
-  assign \$135  = count_0_2 != 1'h1;
-  assign \$136  = ~ take_3[0];
-  assign \$137  = give_0[3] & \$136 ;
-  assign \$138  = ~ over_0_3;
+  assign \$131  = ~ give_1[4];
+  assign \$132  = take_4[1] & \$131 ;
+  assign \$133  = count_1_4 + 1'h1;
+  assign \$134  = count_1_4 - 1'h1;
+  assign \$135  = count_1_4 != 1'h1;
+  assign \$136  = ~ take_5[1];
+  assign \$137  = give_1[5] & \$136 ;
+  assign \$138  = ~ over_1_5;
   assign \$139  = \$137  & \$138 ;
-  assign \$140  = ~ give_0[3];
-  assign \$141  = take_3[0] & \$140 ;
-  assign \$142  = count_0_3 + 1'h1;
-  assign \$143  = count_0_3 - 1'h1;
-  assign \$144  = count_0_3 != 1'h1;
-  assign \$145  = ~ take_4[0];
-  assign \$146  = give_0[4] & \$145 ;
-  assign \$147  = ~ over_0_4;
+  assign \$140  = ~ give_1[5];
+  assign \$141  = take_5[1] & \$140 ;
+  assign \$142  = count_1_5 + 1'h1;
+  assign \$143  = count_1_5 - 1'h1;
+  assign \$144  = count_1_5 != 1'h1;
+  assign \$145  = ~ take_0[2];
+  assign \$146  = give_2[0] & \$145 ;
+  assign \$147  = ~ over_2_0;
   assign \$148  = \$146  & \$147 ;
-  assign \$149  = ~ give_0[4];
-  assign \$150  = take_4[0] & \$149 ;
-  assign \$151  = count_0_4 + 1'h1;
-  assign \$152  = count_0_4 - 1'h1;
-  assign \$153  = count_0_4 != 1'h1;
-  assign \$154  = ~ take_5[0];
-  assign \$155  = give_0[5] & \$154 ;
-  assign \$156  = ~ over_0_5;
+  assign \$149  = ~ give_2[0];
+  assign \$150  = take_0[2] & \$149 ;
+  assign \$151  = count_2_0 + 1'h1;
+  assign \$152  = count_2_0 - 1'h1;
+  assign \$153  = count_2_0 != 1'h1;
+  assign \$154  = ~ take_1[2];
+  assign \$155  = give_2[1] & \$154 ;
+  assign \$156  = ~ over_2_1;
   assign \$157  = \$155  & \$156 ;
-  assign \$158  = ~ give_0[5];
-  assign \$159  = take_5[0] & \$158 ;
-  assign \$160  = count_0_5 + 1'h1;
-  assign \$161  = count_0_5 - 1'h1;
-  assign \$162  = count_0_5 != 1'h1;
-  assign \$163  = ~ take_0[1];
-  assign \$164  = give_1[0] & \$163 ;
-  assign \$165  = ~ over_1_0;
+  assign \$158  = ~ give_2[1];
+  assign \$159  = take_1[2] & \$158 ;
+  assign \$160  = count_2_1 + 1'h1;
+  assign \$161  = count_2_1 - 1'h1;
+  assign \$162  = count_2_1 != 1'h1;
+  assign \$163  = ~ take_2[2];
+  assign \$164  = give_2[2] & \$163 ;
+  assign \$165  = ~ over_2_2;
   assign \$166  = \$164  & \$165 ;
-  assign \$167  = ~ give_1[0];
-  assign \$168  = take_0[1] & \$167 ;
-  assign \$169  = count_1_0 + 1'h1;
-  assign \$170  = count_1_0 - 1'h1;
-  assign \$171  = count_1_0 != 1'h1;
-  assign \$172  = ~ take_1[1];
-  assign \$173  = give_1[1] & \$172 ;
-  assign \$174  = ~ over_1_1;
+  assign \$167  = ~ give_2[2];
+  assign \$168  = take_2[2] & \$167 ;
+  assign \$169  = count_2_2 + 1'h1;
+  assign \$170  = count_2_2 - 1'h1;
+  assign \$171  = count_2_2 != 1'h1;
+  assign \$172  = ~ take_3[2];
+  assign \$173  = give_2[3] & \$172 ;
+  assign \$174  = ~ over_2_3;
   assign \$175  = \$173  & \$174 ;
-  assign \$176  = ~ give_1[1];
-  assign \$177  = take_1[1] & \$176 ;
-  assign \$178  = count_1_1 + 1'h1;
-  assign \$179  = count_1_1 - 1'h1;
-  assign \$180  = count_1_1 != 1'h1;
-  assign \$181  = ~ take_2[1];
-  assign \$182  = give_1[2] & \$181 ;
-  assign \$183  = ~ over_1_2;
+  assign \$176  = ~ give_2[3];
+  assign \$177  = take_3[2] & \$176 ;
+  assign \$178  = count_2_3 + 1'h1;
+  assign \$179  = count_2_3 - 1'h1;
+  assign \$180  = count_2_3 != 1'h1;
+  assign \$181  = ~ take_4[2];
+  assign \$182  = give_2[4] & \$181 ;
+  assign \$183  = ~ over_2_4;
   assign \$184  = \$182  & \$183 ;
-  assign \$185  = ~ give_1[2];
-  assign \$186  = take_2[1] & \$185 ;
-  assign \$187  = count_1_2 + 1'h1;
-  assign \$188  = count_1_2 - 1'h1;
-  assign \$189  = count_1_2 != 1'h1;
-  assign \$190  = ~ take_3[1];
-  assign \$191  = give_1[3] & \$190 ;
-  assign \$192  = ~ over_1_3;
+  assign \$185  = ~ give_2[4];
+  assign \$186  = take_4[2] & \$185 ;
+  assign \$187  = count_2_4 + 1'h1;
+  assign \$188  = count_2_4 - 1'h1;
+  assign \$189  = count_2_4 != 1'h1;
+  assign \$190  = ~ take_5[2];
+  assign \$191  = give_2[5] & \$190 ;
+  assign \$192  = ~ over_2_5;
   assign \$193  = \$191  & \$192 ;
-  assign \$194  = ~ give_1[3];
-  assign \$195  = take_3[1] & \$194 ;
-  assign \$196  = count_1_3 + 1'h1;
-  assign \$197  = count_1_3 - 1'h1;
-  assign \$198  = count_1_3 != 1'h1;
-  assign \$199  = ~ take_4[1];
-  assign \$200  = give_1[4] & \$199 ;
-  assign \$201  = ~ over_1_4;
+  assign \$194  = ~ give_2[5];
+  assign \$195  = take_5[2] & \$194 ;
+  assign \$196  = count_2_5 + 1'h1;
+  assign \$197  = count_2_5 - 1'h1;
+  assign \$198  = count_2_5 != 1'h1;
+  assign \$199  = ~ take_0[3];
+  assign \$200  = give_3[0] & \$199 ;
+  assign \$201  = ~ over_3_0;
   assign \$202  = \$200  & \$201 ;
-  assign \$203  = ~ give_1[4];
-  assign \$204  = take_4[1] & \$203 ;
-  assign \$205  = count_1_4 + 1'h1;
-  assign \$206  = count_1_4 - 1'h1;
-  assign \$207  = count_1_4 != 1'h1;
-  assign \$208  = ~ take_5[1];
-  assign \$209  = give_1[5] & \$208 ;
-  assign \$210  = ~ over_1_5;
+  assign \$203  = ~ give_3[0];
+  assign \$204  = take_0[3] & \$203 ;
+  assign \$205  = count_3_0 + 1'h1;
+  assign \$206  = count_3_0 - 1'h1;
+  assign \$207  = count_3_0 != 1'h1;
+  assign \$208  = ~ take_1[3];
+  assign \$209  = give_3[1] & \$208 ;
+  assign \$210  = ~ over_3_1;
   assign \$211  = \$209  & \$210 ;
-  assign \$212  = ~ give_1[5];
-  assign \$213  = take_5[1] & \$212 ;
-  assign \$214  = count_1_5 + 1'h1;
-  assign \$215  = count_1_5 - 1'h1;
-  assign \$216  = count_1_5 != 1'h1;
-  assign \$217  = ~ take_0[2];
-  assign \$218  = give_2[0] & \$217 ;
-  assign \$219  = ~ over_2_0;
+  assign \$212  = ~ give_3[1];
+  assign \$213  = take_1[3] & \$212 ;
+  assign \$214  = count_3_1 + 1'h1;
+  assign \$215  = count_3_1 - 1'h1;
+  assign \$216  = count_3_1 != 1'h1;
+  assign \$217  = ~ take_2[3];
+  assign \$218  = give_3[2] & \$217 ;
+  assign \$219  = ~ over_3_2;
   assign \$220  = \$218  & \$219 ;
-  assign \$221  = ~ give_2[0];
-  assign \$222  = take_0[2] & \$221 ;
-  assign \$223  = count_2_0 + 1'h1;
-  assign \$224  = count_2_0 - 1'h1;
-  assign \$225  = count_2_0 != 1'h1;
-  assign \$226  = ~ take_1[2];
-  assign \$227  = give_2[1] & \$226 ;
-  assign \$228  = ~ over_2_1;
+  assign \$221  = ~ give_3[2];
+  assign \$222  = take_2[3] & \$221 ;
+  assign \$223  = count_3_2 + 1'h1;
+  assign \$224  = count_3_2 - 1'h1;
+  assign \$225  = count_3_2 != 1'h1;
+  assign \$226  = ~ take_3[3];
+  assign \$227  = give_3[3] & \$226 ;
+  assign \$228  = ~ over_3_3;
   assign \$229  = \$227  & \$228 ;
-  assign \$230  = ~ give_2[1];
-  assign \$231  = take_1[2] & \$230 ;
-  assign \$232  = count_2_1 + 1'h1;
-  assign \$233  = count_2_1 - 1'h1;
-  assign \$234  = count_2_1 != 1'h1;
-  assign \$235  = ~ take_2[2];
-  assign \$236  = give_2[2] & \$235 ;
-  assign \$237  = ~ over_2_2;
+  assign \$230  = ~ give_3[3];
+  assign \$231  = take_3[3] & \$230 ;
+  assign \$232  = count_3_3 + 1'h1;
+  assign \$233  = count_3_3 - 1'h1;
+  assign \$234  = count_3_3 != 1'h1;
+  assign \$235  = ~ take_4[3];
+  assign \$236  = give_3[4] & \$235 ;
+  assign \$237  = ~ over_3_4;
   assign \$238  = \$236  & \$237 ;
-  assign \$239  = ~ give_2[2];
-  assign \$240  = take_2[2] & \$239 ;
-  assign \$241  = count_2_2 + 1'h1;
-  assign \$242  = count_2_2 - 1'h1;
-  assign \$243  = count_2_2 != 1'h1;
-  assign \$244  = ~ take_3[2];
-  assign \$245  = give_2[3] & \$244 ;
-  assign \$246  = ~ over_2_3;
+  assign \$239  = ~ give_3[4];
+  assign \$240  = take_4[3] & \$239 ;
+  assign \$241  = count_3_4 + 1'h1;
+  assign \$242  = count_3_4 - 1'h1;
+  assign \$243  = count_3_4 != 1'h1;
+  assign \$244  = ~ take_5[3];
+  assign \$245  = give_3[5] & \$244 ;
+  assign \$246  = ~ over_3_5;
   assign \$247  = \$245  & \$246 ;
-  assign \$248  = ~ give_2[3];
-  assign \$249  = take_3[2] & \$248 ;
-  assign \$250  = count_2_3 + 1'h1;
-  assign \$251  = count_2_3 - 1'h1;
-  assign \$252  = count_2_3 != 1'h1;
-  assign \$253  = ~ take_4[2];
-  assign \$254  = give_2[4] & \$253 ;
-  assign \$255  = ~ over_2_4;
+  assign \$248  = ~ give_3[5];
+  assign \$249  = take_5[3] & \$248 ;
+  assign \$250  = count_3_5 + 1'h1;
+  assign \$251  = count_3_5 - 1'h1;
+  assign \$252  = count_3_5 != 1'h1;
+  assign \$253  = ~ take_0[4];
+  assign \$254  = give_4[0] & \$253 ;
+  assign \$255  = ~ over_4_0;
   assign \$256  = \$254  & \$255 ;
-  assign \$257  = ~ give_2[4];
-  assign \$258  = take_4[2] & \$257 ;
-  assign \$259  = count_2_4 + 1'h1;
-  assign \$260  = count_2_4 - 1'h1;
-  assign \$261  = count_2_4 != 1'h1;
-  assign \$262  = ~ take_5[2];
-  assign \$263  = give_2[5] & \$262 ;
-  assign \$264  = ~ over_2_5;
+  assign \$257  = ~ give_4[0];
+  assign \$258  = take_0[4] & \$257 ;
+  assign \$259  = count_4_0 + 1'h1;
+  assign \$260  = count_4_0 - 1'h1;
+  assign \$261  = count_4_0 != 1'h1;
+  assign \$262  = ~ take_1[4];
+  assign \$263  = give_4[1] & \$262 ;
+  assign \$264  = ~ over_4_1;
   assign \$265  = \$263  & \$264 ;
-  assign \$266  = ~ give_2[5];
-  assign \$267  = take_5[2] & \$266 ;
-  assign \$268  = count_2_5 + 1'h1;
-  assign \$269  = count_2_5 - 1'h1;
-  assign \$270  = count_2_5 != 1'h1;
-  assign \$271  = ~ take_0[3];
-  assign \$272  = give_3[0] & \$271 ;
-  assign \$273  = ~ over_3_0;
+  assign \$266  = ~ give_4[1];
+  assign \$267  = take_1[4] & \$266 ;
+  assign \$268  = count_4_1 + 1'h1;
+  assign \$269  = count_4_1 - 1'h1;
+  assign \$270  = count_4_1 != 1'h1;
+  assign \$271  = ~ take_2[4];
+  assign \$272  = give_4[2] & \$271 ;
+  assign \$273  = ~ over_4_2;
   assign \$274  = \$272  & \$273 ;
-  assign \$275  = ~ give_3[0];
-  assign \$276  = take_0[3] & \$275 ;
-  assign \$277  = count_3_0 + 1'h1;
-  assign \$278  = count_3_0 - 1'h1;
-  assign \$279  = count_3_0 != 1'h1;
-  assign \$280  = ~ take_1[3];
-  assign \$281  = give_3[1] & \$280 ;
-  assign \$282  = ~ over_3_1;
+  assign \$275  = ~ give_4[2];
+  assign \$276  = take_2[4] & \$275 ;
+  assign \$277  = count_4_2 + 1'h1;
+  assign \$278  = count_4_2 - 1'h1;
+  assign \$279  = count_4_2 != 1'h1;
+  assign \$280  = ~ take_3[4];
+  assign \$281  = give_4[3] & \$280 ;
+  assign \$282  = ~ over_4_3;
   assign \$283  = \$281  & \$282 ;
-  assign \$284  = ~ give_3[1];
-  assign \$285  = take_1[3] & \$284 ;
-  assign \$286  = count_3_1 + 1'h1;
-  assign \$287  = count_3_1 - 1'h1;
-  assign \$288  = count_3_1 != 1'h1;
-  assign \$289  = ~ take_2[3];
-  assign \$290  = give_3[2] & \$289 ;
-  assign \$291  = ~ over_3_2;
+  assign \$284  = ~ give_4[3];
+  assign \$285  = take_3[4] & \$284 ;
+  assign \$286  = count_4_3 + 1'h1;
+  assign \$287  = count_4_3 - 1'h1;
+  assign \$288  = count_4_3 != 1'h1;
+  assign \$289  = ~ take_4[4];
+  assign \$290  = give_4[4] & \$289 ;
+  assign \$291  = ~ over_4_4;
   assign \$292  = \$290  & \$291 ;
-  assign \$293  = ~ give_3[2];
-  assign \$294  = take_2[3] & \$293 ;
-  assign \$295  = count_3_2 + 1'h1;
-  assign \$296  = count_3_2 - 1'h1;
-  assign \$297  = count_3_2 != 1'h1;
-  assign \$298  = ~ take_3[3];
-  assign \$299  = give_3[3] & \$298 ;
-  assign \$300  = ~ over_3_3;
+  assign \$293  = ~ give_4[4];
+  assign \$294  = take_4[4] & \$293 ;
+  assign \$295  = count_4_4 + 1'h1;
+  assign \$296  = count_4_4 - 1'h1;
+  assign \$297  = count_4_4 != 1'h1;
+  assign \$298  = ~ take_5[4];
+  assign \$299  = give_4[5] & \$298 ;
+  assign \$300  = ~ over_4_5;
   assign \$301  = \$299  & \$300 ;
-  assign \$302  = ~ give_3[3];
-  assign \$303  = take_3[3] & \$302 ;
-  assign \$304  = count_3_3 + 1'h1;
-  assign \$305  = count_3_3 - 1'h1;
-  assign \$306  = count_3_3 != 1'h1;
-  assign \$307  = ~ take_4[3];
-  assign \$308  = give_3[4] & \$307 ;
-  assign \$309  = ~ over_3_4;
+  assign \$302  = ~ give_4[5];
+  assign \$303  = take_5[4] & \$302 ;
+  assign \$304  = count_4_5 + 1'h1;
+  assign \$305  = count_4_5 - 1'h1;
+  assign \$306  = count_4_5 != 1'h1;
+  assign \$307  = ~ take_0[5];
+  assign \$308  = give_5[0] & \$307 ;
+  assign \$309  = ~ over_5_0;
   assign \$310  = \$308  & \$309 ;
-  assign \$311  = ~ give_3[4];
-  assign \$312  = take_4[3] & \$311 ;
-  assign \$313  = count_3_4 + 1'h1;
-  assign \$314  = count_3_4 - 1'h1;
-  assign \$315  = count_3_4 != 1'h1;
-  assign \$316  = ~ take_5[3];
-  assign \$317  = give_3[5] & \$316 ;
-  assign \$318  = ~ over_3_5;
+  assign \$311  = ~ give_5[0];
+  assign \$312  = take_0[5] & \$311 ;
+  assign \$313  = count_5_0 + 1'h1;
+  assign \$314  = count_5_0 - 1'h1;
+  assign \$315  = count_5_0 != 1'h1;
+  assign \$316  = ~ take_1[5];
+  assign \$317  = give_5[1] & \$316 ;
+  assign \$318  = ~ over_5_1;
   assign \$319  = \$317  & \$318 ;
-  assign \$320  = ~ give_3[5];
-  assign \$321  = take_5[3] & \$320 ;
-  assign \$322  = count_3_5 + 1'h1;
-  assign \$323  = count_3_5 - 1'h1;
-  assign \$324  = count_3_5 != 1'h1;
-  assign \$325  = ~ take_0[4];
-  assign \$326  = give_4[0] & \$325 ;
-  assign \$327  = ~ over_4_0;
+  assign \$320  = ~ give_5[1];
+  assign \$321  = take_1[5] & \$320 ;
+  assign \$322  = count_5_1 + 1'h1;
+  assign \$323  = count_5_1 - 1'h1;
+  assign \$324  = count_5_1 != 1'h1;
+  assign \$325  = ~ take_2[5];
+  assign \$326  = give_5[2] & \$325 ;
+  assign \$327  = ~ over_5_2;
   assign \$328  = \$326  & \$327 ;
-  assign \$329  = ~ give_4[0];
-  assign \$330  = take_0[4] & \$329 ;
-  assign \$331  = count_4_0 + 1'h1;
-  assign \$332  = count_4_0 - 1'h1;
-  assign \$333  = count_4_0 != 1'h1;
-  assign \$334  = ~ take_1[4];
-  assign \$335  = give_4[1] & \$334 ;
-  assign \$336  = ~ over_4_1;
+  assign \$329  = ~ give_5[2];
+  assign \$330  = take_2[5] & \$329 ;
+  assign \$331  = count_5_2 + 1'h1;
+  assign \$332  = count_5_2 - 1'h1;
+  assign \$333  = count_5_2 != 1'h1;
+  assign \$334  = ~ take_3[5];
+  assign \$335  = give_5[3] & \$334 ;
+  assign \$336  = ~ over_5_3;
   assign \$337  = \$335  & \$336 ;
-  assign \$338  = ~ give_4[1];
-  assign \$339  = take_1[4] & \$338 ;
-  assign \$340  = count_4_1 + 1'h1;
-  assign \$341  = count_4_1 - 1'h1;
-  assign \$342  = count_4_1 != 1'h1;
-  assign \$343  = ~ take_2[4];
-  assign \$344  = give_4[2] & \$343 ;
-  assign \$345  = ~ over_4_2;
+  assign \$338  = ~ give_5[3];
+  assign \$339  = take_3[5] & \$338 ;
+  assign \$340  = count_5_3 + 1'h1;
+  assign \$341  = count_5_3 - 1'h1;
+  assign \$342  = count_5_3 != 1'h1;
+  assign \$343  = ~ take_4[5];
+  assign \$344  = give_5[4] & \$343 ;
+  assign \$345  = ~ over_5_4;
   assign \$346  = \$344  & \$345 ;
-  assign \$347  = ~ give_4[2];
-  assign \$348  = take_2[4] & \$347 ;
-  assign \$349  = count_4_2 + 1'h1;
-  assign \$350  = count_4_2 - 1'h1;
-  assign \$351  = count_4_2 != 1'h1;
-  assign \$352  = ~ take_3[4];
-  assign \$353  = give_4[3] & \$352 ;
-  assign \$354  = ~ over_4_3;
+  assign \$347  = ~ give_5[4];
+  assign \$348  = take_4[5] & \$347 ;
+  assign \$349  = count_5_4 + 1'h1;
+  assign \$350  = count_5_4 - 1'h1;
+  assign \$351  = count_5_4 != 1'h1;
+  assign \$352  = ~ take_5[5];
+  assign \$353  = give_5[5] & \$352 ;
+  assign \$354  = ~ over_5_5;
   assign \$355  = \$353  & \$354 ;
-  assign \$356  = ~ give_4[3];
-  assign \$357  = take_3[4] & \$356 ;
-  assign \$358  = count_4_3 + 1'h1;
-  assign \$359  = count_4_3 - 1'h1;
-  assign \$360  = count_4_3 != 1'h1;
-  assign \$361  = ~ take_4[4];
-  assign \$362  = give_4[4] & \$361 ;
-  assign \$363  = ~ over_4_4;
-  assign \$364  = \$362  & \$363 ;
-  assign \$365  = ~ give_4[4];
-  assign \$366  = take_4[4] & \$365 ;
-  assign \$367  = count_4_4 + 1'h1;
-  assign \$368  = count_4_4 - 1'h1;
-  assign \$369  = count_4_4 != 1'h1;
-  assign \$370  = ~ take_5[4];
-  assign \$371  = give_4[5] & \$370 ;
-  assign \$372  = ~ over_4_5;
-  assign \$373  = \$371  & \$372 ;
-  assign \$374  = ~ give_4[5];
-  assign \$375  = take_5[4] & \$374 ;
-  assign \$376  = count_4_5 + 1'h1;
-  assign \$377  = count_4_5 - 1'h1;
-  assign \$378  = count_4_5 != 1'h1;
-  assign \$379  = ~ take_0[5];
-  assign \$380  = give_5[0] & \$379 ;
-  assign \$381  = ~ over_5_0;
-  assign \$382  = \$380  & \$381 ;
-  assign \$383  = ~ give_5[0];
-  assign \$384  = take_0[5] & \$383 ;
-  assign \$385  = count_5_0 + 1'h1;
-  assign \$386  = count_5_0 - 1'h1;
-  assign \$387  = count_5_0 != 1'h1;
-  assign \$388  = ~ take_1[5];
-  assign \$389  = give_5[1] & \$388 ;
-  assign \$390  = ~ over_5_1;
-  assign \$391  = \$389  & \$390 ;
-  assign \$392  = ~ give_5[1];
-  assign \$393  = take_1[5] & \$392 ;
-  assign \$394  = count_5_1 + 1'h1;
-  assign \$395  = count_5_1 - 1'h1;
-  assign \$396  = count_5_1 != 1'h1;
-  assign \$397  = ~ take_2[5];
-  assign \$398  = give_5[2] & \$397 ;
-  assign \$399  = ~ over_5_2;
-  assign \$400  = \$398  & \$399 ;
-  assign \$401  = ~ give_5[2];
-  assign \$402  = take_2[5] & \$401 ;
-  assign \$403  = count_5_2 + 1'h1;
-  assign \$404  = count_5_2 - 1'h1;
-  assign \$405  = count_5_2 != 1'h1;
-  assign \$406  = ~ take_3[5];
-  assign \$407  = give_5[3] & \$406 ;
-  assign \$408  = ~ over_5_3;
-  assign \$409  = \$407  & \$408 ;
-  assign \$410  = ~ give_5[3];
-  assign \$411  = take_3[5] & \$410 ;
-  assign \$412  = count_5_3 + 1'h1;
-  assign \$413  = count_5_3 - 1'h1;
-  assign \$414  = count_5_3 != 1'h1;
-  assign \$415  = ~ take_4[5];
-  assign \$416  = give_5[4] & \$415 ;
-  assign \$417  = ~ over_5_4;
-  assign \$418  = \$416  & \$417 ;
-  assign \$419  = ~ give_5[4];
-  assign \$420  = take_4[5] & \$419 ;
-  assign \$421  = count_5_4 + 1'h1;
-  assign \$422  = count_5_4 - 1'h1;
-  assign \$423  = count_5_4 != 1'h1;
-  assign \$424  = ~ take_5[5];
-  assign \$425  = give_5[5] & \$424 ;
-  assign \$426  = ~ over_5_5;
-  assign \$427  = \$425  & \$426 ;
-  assign \$428  = ~ give_5[5];
-  assign \$429  = take_5[5] & \$428 ;
-  assign \$430  = count_5_5 + 1'h1;
-  assign \$431  = count_5_5 - 1'h1;
-  assign \$432  = count_5_5 != 1'h1;
+  assign \$356  = ~ give_5[5];
+  assign \$357  = take_5[5] & \$356 ;
+  assign \$358  = count_5_5 + 1'h1;
+  assign \$359  = count_5_5 - 1'h1;
+  assign \$360  = count_5_5 != 1'h1;
   always @(posedge clk)
-    count_0_0 <= \$433 ;
+    count_0_0 <= \$361 ;
   always @(posedge clk)
-    some_0_0 <= \$434 ;
+    some_0_0 <= \$362 ;
   always @(posedge clk)
-    count_0_1 <= \$435 ;
+    count_0_1 <= \$363 ;
   always @(posedge clk)
-    some_0_1 <= \$436 ;
+    some_0_1 <= \$364 ;
   always @(posedge clk)
-    count_0_2 <= \$437 ;
+    count_0_2 <= \$365 ;
   always @(posedge clk)
-    some_0_2 <= \$438 ;
+    some_0_2 <= \$366 ;
   always @(posedge clk)
-    count_0_3 <= \$439 ;
+    count_0_3 <= \$367 ;
+  always @(posedge clk)
+    some_0_3 <= \$368 ;
+  always @(posedge clk)
+    count_0_4 <= \$369 ;
+  always @(posedge clk)
+    some_0_4 <= \$370 ;
+  always @(posedge clk)
+    count_0_5 <= \$371 ;
+  always @(posedge clk)
+    some_0_5 <= \$372 ;
+  always @(posedge clk)
+    count_1_0 <= \$373 ;
+  always @(posedge clk)
+    some_1_0 <= \$374 ;
+  always @(posedge clk)
+    count_1_1 <= \$375 ;
+  always @(posedge clk)
+    some_1_1 <= \$376 ;
+  always @(posedge clk)
+    count_1_2 <= \$377 ;
+  always @(posedge clk)
+    some_1_2 <= \$378 ;
+  always @(posedge clk)
+    count_1_3 <= \$379 ;
+  always @(posedge clk)
+    some_1_3 <= \$380 ;
+  always @(posedge clk)
+    count_1_4 <= \$381 ;
+  always @(posedge clk)
+    some_1_4 <= \$382 ;
+  always @(posedge clk)
+    count_1_5 <= \$383 ;
+  always @(posedge clk)
+    some_1_5 <= \$384 ;
+  always @(posedge clk)
+    count_2_0 <= \$385 ;
+  always @(posedge clk)
+    some_2_0 <= \$386 ;
+  always @(posedge clk)
+    count_2_1 <= \$387 ;
+  always @(posedge clk)
+    some_2_1 <= \$388 ;
+  always @(posedge clk)
+    count_2_2 <= \$389 ;
+  always @(posedge clk)
+    some_2_2 <= \$390 ;
+  always @(posedge clk)
+    count_2_3 <= \$391 ;
+  always @(posedge clk)
+    some_2_3 <= \$392 ;
+  always @(posedge clk)
+    count_2_4 <= \$393 ;
+  always @(posedge clk)
+    some_2_4 <= \$394 ;
+  always @(posedge clk)
+    count_2_5 <= \$395 ;
+  always @(posedge clk)
+    some_2_5 <= \$396 ;
+  always @(posedge clk)
+    count_3_0 <= \$397 ;
+  always @(posedge clk)
+    some_3_0 <= \$398 ;
+  always @(posedge clk)
+    count_3_1 <= \$399 ;
+  always @(posedge clk)
+    some_3_1 <= \$400 ;
+  always @(posedge clk)
+    count_3_2 <= \$401 ;
+  always @(posedge clk)
+    some_3_2 <= \$402 ;
+  always @(posedge clk)
+    count_3_3 <= \$403 ;
+  always @(posedge clk)
+    some_3_3 <= \$404 ;
+  always @(posedge clk)
+    count_3_4 <= \$405 ;
+  always @(posedge clk)
+    some_3_4 <= \$406 ;
+  always @(posedge clk)
+    count_3_5 <= \$407 ;
+  always @(posedge clk)
+    some_3_5 <= \$408 ;
+  always @(posedge clk)
+    count_4_0 <= \$409 ;
+  always @(posedge clk)
+    some_4_0 <= \$410 ;
+  always @(posedge clk)
+    count_4_1 <= \$411 ;
+  always @(posedge clk)
+    some_4_1 <= \$412 ;
+  always @(posedge clk)
+    count_4_2 <= \$413 ;
+  always @(posedge clk)
+    some_4_2 <= \$414 ;
+  always @(posedge clk)
+    count_4_3 <= \$415 ;
+  always @(posedge clk)
+    some_4_3 <= \$416 ;
+  always @(posedge clk)
+    count_4_4 <= \$417 ;
+  always @(posedge clk)
+    some_4_4 <= \$418 ;
+  always @(posedge clk)
+    count_4_5 <= \$419 ;
+  always @(posedge clk)
+    some_4_5 <= \$420 ;
+  always @(posedge clk)
+    count_5_0 <= \$421 ;
+  always @(posedge clk)
+    some_5_0 <= \$422 ;
+  always @(posedge clk)
+    count_5_1 <= \$423 ;
+  always @(posedge clk)
+    some_5_1 <= \$424 ;
+  always @(posedge clk)
+    count_5_2 <= \$425 ;
+  always @(posedge clk)
+    some_5_2 <= \$426 ;
+  always @(posedge clk)
+    count_5_3 <= \$427 ;
+  always @(posedge clk)
+    some_5_3 <= \$428 ;
+  always @(posedge clk)
+    count_5_4 <= \$429 ;
+  always @(posedge clk)
+    some_5_4 <= \$430 ;
+  always @(posedge clk)
+    count_5_5 <= \$431 ;
+  always @(posedge clk)
+    some_5_5 <= \$432 ;
   always @* begin
     if (_always_ ) begin end
-    \$441  = count_0_4;
-    if (\$148 ) begin
-      \$441  = \$151 [7:0];
-    end else if (\$150 ) begin
-      \$441  = \$152 [7:0];
+    \$361  = count_0_0;
+    if (\$40 ) begin
+      \$361  = \$43 [7:0];
+    end else if (\$42 ) begin
+      \$361  = \$44 [7:0];
     end
     if (rst) begin
-      \$441  = 8'h00;
+      \$361  = 8'h00;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$442  = some_0_4;
-    if (\$148 ) begin
-      \$442  = 1'h1;
-    end else if (\$150 ) begin
-      \$442  = \$153 ;
+    \$362  = some_0_0;
+    if (\$40 ) begin
+      \$362  = 1'h1;
+    end else if (\$42 ) begin
+      \$362  = \$45 ;
     end
     if (rst) begin
-      \$442  = 1'h0;
+      \$362  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$443  = count_0_5;
-    if (\$157 ) begin
-      \$443  = \$160 [7:0];
-    end else if (\$159 ) begin
-      \$443  = \$161 [7:0];
+    \$363  = count_0_1;
+    if (\$49 ) begin
+      \$363  = \$52 [7:0];
+    end else if (\$51 ) begin
+      \$363  = \$53 [7:0];
     end
     if (rst) begin
-      \$443  = 8'h00;
+      \$363  = 8'h00;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$444  = some_0_5;
-    if (\$157 ) begin
-      \$444  = 1'h1;
-    end else if (\$159 ) begin
-      \$444  = \$162 ;
+    \$364  = some_0_1;
+    if (\$49 ) begin
+      \$364  = 1'h1;
+    end else if (\$51 ) begin
+      \$364  = \$54 ;
     end
     if (rst) begin
-      \$444  = 1'h0;
+      \$364  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$445  = count_1_0;
-    if (\$166 ) begin
-      \$445  = \$169 [7:0];
-    end else if (\$168 ) begin
-      \$445  = \$170 [7:0];
+    \$365  = count_0_2;
+    if (\$58 ) begin
+      \$365  = \$61 [7:0];
+    end else if (\$60 ) begin
+      \$365  = \$62 [7:0];
     end
     if (rst) begin
-      \$445  = 8'h00;
+      \$365  = 8'h00;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$446  = some_1_0;
-    if (\$166 ) begin
-      \$446  = 1'h1;
-    end else if (\$168 ) begin
-      \$446  = \$171 ;
+    \$366  = some_0_2;
+    if (\$58 ) begin
+      \$366  = 1'h1;
+    end else if (\$60 ) begin
+      \$366  = \$63 ;
     end
     if (rst) begin
-      \$446  = 1'h0;
+      \$366  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$447  = count_1_1;
-    if (\$175 ) begin
-      \$447  = \$178 [7:0];
-    end else if (\$177 ) begin
-      \$447  = \$179 [7:0];
+    \$367  = count_0_3;
+    if (\$67 ) begin
+      \$367  = \$70 [7:0];
+    end else if (\$69 ) begin
+      \$367  = \$71 [7:0];
     end
     if (rst) begin
-      \$447  = 8'h00;
+      \$367  = 8'h00;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$448  = some_1_1;
-    if (\$175 ) begin
-      \$448  = 1'h1;
-    end else if (\$177 ) begin
-      \$448  = \$180 ;
+    \$368  = some_0_3;
+    if (\$67 ) begin
+      \$368  = 1'h1;
+    end else if (\$69 ) begin
+      \$368  = \$72 ;
     end
     if (rst) begin
-      \$448  = 1'h0;
+      \$368  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$449  = count_1_2;
-    if (\$184 ) begin
-      \$449  = \$187 [7:0];
-    end else if (\$186 ) begin
-      \$449  = \$188 [7:0];
+    \$369  = count_0_4;
+    if (\$76 ) begin
+      \$369  = \$79 [7:0];
+    end else if (\$78 ) begin
+      \$369  = \$80 [7:0];
     end
     if (rst) begin
-      \$449  = 8'h00;
+      \$369  = 8'h00;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$450  = some_1_2;
-    if (\$184 ) begin
-      \$450  = 1'h1;
-    end else if (\$186 ) begin
-      \$450  = \$189 ;
+    \$370  = some_0_4;
+    if (\$76 ) begin
+      \$370  = 1'h1;
+    end else if (\$78 ) begin
+      \$370  = \$81 ;
     end
     if (rst) begin
-      \$450  = 1'h0;
+      \$370  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$451  = count_1_3;
-    if (\$193 ) begin
-      \$451  = \$196 [7:0];
-    end else if (\$195 ) begin
-      \$451  = \$197 [7:0];
+    \$371  = count_0_5;
+    if (\$85 ) begin
+      \$371  = \$88 [7:0];
+    end else if (\$87 ) begin
+      \$371  = \$89 [7:0];
     end
     if (rst) begin
-      \$451  = 8'h00;
+      \$371  = 8'h00;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$452  = some_1_3;
-    if (\$193 ) begin
-      \$452  = 1'h1;
-    end else if (\$195 ) begin
-      \$452  = \$198 ;
+    \$372  = some_0_5;
+    if (\$85 ) begin
+      \$372  = 1'h1;
+    end else if (\$87 ) begin
+      \$372  = \$90 ;
     end
     if (rst) begin
-      \$452  = 1'h0;
+      \$372  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$453  = count_1_4;
-    if (\$202 ) begin
-      \$453  = \$205 [7:0];
-    end else if (\$204 ) begin
-      \$453  = \$206 [7:0];
+    \$373  = count_1_0;
+    if (\$94 ) begin
+      \$373  = \$97 [7:0];
+    end else if (\$96 ) begin
+      \$373  = \$98 [7:0];
     end
     if (rst) begin
-      \$453  = 8'h00;
+      \$373  = 8'h00;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$454  = some_1_4;
-    if (\$202 ) begin
-      \$454  = 1'h1;
-    end else if (\$204 ) begin
-      \$454  = \$207 ;
+    \$374  = some_1_0;
+    if (\$94 ) begin
+      \$374  = 1'h1;
+    end else if (\$96 ) begin
+      \$374  = \$99 ;
     end
     if (rst) begin
-      \$454  = 1'h0;
+      \$374  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$455  = count_1_5;
-    if (\$211 ) begin
-      \$455  = \$214 [7:0];
-    end else if (\$213 ) begin
-      \$455  = \$215 [7:0];
+    \$375  = count_1_1;
+    if (\$103 ) begin
+      \$375  = \$106 [7:0];
+    end else if (\$105 ) begin
+      \$375  = \$107 [7:0];
     end
     if (rst) begin
-      \$455  = 8'h00;
+      \$375  = 8'h00;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$456  = some_1_5;
-    if (\$211 ) begin
-      \$456  = 1'h1;
-    end else if (\$213 ) begin
-      \$456  = \$216 ;
+    \$376  = some_1_1;
+    if (\$103 ) begin
+      \$376  = 1'h1;
+    end else if (\$105 ) begin
+      \$376  = \$108 ;
     end
     if (rst) begin
-      \$456  = 1'h0;
+      \$376  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$457  = count_2_0;
-    if (\$220 ) begin
-      \$457  = \$223 [7:0];
-    end else if (\$222 ) begin
-      \$457  = \$224 [7:0];
-    end
-    if (rst) begin
-      \$457  = 8'h00;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$458  = some_2_0;
-    if (\$220 ) begin
-      \$458  = 1'h1;
-    end else if (\$222 ) begin
-      \$458  = \$225 ;
-    end
-    if (rst) begin
-      \$458  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$459  = count_2_1;
-    if (\$229 ) begin
-      \$459  = \$232 [7:0];
-    end else if (\$231 ) begin
-      \$459  = \$233 [7:0];
-    end
-    if (rst) begin
-      \$459  = 8'h00;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$460  = some_2_1;
-    if (\$229 ) begin
-      \$460  = 1'h1;
-    end else if (\$231 ) begin
-      \$460  = \$234 ;
-    end
-    if (rst) begin
-      \$460  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$461  = count_2_2;
-    if (\$238 ) begin
-      \$461  = \$241 [7:0];
-    end else if (\$240 ) begin
-      \$461  = \$242 [7:0];
-    end
-    if (rst) begin
-      \$461  = 8'h00;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$462  = some_2_2;
-    if (\$238 ) begin
-      \$462  = 1'h1;
-    end else if (\$240 ) begin
-      \$462  = \$243 ;
-    end
-    if (rst) begin
-      \$462  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$463  = count_2_3;
-    if (\$247 ) begin
-      \$463  = \$250 [7:0];
-    end else if (\$249 ) begin
-      \$463  = \$251 [7:0];
-    end
-    if (rst) begin
-      \$463  = 8'h00;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$464  = some_2_3;
-    if (\$247 ) begin
-      \$464  = 1'h1;
-    end else if (\$249 ) begin
-      \$464  = \$252 ;
-    end
-    if (rst) begin
-      \$464  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$465  = count_2_4;
-    if (\$256 ) begin
-      \$465  = \$259 [7:0];
-    end else if (\$258 ) begin
-      \$465  = \$260 [7:0];
-    end
-    if (rst) begin
-      \$465  = 8'h00;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$466  = some_2_4;
-    if (\$256 ) begin
-      \$466  = 1'h1;
-    end else if (\$258 ) begin
-      \$466  = \$261 ;
-    end
-    if (rst) begin
-      \$466  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$467  = count_2_5;
-    if (\$265 ) begin
-      \$467  = \$268 [7:0];
-    end else if (\$267 ) begin
-      \$467  = \$269 [7:0];
-    end
-    if (rst) begin
-      \$467  = 8'h00;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$468  = some_2_5;
-    if (\$265 ) begin
-      \$468  = 1'h1;
-    end else if (\$267 ) begin
-      \$468  = \$270 ;
-    end
-    if (rst) begin
-      \$468  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$469  = count_3_0;
-    if (\$274 ) begin
-      \$469  = \$277 [7:0];
-    end else if (\$276 ) begin
-      \$469  = \$278 [7:0];
-    end
-    if (rst) begin
-      \$469  = 8'h00;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$470  = some_3_0;
-    if (\$274 ) begin
-      \$470  = 1'h1;
-    end else if (\$276 ) begin
-      \$470  = \$279 ;
-    end
-    if (rst) begin
-      \$470  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$471  = count_3_1;
-    if (\$283 ) begin
-      \$471  = \$286 [7:0];
-    end else if (\$285 ) begin
-      \$471  = \$287 [7:0];
-    end
-    if (rst) begin
-      \$471  = 8'h00;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$472  = some_3_1;
-    if (\$283 ) begin
-      \$472  = 1'h1;
-    end else if (\$285 ) begin
-      \$472  = \$288 ;
-    end
-    if (rst) begin
-      \$472  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$473  = count_3_2;
-    if (\$292 ) begin
-      \$473  = \$295 [7:0];
-    end else if (\$294 ) begin
-      \$473  = \$296 [7:0];
-    end
-    if (rst) begin
-      \$473  = 8'h00;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$474  = some_3_2;
-    if (\$292 ) begin
-      \$474  = 1'h1;
-    end else if (\$294 ) begin
-      \$474  = \$297 ;
-    end
-    if (rst) begin
-      \$474  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$475  = count_3_3;
-    if (\$301 ) begin
-      \$475  = \$304 [7:0];
-    end else if (\$303 ) begin
-      \$475  = \$305 [7:0];
-    end
-    if (rst) begin
-      \$475  = 8'h00;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$476  = some_3_3;
-    if (\$301 ) begin
-      \$476  = 1'h1;
-    end else if (\$303 ) begin
-      \$476  = \$306 ;
-    end
-    if (rst) begin
-      \$476  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$477  = count_3_4;
-    if (\$310 ) begin
-      \$477  = \$313 [7:0];
-    end else if (\$312 ) begin
-      \$477  = \$314 [7:0];
-    end
-    if (rst) begin
-      \$477  = 8'h00;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$478  = some_3_4;
-    if (\$310 ) begin
-      \$478  = 1'h1;
-    end else if (\$312 ) begin
-      \$478  = \$315 ;
-    end
-    if (rst) begin
-      \$478  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$479  = count_3_5;
-    if (\$319 ) begin
-      \$479  = \$322 [7:0];
-    end else if (\$321 ) begin
-      \$479  = \$323 [7:0];
-    end
-    if (rst) begin
-      \$479  = 8'h00;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$480  = some_3_5;
-    if (\$319 ) begin
-      \$480  = 1'h1;
-    end else if (\$321 ) begin
-      \$480  = \$324 ;
-    end
-    if (rst) begin
-      \$480  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$481  = count_4_0;
-    if (\$328 ) begin
-      \$481  = \$331 [7:0];
-    end else if (\$330 ) begin
-      \$481  = \$332 [7:0];
-    end
-    if (rst) begin
-      \$481  = 8'h00;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$482  = some_4_0;
-    if (\$328 ) begin
-      \$482  = 1'h1;
-    end else if (\$330 ) begin
-      \$482  = \$333 ;
-    end
-    if (rst) begin
-      \$482  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$483  = count_4_1;
-    if (\$337 ) begin
-      \$483  = \$340 [7:0];
-    end else if (\$339 ) begin
-      \$483  = \$341 [7:0];
-    end
-    if (rst) begin
-      \$483  = 8'h00;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$484  = some_4_1;
-    if (\$337 ) begin
-      \$484  = 1'h1;
-    end else if (\$339 ) begin
-      \$484  = \$342 ;
-    end
-    if (rst) begin
-      \$484  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$485  = count_4_2;
-    if (\$346 ) begin
-      \$485  = \$349 [7:0];
-    end else if (\$348 ) begin
-      \$485  = \$350 [7:0];
-    end
-    if (rst) begin
-      \$485  = 8'h00;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$486  = some_4_2;
-    if (\$346 ) begin
-      \$486  = 1'h1;
-    end else if (\$348 ) begin
-      \$486  = \$351 ;
-    end
-    if (rst) begin
-      \$486  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$487  = count_4_3;
-    if (\$355 ) begin
-      \$487  = \$358 [7:0];
-    end else if (\$357 ) begin
-      \$487  = \$359 [7:0];
-    end
-    if (rst) begin
-      \$487  = 8'h00;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$488  = some_4_3;
-    if (\$355 ) begin
-      \$488  = 1'h1;
-    end else if (\$357 ) begin
-      \$488  = \$360 ;
-    end
-    if (rst) begin
-      \$488  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$489  = count_4_4;
-    if (\$364 ) begin
-      \$489  = \$367 [7:0];
-    end else if (\$366 ) begin
-      \$489  = \$368 [7:0];
-    end
-    if (rst) begin
-      \$489  = 8'h00;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$490  = some_4_4;
-    if (\$364 ) begin
-      \$490  = 1'h1;
-    end else if (\$366 ) begin
-      \$490  = \$369 ;
-    end
-    if (rst) begin
-      \$490  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$491  = count_4_5;
-    if (\$373 ) begin
-      \$491  = \$376 [7:0];
-    end else if (\$375 ) begin
-      \$491  = \$377 [7:0];
-    end
-    if (rst) begin
-      \$491  = 8'h00;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$492  = some_4_5;
-    if (\$373 ) begin
-      \$492  = 1'h1;
-    end else if (\$375 ) begin
-      \$492  = \$378 ;
-    end
-    if (rst) begin
-      \$492  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$493  = count_5_0;
-    if (\$382 ) begin
-      \$493  = \$385 [7:0];
-    end else if (\$384 ) begin
-      \$493  = \$386 [7:0];
-    end
-    if (rst) begin
-      \$493  = 8'h00;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$494  = some_5_0;
-    if (\$382 ) begin
-      \$494  = 1'h1;
-    end else if (\$384 ) begin
-      \$494  = \$387 ;
-    end
-    if (rst) begin
-      \$494  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$495  = count_5_1;
-    if (\$391 ) begin
-      \$495  = \$394 [7:0];
-    end else if (\$393 ) begin
-      \$495  = \$395 [7:0];
-    end
-    if (rst) begin
-      \$495  = 8'h00;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$496  = some_5_1;
-    if (\$391 ) begin
-      \$496  = 1'h1;
-    end else if (\$393 ) begin
-      \$496  = \$396 ;
-    end
-    if (rst) begin
-      \$496  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$497  = count_5_2;
-    if (\$400 ) begin
-      \$497  = \$403 [7:0];
-    end else if (\$402 ) begin
-      \$497  = \$404 [7:0];
-    end
-    if (rst) begin
-      \$497  = 8'h00;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$498  = some_5_2;
-    if (\$400 ) begin
-      \$498  = 1'h1;
-    end else if (\$402 ) begin
-      \$498  = \$405 ;
-    end
-    if (rst) begin
-      \$498  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$499  = count_5_3;
-    if (\$409 ) begin
-      \$499  = \$412 [7:0];
-    end else if (\$411 ) begin
-      \$499  = \$413 [7:0];
-    end
-    if (rst) begin
-      \$499  = 8'h00;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$500  = some_5_3;
-    if (\$409 ) begin
-      \$500  = 1'h1;
-    end else if (\$411 ) begin
-      \$500  = \$414 ;
-    end
-    if (rst) begin
-      \$500  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$501  = count_5_4;
-    if (\$418 ) begin
-      \$501  = \$421 [7:0];
-    end else if (\$420 ) begin
-      \$501  = \$422 [7:0];
-    end
-    if (rst) begin
-      \$501  = 8'h00;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$502  = some_5_4;
-    if (\$418 ) begin
-      \$502  = 1'h1;
-    end else if (\$420 ) begin
-      \$502  = \$423 ;
-    end
-    if (rst) begin
-      \$502  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$503  = count_5_5;
-    if (\$427 ) begin
-      \$503  = \$430 [7:0];
-    end else if (\$429 ) begin
-      \$503  = \$431 [7:0];
-    end
-    if (rst) begin
-      \$503  = 8'h00;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$504  = some_5_5;
-    if (\$427 ) begin
-      \$504  = 1'h1;
-    end else if (\$429 ) begin
-      \$504  = \$432 ;
-    end
-    if (rst) begin
-      \$504  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$433  = count_0_0;
+    \$377  = count_1_2;
     if (\$112 ) begin
-      \$433  = \$115 [7:0];
+      \$377  = \$115 [7:0];
     end else if (\$114 ) begin
-      \$433  = \$116 [7:0];
+      \$377  = \$116 [7:0];
     end
     if (rst) begin
-      \$433  = 8'h00;
+      \$377  = 8'h00;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$434  = some_0_0;
+    \$378  = some_1_2;
     if (\$112 ) begin
-      \$434  = 1'h1;
+      \$378  = 1'h1;
     end else if (\$114 ) begin
-      \$434  = \$117 ;
+      \$378  = \$117 ;
     end
     if (rst) begin
-      \$434  = 1'h0;
+      \$378  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$435  = count_0_1;
+    \$379  = count_1_3;
     if (\$121 ) begin
-      \$435  = \$124 [7:0];
+      \$379  = \$124 [7:0];
     end else if (\$123 ) begin
-      \$435  = \$125 [7:0];
+      \$379  = \$125 [7:0];
     end
     if (rst) begin
-      \$435  = 8'h00;
+      \$379  = 8'h00;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$436  = some_0_1;
+    \$380  = some_1_3;
     if (\$121 ) begin
-      \$436  = 1'h1;
+      \$380  = 1'h1;
     end else if (\$123 ) begin
-      \$436  = \$126 ;
+      \$380  = \$126 ;
     end
     if (rst) begin
-      \$436  = 1'h0;
+      \$380  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$437  = count_0_2;
+    \$381  = count_1_4;
     if (\$130 ) begin
-      \$437  = \$133 [7:0];
+      \$381  = \$133 [7:0];
     end else if (\$132 ) begin
-      \$437  = \$134 [7:0];
+      \$381  = \$134 [7:0];
     end
     if (rst) begin
-      \$437  = 8'h00;
+      \$381  = 8'h00;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$438  = some_0_2;
+    \$382  = some_1_4;
     if (\$130 ) begin
-      \$438  = 1'h1;
+      \$382  = 1'h1;
     end else if (\$132 ) begin
-      \$438  = \$135 ;
+      \$382  = \$135 ;
     end
     if (rst) begin
-      \$438  = 1'h0;
+      \$382  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$439  = count_0_3;
+    \$383  = count_1_5;
     if (\$139 ) begin
-      \$439  = \$142 [7:0];
+      \$383  = \$142 [7:0];
     end else if (\$141 ) begin
-      \$439  = \$143 [7:0];
+      \$383  = \$143 [7:0];
     end
     if (rst) begin
-      \$439  = 8'h00;
+      \$383  = 8'h00;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$440  = some_0_3;
+    \$384  = some_1_5;
     if (\$139 ) begin
-      \$440  = 1'h1;
+      \$384  = 1'h1;
     end else if (\$141 ) begin
-      \$440  = \$144 ;
+      \$384  = \$144 ;
     end
     if (rst) begin
-      \$440  = 1'h0;
+      \$384  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$385  = count_2_0;
+    if (\$148 ) begin
+      \$385  = \$151 [7:0];
+    end else if (\$150 ) begin
+      \$385  = \$152 [7:0];
+    end
+    if (rst) begin
+      \$385  = 8'h00;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$386  = some_2_0;
+    if (\$148 ) begin
+      \$386  = 1'h1;
+    end else if (\$150 ) begin
+      \$386  = \$153 ;
+    end
+    if (rst) begin
+      \$386  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$387  = count_2_1;
+    if (\$157 ) begin
+      \$387  = \$160 [7:0];
+    end else if (\$159 ) begin
+      \$387  = \$161 [7:0];
+    end
+    if (rst) begin
+      \$387  = 8'h00;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$388  = some_2_1;
+    if (\$157 ) begin
+      \$388  = 1'h1;
+    end else if (\$159 ) begin
+      \$388  = \$162 ;
+    end
+    if (rst) begin
+      \$388  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$389  = count_2_2;
+    if (\$166 ) begin
+      \$389  = \$169 [7:0];
+    end else if (\$168 ) begin
+      \$389  = \$170 [7:0];
+    end
+    if (rst) begin
+      \$389  = 8'h00;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$390  = some_2_2;
+    if (\$166 ) begin
+      \$390  = 1'h1;
+    end else if (\$168 ) begin
+      \$390  = \$171 ;
+    end
+    if (rst) begin
+      \$390  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$391  = count_2_3;
+    if (\$175 ) begin
+      \$391  = \$178 [7:0];
+    end else if (\$177 ) begin
+      \$391  = \$179 [7:0];
+    end
+    if (rst) begin
+      \$391  = 8'h00;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$392  = some_2_3;
+    if (\$175 ) begin
+      \$392  = 1'h1;
+    end else if (\$177 ) begin
+      \$392  = \$180 ;
+    end
+    if (rst) begin
+      \$392  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$393  = count_2_4;
+    if (\$184 ) begin
+      \$393  = \$187 [7:0];
+    end else if (\$186 ) begin
+      \$393  = \$188 [7:0];
+    end
+    if (rst) begin
+      \$393  = 8'h00;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$394  = some_2_4;
+    if (\$184 ) begin
+      \$394  = 1'h1;
+    end else if (\$186 ) begin
+      \$394  = \$189 ;
+    end
+    if (rst) begin
+      \$394  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$395  = count_2_5;
+    if (\$193 ) begin
+      \$395  = \$196 [7:0];
+    end else if (\$195 ) begin
+      \$395  = \$197 [7:0];
+    end
+    if (rst) begin
+      \$395  = 8'h00;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$396  = some_2_5;
+    if (\$193 ) begin
+      \$396  = 1'h1;
+    end else if (\$195 ) begin
+      \$396  = \$198 ;
+    end
+    if (rst) begin
+      \$396  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$397  = count_3_0;
+    if (\$202 ) begin
+      \$397  = \$205 [7:0];
+    end else if (\$204 ) begin
+      \$397  = \$206 [7:0];
+    end
+    if (rst) begin
+      \$397  = 8'h00;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$398  = some_3_0;
+    if (\$202 ) begin
+      \$398  = 1'h1;
+    end else if (\$204 ) begin
+      \$398  = \$207 ;
+    end
+    if (rst) begin
+      \$398  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$399  = count_3_1;
+    if (\$211 ) begin
+      \$399  = \$214 [7:0];
+    end else if (\$213 ) begin
+      \$399  = \$215 [7:0];
+    end
+    if (rst) begin
+      \$399  = 8'h00;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$400  = some_3_1;
+    if (\$211 ) begin
+      \$400  = 1'h1;
+    end else if (\$213 ) begin
+      \$400  = \$216 ;
+    end
+    if (rst) begin
+      \$400  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$401  = count_3_2;
+    if (\$220 ) begin
+      \$401  = \$223 [7:0];
+    end else if (\$222 ) begin
+      \$401  = \$224 [7:0];
+    end
+    if (rst) begin
+      \$401  = 8'h00;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$402  = some_3_2;
+    if (\$220 ) begin
+      \$402  = 1'h1;
+    end else if (\$222 ) begin
+      \$402  = \$225 ;
+    end
+    if (rst) begin
+      \$402  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$403  = count_3_3;
+    if (\$229 ) begin
+      \$403  = \$232 [7:0];
+    end else if (\$231 ) begin
+      \$403  = \$233 [7:0];
+    end
+    if (rst) begin
+      \$403  = 8'h00;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$404  = some_3_3;
+    if (\$229 ) begin
+      \$404  = 1'h1;
+    end else if (\$231 ) begin
+      \$404  = \$234 ;
+    end
+    if (rst) begin
+      \$404  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$405  = count_3_4;
+    if (\$238 ) begin
+      \$405  = \$241 [7:0];
+    end else if (\$240 ) begin
+      \$405  = \$242 [7:0];
+    end
+    if (rst) begin
+      \$405  = 8'h00;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$406  = some_3_4;
+    if (\$238 ) begin
+      \$406  = 1'h1;
+    end else if (\$240 ) begin
+      \$406  = \$243 ;
+    end
+    if (rst) begin
+      \$406  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$407  = count_3_5;
+    if (\$247 ) begin
+      \$407  = \$250 [7:0];
+    end else if (\$249 ) begin
+      \$407  = \$251 [7:0];
+    end
+    if (rst) begin
+      \$407  = 8'h00;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$408  = some_3_5;
+    if (\$247 ) begin
+      \$408  = 1'h1;
+    end else if (\$249 ) begin
+      \$408  = \$252 ;
+    end
+    if (rst) begin
+      \$408  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$409  = count_4_0;
+    if (\$256 ) begin
+      \$409  = \$259 [7:0];
+    end else if (\$258 ) begin
+      \$409  = \$260 [7:0];
+    end
+    if (rst) begin
+      \$409  = 8'h00;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$410  = some_4_0;
+    if (\$256 ) begin
+      \$410  = 1'h1;
+    end else if (\$258 ) begin
+      \$410  = \$261 ;
+    end
+    if (rst) begin
+      \$410  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$411  = count_4_1;
+    if (\$265 ) begin
+      \$411  = \$268 [7:0];
+    end else if (\$267 ) begin
+      \$411  = \$269 [7:0];
+    end
+    if (rst) begin
+      \$411  = 8'h00;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$412  = some_4_1;
+    if (\$265 ) begin
+      \$412  = 1'h1;
+    end else if (\$267 ) begin
+      \$412  = \$270 ;
+    end
+    if (rst) begin
+      \$412  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$413  = count_4_2;
+    if (\$274 ) begin
+      \$413  = \$277 [7:0];
+    end else if (\$276 ) begin
+      \$413  = \$278 [7:0];
+    end
+    if (rst) begin
+      \$413  = 8'h00;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$414  = some_4_2;
+    if (\$274 ) begin
+      \$414  = 1'h1;
+    end else if (\$276 ) begin
+      \$414  = \$279 ;
+    end
+    if (rst) begin
+      \$414  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$415  = count_4_3;
+    if (\$283 ) begin
+      \$415  = \$286 [7:0];
+    end else if (\$285 ) begin
+      \$415  = \$287 [7:0];
+    end
+    if (rst) begin
+      \$415  = 8'h00;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$416  = some_4_3;
+    if (\$283 ) begin
+      \$416  = 1'h1;
+    end else if (\$285 ) begin
+      \$416  = \$288 ;
+    end
+    if (rst) begin
+      \$416  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$417  = count_4_4;
+    if (\$292 ) begin
+      \$417  = \$295 [7:0];
+    end else if (\$294 ) begin
+      \$417  = \$296 [7:0];
+    end
+    if (rst) begin
+      \$417  = 8'h00;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$418  = some_4_4;
+    if (\$292 ) begin
+      \$418  = 1'h1;
+    end else if (\$294 ) begin
+      \$418  = \$297 ;
+    end
+    if (rst) begin
+      \$418  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$419  = count_4_5;
+    if (\$301 ) begin
+      \$419  = \$304 [7:0];
+    end else if (\$303 ) begin
+      \$419  = \$305 [7:0];
+    end
+    if (rst) begin
+      \$419  = 8'h00;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$420  = some_4_5;
+    if (\$301 ) begin
+      \$420  = 1'h1;
+    end else if (\$303 ) begin
+      \$420  = \$306 ;
+    end
+    if (rst) begin
+      \$420  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$421  = count_5_0;
+    if (\$310 ) begin
+      \$421  = \$313 [7:0];
+    end else if (\$312 ) begin
+      \$421  = \$314 [7:0];
+    end
+    if (rst) begin
+      \$421  = 8'h00;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$422  = some_5_0;
+    if (\$310 ) begin
+      \$422  = 1'h1;
+    end else if (\$312 ) begin
+      \$422  = \$315 ;
+    end
+    if (rst) begin
+      \$422  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$423  = count_5_1;
+    if (\$319 ) begin
+      \$423  = \$322 [7:0];
+    end else if (\$321 ) begin
+      \$423  = \$323 [7:0];
+    end
+    if (rst) begin
+      \$423  = 8'h00;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$424  = some_5_1;
+    if (\$319 ) begin
+      \$424  = 1'h1;
+    end else if (\$321 ) begin
+      \$424  = \$324 ;
+    end
+    if (rst) begin
+      \$424  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$425  = count_5_2;
+    if (\$328 ) begin
+      \$425  = \$331 [7:0];
+    end else if (\$330 ) begin
+      \$425  = \$332 [7:0];
+    end
+    if (rst) begin
+      \$425  = 8'h00;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$426  = some_5_2;
+    if (\$328 ) begin
+      \$426  = 1'h1;
+    end else if (\$330 ) begin
+      \$426  = \$333 ;
+    end
+    if (rst) begin
+      \$426  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$427  = count_5_3;
+    if (\$337 ) begin
+      \$427  = \$340 [7:0];
+    end else if (\$339 ) begin
+      \$427  = \$341 [7:0];
+    end
+    if (rst) begin
+      \$427  = 8'h00;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$428  = some_5_3;
+    if (\$337 ) begin
+      \$428  = 1'h1;
+    end else if (\$339 ) begin
+      \$428  = \$342 ;
+    end
+    if (rst) begin
+      \$428  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$429  = count_5_4;
+    if (\$346 ) begin
+      \$429  = \$349 [7:0];
+    end else if (\$348 ) begin
+      \$429  = \$350 [7:0];
+    end
+    if (rst) begin
+      \$429  = 8'h00;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$430  = some_5_4;
+    if (\$346 ) begin
+      \$430  = 1'h1;
+    end else if (\$348 ) begin
+      \$430  = \$351 ;
+    end
+    if (rst) begin
+      \$430  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$431  = count_5_5;
+    if (\$355 ) begin
+      \$431  = \$358 [7:0];
+    end else if (\$357 ) begin
+      \$431  = \$359 [7:0];
+    end
+    if (rst) begin
+      \$431  = 8'h00;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$432  = some_5_5;
+    if (\$355 ) begin
+      \$432  = 1'h1;
+    end else if (\$357 ) begin
+      \$432  = \$360 ;
+    end
+    if (rst) begin
+      \$432  = 1'h0;
     end
   end
   assign have_5[5] = some_5_5;
@@ -18604,8 +20210,8 @@ module \hwgen_top.sequencer.tokens (rst, overflow_0, overflow_1, overflow_2, ove
   assign have_0[0] = some_0_0;
 endmodule
 
-module \hwgen_top.store (axi__awready, axi__wready, axi__bresp, axi__bvalid, rst, cmd__valid, act__data, act__ready, cmd__ready, act__valid, act__addr, beat, axi__wdata, axi__wlast, axi__bready, idle, \o__valid$38 , stop, cmd__payload, axi__awvalid, axi__awaddr
-, axi__awlen, done, error, code, clk);
+module \hwgen_top.store (axi__awready, axi__wready, axi__bresp, axi__bvalid, cmd__valid, act__data, act__ready, cmd__ready, beat, axi__wdata, axi__wlast, axi__bready, idle, rst, stop, cmd__payload, axi__awvalid, axi__awaddr, axi__awlen, act__valid, act__addr
+, act__group, done, error, code, \o__valid$41 , clk);
   reg _always_  = 0;
   wire [22:0] \$1 ;
   wire \$10 ;
@@ -18624,9 +20230,9 @@ module \hwgen_top.store (axi__awready, axi__wready, axi__bresp, axi__bvalid, rst
   wire [3:0] \$22 ;
   wire \$23 ;
   wire \$24 ;
-  wire [20:0] \$25 ;
+  wire \$25 ;
   wire \$26 ;
-  wire \$27 ;
+  wire [20:0] \$27 ;
   wire \$28 ;
   wire \$29 ;
   wire \$3 ;
@@ -18635,72 +20241,98 @@ module \hwgen_top.store (axi__awready, axi__wready, axi__bresp, axi__bvalid, rst
   wire \$32 ;
   wire \$33 ;
   wire \$34 ;
-  wire [7:0] \$35 ;
-  wire [20:0] \$36 ;
-  wire [21:0] \$37 ;
-  wire \$38 ;
-  wire [4:0] \$39 ;
+  wire \$35 ;
+  wire \$36 ;
+  wire [7:0] \$37 ;
+  wire [20:0] \$38 ;
+  wire [21:0] \$39 ;
   wire \$4 ;
-  wire [5:0] \$40 ;
-  wire [6:0] \$41 ;
-  wire [6:0] \$42 ;
-  wire [1:0] \$43 ;
+  wire \$40 ;
+  wire \$41 ;
+  wire \$42 ;
+  wire \$43 ;
   wire \$44 ;
   wire \$45 ;
   wire \$46 ;
   wire \$47 ;
-  wire [3:0] \$48 ;
+  wire \$48 ;
   wire \$49 ;
   wire \$5 ;
   wire \$50 ;
-  wire \$51 ;
-  reg \$52 ;
-  reg [95:0] \$53 ;
-  reg \$54 ;
-  reg [31:0] \$55 ;
-  reg [7:0] \$56 ;
-  reg [19:0] \$57 ;
-  reg [3:0] \$58 ;
-  reg [5:0] \$59 ;
+  wire [6:0] \$51 ;
+  wire [6:0] \$52 ;
+  wire \$53 ;
+  wire [4:0] \$54 ;
+  wire [5:0] \$55 ;
+  wire [1:0] \$56 ;
+  wire \$57 ;
+  wire \$58 ;
+  wire \$59 ;
   wire [20:0] \$6 ;
-  reg \$60 ;
-  reg \$61 ;
-  reg \$62 ;
-  reg \$63 ;
-  reg \$64 ;
+  wire \$60 ;
+  wire [3:0] \$61 ;
+  wire \$62 ;
+  wire \$63 ;
+  wire \$64 ;
   reg \$65 ;
-  reg \$66 ;
+  reg [95:0] \$66 ;
   reg [3:0] \$67 ;
   reg \$68 ;
+  reg [31:0] \$69 ;
   wire \$7 ;
+  reg [7:0] \$70 ;
+  reg [19:0] \$71 ;
+  reg \$72 ;
+  reg [19:0] \$73 ;
+  reg \$74 ;
+  reg \$75 ;
+  reg [5:0] \$76 ;
+  reg [3:0] \$77 ;
+  reg \$78 ;
+  reg \$79 ;
   wire \$8 ;
+  reg \$80 ;
+  reg \$81 ;
+  reg \$82 ;
+  reg \$83 ;
+  reg \$84 ;
+  reg \$85 ;
+  reg \$86 ;
+  reg [3:0] \$87 ;
+  reg \$88 ;
   wire \$9 ;
   wire [32:0] \$signal ;
-  reg [95:0] \$signal$1  = 96'h000000000000000000000000;
-  wire [23:0] \$signal$1._spare ;
-  wire [19:0] \$signal$1.count ;
-  wire [31:0] \$signal$1.dram ;
-  wire [19:0] \$signal$1.src ;
-  wire \$signal$16 ;
-  reg [19:0] \$signal$19  = 20'h00000;
+  wire \$signal$18 ;
   reg [3:0] \$signal$2 ;
+  reg [19:0] \$signal$21  = 20'h00000;
   wire \$signal$3 ;
-  reg [5:0] \$signal$32  = 6'h00;
-  wire \$signal$33 ;
-  wire \$signal$35 ;
-  reg \$signal$4  = 1'h0;
   (* init = 1'h0 *)
-  wire \$signal$41 ;
-  wire \$signal$5 ;
-  wire \$signal$53 ;
-  wire \$signal$57 ;
-  reg \$signal$58  = 1'h0;
+  wire \$signal$30 ;
+  wire \$signal$31 ;
+  wire [19:0] \$signal$35 ;
+  reg [5:0] \$signal$37  = 6'h00;
+  wire \$signal$38 ;
+  reg \$signal$4  = 1'h0;
+  wire \$signal$40 ;
+  (* init = 1'h0 *)
+  wire \$signal$44 ;
+  reg [3:0] \$signal$5  = 4'h0;
+  wire \$signal$56 ;
+  wire \$signal$6 ;
   wire \$signal$60 ;
-  reg \$signal$71  = 1'h0;
+  reg \$signal$61  = 1'h0;
+  wire \$signal$63 ;
+  reg \$signal$76  = 1'h0;
+  reg \$signal$77  = 1'h0;
+  reg \$signal$79  = 1'h0;
   output [19:0] act__addr;
+  reg [19:0] act__addr = 20'h00000;
   input [63:0] act__data;
+  output act__group;
+  reg act__group = 1'h0;
   input act__ready;
   output act__valid;
+  reg act__valid = 1'h0;
   output [31:0] axi__awaddr;
   reg [31:0] axi__awaddr = 32'd0;
   wire [1:0] axi__awburst;
@@ -18721,6 +20353,11 @@ module \hwgen_top.store (axi__awready, axi__wready, axi__bresp, axi__bvalid, rst
   wire [3:0] axi__wstrb;
   wire axi__wvalid;
   output beat;
+  reg [95:0] c = 96'h000000000000000000000000;
+  wire [23:0] \c._spare ;
+  wire [19:0] \c.count ;
+  wire [31:0] \c.dram ;
+  wire [19:0] \c.src ;
   input clk;
   input [99:0] cmd__payload;
   wire [3:0] \cmd__payload.op ;
@@ -18733,177 +20370,205 @@ module \hwgen_top.store (axi__awready, axi__wready, axi__bresp, axi__bvalid, rst
   reg done = 1'h0;
   output error;
   reg error = 1'h0;
+  reg [3:0] held = 4'h0;
   wire [52:0] i__payload;
-  wire [26:0] \i__payload$18 ;
-  wire [19:0] \i__payload$18.src ;
-  wire [6:0] \i__payload$18.words_minus_1 ;
-  wire [4:0] \i__payload$22 ;
-  wire [3:0] \i__payload$22.code ;
-  wire \i__payload$22.last ;
-  wire [64:0] \i__payload$42 ;
-  wire [63:0] \i__payload$42.data ;
-  wire \i__payload$42.last ;
+  wire [26:0] \i__payload$20 ;
+  wire [19:0] \i__payload$20.src ;
+  wire [6:0] \i__payload$20.words_minus_1 ;
+  wire [4:0] \i__payload$24 ;
+  wire [3:0] \i__payload$24.code ;
+  wire \i__payload$24.last ;
+  wire [64:0] \i__payload$45 ;
+  wire [63:0] \i__payload$45.data ;
+  wire \i__payload$45.last ;
   wire [31:0] \i__payload.address ;
   wire [20:0] \i__payload.beats ;
   wire i__ready;
-  wire \i__ready$14 ;
-  wire \i__ready$66 ;
+  wire \i__ready$16 ;
+  wire \i__ready$69 ;
   wire i__valid;
-  wire \i__valid$17 ;
-  wire \i__valid$21 ;
-  reg \i__valid$40  = 1'h0;
+  wire \i__valid$19 ;
+  wire \i__valid$23 ;
+  reg \i__valid$43  = 1'h0;
   output idle;
   wire last;
   wire [39:0] o__payload;
-  wire [26:0] \o__payload$31 ;
-  wire [19:0] \o__payload$31.src ;
-  wire [6:0] \o__payload$31.words_minus_1 ;
-  wire [64:0] \o__payload$51 ;
-  wire [63:0] \o__payload$51.data ;
-  wire \o__payload$51.last ;
-  wire [4:0] \o__payload$55 ;
-  wire [3:0] \o__payload$55.code ;
-  wire \o__payload$55.last ;
+  wire [26:0] \o__payload$36 ;
+  wire [19:0] \o__payload$36.src ;
+  wire [6:0] \o__payload$36.words_minus_1 ;
+  wire [64:0] \o__payload$54 ;
+  wire [63:0] \o__payload$54.data ;
+  wire \o__payload$54.last ;
+  wire [4:0] \o__payload$58 ;
+  wire [3:0] \o__payload$58.code ;
+  wire \o__payload$58.last ;
   wire [31:0] \o__payload.address ;
   wire [7:0] \o__payload.beats_minus_1 ;
   wire o__ready;
-  wire \o__ready$36 ;
   wire \o__ready$39 ;
-  wire \o__ready$62 ;
+  wire \o__ready$42 ;
+  wire \o__ready$65 ;
   wire o__valid;
-  wire \o__valid$28 ;
-  output \o__valid$38 ;
-  wire \o__valid$54 ;
+  output \o__valid$41 ;
+  wire \o__valid$57 ;
+  wire \o__valid$73 ;
   reg part = 1'h0;
-  reg [3:0] reserved = 4'h0;
+  wire room;
   input rst;
-  wire sent;
   input stop;
   reg two = 1'h0;
-  reg \two$72  = 1'h0;
-  assign act__valid = \o__valid$28  & \$24 ;
-  assign \$25  = \o__payload$31 [19:0] + \$signal$32 ;
-  assign \$signal$33  = act__valid & act__ready;
-  assign \$signal$35  = \$signal$32  == \o__payload$31 [26:20];
-  assign \o__ready$36  = \$signal$33  & \$signal$35 ;
-  assign sent = \o__valid$38  & \o__ready$39 ;
-  assign beat = \o__valid$38  & axi__wready;
-  assign axi__wlast = \o__payload$51 [64] & \$26 ;
-  assign \o__ready$39  = axi__wready & \$27 ;
-  assign \$28  = | \o__payload$55 [3:0];
-  assign \$signal$53  = \o__valid$54  & \$28 ;
-  assign \$29  = ~ \$signal$53 ;
-  assign axi__bready = \o__valid$54  & \$29 ;
-  assign \$signal$57  = \$signal$58  | axi__bresp[1];
-  assign \$30  = axi__bvalid & axi__bready;
-  assign \$signal$60  = \$30  & \o__payload$55 [4];
-  assign \$31  = axi__bvalid & axi__bready;
-  assign \o__ready$62  = \$31  | \$signal$53 ;
-  assign idle = ~ \o__valid$54 ;
-  assign \$32  = ~ \$signal$4 ;
-  assign \$33  = \$signal$3  & \i__ready$66 ;
-  assign \$34  = \$33  | \$signal$5 ;
-  assign \$36  = \$signal$19  + \$35 ;
-  assign \$37  = \$36  + 1'h1;
-  assign \$38  = \$signal$3  & \i__ready$66 ;
-  assign \$39  = reserved + \$signal$33 ;
-  assign \$40  = \$39  - sent;
-  assign \$41  = \$signal$32  + 1'h1;
-  assign \$42  = \$signal$35  ? 7'h00 : \$41 ;
-  assign \$43  = part + 1'h1;
-  assign \$44  = ~ \$signal$57 ;
-  assign \$45  = \$signal$60  & \$44 ;
-  assign \$46  = \$signal$60  & \$signal$57 ;
-  assign \$47  = \$46  | \$signal$53 ;
-  assign \$48  = \$signal$53  ? \o__payload$55 [3:0] : 4'h5;
-  assign \$49  = axi__bvalid & axi__bready;
-  assign \$50  = ~ \o__payload$55 [4];
-  assign \$51  = \$signal$57  & \$50 ;
-  always @(posedge clk)
-    \$signal$4  <= \$52 ;
-  always @(posedge clk)
-    \$signal$1  <= \$53 ;
-  always @(posedge clk)
-    axi__awvalid <= \$54 ;
-  always @(posedge clk)
-    axi__awaddr <= \$55 ;
-  always @(posedge clk)
-    axi__awlen <= \$56 ;
-  always @(posedge clk)
-    \$signal$19  <= \$57 ;
-  always @(posedge clk)
-    reserved <= \$58 ;
-  always @(posedge clk)
-    \$signal$32  <= \$59 ;
-  always @(posedge clk)
-    \$signal$71  <= \$60 ;
-  always @(posedge clk)
-    \two$72  <= \$61 ;
-  always @(posedge clk)
-    \i__valid$40  <= \$62 ;
-  always @(posedge clk)
-    two <= \$63 ;
-  always @(posedge clk)
-    part <= \$64 ;
-  always @(posedge clk)
-    done <= \$65 ;
-  always @(posedge clk)
-    error <= \$66 ;
-  always @(posedge clk)
-    code <= \$67 ;
-  always @(posedge clk)
-    \$signal$58  <= \$68 ;
-  assign \$signal  = \$signal$1 [31:0] + \$1 ;
-  assign \$3  = | \$2 ;
-  assign \$4  = ! \$signal$1 [71:52];
-  assign \$5  = \$3  | \$4 ;
-  assign \$6  = \$signal$1 [51:32] + \$signal$1 [71:52];
-  assign \$7  = \$6  > 12'h800;
-  assign \$8  = \$signal  > 33'h100000000;
-  assign \$9  = \$7  | \$8 ;
-  assign \$10  = ! \$signal$2 ;
+  reg \two$78  = 1'h0;
+  reg \two$80  = 1'h0;
   assign \$signal$3  = \$signal$4  & \$10 ;
-  assign \$11  = | \$signal$2 ;
+  assign \$11  = | \$signal$5 ;
   assign \$12  = \$signal$4  & \$11 ;
   assign \$13  = ~ o__valid;
   assign \$14  = \$12  & \$13 ;
-  assign \$signal$5  = \$14  & i__ready;
+  assign \$signal$6  = \$14  & i__ready;
   assign cmd__ready = ~ \$signal$4 ;
   assign \$16  = ~ axi__awvalid;
   assign \$17  = \$16  | axi__awready;
-  assign \$18  = \$17  & \i__ready$14 ;
+  assign \$18  = \$17  & \i__ready$16 ;
   assign \$19  = \$18  & i__ready;
   assign \$20  = ~ stop;
   assign o__ready = \$19  & \$20 ;
-  assign \$signal$16  = o__valid & o__ready;
-  assign \i__valid$21  = \$signal$16  | \$signal$5 ;
-  assign \$22  = \$signal$5  ? \$signal$2  : 4'h0;
-  assign \$23  = \$signal$5  ? 1'h1 : last;
-  assign \$24  = reserved != 4'h8;
+  assign \$signal$18  = o__valid & o__ready;
+  assign \i__valid$23  = \$signal$18  | \$signal$6 ;
+  assign \$22  = \$signal$6  ? \$signal$5  : 4'h0;
+  assign \$23  = \$signal$6  ? 1'h1 : last;
+  assign \$signal$31  = act__valid & act__ready;
+  assign \$24  = held != 4'h8;
+  assign \$25  = ~ act__valid;
+  assign \$26  = \$25  | \$signal$31 ;
+  assign room = \$24  & \$26 ;
+  assign \$27  = \o__payload$36 [19:0] + \$signal$37 ;
+  assign \$signal$38  = \$signal$37  == \o__payload$36 [26:20];
+  assign \o__ready$39  = room & \$signal$38 ;
+  assign \$signal$40  = \o__valid$41  & \o__ready$42 ;
+  assign beat = \o__valid$41  & axi__wready;
+  assign axi__wlast = \o__payload$54 [64] & \$28 ;
+  assign \o__ready$42  = axi__wready & \$29 ;
+  assign \$30  = | \o__payload$58 [3:0];
+  assign \$signal$56  = \o__valid$57  & \$30 ;
+  assign \$31  = ~ \$signal$56 ;
+  assign axi__bready = \o__valid$57  & \$31 ;
+  assign \$signal$60  = \$signal$61  | axi__bresp[1];
+  assign \$32  = axi__bvalid & axi__bready;
+  assign \$signal$63  = \$32  & \o__payload$58 [4];
+  assign \$33  = axi__bvalid & axi__bready;
+  assign \o__ready$65  = \$33  | \$signal$56 ;
+  assign idle = ~ \o__valid$57 ;
+  assign \$34  = ~ \$signal$4 ;
+  assign \$35  = \$signal$3  & \i__ready$69 ;
+  assign \$36  = \$35  | \$signal$6 ;
+  assign \$38  = \$signal$21  + \$37 ;
+  assign \$39  = \$38  + 1'h1;
+  assign \$40  = \$signal$3  & \i__ready$69 ;
+  assign \$41  = \$27 [0] ^ \$27 [1];
+  assign \$42  = \$41  ^ \$27 [2];
+  assign \$43  = \$42  ^ \$27 [3];
+  assign \$44  = \$43  ^ \$27 [4];
+  assign \$45  = \$44  ^ \$27 [5];
+  assign \$46  = \$45  ^ \$27 [6];
+  assign \$47  = \$46  ^ \$27 [7];
+  assign \$48  = \$47  ^ \$27 [8];
+  assign \$49  = \$48  ^ \$27 [9];
+  assign \$50  = \$49  ^ \$27 [10];
+  assign \$51  = \$signal$37  + 1'h1;
+  assign \$52  = \$signal$38  ? 7'h00 : \$51 ;
+  assign \$53  = room & \o__valid$73 ;
+  assign \$54  = held + \$53 ;
+  assign \$55  = \$54  - \$signal$40 ;
+  assign \$56  = part + 1'h1;
+  assign \$57  = ~ \$signal$60 ;
+  assign \$58  = \$signal$63  & \$57 ;
+  assign \$59  = \$signal$63  & \$signal$60 ;
+  assign \$60  = \$59  | \$signal$56 ;
+  assign \$61  = \$signal$56  ? \o__payload$58 [3:0] : 4'h5;
+  assign \$62  = axi__bvalid & axi__bready;
+  assign \$63  = ~ \o__payload$58 [4];
+  assign \$64  = \$signal$60  & \$63 ;
+  always @(posedge clk)
+    \$signal$4  <= \$65 ;
+  always @(posedge clk)
+    c <= \$66 ;
+  always @(posedge clk)
+    \$signal$5  <= \$67 ;
+  always @(posedge clk)
+    axi__awvalid <= \$68 ;
+  always @(posedge clk)
+    axi__awaddr <= \$69 ;
+  always @(posedge clk)
+    axi__awlen <= \$70 ;
+  always @(posedge clk)
+    \$signal$21  <= \$71 ;
+  always @(posedge clk)
+    act__valid <= \$72 ;
+  always @(posedge clk)
+    act__addr <= \$73 ;
+  always @(posedge clk)
+    act__group <= \$74 ;
+  always @(posedge clk)
+    \$signal$76  <= \$75 ;
+  always @(posedge clk)
+    \$signal$37  <= \$76 ;
+  always @(posedge clk)
+    held <= \$77 ;
+  always @(posedge clk)
+    \$signal$77  <= \$78 ;
+  always @(posedge clk)
+    \two$78  <= \$79 ;
+  always @(posedge clk)
+    \$signal$79  <= \$80 ;
+  always @(posedge clk)
+    \two$80  <= \$81 ;
+  always @(posedge clk)
+    \i__valid$43  <= \$82 ;
+  always @(posedge clk)
+    two <= \$83 ;
+  always @(posedge clk)
+    part <= \$84 ;
+  always @(posedge clk)
+    done <= \$85 ;
+  always @(posedge clk)
+    error <= \$86 ;
+  always @(posedge clk)
+    code <= \$87 ;
+  always @(posedge clk)
+    \$signal$61  <= \$88 ;
+  assign \$signal  = cmd__payload[35:4] + \$1 ;
+  assign \$3  = | \$2 ;
+  assign \$4  = ! cmd__payload[75:56];
+  assign \$5  = \$3  | \$4 ;
+  assign \$6  = cmd__payload[55:36] + cmd__payload[75:56];
+  assign \$7  = \$6  > 12'h800;
+  assign \$8  = \$signal  > 33'h100000000;
+  assign \$9  = \$7  | \$8 ;
+  assign \$10  = ! \$signal$5 ;
   \hwgen_top.store.answers  answers (
     .clk(clk),
+    .i__payload(\i__payload$24 ),
     .i__ready(i__ready),
-    .o__payload(\o__payload$55 ),
-    .o__valid(\o__valid$54 ),
-    .r_en(\o__ready$62 ),
-    .rst(rst),
-    .w_data(\i__payload$22 ),
-    .w_en(\i__valid$21 )
+    .i__valid(\i__valid$23 ),
+    .o__payload(\o__payload$58 ),
+    .o__ready(\o__ready$65 ),
+    .o__valid(\o__valid$57 ),
+    .rst(rst)
   );
   \hwgen_top.store.bursts  bursts (
     .clk(clk),
-    .i__ready(\i__ready$14 ),
-    .o__payload(\o__payload$31 ),
-    .o__valid(\o__valid$28 ),
-    .r_en(\o__ready$36 ),
-    .rst(rst),
-    .w_data(\i__payload$18 ),
-    .w_en(\$signal$16 )
+    .i__payload(\i__payload$20 ),
+    .i__ready(\i__ready$16 ),
+    .i__valid(\$signal$18 ),
+    .o__payload(\o__payload$36 ),
+    .o__ready(\o__ready$39 ),
+    .o__valid(\o__valid$73 ),
+    .rst(rst)
   );
   \hwgen_top.store.splitter  splitter (
     .clk(clk),
     .i__payload(i__payload),
-    .i__ready(\i__ready$66 ),
+    .i__ready(\i__ready$69 ),
     .i__valid(\$signal$3 ),
     .last(last),
     .o__payload(o__payload),
@@ -18913,21 +20578,21 @@ module \hwgen_top.store (axi__awready, axi__wready, axi__bresp, axi__bvalid, rst
   );
   \hwgen_top.store.words  words (
     .clk(clk),
-    .o__payload(\o__payload$51 ),
-    .o__valid(\o__valid$38 ),
-    .r_en(\o__ready$39 ),
-    .rst(rst),
-    .w_data(\i__payload$42 ),
-    .w_en(\i__valid$40 )
+    .i__payload(\i__payload$45 ),
+    .i__valid(\i__valid$43 ),
+    .o__payload(\o__payload$54 ),
+    .o__ready(\o__ready$42 ),
+    .o__valid(\o__valid$41 ),
+    .rst(rst)
   );
   always @* begin
     if (_always_ ) begin end
     (* full_case = 32'd1 *)
     casez (part)
       1'h0:
-          axi__wdata = \o__payload$51 [31:0];
+          axi__wdata = \o__payload$54 [31:0];
       1'h1:
-          axi__wdata = \o__payload$51 [63:32];
+          axi__wdata = \o__payload$54 [63:32];
     endcase
   end
   always @* begin
@@ -18941,629 +20606,750 @@ module \hwgen_top.store (axi__awready, axi__wready, axi__bresp, axi__bvalid, rst
   end
   always @* begin
     if (_always_ ) begin end
-    \$52  = \$signal$4 ;
-    if (\$32 ) begin
-      \$52  = cmd__valid;
-    end else if (\$34 ) begin
-      \$52  = 1'h0;
+    \$65  = \$signal$4 ;
+    if (\$34 ) begin
+      \$65  = cmd__valid;
+    end else if (\$36 ) begin
+      \$65  = 1'h0;
     end
-    if (rst) begin
-      \$52  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$53  = \$signal$1 ;
-    if (\$32 ) begin
-      \$53  = cmd__payload[99:4];
-    end
-    if (rst) begin
-      \$53  = 96'h000000000000000000000000;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$54  = axi__awvalid;
-    if (axi__awready) begin
-      \$54  = 1'h0;
-    end
-    if (\$signal$16 ) begin
-      \$54  = 1'h1;
-    end
-    if (rst) begin
-      \$54  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$55  = axi__awaddr;
-    if (\$signal$16 ) begin
-      \$55  = o__payload[31:0];
-    end
-    if (rst) begin
-      \$55  = 32'd0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$56  = axi__awlen;
-    if (\$signal$16 ) begin
-      \$56  = o__payload[39:32];
-    end
-    if (rst) begin
-      \$56  = 8'h00;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$57  = \$signal$19 ;
-    if (\$signal$16 ) begin
-      \$57  = \$37 [19:0];
-    end
-    if (\$38 ) begin
-      \$57  = \$signal$1 [51:32];
-    end
-    if (rst) begin
-      \$57  = 20'h00000;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$58  = \$40 [3:0];
-    if (rst) begin
-      \$58  = 4'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$59  = \$signal$32 ;
-    if (\$signal$33 ) begin
-      \$59  = \$42 [5:0];
-    end
-    if (rst) begin
-      \$59  = 6'h00;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$60  = \$signal$33 ;
-    if (rst) begin
-      \$60  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$61  = \$signal$35 ;
-    if (rst) begin
-      \$61  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$62  = \$signal$71 ;
-    if (rst) begin
-      \$62  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$63  = \two$72 ;
-    if (rst) begin
-      \$63  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$64  = part;
-    if (beat) begin
-      \$64  = \$43 [0];
-    end
-    if (rst) begin
-      \$64  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$65  = \$45 ;
     if (rst) begin
       \$65  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$66  = \$47 ;
+    \$66  = c;
+    if (\$34 ) begin
+      \$66  = cmd__payload[99:4];
+    end
     if (rst) begin
-      \$66  = 1'h0;
+      \$66  = 96'h000000000000000000000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$67  = \$48 ;
+    \$67  = \$signal$5 ;
+    if (\$34 ) begin
+      \$67  = \$signal$2 ;
+    end
     if (rst) begin
       \$67  = 4'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$68  = \$signal$58 ;
-    if (\$49 ) begin
-      \$68  = \$51 ;
+    \$68  = axi__awvalid;
+    if (axi__awready) begin
+      \$68  = 1'h0;
+    end
+    if (\$signal$18 ) begin
+      \$68  = 1'h1;
     end
     if (rst) begin
       \$68  = 1'h0;
     end
   end
+  always @* begin
+    if (_always_ ) begin end
+    \$69  = axi__awaddr;
+    if (\$signal$18 ) begin
+      \$69  = o__payload[31:0];
+    end
+    if (rst) begin
+      \$69  = 32'd0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$70  = axi__awlen;
+    if (\$signal$18 ) begin
+      \$70  = o__payload[39:32];
+    end
+    if (rst) begin
+      \$70  = 8'h00;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$71  = \$signal$21 ;
+    if (\$signal$18 ) begin
+      \$71  = \$39 [19:0];
+    end
+    if (\$40 ) begin
+      \$71  = c[51:32];
+    end
+    if (rst) begin
+      \$71  = 20'h00000;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$72  = act__valid;
+    if (room) begin
+      \$72  = \o__valid$73 ;
+    end else if (\$signal$31 ) begin
+      \$72  = 1'h0;
+    end
+    if (rst) begin
+      \$72  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$73  = act__addr;
+    if (room) begin
+      if (\o__valid$73 ) begin
+        \$73  = \$27 [19:0];
+      end
+    end
+    if (rst) begin
+      \$73  = 20'h00000;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$74  = act__group;
+    if (room) begin
+      if (\o__valid$73 ) begin
+        \$74  = \$50 ;
+      end
+    end
+    if (rst) begin
+      \$74  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$75  = \$signal$76 ;
+    if (room) begin
+      if (\o__valid$73 ) begin
+        \$75  = \$signal$38 ;
+      end
+    end
+    if (rst) begin
+      \$75  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$76  = \$signal$37 ;
+    if (room) begin
+      if (\o__valid$73 ) begin
+        \$76  = \$52 [5:0];
+      end
+    end
+    if (rst) begin
+      \$76  = 6'h00;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$77  = \$55 [3:0];
+    if (rst) begin
+      \$77  = 4'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$78  = \$signal$31 ;
+    if (rst) begin
+      \$78  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$79  = \$signal$76 ;
+    if (rst) begin
+      \$79  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$80  = \$signal$77 ;
+    if (rst) begin
+      \$80  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$81  = \two$78 ;
+    if (rst) begin
+      \$81  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$82  = \$signal$79 ;
+    if (rst) begin
+      \$82  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$83  = \two$80 ;
+    if (rst) begin
+      \$83  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$84  = part;
+    if (beat) begin
+      \$84  = \$56 [0];
+    end
+    if (rst) begin
+      \$84  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$85  = \$58 ;
+    if (rst) begin
+      \$85  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$86  = \$60 ;
+    if (rst) begin
+      \$86  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$87  = \$61 ;
+    if (rst) begin
+      \$87  = 4'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$88  = \$signal$61 ;
+    if (\$62 ) begin
+      \$88  = \$64 ;
+    end
+    if (rst) begin
+      \$88  = 1'h0;
+    end
+  end
   assign i__valid = \$signal$3 ;
-  assign \i__valid$17  = \$signal$16 ;
+  assign \i__valid$19  = \$signal$18 ;
   assign axi__awsize = 3'h2;
   assign axi__awburst = 2'h1;
   assign axi__awcache = 4'h3;
-  assign \$signal$41  = \i__valid$40 ;
-  assign axi__wvalid = \o__valid$38 ;
+  assign \$signal$30  = act__valid;
+  assign \$signal$35  = \$27 [19:0];
+  assign \$signal$44  = \i__valid$43 ;
+  assign axi__wvalid = \o__valid$41 ;
   assign axi__wstrb = 4'hf;
-  assign act__addr = \$25 [19:0];
-  assign \$signal$1.dram  = \$signal$1 [31:0];
-  assign \$signal$1.src  = \$signal$1 [51:32];
-  assign \$signal$1.count  = \$signal$1 [71:52];
-  assign \$signal$1._spare  = \$signal$1 [95:72];
-  assign \i__payload.address  = i__payload[31:0];
-  assign \i__payload.beats  = i__payload[52:32];
-  assign \i__payload$18.src  = \i__payload$18 [19:0];
-  assign \i__payload$18.words_minus_1  = \i__payload$18 [26:20];
-  assign \o__payload.address  = o__payload[31:0];
-  assign \o__payload.beats_minus_1  = o__payload[39:32];
-  assign \i__payload$22.code  = \i__payload$22 [3:0];
-  assign \i__payload$22.last  = \i__payload$22 [4];
-  assign \o__payload$31.src  = \o__payload$31 [19:0];
-  assign \o__payload$31.words_minus_1  = \o__payload$31 [26:20];
-  assign \i__payload$42.data  = \i__payload$42 [63:0];
-  assign \i__payload$42.last  = \i__payload$42 [64];
-  assign \o__payload$51.data  = \o__payload$51 [63:0];
-  assign \o__payload$51.last  = \o__payload$51 [64];
-  assign \o__payload$55.code  = \o__payload$55 [3:0];
-  assign \o__payload$55.last  = \o__payload$55 [4];
   assign \cmd__payload.op  = cmd__payload[3:0];
   assign \cmd__payload.payload  = cmd__payload[99:4];
-  assign \i__payload$42 [64] = two;
-  assign \i__payload$42 [63:0] = act__data;
-  assign \i__payload$22 [4] = \$23 ;
-  assign \i__payload$22 [3:0] = \$22 ;
-  assign \i__payload$18 [26:20] = \$21 [6:0];
-  assign \i__payload$18 [19:0] = \$signal$19 ;
+  assign \i__payload.address  = i__payload[31:0];
+  assign \i__payload.beats  = i__payload[52:32];
+  assign \c.dram  = c[31:0];
+  assign \c.src  = c[51:32];
+  assign \c.count  = c[71:52];
+  assign \c._spare  = c[95:72];
+  assign \i__payload$20.src  = \i__payload$20 [19:0];
+  assign \i__payload$20.words_minus_1  = \i__payload$20 [26:20];
+  assign \o__payload.address  = o__payload[31:0];
+  assign \o__payload.beats_minus_1  = o__payload[39:32];
+  assign \i__payload$24.code  = \i__payload$24 [3:0];
+  assign \i__payload$24.last  = \i__payload$24 [4];
+  assign \o__payload$36.src  = \o__payload$36 [19:0];
+  assign \o__payload$36.words_minus_1  = \o__payload$36 [26:20];
+  assign \i__payload$45.data  = \i__payload$45 [63:0];
+  assign \i__payload$45.last  = \i__payload$45 [64];
+  assign \o__payload$54.data  = \o__payload$54 [63:0];
+  assign \o__payload$54.last  = \o__payload$54 [64];
+  assign \o__payload$58.code  = \o__payload$58 [3:0];
+  assign \o__payload$58.last  = \o__payload$58 [4];
+  assign \i__payload$45 [64] = two;
+  assign \i__payload$45 [63:0] = act__data;
+  assign \i__payload$24 [4] = \$23 ;
+  assign \i__payload$24 [3:0] = \$22 ;
+  assign \i__payload$20 [26:20] = \$21 [6:0];
+  assign \i__payload$20 [19:0] = \$signal$21 ;
   assign i__payload[52:32] = \$15 ;
-  assign i__payload[31:0] = \$signal$1 [31:0];
-  assign \$1  = { \$signal$1 [71:52], 3'h0 };
+  assign i__payload[31:0] = c[31:0];
+  assign \$1  = { cmd__payload[75:56], 3'h0 };
   assign \$2 [31:3] = 29'h00000000;
-  assign \$2 [2:0] = \$signal$1 [2:0];
-  assign \$15  = { \$signal$1 [71:52], 1'h0 };
+  assign \$2 [2:0] = cmd__payload[6:4];
+  assign \$15  = { c[71:52], 1'h0 };
   assign \$21  = { 1'h0, o__payload[39:33] };
-  assign \$27  = part;
-  assign \$26  = part;
-  assign \$35  = { 1'h0, o__payload[39:33] };
+  assign \$29  = part;
+  assign \$28  = part;
+  assign \$37  = { 1'h0, o__payload[39:33] };
 endmodule
 
-module \hwgen_top.store.answers (rst, w_en, r_en, i__ready, o__valid, o__payload, w_data, clk);
-  input clk;
-  wire [4:0] i__payload;
-  wire [3:0] \i__payload.code ;
-  wire \i__payload.last ;
-  output i__ready;
-  wire i__valid;
-  wire [3:0] level;
-  wire [3:0] \level$13 ;
-  output [4:0] o__payload;
-  wire [3:0] \o__payload.code ;
-  wire \o__payload.last ;
-  wire o__ready;
-  output o__valid;
-  wire [4:0] r_data;
-  input r_en;
-  wire r_rdy;
-  input rst;
-  input [4:0] w_data;
-  input w_en;
-  wire w_rdy;
-  \hwgen_top.store.answers.fifo  fifo (
-    .clk(clk),
-    .level(level),
-    .r_data(o__payload),
-    .r_en(r_en),
-    .r_rdy(o__valid),
-    .rst(rst),
-    .w_en(w_en),
-    .w_port__data(w_data),
-    .w_rdy(i__ready)
-  );
-  assign i__payload = w_data;
-  assign i__valid = w_en;
-  assign w_rdy = i__ready;
-  assign r_data = o__payload;
-  assign r_rdy = o__valid;
-  assign o__ready = r_en;
-  assign \level$13  = level;
-  assign \i__payload.code  = w_data[3:0];
-  assign \i__payload.last  = w_data[4];
-  assign \o__payload.code  = o__payload[3:0];
-  assign \o__payload.last  = o__payload[4];
-endmodule
-
-module \hwgen_top.store.answers.fifo (rst, w_en, r_en, w_rdy, r_rdy, r_data, w_port__data, level, clk);
+module \hwgen_top.store.answers (i__valid, o__ready, i__ready, o__payload, rst, i__payload, o__valid, clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
   wire \$11 ;
-  wire \$12 ;
-  wire \$13 ;
-  wire [4:0] \$14 ;
-  reg [2:0] \$15 ;
-  reg [2:0] \$16 ;
-  reg [3:0] \$17 ;
-  wire [3:0] \$2 ;
-  wire \$3 ;
+  reg [2:0] \$12 ;
+  reg [2:0] \$13 ;
+  reg [3:0] \$14 ;
+  reg \$15 ;
+  reg \$16 ;
+  wire [4:0] \$2 ;
+  wire [4:0] \$3 ;
   wire [3:0] \$4 ;
-  wire \$5 ;
+  wire [3:0] \$5 ;
   wire \$6 ;
   wire \$7 ;
   wire \$8 ;
-  wire [4:0] \$9 ;
+  wire \$9 ;
+  wire [3:0] \$like ;
+  reg \$signal  = 1'h0;
+  wire \$signal$2 ;
+  wire \$signal$4 ;
+  reg [2:0] \$signature__addr  = 3'h0;
+  wire [4:0] \$signature__data ;
+  wire \$signature__en ;
   input clk;
-  (* init = 3'h0 *)
-  wire [2:0] consume;
-  output [3:0] level;
+  input [4:0] i__payload;
+  wire [3:0] \i__payload.code ;
+  wire \i__payload.last ;
+  output i__ready;
+  input i__valid;
+  wire [3:0] less;
   reg [3:0] level = 4'h0;
-  (* init = 3'h0 *)
-  wire [2:0] produce;
-  output [4:0] r_data;
-  input r_en;
-  (* init = 4'h0 *)
-  wire [3:0] r_level;
-  reg [2:0] r_port__addr = 3'h0;
-  wire [4:0] r_port__data;
-  output r_rdy;
+  output [4:0] o__payload;
+  wire [3:0] \o__payload.code ;
+  wire \o__payload.last ;
+  input o__ready;
+  output o__valid;
+  reg o__valid = 1'h0;
+  reg [2:0] read__addr = 3'h0;
+  wire [4:0] read__data;
   input rst;
-  wire [4:0] w_data;
-  input w_en;
-  (* init = 4'h0 *)
-  wire [3:0] w_level;
-  reg [2:0] w_port__addr = 3'h0;
-  input [4:0] w_port__data;
-  wire w_port__en;
-  output w_rdy;
   reg [4:0] storage [7:0];
   initial begin : init39
     integer i;
     for (i = 0; i < 8; i = i + 1) storage[i] = 5'h00;
   end
   always @(posedge clk) begin
-    if (w_port__en)
-      storage[w_port__addr] <= w_port__data;
+    if (\$signal$2 )
+      storage[\$signature__addr ] <= i__payload;
   end
-  assign r_data = storage[r_port__addr];
-  assign w_rdy = level != 4'h8;
-  assign r_rdy = | level;
-  assign w_port__en = w_en & w_rdy;
-  assign \$1  = w_rdy & w_en;
-  assign \$2  = w_port__addr + 1'h1;
-  assign \$3  = r_rdy & r_en;
-  assign \$4  = r_port__addr + 1'h1;
-  assign \$5  = w_rdy & w_en;
-  assign \$6  = r_rdy & r_en;
-  assign \$7  = ~ \$6 ;
-  assign \$8  = \$5  & \$7 ;
-  assign \$9  = level + 1'h1;
-  assign \$10  = r_rdy & r_en;
-  assign \$11  = w_rdy & w_en;
-  assign \$12  = ~ \$11 ;
-  assign \$13  = \$10  & \$12 ;
-  assign \$14  = level - 1'h1;
+  assign o__payload = storage[read__addr];
+  assign i__ready = ~ \$signal ;
+  assign \$1  = ~ \$signal ;
+  assign \$signal$2  = i__valid & \$1 ;
+  assign \$signal$4  = o__valid & o__ready;
+  assign \$2  = level + 1'h1;
+  assign \$3  = level - 1'h1;
+  assign \$4  = \$signature__addr  + 1'h1;
+  assign \$5  = read__addr + 1'h1;
+  assign \$6  = ~ \$signal$4 ;
+  assign \$7  = \$signal$2  & \$6 ;
+  assign \$8  = level == 3'h7;
+  assign \$9  = ~ \$signal$2 ;
+  assign \$10  = \$signal$4  & \$9 ;
+  assign \$11  = level != 1'h1;
   always @(posedge clk)
-    w_port__addr <= \$15 ;
+    \$signature__addr  <= \$12 ;
   always @(posedge clk)
-    r_port__addr <= \$16 ;
+    read__addr <= \$13 ;
   always @(posedge clk)
-    level <= \$17 ;
+    level <= \$14 ;
+  always @(posedge clk)
+    \$signal  <= \$15 ;
+  always @(posedge clk)
+    o__valid <= \$16 ;
   always @* begin
     if (_always_ ) begin end
-    \$15  = w_port__addr;
-    if (\$1 ) begin
-      \$15  = \$2 [2:0];
+    \$12  = \$signature__addr ;
+    if (\$signal$2 ) begin
+      \$12  = \$4 [2:0];
     end
     if (rst) begin
-      \$15  = 3'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$16  = r_port__addr;
-    if (\$3 ) begin
-      \$16  = \$4 [2:0];
-    end
-    if (rst) begin
-      \$16  = 3'h0;
+      \$12  = 3'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$17  = level;
-    if (\$8 ) begin
-      \$17  = \$9 [3:0];
-    end
-    if (\$13 ) begin
-      \$17  = \$14 [3:0];
+    \$13  = read__addr;
+    if (\$signal$4 ) begin
+      \$13  = \$5 [2:0];
     end
     if (rst) begin
-      \$17  = 4'h0;
+      \$13  = 3'h0;
     end
   end
-  assign w_level = level;
-  assign r_level = level;
-  assign produce = w_port__addr;
-  assign w_data = w_port__data;
-  assign consume = r_port__addr;
-  assign r_port__data = r_data;
+  always @* begin
+    if (_always_ ) begin end
+    \$14  = level;
+    if (\$7 ) begin
+      \$14  = \$2 [3:0];
+    end
+    if (\$10 ) begin
+      \$14  = \$3 [3:0];
+    end
+    if (rst) begin
+      \$14  = 4'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$15  = \$signal ;
+    if (\$7 ) begin
+      \$15  = \$8 ;
+    end
+    if (\$10 ) begin
+      \$15  = 1'h0;
+    end
+    if (rst) begin
+      \$15  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$16  = o__valid;
+    if (\$7 ) begin
+      \$16  = 1'h1;
+    end
+    if (\$10 ) begin
+      \$16  = \$11 ;
+    end
+    if (rst) begin
+      \$16  = 1'h0;
+    end
+  end
+  assign \$signature__data  = i__payload;
+  assign \$signature__en  = \$signal$2 ;
+  assign read__data = o__payload;
+  assign \$like  = \$2 [3:0];
+  assign less = \$3 [3:0];
+  assign \i__payload.code  = i__payload[3:0];
+  assign \i__payload.last  = i__payload[4];
+  assign \o__payload.code  = o__payload[3:0];
+  assign \o__payload.last  = o__payload[4];
 endmodule
 
-module \hwgen_top.store.bursts (rst, w_en, r_en, i__ready, o__valid, o__payload, w_data, clk);
-  input clk;
-  wire [26:0] i__payload;
-  wire [19:0] \i__payload.src ;
-  wire [6:0] \i__payload.words_minus_1 ;
-  output i__ready;
-  wire i__valid;
-  wire [2:0] level;
-  wire [2:0] \level$13 ;
-  output [26:0] o__payload;
-  wire [19:0] \o__payload.src ;
-  wire [6:0] \o__payload.words_minus_1 ;
-  wire o__ready;
-  output o__valid;
-  wire [26:0] r_data;
-  input r_en;
-  wire r_rdy;
-  input rst;
-  input [26:0] w_data;
-  input w_en;
-  wire w_rdy;
-  \hwgen_top.store.bursts.fifo  fifo (
-    .clk(clk),
-    .level(level),
-    .r_data(o__payload),
-    .r_en(r_en),
-    .r_rdy(o__valid),
-    .rst(rst),
-    .w_en(w_en),
-    .w_port__data(w_data),
-    .w_rdy(i__ready)
-  );
-  assign i__payload = w_data;
-  assign i__valid = w_en;
-  assign w_rdy = i__ready;
-  assign r_data = o__payload;
-  assign r_rdy = o__valid;
-  assign o__ready = r_en;
-  assign \level$13  = level;
-  assign \i__payload.src  = w_data[19:0];
-  assign \i__payload.words_minus_1  = w_data[26:20];
-  assign \o__payload.src  = o__payload[19:0];
-  assign \o__payload.words_minus_1  = o__payload[26:20];
-endmodule
-
-module \hwgen_top.store.bursts.fifo (rst, w_en, r_en, w_rdy, r_rdy, r_data, w_port__data, level, clk);
+module \hwgen_top.store.bursts (i__valid, o__ready, i__ready, o__payload, rst, i__payload, o__valid, clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
   wire \$11 ;
-  wire \$12 ;
-  wire \$13 ;
-  wire [3:0] \$14 ;
-  reg [1:0] \$15 ;
-  reg [1:0] \$16 ;
-  reg [2:0] \$17 ;
-  wire [2:0] \$2 ;
-  wire \$3 ;
+  reg [1:0] \$12 ;
+  reg [1:0] \$13 ;
+  reg [2:0] \$14 ;
+  reg \$15 ;
+  reg \$16 ;
+  wire [3:0] \$2 ;
+  wire [3:0] \$3 ;
   wire [2:0] \$4 ;
-  wire \$5 ;
+  wire [2:0] \$5 ;
   wire \$6 ;
   wire \$7 ;
   wire \$8 ;
-  wire [3:0] \$9 ;
+  wire \$9 ;
+  wire [2:0] \$like ;
+  reg \$signal  = 1'h0;
+  wire \$signal$2 ;
+  wire \$signal$4 ;
+  reg [1:0] \$signature__addr  = 2'h0;
+  wire [26:0] \$signature__data ;
+  wire \$signature__en ;
   input clk;
-  (* init = 2'h0 *)
-  wire [1:0] consume;
-  output [2:0] level;
+  input [26:0] i__payload;
+  wire [19:0] \i__payload.src ;
+  wire [6:0] \i__payload.words_minus_1 ;
+  output i__ready;
+  input i__valid;
+  wire [2:0] less;
   reg [2:0] level = 3'h0;
-  (* init = 2'h0 *)
-  wire [1:0] produce;
-  output [26:0] r_data;
-  input r_en;
-  (* init = 3'h0 *)
-  wire [2:0] r_level;
-  reg [1:0] r_port__addr = 2'h0;
-  wire [26:0] r_port__data;
-  output r_rdy;
+  output [26:0] o__payload;
+  wire [19:0] \o__payload.src ;
+  wire [6:0] \o__payload.words_minus_1 ;
+  input o__ready;
+  output o__valid;
+  reg o__valid = 1'h0;
+  reg [1:0] read__addr = 2'h0;
+  wire [26:0] read__data;
   input rst;
-  wire [26:0] w_data;
-  input w_en;
-  (* init = 3'h0 *)
-  wire [2:0] w_level;
-  reg [1:0] w_port__addr = 2'h0;
-  input [26:0] w_port__data;
-  wire w_port__en;
-  output w_rdy;
   reg [26:0] storage [3:0];
   initial begin : init40
     integer i;
     for (i = 0; i < 4; i = i + 1) storage[i] = 27'h0000000;
   end
   always @(posedge clk) begin
-    if (w_port__en)
-      storage[w_port__addr] <= w_port__data;
+    if (\$signal$2 )
+      storage[\$signature__addr ] <= i__payload;
   end
-  assign r_data = storage[r_port__addr];
-  assign w_rdy = level != 3'h4;
-  assign r_rdy = | level;
-  assign w_port__en = w_en & w_rdy;
-  assign \$1  = w_rdy & w_en;
-  assign \$2  = w_port__addr + 1'h1;
-  assign \$3  = r_rdy & r_en;
-  assign \$4  = r_port__addr + 1'h1;
-  assign \$5  = w_rdy & w_en;
-  assign \$6  = r_rdy & r_en;
-  assign \$7  = ~ \$6 ;
-  assign \$8  = \$5  & \$7 ;
-  assign \$9  = level + 1'h1;
-  assign \$10  = r_rdy & r_en;
-  assign \$11  = w_rdy & w_en;
-  assign \$12  = ~ \$11 ;
-  assign \$13  = \$10  & \$12 ;
-  assign \$14  = level - 1'h1;
+  assign o__payload = storage[read__addr];
+  assign i__ready = ~ \$signal ;
+  assign \$1  = ~ \$signal ;
+  assign \$signal$2  = i__valid & \$1 ;
+  assign \$signal$4  = o__valid & o__ready;
+  assign \$2  = level + 1'h1;
+  assign \$3  = level - 1'h1;
+  assign \$4  = \$signature__addr  + 1'h1;
+  assign \$5  = read__addr + 1'h1;
+  assign \$6  = ~ \$signal$4 ;
+  assign \$7  = \$signal$2  & \$6 ;
+  assign \$8  = level == 2'h3;
+  assign \$9  = ~ \$signal$2 ;
+  assign \$10  = \$signal$4  & \$9 ;
+  assign \$11  = level != 1'h1;
   always @(posedge clk)
-    w_port__addr <= \$15 ;
+    \$signature__addr  <= \$12 ;
   always @(posedge clk)
-    r_port__addr <= \$16 ;
+    read__addr <= \$13 ;
   always @(posedge clk)
-    level <= \$17 ;
+    level <= \$14 ;
+  always @(posedge clk)
+    \$signal  <= \$15 ;
+  always @(posedge clk)
+    o__valid <= \$16 ;
   always @* begin
     if (_always_ ) begin end
-    \$15  = w_port__addr;
-    if (\$1 ) begin
-      \$15  = \$2 [1:0];
+    \$12  = \$signature__addr ;
+    if (\$signal$2 ) begin
+      \$12  = \$4 [1:0];
     end
     if (rst) begin
-      \$15  = 2'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$16  = r_port__addr;
-    if (\$3 ) begin
-      \$16  = \$4 [1:0];
-    end
-    if (rst) begin
-      \$16  = 2'h0;
+      \$12  = 2'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$17  = level;
-    if (\$8 ) begin
-      \$17  = \$9 [2:0];
-    end
-    if (\$13 ) begin
-      \$17  = \$14 [2:0];
+    \$13  = read__addr;
+    if (\$signal$4 ) begin
+      \$13  = \$5 [1:0];
     end
     if (rst) begin
-      \$17  = 3'h0;
+      \$13  = 2'h0;
     end
   end
-  assign w_level = level;
-  assign r_level = level;
-  assign produce = w_port__addr;
-  assign w_data = w_port__data;
-  assign consume = r_port__addr;
-  assign r_port__data = r_data;
+  always @* begin
+    if (_always_ ) begin end
+    \$14  = level;
+    if (\$7 ) begin
+      \$14  = \$2 [2:0];
+    end
+    if (\$10 ) begin
+      \$14  = \$3 [2:0];
+    end
+    if (rst) begin
+      \$14  = 3'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$15  = \$signal ;
+    if (\$7 ) begin
+      \$15  = \$8 ;
+    end
+    if (\$10 ) begin
+      \$15  = 1'h0;
+    end
+    if (rst) begin
+      \$15  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$16  = o__valid;
+    if (\$7 ) begin
+      \$16  = 1'h1;
+    end
+    if (\$10 ) begin
+      \$16  = \$11 ;
+    end
+    if (rst) begin
+      \$16  = 1'h0;
+    end
+  end
+  assign \$signature__data  = i__payload;
+  assign \$signature__en  = \$signal$2 ;
+  assign read__data = o__payload;
+  assign \$like  = \$2 [2:0];
+  assign less = \$3 [2:0];
+  assign \i__payload.src  = i__payload[19:0];
+  assign \i__payload.words_minus_1  = i__payload[26:20];
+  assign \o__payload.src  = o__payload[19:0];
+  assign \o__payload.words_minus_1  = o__payload[26:20];
 endmodule
 
-module \hwgen_top.store.splitter (rst, i__valid, o__ready, last, i__ready, i__payload, o__payload, o__valid, clk);
+module \hwgen_top.store.splitter (i__valid, o__ready, i__ready, rst, i__payload, o__payload, o__valid, last, clk);
   reg _always_  = 0;
-  wire [7:0] \$1 ;
+  wire [21:0] \$1 ;
   wire \$10 ;
-  wire [31:0] \$11 ;
-  reg [29:0] \$12 ;
-  reg [20:0] \$13 ;
-  reg \$14 ;
+  wire [7:0] \$11 ;
+  wire \$12 ;
+  wire \$13 ;
+  wire [7:0] \$14 ;
+  wire [7:0] \$15 ;
+  wire \$16 ;
+  wire \$17 ;
+  wire [7:0] \$18 ;
+  wire \$19 ;
   wire [32:0] \$2 ;
+  wire \$20 ;
+  wire \$21 ;
+  wire [31:0] \$22 ;
+  wire \$23 ;
+  wire \$24 ;
+  wire [31:0] \$25 ;
+  wire [7:0] \$26 ;
+  wire \$27 ;
+  wire \$28 ;
+  wire [31:0] \$29 ;
   wire [7:0] \$3 ;
+  wire [7:0] \$30 ;
+  wire [7:0] \$31 ;
+  wire \$32 ;
+  wire \$33 ;
+  wire [31:0] \$34 ;
+  wire [7:0] \$35 ;
+  wire \$36 ;
+  wire \$37 ;
+  reg [29:0] \$38 ;
+  reg [20:0] \$39 ;
   wire \$4 ;
+  reg \$40 ;
+  reg [6:0] \$41 ;
+  reg \$42 ;
   wire \$5 ;
   wire \$6 ;
   wire [30:0] \$7 ;
-  wire [21:0] \$8 ;
+  wire \$8 ;
   wire \$9 ;
-  wire [6:0] \$signal ;
-  reg [29:0] \$signal$1  = 30'h00000000;
-  reg [20:0] \$signal$3  = 21'h000000;
+  reg [20:0] \$signal  = 21'h000000;
+  reg [6:0] \$signal$2  = 7'h00;
+  reg [29:0] \$signal$8  = 30'h00000000;
   (* init = 1'h0 *)
   wire active;
   input clk;
+  (* init = 1'h0 *)
+  wire ends;
   input [52:0] i__payload;
   wire [31:0] \i__payload.address ;
   wire [20:0] \i__payload.beats ;
   output i__ready;
   input i__valid;
   output last;
-  reg [6:0] now;
+  reg last = 1'h0;
   output [39:0] o__payload;
   wire [31:0] \o__payload.address ;
   wire [7:0] \o__payload.beats_minus_1 ;
   input o__ready;
   output o__valid;
   reg o__valid = 1'h0;
+  wire [20:0] rest;
   input rst;
-  assign \$1  = 7'h40 - \$signal$1 [5:0];
-  assign last = \$signal$3  <= \$1 [6:0];
-  assign \$3  = now - 1'h1;
+  assign \$1  = \$signal  - \$signal$2 ;
+  assign \$3  = \$signal$2  - 1'h1;
   assign \$4  = ~ o__valid;
   assign \$5  = o__ready & last;
   assign i__ready = \$4  | \$5 ;
   assign \$6  = o__valid & o__ready;
-  assign \$7  = \$signal$1  + now;
-  assign \$8  = \$signal$3  - now;
-  assign \$9  = ~ last;
-  assign \$10  = i__valid & i__ready;
+  assign \$7  = \$signal$8  + \$signal$2 ;
+  assign \$8  = ~ last;
+  assign \$9  = | \$1 [20:7];
+  assign \$10  = ~ \$9 ;
+  assign \$11  = \$1 [6:0] + 1'h0;
+  assign \$12  = \$11  <= 7'h40;
+  assign \$13  = \$10  & \$12 ;
+  assign \$15  = \$13  ? { 1'h0, \$1 [6:0] } : 8'h40;
+  assign \$16  = | \$1 [20:7];
+  assign \$17  = ~ \$16 ;
+  assign \$18  = \$1 [6:0] + 1'h0;
+  assign \$19  = \$18  <= 7'h40;
+  assign \$20  = \$17  & \$19 ;
+  assign \$21  = i__valid & i__ready;
+  assign \$23  = | i__payload[52:39];
+  assign \$24  = ~ \$23 ;
+  assign \$26  = i__payload[38:32] + \$25 [5:0];
+  assign \$27  = \$26  <= 7'h40;
+  assign \$28  = \$24  & \$27 ;
+  assign \$30  = 7'h40 - \$29 [5:0];
+  assign \$31  = \$28  ? { 1'h0, i__payload[38:32] } : \$30 ;
+  assign \$32  = | i__payload[52:39];
+  assign \$33  = ~ \$32 ;
+  assign \$35  = i__payload[38:32] + \$34 [5:0];
+  assign \$36  = \$35  <= 7'h40;
+  assign \$37  = \$33  & \$36 ;
   always @(posedge clk)
-    \$signal$1  <= \$12 ;
+    \$signal$8  <= \$38 ;
   always @(posedge clk)
-    \$signal$3  <= \$13 ;
+    \$signal  <= \$39 ;
   always @(posedge clk)
-    o__valid <= \$14 ;
+    o__valid <= \$40 ;
+  always @(posedge clk)
+    \$signal$2  <= \$41 ;
+  always @(posedge clk)
+    last <= \$42 ;
   always @* begin
     if (_always_ ) begin end
-    now = \$1 [6:0];
-    if (last) begin
-      now = \$signal$3 [6:0];
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$12  = \$signal$1 ;
+    \$38  = \$signal$8 ;
     if (\$6 ) begin
-      \$12  = \$7 [29:0];
+      \$38  = \$7 [29:0];
     end
-    if (\$10 ) begin
-      \$12  = \$11 [29:0];
+    if (\$21 ) begin
+      \$38  = \$22 [29:0];
     end
     if (rst) begin
-      \$12  = 30'h00000000;
+      \$38  = 30'h00000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$13  = \$signal$3 ;
+    \$39  = \$signal ;
     if (\$6 ) begin
-      \$13  = \$8 [20:0];
+      \$39  = \$1 [20:0];
     end
-    if (\$10 ) begin
-      \$13  = i__payload[52:32];
+    if (\$21 ) begin
+      \$39  = i__payload[52:32];
     end
     if (rst) begin
-      \$13  = 21'h000000;
+      \$39  = 21'h000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$14  = o__valid;
+    \$40  = o__valid;
     if (\$6 ) begin
-      \$14  = \$9 ;
+      \$40  = \$8 ;
     end
-    if (\$10 ) begin
-      \$14  = 1'h1;
+    if (\$21 ) begin
+      \$40  = 1'h1;
     end
     if (rst) begin
-      \$14  = 1'h0;
+      \$40  = 1'h0;
     end
   end
-  assign \$signal  = \$1 [6:0];
+  always @* begin
+    if (_always_ ) begin end
+    \$41  = \$signal$2 ;
+    if (\$6 ) begin
+      \$41  = \$15 [6:0];
+    end
+    if (\$21 ) begin
+      \$41  = \$31 [6:0];
+    end
+    if (rst) begin
+      \$41  = 7'h00;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$42  = last;
+    if (\$6 ) begin
+      \$42  = \$20 ;
+    end
+    if (\$21 ) begin
+      \$42  = \$37 ;
+    end
+    if (rst) begin
+      \$42  = 1'h0;
+    end
+  end
+  assign rest = \$1 [20:0];
+  assign ends = last;
   assign active = o__valid;
   assign \o__payload.address  = o__payload[31:0];
   assign \o__payload.beats_minus_1  = o__payload[39:32];
@@ -19571,193 +21357,188 @@ module \hwgen_top.store.splitter (rst, i__valid, o__ready, last, i__ready, i__pa
   assign \i__payload.beats  = i__payload[52:32];
   assign o__payload[39:32] = \$3 ;
   assign o__payload[31:0] = \$2 [31:0];
-  assign \$2  = { 1'h0, \$signal$1 , 2'h0 };
-  assign \$11  = { 2'h0, i__payload[31:2] };
+  assign \$2  = { 1'h0, \$signal$8 , 2'h0 };
+  assign \$14  = 8'h40;
+  assign \$22  = { 2'h0, i__payload[31:2] };
+  assign \$25  = { 2'h0, i__payload[31:2] };
+  assign \$29  = { 2'h0, i__payload[31:2] };
+  assign \$34  = { 2'h0, i__payload[31:2] };
 endmodule
 
-module \hwgen_top.store.words (rst, r_en, o__valid, o__payload, w_data, w_en, clk);
-  input clk;
-  wire [64:0] i__payload;
-  wire [63:0] \i__payload.data ;
-  wire \i__payload.last ;
-  wire i__ready;
-  wire i__valid;
-  wire [3:0] level;
-  wire [3:0] \level$13 ;
-  output [64:0] o__payload;
-  wire [63:0] \o__payload.data ;
-  wire \o__payload.last ;
-  wire o__ready;
-  output o__valid;
-  wire [64:0] r_data;
-  input r_en;
-  wire r_rdy;
-  input rst;
-  input [64:0] w_data;
-  input w_en;
-  wire w_rdy;
-  \hwgen_top.store.words.fifo  fifo (
-    .clk(clk),
-    .level(level),
-    .r_data(o__payload),
-    .r_en(r_en),
-    .r_rdy(o__valid),
-    .rst(rst),
-    .w_en(w_en),
-    .w_port__data(w_data),
-    .w_rdy(i__ready)
-  );
-  assign i__payload = w_data;
-  assign i__valid = w_en;
-  assign w_rdy = i__ready;
-  assign r_data = o__payload;
-  assign r_rdy = o__valid;
-  assign o__ready = r_en;
-  assign \level$13  = level;
-  assign \i__payload.data  = w_data[63:0];
-  assign \i__payload.last  = w_data[64];
-  assign \o__payload.data  = o__payload[63:0];
-  assign \o__payload.last  = o__payload[64];
-endmodule
-
-module \hwgen_top.store.words.fifo (rst, r_en, w_rdy, r_rdy, r_data, w_port__data, w_en, level, clk);
+module \hwgen_top.store.words (o__ready, o__payload, rst, i__payload, i__valid, o__valid, clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
   wire \$11 ;
-  wire \$12 ;
-  wire \$13 ;
-  wire [4:0] \$14 ;
-  reg [2:0] \$15 ;
-  reg [2:0] \$16 ;
-  reg [3:0] \$17 ;
-  wire [3:0] \$2 ;
-  wire \$3 ;
+  reg [2:0] \$12 ;
+  reg [2:0] \$13 ;
+  reg [3:0] \$14 ;
+  reg \$15 ;
+  reg \$16 ;
+  wire [4:0] \$2 ;
+  wire [4:0] \$3 ;
   wire [3:0] \$4 ;
-  wire \$5 ;
+  wire [3:0] \$5 ;
   wire \$6 ;
   wire \$7 ;
   wire \$8 ;
-  wire [4:0] \$9 ;
+  wire \$9 ;
+  wire [3:0] \$like ;
+  reg \$signal  = 1'h0;
+  wire \$signal$2 ;
+  wire \$signal$4 ;
+  reg [2:0] \$signature__addr  = 3'h0;
+  wire [64:0] \$signature__data ;
+  wire \$signature__en ;
   input clk;
-  (* init = 3'h0 *)
-  wire [2:0] consume;
-  output [3:0] level;
+  input [64:0] i__payload;
+  wire [63:0] \i__payload.data ;
+  wire \i__payload.last ;
+  wire i__ready;
+  input i__valid;
+  wire [3:0] less;
   reg [3:0] level = 4'h0;
-  (* init = 3'h0 *)
-  wire [2:0] produce;
-  output [64:0] r_data;
-  input r_en;
-  (* init = 4'h0 *)
-  wire [3:0] r_level;
-  reg [2:0] r_port__addr = 3'h0;
-  wire [64:0] r_port__data;
-  output r_rdy;
+  output [64:0] o__payload;
+  wire [63:0] \o__payload.data ;
+  wire \o__payload.last ;
+  input o__ready;
+  output o__valid;
+  reg o__valid = 1'h0;
+  reg [2:0] read__addr = 3'h0;
+  wire [64:0] read__data;
   input rst;
-  wire [64:0] w_data;
-  input w_en;
-  (* init = 4'h0 *)
-  wire [3:0] w_level;
-  reg [2:0] w_port__addr = 3'h0;
-  input [64:0] w_port__data;
-  wire w_port__en;
-  output w_rdy;
   reg [64:0] storage [7:0];
   initial begin : init41
     integer i;
     for (i = 0; i < 8; i = i + 1) storage[i] = 65'h00000000000000000;
   end
   always @(posedge clk) begin
-    if (w_port__en)
-      storage[w_port__addr] <= w_port__data;
+    if (\$signal$2 )
+      storage[\$signature__addr ] <= i__payload;
   end
-  assign r_data = storage[r_port__addr];
-  assign w_rdy = level != 4'h8;
-  assign r_rdy = | level;
-  assign w_port__en = w_en & w_rdy;
-  assign \$1  = w_rdy & w_en;
-  assign \$2  = w_port__addr + 1'h1;
-  assign \$3  = r_rdy & r_en;
-  assign \$4  = r_port__addr + 1'h1;
-  assign \$5  = w_rdy & w_en;
-  assign \$6  = r_rdy & r_en;
-  assign \$7  = ~ \$6 ;
-  assign \$8  = \$5  & \$7 ;
-  assign \$9  = level + 1'h1;
-  assign \$10  = r_rdy & r_en;
-  assign \$11  = w_rdy & w_en;
-  assign \$12  = ~ \$11 ;
-  assign \$13  = \$10  & \$12 ;
-  assign \$14  = level - 1'h1;
+  assign o__payload = storage[read__addr];
+  assign i__ready = ~ \$signal ;
+  assign \$1  = ~ \$signal ;
+  assign \$signal$2  = i__valid & \$1 ;
+  assign \$signal$4  = o__valid & o__ready;
+  assign \$2  = level + 1'h1;
+  assign \$3  = level - 1'h1;
+  assign \$4  = \$signature__addr  + 1'h1;
+  assign \$5  = read__addr + 1'h1;
+  assign \$6  = ~ \$signal$4 ;
+  assign \$7  = \$signal$2  & \$6 ;
+  assign \$8  = level == 3'h7;
+  assign \$9  = ~ \$signal$2 ;
+  assign \$10  = \$signal$4  & \$9 ;
+  assign \$11  = level != 1'h1;
   always @(posedge clk)
-    w_port__addr <= \$15 ;
+    \$signature__addr  <= \$12 ;
   always @(posedge clk)
-    r_port__addr <= \$16 ;
+    read__addr <= \$13 ;
   always @(posedge clk)
-    level <= \$17 ;
+    level <= \$14 ;
+  always @(posedge clk)
+    \$signal  <= \$15 ;
+  always @(posedge clk)
+    o__valid <= \$16 ;
   always @* begin
     if (_always_ ) begin end
-    \$15  = w_port__addr;
-    if (\$1 ) begin
-      \$15  = \$2 [2:0];
+    \$12  = \$signature__addr ;
+    if (\$signal$2 ) begin
+      \$12  = \$4 [2:0];
     end
     if (rst) begin
-      \$15  = 3'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$16  = r_port__addr;
-    if (\$3 ) begin
-      \$16  = \$4 [2:0];
-    end
-    if (rst) begin
-      \$16  = 3'h0;
+      \$12  = 3'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$17  = level;
-    if (\$8 ) begin
-      \$17  = \$9 [3:0];
-    end
-    if (\$13 ) begin
-      \$17  = \$14 [3:0];
+    \$13  = read__addr;
+    if (\$signal$4 ) begin
+      \$13  = \$5 [2:0];
     end
     if (rst) begin
-      \$17  = 4'h0;
+      \$13  = 3'h0;
     end
   end
-  assign w_level = level;
-  assign r_level = level;
-  assign produce = w_port__addr;
-  assign w_data = w_port__data;
-  assign consume = r_port__addr;
-  assign r_port__data = r_data;
+  always @* begin
+    if (_always_ ) begin end
+    \$14  = level;
+    if (\$7 ) begin
+      \$14  = \$2 [3:0];
+    end
+    if (\$10 ) begin
+      \$14  = \$3 [3:0];
+    end
+    if (rst) begin
+      \$14  = 4'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$15  = \$signal ;
+    if (\$7 ) begin
+      \$15  = \$8 ;
+    end
+    if (\$10 ) begin
+      \$15  = 1'h0;
+    end
+    if (rst) begin
+      \$15  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$16  = o__valid;
+    if (\$7 ) begin
+      \$16  = 1'h1;
+    end
+    if (\$10 ) begin
+      \$16  = \$11 ;
+    end
+    if (rst) begin
+      \$16  = 1'h0;
+    end
+  end
+  assign \$signature__data  = i__payload;
+  assign \$signature__en  = \$signal$2 ;
+  assign read__data = o__payload;
+  assign \$like  = \$2 [3:0];
+  assign less = \$3 [3:0];
+  assign \i__payload.data  = i__payload[63:0];
+  assign \i__payload.last  = i__payload[64];
+  assign \o__payload.data  = o__payload[63:0];
+  assign \o__payload.last  = o__payload[64];
 endmodule
 
-module \hwgen_top.weight_buffer (rst, write__en, read__en, read__data, write__data, write__addr, \port$4144$0 , clk);
+module \hwgen_top.weight_buffer (write__en, \read__en$11 , rst, held, \port$4412$0 , \port$4421$0 , clk);
   reg _always_  = 0;
-  reg \$1 ;
+  reg [9:0] \$1 ;
   reg [63:0] \$2 ;
+  reg \$3 ;
+  reg [9:0] \$4 ;
+  reg \$5 ;
+  reg \$6 ;
+  reg [63:0] \$7 ;
   reg \$signal  = 1'h0;
-  wire [9:0] \$signature__addr ;
-  wire [63:0] \$signature__data ;
-  wire \$signature__en ;
+  reg [9:0] \$signature__addr  = 10'h000;
+  reg [63:0] \$signature__data  = 64'h0000000000000000;
+  reg \$signature__en  = 1'h0;
   input clk;
+  output [63:0] held;
+  reg [63:0] held = 64'h0000000000000000;
+  input [83:0] \port$4412$0 ;
+  input [10:0] \port$4421$0 ;
+  reg [9:0] read__addr = 10'h000;
+  wire [19:0] \read__addr$9 ;
+  wire [63:0] read__data;
   (* init = 64'h0000000000000000 *)
-  wire [63:0] held;
-  input [10:0] \port$4144$0 ;
-  wire [9:0] read__addr;
-  wire [19:0] \read__addr$7 ;
-  output [63:0] read__data;
-  reg [63:0] read__data = 64'h0000000000000000;
   wire [63:0] \read__data$15 ;
-  input read__en;
-  wire \read__en$9 ;
+  reg read__en = 1'h1;
+  input \read__en$11 ;
   input rst;
-  input [19:0] write__addr;
-  input [63:0] write__data;
+  wire [19:0] write__addr;
+  wire [63:0] write__data;
   input write__en;
   (* no_rw_check = 32'd1 *)
   reg [63:0] memory [1023:0];
@@ -19766,47 +21547,89 @@ module \hwgen_top.weight_buffer (rst, write__en, read__en, read__data, write__da
     for (i = 0; i < 1024; i = i + 1) memory[i] = 64'h0000000000000000;
   end
   always @(posedge clk) begin
-    if (write__en)
-      memory[write__addr[9:0]] <= write__data;
+    if (\$signature__en )
+      memory[\$signature__addr ] <= \$signature__data ;
   end
   reg [63:0] _0_;
   always @(posedge clk) begin
     if (read__en) begin
-      _0_ <= memory[\port$4144$0 [9:0]];
+      _0_ <= memory[read__addr];
     end
   end
-  assign \read__data$15  = _0_;
+  assign read__data = _0_;
   always @(posedge clk)
-    \$signal  <= \$1 ;
+    \$signature__addr  <= \$1 ;
   always @(posedge clk)
-    read__data <= \$2 ;
+    \$signature__data  <= \$2 ;
+  always @(posedge clk)
+    \$signature__en  <= \$3 ;
+  always @(posedge clk)
+    read__addr <= \$4 ;
+  always @(posedge clk)
+    read__en <= \$5 ;
+  always @(posedge clk)
+    \$signal  <= \$6 ;
+  always @(posedge clk)
+    held <= \$7 ;
   always @* begin
     if (_always_ ) begin end
-    \$1  = read__en;
+    \$1  = \port$4412$0 [73:64];
     if (rst) begin
-      \$1  = 1'h0;
+      \$1  = 10'h000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$2  = read__data;
-    if (\$signal ) begin
-      \$2  = \read__data$15 ;
-    end
+    \$2  = \port$4412$0 [63:0];
     if (rst) begin
       \$2  = 64'h0000000000000000;
     end
   end
-  assign \$signature__addr  = write__addr[9:0];
-  assign \$signature__data  = write__data;
-  assign \$signature__en  = write__en;
-  assign read__addr = \port$4144$0 [9:0];
-  assign \read__addr$7  = { 9'h000, \port$4144$0  };
-  assign \read__en$9  = read__en;
-  assign held = read__data;
+  always @* begin
+    if (_always_ ) begin end
+    \$3  = write__en;
+    if (rst) begin
+      \$3  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$4  = \port$4421$0 [9:0];
+    if (rst) begin
+      \$4  = 10'h000;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$5  = \read__en$11 ;
+    if (rst) begin
+      \$5  = 1'h1;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$6  = read__en;
+    if (rst) begin
+      \$6  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$7  = held;
+    if (\$signal ) begin
+      \$7  = read__data;
+    end
+    if (rst) begin
+      \$7  = 64'h0000000000000000;
+    end
+  end
+  assign write__addr = \port$4412$0 [83:64];
+  assign write__data = \port$4412$0 [63:0];
+  assign \read__addr$9  = { 9'h000, \port$4421$0  };
+  assign \read__data$15  = held;
 endmodule
 
-module \hwgen_top.wfetch (rst, cmd__valid, read__en, cmd__ready, cmd__payload, bus__data, \port$4144$0 , bus__valid, \port$4166$4 , done, error, code, clk);
+module \hwgen_top.wfetch (cmd__valid, read__en, cmd__ready, rst, cmd__payload, bus__data, \port$4421$0 , bus__valid, \port$4445$4 , done, error, code, clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -19855,9 +21678,10 @@ module \hwgen_top.wfetch (rst, cmd__valid, read__en, cmd__ready, cmd__payload, b
   wire \$5 ;
   reg [15:0] \$50 ;
   reg [15:0] \$51 ;
-  reg \$52 ;
+  reg [15:0] \$52 ;
   reg \$53 ;
-  reg [3:0] \$54 ;
+  reg \$54 ;
+  reg [3:0] \$55 ;
   wire \$6 ;
   wire \$7 ;
   wire \$8 ;
@@ -19896,8 +21720,8 @@ module \hwgen_top.wfetch (rst, cmd__valid, read__en, cmd__ready, cmd__payload, b
   reg illegal = 1'h0;
   reg log2_nbe = 1'h0;
   (* init = 11'h000 *)
-  output [10:0] \port$4144$0 ;
-  output [11:0] \port$4166$4 ;
+  output [10:0] \port$4421$0 ;
+  output [11:0] \port$4445$4 ;
   wire [19:0] read__addr;
   wire [63:0] read__data;
   output read__en;
@@ -19906,6 +21730,7 @@ module \hwgen_top.wfetch (rst, cmd__valid, read__en, cmd__ready, cmd__payload, b
   reg [1:0] turned;
   reg [15:0] word0 = 16'h0000;
   reg [15:0] word1 = 16'h0000;
+  reg [15:0] word2 = 16'h0000;
   always @(posedge clk)
     \$signal$9  <= \$40 ;
   always @(posedge clk)
@@ -19931,11 +21756,13 @@ module \hwgen_top.wfetch (rst, cmd__valid, read__en, cmd__ready, cmd__payload, b
   always @(posedge clk)
     word1 <= \$51 ;
   always @(posedge clk)
-    done <= \$52 ;
+    word2 <= \$52 ;
   always @(posedge clk)
-    error <= \$53 ;
+    done <= \$53 ;
   always @(posedge clk)
-    code <= \$54 ;
+    error <= \$54 ;
+  always @(posedge clk)
+    code <= \$55 ;
   assign \$signal$3  = \$signal$4  == 1'h1;
   assign \$1  = groups == 1'h1;
   assign \$signal$5  = \$signal$3  & \$1 ;
@@ -19977,7 +21804,17 @@ module \hwgen_top.wfetch (rst, cmd__valid, read__en, cmd__ready, cmd__payload, b
   assign \$36  = \$signal$14  & \$signal$7 ;
   assign \$37  = \$signal$13  & \$signal$5 ;
   assign \$38  = \$signal$14  & \$signal$7 ;
-  assign \$39  = word1[3] ? 2'h1 : 2'h3;
+  assign \$39  = word2[3] ? 2'h1 : 2'h3;
+  always @* begin
+    if (_always_ ) begin end
+    \$signal  = 2'h0;
+    casez (cmd__payload[67:64])
+      4'h0:
+          \$signal  = 2'h3;
+      4'h1:
+          \$signal  = 2'h1;
+    endcase
+  end
   always @* begin
     if (_always_ ) begin end
     start_columns = 1'h0;
@@ -20152,45 +21989,42 @@ module \hwgen_top.wfetch (rst, cmd__valid, read__en, cmd__ready, cmd__payload, b
   end
   always @* begin
     if (_always_ ) begin end
-    \$52  = word1[1];
+    \$52  = word1;
     if (rst) begin
-      \$52  = 1'h0;
+      \$52  = 16'h0000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$53  = word1[2];
+    \$53  = word2[1];
     if (rst) begin
       \$53  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$54  = { 2'h0, \$39  };
+    \$54  = word2[2];
     if (rst) begin
-      \$54  = 4'h0;
+      \$54  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$signal  = 2'h0;
-    casez (cmd__payload[67:64])
-      4'h0:
-          \$signal  = 2'h3;
-      4'h1:
-          \$signal  = 2'h1;
-    endcase
+    \$55  = { 2'h0, \$39  };
+    if (rst) begin
+      \$55  = 4'h0;
+    end
   end
   assign read__addr = { 9'h000, \$signal$9  };
-  assign bus__addr = { 8'h00, word1[11:4] };
-  assign bus__rows = word1[13:12];
-  assign bus__columns = word1[14];
-  assign bus__log2_nbe = { 3'h0, word1[15] };
+  assign bus__addr = { 8'h00, word2[11:4] };
+  assign bus__rows = word2[13:12];
+  assign bus__columns = word2[14];
+  assign bus__log2_nbe = { 3'h0, word2[15] };
   assign read__data = bus__data;
   assign read__en = \$signal$13 ;
-  assign \port$4144$0  = \$signal$9 ;
-  assign bus__valid = word1[0];
-  assign \port$4166$4  = word1[15:4];
+  assign \port$4421$0  = \$signal$9 ;
+  assign bus__valid = word2[0];
+  assign \port$4445$4  = word2[15:4];
   assign \cmd__payload.op  = cmd__payload[3:0];
   assign \cmd__payload.payload  = cmd__payload[99:4];
   assign \$8  = \$signal$12 ;
