@@ -293,13 +293,14 @@ class CycleModel:
             self._now.writing.append((first, unit.last))
             unit.accepted = unit.last
             return unit.last + t.ELTWISE_TAIL
-        block = 0 if e.info["scalar"] else d.param_block * e.info["passes"]
-        items, changes = e.info["lanes"] * e.info["rounds"], e.info["blocks"] - 1
+        # The parameters of PO_SCALAR are loaded once a DRAIN.
+        passes, changes = (1, 0) if e.info["scalar"] else (e.info["passes"], e.info["blocks"] - 1)
+        block, items = d.param_block * passes, e.info["lanes"] * e.info["rounds"]
         items += changes * max(0, block + t.POST_BLOCK - e.info["run"]) + e.info["conflicts"]
         # A DRAIN is taken, and its first block loaded, while the one before is read.
         first = max(offer + t.POST_START + block, unit.last + 1 + max(t.POST_GAP, block + t.POST_BLOCK - items))
         unit.last = first + items - 1
-        unit.accepted = max(first, unit.last - t.POST_START - block)
+        unit.accepted = max(offer + items, unit.last - t.POST_START - block)
         self._now.writing.append((first + t.POST_TAIL, unit.last + t.POST_TAIL))
         return unit.last + t.POST_TAIL + (self.config.vector if e.info["transpose"] else 0)
 
