@@ -7,9 +7,9 @@ RUN_OVERHEAD = 0
 """Cycles between the last position of a RUN and the first one of the next RUN, accepted in time."""
 RUN_ACCUMULATE_GAP = 4
 """The same when the next RUN has ``accumulate``."""
-RUN_SPACING = 2
-"""Least cycles from RUN to RUN (matters for RUNs of a single position)."""
-RUN_START = 6
+RUN_RESTART = 1
+"""RUNs start at least rounds * segments + RUN_RESTART cycles apart (matters when all segments are single positions)."""
+RUN_START = 7
 """Cycles from the acceptance of a RUN by an idle grid to its first position."""
 RUN_DRAIN = 7
 """Cycles from the last position of a RUN to its ``done``."""
@@ -21,7 +21,7 @@ AFETCH_OVERHEAD = 1
 """Idle cycles between the words of one AFETCH and the next, offered in time."""
 AFETCH_SET_CYCLES = 1
 """Cycles of AF_LEVEL and AF_COL (columns - 1 when more) while the nest is idle, AF_MAP when the unit is drained."""
-AFETCH_START = 10
+AFETCH_START = 11
 """Cycles from the offer of an AFETCH to an idle unit to the first word on the bus (P more when transposing)."""
 AFETCH_DONE = 1
 """Cycles from the last word on the bus to ``done``."""

@@ -57,7 +57,10 @@ async def cycles(dut: Any) -> None:
                 b.queue.append(Sent(word("RUN", **job.run), job))
             await b.settle()
             spacing = set(np.diff([c for c, _ in b.finished]).tolist())
-            expected = n + timing.RUN_ACCUMULATE_GAP if accumulate else max(n + timing.RUN_OVERHEAD, timing.RUN_SPACING)
+            segments = rounds * len(lengths)
+            expected = max(n + timing.RUN_OVERHEAD, segments + timing.RUN_RESTART)
+            if accumulate:
+                expected = n + timing.RUN_ACCUMULATE_GAP
             assert spacing == {expected}, (rounds, lengths, accumulate, spacing)
     await b.drain_all()
 

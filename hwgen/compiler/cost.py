@@ -261,7 +261,7 @@ class CycleModel:
             return offer + t.GRID_SET_CYCLES
         gap = t.RUN_ACCUMULATE_GAP if e.args["accumulate"] else t.RUN_OVERHEAD
         first = max(offer + t.RUN_START, unit.last + 1 + gap)
-        unit.last = first + max(e.info["cycles"], t.RUN_SPACING) - 1
+        unit.last = first + max(e.info["cycles"], e.args["rounds"] * e.args["seg_count"] + t.RUN_RESTART) - 1
         # The next RUN is taken while this one walks.
         unit.accepted = first
         return unit.last + t.RUN_DRAIN

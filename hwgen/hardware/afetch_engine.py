@@ -85,21 +85,25 @@ class FetchEngine(wiring.Component):
         raw, flags, out = self.read.data, now.inside.replicate(d.word), now
         if "pixel" in c.mappings:
             raw, flags, out = self._transposed(m, now, tag)
+        # Selecting a bank's word and a way through the transposer is one cycle, the subtraction another.
+        word, known, flag = Signal(len(raw)), Signal(tag), Signal(d.word)
+        m.d.sync += [word.eq(raw), flag.eq(flags), known.eq(out)]
         values, bits = [], c.act_bits + 1
         for j in range(d.word):
-            byte = raw.word_select(j, 8).as_signed()
-            values.append(Mux(flags[j], (byte - self.zero_point)[:bits], self.fill[:bits]))
+            byte = word.word_select(j, 8).as_signed()
+            values.append(Mux(flag[j], (byte - self.zero_point)[:bits], self.fill[:bits]))
         last, finished = Signal(), Signal(5)
         m.d.sync += [
-            self.bus.valid.eq(out.valid & out.write), self.bus.addr.eq(out.dst), self.bus.rows.eq(out.rows),
-            self.bus.data.eq(Cat(values)), last.eq(out.valid & out.last), finished.eq(finished + last - self.done)]
+            self.bus.valid.eq(known.valid & known.write), self.bus.addr.eq(known.dst), self.bus.rows.eq(known.rows),
+            self.bus.data.eq(Cat(values)), last.eq(known.valid & known.last),
+            finished.eq(finished + last - self.done)]
         m.d.comb += self.written.eq(finished != 0)
         return m
 
     def _transposed(self, m: Module, now: data.View, tag: data.StructLayout) -> tuple[Value, Value, data.View]:
         """Return bytes, inside flags and tag of the next bus word, with or without a way through the transposer."""
         d = self.derived
-        m.submodules.transposer = transposer = Transposer(d.word, 8)
+        m.submodules.transposer = transposer = Transposer(d.word, 8, stalls=False)
         held = Signal(tag)
         m.d.comb += [
             transposer.i.valid.eq(now.turn), transposer.o.ready.eq(1),

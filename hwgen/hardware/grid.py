@@ -5,7 +5,7 @@ Cycles (constants in `hwgen.timing`, pinned by tests/hardware/test_grid.py)
 A RUN of N = rounds x positions walks N cycles: ``cycles = rounds * positions + overhead``, where
 
 * overhead = 0 (`RUN_OVERHEAD`) for a RUN accepted while the one before still walks (the first position follows the last
-  one of the RUN before immediately), except that two RUN start at least `RUN_SPACING` cycles apart;
+  one of the RUN before immediately), except that two RUN start at least rounds x segments + `RUN_RESTART` cycles apart;
 * overhead = `RUN_ACCUMULATE_GAP` for such a RUN with ``accumulate``: it waits for the last results of the one before;
 * a RUN that finds the grid idle walks `RUN_START` cycles after its acceptance;
 * ``done`` comes `RUN_DRAIN` cycles after the last position: an isolated RUN takes RUN_START + N - 1 + RUN_DRAIN cycles.
@@ -130,11 +130,14 @@ class Grid(wiring.Component):
             m.d.sync += [low.eq(job.seg_first), high.eq(job.seg_last)]
         with m.If(go & tag.matches(ILLEGAL, RANGE)):
             m.d.sync += failed.eq(1)
-        # Writes of the table a cycle late, like those of the operands: no RUN looks before.
+        # To the lanes a cycle late, like operands: they are far apart. A lane that was ready stays so until it starts,
+        # and no RUN looks at the table before a SEGMENT ahead of it is written.
+        starts, work = Signal(), Signal.like(job)
         write, at, what = Signal(), Signal.like(index), Signal.like(entry)
-        m.d.sync += [write.eq(go & is_segment & (tag == SET)), at.eq(index), what.eq(entry)]
+        m.d.sync += [starts.eq(start), work.eq(job), write.eq(go & is_segment & (tag == SET)), at.eq(index),
+                     what.eq(entry)]
         for lane in (lane for row in lanes for lane in row):
-            m.d.comb += [lane["start"].eq(start), lane["job"].eq(job), lane["segment_write"].eq(write),
+            m.d.comb += [lane["start"].eq(starts), lane["job"].eq(work), lane["segment_write"].eq(write),
                          lane["segment_index"].eq(at), lane["segment"].eq(what)]
 
         finished, pop = Signal(range(_IN_FLIGHT + 1)), Signal()

@@ -24,6 +24,8 @@ class Transposer(wiring.Component):
         Words of a block and elements of a word, a power of two >= 2.
     width : int
         Bits of an element.
+    stalls : bool
+        Whether ``o.ready`` is ever low. Without, that the output is free is known and not looked for.
 
     Ports
     -----
@@ -32,10 +34,10 @@ class Transposer(wiring.Component):
     block : the last word of a block is taken in this cycle.
     """
 
-    def __init__(self, size: int, width: int) -> None:
+    def __init__(self, size: int, width: int, *, stalls: bool = True) -> None:
         if size < 2 or size & (size - 1):
             raise ValueError(f"size must be a power of two >= 2, not {size}")
-        self.size, self.width = size, width
+        self.size, self.width, self.stalls = size, width, stalls
         super().__init__({
             "block": Out(1),
             "i": In(stream.Signature(data.StructLayout({"data": size * width, "flag": 1}))),
@@ -53,7 +55,7 @@ class Transposer(wiring.Component):
         end, free, copy = Signal(), Signal(), self.block
         m.d.comb += [
             end.eq(at == self.size - 1),
-            free.eq(~full | self.o.ready & (index == self.size - 1)),
+            free.eq(~full | self.o.ready & (index == self.size - 1) if self.stalls else 1),
             self.i.ready.eq(~end | free),
             copy.eq(self.i.valid & end & free)]
         with m.If(self.o.ready & full):

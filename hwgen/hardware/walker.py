@@ -144,9 +144,11 @@ class Walker(wiring.Component):
             ("segment_at", shape.seg_bits), ("acc", shape.acc_bits), ("base", shape.s_bits),
             ("x_more", shape.acc_bits)))
         new_job, new_round = Signal(), Signal()
-        last_segment, last_round = Signal(), Signal()
+        last_segment, last_round, one_segment = Signal(), Signal(), Signal()
+        """Compared a step ahead: what follows from them is long enough."""
+        next_segment, next_acc = Signal.like(segment), Signal.like(acc)
         m.d.comb += [
-            last_segment.eq(segment == job.seg_last), last_round.eq(acc == job.acc_last),
+            next_segment.eq(segment + 1), next_acc.eq(acc + 1),
             self.ready.eq(~f_valid | g_free & last_segment & last_round), self.generating.eq(f_valid),
             here.kind.eq(job.kind), here.s_step.eq(job.s_step), here.v_base.eq(job.v_base), here.base.eq(base),
             here.acc.eq(acc), here.first_segment.eq(new_round), here.last_segment.eq(last_segment),
@@ -155,12 +157,17 @@ class Walker(wiring.Component):
         with m.If(self.start):
             m.d.sync += [
                 f_valid.eq(1), job.eq(self.job), segment.eq(self.job.seg_first), acc.eq(self.job.acc_first),
-                base.eq(self.job.s_base), x_more.eq(self.job.nx_more), new_job.eq(1), new_round.eq(1)]
+                base.eq(self.job.s_base), x_more.eq(self.job.nx_more), new_job.eq(1), new_round.eq(1),
+                one_segment.eq(self.job.seg_first == self.job.seg_last),
+                last_segment.eq(self.job.seg_first == self.job.seg_last),
+                last_round.eq(self.job.acc_first == self.job.acc_last)]
         with m.Elif(g_free):
-            m.d.sync += [segment.eq(Mux(last_segment, job.seg_first, segment + 1)), new_round.eq(last_segment)]
+            m.d.sync += [segment.eq(Mux(last_segment, job.seg_first, next_segment)), new_round.eq(last_segment),
+                         last_segment.eq(Mux(last_segment, one_segment, next_segment == job.seg_last))]
             with m.If(last_segment):
                 m.d.sync += [
-                    f_valid.eq(f_valid & ~last_round), acc.eq(acc + 1), base.eq(base + Mux(row_end, job.dy, job.dx)),
+                    f_valid.eq(f_valid & ~last_round), acc.eq(next_acc), last_round.eq(next_acc == job.acc_last),
+                    base.eq(base + Mux(row_end, job.dy, job.dx)),
                     x_more.eq(Mux(row_end, job.nx_more, x_more - 1)), new_job.eq(0)]
 
         # G: the table answers; H: its answer in registers, since block RAM is slow; I: addresses
