@@ -98,7 +98,7 @@ class Bench:
         raise AssertionError(f"only {len(self.events)} of {n} commands ended: {self.events}")
 
     async def read_words(self, port: str, address: int, count: int) -> bytes:
-        """Read a word buffer through its port; the data stays, so the longer latency does for both."""
+        """Read a word buffer through its port; the data stays until the next read."""
         words = []
         en, addr, data = (getattr(self.dut, f"{port}__{n}") for n in ("en", "addr", "data"))
         for i in range(count):

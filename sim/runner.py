@@ -104,7 +104,6 @@ def run_bench(
     simulator: str = "icarus",
     parameters: Mapping[str, int] | None = None,
     env: Mapping[str, Any] | None = None,
-    build_dir: Path | None = None,
     waves: bool = False,
     seed: int | None = None,
     testcase: str | Sequence[str] | None = None,
@@ -125,8 +124,6 @@ def run_bench(
         Verilog parameters.
     env : mapping, optional
         Environment variables of the simulation (values are converted to str).
-    build_dir : Path, optional
-        Default: a folder of the cache named by the content, so an unchanged design is not built again.
     waves : bool
         Record signals (FST on Icarus, VCD on Verilator).
     seed : int, optional
@@ -158,7 +155,8 @@ def run_bench(
             *(x for pair in texts.items() for x in pair),
         ]
     )
-    folder = build_dir or cache.cache_dir() / "bench" / f"{top_name}-{simulator}-{key}"
+    # Named by the content, so an unchanged design is not built again.
+    folder = cache.cache_dir() / "bench" / f"{top_name}-{simulator}-{key}"
     _build(runner, top_name, texts, folder, parameters or {}, waves)
     run = Path(tempfile.mkdtemp(prefix="run-", dir=folder))
     log, results = run / "run.log", run / "results.xml"

@@ -63,7 +63,7 @@ class ActBuffer(wiring.Component):
         self._write_side(m, writes, bank_bits)
         return m
 
-    def _arbiter(self, m: Module, name: str, narrow: list[Any], wide: Any, bank_bits: int) -> BankArbiter:
+    def _arbiter(self, m: Module, name: str, narrow: list[Any], wide: Any) -> BankArbiter:
         """Connect an arbiter to the handshakes of ``narrow`` ports and the ``wide`` port."""
         m.submodules[name] = arbiter = BankArbiter(self.config.banks, len(narrow), self.derived.dma_words)
         for i, port in enumerate(narrow):
@@ -87,7 +87,7 @@ class ActBuffer(wiring.Component):
     def _read_side(self, m: Module, reads: list[Any], bank_bits: int) -> None:
         c, d = self.config, self.derived
         narrow = [*self.fetch, *self.post_read]
-        arbiter = self._arbiter(m, "read_arbiter", narrow, self.store, bank_bits)
+        arbiter = self._arbiter(m, "read_arbiter", narrow, self.store)
         rows = [self._held(m, f"read_row{i}", self._rows(port, bank_bits, 1)) for i, port in enumerate(narrow)]
         store_row = self._held(m, "store_row", self._rows(self.store, bank_bits, d.dma_words))
         outputs = []
@@ -105,7 +105,7 @@ class ActBuffer(wiring.Component):
 
     def _write_side(self, m: Module, writes: list[Any], bank_bits: int) -> None:
         d = self.derived
-        arbiter = self._arbiter(m, "write_arbiter", list(self.post_write), self.load, bank_bits)
+        arbiter = self._arbiter(m, "write_arbiter", list(self.post_write), self.load)
         held = [[self._held(m, f"write_{name}{i}", value) for name, value in (
                     ("row", self._rows(port, bank_bits, 1)), ("data", port.data), ("mask", port.mask))]
                 for i, port in enumerate(self.post_write)]

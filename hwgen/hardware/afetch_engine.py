@@ -53,7 +53,7 @@ class FetchEngine(wiring.Component):
         write, read = queue.write_port(), queue.read_port(domain="comb")
         head, head_valid = Signal(self.layout), Signal()
         asks = Signal()
-        """``head_valid & head.inside`` in one flip-flop: the path to the bank's address starts here."""
+        """``head_valid & head.inside`` in one flip-flop: the path to the grant starts here."""
         count = Signal(range(QUEUE + 1))
         take, refill = Signal(), Signal()
         pushed = Signal.like(count)

@@ -27,7 +27,7 @@ class CommandFetch(wiring.Component):
     request, beats : client of the read master.
     o : commands, ``error`` set when one of their beats came with an error response.
     discard : drop everything that arrives and request nothing more (after END).
-    idle : nothing requested and not yet arrived.
+    idle : nothing requested and not yet arrived, or arrived and still buffered.
     """
 
     def __init__(self, config: Config) -> None:
@@ -52,7 +52,7 @@ class CommandFetch(wiring.Component):
         chunk = CHUNK_BYTES // self.beat_bytes
         m.submodules.splitter = splitter = Splitter(bits, 28, chunk)
         m.submodules.buffer = buffer = SyncFIFOBuffered(width=bits + 1, depth=2 * chunk)
-        reserved, missing = Signal(range(2 * chunk + 1)), Signal(range(2 * chunk + 1))
+        reserved = Signal(range(2 * chunk + 1))
         beats = Signal(28)
         shift = self.beat_bytes.bit_length() - 1
         fire, asked = Signal(), Signal(range(chunk + 1))
@@ -69,12 +69,9 @@ class CommandFetch(wiring.Component):
             buffer.w_en.eq(self.beats.valid),
             buffer.w_data.eq(Cat(self.beats.p.data, self.beats.p.error)),
             self.beats.ready.eq(1),
-            self.idle.eq(~splitter.o.valid & (missing == 0)),
+            self.idle.eq(~splitter.o.valid & (reserved == 0)),
         ]
-        m.d.sync += [
-            reserved.eq(reserved + asked - (buffer.r_rdy & buffer.r_en)),
-            missing.eq(missing + asked - self.beats.valid),
-        ]
+        m.d.sync += reserved.eq(reserved + asked - (buffer.r_rdy & buffer.r_en))
         self._commands(m, buffer)
         return m
 

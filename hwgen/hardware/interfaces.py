@@ -75,8 +75,8 @@ def patch_bus(config: Config) -> wiring.Signature:
 def drain_port(config: Config) -> wiring.Signature:
     """POST to the grid, one per pipe, seen from POST: read accumulator ``addr`` of the lane (``row``, ``column``).
 
-    ``ready`` is low in cycles in which a lane needs its accumulator memory itself. Data `DRAIN_LATENCY` cycles
-    after the grant.
+    ``ready`` is low in the cycle before one in which a lane needs its accumulator memory itself. Data `DRAIN_LATENCY`
+    cycles after the grant.
     """
     return wiring.Signature({
         "valid": Out(1), "ready": In(1), "row": Out(5), "column": Out(5), "addr": Out(12),

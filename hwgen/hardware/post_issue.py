@@ -12,6 +12,7 @@ from amaranth.lib.wiring import In, Out
 
 from hwgen.config import Config
 from hwgen.derive import Derived
+from hwgen.hardware.axi import Skid
 from hwgen.hardware.bank_hash import bank_of, banked_read
 from hwgen.hardware.interfaces import ACT_READ_LATENCY, DRAIN_LATENCY, drain_port
 from hwgen.hardware.post_item import item_layout, lane_layout, result_layout, sizes
@@ -37,8 +38,6 @@ class Issue(wiring.Component):
         Destination of the issued item, in the cycle of issue. Items wait while it is not ready.
     issued : Out(1)
         The item of this cycle has results.
-    eltwise : Out(1)
-        It is an ELTWISE item.
     acc : Out
         Accumulators of every pipe, `ACC_AFTER` cycles after issue; 0 after an ELTWISE item.
     vectors : Out
@@ -51,21 +50,28 @@ class Issue(wiring.Component):
         super().__init__({
             "items": In(stream.Signature(item_layout(config))), "add": In(1), "block_ready": In(1), "take": Out(1),
             "channel": Out(range(max(config.vector, 2))), "results": Out(stream.Signature(result_layout(config))),
-            "issued": Out(1), "eltwise": Out(1),
+            "issued": Out(1),
             "acc": Out(data.ArrayLayout(config.vector * config.acc_bits, self.derived.pipes)),
             "vectors": Out(data.ArrayLayout(8 * config.vector, 2)),
             "drain": Out(drain_port(config)).array(self.derived.pipes), "sources": Out(banked_read(config)).array(2)})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        full, item, go = Signal(), Signal(item_layout(self.config)), Signal()
-        m.d.comb += self.items.ready.eq(~full | go)
-        with m.If(self.items.ready):
-            m.d.sync += [full.eq(self.items.valid), item.eq(self.items.payload)]
-        may = Signal()
+        vector_bits, log2 = sizes(self.config)["vector"], self.derived.vectors_per_word.bit_length() - 1
+        # Two wait here, so that the way from the grants ends before the queue of items.
+        bank = len(self.sources[0].bank)
+        m.submodules.skid = skid = Skid(data.StructLayout({
+            "item": item_layout(self.config), "bank": data.ArrayLayout(bank, len(self.sources))}))
+        coming, item, full, go, may = self.items.payload, skid.o.p.item, skid.o.valid, Signal(), Signal()
+        addresses = [coming.source[:vector_bits], coming.source_b] if "add" in self.config.operators else [
+            coming.source[:vector_bits]]
+        m.d.comb += [
+            skid.i.valid.eq(self.items.valid), self.items.ready.eq(skid.i.ready), skid.i.p.item.eq(coming),
+            *(skid.i.p.bank[k].eq(bank_of(self.config, a[log2:])) for k, a in enumerate(addresses)),
+            skid.o.ready.eq(go)]
         m.d.comb += [may.eq(full & self.results.ready & (~item.take | self.block_ready)),
                      self.results.valid.eq(go), self.results.payload.eq(item.result), self.take.eq(go & item.take),
-                     self.issued.eq(go & item.result.data), self.eltwise.eq(item.eltwise)]
+                     self.issued.eq(go & item.result.data)]
         if "pixel" in self.config.mappings:
             m.d.comb += self.channel.eq(item.channel)
 
@@ -80,15 +86,12 @@ class Issue(wiring.Component):
                 # POST merges the operand path by OR.
                 with m.If(full & item.eltwise):
                     m.d.sync += self.acc[0].eq(0)
-        vector_bits, per_word = sizes(self.config)["vector"], self.derived.vectors_per_word
-        log2 = per_word.bit_length() - 1
         for k, port in enumerate(self.sources):
             if k == 1 and "add" not in self.config.operators:
                 m.d.comb += [port.valid.eq(0), port.addr.eq(0), port.bank.eq(0)]
                 continue
-            address, coming = (i.source_b if k else i.source[:vector_bits] for i in (item, self.items.payload))
-            with m.If(self.items.ready):
-                m.d.sync += port.bank.eq(bank_of(self.config, coming[log2:]))
+            address = item.source_b if k else item.source[:vector_bits]
+            m.d.comb += port.bank.eq(skid.o.p.bank[k])
             granted = self._read(m, may, item.eltwise & (self.add if k else 1), port, go, waiting)
             m.d.comb += port.addr.eq(address[log2:])
             part = address[:log2]

@@ -12,6 +12,7 @@ from amaranth.lib.wiring import In, Out
 
 from hwgen.config import Config
 from hwgen.derive import Derived
+from hwgen.hardware.axi import Skid
 from hwgen.hardware.bank_hash import bank_of, banked_write
 from hwgen.hardware.fifo import Fifo
 from hwgen.hardware.post_item import result_layout
@@ -77,26 +78,29 @@ class Output(wiring.Component):
         limit = Mux(self.transpose, depth - 1, HELD - 1) if pixel else Const(HELD - 1)
         m.d.sync += self.destination.ready.eq(where.level < limit)
 
-        # --- write stage: one destination, until the last pipe's write is granted ----------------------------------
-        holds, pop, finish = Signal(), Signal(), Signal()
-        current, pending = Signal(layout), Signal(pipes)
-        words = Signal(8 * vector * pipes)
-        granted = Cat(port.ready for port in self.ports)
-        m.d.comb += [finish.eq(holds & ~(pending & ~granted).any()),
-                     pop.eq((~holds | finish) & where.o.valid & (~head.data | values.o.valid)),
-                     where.o.ready.eq(pop), values.o.ready.eq(pop & head.data)]
-        m.d.sync += [pending.eq(pending & ~granted), holds.eq(holds & ~finish)]
-        with m.If(pop):
-            m.d.sync += [holds.eq(1), current.eq(head), words.eq(values.o.payload), pending.eq(head.write)]
+        # --- write stage: one destination, until the last pipe's write is granted. Two wait before it, so that whether
+        # it is through is not on the way to the queues.
+        bank = len(self.ports[0].bank)
+        staged = data.StructLayout({"to": layout, "words": 8 * vector * pipes, "bank": data.ArrayLayout(bank, pipes)})
+        m.submodules.stage = stage = Skid(staged)
+        pop, finish, served = Signal(), Signal(), Signal(pipes)
         per_word = self.derived.vectors_per_word
         log2 = per_word.bit_length() - 1
+        m.d.comb += [
+            stage.i.valid.eq(where.o.valid & (~head.data | values.o.valid)), pop.eq(stage.i.valid & stage.i.ready),
+            where.o.ready.eq(pop), values.o.ready.eq(pop & head.data),
+            stage.i.p.to.eq(head), stage.i.p.words.eq(values.o.payload),
+            *(stage.i.p.bank[j].eq(bank_of(self.config, head.address[j][log2:])) for j in range(pipes))]
+        current, words = stage.o.p.to, stage.o.p.words
+        granted = served | Cat(port.ready for port in self.ports)
+        m.d.comb += [finish.eq(stage.o.valid & ~(current.write & ~granted).any()), stage.o.ready.eq(finish)]
+        m.d.sync += served.eq(Mux(stage.o.valid & ~finish, granted, 0))
         for j, port in enumerate(self.ports):
             address, part = current.address[j], words[8 * vector * j:8 * vector * (j + 1)]
-            with m.If(pop):
-                m.d.sync += port.bank.eq(bank_of(self.config, head.address[j][log2:]))
             m.d.comb += [
-                port.valid.eq(pending[j]),
+                port.valid.eq(stage.o.valid & current.write[j] & ~served[j]),
                 port.addr.eq(address[log2:]),
+                port.bank.eq(stage.o.p.bank[j]),
                 port.data.eq(part.replicate(per_word)),
                 port.mask.eq(_shifted(current.mask, address[:log2], per_word)),
             ]

@@ -89,7 +89,7 @@ class Walker(wiring.Component):
         m = Module()
         pixel = "pixel" in self.config.mappings
         m.submodules.queue = queue = Fifo(self.item.size, QUEUE)
-        m.submodules.blocks = blocks = Fifo(ADDRESS.width, QUEUE + 1)
+        m.submodules.blocks = blocks = Fifo(ADDRESS.width, QUEUE + 2)
         m.d.comb += [
             self.items.valid.eq(queue.o.valid),
             Value.cast(self.items.payload).eq(queue.o.payload),
@@ -99,8 +99,8 @@ class Walker(wiring.Component):
             blocks.o.ready.eq(self.requests.ready),
         ]
 
-        # Elements in the stages and items in the queue. The queue of block requests also has that of the item which
-        # waits outside.
+        # Elements in the stages and items in the queue. The queue of block requests also has those of the two items
+        # that wait outside.
         count = Signal(range(QUEUE + 1))
         accept, valid = Signal(), Signal(STAGES)
         poisoned, push = Signal(), Signal()

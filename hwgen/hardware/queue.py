@@ -28,8 +28,8 @@ def entry(module: isa.Module) -> data.StructLayout:
 class Queue(wiring.Component):
     """Holds commands until they have *completed*: one memory serves as queue and as list of commands under way.
 
-    A command is offered to its module once its tokens are there, from registers: tokens and queue memory on one side,
-    decoding on the other, are too much for a cycle. It takes its tokens when it goes there. An entry is freed when the
+    A command is offered to its module once its tokens are there, from registers. So there are three cycles: from the
+    memory, for the tokens (which it takes when it goes on), for the module. An entry is freed when the
     module reports done or error; ``index`` always names the oldest command that has not completed.
 
     Ports
@@ -71,6 +71,7 @@ class Queue(wiring.Component):
         full, some = Signal(), Signal()
         pushed, issued = Signal(), Signal()
         offered, command, wanting = Signal(), Signal(CommandLayout), Signal(N)
+        ahead, head, loaded = Signal(), Signal(issue_layout), Signal()
 
         def step(pointer: Signal) -> object:
             return Mux(pointer == depth - 1, 0, pointer + 1)
@@ -89,13 +90,14 @@ class Queue(wiring.Component):
             issue.addr.eq(get),
             oldest.addr.eq(free),
             pushed.eq(self.i.valid & self.i.ready),
-            self.waiting.eq((queued != 0) | offered),
-            wanting.eq(issue.data.wait & ~self.have),
-            self.missing.eq(Mux(offered, 0, wanting)),
+            self.waiting.eq((queued != 0) | ahead | offered),
+            wanting.eq(head.wait & ~self.have),
+            self.missing.eq(Mux(ahead & ~offered, wanting, 0)),
             self.cmd.valid.eq(offered & ~self.stop),
             self.cmd.payload.eq(command),
-            issued.eq((queued != 0) & ~wanting.any() & ~self.stop & (~offered | self.cmd.ready)),
-            self.take.eq(Mux(issued, issue.data.wait, 0)),
+            loaded.eq((queued != 0) & (~ahead | issued)),
+            issued.eq(ahead & ~wanting.any() & ~self.stop & (~offered | self.cmd.ready)),
+            self.take.eq(Mux(issued, head.wait, 0)),
             self.post.eq(oldest.data.post),
             self.index.eq(oldest.data.index),
             self.i.ready.eq(~full),
@@ -104,7 +106,7 @@ class Queue(wiring.Component):
             less.eq(held - 1),
         ]
         # Flags and multiplexers: additions behind a long handshake are too much.
-        m.d.sync += queued.eq(Mux(issued, queued + pushed - 1, queued + pushed))
+        m.d.sync += queued.eq(Mux(loaded, queued + pushed - 1, queued + pushed))
         with m.If(pushed & ~self.retire):
             m.d.sync += [held.eq(more), full.eq(held == depth - 1), some.eq(1)]
         with m.If(self.retire & ~pushed):
@@ -112,10 +114,12 @@ class Queue(wiring.Component):
         with m.If(self.cmd.ready):
             m.d.sync += offered.eq(0)
         with m.If(issued):
-            m.d.sync += [offered.eq(1), command.op.eq(issue.data.op), command.payload.eq(issue.data.payload)]
+            m.d.sync += [offered.eq(1), ahead.eq(0), command.op.eq(head.op), command.payload.eq(head.payload)]
+        with m.If(loaded):
+            m.d.sync += [ahead.eq(1), head.eq(issue.data)]
         with m.If(pushed):
             m.d.sync += put.eq(step(put))
-        with m.If(issued):
+        with m.If(loaded):
             m.d.sync += get.eq(step(get))
         with m.If(self.retire):
             m.d.sync += free.eq(step(free))

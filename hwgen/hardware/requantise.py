@@ -13,7 +13,7 @@ cycle  work (registers at its end)
 =====  ======================================================================================
 0      x = acc + bias
 1      first of four 17 x 17 products; one more in each of the next three cycles
-2..5   the next one added; p
+3..5   the next one added; p
 6      shift by 0..3
 7      shift by 0, 4, 8 or 12
 8      shift by 0, 16, 32 or 48; overflow

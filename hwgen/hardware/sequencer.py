@@ -30,7 +30,7 @@ class Sequencer(wiring.Component):
     request, beats : command fetch, client of the read master.
     cmd_<i>, done_<i>, error_<i>, code_<i> : worker module i.
     busy, done, error, code, module, index : state and result.
-    halt : issue and fetch nothing (before a reset).
+    halt : fetch nothing, issue nothing from the next cycle on (before a reset).
     walking : the grid executes a position. stall : one bit per stall cause (WFETCH, AFETCH, POST, LOAD/STORE, none
     queued).
     """
@@ -105,7 +105,7 @@ class Sequencer(wiring.Component):
         ]
         dispatch_error, dispatch_code = self._dispatch(m, fetch, queues, running, ending, stopped, dispatched, begin)
         expired = self._watchdog(m, running, begin)
-        self._errors(m, queues, tokens, running, stopped, dispatched, dispatch_error, dispatch_code, expired)
+        self._errors(m, queues, tokens, running, stopped, dispatched, begin, dispatch_error, dispatch_code, expired)
         self._stalls(m, queues[isa.Module.GRID], running)
         self._trace(m, queues)
         return m
@@ -177,7 +177,7 @@ class Sequencer(wiring.Component):
         alive = Signal()
         m.d.comb += [
             alive.eq(begin | Cat(*(getattr(self, f"done_{i}") for i in range(N))).any()),
-            expired.eq(running & (self.watchdog != 0) & (left == 0) & ~alive),
+            expired.eq(running & (self.watchdog != 0) & (left == 0) & ~alive & ~self.done),
         ]
         with m.If(alive | ~running):
             m.d.sync += left.eq(self.watchdog)
@@ -193,6 +193,7 @@ class Sequencer(wiring.Component):
         running: Signal,
         stopped: Signal,
         dispatched: Signal,
+        begin: Signal,
         dispatch_error: Signal,
         dispatch_code: Signal,
         expired: Signal,
@@ -213,7 +214,7 @@ class Sequencer(wiring.Component):
             struck.stream.eq(dispatch_error),
             struck.watchdog.eq(expired),
             faulty.eq(dispatch_code),
-            late.eq(dispatched),
+            late.eq(Mux(begin, 0, dispatched)),
         ]
         code, module, index = Signal(4), Signal(4), Signal(INDEX_BITS)
         # Later assignments win, so causes come in rising priority.

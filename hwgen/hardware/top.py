@@ -63,7 +63,7 @@ class Top(wiring.Component):
         m.submodules.sequencer = sequencer = Sequencer(self.config)
         m.submodules.read_master = reader = ReadMaster(self.config)
         workers = self._workers(m, reader, sequencer)
-        self._master_port(m, reader.axi, workers[isa.Module.STORE].axi)
+        self._master_port(m, reader.axi, workers[isa.Module.STORE].axi, reset)
         connect(m, sequencer.request, reader.command)
         connect(m, reader.command_data, sequencer.beats)
         self._host(m, registers, sequencer, reader, workers, reset)
@@ -120,7 +120,9 @@ class Top(wiring.Component):
             traced = Signal(len(Cat(parts)), name=f"trace_result_{name}")
             m.d.comb += traced.eq(Cat(parts))
 
-    def _master_port(self, m: Module, read: wiring.PureInterface, write: wiring.PureInterface) -> None:
+    def _master_port(
+        self, m: Module, read: wiring.PureInterface, write: wiring.PureInterface, reset: Signal
+    ) -> None:
         """AR and R belong to the read master, AW, W and B to STORE."""
         for name, member in axi4(self.config.axi_bits).members.items():
             owner, other = (
@@ -129,7 +131,10 @@ class Top(wiring.Component):
                 else (write, read)
             )
             outer = getattr(self, f"m_axi_{name}")
-            if member.flow == Out:
+            if name in ("arvalid", "awvalid", "wvalid"):
+                # The reset reaches the owners a cycle late.
+                m.d.comb += outer.eq(getattr(owner, name) & ~reset)
+            elif member.flow == Out:
                 m.d.comb += outer.eq(getattr(owner, name))
             else:
                 m.d.comb += getattr(owner, name).eq(outer)
@@ -156,8 +161,8 @@ class Top(wiring.Component):
             reader.stop.eq(resetting),
             store.stop.eq(resetting),
             registers.busy.eq(sequencer.busy | resetting),
-            registers.done.eq(sequencer.done & ~resetting),
-            registers.error.eq(sequencer.error & ~resetting),
+            registers.done.eq(sequencer.done & ~resetting & ~reset),
+            registers.error.eq(sequencer.error & ~resetting & ~reset),
             registers.code.eq(sequencer.code),
             registers.module.eq(sequencer.module),
             registers.index.eq(sequencer.index),
