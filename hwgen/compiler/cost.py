@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from hwgen import isa, timing
-from hwgen.compiler.intervals import Intervals, overlap, stretched
+from hwgen.compiler.intervals import Busy, Intervals, overlap, stretched
 from hwgen.compiler.readbus import ReadBus
 from hwgen.compiler.stream import Entry
 from hwgen.config import Config
@@ -23,9 +23,12 @@ LOADS_AHEAD = 4
 """LOADs that wait for data at once."""
 PASSES = 3
 
-ADD_WAITS, FETCH_WAITS = 0.8, 0.1
-"""Waits of an addition for each column that fetches (of many, every other one waits itself) per bank, and of a fetch
-for each operand of an addition per bank (measured on `base`: additions take 1.6 cycles a word instead of 1.06)."""
+ADD_WAITS, ADD_COLUMNS, ADD_CROWD = 1.4, 0.3, 2.5
+"""Waits of an addition per bank in each cycle in which columns fetch: ADD_WAITS * columns ** ADD_COLUMNS, times (cycles
+that a fetched word takes) ** ADD_CROWD: columns that queue for few banks are more in the way (fitted to the layers of
+ResNet-8 on all presets)."""
+FETCH_WAITS = 0.1
+"""Waits of a fetch for each operand of an addition per bank."""
 
 
 @dataclass(frozen=True)
@@ -212,7 +215,7 @@ class CycleModel:
             # POST writes a word a cycle: in one of so many groups of banks LOAD waits for it.
             share = self.d.dma_words / self.config.banks
             self._bus.stall(share * overlap(self._before.writing, first, self._bus.free))
-        self._now.filling.append((first, self._bus.free))
+        self._now.filling.append(Busy(first, self._bus.free))
 
     def _execute(self, e: Entry, unit: _Unit, offer: float) -> float:
         """Account for one command that is offered in cycle ``offer``; return when it is done."""
@@ -228,7 +231,7 @@ class CycleModel:
         first = max(offer, unit.last)
         wait = STORE_YIELDS * self.d.dma_words / self.config.banks / self.beats
         unit.last = stretched(first, first + beats, wait, self._before.operating)
-        self._now.storing.append((first, unit.last))
+        self._now.storing.append(Busy(first, unit.last))
         return unit.last + timing.STORE_OVERHEAD + self.memory.write_latency
 
     def _wfetch(self, e: Entry, unit: _Unit, offer: float) -> float:
@@ -251,7 +254,8 @@ class CycleModel:
         wait = FETCH_WAITS * 2 / self.config.banks
         unit.last = stretched(first, unit.last, wait, self._before.operating)
         unit.accepted = unit.last - t.AFETCH_START - transpose + 1
-        self._now.reading.append((first, unit.last))
+        crowd = (e.info["cycles"] / e.info["words"]) ** ADD_CROWD
+        self._now.reading.append(Busy(first, unit.last, crowd))
         return unit.last + t.AFETCH_DONE
 
     def _grid(self, e: Entry, unit: _Unit, offer: float) -> float:
@@ -286,11 +290,10 @@ class CycleModel:
             unit.last = stretched(first, unit.last, STORE_FIRST * share, self._before.storing)
             if e.info["add"]:
                 # While AFETCH reads, an operand often waits for its bank, and the other way round.
-                columns = self.config.columns
-                wait = ADD_WAITS * min(columns, max(2, columns // 2)) / self.config.banks
+                wait = ADD_WAITS * self.config.columns**ADD_COLUMNS / self.config.banks
                 unit.last = stretched(first, unit.last, wait, self._before.reading)
-            self._now.operating.append((first, unit.last))
-            self._now.writing.append((first, unit.last))
+            self._now.operating.append(Busy(first, unit.last))
+            self._now.writing.append(Busy(first, unit.last))
             unit.accepted = unit.last
             return unit.last + t.ELTWISE_TAIL
         # The parameters of PO_SCALAR are loaded once a DRAIN.
@@ -301,7 +304,7 @@ class CycleModel:
         first = max(offer + t.POST_START + block, unit.last + 1 + max(t.POST_GAP, block + t.POST_BLOCK - items))
         unit.last = first + items - 1
         unit.accepted = max(offer + items, unit.last - t.POST_START - block)
-        self._now.writing.append((first + t.POST_TAIL, unit.last + t.POST_TAIL))
+        self._now.writing.append(Busy(first + t.POST_TAIL, unit.last + t.POST_TAIL))
         return unit.last + t.POST_TAIL + (self.config.vector if e.info["transpose"] else 0)
 
 

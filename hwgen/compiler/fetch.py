@@ -71,5 +71,6 @@ def emit_afetch(
         reads=[("act", where)],
         writes=[("amem", slice(dst, dst + size))],
         cycles=context.fetch_cycles(walk, drained),
+        words=walk.words,
         transpose=int(window.transpose),
     )

@@ -529,7 +529,7 @@ module hwgen_lane(job, segment_write, segment_index, segment, weight_write, weig
     .clk(clk),
     .f_valid(generating),
     .hold(hold),
-    .\job$39 (job),
+    .\job$41 (job),
     .opens(opens),
     .position(position),
     .ready(ready),
@@ -766,7 +766,7 @@ module hwgen_lane(job, segment_write, segment_index, segment, weight_write, weig
   assign \$41  = at2[1];
 endmodule
 
-module \hwgen_lane.walker (\job$39 , segment_write, segment_index, segment, clk, rst, hold, ready, opens, position, f_valid, c_valid, start);
+module \hwgen_lane.walker (\job$41 , segment_write, segment_index, segment, clk, rst, hold, ready, opens, position, f_valid, c_valid, start);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -775,56 +775,67 @@ module \hwgen_lane.walker (\job$39 , segment_write, segment_index, segment, clk,
   wire \$13 ;
   wire \$14 ;
   wire \$15 ;
-  wire [5:0] \$16 ;
-  wire [5:0] \$17 ;
+  wire \$16 ;
+  wire \$17 ;
   wire \$18 ;
   wire \$19 ;
   wire \$2 ;
-  wire [6:0] \$20 ;
-  wire \$21 ;
-  wire [10:0] \$22 ;
-  wire [11:0] \$23 ;
+  wire \$20 ;
+  wire [4:0] \$21 ;
+  wire \$22 ;
+  wire \$23 ;
   wire \$24 ;
-  wire [6:0] \$25 ;
-  wire [6:0] \$26 ;
-  wire [9:0] \$27 ;
-  wire [11:0] \$28 ;
-  wire \$29 ;
+  wire \$25 ;
+  wire \$26 ;
+  wire \$27 ;
+  wire [10:0] \$28 ;
+  wire [11:0] \$29 ;
   wire \$3 ;
   wire \$30 ;
-  wire \$31 ;
-  wire \$32 ;
-  wire \$33 ;
-  wire [9:0] \$34 ;
-  wire [11:0] \$35 ;
-  wire [9:0] \$36 ;
+  wire [6:0] \$31 ;
+  wire [6:0] \$32 ;
+  wire [9:0] \$33 ;
+  wire [11:0] \$34 ;
+  wire \$35 ;
+  wire \$36 ;
   wire \$37 ;
-  reg \$38 ;
-  reg [81:0] \$39 ;
-  wire \$4 ;
-  reg [4:0] \$40 ;
-  reg [5:0] \$41 ;
-  reg [10:0] \$42 ;
-  reg [5:0] \$43 ;
+  wire \$38 ;
+  wire \$39 ;
+  wire [5:0] \$4 ;
+  wire [9:0] \$40 ;
+  wire [11:0] \$41 ;
+  wire [9:0] \$42 ;
+  wire \$43 ;
   reg \$44 ;
-  reg \$45 ;
-  reg \$46 ;
-  reg [41:0] \$47 ;
-  reg \$48 ;
-  reg [41:0] \$49 ;
-  wire \$5 ;
-  reg [28:0] \$50 ;
+  reg [81:0] \$45 ;
+  reg [4:0] \$46 ;
+  reg [5:0] \$47 ;
+  reg [10:0] \$48 ;
+  reg [5:0] \$49 ;
+  wire [6:0] \$5 ;
+  reg \$50 ;
   reg \$51 ;
-  reg [52:0] \$52 ;
+  reg \$52 ;
   reg \$53 ;
   reg \$54 ;
-  reg [52:0] \$55 ;
+  reg \$55 ;
+  reg [41:0] \$56 ;
+  reg \$57 ;
+  reg [41:0] \$58 ;
+  reg [28:0] \$59 ;
   wire \$6 ;
+  reg \$60 ;
+  reg [52:0] \$61 ;
+  reg \$62 ;
+  reg \$63 ;
+  reg [52:0] \$64 ;
   wire \$7 ;
   wire \$8 ;
   wire \$9 ;
-  wire \$signal ;
-  reg \$signal$18  = 1'h0;
+  wire [4:0] \$like ;
+  reg \$signal  = 1'h0;
+  reg \$signal$14  = 1'h0;
+  reg \$signal$20  = 1'h0;
   wire [4:0] \$signature__addr ;
   wire [28:0] \$signature__data ;
   wire [8:0] \$signature__data.more ;
@@ -926,22 +937,22 @@ module \hwgen_lane.walker (\job$39 , segment_write, segment_index, segment, clk,
   wire i_free;
   reg i_valid = 1'h0;
   reg [81:0] job = 82'h000000000000000000000;
-  input [81:0] \job$39 ;
-  wire [5:0] \job$39.acc_first ;
-  wire [5:0] \job$39.acc_last ;
-  wire [10:0] \job$39.dx ;
-  wire [10:0] \job$39.dy ;
-  wire [3:0] \job$39.kind ;
-  wire \job$39.kind.accumulate ;
-  wire \job$39.kind.depthwise ;
-  wire \job$39.kind.max ;
-  wire \job$39.kind.pixel ;
-  wire [5:0] \job$39.nx_more ;
-  wire [10:0] \job$39.s_base ;
-  wire [7:0] \job$39.s_step ;
-  wire [4:0] \job$39.seg_first ;
-  wire [4:0] \job$39.seg_last ;
-  wire [8:0] \job$39.v_base ;
+  input [81:0] \job$41 ;
+  wire [5:0] \job$41.acc_first ;
+  wire [5:0] \job$41.acc_last ;
+  wire [10:0] \job$41.dx ;
+  wire [10:0] \job$41.dy ;
+  wire [3:0] \job$41.kind ;
+  wire \job$41.kind.accumulate ;
+  wire \job$41.kind.depthwise ;
+  wire \job$41.kind.max ;
+  wire \job$41.kind.pixel ;
+  wire [5:0] \job$41.nx_more ;
+  wire [10:0] \job$41.s_base ;
+  wire [7:0] \job$41.s_step ;
+  wire [4:0] \job$41.seg_first ;
+  wire [4:0] \job$41.seg_last ;
+  wire [8:0] \job$41.v_base ;
   wire [5:0] \job.acc_first ;
   wire [5:0] \job.acc_last ;
   wire [10:0] \job.dx ;
@@ -957,12 +968,13 @@ module \hwgen_lane.walker (\job$39 , segment_write, segment_index, segment, clk,
   wire [4:0] \job.seg_first ;
   wire [4:0] \job.seg_last ;
   wire [8:0] \job.v_base ;
-  wire last_round;
   reg [28:0] looked_up = 29'h00000000;
   wire [8:0] \looked_up.more ;
   wire [10:0] \looked_up.s_offset ;
   wire [8:0] \looked_up.v_start ;
   reg new_round = 1'h0;
+  wire [5:0] next_acc;
+  reg one_segment = 1'h0;
   output opens;
   output [32:0] position;
   wire [5:0] \position.acc ;
@@ -1015,159 +1027,106 @@ module \hwgen_lane.walker (\job$39 , segment_write, segment_index, segment, clk,
     end
   end
   assign read__data = _0_;
-  assign \$36  = c[50:42] - 1'h1;
-  assign \$37  = c[50:42] == 1'h1;
+  assign \$29  = base + \$28 ;
+  assign \$30  = ! x_more;
+  assign \$31  = x_more - 1'h1;
+  assign \$32  = \$30  ? { 1'h0, job[59:54] } : \$31 ;
+  assign \$33  = h[30:22] + looked_up[19:11];
+  assign \$34  = h[41:31] + looked_up[10:0];
+  assign \$35  = ! looked_up[28:20];
+  assign \$36  = h[3] & h[18];
+  assign \$37  = \$36  & h[20];
+  assign \$38  = ~ c[51];
+  assign \$39  = c_valid & \$38 ;
+  assign \$40  = c[30:22] + 1'h1;
+  assign \$41  = c[41:31] + c[11:4];
+  assign \$42  = c[50:42] - 1'h1;
+  assign \$43  = c[50:42] == 1'h1;
   always @(posedge clk)
-    f_valid <= \$38 ;
+    f_valid <= \$44 ;
   always @(posedge clk)
-    job <= \$39 ;
+    job <= \$45 ;
   always @(posedge clk)
-    segment_at <= \$40 ;
+    segment_at <= \$46 ;
   always @(posedge clk)
-    acc <= \$41 ;
+    acc <= \$47 ;
   always @(posedge clk)
-    base <= \$42 ;
+    base <= \$48 ;
   always @(posedge clk)
-    x_more <= \$43 ;
+    x_more <= \$49 ;
   always @(posedge clk)
-    \$signal$18  <= \$44 ;
+    \$signal$20  <= \$50 ;
   always @(posedge clk)
-    new_round <= \$45 ;
+    new_round <= \$51 ;
   always @(posedge clk)
-    g_valid <= \$46 ;
+    one_segment <= \$52 ;
   always @(posedge clk)
-    g <= \$47 ;
+    \$signal  <= \$53 ;
   always @(posedge clk)
-    h_valid <= \$48 ;
+    \$signal$14  <= \$54 ;
   always @(posedge clk)
-    h <= \$49 ;
+    g_valid <= \$55 ;
   always @(posedge clk)
-    looked_up <= \$50 ;
+    g <= \$56 ;
   always @(posedge clk)
-    i_valid <= \$51 ;
+    h_valid <= \$57 ;
   always @(posedge clk)
-    i <= \$52 ;
+    h <= \$58 ;
   always @(posedge clk)
-    fresh <= \$53 ;
+    looked_up <= \$59 ;
   always @(posedge clk)
-    c_valid <= \$54 ;
+    i_valid <= \$60 ;
   always @(posedge clk)
-    c <= \$55 ;
+    i <= \$61 ;
+  always @(posedge clk)
+    fresh <= \$62 ;
+  always @(posedge clk)
+    c_valid <= \$63 ;
+  always @(posedge clk)
+    c <= \$64 ;
   assign \$1  = ~ g_valid;
   assign g_free = \$1  | h_free;
   assign \$2  = ~ h_valid;
   assign h_free = \$2  | i_free;
   assign \$3  = ~ i_valid;
   assign i_free = \$3  | take;
-  assign \$signal  = segment_at == job[41:37];
-  assign last_round = acc == job[53:48];
-  assign \$4  = ~ f_valid;
-  assign \$5  = g_free & \$signal ;
-  assign \$6  = \$5  & last_round;
-  assign ready = \$4  | \$6 ;
-  assign \$7  = ~ c_valid;
-  assign c_free = \$7  | c[51];
-  assign \$8  = i_valid & c_free;
-  assign \$9  = hold & i[52];
-  assign \$10  = ~ \$9 ;
-  assign take = \$8  & \$10 ;
-  assign \$11  = fresh & c[18];
-  assign opens = \$11  & c[20];
-  assign \$12  = fresh & c[18];
-  assign \$13  = c[51] & c[19];
-  assign \$14  = c[51] & c[19];
-  assign \$15  = \$14  & c[21];
-  assign \$16  = segment_at + 1'h1;
-  assign \$17  = \$signal  ? { 1'h0, job[36:32] } : \$16 ;
-  assign \$18  = ~ last_round;
-  assign \$19  = f_valid & \$18 ;
-  assign \$20  = acc + 1'h1;
-  assign \$21  = ! x_more;
-  assign \$22  = \$21  ? job[81:71] : job[70:60];
-  assign \$23  = base + \$22 ;
-  assign \$24  = ! x_more;
-  assign \$25  = x_more - 1'h1;
-  assign \$26  = \$24  ? { 1'h0, job[59:54] } : \$25 ;
-  assign \$27  = h[30:22] + looked_up[19:11];
-  assign \$28  = h[41:31] + looked_up[10:0];
-  assign \$29  = ! looked_up[28:20];
-  assign \$30  = h[3] & h[18];
-  assign \$31  = \$30  & h[20];
-  assign \$32  = ~ c[51];
-  assign \$33  = c_valid & \$32 ;
-  assign \$34  = c[30:22] + 1'h1;
-  assign \$35  = c[41:31] + c[11:4];
+  assign \$4  = segment_at + 1'h1;
+  assign \$5  = acc + 1'h1;
+  assign \$6  = ~ f_valid;
+  assign \$7  = g_free & \$signal ;
+  assign \$8  = \$7  & \$signal$14 ;
+  assign ready = \$6  | \$8 ;
+  assign \$9  = ~ c_valid;
+  assign c_free = \$9  | c[51];
+  assign \$10  = i_valid & c_free;
+  assign \$11  = hold & i[52];
+  assign \$12  = ~ \$11 ;
+  assign take = \$10  & \$12 ;
+  assign \$13  = fresh & c[18];
+  assign opens = \$13  & c[20];
+  assign \$14  = fresh & c[18];
+  assign \$15  = c[51] & c[19];
+  assign \$16  = c[51] & c[19];
+  assign \$17  = \$16  & c[21];
+  assign \$18  = \job$41 [36:32] == \job$41 [41:37];
+  assign \$19  = \job$41 [36:32] == \job$41 [41:37];
+  assign \$20  = \job$41 [47:42] == \job$41 [53:48];
+  assign \$21  = \$signal  ? job[36:32] : \$4 [4:0];
+  assign \$22  = \$4 [4:0] == job[41:37];
+  assign \$23  = \$signal  ? one_segment : \$22 ;
+  assign \$24  = ~ \$signal$14 ;
+  assign \$25  = f_valid & \$24 ;
+  assign \$26  = \$5 [5:0] == job[53:48];
+  assign \$27  = ! x_more;
+  assign \$28  = \$27  ? job[81:71] : job[70:60];
   always @* begin
     if (_always_ ) begin end
-    \$38  = f_valid;
-    if (start) begin
-      \$38  = 1'h1;
-    end else if (g_free) begin
-      if (\$signal ) begin
-        \$38  = \$19 ;
-      end
-    end
-    if (rst) begin
-      \$38  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$39  = job;
-    if (start) begin
-      \$39  = \job$39 ;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$40  = segment_at;
-    if (start) begin
-      \$40  = \job$39 [36:32];
-    end else if (g_free) begin
-      \$40  = \$17 [4:0];
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$41  = acc;
-    if (start) begin
-      \$41  = \job$39 [47:42];
-    end else if (g_free) begin
-      if (\$signal ) begin
-        \$41  = \$20 [5:0];
-      end
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$42  = base;
-    if (start) begin
-      \$42  = \job$39 [31:21];
-    end else if (g_free) begin
-      if (\$signal ) begin
-        \$42  = \$23 [10:0];
-      end
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$43  = x_more;
-    if (start) begin
-      \$43  = \job$39 [59:54];
-    end else if (g_free) begin
-      if (\$signal ) begin
-        \$43  = \$26 [5:0];
-      end
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$44  = \$signal$18 ;
+    \$44  = f_valid;
     if (start) begin
       \$44  = 1'h1;
     end else if (g_free) begin
       if (\$signal ) begin
-        \$44  = 1'h0;
+        \$44  = \$25 ;
       end
     end
     if (rst) begin
@@ -1176,62 +1135,74 @@ module \hwgen_lane.walker (\job$39 , segment_write, segment_index, segment, clk,
   end
   always @* begin
     if (_always_ ) begin end
-    \$45  = new_round;
+    \$45  = job;
     if (start) begin
-      \$45  = 1'h1;
+      \$45  = \job$41 ;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$46  = segment_at;
+    if (start) begin
+      \$46  = \job$41 [36:32];
     end else if (g_free) begin
-      \$45  = \$signal ;
+      \$46  = \$21 ;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$47  = acc;
+    if (start) begin
+      \$47  = \job$41 [47:42];
+    end else if (g_free) begin
+      if (\$signal ) begin
+        \$47  = \$5 [5:0];
+      end
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$48  = base;
+    if (start) begin
+      \$48  = \job$41 [31:21];
+    end else if (g_free) begin
+      if (\$signal ) begin
+        \$48  = \$29 [10:0];
+      end
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$49  = x_more;
+    if (start) begin
+      \$49  = \job$41 [59:54];
+    end else if (g_free) begin
+      if (\$signal ) begin
+        \$49  = \$32 [5:0];
+      end
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$50  = \$signal$20 ;
+    if (start) begin
+      \$50  = 1'h1;
+    end else if (g_free) begin
+      if (\$signal ) begin
+        \$50  = 1'h0;
+      end
     end
     if (rst) begin
-      \$45  = 1'h0;
+      \$50  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$46  = g_valid;
-    if (g_free) begin
-      \$46  = f_valid;
-    end
-    if (rst) begin
-      \$46  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$47  = g;
-    if (g_free) begin
-      \$47  = here;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$48  = h_valid;
-    if (h_free) begin
-      \$48  = g_valid;
-    end
-    if (rst) begin
-      \$48  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$49  = h;
-    if (h_free) begin
-      \$49  = g;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$50  = looked_up;
-    if (h_free) begin
-      \$50  = read__data;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$51  = i_valid;
-    if (i_free) begin
-      \$51  = h_valid;
+    \$51  = new_round;
+    if (start) begin
+      \$51  = 1'h1;
+    end else if (g_free) begin
+      \$51  = \$signal ;
     end
     if (rst) begin
       \$51  = 1'h0;
@@ -1239,36 +1210,35 @@ module \hwgen_lane.walker (\job$39 , segment_write, segment_index, segment, clk,
   end
   always @* begin
     if (_always_ ) begin end
-    \$52  = i;
-    if (i_free) begin
-      \$52 [30:22] = \$27 [8:0];
-      \$52 [41:31] = \$28 [10:0];
-      \$52 [50:42] = looked_up[28:20];
-      \$52 [51] = \$29 ;
-      \$52 [52] = \$31 ;
-      \$52 [3:0] = h[3:0];
-      \$52 [11:4] = h[11:4];
-      \$52 [17:12] = h[17:12];
-      \$52 [18] = h[18];
-      \$52 [19] = h[19];
-      \$52 [20] = h[20];
-      \$52 [21] = h[21];
+    \$52  = one_segment;
+    if (start) begin
+      \$52  = \$18 ;
+    end
+    if (rst) begin
+      \$52  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$53  = take;
+    \$53  = \$signal ;
+    if (start) begin
+      \$53  = \$19 ;
+    end else if (g_free) begin
+      \$53  = \$23 ;
+    end
     if (rst) begin
       \$53  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    (* full_case = 32'd1 *)
-    if (take) begin
-      \$54  = 1'h1;
-    end else begin
-      \$54  = \$33 ;
+    \$54  = \$signal$14 ;
+    if (start) begin
+      \$54  = \$20 ;
+    end else if (g_free) begin
+      if (\$signal ) begin
+        \$54  = \$26 ;
+      end
     end
     if (rst) begin
       \$54  = 1'h0;
@@ -1276,17 +1246,107 @@ module \hwgen_lane.walker (\job$39 , segment_write, segment_index, segment, clk,
   end
   always @* begin
     if (_always_ ) begin end
-    { \$55 [52], \$55 [21:0] } = { c[52], c[21:0] };
-    (* full_case = 32'd1 *)
-    if (take) begin
-      \$55  = i;
-    end else begin
-      \$55 [30:22] = \$34 [8:0];
-      \$55 [41:31] = \$35 [10:0];
-      \$55 [50:42] = \$36 [8:0];
-      \$55 [51] = \$37 ;
+    \$55  = g_valid;
+    if (g_free) begin
+      \$55  = f_valid;
+    end
+    if (rst) begin
+      \$55  = 1'h0;
     end
   end
+  always @* begin
+    if (_always_ ) begin end
+    \$56  = g;
+    if (g_free) begin
+      \$56  = here;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$57  = h_valid;
+    if (h_free) begin
+      \$57  = g_valid;
+    end
+    if (rst) begin
+      \$57  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$58  = h;
+    if (h_free) begin
+      \$58  = g;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$59  = looked_up;
+    if (h_free) begin
+      \$59  = read__data;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$60  = i_valid;
+    if (i_free) begin
+      \$60  = h_valid;
+    end
+    if (rst) begin
+      \$60  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$61  = i;
+    if (i_free) begin
+      \$61 [30:22] = \$33 [8:0];
+      \$61 [41:31] = \$34 [10:0];
+      \$61 [50:42] = looked_up[28:20];
+      \$61 [51] = \$35 ;
+      \$61 [52] = \$37 ;
+      \$61 [3:0] = h[3:0];
+      \$61 [11:4] = h[11:4];
+      \$61 [17:12] = h[17:12];
+      \$61 [18] = h[18];
+      \$61 [19] = h[19];
+      \$61 [20] = h[20];
+      \$61 [21] = h[21];
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$62  = take;
+    if (rst) begin
+      \$62  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    (* full_case = 32'd1 *)
+    if (take) begin
+      \$63  = 1'h1;
+    end else begin
+      \$63  = \$39 ;
+    end
+    if (rst) begin
+      \$63  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    { \$64 [52], \$64 [21:0] } = { c[52], c[21:0] };
+    (* full_case = 32'd1 *)
+    if (take) begin
+      \$64  = i;
+    end else begin
+      \$64 [30:22] = \$40 [8:0];
+      \$64 [41:31] = \$41 [10:0];
+      \$64 [50:42] = \$42 [8:0];
+      \$64 [51] = \$43 ;
+    end
+  end
+  assign \$like  = \$4 [4:0];
+  assign next_acc = \$5 [5:0];
   assign generating = f_valid;
   assign \$signature__en  = segment_write;
   assign \$signature__addr  = segment_index;
@@ -1294,6 +1354,19 @@ module \hwgen_lane.walker (\job$39 , segment_write, segment_index, segment, clk,
   assign read__en = g_free;
   assign read__addr = segment_at;
   assign valid = c_valid;
+  assign \here.kind  = here[3:0];
+  assign \here.kind.pixel  = here[0];
+  assign \here.kind.depthwise  = here[1];
+  assign \here.kind.max  = here[2];
+  assign \here.kind.accumulate  = here[3];
+  assign \here.s_step  = here[11:4];
+  assign \here.acc  = here[17:12];
+  assign \here.first_segment  = here[18];
+  assign \here.last_segment  = here[19];
+  assign \here.first_round  = here[20];
+  assign \here.last_round  = here[21];
+  assign \here.v_base  = here[30:22];
+  assign \here.base  = here[41:31];
   assign \job.kind  = job[3:0];
   assign \job.kind.pixel  = job[0];
   assign \job.kind.depthwise  = job[1];
@@ -1309,19 +1382,6 @@ module \hwgen_lane.walker (\job$39 , segment_write, segment_index, segment, clk,
   assign \job.nx_more  = job[59:54];
   assign \job.dx  = job[70:60];
   assign \job.dy  = job[81:71];
-  assign \here.kind  = here[3:0];
-  assign \here.kind.pixel  = here[0];
-  assign \here.kind.depthwise  = here[1];
-  assign \here.kind.max  = here[2];
-  assign \here.kind.accumulate  = here[3];
-  assign \here.s_step  = here[11:4];
-  assign \here.acc  = here[17:12];
-  assign \here.first_segment  = here[18];
-  assign \here.last_segment  = here[19];
-  assign \here.first_round  = here[20];
-  assign \here.last_round  = here[21];
-  assign \here.v_base  = here[30:22];
-  assign \here.base  = here[41:31];
   assign \$signature__data.s_offset  = segment[10:0];
   assign \$signature__data.v_start  = segment[19:11];
   assign \$signature__data.more  = segment[28:20];
@@ -1371,21 +1431,21 @@ module \hwgen_lane.walker (\job$39 , segment_write, segment_index, segment, clk,
   assign \position.first  = position[30];
   assign \position.last  = position[31];
   assign \position.end  = position[32];
-  assign \job$39.kind  = \job$39 [3:0];
-  assign \job$39.kind.pixel  = \job$39 [0];
-  assign \job$39.kind.depthwise  = \job$39 [1];
-  assign \job$39.kind.max  = \job$39 [2];
-  assign \job$39.kind.accumulate  = \job$39 [3];
-  assign \job$39.s_step  = \job$39 [11:4];
-  assign \job$39.v_base  = \job$39 [20:12];
-  assign \job$39.s_base  = \job$39 [31:21];
-  assign \job$39.seg_first  = \job$39 [36:32];
-  assign \job$39.seg_last  = \job$39 [41:37];
-  assign \job$39.acc_first  = \job$39 [47:42];
-  assign \job$39.acc_last  = \job$39 [53:48];
-  assign \job$39.nx_more  = \job$39 [59:54];
-  assign \job$39.dx  = \job$39 [70:60];
-  assign \job$39.dy  = \job$39 [81:71];
+  assign \job$41.kind  = \job$41 [3:0];
+  assign \job$41.kind.pixel  = \job$41 [0];
+  assign \job$41.kind.depthwise  = \job$41 [1];
+  assign \job$41.kind.max  = \job$41 [2];
+  assign \job$41.kind.accumulate  = \job$41 [3];
+  assign \job$41.s_step  = \job$41 [11:4];
+  assign \job$41.v_base  = \job$41 [20:12];
+  assign \job$41.s_base  = \job$41 [31:21];
+  assign \job$41.seg_first  = \job$41 [36:32];
+  assign \job$41.seg_last  = \job$41 [41:37];
+  assign \job$41.acc_first  = \job$41 [47:42];
+  assign \job$41.acc_last  = \job$41 [53:48];
+  assign \job$41.nx_more  = \job$41 [59:54];
+  assign \job$41.dx  = \job$41 [70:60];
+  assign \job$41.dy  = \job$41 [81:71];
   assign \g.kind  = g[3:0];
   assign \g.kind.pixel  = g[0];
   assign \g.kind.depthwise  = g[1];
@@ -1418,15 +1478,15 @@ module \hwgen_lane.walker (\job$39 , segment_write, segment_index, segment, clk,
   assign \read__data.s_offset  = read__data[10:0];
   assign \read__data.v_start  = read__data[19:11];
   assign \read__data.more  = read__data[28:20];
-  assign position[32] = \$15 ;
-  assign position[31] = \$13 ;
-  assign position[30] = \$12 ;
+  assign position[32] = \$17 ;
+  assign position[31] = \$15 ;
+  assign position[30] = \$14 ;
   assign position[29:24] = c[17:12];
   assign position[23:13] = c[41:31];
   assign position[12:4] = c[30:22];
   assign position[3:0] = c[3:0];
-  assign here[21] = last_round;
-  assign here[20] = \$signal$18 ;
+  assign here[21] = \$signal$14 ;
+  assign here[20] = \$signal$20 ;
   assign here[19] = \$signal ;
   assign here[18] = new_round;
   assign here[17:12] = acc;

@@ -5,28 +5,35 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
 , m_axi_wlast, m_axi_wvalid, m_axi_bready, m_axi_arid, m_axi_araddr, m_axi_arlen, m_axi_arsize, m_axi_arburst, m_axi_arcache, m_axi_arprot, m_axi_arvalid, m_axi_rready, clk);
   reg _always_  = 0;
   wire \$1 ;
-  reg \$10 ;
-  wire [2:0] \$11 ;
-  wire [84:0] \$12 ;
-  wire [10:0] \$13 ;
-  wire [11:0] \$14 ;
-  wire [10:0] \$15 ;
-  wire \$16 ;
-  wire [3:0] \$17 ;
-  wire [3:0] \$18 ;
-  wire [16:0] \$19 ;
+  wire \$10 ;
+  wire [12:0] \$11 ;
+  wire \$12 ;
+  wire \$13 ;
+  wire \$14 ;
+  wire \$15 ;
+  reg \$16 ;
+  reg \$17 ;
+  wire [2:0] \$18 ;
+  wire [84:0] \$19 ;
   wire \$2 ;
-  wire [11:0] \$20 ;
-  wire [10:0] \$21 ;
+  wire [10:0] \$20 ;
+  wire [11:0] \$21 ;
   wire [10:0] \$22 ;
-  wire [31:0] \$23 ;
+  wire \$23 ;
+  wire [3:0] \$24 ;
+  wire [3:0] \$25 ;
+  wire [16:0] \$26 ;
+  wire [11:0] \$27 ;
+  wire [12:0] \$28 ;
+  wire [10:0] \$29 ;
   wire \$3 ;
-  wire [12:0] \$4 ;
+  wire [32:0] \$30 ;
+  wire \$4 ;
   wire \$5 ;
   wire \$6 ;
   wire \$7 ;
   wire \$8 ;
-  reg \$9 ;
+  wire \$9 ;
   wire [19:0] act__addr;
   wire [19:0] \act__addr$189 ;
   wire [63:0] act__data;
@@ -462,45 +469,52 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
   wire writes__0__valid;
   assign walking = | active;
   assign trace_result_valid = post_write__0__valid & writes__0__ready;
-  assign \$1  = ~ resetting;
-  assign start = \start$347  & \$1 ;
+  assign \$1  = ~ \rst$58 ;
+  assign m_axi_awvalid = axi__awvalid & \$1 ;
+  assign \$2  = ~ \rst$58 ;
+  assign m_axi_wvalid = axi__wvalid & \$2 ;
+  assign \$3  = ~ \rst$58 ;
+  assign m_axi_arvalid = axi__arvalid & \$3 ;
+  assign \$4  = ~ resetting;
+  assign start = \start$347  & \$4 ;
   assign busy = \busy$359  | resetting;
-  assign \$2  = ~ resetting;
-  assign \done$360  = \done$361  & \$2 ;
-  assign \$3  = ~ resetting;
-  assign \error$362  = \error$363  & \$3 ;
-  assign \$4  = active * 3'h4;
-  assign \$5  = resetting & idle;
-  assign \$6  = \$5  & \idle$386 ;
+  assign \$5  = ~ resetting;
+  assign \$6  = \done$361  & \$5 ;
   assign \$7  = ~ \rst$58 ;
-  assign \$8  = \$6  & \$7 ;
+  assign \done$360  = \$6  & \$7 ;
+  assign \$8  = ~ resetting;
+  assign \$9  = \error$363  & \$8 ;
+  assign \$10  = ~ \rst$58 ;
+  assign \error$362  = \$9  & \$10 ;
+  assign \$11  = active * 3'h4;
+  assign \$12  = resetting & idle;
+  assign \$13  = \$12  & \idle$386 ;
+  assign \$14  = ~ \rst$58 ;
+  assign \$15  = \$13  & \$14 ;
   always @(posedge clk)
-    \rst$58  <= \$9 ;
+    \rst$58  <= \$16 ;
   always @(posedge clk)
-    resetting <= \$10 ;
+    resetting <= \$17 ;
   \hwgen_top.act_buffer  act_buffer (
     .bank__0(fetch__0__bank),
-    .\bank__0$42 (post_write__0__bank),
-    .bank__1(post_read__0__bank),
-    .bank__2(post_read__1__bank),
     .clk(clk),
     .fetch__0__data(reads__0__data),
     .fetch__0__valid(fetch__0__valid),
     .load__ready(act__ready),
-    .\port$3415$0 (\$17 ),
-    .\port$3417$0 (\$18 ),
-    .\port$4412$0 (\$12 ),
-    .\port$4574$0 (\$15 ),
-    .\port$4940$23 (\$20 [11:1]),
-    .\port$4940$38 (\$21 ),
-    .\port$5056$1 (\$22 ),
-    .\port$5058$0 (\$23 ),
+    .\port$3491$0 (\$24 ),
+    .\port$3493$0 (\$25 ),
+    .\port$4507$0 (\$19 ),
+    .\port$4669$0 (\$22 ),
+    .\port$5092$23 (\$27 [11:1]),
+    .\port$5092$38 (\$28 ),
+    .\port$5201$1 (\$29 ),
+    .\port$5201$22 (\$30 ),
     .post_read__0__data(\reads__0__data$262 ),
     .post_read__0__valid(post_read__0__valid),
     .post_read__1__data(reads__1__data),
     .post_read__1__valid(post_read__1__valid),
     .post_write__0__ready(writes__0__ready),
-    .ready(\$11 ),
+    .ready(\$18 ),
     .rst(\rst$58 ),
     .store__addr(store__addr),
     .store__data(\act__data$190 ),
@@ -522,9 +536,9 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
     .\code$87 (code_2),
     .done(done_2),
     .error(error_2),
-    .\port$4574$0 (\$15 ),
+    .\port$4669$0 (\$22 ),
     .read__data(reads__0__data),
-    .read__ready(\$11 [0]),
+    .read__ready(\$18 [0]),
     .reads__0__bank(fetch__0__bank),
     .reads__0__valid(fetch__0__valid),
     .rst(\rst$58 )
@@ -546,9 +560,9 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
     .patches__0__data(patches__0__data),
     .patches__0__rows(patches__0__rows),
     .patches__0__valid(patches__0__valid),
-    .\port$3235$0 (\$16 ),
-    .\port$4445$4 (\$14 [10:0]),
-    .\port$4940$22 (\$20 [6:0]),
+    .\port$3312$0 (\$23 ),
+    .\port$4540$4 (\$21 [10:0]),
+    .\port$5092$22 (\$27 [6:0]),
     .rst(\rst$58 ),
     .weights__data(read__data),
     .weights__valid(weights__valid)
@@ -568,7 +582,7 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
     .error(error_0),
     .o__ready(request__ready),
     .param__en(\write__en$186 ),
-    .\port$4412$0 (\$12 ),
+    .\port$4507$0 (\$19 ),
     .request__payload(load__payload),
     .request__valid(load__valid),
     .rst(\rst$58 ),
@@ -577,8 +591,8 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
   \hwgen_top.param_buffer  param_buffer (
     .clk(clk),
     .held(\param__data$280 ),
-    .\port$4412$0 (\$12 [83:0]),
-    .\port$4912$0 (\$19 ),
+    .\port$4507$0 (\$19 [83:0]),
+    .\port$5017$0 (\$26 ),
     .\read__en$11 (\read__en$282 ),
     .rst(\rst$58 ),
     .write__en(\write__en$186 )
@@ -596,31 +610,28 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
     .drain__0__valid(drain__0__valid),
     .error(error_4),
     .param__en(\read__en$282 ),
-    .\port$3235$0 (\$16 ),
-    .\port$3415$0 (\$17 ),
-    .\port$3417$0 (\$18 ),
-    .\port$4298$1 (\$11 [2:1]),
-    .\port$4912$0 (\$19 ),
-    .\port$4940$22 (\$20 ),
-    .\port$4940$38 (\$21 ),
-    .\port$5056$1 (\$22 ),
-    .\port$5058$0 (\$23 ),
+    .\port$3312$0 (\$23 ),
+    .\port$3491$0 (\$24 ),
+    .\port$3493$0 (\$25 ),
+    .\port$4393$1 (\$18 [2:1]),
+    .\port$5017$0 (\$26 ),
+    .\port$5092$22 (\$27 ),
+    .\port$5092$38 (\$28 ),
+    .\port$5201$1 (\$29 ),
+    .\port$5201$22 (\$30 ),
     .ports__0__ready(writes__0__ready),
-    .reads__0__bank(post_read__0__bank),
     .reads__0__valid(post_read__0__valid),
-    .reads__1__bank(post_read__1__bank),
     .reads__1__valid(post_read__1__valid),
     .rst(\rst$58 ),
     .sources__0__data(\reads__0__data$262 ),
     .sources__1__data(reads__1__data),
-    .writes__0__bank(post_write__0__bank),
     .writes__0__valid(post_write__0__valid)
   );
   \hwgen_top.read_master  read_master (
     .axi__araddr(m_axi_araddr),
     .axi__arlen(m_axi_arlen),
     .axi__arready(m_axi_arready),
-    .axi__arvalid(m_axi_arvalid),
+    .axi__arvalid(axi__arvalid),
     .axi__rdata(m_axi_rdata),
     .axi__rlast(m_axi_rlast),
     .axi__rready(m_axi_rready),
@@ -645,7 +656,7 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
   \hwgen_top.registers  registers (
     .add_0(\busy$359 ),
     .add_1(add_1),
-    .add_2(\$4 [3:0]),
+    .add_2(\$11 [3:0]),
     .add_8(add_8),
     .add_9(add_9),
     .bus__araddr(s_axi_araddr),
@@ -674,7 +685,7 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
     .\index$39 (index),
     .irq(irq),
     .\module (\module ),
-    .\port$3879$0 (stall),
+    .\port$3952$0 (stall),
     .reset_done(\rst$58 ),
     .soft_reset(soft_reset),
     .start(\start$347 ),
@@ -748,7 +759,7 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
     .axi__awaddr(m_axi_awaddr),
     .axi__awlen(m_axi_awlen),
     .axi__awready(m_axi_awready),
-    .axi__awvalid(m_axi_awvalid),
+    .axi__awvalid(axi__awvalid),
     .axi__bready(m_axi_bready),
     .axi__bresp(m_axi_bresp),
     .axi__bvalid(m_axi_bvalid),
@@ -764,15 +775,15 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
     .done(done_5),
     .error(error_5),
     .idle(\idle$386 ),
-    .\o__valid$41 (m_axi_wvalid),
+    .\o__valid$41 (axi__wvalid),
     .rst(\rst$58 ),
     .stop(resetting)
   );
   \hwgen_top.weight_buffer  weight_buffer (
     .clk(clk),
     .held(read__data),
-    .\port$4412$0 (\$12 [83:0]),
-    .\port$4421$0 (\$13 ),
+    .\port$4507$0 (\$19 [83:0]),
+    .\port$4516$0 (\$20 ),
     .\read__en$11 (read__en),
     .rst(\rst$58 ),
     .write__en(write__en)
@@ -787,28 +798,28 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
     .code(code_1),
     .done(done_1),
     .error(error_1),
-    .\port$4421$0 (\$13 ),
-    .\port$4445$4 (\$14 ),
+    .\port$4516$0 (\$20 ),
+    .\port$4540$4 (\$21 ),
     .read__en(read__en),
     .rst(\rst$58 )
   );
   always @* begin
     if (_always_ ) begin end
-    \$9  = \$8 ;
+    \$16  = \$15 ;
     if (rst) begin
-      \$9  = 1'h1;
+      \$16  = 1'h1;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$10  = resetting;
+    \$17  = resetting;
     if (soft_reset) begin
-      \$10  = 1'h1;
+      \$17  = 1'h1;
     end else if (\rst$58 ) begin
-      \$10  = 1'h0;
+      \$17  = 1'h0;
     end
     if (rst) begin
-      \$10  = 1'h0;
+      \$17  = 1'h0;
     end
   end
   assign \clk$55  = clk;
@@ -877,96 +888,99 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
   assign load_data__payload = beats__payload;
   assign beats__ready = load_data__ready;
   assign load_data__valid = beats__valid;
-  assign load__addr = \$12 [83:64];
-  assign act__addr = \$12 [83:64];
-  assign load__data = \$12 [63:0];
-  assign act__data = \$12 [63:0];
-  assign load__group = \$12 [84];
-  assign act__group = \$12 [84];
+  assign load__addr = \$19 [83:64];
+  assign act__addr = \$19 [83:64];
+  assign load__data = \$19 [63:0];
+  assign act__data = \$19 [63:0];
+  assign load__group = \$19 [84];
+  assign act__group = \$19 [84];
   assign load__mask = 8'hff;
   assign act__mask = 8'hff;
   assign \load__ready$173  = act__ready;
   assign act__valid = \load__valid$174 ;
-  assign write__addr = \$12 [83:64];
-  assign weight__addr = \$12 [83:64];
-  assign write__data = \$12 [63:0];
-  assign weight__data = \$12 [63:0];
+  assign write__addr = \$19 [83:64];
+  assign weight__addr = \$19 [83:64];
+  assign write__data = \$19 [63:0];
+  assign weight__data = \$19 [63:0];
   assign weight__en = write__en;
-  assign \write__addr$182  = \$12 [83:64];
-  assign param__addr = \$12 [83:64];
-  assign \write__data$184  = \$12 [63:0];
-  assign param__data = \$12 [63:0];
+  assign \write__addr$182  = \$19 [83:64];
+  assign param__addr = \$19 [83:64];
+  assign \write__data$184  = \$19 [63:0];
+  assign param__data = \$19 [63:0];
   assign param__en = \write__en$186 ;
   assign \act__addr$189  = store__addr;
   assign store__data = \act__data$190 ;
   assign \act__group$193  = store__group;
   assign store__ready = \act__ready$194 ;
   assign \act__valid$197  = store__valid;
-  assign read__addr = { 9'h000, \$13  };
-  assign \read__addr$199  = { 9'h000, \$13  };
+  assign read__addr = { 9'h000, \$20  };
+  assign \read__addr$199  = { 9'h000, \$20  };
   assign \read__data$201  = read__data;
   assign \read__en$203  = read__en;
-  assign weights__addr = { 8'h00, \$14 [7:0] };
-  assign bus__addr = { 8'h00, \$14 [7:0] };
-  assign weights__columns = \$14 [10];
-  assign bus__columns = \$14 [10];
+  assign weights__addr = { 8'h00, \$21 [7:0] };
+  assign bus__addr = { 8'h00, \$21 [7:0] };
+  assign weights__columns = \$21 [10];
+  assign bus__columns = \$21 [10];
   assign weights__data = read__data;
   assign bus__data = read__data;
-  assign weights__log2_nbe = { 3'h0, \$14 [11] };
-  assign bus__log2_nbe = { 3'h0, \$14 [11] };
-  assign weights__rows = \$14 [9:8];
-  assign bus__rows = \$14 [9:8];
+  assign weights__log2_nbe = { 3'h0, \$21 [11] };
+  assign bus__log2_nbe = { 3'h0, \$21 [11] };
+  assign weights__rows = \$21 [9:8];
+  assign bus__rows = \$21 [9:8];
   assign bus__valid = weights__valid;
-  assign fetch__0__addr = { 9'h000, \$15  };
-  assign reads__0__addr = { 9'h000, \$15  };
+  assign fetch__0__addr = { 9'h000, \$22  };
+  assign reads__0__addr = { 9'h000, \$22  };
   assign reads__0__bank = fetch__0__bank;
   assign fetch__0__data = reads__0__data;
-  assign reads__0__ready = \$11 [0];
-  assign fetch__0__ready = \$11 [0];
+  assign reads__0__ready = \$18 [0];
+  assign fetch__0__ready = \$18 [0];
   assign reads__0__valid = fetch__0__valid;
   assign buses__0__addr = patches__0__addr;
   assign buses__0__data = patches__0__data;
   assign buses__0__rows = patches__0__rows;
   assign buses__0__valid = patches__0__valid;
-  assign drain__0__addr = { 6'h00, \$20 [5:0] };
-  assign \drain__0__addr$235  = { 6'h00, \$20 [5:0] };
-  assign drain__0__column = { 4'h0, \$16  };
-  assign \drain__0__column$237  = { 4'h0, \$16  };
+  assign drain__0__addr = { 6'h00, \$27 [5:0] };
+  assign \drain__0__addr$235  = { 6'h00, \$27 [5:0] };
+  assign drain__0__column = { 4'h0, \$23  };
+  assign \drain__0__column$237  = { 4'h0, \$23  };
   assign \drain__0__data$239  = drain__0__data;
   assign \drain__0__ready$241  = drain__0__ready;
-  assign drain__0__row = { 4'h0, \$20 [6] };
-  assign \drain__0__row$243  = { 4'h0, \$20 [6] };
+  assign drain__0__row = { 4'h0, \$27 [6] };
+  assign \drain__0__row$243  = { 4'h0, \$27 [6] };
   assign \drain__0__valid$245  = drain__0__valid;
-  assign post_write__0__addr = { 9'h000, \$22  };
-  assign writes__0__addr = { 9'h000, \$22  };
-  assign writes__0__bank = post_write__0__bank;
-  assign post_write__0__data = { \$23 , \$23  };
-  assign writes__0__data = { \$23 , \$23  };
-  assign post_write__0__mask = { \$18 , \$17  };
-  assign writes__0__mask = { \$18 , \$17  };
+  assign post_write__0__addr = { 9'h000, \$29  };
+  assign writes__0__addr = { 9'h000, \$29  };
+  assign post_write__0__bank = \$30 [32];
+  assign writes__0__bank = \$30 [32];
+  assign post_write__0__data = { \$30 [31:0], \$30 [31:0] };
+  assign writes__0__data = { \$30 [31:0], \$30 [31:0] };
+  assign post_write__0__mask = { \$25 , \$24  };
+  assign writes__0__mask = { \$25 , \$24  };
   assign post_write__0__ready = writes__0__ready;
   assign writes__0__valid = post_write__0__valid;
-  assign post_read__0__addr = { 9'h000, \$20 [11:1] };
-  assign \reads__0__addr$259  = { 9'h000, \$20 [11:1] };
-  assign \reads__0__bank$261  = post_read__0__bank;
+  assign post_read__0__addr = { 9'h000, \$27 [11:1] };
+  assign \reads__0__addr$259  = { 9'h000, \$27 [11:1] };
+  assign post_read__0__bank = \$28 [11];
+  assign \reads__0__bank$261  = \$28 [11];
   assign post_read__0__data = \reads__0__data$262 ;
-  assign \reads__0__ready$264  = \$11 [1];
-  assign post_read__0__ready = \$11 [1];
+  assign \reads__0__ready$264  = \$18 [1];
+  assign post_read__0__ready = \$18 [1];
   assign \reads__0__valid$267  = post_read__0__valid;
-  assign post_read__1__addr = { 9'h000, \$21  };
-  assign reads__1__addr = { 9'h000, \$21  };
-  assign reads__1__bank = post_read__1__bank;
+  assign post_read__1__addr = { 9'h000, \$28 [10:0] };
+  assign reads__1__addr = { 9'h000, \$28 [10:0] };
+  assign post_read__1__bank = \$28 [12];
+  assign reads__1__bank = \$28 [12];
   assign post_read__1__data = reads__1__data;
-  assign reads__1__ready = \$11 [2];
-  assign post_read__1__ready = \$11 [2];
+  assign reads__1__ready = \$18 [2];
+  assign post_read__1__ready = \$18 [2];
   assign reads__1__valid = post_read__1__valid;
-  assign \read__addr$278  = { 3'h0, \$19  };
-  assign \param__addr$279  = { 3'h0, \$19  };
+  assign \read__addr$278  = { 3'h0, \$26  };
+  assign \param__addr$279  = { 3'h0, \$26  };
   assign \read__data$281  = \param__data$280 ;
   assign \param__en$283  = \read__en$282 ;
-  assign trace_result_addr = { 9'h000, \$22  };
-  assign trace_result_mask = { \$18 , \$17  };
-  assign trace_result_data = { \$23 , \$23  };
+  assign trace_result_addr = { 9'h000, \$29  };
+  assign trace_result_mask = { \$25 , \$24  };
+  assign trace_result_data = { \$30 [31:0], \$30 [31:0] };
   assign axi__awid = 1'h0;
   assign axi__awaddr = m_axi_awaddr;
   assign axi__awlen = m_axi_awlen;
@@ -974,13 +988,11 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
   assign axi__awburst = 2'h1;
   assign axi__awcache = 4'h3;
   assign axi__awprot = 3'h0;
-  assign axi__awvalid = m_axi_awvalid;
   assign axi__awready = m_axi_awready;
   assign \axi__awready$299  = 1'h0;
   assign axi__wdata = m_axi_wdata;
   assign axi__wstrb = 4'hf;
   assign axi__wlast = m_axi_wlast;
-  assign axi__wvalid = m_axi_wvalid;
   assign axi__wready = m_axi_wready;
   assign \axi__wready$305  = 1'h0;
   assign axi__bid = m_axi_bid;
@@ -997,7 +1009,6 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
   assign axi__arburst = 2'h1;
   assign axi__arcache = 4'h3;
   assign axi__arprot = 3'h0;
-  assign axi__arvalid = m_axi_arvalid;
   assign axi__arready = m_axi_arready;
   assign \axi__arready$322  = 1'h0;
   assign axi__rid = m_axi_rid;
@@ -1031,7 +1042,7 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
   assign reset_done = \rst$58 ;
   assign add_0 = \busy$359 ;
   assign \busy$373  = add_1;
-  assign add_2 = \$4 [3:0];
+  assign add_2 = \$11 [3:0];
   assign add_3 = stall[0];
   assign add_4 = stall[1];
   assign add_5 = stall[2];
@@ -1093,8 +1104,8 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
   assign \command_data__payload.error  = beats__payload[32];
 endmodule
 
-module \hwgen_top.act_buffer (fetch__0__data, post_read__0__data, post_read__1__data, store__data, store__ready, load__ready, post_write__0__ready, \wide_valid$46 , post_read__0__valid, post_read__1__valid, \port$3415$0 , \port$3417$0 , rst, ready, \port$4412$0 , fetch__0__valid, \port$4574$0 , bank__0, \port$4940$23 , \port$4940$38 , bank__1
-, bank__2, \valid$40 , \port$5056$1 , \port$5058$0 , \bank__0$42 , wide_valid, store__addr, wide_group, clk);
+module \hwgen_top.act_buffer (fetch__0__data, post_read__0__data, post_read__1__data, store__data, store__ready, load__ready, post_write__0__ready, \wide_valid$46 , post_read__0__valid, post_read__1__valid, \valid$40 , \port$3491$0 , \port$3493$0 , rst, ready, \port$4507$0 , fetch__0__valid, \port$4669$0 , bank__0, \port$5092$23 , \port$5092$38 
+, \port$5201$1 , \port$5201$22 , wide_valid, store__addr, wide_group, clk);
   reg _always_  = 0;
   wire [9:0] \$1 ;
   wire [9:0] \$10 ;
@@ -1185,9 +1196,9 @@ module \hwgen_top.act_buffer (fetch__0__data, post_read__0__data, post_read__1__
   wire [7:0] \$signature__en$59 ;
   wire [7:0] \$signature__en$65 ;
   input bank__0;
-  input \bank__0$42 ;
-  input bank__1;
-  input bank__2;
+  wire \bank__0$42 ;
+  wire bank__1;
+  wire bank__2;
   input clk;
   wire [19:0] fetch__0__addr;
   wire fetch__0__bank;
@@ -1209,14 +1220,14 @@ module \hwgen_top.act_buffer (fetch__0__data, post_read__0__data, post_read__1__
   reg [9:0] load_row = 10'h000;
   reg [63:0] output0 = 64'h0000000000000000;
   reg [63:0] output1 = 64'h0000000000000000;
-  input [3:0] \port$3415$0 ;
-  input [3:0] \port$3417$0 ;
-  input [84:0] \port$4412$0 ;
-  input [10:0] \port$4574$0 ;
-  input [10:0] \port$4940$23 ;
-  input [10:0] \port$4940$38 ;
-  input [10:0] \port$5056$1 ;
-  input [31:0] \port$5058$0 ;
+  input [3:0] \port$3491$0 ;
+  input [3:0] \port$3493$0 ;
+  input [84:0] \port$4507$0 ;
+  input [10:0] \port$4669$0 ;
+  input [10:0] \port$5092$23 ;
+  input [12:0] \port$5092$38 ;
+  input [10:0] \port$5201$1 ;
+  input [32:0] \port$5201$22 ;
   wire [19:0] post_read__0__addr;
   wire post_read__0__bank;
   output [63:0] post_read__0__data;
@@ -1446,11 +1457,10 @@ module \hwgen_top.act_buffer (fetch__0__data, post_read__0__data, post_read__1__
   assign post_read__1__data = \$17  | \$18 ;
   \hwgen_top.act_buffer.read_arbiter  read_arbiter (
     .bank__0(bank__0),
-    .bank__1(bank__1),
-    .bank__2(bank__2),
     .clk(clk),
     .grants__0(grants__0),
     .grants__1(grants__1),
+    .\port$5092$49 (\port$5092$38 [12:11]),
     .ready(ready),
     .rst(rst),
     .valid(valid),
@@ -1460,7 +1470,7 @@ module \hwgen_top.act_buffer (fetch__0__data, post_read__0__data, post_read__1__
     .wide_valid(wide_valid)
   );
   \hwgen_top.act_buffer.write_arbiter  write_arbiter (
-    .bank__0(\bank__0$42 ),
+    .bank__0(\port$5201$22 [32]),
     .clk(clk),
     .grants__0(\grants__0$91 ),
     .grants__1(\grants__1$93 ),
@@ -1468,27 +1478,27 @@ module \hwgen_top.act_buffer (fetch__0__data, post_read__0__data, post_read__1__
     .rst(rst),
     .valid(\valid$40 ),
     .wide_banks(\wide_banks$92 ),
-    .wide_group(\port$4412$0 [84]),
+    .wide_group(\port$4507$0 [84]),
     .wide_ready(load__ready),
     .wide_valid(\wide_valid$46 )
   );
   always @* begin
     if (_always_ ) begin end
-    \$49  = \port$4574$0 [10:1];
+    \$49  = \port$4669$0 [10:1];
     if (rst) begin
       \$49  = 10'h000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$50  = \port$4940$23 [10:1];
+    \$50  = \port$5092$23 [10:1];
     if (rst) begin
       \$50  = 10'h000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$51  = \port$4940$38 [10:1];
+    \$51  = \port$5092$38 [10:1];
     if (rst) begin
       \$51  = 10'h000;
     end
@@ -1551,7 +1561,7 @@ module \hwgen_top.act_buffer (fetch__0__data, post_read__0__data, post_read__1__
   end
   always @* begin
     if (_always_ ) begin end
-    \$60  = bank__1;
+    \$60  = \port$5092$38 [11];
     if (rst) begin
       \$60  = 1'h0;
     end
@@ -1572,7 +1582,7 @@ module \hwgen_top.act_buffer (fetch__0__data, post_read__0__data, post_read__1__
   end
   always @* begin
     if (_always_ ) begin end
-    \$63  = bank__2;
+    \$63  = \port$5092$38 [12];
     if (rst) begin
       \$63  = 1'h0;
     end
@@ -1614,35 +1624,35 @@ module \hwgen_top.act_buffer (fetch__0__data, post_read__0__data, post_read__1__
   end
   always @* begin
     if (_always_ ) begin end
-    \$69  = \port$5056$1 [10:1];
+    \$69  = \port$5201$1 [10:1];
     if (rst) begin
       \$69  = 10'h000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$70  = { \port$5058$0 , \port$5058$0  };
+    \$70  = { \port$5201$22 [31:0], \port$5201$22 [31:0] };
     if (rst) begin
       \$70  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$71  = { \port$3417$0 , \port$3415$0  };
+    \$71  = { \port$3493$0 , \port$3491$0  };
     if (rst) begin
       \$71  = 8'h00;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$72  = \port$4412$0 [74:65];
+    \$72  = \port$4507$0 [74:65];
     if (rst) begin
       \$72  = 10'h000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$73  = \port$4412$0 [63:0];
+    \$73  = \port$4507$0 [63:0];
     if (rst) begin
       \$73  = 64'h0000000000000000;
     end
@@ -1670,9 +1680,11 @@ module \hwgen_top.act_buffer (fetch__0__data, post_read__0__data, post_read__1__
   end
   assign fetch__0__bank = bank__0;
   assign fetch__0__ready = ready[0];
-  assign post_read__0__bank = bank__1;
+  assign bank__1 = \port$5092$38 [11];
+  assign post_read__0__bank = \port$5092$38 [11];
   assign post_read__0__ready = ready[1];
-  assign post_read__1__bank = bank__2;
+  assign bank__2 = \port$5092$38 [12];
+  assign post_read__1__bank = \port$5092$38 [12];
   assign post_read__1__ready = ready[2];
   assign store__valid = wide_valid;
   assign store__group = wide_group;
@@ -1680,20 +1692,21 @@ module \hwgen_top.act_buffer (fetch__0__data, post_read__0__data, post_read__1__
   assign \$signature__en  = 1'h1;
   assign \$signature__en$29  = 1'h1;
   assign post_write__0__valid = \valid$40 ;
-  assign post_write__0__bank = \bank__0$42 ;
+  assign \bank__0$42  = \port$5201$22 [32];
+  assign post_write__0__bank = \port$5201$22 [32];
   assign \ready$45  = post_write__0__ready;
   assign load__valid = \wide_valid$46 ;
-  assign \wide_group$48  = \port$4412$0 [84];
-  assign load__group = \port$4412$0 [84];
+  assign \wide_group$48  = \port$4507$0 [84];
+  assign load__group = \port$4507$0 [84];
   assign \wide_ready$51  = load__ready;
-  assign fetch__0__addr = { 9'h000, \port$4574$0  };
-  assign post_read__0__addr = { 9'h000, \port$4940$23  };
-  assign post_read__1__addr = { 9'h000, \port$4940$38  };
-  assign post_write__0__addr = { 9'h000, \port$5056$1  };
-  assign post_write__0__data = { \port$5058$0 , \port$5058$0  };
-  assign post_write__0__mask = { \port$3417$0 , \port$3415$0  };
-  assign load__addr = \port$4412$0 [83:64];
-  assign load__data = \port$4412$0 [63:0];
+  assign fetch__0__addr = { 9'h000, \port$4669$0  };
+  assign post_read__0__addr = { 9'h000, \port$5092$23  };
+  assign post_read__1__addr = { 9'h000, \port$5092$38 [10:0] };
+  assign post_write__0__addr = { 9'h000, \port$5201$1  };
+  assign post_write__0__data = { \port$5201$22 [31:0], \port$5201$22 [31:0] };
+  assign post_write__0__mask = { \port$3493$0 , \port$3491$0  };
+  assign load__addr = \port$4507$0 [83:64];
+  assign load__data = \port$4507$0 [63:0];
   assign load__mask = 8'hff;
   assign valid[2] = post_read__1__valid;
   assign valid[1] = post_read__0__valid;
@@ -1704,7 +1717,7 @@ module \hwgen_top.act_buffer (fetch__0__data, post_read__0__data, post_read__1__
   assign \$44  = store_index1;
 endmodule
 
-module \hwgen_top.act_buffer.read_arbiter (wide_ready, rst, valid, wide_banks, grants__0, grants__1, ready, bank__0, bank__1, bank__2, wide_valid, wide_group, clk);
+module \hwgen_top.act_buffer.read_arbiter (wide_ready, rst, valid, wide_banks, grants__0, grants__1, ready, bank__0, \port$5092$49 , wide_valid, wide_group, clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -1817,12 +1830,13 @@ module \hwgen_top.act_buffer.read_arbiter (wide_ready, rst, valid, wide_banks, g
   wire \$99 ;
   reg [2:0] \$signal  = 3'h0;
   input bank__0;
-  input bank__1;
-  input bank__2;
+  wire bank__1;
+  wire bank__2;
   input clk;
   reg [2:0] following;
   output [2:0] grants__0;
   output [2:0] grants__1;
+  input [1:0] \port$5092$49 ;
   reg port1_overtakes0 = 1'h0;
   reg port2_overtakes0 = 1'h0;
   reg port2_overtakes1 = 1'h0;
@@ -1840,9 +1854,9 @@ module \hwgen_top.act_buffer.read_arbiter (wide_ready, rst, valid, wide_banks, g
   reg yields = 1'h0;
   assign \$1  = ! bank__0;
   assign \$2  = valid[0] & \$1 ;
-  assign \$3  = ! bank__1;
+  assign \$3  = ! \port$5092$49 [0];
   assign \$4  = valid[1] & \$3 ;
-  assign \$5  = ! bank__2;
+  assign \$5  = ! \port$5092$49 [1];
   assign \$6  = valid[2] & \$5 ;
   assign \$8  = valid[0] & \$7 ;
   assign \$10  = valid[1] & \$9 ;
@@ -1895,35 +1909,35 @@ module \hwgen_top.act_buffer.read_arbiter (wide_ready, rst, valid, wide_banks, g
   assign \$61  = bank__0 == wide_group;
   assign \$62  = wide_ready & \$61 ;
   assign \$63  = valid[1] & port1_overtakes0;
-  assign \$64  = bank__1 == bank__0;
+  assign \$64  = \port$5092$49 [0] == bank__0;
   assign \$65  = \$63  & \$64 ;
   assign \$66  = valid[2] & port2_overtakes0;
-  assign \$67  = bank__2 == bank__0;
+  assign \$67  = \port$5092$49 [1] == bank__0;
   assign \$68  = \$66  & \$67 ;
   assign \$69  = | { \$68 , \$65 , \$62  };
   assign \$70  = ~ \$69 ;
   assign \$71  = valid[0] & \$70 ;
-  assign \$72  = bank__1 == wide_group;
+  assign \$72  = \port$5092$49 [0] == wide_group;
   assign \$73  = wide_ready & \$72 ;
   assign \$74  = ~ port1_overtakes0;
   assign \$75  = valid[0] & \$74 ;
-  assign \$76  = bank__0 == bank__1;
+  assign \$76  = bank__0 == \port$5092$49 [0];
   assign \$77  = \$75  & \$76 ;
   assign \$78  = valid[2] & port2_overtakes1;
-  assign \$79  = bank__2 == bank__1;
+  assign \$79  = \port$5092$49 [1] == \port$5092$49 [0];
   assign \$80  = \$78  & \$79 ;
   assign \$81  = | { \$80 , \$77 , \$73  };
   assign \$82  = ~ \$81 ;
   assign \$83  = valid[1] & \$82 ;
-  assign \$84  = bank__2 == wide_group;
+  assign \$84  = \port$5092$49 [1] == wide_group;
   assign \$85  = wide_ready & \$84 ;
   assign \$86  = ~ port2_overtakes0;
   assign \$87  = valid[0] & \$86 ;
-  assign \$88  = bank__0 == bank__2;
+  assign \$88  = bank__0 == \port$5092$49 [1];
   assign \$89  = \$87  & \$88 ;
   assign \$90  = ~ port2_overtakes1;
   assign \$91  = valid[1] & \$90 ;
-  assign \$92  = bank__1 == bank__2;
+  assign \$92  = \port$5092$49 [0] == \port$5092$49 [1];
   assign \$93  = \$91  & \$92 ;
   assign \$94  = | { \$93 , \$89 , \$85  };
   assign \$95  = ~ \$94 ;
@@ -2002,6 +2016,8 @@ module \hwgen_top.act_buffer.read_arbiter (wide_ready, rst, valid, wide_banks, g
     end
   end
   assign requests0 = { \$6 , \$4 , \$2  };
+  assign bank__1 = \port$5092$49 [0];
+  assign bank__2 = \port$5092$49 [1];
   assign requests1 = { \$12 , \$10 , \$8  };
   assign wanted = { \$14 , \$13  };
   assign ready[2] = \$96 ;
@@ -2014,8 +2030,8 @@ module \hwgen_top.act_buffer.read_arbiter (wide_ready, rst, valid, wide_banks, g
   assign grants__0[1] = \$35 ;
   assign grants__0[0] = \$29 ;
   assign \$7  = bank__0;
-  assign \$9  = bank__1;
-  assign \$11  = bank__2;
+  assign \$9  = \port$5092$49 [0];
+  assign \$11  = \port$5092$49 [1];
   assign \$18  = wide_group;
   assign \$21  = { \$signal , 1'h0 };
   assign \$22 [3:1] = \$21 [3:1];
@@ -2024,7 +2040,7 @@ module \hwgen_top.act_buffer.read_arbiter (wide_ready, rst, valid, wide_banks, g
   assign \$23 [1:0] = { \$21 [1], 1'h1 };
 endmodule
 
-module \hwgen_top.act_buffer.write_arbiter (wide_ready, grants__0, grants__1, ready, wide_valid, rst, wide_banks, wide_group, valid, bank__0, clk);
+module \hwgen_top.act_buffer.write_arbiter (wide_ready, grants__0, grants__1, ready, wide_valid, valid, rst, wide_banks, wide_group, bank__0, clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -2142,7 +2158,7 @@ module \hwgen_top.act_buffer.write_arbiter (wide_ready, grants__0, grants__1, re
   assign \$21  = \$20 ;
 endmodule
 
-module \hwgen_top.afetch (cmd__valid, read__data, cmd__ready, done, rst, cmd__payload, read__ready, error, \code$87 , reads__0__valid, \port$4574$0 , reads__0__bank, buses__0__valid, buses__0__addr, buses__0__rows, buses__0__data, clk);
+module \hwgen_top.afetch (cmd__valid, read__data, cmd__ready, done, rst, cmd__payload, read__ready, error, \code$87 , reads__0__valid, \port$4669$0 , reads__0__bank, buses__0__valid, buses__0__addr, buses__0__rows, buses__0__data, clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -2366,7 +2382,7 @@ module \hwgen_top.afetch (cmd__valid, read__data, cmd__ready, done, rst, cmd__pa
   wire out__valid;
   reg [4:0] outstanding = 5'h00;
   wire [95:0] payload;
-  output [10:0] \port$4574$0 ;
+  output [10:0] \port$4669$0 ;
   wire push;
   wire [19:0] read__addr;
   wire read__bank;
@@ -2588,10 +2604,10 @@ module \hwgen_top.afetch (cmd__valid, read__data, cmd__ready, done, rst, cmd__pa
     .done(done),
     .fill(fill),
     .full(full),
-    .\port$4574$0 (\$141 ),
+    .\port$4669$0 (\$141 ),
     .push(\$signal$45 ),
     .read__bank(reads__0__bank),
-    .\read__data$33 (read__data),
+    .\read__data$29 (read__data),
     .read__ready(read__ready),
     .rst(rst),
     .transpose(transpose),
@@ -2610,7 +2626,7 @@ module \hwgen_top.afetch (cmd__valid, read__data, cmd__ready, done, rst, cmd__pa
     .out__payload(out__payload),
     .out__ready(out__ready),
     .out__valid(out__valid),
-    .\port$4130$4 (cmd__payload[18:4]),
+    .\port$4211$4 (cmd__payload[18:4]),
     .rst(rst),
     .start(start)
   );
@@ -3007,7 +3023,7 @@ module \hwgen_top.afetch (cmd__valid, read__data, cmd__ready, done, rst, cmd__pa
   assign \$signal$73  = fill;
   assign \transpose$74  = transpose;
   assign \done$76  = done;
-  assign \port$4574$0  = \$141 ;
+  assign \port$4669$0  = \$141 ;
   assign \cmd__payload.op  = cmd__payload[3:0];
   assign \cmd__payload.payload  = cmd__payload[99:4];
   assign \initial.y  = \initial [12:0];
@@ -3047,7 +3063,7 @@ module \hwgen_top.afetch (cmd__valid, read__data, cmd__ready, done, rst, cmd__pa
   assign \$96  = \$95 ;
 endmodule
 
-module \hwgen_top.afetch.engine0 (\read__data$33 , push, done, written, rst, read__ready, zero_point, fill, transpose, word, full, asks, \port$4574$0 , read__bank, bus__valid, bus__addr, bus__rows, bus__data, clk);
+module \hwgen_top.afetch.engine0 (\read__data$29 , push, done, written, rst, read__ready, zero_point, fill, transpose, word, full, asks, \port$4669$0 , read__bank, bus__valid, bus__addr, bus__rows, bus__data, clk);
   reg _always_  = 0;
   wire [5:0] \$1 ;
   wire \$10 ;
@@ -3101,13 +3117,16 @@ module \hwgen_top.afetch.engine0 (\read__data$33 , push, done, written, rst, rea
   reg [14:0] \$54 ;
   reg [14:0] \$55 ;
   reg [14:0] \$56 ;
-  reg \$57 ;
-  reg [15:0] \$58 ;
-  reg [1:0] \$59 ;
+  reg [63:0] \$57 ;
+  reg [7:0] \$58 ;
+  reg [14:0] \$59 ;
   wire \$6 ;
-  reg [71:0] \$60 ;
-  reg \$61 ;
-  reg [4:0] \$62 ;
+  reg \$60 ;
+  reg [15:0] \$61 ;
+  reg [1:0] \$62 ;
+  reg [71:0] \$63 ;
+  reg \$64 ;
+  reg [4:0] \$65 ;
   wire \$7 ;
   wire \$8 ;
   wire \$9 ;
@@ -3118,7 +3137,16 @@ module \hwgen_top.afetch.engine0 (\read__data$33 , push, done, written, rst, rea
   wire \$signal$13.inside ;
   wire \$signal$13.last ;
   wire [1:0] \$signal$13.rows ;
-  reg \$signal$35  = 1'h0;
+  reg [63:0] \$signal$28  = 64'h0000000000000000;
+  reg [14:0] \$signal$31  = 15'h0000;
+  wire [7:0] \$signal$31.dst ;
+  wire \$signal$31.inside ;
+  wire \$signal$31.last ;
+  wire [1:0] \$signal$31.rows ;
+  wire \$signal$31.turn ;
+  wire \$signal$31.valid ;
+  wire \$signal$31.write ;
+  reg \$signal$38  = 1'h0;
   reg [3:0] \$signature__addr  = 4'h0;
   wire [22:0] \$signature__data ;
   wire [10:0] \$signature__data.addr ;
@@ -3142,6 +3170,7 @@ module \hwgen_top.afetch.engine0 (\read__data$33 , push, done, written, rst, rea
   input done;
   input [8:0] fill;
   reg [4:0] finished = 5'h00;
+  reg [7:0] flag = 8'h00;
   output full;
   reg full = 1'h0;
   reg head_valid = 1'h0;
@@ -3153,7 +3182,7 @@ module \hwgen_top.afetch.engine0 (\read__data$33 , push, done, written, rst, rea
   wire \now.turn ;
   wire \now.valid ;
   wire \now.write ;
-  output [10:0] \port$4574$0 ;
+  output [10:0] \port$4669$0 ;
   input push;
   wire [4:0] pushed;
   wire [19:0] read__addr;
@@ -3161,7 +3190,7 @@ module \hwgen_top.afetch.engine0 (\read__data$33 , push, done, written, rst, rea
   output read__bank;
   reg read__bank = 1'h0;
   wire [22:0] read__data;
-  input [63:0] \read__data$33 ;
+  input [63:0] \read__data$29 ;
   wire [10:0] \read__data.addr ;
   wire [7:0] \read__data.dst ;
   wire \read__data.inside ;
@@ -3215,16 +3244,19 @@ module \hwgen_top.afetch.engine0 (\read__data$33 , push, done, written, rst, rea
       queue[\$signature__addr ] <= word;
   end
   assign read__data = queue[\read__addr$21 ];
-  assign \$35  = $signed(\read__data$33 [39:32]) - $signed(zero_point);
-  assign \$36  = tag2[3] ? \$35 [8:0] : fill;
-  assign \$37  = $signed(\read__data$33 [47:40]) - $signed(zero_point);
-  assign \$38  = tag2[3] ? \$37 [8:0] : fill;
-  assign \$39  = $signed(\read__data$33 [55:48]) - $signed(zero_point);
-  assign \$40  = tag2[3] ? \$39 [8:0] : fill;
-  assign \$41  = $signed(\read__data$33 [63:56]) - $signed(zero_point);
-  assign \$42  = tag2[3] ? \$41 [8:0] : fill;
-  assign \$43  = tag2[0] & tag2[4];
-  assign \$44  = finished + \$signal$35 ;
+  assign \$32  = flag[2] ? \$31 [8:0] : fill;
+  assign \$33  = $signed(\$signal$28 [31:24]) - $signed(zero_point);
+  assign \$34  = flag[3] ? \$33 [8:0] : fill;
+  assign \$35  = $signed(\$signal$28 [39:32]) - $signed(zero_point);
+  assign \$36  = flag[4] ? \$35 [8:0] : fill;
+  assign \$37  = $signed(\$signal$28 [47:40]) - $signed(zero_point);
+  assign \$38  = flag[5] ? \$37 [8:0] : fill;
+  assign \$39  = $signed(\$signal$28 [55:48]) - $signed(zero_point);
+  assign \$40  = flag[6] ? \$39 [8:0] : fill;
+  assign \$41  = $signed(\$signal$28 [63:56]) - $signed(zero_point);
+  assign \$42  = flag[7] ? \$41 [8:0] : fill;
+  assign \$43  = \$signal$31 [0] & \$signal$31 [4];
+  assign \$44  = finished + \$signal$38 ;
   assign \$45  = \$44  - done;
   always @(posedge clk)
     \$signature__addr  <= \$46 ;
@@ -3249,17 +3281,23 @@ module \hwgen_top.afetch.engine0 (\read__data$33 , push, done, written, rst, rea
   always @(posedge clk)
     tag2 <= \$56 ;
   always @(posedge clk)
-    bus__valid <= \$57 ;
+    \$signal$28  <= \$57 ;
   always @(posedge clk)
-    bus__addr <= \$58 ;
+    flag <= \$58 ;
   always @(posedge clk)
-    bus__rows <= \$59 ;
+    \$signal$31  <= \$59 ;
   always @(posedge clk)
-    bus__data <= \$60 ;
+    bus__valid <= \$60 ;
   always @(posedge clk)
-    \$signal$35  <= \$61 ;
+    bus__addr <= \$61 ;
   always @(posedge clk)
-    finished <= \$62 ;
+    bus__rows <= \$62 ;
+  always @(posedge clk)
+    bus__data <= \$63 ;
+  always @(posedge clk)
+    \$signal$38  <= \$64 ;
+  always @(posedge clk)
+    finished <= \$65 ;
   assign \$1  = count + push;
   assign \$2  = ~ asks;
   assign \$3  = \$2  | read__ready;
@@ -3288,15 +3326,12 @@ module \hwgen_top.afetch.engine0 (\read__data$33 , push, done, written, rst, rea
   assign \$23  = \$22  ^ read__data[8];
   assign \$24  = \$23  ^ read__data[9];
   assign \$25  = \$24  ^ read__data[10];
-  assign \$26  = tag2[0] & tag2[1];
-  assign \$27  = $signed(\read__data$33 [7:0]) - $signed(zero_point);
-  assign \$28  = tag2[3] ? \$27 [8:0] : fill;
-  assign \$29  = $signed(\read__data$33 [15:8]) - $signed(zero_point);
-  assign \$30  = tag2[3] ? \$29 [8:0] : fill;
-  assign \$31  = $signed(\read__data$33 [23:16]) - $signed(zero_point);
-  assign \$32  = tag2[3] ? \$31 [8:0] : fill;
-  assign \$33  = $signed(\read__data$33 [31:24]) - $signed(zero_point);
-  assign \$34  = tag2[3] ? \$33 [8:0] : fill;
+  assign \$26  = \$signal$31 [0] & \$signal$31 [1];
+  assign \$27  = $signed(\$signal$28 [7:0]) - $signed(zero_point);
+  assign \$28  = flag[0] ? \$27 [8:0] : fill;
+  assign \$29  = $signed(\$signal$28 [15:8]) - $signed(zero_point);
+  assign \$30  = flag[1] ? \$29 [8:0] : fill;
+  assign \$31  = $signed(\$signal$28 [23:16]) - $signed(zero_point);
   always @* begin
     if (_always_ ) begin end
     \$46  = \$11 [3:0];
@@ -3394,44 +3429,65 @@ module \hwgen_top.afetch.engine0 (\read__data$33 , push, done, written, rst, rea
   end
   always @* begin
     if (_always_ ) begin end
-    \$57  = \$26 ;
+    \$57  = \read__data$29 ;
     if (rst) begin
-      \$57  = 1'h0;
+      \$57  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$58  = { 8'h00, tag2[12:5] };
+    \$58  = { tag2[3], tag2[3], tag2[3], tag2[3], tag2[3], tag2[3], tag2[3], tag2[3] };
     if (rst) begin
-      \$58  = 16'h0000;
+      \$58  = 8'h00;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$59  = tag2[14:13];
+    \$59  = tag2;
     if (rst) begin
-      \$59  = 2'h0;
+      \$59  = 15'h0000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$60  = { \$42 , \$40 , \$38 , \$36 , \$34 , \$32 , \$30 , \$28  };
+    \$60  = \$26 ;
     if (rst) begin
-      \$60  = 72'h000000000000000000;
+      \$60  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$61  = \$43 ;
+    \$61  = { 8'h00, \$signal$31 [12:5] };
     if (rst) begin
-      \$61  = 1'h0;
+      \$61  = 16'h0000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$62  = \$45 [4:0];
+    \$62  = \$signal$31 [14:13];
     if (rst) begin
-      \$62  = 5'h00;
+      \$62  = 2'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$63  = { \$42 , \$40 , \$38 , \$36 , \$34 , \$32 , \$30 , \$28  };
+    if (rst) begin
+      \$63  = 72'h000000000000000000;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$64  = \$43 ;
+    if (rst) begin
+      \$64  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$65  = \$45 [4:0];
+    if (rst) begin
+      \$65  = 5'h00;
     end
   end
   assign pushed = \$1 [4:0];
@@ -3439,7 +3495,7 @@ module \hwgen_top.afetch.engine0 (\read__data$33 , push, done, written, rst, rea
   assign \$signature__en  = push;
   assign read__valid = asks;
   assign read__addr = { 9'h000, \$signal$13 [10:0] };
-  assign \port$4574$0  = \$signal$13 [10:0];
+  assign \port$4669$0  = \$signal$13 [10:0];
   assign \$signature__data.addr  = word[10:0];
   assign \$signature__data.inside  = word[11];
   assign \$signature__data.last  = word[12];
@@ -3488,6 +3544,13 @@ module \hwgen_top.afetch.engine0 (\read__data$33 , push, done, written, rst, rea
   assign \tag2.last  = tag2[4];
   assign \tag2.dst  = tag2[12:5];
   assign \tag2.rows  = tag2[14:13];
+  assign \$signal$31.valid  = \$signal$31 [0];
+  assign \$signal$31.write  = \$signal$31 [1];
+  assign \$signal$31.turn  = \$signal$31 [2];
+  assign \$signal$31.inside  = \$signal$31 [3];
+  assign \$signal$31.last  = \$signal$31 [4];
+  assign \$signal$31.dst  = \$signal$31 [12:5];
+  assign \$signal$31.rows  = \$signal$31 [14:13];
   assign now[14:13] = \$signal$13 [22:21];
   assign now[12:5] = \$signal$13 [20:13];
   assign now[4] = \$signal$13 [12];
@@ -3497,7 +3560,7 @@ module \hwgen_top.afetch.engine0 (\read__data$33 , push, done, written, rst, rea
   assign now[0] = \$signal ;
 endmodule
 
-module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4130$4 , \initial , deltas, count_en, delta_en, busy, out__valid, out__payload, clk);
+module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4211$4 , \initial , deltas, count_en, delta_en, busy, out__valid, out__payload, clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -3659,7 +3722,7 @@ module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4130$4 , \ini
   input out__ready;
   output out__valid;
   reg out__valid = 1'h0;
-  input [14:0] \port$4130$4 ;
+  input [14:0] \port$4211$4 ;
   reg [2:0] read__addr = 3'h7;
   (* init = 3'h7 *)
   wire [2:0] \read__addr$26 ;
@@ -3680,7 +3743,7 @@ module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4130$4 , \ini
   end
   always @(posedge clk) begin
     if (delta_en[2])
-      delta_a[\port$4130$4 [2:0]] <= deltas[50:30];
+      delta_a[\port$4211$4 [2:0]] <= deltas[50:30];
   end
   assign \read__data$56  = delta_a[read__addr];
   reg [16:0] delta_x [7:0];
@@ -3690,7 +3753,7 @@ module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4130$4 , \ini
   end
   always @(posedge clk) begin
     if (delta_en[1])
-      delta_x[\port$4130$4 [2:0]] <= deltas[29:13];
+      delta_x[\port$4211$4 [2:0]] <= deltas[29:13];
   end
   assign \read__data$55  = delta_x[read__addr];
   reg [12:0] delta_y [7:0];
@@ -3700,7 +3763,7 @@ module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4130$4 , \ini
   end
   always @(posedge clk) begin
     if (delta_en[0])
-      delta_y[\port$4130$4 [2:0]] <= deltas[12:0];
+      delta_y[\port$4211$4 [2:0]] <= deltas[12:0];
   end
   assign read__data = delta_y[read__addr];
   assign \$signal  = busy & \$2 ;
@@ -3724,7 +3787,7 @@ module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4130$4 , \ini
   assign \$13  = ~ spent[5];
   assign advance5 = \$13  & \$14 ;
   assign \$15  = ~ spent[6];
-  assign \$16  = \port$4130$4 [14:3] == 1'h1;
+  assign \$16  = \port$4211$4 [14:3] == 1'h1;
   assign \$17  = ~ last;
   assign \$18  = & spent;
   assign \$19  = \$signal  & \$18 ;
@@ -3825,9 +3888,9 @@ module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4130$4 , \ini
     if (_always_ ) begin end
     \$77  = count0;
     if (count_en) begin
-      casez (\port$4130$4 [2:0])
+      casez (\port$4211$4 [2:0])
         3'h0:
-            \$77  = \port$4130$4 [14:3];
+            \$77  = \port$4211$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -3838,11 +3901,11 @@ module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4130$4 , \ini
     if (_always_ ) begin end
     \$78  = count1;
     if (count_en) begin
-      casez (\port$4130$4 [2:0])
+      casez (\port$4211$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
-            \$78  = \port$4130$4 [14:3];
+            \$78  = \port$4211$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -3853,13 +3916,13 @@ module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4130$4 , \ini
     if (_always_ ) begin end
     \$79  = count2;
     if (count_en) begin
-      casez (\port$4130$4 [2:0])
+      casez (\port$4211$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
             /* empty */;
         3'h2:
-            \$79  = \port$4130$4 [14:3];
+            \$79  = \port$4211$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -3870,7 +3933,7 @@ module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4130$4 , \ini
     if (_always_ ) begin end
     \$80  = count3;
     if (count_en) begin
-      casez (\port$4130$4 [2:0])
+      casez (\port$4211$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
@@ -3878,7 +3941,7 @@ module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4130$4 , \ini
         3'h2:
             /* empty */;
         3'h3:
-            \$80  = \port$4130$4 [14:3];
+            \$80  = \port$4211$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -3889,7 +3952,7 @@ module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4130$4 , \ini
     if (_always_ ) begin end
     \$81  = count4;
     if (count_en) begin
-      casez (\port$4130$4 [2:0])
+      casez (\port$4211$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
@@ -3899,7 +3962,7 @@ module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4130$4 , \ini
         3'h3:
             /* empty */;
         3'h4:
-            \$81  = \port$4130$4 [14:3];
+            \$81  = \port$4211$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -3910,7 +3973,7 @@ module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4130$4 , \ini
     if (_always_ ) begin end
     \$82  = count5;
     if (count_en) begin
-      casez (\port$4130$4 [2:0])
+      casez (\port$4211$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
@@ -3922,7 +3985,7 @@ module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4130$4 , \ini
         3'h4:
             /* empty */;
         3'h5:
-            \$82  = \port$4130$4 [14:3];
+            \$82  = \port$4211$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -3933,7 +3996,7 @@ module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4130$4 , \ini
     if (_always_ ) begin end
     \$83  = count6;
     if (count_en) begin
-      casez (\port$4130$4 [2:0])
+      casez (\port$4211$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
@@ -3947,7 +4010,7 @@ module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4130$4 , \ini
         3'h5:
             /* empty */;
         3'h6:
-            \$83  = \port$4130$4 [14:3];
+            \$83  = \port$4211$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -3958,7 +4021,7 @@ module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4130$4 , \ini
     if (_always_ ) begin end
     \$84  = single;
     if (count_en) begin
-      casez (\port$4130$4 [2:0])
+      casez (\port$4211$4 [2:0])
         3'h0:
             \$84 [0] = \$16 ;
         3'h1:
@@ -4205,20 +4268,20 @@ module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4130$4 , \ini
       \$97  = 56'h00000000000000;
     end
   end
-  assign \$signature__addr  = \port$4130$4 [2:0];
-  assign level_at = \port$4130$4 [2:0];
+  assign \$signature__addr  = \port$4211$4 [2:0];
+  assign level_at = \port$4211$4 [2:0];
   assign \$signature__data  = deltas[12:0];
   assign \$signature__en  = delta_en[0];
   assign came = read__addr;
-  assign \$signature__addr$23  = \port$4130$4 [2:0];
+  assign \$signature__addr$23  = \port$4211$4 [2:0];
   assign \$signature__data$24  = deltas[29:13];
   assign \$signature__en$25  = delta_en[1];
   assign \read__addr$26  = read__addr;
-  assign \$signature__addr$27  = \port$4130$4 [2:0];
+  assign \$signature__addr$27  = \port$4211$4 [2:0];
   assign \$signature__data$28  = deltas[50:30];
   assign \$signature__en$29  = delta_en[2];
   assign \read__addr$30  = read__addr;
-  assign count = \port$4130$4 [14:3];
+  assign count = \port$4211$4 [14:3];
   assign skip = 7'h00;
   assign \deltas.y  = deltas[12:0];
   assign \deltas.x  = deltas[29:13];
@@ -4245,12 +4308,14 @@ module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4130$4 , \ini
   assign \$70  = single[6];
 endmodule
 
-module \hwgen_top.grid (cmd__valid, cmd__ready, drain__0__ready, drain__0__valid, \port$3235$0 , rst, command, weights__data, weights__valid, \port$4445$4 , patches__0__valid, patches__0__addr, patches__0__rows, patches__0__data, done, error, code, busy, active, drain__0__data, \port$4940$22 
+module \hwgen_top.grid (cmd__valid, cmd__ready, drain__0__ready, drain__0__valid, \port$3312$0 , rst, command, weights__data, weights__valid, \port$4540$4 , patches__0__valid, patches__0__addr, patches__0__rows, patches__0__data, done, error, code, busy, active, drain__0__data, \port$5092$22 
 , clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
-  reg [111:0] \$100 ;
+  reg \$100 ;
+  reg \$101 ;
+  reg [111:0] \$102 ;
   wire \$11 ;
   wire \$12 ;
   wire \$13 ;
@@ -4327,61 +4392,62 @@ module \hwgen_top.grid (cmd__valid, cmd__ready, drain__0__ready, drain__0__valid
   reg \$78 ;
   reg \$79 ;
   wire \$8 ;
-  reg [4:0] \$80 ;
-  reg [28:0] \$81 ;
+  reg [81:0] \$80 ;
+  reg \$81 ;
   reg [4:0] \$82 ;
-  reg \$83 ;
-  reg \$84 ;
-  reg [3:0] \$85 ;
-  reg [9:0] \$86 ;
-  reg [1:0] \$87 ;
+  reg [28:0] \$83 ;
+  reg [4:0] \$84 ;
+  reg \$85 ;
+  reg \$86 ;
+  reg [3:0] \$87 ;
   reg [9:0] \$88 ;
-  reg [63:0] \$89 ;
+  reg [1:0] \$89 ;
   wire \$9 ;
-  reg [15:0] \$90 ;
-  reg [71:0] \$91 ;
+  reg [9:0] \$90 ;
+  reg [63:0] \$91 ;
   reg [15:0] \$92 ;
-  reg \$93 ;
-  reg \$94 ;
+  reg [71:0] \$93 ;
+  reg [15:0] \$94 ;
   reg \$95 ;
   reg \$96 ;
-  reg [11:0] \$97 ;
+  reg \$97 ;
   reg \$98 ;
-  reg \$99 ;
+  reg [11:0] \$99 ;
   (* init = 5'h00 *)
   wire [4:0] \$like ;
   reg \$signal  = 1'h0;
   reg \$signal$10  = 1'h0;
   (* init = 10'h000 *)
   wire [9:0] \$signal$19 ;
-  (* init = 82'h000000000000000000000 *)
-  wire [81:0] \$signal$22 ;
-  wire [5:0] \$signal$22.acc_first ;
-  wire [5:0] \$signal$22.acc_last ;
-  wire [10:0] \$signal$22.dx ;
-  wire [10:0] \$signal$22.dy ;
-  wire [3:0] \$signal$22.kind ;
-  wire \$signal$22.kind.accumulate ;
-  wire \$signal$22.kind.depthwise ;
-  wire \$signal$22.kind.max ;
-  wire \$signal$22.kind.pixel ;
-  wire [5:0] \$signal$22.nx_more ;
-  wire [10:0] \$signal$22.s_base ;
-  wire [7:0] \$signal$22.s_step ;
-  wire [4:0] \$signal$22.seg_first ;
-  wire [4:0] \$signal$22.seg_last ;
-  wire [8:0] \$signal$22.v_base ;
   (* init = 1'h0 *)
-  wire \$signal$24 ;
-  reg [4:0] \$signal$37  = 5'h00;
+  wire \$signal$21 ;
+  (* init = 1'h0 *)
+  wire \$signal$25 ;
+  reg [4:0] \$signal$38  = 5'h00;
   reg \$signal$6  = 1'h0;
-  reg [28:0] \$signal$64  = 29'h00000000;
-  wire [8:0] \$signal$64.more ;
-  wire [10:0] \$signal$64.s_offset ;
-  wire [8:0] \$signal$64.v_start ;
-  reg [4:0] \$signal$69  = 5'h00;
+  reg [81:0] \$signal$64  = 82'h000000000000000000000;
+  wire [5:0] \$signal$64.acc_first ;
+  wire [5:0] \$signal$64.acc_last ;
+  wire [10:0] \$signal$64.dx ;
+  wire [10:0] \$signal$64.dy ;
+  wire [3:0] \$signal$64.kind ;
+  wire \$signal$64.kind.accumulate ;
+  wire \$signal$64.kind.depthwise ;
+  wire \$signal$64.kind.max ;
+  wire \$signal$64.kind.pixel ;
+  wire [5:0] \$signal$64.nx_more ;
+  wire [10:0] \$signal$64.s_base ;
+  wire [7:0] \$signal$64.s_step ;
+  wire [4:0] \$signal$64.seg_first ;
+  wire [4:0] \$signal$64.seg_last ;
+  wire [8:0] \$signal$64.v_base ;
+  reg [28:0] \$signal$66  = 29'h00000000;
+  wire [8:0] \$signal$66.more ;
+  wire [10:0] \$signal$66.s_offset ;
+  wire [8:0] \$signal$66.v_start ;
   reg [1:0] \$signal$7  = 2'h0;
-  reg [4:0] \$signal$70  = 5'h00;
+  reg [4:0] \$signal$71  = 5'h00;
+  reg [4:0] \$signal$72  = 5'h00;
   wire \$signal$8 ;
   wire accept;
   output [9:0] active;
@@ -4426,7 +4492,7 @@ module \hwgen_top.grid (cmd__valid, cmd__ready, drain__0__ready, drain__0__valid
   wire i__valid;
   wire \i__valid$17 ;
   reg [4:0] index = 5'h00;
-  wire [4:0] \index$67 ;
+  wire [4:0] \index$69 ;
   wire is_segment;
   wire [81:0] job;
   wire [5:0] \job.acc_first ;
@@ -4459,7 +4525,7 @@ module \hwgen_top.grid (cmd__valid, cmd__ready, drain__0__ready, drain__0__valid
   reg [28:0] lane0_0_segment = 29'h00000000;
   reg [4:0] lane0_0_segment_index = 5'h00;
   reg lane0_0_segment_write = 1'h0;
-  wire lane0_0_start;
+  reg lane0_0_start = 1'h0;
   wire lane0_0_walking;
   wire [7:0] lane0_0_weight_addr;
   reg [63:0] lane0_0_weight_data = 64'h0000000000000000;
@@ -4479,6 +4545,7 @@ module \hwgen_top.grid (cmd__valid, cmd__ready, drain__0__ready, drain__0__valid
   wire [4:0] lane1_0_segment_index;
   (* init = 1'h0 *)
   wire lane1_0_segment_write;
+  (* init = 1'h0 *)
   wire lane1_0_start;
   wire [7:0] lane1_0_weight_addr;
   (* init = 64'h0000000000000000 *)
@@ -4486,9 +4553,9 @@ module \hwgen_top.grid (cmd__valid, cmd__ready, drain__0__ready, drain__0__valid
   reg lane1_0_weight_write = 1'h0;
   wire [9:0] lanes;
   wire [1:0] o__payload;
-  wire [9:0] \o__payload$75 ;
+  wire [9:0] \o__payload$77 ;
   wire o__ready;
-  wire \o__ready$40 ;
+  wire \o__ready$41 ;
   wire o__valid;
   (* init = 72'h000000000000000000 *)
   wire [71:0] patch0;
@@ -4497,9 +4564,9 @@ module \hwgen_top.grid (cmd__valid, cmd__ready, drain__0__ready, drain__0__valid
   input [1:0] patches__0__rows;
   input patches__0__valid;
   wire pop;
-  input \port$3235$0 ;
-  input [10:0] \port$4445$4 ;
-  input [6:0] \port$4940$22 ;
+  input \port$3312$0 ;
+  input [10:0] \port$4540$4 ;
+  input [6:0] \port$5092$22 ;
   input rst;
   wire start;
   wire [1:0] tag;
@@ -4515,6 +4582,23 @@ module \hwgen_top.grid (cmd__valid, cmd__ready, drain__0__ready, drain__0__valid
   wire [8:0] \what.more ;
   wire [10:0] \what.s_offset ;
   wire [8:0] \what.v_start ;
+  (* init = 82'h000000000000000000000 *)
+  wire [81:0] work;
+  wire [5:0] \work.acc_first ;
+  wire [5:0] \work.acc_last ;
+  wire [10:0] \work.dx ;
+  wire [10:0] \work.dy ;
+  wire [3:0] \work.kind ;
+  wire \work.kind.accumulate ;
+  wire \work.kind.depthwise ;
+  wire \work.kind.max ;
+  wire \work.kind.pixel ;
+  wire [5:0] \work.nx_more ;
+  wire [10:0] \work.s_base ;
+  wire [7:0] \work.s_step ;
+  wire [4:0] \work.seg_first ;
+  wire [4:0] \work.seg_last ;
+  wire [8:0] \work.v_base ;
   assign accept = cmd__valid & cmd__ready;
   assign \$1  = ~ \$signal ;
   assign \$2  = ~ \$signal$6 ;
@@ -4532,14 +4616,14 @@ module \hwgen_top.grid (cmd__valid, cmd__ready, drain__0__ready, drain__0__valid
   assign \$12  = \$signal$7  == 1'h1;
   assign start = \$signal$8  & \$12 ;
   assign \$13  = o__payload != 1'h1;
-  assign \$14  = | \$signal$37 ;
+  assign \$14  = | \$signal$38 ;
   assign \$15  = \$13  | \$14 ;
   assign \$16  = \$15  | lane0_0_done;
   assign pop = o__valid & \$16 ;
   assign drain__0__ready = ~ lane0_0_readback_next;
   assign \$17  = cmd__valid & cmd__ready;
-  assign \$18  = command[8:4] >= \$signal$69 ;
-  assign \$19  = command[8:4] <= \$signal$70 ;
+  assign \$18  = command[8:4] >= \$signal$71 ;
+  assign \$19  = command[8:4] <= \$signal$72 ;
   assign \$20  = \$18  & \$19 ;
   assign \$21  = \$signal$7  == 2'h2;
   assign \$22  = \$signal$7  == 2'h3;
@@ -4548,7 +4632,7 @@ module \hwgen_top.grid (cmd__valid, cmd__ready, drain__0__ready, drain__0__valid
   assign \$25  = \$signal$8  & \$signal$10 ;
   assign \$26  = ! \$signal$7 ;
   assign \$27  = \$25  & \$26 ;
-  assign \$28  = \$signal$37  + lane0_0_done;
+  assign \$28  = \$signal$38  + lane0_0_done;
   assign \$29  = o__payload == 1'h1;
   assign \$30  = pop & \$29 ;
   assign \$31  = \$28  - \$30 ;
@@ -4563,22 +4647,22 @@ module \hwgen_top.grid (cmd__valid, cmd__ready, drain__0__ready, drain__0__valid
   assign \$40  = o__payload == 2'h3;
   assign \$41  = \$40  ? 2'h3 : 2'h1;
   assign \$42  = lane0_0_walking ? 2'h2 : 2'h0;
-  assign \$43  = \o__ready$40  ? \o__payload$75  : current;
+  assign \$43  = \o__ready$41  ? \o__payload$77  : current;
   assign \$44  = lane0_0_walking ? \$43  : 10'h000;
-  assign \$45  = weights__valid & \port$4445$4 [8];
-  assign \$46  = \$45  & \port$4445$4 [10];
+  assign \$45  = weights__valid & \port$4540$4 [8];
+  assign \$46  = \$45  & \port$4540$4 [10];
   assign \$47  = patches__0__valid & patches__0__rows[0];
-  assign \$48  = weights__valid & \port$4445$4 [9];
-  assign \$49  = \$48  & \port$4445$4 [10];
+  assign \$48  = weights__valid & \port$4540$4 [9];
+  assign \$49  = \$48  & \port$4540$4 [10];
   assign \$50  = patches__0__valid & patches__0__rows[1];
   assign \$51  = drain__0__valid & drain__0__ready;
-  assign \$52  = ! \port$4940$22 [6];
+  assign \$52  = ! \port$5092$22 [6];
   assign \$53  = \$51  & \$52 ;
-  assign \$54  = ! \port$3235$0 ;
+  assign \$54  = ! \port$3312$0 ;
   assign \$55  = \$53  & \$54 ;
   assign \$56  = drain__0__valid & drain__0__ready;
   assign \$58  = \$56  & \$57 ;
-  assign \$59  = ! \port$3235$0 ;
+  assign \$59  = ! \port$3312$0 ;
   assign \$60  = \$58  & \$59 ;
   assign \$61  = lane0_0_drain_data | lane1_0_drain_data;
   always @(posedge clk)
@@ -4588,9 +4672,9 @@ module \hwgen_top.grid (cmd__valid, cmd__ready, drain__0__ready, drain__0__valid
   always @(posedge clk)
     \$signal$10  <= \$70 ;
   always @(posedge clk)
-    lane0_0_job <= \$71 ;
+    \$signal$64  <= \$71 ;
   always @(posedge clk)
-    \$signal$64  <= \$72 ;
+    \$signal$66  <= \$72 ;
   always @(posedge clk)
     index <= \$73 ;
   always @(posedge clk)
@@ -4598,55 +4682,59 @@ module \hwgen_top.grid (cmd__valid, cmd__ready, drain__0__ready, drain__0__valid
   always @(posedge clk)
     touches <= \$75 ;
   always @(posedge clk)
-    \$signal$69  <= \$76 ;
+    \$signal$71  <= \$76 ;
   always @(posedge clk)
-    \$signal$70  <= \$77 ;
+    \$signal$72  <= \$77 ;
   always @(posedge clk)
     \$signal  <= \$78 ;
   always @(posedge clk)
-    lane0_0_segment_write <= \$79 ;
+    lane0_0_start <= \$79 ;
   always @(posedge clk)
-    lane0_0_segment_index <= \$80 ;
+    lane0_0_job <= \$80 ;
   always @(posedge clk)
-    lane0_0_segment <= \$81 ;
+    lane0_0_segment_write <= \$81 ;
   always @(posedge clk)
-    \$signal$37  <= \$82 ;
+    lane0_0_segment_index <= \$82 ;
   always @(posedge clk)
-    done <= \$83 ;
+    lane0_0_segment <= \$83 ;
   always @(posedge clk)
-    error <= \$84 ;
+    \$signal$38  <= \$84 ;
   always @(posedge clk)
-    code <= \$85 ;
+    done <= \$85 ;
   always @(posedge clk)
-    current <= \$86 ;
+    error <= \$86 ;
   always @(posedge clk)
-    busy <= \$87 ;
+    code <= \$87 ;
   always @(posedge clk)
-    active <= \$88 ;
+    current <= \$88 ;
   always @(posedge clk)
-    lane0_0_weight_data <= \$89 ;
+    busy <= \$89 ;
   always @(posedge clk)
-    w_addr <= \$90 ;
+    active <= \$90 ;
   always @(posedge clk)
-    lane0_0_act_data <= \$91 ;
+    lane0_0_weight_data <= \$91 ;
   always @(posedge clk)
-    addr0 <= \$92 ;
+    w_addr <= \$92 ;
   always @(posedge clk)
-    lane0_0_weight_write <= \$93 ;
+    lane0_0_act_data <= \$93 ;
   always @(posedge clk)
-    lane0_0_act_write <= \$94 ;
+    addr0 <= \$94 ;
   always @(posedge clk)
-    lane1_0_weight_write <= \$95 ;
+    lane0_0_weight_write <= \$95 ;
   always @(posedge clk)
-    lane1_0_act_write <= \$96 ;
+    lane0_0_act_write <= \$96 ;
   always @(posedge clk)
-    drain_addr0 <= \$97 ;
+    lane1_0_weight_write <= \$97 ;
   always @(posedge clk)
-    lane0_0_drain <= \$98 ;
+    lane1_0_act_write <= \$98 ;
   always @(posedge clk)
-    lane1_0_drain <= \$99 ;
+    drain_addr0 <= \$99 ;
   always @(posedge clk)
-    drain__0__data <= \$100 ;
+    lane0_0_drain <= \$100 ;
+  always @(posedge clk)
+    lane1_0_drain <= \$101 ;
+  always @(posedge clk)
+    drain__0__data <= \$102 ;
   \hwgen_top.grid.decoder  decoder (
     .accept(accept),
     .clk(clk),
@@ -4669,14 +4757,14 @@ module \hwgen_top.grid (cmd__valid, cmd__ready, drain__0__ready, drain__0__valid
     .drain_data(lane0_0_drain_data),
     .generating(lane0_0_generating),
     .job(lane0_0_job),
-    .opens(\o__ready$40 ),
+    .opens(\o__ready$41 ),
     .readback_next(lane0_0_readback_next),
     .ready(lane0_0_ready),
     .rst(rst),
     .segment(lane0_0_segment),
     .segment_index(lane0_0_segment_index),
     .segment_write(lane0_0_segment_write),
-    .start(start),
+    .start(lane0_0_start),
     .walking(lane0_0_walking),
     .weight_addr(w_addr[7:0]),
     .weight_data(lane0_0_weight_data),
@@ -4700,7 +4788,7 @@ module \hwgen_top.grid (cmd__valid, cmd__ready, drain__0__ready, drain__0__valid
     .segment(lane0_0_segment),
     .segment_index(lane0_0_segment_index),
     .segment_write(lane0_0_segment_write),
-    .start(start),
+    .start(lane0_0_start),
     .walking(\$64 ),
     .weight_addr(w_addr[7:0]),
     .weight_data(lane0_0_weight_data),
@@ -4710,8 +4798,8 @@ module \hwgen_top.grid (cmd__valid, cmd__ready, drain__0__ready, drain__0__valid
     .clk(clk),
     .i__payload(\i__payload$18 ),
     .i__valid(start),
-    .o__payload(\o__payload$75 ),
-    .o__ready(\o__ready$40 ),
+    .o__payload(\o__payload$77 ),
+    .o__ready(\o__ready$41 ),
     .rst(rst)
   );
   \hwgen_top.grid.order  order (
@@ -4758,7 +4846,7 @@ module \hwgen_top.grid (cmd__valid, cmd__ready, drain__0__ready, drain__0__valid
   end
   always @* begin
     if (_always_ ) begin end
-    \$71  = lane0_0_job;
+    \$71  = \$signal$64 ;
     if (\$17 ) begin
       \$71  = job;
     end
@@ -4768,7 +4856,7 @@ module \hwgen_top.grid (cmd__valid, cmd__ready, drain__0__ready, drain__0__valid
   end
   always @* begin
     if (_always_ ) begin end
-    \$72  = \$signal$64 ;
+    \$72  = \$signal$66 ;
     if (\$17 ) begin
       \$72  = entry;
     end
@@ -4808,9 +4896,9 @@ module \hwgen_top.grid (cmd__valid, cmd__ready, drain__0__ready, drain__0__valid
   end
   always @* begin
     if (_always_ ) begin end
-    \$76  = \$signal$69 ;
+    \$76  = \$signal$71 ;
     if (start) begin
-      \$76  = lane0_0_job[36:32];
+      \$76  = \$signal$64 [36:32];
     end
     if (rst) begin
       \$76  = 5'h00;
@@ -4818,9 +4906,9 @@ module \hwgen_top.grid (cmd__valid, cmd__ready, drain__0__ready, drain__0__valid
   end
   always @* begin
     if (_always_ ) begin end
-    \$77  = \$signal$70 ;
+    \$77  = \$signal$72 ;
     if (start) begin
-      \$77  = lane0_0_job[41:37];
+      \$77  = \$signal$64 [41:37];
     end
     if (rst) begin
       \$77  = 5'h00;
@@ -4838,159 +4926,173 @@ module \hwgen_top.grid (cmd__valid, cmd__ready, drain__0__ready, drain__0__valid
   end
   always @* begin
     if (_always_ ) begin end
-    \$79  = \$27 ;
+    \$79  = start;
     if (rst) begin
       \$79  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$80  = index;
+    \$80  = \$signal$64 ;
     if (rst) begin
-      \$80  = 5'h00;
+      \$80  = 82'h000000000000000000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$81  = \$signal$64 ;
+    \$81  = \$27 ;
     if (rst) begin
-      \$81  = 29'h00000000;
+      \$81  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$82  = \$31 [4:0];
+    \$82  = index;
     if (rst) begin
       \$82  = 5'h00;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$83  = \$35 ;
+    \$83  = \$signal$66 ;
     if (rst) begin
-      \$83  = 1'h0;
+      \$83  = 29'h00000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$84  = \$39 ;
+    \$84  = \$31 [4:0];
     if (rst) begin
-      \$84  = 1'h0;
+      \$84  = 5'h00;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$85  = { 2'h0, \$41  };
+    \$85  = \$35 ;
     if (rst) begin
-      \$85  = 4'h0;
+      \$85  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$86  = current;
-    if (\o__ready$40 ) begin
-      \$86  = \o__payload$75 ;
-    end
+    \$86  = \$39 ;
     if (rst) begin
-      \$86  = 10'h000;
+      \$86  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$87  = \$42 ;
+    \$87  = { 2'h0, \$41  };
     if (rst) begin
-      \$87  = 2'h0;
+      \$87  = 4'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$88  = \$44 ;
+    \$88  = current;
+    if (\o__ready$41 ) begin
+      \$88  = \o__payload$77 ;
+    end
     if (rst) begin
       \$88  = 10'h000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$89  = weights__data;
+    \$89  = \$42 ;
     if (rst) begin
-      \$89  = 64'h0000000000000000;
+      \$89  = 2'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$90  = { 8'h00, \port$4445$4 [7:0] };
+    \$90  = \$44 ;
     if (rst) begin
-      \$90  = 16'h0000;
+      \$90  = 10'h000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$91  = patches__0__data;
+    \$91  = weights__data;
     if (rst) begin
-      \$91  = 72'h000000000000000000;
+      \$91  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$92  = patches__0__addr;
+    \$92  = { 8'h00, \port$4540$4 [7:0] };
     if (rst) begin
       \$92  = 16'h0000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$93  = \$46 ;
+    \$93  = patches__0__data;
     if (rst) begin
-      \$93  = 1'h0;
+      \$93  = 72'h000000000000000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$94  = \$47 ;
+    \$94  = patches__0__addr;
     if (rst) begin
-      \$94  = 1'h0;
+      \$94  = 16'h0000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$95  = \$49 ;
+    \$95  = \$46 ;
     if (rst) begin
       \$95  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$96  = \$50 ;
+    \$96  = \$47 ;
     if (rst) begin
       \$96  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$97  = { 6'h00, \port$4940$22 [5:0] };
+    \$97  = \$49 ;
     if (rst) begin
-      \$97  = 12'h000;
+      \$97  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$98  = \$55 ;
+    \$98  = \$50 ;
     if (rst) begin
       \$98  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$99  = \$60 ;
+    \$99  = { 6'h00, \port$5092$22 [5:0] };
     if (rst) begin
-      \$99  = 1'h0;
+      \$99  = 12'h000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$100  = \$61 ;
+    \$100  = \$55 ;
     if (rst) begin
-      \$100  = 112'h0000000000000000000000000000;
+      \$100  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$101  = \$60 ;
+    if (rst) begin
+      \$101  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$102  = \$61 ;
+    if (rst) begin
+      \$102  = 112'h0000000000000000000000000000;
     end
   end
   assign cmd__payload = command;
@@ -4998,18 +5100,18 @@ module \hwgen_top.grid (cmd__valid, cmd__ready, drain__0__ready, drain__0__valid
   assign i__payload = \$signal$7 ;
   assign \i__valid$17  = start;
   assign \$signal$19  = \i__payload$18 ;
-  assign lane0_0_start = start;
-  assign \$signal$22  = lane0_0_job;
-  assign \$signal$24  = lane0_0_segment_write;
+  assign \$signal$21  = lane0_0_start;
+  assign work = lane0_0_job;
+  assign \$signal$25  = lane0_0_segment_write;
   assign \$like  = lane0_0_segment_index;
   assign what = lane0_0_segment;
-  assign lane1_0_start = start;
+  assign lane1_0_start = lane0_0_start;
   assign lane1_0_job = lane0_0_job;
   assign lane1_0_segment_write = lane0_0_segment_write;
   assign lane1_0_segment_index = lane0_0_segment_index;
   assign lane1_0_segment = lane0_0_segment;
   assign o__ready = pop;
-  assign lane0_0_opens = \o__ready$40 ;
+  assign lane0_0_opens = \o__ready$41 ;
   assign lane0_0_weight_addr = w_addr[7:0];
   assign bus0 = lane0_0_weight_data;
   assign lane0_0_act_addr = addr0[7:0];
@@ -5020,35 +5122,50 @@ module \hwgen_top.grid (cmd__valid, cmd__ready, drain__0__ready, drain__0__valid
   assign lane1_0_act_data = lane0_0_act_data;
   assign lane0_0_drain_addr = drain_addr0[5:0];
   assign lane1_0_drain_addr = drain_addr0[5:0];
-  assign \index$67  = command[8:4];
-  assign weights__addr = { 8'h00, \port$4445$4 [7:0] };
-  assign weights__rows = \port$4445$4 [9:8];
-  assign weights__columns = \port$4445$4 [10];
-  assign drain__0__addr = { 6'h00, \port$4940$22 [5:0] };
-  assign drain__0__row = { 4'h0, \port$4940$22 [6] };
-  assign drain__0__column = { 4'h0, \port$3235$0  };
+  assign \index$69  = command[8:4];
+  assign weights__addr = { 8'h00, \port$4540$4 [7:0] };
+  assign weights__rows = \port$4540$4 [9:8];
+  assign weights__columns = \port$4540$4 [10];
+  assign drain__0__addr = { 6'h00, \port$5092$22 [5:0] };
+  assign drain__0__row = { 4'h0, \port$5092$22 [6] };
+  assign drain__0__column = { 4'h0, \port$3312$0  };
   assign \command.op  = command[3:0];
   assign \command.payload  = command[99:4];
   assign \cmd__payload.op  = command[3:0];
   assign \cmd__payload.payload  = command[99:4];
-  assign \$signal$22.kind  = lane0_0_job[3:0];
-  assign \$signal$22.kind.pixel  = lane0_0_job[0];
-  assign \$signal$22.kind.depthwise  = lane0_0_job[1];
-  assign \$signal$22.kind.max  = lane0_0_job[2];
-  assign \$signal$22.kind.accumulate  = lane0_0_job[3];
-  assign \$signal$22.s_step  = lane0_0_job[11:4];
-  assign \$signal$22.v_base  = lane0_0_job[20:12];
-  assign \$signal$22.s_base  = lane0_0_job[31:21];
-  assign \$signal$22.seg_first  = lane0_0_job[36:32];
-  assign \$signal$22.seg_last  = lane0_0_job[41:37];
-  assign \$signal$22.acc_first  = lane0_0_job[47:42];
-  assign \$signal$22.acc_last  = lane0_0_job[53:48];
-  assign \$signal$22.nx_more  = lane0_0_job[59:54];
-  assign \$signal$22.dx  = lane0_0_job[70:60];
-  assign \$signal$22.dy  = lane0_0_job[81:71];
+  assign \work.kind  = lane0_0_job[3:0];
+  assign \work.kind.pixel  = lane0_0_job[0];
+  assign \work.kind.depthwise  = lane0_0_job[1];
+  assign \work.kind.max  = lane0_0_job[2];
+  assign \work.kind.accumulate  = lane0_0_job[3];
+  assign \work.s_step  = lane0_0_job[11:4];
+  assign \work.v_base  = lane0_0_job[20:12];
+  assign \work.s_base  = lane0_0_job[31:21];
+  assign \work.seg_first  = lane0_0_job[36:32];
+  assign \work.seg_last  = lane0_0_job[41:37];
+  assign \work.acc_first  = lane0_0_job[47:42];
+  assign \work.acc_last  = lane0_0_job[53:48];
+  assign \work.nx_more  = lane0_0_job[59:54];
+  assign \work.dx  = lane0_0_job[70:60];
+  assign \work.dy  = lane0_0_job[81:71];
   assign \what.s_offset  = lane0_0_segment[10:0];
   assign \what.v_start  = lane0_0_segment[19:11];
   assign \what.more  = lane0_0_segment[28:20];
+  assign \$signal$64.kind  = \$signal$64 [3:0];
+  assign \$signal$64.kind.pixel  = \$signal$64 [0];
+  assign \$signal$64.kind.depthwise  = \$signal$64 [1];
+  assign \$signal$64.kind.max  = \$signal$64 [2];
+  assign \$signal$64.kind.accumulate  = \$signal$64 [3];
+  assign \$signal$64.s_step  = \$signal$64 [11:4];
+  assign \$signal$64.v_base  = \$signal$64 [20:12];
+  assign \$signal$64.s_base  = \$signal$64 [31:21];
+  assign \$signal$64.seg_first  = \$signal$64 [36:32];
+  assign \$signal$64.seg_last  = \$signal$64 [41:37];
+  assign \$signal$64.acc_first  = \$signal$64 [47:42];
+  assign \$signal$64.acc_last  = \$signal$64 [53:48];
+  assign \$signal$64.nx_more  = \$signal$64 [59:54];
+  assign \$signal$64.dx  = \$signal$64 [70:60];
+  assign \$signal$64.dy  = \$signal$64 [81:71];
   assign \job.kind  = job[3:0];
   assign \job.kind.pixel  = job[0];
   assign \job.kind.depthwise  = job[1];
@@ -5064,13 +5181,13 @@ module \hwgen_top.grid (cmd__valid, cmd__ready, drain__0__ready, drain__0__valid
   assign \job.nx_more  = job[59:54];
   assign \job.dx  = job[70:60];
   assign \job.dy  = job[81:71];
-  assign \$signal$64.s_offset  = \$signal$64 [10:0];
-  assign \$signal$64.v_start  = \$signal$64 [19:11];
-  assign \$signal$64.more  = \$signal$64 [28:20];
+  assign \$signal$66.s_offset  = \$signal$66 [10:0];
+  assign \$signal$66.v_start  = \$signal$66 [19:11];
+  assign \$signal$66.more  = \$signal$66 [28:20];
   assign \entry.s_offset  = entry[10:0];
   assign \entry.v_start  = entry[19:11];
   assign \entry.more  = entry[28:20];
-  assign \$57  = \port$4940$22 [6];
+  assign \$57  = \port$5092$22 [6];
 endmodule
 
 module \hwgen_top.grid.decoder (accept, rst, command, lanes, job, tag, is_segment, entry, clk);
@@ -5654,7 +5771,7 @@ module \hwgen_top.grid.order (i__valid, o__ready, i__ready, o__payload, rst, i__
   assign less = \$3 [4:0];
 endmodule
 
-module \hwgen_top.load (cmd__valid, o__ready, beats__valid, act__ready, cmd__ready, beats__ready, act__valid, weight__en, param__en, rst, cmd__payload, beats__payload, done, error, code, request__payload, request__valid, \port$4412$0 , clk);
+module \hwgen_top.load (cmd__valid, o__ready, beats__valid, act__ready, cmd__ready, beats__ready, act__valid, weight__en, param__en, rst, cmd__payload, beats__payload, done, error, code, request__payload, request__valid, \port$4507$0 , clk);
   reg _always_  = 0;
   wire [22:0] \$1 ;
   wire \$10 ;
@@ -5815,7 +5932,7 @@ module \hwgen_top.load (cmd__valid, o__ready, beats__valid, act__ready, cmd__rea
   wire [19:0] param__addr;
   wire [63:0] param__data;
   output param__en;
-  output [84:0] \port$4412$0 ;
+  output [84:0] \port$4507$0 ;
   output [39:0] request__payload;
   wire [31:0] \request__payload.address ;
   wire [7:0] \request__payload.beats_minus_1 ;
@@ -6083,7 +6200,7 @@ module \hwgen_top.load (cmd__valid, o__ready, beats__valid, act__ready, cmd__rea
   assign weight__data = \o__payload$43 [63:0];
   assign param__addr = \o__payload$43 [83:64];
   assign param__data = \o__payload$43 [63:0];
-  assign \port$4412$0  = \o__payload$43 [84:0];
+  assign \port$4507$0  = \o__payload$43 [84:0];
   assign \cmd__payload.op  = cmd__payload[3:0];
   assign \cmd__payload.payload  = cmd__payload[99:4];
   assign \i__payload.buffer  = i__payload[1:0];
@@ -6605,7 +6722,7 @@ module \hwgen_top.load.splitter (o__ready, i__valid, i__ready, rst, i__payload, 
   assign \$34  = { 2'h0, i__payload[31:2] };
 endmodule
 
-module \hwgen_top.param_buffer (write__en, \read__en$11 , rst, held, \port$4412$0 , \port$4912$0 , clk);
+module \hwgen_top.param_buffer (write__en, \read__en$11 , rst, held, \port$4507$0 , \port$5017$0 , clk);
   reg _always_  = 0;
   reg [6:0] \$1 ;
   reg [63:0] \$2 ;
@@ -6621,8 +6738,8 @@ module \hwgen_top.param_buffer (write__en, \read__en$11 , rst, held, \port$4412$
   input clk;
   output [63:0] held;
   reg [63:0] held = 64'h0000000000000000;
-  input [83:0] \port$4412$0 ;
-  input [16:0] \port$4912$0 ;
+  input [83:0] \port$4507$0 ;
+  input [16:0] \port$5017$0 ;
   reg [6:0] read__addr = 7'h00;
   wire [19:0] \read__addr$9 ;
   wire [63:0] read__data;
@@ -6667,14 +6784,14 @@ module \hwgen_top.param_buffer (write__en, \read__en$11 , rst, held, \port$4412$
     held <= \$7 ;
   always @* begin
     if (_always_ ) begin end
-    \$1  = \port$4412$0 [70:64];
+    \$1  = \port$4507$0 [70:64];
     if (rst) begin
       \$1  = 7'h00;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$2  = \port$4412$0 [63:0];
+    \$2  = \port$4507$0 [63:0];
     if (rst) begin
       \$2  = 64'h0000000000000000;
     end
@@ -6688,7 +6805,7 @@ module \hwgen_top.param_buffer (write__en, \read__en$11 , rst, held, \port$4412$
   end
   always @* begin
     if (_always_ ) begin end
-    \$4  = \port$4912$0 [6:0];
+    \$4  = \port$5017$0 [6:0];
     if (rst) begin
       \$4  = 7'h00;
     end
@@ -6717,14 +6834,14 @@ module \hwgen_top.param_buffer (write__en, \read__en$11 , rst, held, \port$4412$
       \$7  = 64'h0000000000000000;
     end
   end
-  assign write__addr = \port$4412$0 [83:64];
-  assign write__data = \port$4412$0 [63:0];
-  assign \read__addr$9  = { 3'h0, \port$4912$0  };
+  assign write__addr = \port$4507$0 [83:64];
+  assign write__data = \port$4507$0 [63:0];
+  assign \read__addr$9  = { 3'h0, \port$5017$0  };
   assign \read__data$15  = held;
 endmodule
 
-module \hwgen_top.post (cmd__valid, sources__0__data, sources__1__data, ports__0__ready, drain__0__ready, cmd__ready, param__en, drain__0__valid, \port$3235$0 , reads__0__valid, reads__1__valid, \port$3415$0 , \port$3417$0 , rst, cmd__payload, \port$4298$1 , buffer__data, drain__0__data, \port$4912$0 , \port$4940$22 , \port$4940$38 
-, reads__0__bank, reads__1__bank, writes__0__valid, \port$5056$1 , \port$5058$0 , writes__0__bank, done, error, \code$133 , clk);
+module \hwgen_top.post (cmd__valid, sources__0__data, sources__1__data, ports__0__ready, drain__0__ready, cmd__ready, param__en, drain__0__valid, \port$3312$0 , reads__0__valid, reads__1__valid, writes__0__valid, \port$3491$0 , \port$3493$0 , rst, cmd__payload, \port$4393$1 , buffer__data, drain__0__data, \port$5017$0 , \port$5092$22 
+, \port$5092$38 , done, error, \code$133 , \port$5201$1 , \port$5201$22 , clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -6757,12 +6874,12 @@ module \hwgen_top.post (cmd__valid, sources__0__data, sources__1__data, ports__0
   wire [16:0] \$124 ;
   wire \$125 ;
   wire [33:0] \$126 ;
-  wire [10:0] \$127 ;
+  wire [12:0] \$127 ;
   wire [3:0] \$128 ;
   wire [3:0] \$129 ;
   wire \$13 ;
   wire [10:0] \$130 ;
-  wire [31:0] \$131 ;
+  wire [32:0] \$131 ;
   wire \$14 ;
   wire \$15 ;
   wire \$16 ;
@@ -7084,15 +7201,15 @@ module \hwgen_top.post (cmd__valid, sources__0__data, sources__1__data, ports__0
   wire [19:0] param__addr;
   wire [63:0] param__data;
   output param__en;
-  output \port$3235$0 ;
-  output [3:0] \port$3415$0 ;
-  output [3:0] \port$3417$0 ;
-  input [1:0] \port$4298$1 ;
-  output [16:0] \port$4912$0 ;
-  output [11:0] \port$4940$22 ;
-  output [10:0] \port$4940$38 ;
-  output [10:0] \port$5056$1 ;
-  output [31:0] \port$5058$0 ;
+  output \port$3312$0 ;
+  output [3:0] \port$3491$0 ;
+  output [3:0] \port$3493$0 ;
+  input [1:0] \port$4393$1 ;
+  output [16:0] \port$5017$0 ;
+  output [11:0] \port$5092$22 ;
+  output [12:0] \port$5092$38 ;
+  output [10:0] \port$5201$1 ;
+  output [32:0] \port$5201$22 ;
   wire [19:0] ports__0__addr;
   wire ports__0__bank;
   wire [63:0] ports__0__data;
@@ -7108,12 +7225,12 @@ module \hwgen_top.post (cmd__valid, sources__0__data, sources__1__data, ports__0
   wire [8:0] \quant.qmin ;
   wire [8:0] \quant.zero_point ;
   wire [19:0] reads__0__addr;
-  output reads__0__bank;
+  wire reads__0__bank;
   wire [63:0] reads__0__data;
   wire reads__0__ready;
   output reads__0__valid;
   wire [19:0] reads__1__addr;
-  output reads__1__bank;
+  wire reads__1__bank;
   wire [63:0] reads__1__data;
   wire reads__1__ready;
   output reads__1__valid;
@@ -7183,7 +7300,7 @@ module \hwgen_top.post (cmd__valid, sources__0__data, sources__1__data, ports__0
   wire [31:0] \vectors[0] ;
   wire [31:0] \vectors[1] ;
   wire [19:0] writes__0__addr;
-  output writes__0__bank;
+  wire writes__0__bank;
   wire [63:0] writes__0__data;
   wire [7:0] writes__0__mask;
   wire writes__0__ready;
@@ -7353,21 +7470,19 @@ module \hwgen_top.post (cmd__valid, sources__0__data, sources__1__data, ports__0
     .drain__0__data(drain__0__data),
     .drain__0__ready(drain__0__ready),
     .drain__0__valid(drain__0__valid),
-    .go(destination__valid),
+    .i__valid(items__valid),
     .issued(issued),
     .items__payload(items__payload),
     .items__ready(items__ready),
-    .items__valid(items__valid),
-    .\port$3235$0 (\$125 ),
-    .\port$4298$1 (\port$4298$1 ),
-    .\port$4940$0 (\$126 ),
-    .\port$4940$38 (\$127 ),
+    .o__ready(destination__valid),
+    .\port$3312$0 (\$125 ),
+    .\port$4393$1 (\port$4393$1 ),
+    .\port$5092$0 (\$126 ),
+    .\port$5092$38 (\$127 ),
     .results__ready(results__ready),
     .rst(rst),
-    .sources__0__bank(reads__0__bank),
     .sources__0__data(sources__0__data),
     .sources__0__valid(reads__0__valid),
-    .sources__1__bank(reads__1__bank),
     .sources__1__data(sources__1__data),
     .sources__1__valid(reads__1__valid),
     .take(take),
@@ -7382,9 +7497,9 @@ module \hwgen_top.post (cmd__valid, sources__0__data, sources__1__data, ports__0
     .out__payload(element__payload),
     .out__ready(out__ready),
     .out__valid(element__valid),
-    .\port$2698$0 (\$34 ),
-    .\port$2699$0 (\$35 ),
-    .\port$4174$4 (cmd__payload[81:4]),
+    .\port$2757$0 (\$34 ),
+    .\port$2758$0 (\$35 ),
+    .\port$4263$4 (cmd__payload[81:4]),
     .rst(rst),
     .start(\$signal$12 )
   );
@@ -7395,7 +7510,7 @@ module \hwgen_top.post (cmd__valid, sources__0__data, sources__1__data, ports__0
     .enable(enable),
     .load(\load$32 ),
     .operands(operands),
-    .\port$4970$0 (vectors),
+    .\port$5070$0 (vectors),
     .rst(rst)
   );
   \hwgen_top.post.output  \output  (
@@ -7408,24 +7523,23 @@ module \hwgen_top.post (cmd__valid, sources__0__data, sources__1__data, ports__0
     .i__payload(\$126 [21:0]),
     .i__valid(destination__valid),
     .\i__valid$4 (valid),
-    .pending(writes__0__valid),
-    .\port$3415$0 (\$128 ),
-    .\port$3417$0 (\$129 ),
-    .\port$3495$0 (\$signal$145 ),
-    .\port$3496$0 (\$signal$146 ),
-    .\port$3497$0 (\$signal$147 ),
-    .\port$3498$0 (\$signal$148 ),
-    .\port$5056$1 (\$130 ),
-    .ports__0__bank(writes__0__bank),
+    .\port$3491$0 (\$128 ),
+    .\port$3493$0 (\$129 ),
+    .\port$3568$0 (\$signal$145 ),
+    .\port$3569$0 (\$signal$146 ),
+    .\port$3570$0 (\$signal$147 ),
+    .\port$3571$0 (\$signal$148 ),
+    .\port$5201$1 (\$130 ),
+    .\port$5201$22 (\$131 ),
     .ports__0__ready(ports__0__ready),
-    .rst(rst),
-    .words(\$131 )
+    .ports__0__valid(writes__0__valid),
+    .rst(rst)
   );
   \hwgen_top.post.parameters  parameters (
     .buffer__data(buffer__data),
     .buffer__en(param__en),
     .clk(clk),
-    .\port$4912$0 (\$124 ),
+    .\port$5017$0 (\$124 ),
     .ready(block_ready),
     .request__payload(request__payload),
     .request__ready(requests__ready),
@@ -7507,7 +7621,7 @@ module \hwgen_top.post (cmd__valid, sources__0__data, sources__1__data, ports__0
     .marker(marker),
     .o__ready(items__ready),
     .\o__ready$10 (requests__ready),
-    .\port$2695$0 (\$32 ),
+    .\port$2754$0 (\$32 ),
     .requests__payload(request__payload),
     .requests__valid(request__valid),
     .room(out__ready),
@@ -7915,23 +8029,26 @@ module \hwgen_top.post (cmd__valid, sources__0__data, sources__1__data, ports__0
   assign \drain__0__valid$81  = drain__0__valid;
   assign reads__0__addr = { 9'h000, \$126 [33:23] };
   assign sources__0__addr = { 9'h000, \$126 [33:23] };
-  assign sources__0__bank = reads__0__bank;
+  assign reads__0__bank = \$127 [11];
+  assign sources__0__bank = \$127 [11];
   assign reads__0__data = sources__0__data;
-  assign sources__0__ready = \port$4298$1 [0];
-  assign reads__0__ready = \port$4298$1 [0];
+  assign sources__0__ready = \port$4393$1 [0];
+  assign reads__0__ready = \port$4393$1 [0];
   assign sources__0__valid = reads__0__valid;
-  assign reads__1__addr = { 9'h000, \$127  };
-  assign sources__1__addr = { 9'h000, \$127  };
-  assign sources__1__bank = reads__1__bank;
+  assign reads__1__addr = { 9'h000, \$127 [10:0] };
+  assign sources__1__addr = { 9'h000, \$127 [10:0] };
+  assign reads__1__bank = \$127 [12];
+  assign sources__1__bank = \$127 [12];
   assign reads__1__data = sources__1__data;
-  assign sources__1__ready = \port$4298$1 [1];
-  assign reads__1__ready = \port$4298$1 [1];
+  assign sources__1__ready = \port$4393$1 [1];
+  assign reads__1__ready = \port$4393$1 [1];
   assign sources__1__valid = reads__1__valid;
   assign writes__0__addr = { 9'h000, \$130  };
   assign ports__0__addr = { 9'h000, \$130  };
-  assign ports__0__bank = writes__0__bank;
-  assign writes__0__data = { \$131 , \$131  };
-  assign ports__0__data = { \$131 , \$131  };
+  assign writes__0__bank = \$131 [32];
+  assign ports__0__bank = \$131 [32];
+  assign writes__0__data = { \$131 [31:0], \$131 [31:0] };
+  assign ports__0__data = { \$131 [31:0], \$131 [31:0] };
   assign writes__0__mask = { \$129 , \$128  };
   assign ports__0__mask = { \$129 , \$128  };
   assign writes__0__ready = ports__0__ready;
@@ -7952,14 +8069,14 @@ module \hwgen_top.post (cmd__valid, sources__0__data, sources__1__data, ports__0
   assign \code$134  = \code$133 ;
   assign q = { \$signal$148 , \$signal$147 , \$signal$146 , \$signal$145  };
   assign room = out__ready;
-  assign \port$3235$0  = \$125 ;
-  assign \port$3415$0  = \$128 ;
-  assign \port$3417$0  = \$129 ;
-  assign \port$4912$0  = \$124 ;
-  assign \port$4940$22  = \$126 [33:22];
-  assign \port$4940$38  = \$127 ;
-  assign \port$5056$1  = \$130 ;
-  assign \port$5058$0  = \$131 ;
+  assign \port$3312$0  = \$125 ;
+  assign \port$3491$0  = \$128 ;
+  assign \port$3493$0  = \$129 ;
+  assign \port$5017$0  = \$124 ;
+  assign \port$5092$22  = \$126 [33:22];
+  assign \port$5092$38  = \$127 ;
+  assign \port$5201$1  = \$130 ;
+  assign \port$5201$22  = \$131 ;
   assign \cmd__payload.op  = cmd__payload[3:0];
   assign \cmd__payload.payload  = cmd__payload[99:4];
   assign \$signal$2.height  = \$signal$2 [12:0];
@@ -8114,8 +8231,8 @@ module \hwgen_top.post (cmd__valid, sources__0__data, sources__1__data, ports__0
   assign \$3  = bad_shift;
 endmodule
 
-module \hwgen_top.post.issue (sources__0__data, sources__1__data, drain__0__ready, items__payload, items__ready, take, issued, drain__0__valid, \port$3235$0 , sources__0__valid, sources__1__valid, go, rst, \port$4298$1 , drain__0__data, add, items__valid, block_ready, \port$4940$0 , \port$4940$38 , acc
-, sources__0__bank, vectors, sources__1__bank, results__ready, clk);
+module \hwgen_top.post.issue (sources__0__data, sources__1__data, drain__0__ready, items__payload, take, issued, drain__0__valid, \port$3312$0 , sources__0__valid, sources__1__valid, o__ready, items__ready, rst, \port$4393$1 , drain__0__data, add, i__valid, block_ready, acc, vectors, \port$5092$0 
+, \port$5092$38 , results__ready, clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -8158,7 +8275,7 @@ module \hwgen_top.post.issue (sources__0__data, sources__1__data, drain__0__read
   wire \$44 ;
   wire \$45 ;
   wire \$46 ;
-  wire [31:0] \$47 ;
+  wire \$47 ;
   wire \$48 ;
   wire \$49 ;
   wire \$5 ;
@@ -8168,60 +8285,41 @@ module \hwgen_top.post.issue (sources__0__data, sources__1__data, drain__0__read
   wire \$53 ;
   wire \$54 ;
   wire \$55 ;
-  wire \$56 ;
+  wire [31:0] \$56 ;
   wire \$57 ;
   wire \$58 ;
   wire \$59 ;
   wire \$6 ;
-  wire \$60 ;
-  wire [31:0] \$61 ;
+  wire [31:0] \$60 ;
+  reg \$61 ;
   reg \$62 ;
-  reg [48:0] \$63 ;
+  reg \$63 ;
   reg \$64 ;
   reg \$65 ;
-  reg \$66 ;
+  reg [111:0] \$66 ;
   reg \$67 ;
   reg \$68 ;
-  reg [111:0] \$69 ;
+  reg \$69 ;
   wire \$7 ;
   reg \$70 ;
   reg \$71 ;
   reg \$72 ;
   reg \$73 ;
-  reg \$74 ;
+  reg [63:0] \$74 ;
   reg \$75 ;
   reg \$76 ;
   reg \$77 ;
-  reg [63:0] \$78 ;
+  reg \$78 ;
   reg \$79 ;
   wire \$8 ;
   reg \$80 ;
   reg \$81 ;
-  reg \$82 ;
-  reg \$83 ;
-  reg \$84 ;
-  reg \$85 ;
-  reg \$86 ;
   wire \$9 ;
-  reg \$signal  = 1'h0;
-  reg \$signal$13  = 1'h0;
-  reg \$signal$20  = 1'h0;
+  wire \$signal ;
+  reg \$signal$18  = 1'h0;
   reg \$signal$26  = 1'h0;
-  reg [48:0] \$signal$5  = 49'h0000000000000;
-  wire \$signal$5.eltwise ;
-  wire \$signal$5.read ;
-  wire [21:0] \$signal$5.result ;
-  wire \$signal$5.result.action ;
-  wire [11:0] \$signal$5.result.address ;
-  wire [11:0] \$signal$5.result.address[0] ;
-  wire [1:0] \$signal$5.result.code ;
-  wire \$signal$5.result.data ;
-  wire \$signal$5.result.last ;
-  wire [3:0] \$signal$5.result.mask ;
-  wire \$signal$5.result.write ;
-  wire [11:0] \$signal$5.source ;
-  wire [11:0] \$signal$5.source_b ;
-  wire \$signal$5.take ;
+  reg \$signal$33  = 1'h0;
+  wire \$signal$8 ;
   output [111:0] acc;
   reg [111:0] acc = 112'h0000000000000000000000000000;
   wire [111:0] \acc[0] ;
@@ -8238,11 +8336,30 @@ module \hwgen_top.post.issue (sources__0__data, sources__1__data, drain__0__read
   input drain__0__ready;
   wire [4:0] drain__0__row;
   output drain__0__valid;
-  wire eltwise;
-  output go;
   wire granted;
-  wire \granted$21 ;
   wire \granted$27 ;
+  wire \granted$34 ;
+  wire [50:0] i__payload;
+  wire [1:0] \i__payload.bank ;
+  wire \i__payload.bank[0] ;
+  wire \i__payload.bank[1] ;
+  wire [48:0] \i__payload.item ;
+  wire \i__payload.item.eltwise ;
+  wire \i__payload.item.read ;
+  wire [21:0] \i__payload.item.result ;
+  wire \i__payload.item.result.action ;
+  wire [11:0] \i__payload.item.result.address ;
+  wire [11:0] \i__payload.item.result.address[0] ;
+  wire [1:0] \i__payload.item.result.code ;
+  wire \i__payload.item.result.data ;
+  wire \i__payload.item.result.last ;
+  wire [3:0] \i__payload.item.result.mask ;
+  wire \i__payload.item.result.write ;
+  wire [11:0] \i__payload.item.source ;
+  wire [11:0] \i__payload.item.source_b ;
+  wire \i__payload.item.take ;
+  wire i__ready;
+  input i__valid;
   output issued;
   input [48:0] items__payload;
   wire \items__payload.eltwise ;
@@ -8260,18 +8377,38 @@ module \hwgen_top.post.issue (sources__0__data, sources__1__data, drain__0__read
   wire [11:0] \items__payload.source_b ;
   wire \items__payload.take ;
   output items__ready;
-  input items__valid;
-  wire may;
+  wire items__valid;
+  wire [50:0] o__payload;
+  wire [1:0] \o__payload.bank ;
+  wire \o__payload.bank[0] ;
+  wire \o__payload.bank[1] ;
+  wire [48:0] \o__payload.item ;
+  wire \o__payload.item.eltwise ;
+  wire \o__payload.item.read ;
+  wire [21:0] \o__payload.item.result ;
+  wire \o__payload.item.result.action ;
+  wire [11:0] \o__payload.item.result.address ;
+  wire [11:0] \o__payload.item.result.address[0] ;
+  wire [1:0] \o__payload.item.result.code ;
+  wire \o__payload.item.result.data ;
+  wire \o__payload.item.result.last ;
+  wire [3:0] \o__payload.item.result.mask ;
+  wire \o__payload.item.result.write ;
+  wire [11:0] \o__payload.item.source ;
+  wire [11:0] \o__payload.item.source_b ;
+  wire \o__payload.item.take ;
+  output o__ready;
+  wire o__valid;
   reg part0_0 = 1'h0;
   reg part0_1 = 1'h0;
   reg part0_2 = 1'h0;
   reg part1_0 = 1'h0;
   reg part1_1 = 1'h0;
   reg part1_2 = 1'h0;
-  output \port$3235$0 ;
-  input [1:0] \port$4298$1 ;
-  output [33:0] \port$4940$0 ;
-  output [10:0] \port$4940$38 ;
+  output \port$3312$0 ;
+  input [1:0] \port$4393$1 ;
+  output [33:0] \port$5092$0 ;
+  output [12:0] \port$5092$38 ;
   wire [21:0] results__payload;
   wire \results__payload.action ;
   wire [11:0] \results__payload.address ;
@@ -8291,14 +8428,12 @@ module \hwgen_top.post.issue (sources__0__data, sources__1__data, drain__0__read
   reg source1_2 = 1'h0;
   reg source1_3 = 1'h0;
   wire [19:0] sources__0__addr;
-  output sources__0__bank;
-  reg sources__0__bank = 1'h0;
+  wire sources__0__bank;
   input [63:0] sources__0__data;
   wire sources__0__ready;
   output sources__0__valid;
   wire [19:0] sources__1__addr;
-  output sources__1__bank;
-  reg sources__1__bank = 1'h0;
+  wire sources__1__bank;
   input [63:0] sources__1__data;
   wire sources__1__ready;
   output sources__1__valid;
@@ -8307,359 +8442,319 @@ module \hwgen_top.post.issue (sources__0__data, sources__1__data, drain__0__read
   reg [63:0] vectors = 64'h0000000000000000;
   wire [31:0] \vectors[0] ;
   wire [31:0] \vectors[1] ;
-  assign \$9  = may & \$8 ;
-  assign \$10  = ~ \$signal$20 ;
-  assign sources__0__valid = \$9  & \$10 ;
-  assign \granted$21  = sources__0__valid & \port$4298$1 [0];
-  assign \$11  = \$signal$5 [34] & add;
-  assign \$12  = may & \$11 ;
-  assign \$13  = ~ \$signal$26 ;
-  assign sources__1__valid = \$12  & \$13 ;
-  assign \granted$27  = sources__1__valid & \port$4298$1 [1];
-  assign \$14  = ~ \$signal$13 ;
-  assign \$15  = \$signal$5 [35] & \$14 ;
-  assign \$16  = ~ drain__0__ready;
-  assign \$17  = \$15  & \$16 ;
-  assign \$19  = ~ \$signal$20 ;
-  assign \$20  = \$18  & \$19 ;
-  assign \$21  = ~ \port$4298$1 [0];
-  assign \$22  = \$20  & \$21 ;
-  assign \$23  = \$signal$5 [34] & add;
-  assign \$24  = ~ \$signal$26 ;
-  assign \$25  = \$23  & \$24 ;
-  assign \$26  = ~ \port$4298$1 [1];
-  assign \$27  = \$25  & \$26 ;
-  assign \$28  = | { \$27 , \$22 , \$17  };
-  assign \$29  = ~ \$28 ;
-  assign go = may & \$29 ;
-  assign \$30  = \$signal$13  | granted;
-  assign \$31  = ~ go;
-  assign \$32  = \$30  & \$31 ;
-  assign \$33  = \$signal  & \$signal$5 [34];
-  assign \$34  = items__payload[23] ^ items__payload[24];
-  assign \$35  = \$34  ^ items__payload[25];
-  assign \$36  = \$35  ^ items__payload[26];
-  assign \$37  = \$36  ^ items__payload[27];
-  assign \$38  = \$37  ^ items__payload[28];
-  assign \$39  = \$38  ^ items__payload[29];
-  assign \$40  = \$39  ^ items__payload[30];
-  assign \$41  = \$40  ^ items__payload[31];
-  assign \$42  = \$41  ^ items__payload[32];
-  assign \$43  = \$42  ^ items__payload[33];
-  assign \$44  = \$signal$20  | \granted$21 ;
-  assign \$45  = ~ go;
-  assign \$46  = \$44  & \$45 ;
-  assign \$47  = part0_2 ? sources__0__data[63:32] : sources__0__data[31:0];
-  assign \$48  = items__payload[38] ^ items__payload[39];
-  assign \$49  = \$48  ^ items__payload[40];
-  assign \$50  = \$49  ^ items__payload[41];
-  assign \$51  = \$50  ^ items__payload[42];
-  assign \$52  = \$51  ^ items__payload[43];
-  assign \$53  = \$52  ^ items__payload[44];
-  assign \$54  = \$53  ^ items__payload[45];
-  assign \$55  = \$54  ^ items__payload[46];
-  assign \$56  = \$55  ^ items__payload[47];
-  assign \$57  = \$56  ^ items__payload[48];
-  assign \$58  = \$signal$26  | \granted$27 ;
-  assign \$59  = ~ go;
-  assign \$60  = \$58  & \$59 ;
-  assign \$61  = part1_2 ? sources__1__data[63:32] : sources__1__data[31:0];
-  always @(posedge clk)
-    \$signal  <= \$62 ;
-  always @(posedge clk)
-    \$signal$5  <= \$63 ;
-  always @(posedge clk)
-    \$signal$13  <= \$64 ;
-  always @(posedge clk)
-    drain0_1 <= \$65 ;
-  always @(posedge clk)
-    drain0_2 <= \$66 ;
-  always @(posedge clk)
-    drain0_3 <= \$67 ;
-  always @(posedge clk)
-    drain0_4 <= \$68 ;
-  always @(posedge clk)
-    acc <= \$69 ;
-  always @(posedge clk)
-    sources__0__bank <= \$70 ;
-  always @(posedge clk)
-    \$signal$20  <= \$71 ;
-  always @(posedge clk)
-    part0_0 <= \$72 ;
-  always @(posedge clk)
-    part0_1 <= \$73 ;
-  always @(posedge clk)
-    part0_2 <= \$74 ;
-  always @(posedge clk)
-    source0_1 <= \$75 ;
-  always @(posedge clk)
-    source0_2 <= \$76 ;
-  always @(posedge clk)
-    source0_3 <= \$77 ;
-  always @(posedge clk)
-    vectors <= \$78 ;
-  always @(posedge clk)
-    sources__1__bank <= \$79 ;
-  always @(posedge clk)
-    \$signal$26  <= \$80 ;
-  always @(posedge clk)
-    part1_0 <= \$81 ;
-  always @(posedge clk)
-    part1_1 <= \$82 ;
-  always @(posedge clk)
-    part1_2 <= \$83 ;
-  always @(posedge clk)
-    source1_1 <= \$84 ;
-  always @(posedge clk)
-    source1_2 <= \$85 ;
-  always @(posedge clk)
-    source1_3 <= \$86 ;
-  assign \$1  = ~ \$signal ;
-  assign items__ready = \$1  | go;
-  assign \$2  = \$signal  & results__ready;
-  assign \$3  = ~ \$signal$5 [36];
-  assign \$4  = \$3  | block_ready;
-  assign may = \$2  & \$4 ;
-  assign take = go & \$signal$5 [36];
-  assign issued = go & \$signal$5 [17];
-  assign \$5  = may & \$signal$5 [35];
-  assign \$6  = ~ \$signal$13 ;
-  assign drain__0__valid = \$5  & \$6 ;
+  assign \$19  = \$18  ^ items__payload[47];
+  assign \$20  = \$19  ^ items__payload[48];
+  assign \$21  = o__valid & results__ready;
+  assign \$22  = ~ o__payload[36];
+  assign \$23  = \$22  | block_ready;
+  assign \$signal$8  = \$21  & \$23 ;
+  assign take = o__ready & o__payload[36];
+  assign issued = o__ready & o__payload[17];
+  assign \$24  = \$signal$8  & o__payload[35];
+  assign \$25  = ~ \$signal$18 ;
+  assign drain__0__valid = \$24  & \$25 ;
   assign granted = drain__0__valid & drain__0__ready;
+  assign \$28  = \$signal$8  & \$27 ;
+  assign \$29  = ~ \$signal$26 ;
+  assign sources__0__valid = \$28  & \$29 ;
+  assign \granted$27  = sources__0__valid & \port$4393$1 [0];
+  assign \$30  = o__payload[34] & add;
+  assign \$31  = \$signal$8  & \$30 ;
+  assign \$32  = ~ \$signal$33 ;
+  assign sources__1__valid = \$31  & \$32 ;
+  assign \granted$34  = sources__1__valid & \port$4393$1 [1];
+  assign \$33  = ~ \$signal$18 ;
+  assign \$34  = o__payload[35] & \$33 ;
+  assign \$35  = ~ drain__0__ready;
+  assign \$36  = \$34  & \$35 ;
+  assign \$38  = ~ \$signal$26 ;
+  assign \$39  = \$37  & \$38 ;
+  assign \$40  = ~ \port$4393$1 [0];
+  assign \$41  = \$39  & \$40 ;
+  assign \$42  = o__payload[34] & add;
+  assign \$43  = ~ \$signal$33 ;
+  assign \$44  = \$42  & \$43 ;
+  assign \$45  = ~ \port$4393$1 [1];
+  assign \$46  = \$44  & \$45 ;
+  assign \$47  = | { \$46 , \$41 , \$36  };
+  assign \$48  = ~ \$47 ;
+  assign o__ready = \$signal$8  & \$48 ;
+  assign \$49  = \$signal$18  | granted;
+  assign \$50  = ~ o__ready;
+  assign \$51  = \$49  & \$50 ;
+  assign \$52  = o__valid & o__payload[34];
+  assign \$53  = \$signal$26  | \granted$27 ;
+  assign \$54  = ~ o__ready;
+  assign \$55  = \$53  & \$54 ;
+  assign \$56  = part0_2 ? sources__0__data[63:32] : sources__0__data[31:0];
+  assign \$57  = \$signal$33  | \granted$34 ;
+  assign \$58  = ~ o__ready;
+  assign \$59  = \$57  & \$58 ;
+  assign \$60  = part1_2 ? sources__1__data[63:32] : sources__1__data[31:0];
+  always @(posedge clk)
+    \$signal$18  <= \$61 ;
+  always @(posedge clk)
+    drain0_1 <= \$62 ;
+  always @(posedge clk)
+    drain0_2 <= \$63 ;
+  always @(posedge clk)
+    drain0_3 <= \$64 ;
+  always @(posedge clk)
+    drain0_4 <= \$65 ;
+  always @(posedge clk)
+    acc <= \$66 ;
+  always @(posedge clk)
+    \$signal$26  <= \$67 ;
+  always @(posedge clk)
+    part0_0 <= \$68 ;
+  always @(posedge clk)
+    part0_1 <= \$69 ;
+  always @(posedge clk)
+    part0_2 <= \$70 ;
+  always @(posedge clk)
+    source0_1 <= \$71 ;
+  always @(posedge clk)
+    source0_2 <= \$72 ;
+  always @(posedge clk)
+    source0_3 <= \$73 ;
+  always @(posedge clk)
+    vectors <= \$74 ;
+  always @(posedge clk)
+    \$signal$33  <= \$75 ;
+  always @(posedge clk)
+    part1_0 <= \$76 ;
+  always @(posedge clk)
+    part1_1 <= \$77 ;
+  always @(posedge clk)
+    part1_2 <= \$78 ;
+  always @(posedge clk)
+    source1_1 <= \$79 ;
+  always @(posedge clk)
+    source1_2 <= \$80 ;
+  always @(posedge clk)
+    source1_3 <= \$81 ;
+  assign \$1  = items__payload[23] ^ items__payload[24];
+  assign \$2  = \$1  ^ items__payload[25];
+  assign \$3  = \$2  ^ items__payload[26];
+  assign \$4  = \$3  ^ items__payload[27];
+  assign \$5  = \$4  ^ items__payload[28];
+  assign \$6  = \$5  ^ items__payload[29];
+  assign \$7  = \$6  ^ items__payload[30];
+  assign \$8  = \$7  ^ items__payload[31];
+  assign \$9  = \$8  ^ items__payload[32];
+  assign \$10  = \$9  ^ items__payload[33];
+  assign \$11  = items__payload[38] ^ items__payload[39];
+  assign \$12  = \$11  ^ items__payload[40];
+  assign \$13  = \$12  ^ items__payload[41];
+  assign \$14  = \$13  ^ items__payload[42];
+  assign \$15  = \$14  ^ items__payload[43];
+  assign \$16  = \$15  ^ items__payload[44];
+  assign \$17  = \$16  ^ items__payload[45];
+  assign \$18  = \$17  ^ items__payload[46];
+  \hwgen_top.post.issue.skid  skid (
+    .clk(clk),
+    .i__payload(i__payload),
+    .i__ready(items__ready),
+    .i__valid(i__valid),
+    .o__payload(o__payload),
+    .o__ready(o__ready),
+    .o__valid(o__valid),
+    .rst(rst)
+  );
   always @* begin
     if (_always_ ) begin end
-    \$62  = \$signal ;
-    if (items__ready) begin
-      \$62  = items__valid;
+    \$61  = \$51 ;
+    if (rst) begin
+      \$61  = 1'h0;
     end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$62  = granted;
     if (rst) begin
       \$62  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$63  = \$signal$5 ;
-    if (items__ready) begin
-      \$63  = items__payload;
-    end
+    \$63  = drain0_1;
     if (rst) begin
-      \$63  = 49'h0000000000000;
+      \$63  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$64  = \$32 ;
+    \$64  = drain0_2;
     if (rst) begin
       \$64  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$65  = granted;
+    \$65  = drain0_3;
     if (rst) begin
       \$65  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$66  = drain0_1;
+    \$66  = acc;
+    if (drain0_4) begin
+      \$66  = drain__0__data;
+    end
+    if (\$52 ) begin
+      \$66  = 112'h0000000000000000000000000000;
+    end
     if (rst) begin
-      \$66  = 1'h0;
+      \$66  = 112'h0000000000000000000000000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$67  = drain0_2;
+    \$67  = \$55 ;
     if (rst) begin
       \$67  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$68  = drain0_3;
+    \$68  = o__payload[22];
     if (rst) begin
       \$68  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$69  = acc;
-    if (drain0_4) begin
-      \$69  = drain__0__data;
-    end
-    if (\$33 ) begin
-      \$69  = 112'h0000000000000000000000000000;
-    end
+    \$69  = part0_0;
     if (rst) begin
-      \$69  = 112'h0000000000000000000000000000;
+      \$69  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$70  = sources__0__bank;
-    if (items__ready) begin
-      \$70  = \$43 ;
-    end
+    \$70  = part0_1;
     if (rst) begin
       \$70  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$71  = \$46 ;
+    \$71  = \granted$27 ;
     if (rst) begin
       \$71  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$72  = \$signal$5 [22];
+    \$72  = source0_1;
     if (rst) begin
       \$72  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$73  = part0_0;
+    \$73  = source0_2;
     if (rst) begin
       \$73  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$74  = part0_1;
+    \$74  = vectors;
+    if (source0_3) begin
+      \$74 [31:0] = \$56 ;
+    end
+    if (source1_3) begin
+      \$74 [63:32] = \$60 ;
+    end
     if (rst) begin
-      \$74  = 1'h0;
+      \$74  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$75  = \granted$21 ;
+    \$75  = \$59 ;
     if (rst) begin
       \$75  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$76  = source0_1;
+    \$76  = o__payload[37];
     if (rst) begin
       \$76  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$77  = source0_2;
+    \$77  = part1_0;
     if (rst) begin
       \$77  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$78  = vectors;
-    if (source0_3) begin
-      \$78 [31:0] = \$47 ;
-    end
-    if (source1_3) begin
-      \$78 [63:32] = \$61 ;
-    end
+    \$78  = part1_1;
     if (rst) begin
-      \$78  = 64'h0000000000000000;
+      \$78  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$79  = sources__1__bank;
-    if (items__ready) begin
-      \$79  = \$57 ;
-    end
+    \$79  = \granted$34 ;
     if (rst) begin
       \$79  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$80  = \$60 ;
+    \$80  = source1_1;
     if (rst) begin
       \$80  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$81  = \$signal$5 [37];
+    \$81  = source1_2;
     if (rst) begin
       \$81  = 1'h0;
     end
   end
-  always @* begin
-    if (_always_ ) begin end
-    \$82  = part1_0;
-    if (rst) begin
-      \$82  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$83  = part1_1;
-    if (rst) begin
-      \$83  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$84  = \granted$27 ;
-    if (rst) begin
-      \$84  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$85  = source1_1;
-    if (rst) begin
-      \$85  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$86  = source1_2;
-    if (rst) begin
-      \$86  = 1'h0;
-    end
-  end
-  assign results__valid = go;
-  assign results__payload = \$signal$5 [21:0];
-  assign eltwise = \$signal$5 [34];
-  assign drain__0__row = { 4'h0, \$signal$5 [28] };
-  assign drain__0__column = { 4'h0, \$7  };
-  assign drain__0__addr = { 6'h00, \$signal$5 [27:22] };
-  assign sources__0__ready = \port$4298$1 [0];
-  assign sources__0__addr = { 9'h000, \$signal$5 [33:23] };
-  assign sources__1__ready = \port$4298$1 [1];
-  assign sources__1__addr = { 9'h000, \$signal$5 [48:38] };
-  assign \port$3235$0  = \$7 ;
-  assign \port$4940$0  = \$signal$5 [33:0];
-  assign \port$4940$38  = \$signal$5 [48:38];
-  assign \$signal$5.result  = \$signal$5 [21:0];
-  assign \$signal$5.result.address  = \$signal$5 [11:0];
-  assign \$signal$5.result.address[0]  = \$signal$5 [11:0];
-  assign \$signal$5.result.write  = \$signal$5 [12];
-  assign \$signal$5.result.mask  = \$signal$5 [16:13];
-  assign \$signal$5.result.data  = \$signal$5 [17];
-  assign \$signal$5.result.last  = \$signal$5 [18];
-  assign \$signal$5.result.action  = \$signal$5 [19];
-  assign \$signal$5.result.code  = \$signal$5 [21:20];
-  assign \$signal$5.source  = \$signal$5 [33:22];
-  assign \$signal$5.eltwise  = \$signal$5 [34];
-  assign \$signal$5.read  = \$signal$5 [35];
-  assign \$signal$5.take  = \$signal$5 [36];
-  assign \$signal$5.source_b  = \$signal$5 [48:37];
-  assign \results__payload.address  = \$signal$5 [11:0];
-  assign \results__payload.address[0]  = \$signal$5 [11:0];
-  assign \results__payload.write  = \$signal$5 [12];
-  assign \results__payload.mask  = \$signal$5 [16:13];
-  assign \results__payload.data  = \$signal$5 [17];
-  assign \results__payload.last  = \$signal$5 [18];
-  assign \results__payload.action  = \$signal$5 [19];
-  assign \results__payload.code  = \$signal$5 [21:20];
+  assign items__valid = i__valid;
+  assign i__ready = items__ready;
+  assign \$signal  = o__ready;
+  assign results__valid = o__ready;
+  assign results__payload = o__payload[21:0];
+  assign drain__0__row = { 4'h0, o__payload[28] };
+  assign drain__0__column = { 4'h0, \$26  };
+  assign drain__0__addr = { 6'h00, o__payload[27:22] };
+  assign sources__0__bank = o__payload[49];
+  assign sources__0__ready = \port$4393$1 [0];
+  assign sources__0__addr = { 9'h000, o__payload[33:23] };
+  assign sources__1__bank = o__payload[50];
+  assign sources__1__ready = \port$4393$1 [1];
+  assign sources__1__addr = { 9'h000, o__payload[48:38] };
+  assign \port$3312$0  = \$26 ;
+  assign \port$5092$0  = o__payload[33:0];
+  assign \port$5092$38  = o__payload[50:38];
+  assign \i__payload.item  = i__payload[48:0];
+  assign \i__payload.item.result  = i__payload[21:0];
+  assign \i__payload.item.result.address  = i__payload[11:0];
+  assign \i__payload.item.result.address[0]  = i__payload[11:0];
+  assign \i__payload.item.result.write  = i__payload[12];
+  assign \i__payload.item.result.mask  = i__payload[16:13];
+  assign \i__payload.item.result.data  = i__payload[17];
+  assign \i__payload.item.result.last  = i__payload[18];
+  assign \i__payload.item.result.action  = i__payload[19];
+  assign \i__payload.item.result.code  = i__payload[21:20];
+  assign \i__payload.item.source  = i__payload[33:22];
+  assign \i__payload.item.eltwise  = i__payload[34];
+  assign \i__payload.item.read  = i__payload[35];
+  assign \i__payload.item.take  = i__payload[36];
+  assign \i__payload.item.source_b  = i__payload[48:37];
+  assign \i__payload.bank  = i__payload[50:49];
+  assign \i__payload.bank[0]  = i__payload[49];
+  assign \i__payload.bank[1]  = i__payload[50];
   assign \items__payload.result  = items__payload[21:0];
   assign \items__payload.result.address  = items__payload[11:0];
   assign \items__payload.result.address[0]  = items__payload[11:0];
@@ -8674,15 +8769,239 @@ module \hwgen_top.post.issue (sources__0__data, sources__1__data, drain__0__read
   assign \items__payload.read  = items__payload[35];
   assign \items__payload.take  = items__payload[36];
   assign \items__payload.source_b  = items__payload[48:37];
+  assign \o__payload.item  = o__payload[48:0];
+  assign \o__payload.item.result  = o__payload[21:0];
+  assign \o__payload.item.result.address  = o__payload[11:0];
+  assign \o__payload.item.result.address[0]  = o__payload[11:0];
+  assign \o__payload.item.result.write  = o__payload[12];
+  assign \o__payload.item.result.mask  = o__payload[16:13];
+  assign \o__payload.item.result.data  = o__payload[17];
+  assign \o__payload.item.result.last  = o__payload[18];
+  assign \o__payload.item.result.action  = o__payload[19];
+  assign \o__payload.item.result.code  = o__payload[21:20];
+  assign \o__payload.item.source  = o__payload[33:22];
+  assign \o__payload.item.eltwise  = o__payload[34];
+  assign \o__payload.item.read  = o__payload[35];
+  assign \o__payload.item.take  = o__payload[36];
+  assign \o__payload.item.source_b  = o__payload[48:37];
+  assign \o__payload.bank  = o__payload[50:49];
+  assign \o__payload.bank[0]  = o__payload[49];
+  assign \o__payload.bank[1]  = o__payload[50];
+  assign \results__payload.address  = o__payload[11:0];
+  assign \results__payload.address[0]  = o__payload[11:0];
+  assign \results__payload.write  = o__payload[12];
+  assign \results__payload.mask  = o__payload[16:13];
+  assign \results__payload.data  = o__payload[17];
+  assign \results__payload.last  = o__payload[18];
+  assign \results__payload.action  = o__payload[19];
+  assign \results__payload.code  = o__payload[21:20];
   assign \acc[0]  = acc;
   assign \vectors[0]  = vectors[31:0];
   assign \vectors[1]  = vectors[63:32];
-  assign \$18  = \$signal$5 [34];
-  assign \$7  = \$signal$5 [29];
-  assign \$8  = \$signal$5 [34];
+  assign i__payload[50] = \$20 ;
+  assign i__payload[49] = \$10 ;
+  assign i__payload[48:0] = items__payload;
+  assign \$37  = o__payload[34];
+  assign \$26  = o__payload[29];
+  assign \$27  = o__payload[34];
 endmodule
 
-module \hwgen_top.post.nest (start, \port$2698$0 , \port$2699$0 , load, out__ready, rst, \port$4174$4 , count_en, delta_en, busy, out__valid, out__payload, clk);
+module \hwgen_top.post.issue.skid (o__ready, i__ready, rst, i__valid, i__payload, o__valid, o__payload, clk);
+  reg _always_  = 0;
+  wire \$1 ;
+  wire \$2 ;
+  wire \$3 ;
+  wire \$4 ;
+  wire \$5 ;
+  reg \$6 ;
+  reg \$7 ;
+  reg [50:0] \$8 ;
+  reg [50:0] \$9 ;
+  reg [50:0] \$like  = 51'h0000000000000;
+  wire [1:0] \$like.bank ;
+  wire \$like.bank[0] ;
+  wire \$like.bank[1] ;
+  wire [48:0] \$like.item ;
+  wire \$like.item.eltwise ;
+  wire \$like.item.read ;
+  wire [21:0] \$like.item.result ;
+  wire \$like.item.result.action ;
+  wire [11:0] \$like.item.result.address ;
+  wire [11:0] \$like.item.result.address[0] ;
+  wire [1:0] \$like.item.result.code ;
+  wire \$like.item.result.data ;
+  wire \$like.item.result.last ;
+  wire [3:0] \$like.item.result.mask ;
+  wire \$like.item.result.write ;
+  wire [11:0] \$like.item.source ;
+  wire [11:0] \$like.item.source_b ;
+  wire \$like.item.take ;
+  input clk;
+  reg full = 1'h0;
+  input [50:0] i__payload;
+  wire [1:0] \i__payload.bank ;
+  wire \i__payload.bank[0] ;
+  wire \i__payload.bank[1] ;
+  wire [48:0] \i__payload.item ;
+  wire \i__payload.item.eltwise ;
+  wire \i__payload.item.read ;
+  wire [21:0] \i__payload.item.result ;
+  wire \i__payload.item.result.action ;
+  wire [11:0] \i__payload.item.result.address ;
+  wire [11:0] \i__payload.item.result.address[0] ;
+  wire [1:0] \i__payload.item.result.code ;
+  wire \i__payload.item.result.data ;
+  wire \i__payload.item.result.last ;
+  wire [3:0] \i__payload.item.result.mask ;
+  wire \i__payload.item.result.write ;
+  wire [11:0] \i__payload.item.source ;
+  wire [11:0] \i__payload.item.source_b ;
+  wire \i__payload.item.take ;
+  output i__ready;
+  input i__valid;
+  output [50:0] o__payload;
+  reg [50:0] o__payload = 51'h0000000000000;
+  wire [1:0] \o__payload.bank ;
+  wire \o__payload.bank[0] ;
+  wire \o__payload.bank[1] ;
+  wire [48:0] \o__payload.item ;
+  wire \o__payload.item.eltwise ;
+  wire \o__payload.item.read ;
+  wire [21:0] \o__payload.item.result ;
+  wire \o__payload.item.result.action ;
+  wire [11:0] \o__payload.item.result.address ;
+  wire [11:0] \o__payload.item.result.address[0] ;
+  wire [1:0] \o__payload.item.result.code ;
+  wire \o__payload.item.result.data ;
+  wire \o__payload.item.result.last ;
+  wire [3:0] \o__payload.item.result.mask ;
+  wire \o__payload.item.result.write ;
+  wire [11:0] \o__payload.item.source ;
+  wire [11:0] \o__payload.item.source_b ;
+  wire \o__payload.item.take ;
+  input o__ready;
+  output o__valid;
+  reg o__valid = 1'h0;
+  input rst;
+  assign i__ready = ~ full;
+  assign \$1  = ~ o__valid;
+  assign \$2  = \$1  | o__ready;
+  assign \$3  = ~ full;
+  assign \$4  = i__valid & \$3 ;
+  assign \$5  = full | i__valid;
+  always @(posedge clk)
+    o__valid <= \$6 ;
+  always @(posedge clk)
+    full <= \$7 ;
+  always @(posedge clk)
+    o__payload <= \$8 ;
+  always @(posedge clk)
+    \$like  <= \$9 ;
+  always @* begin
+    if (_always_ ) begin end
+    \$6  = o__valid;
+    if (\$2 ) begin
+      \$6  = \$5 ;
+    end
+    if (rst) begin
+      \$6  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$7  = full;
+    if (\$2 ) begin
+      \$7  = 1'h0;
+    end else if (\$4 ) begin
+      \$7  = 1'h1;
+    end
+    if (rst) begin
+      \$7  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$8  = o__payload;
+    if (\$2 ) begin
+      (* full_case = 32'd1 *)
+      if (full) begin
+        \$8  = \$like ;
+      end else begin
+        \$8  = i__payload;
+      end
+    end
+    if (rst) begin
+      \$8  = 51'h0000000000000;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$9  = \$like ;
+    if (\$2 ) begin
+    end else if (\$4 ) begin
+      \$9  = i__payload;
+    end
+    if (rst) begin
+      \$9  = 51'h0000000000000;
+    end
+  end
+  assign \o__payload.item  = o__payload[48:0];
+  assign \o__payload.item.result  = o__payload[21:0];
+  assign \o__payload.item.result.address  = o__payload[11:0];
+  assign \o__payload.item.result.address[0]  = o__payload[11:0];
+  assign \o__payload.item.result.write  = o__payload[12];
+  assign \o__payload.item.result.mask  = o__payload[16:13];
+  assign \o__payload.item.result.data  = o__payload[17];
+  assign \o__payload.item.result.last  = o__payload[18];
+  assign \o__payload.item.result.action  = o__payload[19];
+  assign \o__payload.item.result.code  = o__payload[21:20];
+  assign \o__payload.item.source  = o__payload[33:22];
+  assign \o__payload.item.eltwise  = o__payload[34];
+  assign \o__payload.item.read  = o__payload[35];
+  assign \o__payload.item.take  = o__payload[36];
+  assign \o__payload.item.source_b  = o__payload[48:37];
+  assign \o__payload.bank  = o__payload[50:49];
+  assign \o__payload.bank[0]  = o__payload[49];
+  assign \o__payload.bank[1]  = o__payload[50];
+  assign \$like.item  = \$like [48:0];
+  assign \$like.item.result  = \$like [21:0];
+  assign \$like.item.result.address  = \$like [11:0];
+  assign \$like.item.result.address[0]  = \$like [11:0];
+  assign \$like.item.result.write  = \$like [12];
+  assign \$like.item.result.mask  = \$like [16:13];
+  assign \$like.item.result.data  = \$like [17];
+  assign \$like.item.result.last  = \$like [18];
+  assign \$like.item.result.action  = \$like [19];
+  assign \$like.item.result.code  = \$like [21:20];
+  assign \$like.item.source  = \$like [33:22];
+  assign \$like.item.eltwise  = \$like [34];
+  assign \$like.item.read  = \$like [35];
+  assign \$like.item.take  = \$like [36];
+  assign \$like.item.source_b  = \$like [48:37];
+  assign \$like.bank  = \$like [50:49];
+  assign \$like.bank[0]  = \$like [49];
+  assign \$like.bank[1]  = \$like [50];
+  assign \i__payload.item  = i__payload[48:0];
+  assign \i__payload.item.result  = i__payload[21:0];
+  assign \i__payload.item.result.address  = i__payload[11:0];
+  assign \i__payload.item.result.address[0]  = i__payload[11:0];
+  assign \i__payload.item.result.write  = i__payload[12];
+  assign \i__payload.item.result.mask  = i__payload[16:13];
+  assign \i__payload.item.result.data  = i__payload[17];
+  assign \i__payload.item.result.last  = i__payload[18];
+  assign \i__payload.item.result.action  = i__payload[19];
+  assign \i__payload.item.result.code  = i__payload[21:20];
+  assign \i__payload.item.source  = i__payload[33:22];
+  assign \i__payload.item.eltwise  = i__payload[34];
+  assign \i__payload.item.read  = i__payload[35];
+  assign \i__payload.item.take  = i__payload[36];
+  assign \i__payload.item.source_b  = i__payload[48:37];
+  assign \i__payload.bank  = i__payload[50:49];
+  assign \i__payload.bank[0]  = i__payload[49];
+  assign \i__payload.bank[1]  = i__payload[50];
+endmodule
+
+module \hwgen_top.post.nest (start, \port$2757$0 , \port$2758$0 , load, out__ready, rst, \port$4263$4 , count_en, delta_en, busy, out__valid, out__payload, clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -8858,9 +9177,9 @@ module \hwgen_top.post.nest (start, \port$2698$0 , \port$2699$0 , load, out__rea
   input out__ready;
   output out__valid;
   reg out__valid = 1'h0;
-  input [3:0] \port$2698$0 ;
-  input [21:0] \port$2699$0 ;
-  input [77:0] \port$4174$4 ;
+  input [3:0] \port$2757$0 ;
+  input [21:0] \port$2758$0 ;
+  input [77:0] \port$4263$4 ;
   reg [2:0] read__addr = 3'h7;
   (* init = 3'h7 *)
   wire [2:0] \read__addr$26 ;
@@ -8887,7 +9206,7 @@ module \hwgen_top.post.nest (start, \port$2698$0 , \port$2699$0 , load, out__rea
   end
   always @(posedge clk) begin
     if (delta_en[2])
-      delta_a[\port$4174$4 [2:0]] <= { \port$4174$4 [65], \port$4174$4 [65:45] };
+      delta_a[\port$4263$4 [2:0]] <= { \port$4263$4 [65], \port$4263$4 [65:45] };
   end
   assign \read__data$64  = delta_a[read__addr];
   reg [16:0] delta_p [7:0];
@@ -8897,7 +9216,7 @@ module \hwgen_top.post.nest (start, \port$2698$0 , \port$2699$0 , load, out__rea
   end
   always @(posedge clk) begin
     if (delta_en[3])
-      delta_p[\port$4174$4 [2:0]] <= { \port$4174$4 [77], \port$4174$4 [77], \port$4174$4 [77], \port$4174$4 [77], \port$4174$4 [77], \port$4174$4 [77:66] };
+      delta_p[\port$4263$4 [2:0]] <= { \port$4263$4 [77], \port$4263$4 [77], \port$4263$4 [77], \port$4263$4 [77], \port$4263$4 [77], \port$4263$4 [77:66] };
   end
   assign \read__data$65  = delta_p[read__addr];
   reg [21:0] delta_s [7:0];
@@ -8907,7 +9226,7 @@ module \hwgen_top.post.nest (start, \port$2698$0 , \port$2699$0 , load, out__rea
   end
   always @(posedge clk) begin
     if (delta_en[4])
-      delta_s[\port$4174$4 [2:0]] <= { \port$4174$4 [23], \port$4174$4 [23:3] };
+      delta_s[\port$4263$4 [2:0]] <= { \port$4263$4 [23], \port$4263$4 [23:3] };
   end
   assign \read__data$66  = delta_s[read__addr];
   reg [16:0] delta_x [7:0];
@@ -8917,7 +9236,7 @@ module \hwgen_top.post.nest (start, \port$2698$0 , \port$2699$0 , load, out__rea
   end
   always @(posedge clk) begin
     if (delta_en[1])
-      delta_x[\port$4174$4 [2:0]] <= \port$4174$4 [44:28];
+      delta_x[\port$4263$4 [2:0]] <= \port$4263$4 [44:28];
   end
   assign \read__data$63  = delta_x[read__addr];
   reg [12:0] delta_y [7:0];
@@ -8927,7 +9246,7 @@ module \hwgen_top.post.nest (start, \port$2698$0 , \port$2699$0 , load, out__rea
   end
   always @(posedge clk) begin
     if (delta_en[0])
-      delta_y[\port$4174$4 [2:0]] <= \port$4174$4 [27:15];
+      delta_y[\port$4263$4 [2:0]] <= \port$4263$4 [27:15];
   end
   assign read__data = delta_y[read__addr];
   assign \$1  = ~ out__valid;
@@ -8953,13 +9272,13 @@ module \hwgen_top.post.nest (start, \port$2698$0 , \port$2699$0 , load, out__rea
   assign \$13  = ~ spent[5];
   assign advance5 = \$13  & \$14 ;
   assign \$15  = ~ spent[6];
-  assign \$16  = \port$4174$4 [14:3] == 1'h1;
+  assign \$16  = \port$4263$4 [14:3] == 1'h1;
   assign \$17  = ~ last;
   assign \$18  = & spent;
   assign \$19  = \$signal  & \$18 ;
   assign \$20  = start | \$19 ;
   assign \$21  = \$signal  & advance0;
-  assign \$22  = single[0] | \port$2698$0 [0];
+  assign \$22  = single[0] | \port$2757$0 [0];
   assign \$23  = left0 - 1'h1;
   assign \$24  = left0 == 2'h2;
   assign \$25  = \$signal  & advance0;
@@ -8967,7 +9286,7 @@ module \hwgen_top.post.nest (start, \port$2698$0 , \port$2699$0 , load, out__rea
   assign \$27  = \$signal  & \$26 ;
   assign \$28  = start | \$27 ;
   assign \$29  = \$signal  & advance1;
-  assign \$30  = single[1] | \port$2698$0 [1];
+  assign \$30  = single[1] | \port$2757$0 [1];
   assign \$31  = left1 - 1'h1;
   assign \$32  = left1 == 2'h2;
   assign \$33  = \$signal  & advance1;
@@ -8975,7 +9294,7 @@ module \hwgen_top.post.nest (start, \port$2698$0 , \port$2699$0 , load, out__rea
   assign \$35  = \$signal  & \$34 ;
   assign \$36  = start | \$35 ;
   assign \$37  = \$signal  & advance2;
-  assign \$38  = single[2] | \port$2698$0 [2];
+  assign \$38  = single[2] | \port$2757$0 [2];
   assign \$39  = left2 - 1'h1;
   assign \$40  = left2 == 2'h2;
   assign \$41  = \$signal  & advance2;
@@ -8983,7 +9302,7 @@ module \hwgen_top.post.nest (start, \port$2698$0 , \port$2699$0 , load, out__rea
   assign \$43  = \$signal  & \$42 ;
   assign \$44  = start | \$43 ;
   assign \$45  = \$signal  & advance3;
-  assign \$46  = single[3] | \port$2698$0 [3];
+  assign \$46  = single[3] | \port$2757$0 [3];
   assign \$47  = left3 - 1'h1;
   assign \$48  = left3 == 2'h2;
   assign \$49  = \$signal  & advance3;
@@ -9058,9 +9377,9 @@ module \hwgen_top.post.nest (start, \port$2698$0 , \port$2699$0 , load, out__rea
     if (_always_ ) begin end
     \$79  = count0;
     if (count_en) begin
-      casez (\port$4174$4 [2:0])
+      casez (\port$4263$4 [2:0])
         3'h0:
-            \$79  = \port$4174$4 [14:3];
+            \$79  = \port$4263$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -9071,11 +9390,11 @@ module \hwgen_top.post.nest (start, \port$2698$0 , \port$2699$0 , load, out__rea
     if (_always_ ) begin end
     \$80  = count1;
     if (count_en) begin
-      casez (\port$4174$4 [2:0])
+      casez (\port$4263$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
-            \$80  = \port$4174$4 [14:3];
+            \$80  = \port$4263$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -9086,13 +9405,13 @@ module \hwgen_top.post.nest (start, \port$2698$0 , \port$2699$0 , load, out__rea
     if (_always_ ) begin end
     \$81  = count2;
     if (count_en) begin
-      casez (\port$4174$4 [2:0])
+      casez (\port$4263$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
             /* empty */;
         3'h2:
-            \$81  = \port$4174$4 [14:3];
+            \$81  = \port$4263$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -9103,7 +9422,7 @@ module \hwgen_top.post.nest (start, \port$2698$0 , \port$2699$0 , load, out__rea
     if (_always_ ) begin end
     \$82  = count3;
     if (count_en) begin
-      casez (\port$4174$4 [2:0])
+      casez (\port$4263$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
@@ -9111,7 +9430,7 @@ module \hwgen_top.post.nest (start, \port$2698$0 , \port$2699$0 , load, out__rea
         3'h2:
             /* empty */;
         3'h3:
-            \$82  = \port$4174$4 [14:3];
+            \$82  = \port$4263$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -9122,7 +9441,7 @@ module \hwgen_top.post.nest (start, \port$2698$0 , \port$2699$0 , load, out__rea
     if (_always_ ) begin end
     \$83  = count4;
     if (count_en) begin
-      casez (\port$4174$4 [2:0])
+      casez (\port$4263$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
@@ -9132,7 +9451,7 @@ module \hwgen_top.post.nest (start, \port$2698$0 , \port$2699$0 , load, out__rea
         3'h3:
             /* empty */;
         3'h4:
-            \$83  = \port$4174$4 [14:3];
+            \$83  = \port$4263$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -9143,7 +9462,7 @@ module \hwgen_top.post.nest (start, \port$2698$0 , \port$2699$0 , load, out__rea
     if (_always_ ) begin end
     \$84  = count5;
     if (count_en) begin
-      casez (\port$4174$4 [2:0])
+      casez (\port$4263$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
@@ -9155,7 +9474,7 @@ module \hwgen_top.post.nest (start, \port$2698$0 , \port$2699$0 , load, out__rea
         3'h4:
             /* empty */;
         3'h5:
-            \$84  = \port$4174$4 [14:3];
+            \$84  = \port$4263$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -9166,7 +9485,7 @@ module \hwgen_top.post.nest (start, \port$2698$0 , \port$2699$0 , load, out__rea
     if (_always_ ) begin end
     \$85  = count6;
     if (count_en) begin
-      casez (\port$4174$4 [2:0])
+      casez (\port$4263$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
@@ -9180,7 +9499,7 @@ module \hwgen_top.post.nest (start, \port$2698$0 , \port$2699$0 , load, out__rea
         3'h5:
             /* empty */;
         3'h6:
-            \$85  = \port$4174$4 [14:3];
+            \$85  = \port$4263$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -9191,7 +9510,7 @@ module \hwgen_top.post.nest (start, \port$2698$0 , \port$2699$0 , load, out__rea
     if (_always_ ) begin end
     \$86  = single;
     if (count_en) begin
-      casez (\port$4174$4 [2:0])
+      casez (\port$4263$4 [2:0])
         3'h0:
             \$86 [0] = \$16 ;
         3'h1:
@@ -9419,25 +9738,25 @@ module \hwgen_top.post.nest (start, \port$2698$0 , \port$2699$0 , load, out__rea
     if (\$signal ) begin
       \$99 [12:0] = \$74 [12:0];
       if (\$signal$5 ) begin
-        \$99 [12:0] = \port$4174$4 [12:0];
+        \$99 [12:0] = \port$4263$4 [12:0];
       end
       begin
           \$99 [29:13] = \$75 [16:0];
       end
       if (\$signal$5 ) begin
-        \$99 [29:13] = \port$4174$4 [29:13];
+        \$99 [29:13] = \port$4263$4 [29:13];
       end
       begin
           \$99 [51:30] = \$76 [21:0];
       end
       if (\$signal$5 ) begin
-        \$99 [51:30] = \port$2699$0 ;
+        \$99 [51:30] = \port$2758$0 ;
       end
       begin
           \$99 [68:52] = \$77 [16:0];
       end
       if (\$signal$5 ) begin
-        \$99 [68:52] = { 1'h0, \port$4174$4 [66:51] };
+        \$99 [68:52] = { 1'h0, \port$4263$4 [66:51] };
       end
       begin
           \$99 [90:69] = \$78 [21:0];
@@ -9450,36 +9769,36 @@ module \hwgen_top.post.nest (start, \port$2698$0 , \port$2699$0 , load, out__rea
       \$99  = 96'h000000000000000000000000;
     end
   end
-  assign \$signature__addr  = \port$4174$4 [2:0];
-  assign level_at = \port$4174$4 [2:0];
-  assign \$signature__data  = \port$4174$4 [27:15];
-  assign deltas = { \port$4174$4 [23], \port$4174$4 [23:3], \port$4174$4 [77], \port$4174$4 [77], \port$4174$4 [77], \port$4174$4 [77], \port$4174$4 [77], \port$4174$4 [77:65], \port$4174$4 [65:15] };
+  assign \$signature__addr  = \port$4263$4 [2:0];
+  assign level_at = \port$4263$4 [2:0];
+  assign \$signature__data  = \port$4263$4 [27:15];
+  assign deltas = { \port$4263$4 [23], \port$4263$4 [23:3], \port$4263$4 [77], \port$4263$4 [77], \port$4263$4 [77], \port$4263$4 [77], \port$4263$4 [77], \port$4263$4 [77:65], \port$4263$4 [65:15] };
   assign \$signature__en  = delta_en[0];
   assign came = read__addr;
-  assign \$signature__addr$23  = \port$4174$4 [2:0];
-  assign \$signature__data$24  = \port$4174$4 [44:28];
+  assign \$signature__addr$23  = \port$4263$4 [2:0];
+  assign \$signature__data$24  = \port$4263$4 [44:28];
   assign \$signature__en$25  = delta_en[1];
   assign \read__addr$26  = read__addr;
-  assign \$signature__addr$27  = \port$4174$4 [2:0];
-  assign \$signature__data$28  = { \port$4174$4 [65], \port$4174$4 [65:45] };
+  assign \$signature__addr$27  = \port$4263$4 [2:0];
+  assign \$signature__data$28  = { \port$4263$4 [65], \port$4263$4 [65:45] };
   assign \$signature__en$29  = delta_en[2];
   assign \read__addr$30  = read__addr;
-  assign \$signature__addr$31  = \port$4174$4 [2:0];
-  assign \$signature__data$32  = { \port$4174$4 [77], \port$4174$4 [77], \port$4174$4 [77], \port$4174$4 [77], \port$4174$4 [77], \port$4174$4 [77:66] };
+  assign \$signature__addr$31  = \port$4263$4 [2:0];
+  assign \$signature__data$32  = { \port$4263$4 [77], \port$4263$4 [77], \port$4263$4 [77], \port$4263$4 [77], \port$4263$4 [77], \port$4263$4 [77:66] };
   assign \$signature__en$33  = delta_en[3];
   assign \read__addr$34  = read__addr;
-  assign \$signature__addr$35  = \port$4174$4 [2:0];
-  assign \$signature__data$36  = { \port$4174$4 [23], \port$4174$4 [23:3] };
+  assign \$signature__addr$35  = \port$4263$4 [2:0];
+  assign \$signature__data$36  = { \port$4263$4 [23], \port$4263$4 [23:3] };
   assign \$signature__en$37  = delta_en[4];
   assign \read__addr$38  = read__addr;
-  assign count = \port$4174$4 [14:3];
-  assign skip = { 3'h0, \port$2698$0  };
-  assign \initial  = { 23'h000000, \port$4174$4 [66:51], \port$2699$0 , \port$4174$4 [29:0] };
-  assign \deltas.y  = \port$4174$4 [27:15];
-  assign \deltas.x  = \port$4174$4 [44:28];
-  assign \deltas.a  = { \port$4174$4 [65], \port$4174$4 [65:45] };
-  assign \deltas.p  = { \port$4174$4 [77], \port$4174$4 [77], \port$4174$4 [77], \port$4174$4 [77], \port$4174$4 [77], \port$4174$4 [77:66] };
-  assign \deltas.s  = { \port$4174$4 [23], \port$4174$4 [23:3] };
+  assign count = \port$4263$4 [14:3];
+  assign skip = { 3'h0, \port$2757$0  };
+  assign \initial  = { 23'h000000, \port$4263$4 [66:51], \port$2758$0 , \port$4263$4 [29:0] };
+  assign \deltas.y  = \port$4263$4 [27:15];
+  assign \deltas.x  = \port$4263$4 [44:28];
+  assign \deltas.a  = { \port$4263$4 [65], \port$4263$4 [65:45] };
+  assign \deltas.p  = { \port$4263$4 [77], \port$4263$4 [77], \port$4263$4 [77], \port$4263$4 [77], \port$4263$4 [77], \port$4263$4 [77:66] };
+  assign \deltas.s  = { \port$4263$4 [23], \port$4263$4 [23:3] };
   assign \out__payload.values  = out__payload[90:0];
   assign \out__payload.values.y  = out__payload[12:0];
   assign \out__payload.values.x  = out__payload[29:13];
@@ -9489,10 +9808,10 @@ module \hwgen_top.post.nest (start, \port$2698$0 , \port$2699$0 , load, out__rea
   assign \out__payload.level  = out__payload[93:91];
   assign \out__payload.first  = out__payload[94];
   assign \out__payload.last  = out__payload[95];
-  assign \initial.y  = \port$4174$4 [12:0];
-  assign \initial.x  = \port$4174$4 [29:13];
-  assign \initial.a  = \port$2699$0 ;
-  assign \initial.p  = { 1'h0, \port$4174$4 [66:51] };
+  assign \initial.y  = \port$4263$4 [12:0];
+  assign \initial.x  = \port$4263$4 [29:13];
+  assign \initial.a  = \port$2758$0 ;
+  assign \initial.p  = { 1'h0, \port$4263$4 [66:51] };
   assign \initial.s  = 22'h000000;
   assign \$14  = spent[6];
   assign advance6 = \$15 ;
@@ -9502,7 +9821,7 @@ module \hwgen_top.post.nest (start, \port$2698$0 , \port$2699$0 , load, out__rea
   assign \$70  = single[6];
 endmodule
 
-module \hwgen_top.post.operands$170 (enable, rst, load, operands, \port$4970$0 , acc, busy, clk);
+module \hwgen_top.post.operands$170 (enable, rst, load, operands, \port$5070$0 , acc, busy, clk);
   reg _always_  = 0;
   wire [9:0] \$1 ;
   wire [13:0] \$10 ;
@@ -9591,7 +9910,7 @@ module \hwgen_top.post.operands$170 (enable, rst, load, operands, \port$4970$0 ,
   wire [5:0] \operands.shift_b ;
   wire [8:0] \operands.zp_a ;
   wire [8:0] \operands.zp_b ;
-  input [63:0] \port$4970$0 ;
+  input [63:0] \port$5070$0 ;
   input rst;
   reg [31:0] second0 = 32'd0;
   reg [31:0] second1 = 32'd0;
@@ -9611,7 +9930,7 @@ module \hwgen_top.post.operands$170 (enable, rst, load, operands, \port$4970$0 ,
   end
   reg [31:0] _0_;
   always @(posedge clk) begin
-    _0_ <= memory0[\port$4970$0 [39:32]];
+    _0_ <= memory0[\port$5070$0 [39:32]];
   end
   assign \$signature__data$36  = _0_;
   reg [31:0] memory1 [255:0];
@@ -9625,7 +9944,7 @@ module \hwgen_top.post.operands$170 (enable, rst, load, operands, \port$4970$0 ,
   end
   reg [31:0] _1_;
   always @(posedge clk) begin
-    _1_ <= memory1[\port$4970$0 [47:40]];
+    _1_ <= memory1[\port$5070$0 [47:40]];
   end
   assign \$signature__data$42  = _1_;
   reg [31:0] memory2 [255:0];
@@ -9639,7 +9958,7 @@ module \hwgen_top.post.operands$170 (enable, rst, load, operands, \port$4970$0 ,
   end
   reg [31:0] _2_;
   always @(posedge clk) begin
-    _2_ <= memory2[\port$4970$0 [55:48]];
+    _2_ <= memory2[\port$5070$0 [55:48]];
   end
   assign \$signature__data$46  = _2_;
   reg [31:0] memory3 [255:0];
@@ -9653,23 +9972,23 @@ module \hwgen_top.post.operands$170 (enable, rst, load, operands, \port$4970$0 ,
   end
   reg [31:0] _3_;
   always @(posedge clk) begin
-    _3_ <= memory3[\port$4970$0 [63:56]];
+    _3_ <= memory3[\port$5070$0 [63:56]];
   end
   assign \$signature__data$50  = _3_;
   assign start = load & operands[18];
-  assign \$1  = $signed(\port$4970$0 [7:0]) - $signed(operands[8:0]);
+  assign \$1  = $signed(\port$5070$0 [7:0]) - $signed(operands[8:0]);
   assign \$2  = $signed(second0[31:19]) + $signed(first0);
   assign \$3  = operands[18] ? { \$2 [12:0], second0[18:0] } : { first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0 };
   assign \$4  = enable ? \$3  : 32'd0;
-  assign \$5  = $signed(\port$4970$0 [15:8]) - $signed(operands[8:0]);
+  assign \$5  = $signed(\port$5070$0 [15:8]) - $signed(operands[8:0]);
   assign \$6  = $signed(second1[31:19]) + $signed(first1);
   assign \$7  = operands[18] ? { \$6 [12:0], second1[18:0] } : { first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1 };
   assign \$8  = enable ? \$7  : 32'd0;
-  assign \$9  = $signed(\port$4970$0 [23:16]) - $signed(operands[8:0]);
+  assign \$9  = $signed(\port$5070$0 [23:16]) - $signed(operands[8:0]);
   assign \$10  = $signed(second2[31:19]) + $signed(first2);
   assign \$11  = operands[18] ? { \$10 [12:0], second2[18:0] } : { first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2 };
   assign \$12  = enable ? \$11  : 32'd0;
-  assign \$13  = $signed(\port$4970$0 [31:24]) - $signed(operands[8:0]);
+  assign \$13  = $signed(\port$5070$0 [31:24]) - $signed(operands[8:0]);
   assign \$14  = $signed(second3[31:19]) + $signed(first3);
   assign \$15  = operands[18] ? { \$14 [12:0], second3[18:0] } : { first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3 };
   assign \$16  = enable ? \$15  : 32'd0;
@@ -9808,25 +10127,25 @@ module \hwgen_top.post.operands$170 (enable, rst, load, operands, \port$4970$0 ,
   assign address = \$signature__addr ;
   assign value = \$signature__data ;
   assign write = \$signature__en ;
-  assign \$signature__addr$12  = \port$4970$0 [39:32];
-  assign b = \port$4970$0 [63:32];
+  assign \$signature__addr$12  = \port$5070$0 [39:32];
+  assign b = \port$5070$0 [63:32];
   assign \$signature__en$14  = 1'h1;
   assign \$signature__addr$15  = \$signature__addr ;
   assign \$signature__data$16  = \$signature__data ;
   assign \$signature__en$17  = \$signature__en ;
-  assign \$signature__addr$18  = \port$4970$0 [47:40];
+  assign \$signature__addr$18  = \port$5070$0 [47:40];
   assign \$signature__en$19  = 1'h1;
   assign \$signature__addr$20  = \$signature__addr ;
   assign \$signature__data$21  = \$signature__data ;
   assign \$signature__en$22  = \$signature__en ;
-  assign \$signature__addr$23  = \port$4970$0 [55:48];
+  assign \$signature__addr$23  = \port$5070$0 [55:48];
   assign \$signature__en$24  = 1'h1;
   assign \$signature__addr$25  = \$signature__addr ;
   assign \$signature__data$26  = \$signature__data ;
   assign \$signature__en$27  = \$signature__en ;
-  assign \$signature__addr$28  = \port$4970$0 [63:56];
+  assign \$signature__addr$28  = \port$5070$0 [63:56];
   assign \$signature__en$29  = 1'h1;
-  assign a = \port$4970$0 [31:0];
+  assign a = \port$5070$0 [31:0];
   assign \operands.zp_a  = operands[8:0];
   assign \operands.zp_b  = operands[17:9];
   assign \operands.add  = operands[18];
@@ -10164,14 +10483,13 @@ module \hwgen_top.post.operands$170.table (start, rst, operands, write, busy, va
   assign \$58  = { \$signal$11 [41], \$signal$11 [41], \$signal$11 [41], \$signal$11 [41], \$signal$11 [41], \$signal$11 [41], \$signal$11 [41], \$signal$11 [41], \$signal$11 [41], \$signal$11 [41], \$signal$11 [41], \$signal$11 [41:11] };
 endmodule
 
-module \hwgen_top.post.output (ports__0__ready, \i__valid$4 , i__valid, \port$3415$0 , \port$3417$0 , \port$3495$0 , \port$3496$0 , \port$3497$0 , \port$3498$0 , rst, i__payload, destination__ready, pending, \port$5056$1 , words, ports__0__bank, done, error, code, action_done, clk
-);
+module \hwgen_top.post.output (ports__0__ready, \i__valid$4 , i__valid, ports__0__valid, \port$3491$0 , \port$3493$0 , \port$3568$0 , \port$3569$0 , \port$3570$0 , \port$3571$0 , rst, i__payload, destination__ready, done, error, code, action_done, \port$5201$1 , \port$5201$22 , clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
-  wire [3:0] \$11 ;
+  wire \$11 ;
   wire \$12 ;
-  wire [3:0] \$13 ;
+  wire \$13 ;
   wire \$14 ;
   wire \$15 ;
   wire \$16 ;
@@ -10180,9 +10498,9 @@ module \hwgen_top.post.output (ports__0__ready, \i__valid$4 , i__valid, \port$34
   wire \$19 ;
   wire \$2 ;
   wire \$20 ;
-  wire \$21 ;
+  wire [3:0] \$21 ;
   wire \$22 ;
-  wire \$23 ;
+  wire [3:0] \$23 ;
   wire \$24 ;
   wire \$25 ;
   wire \$26 ;
@@ -10201,29 +10519,16 @@ module \hwgen_top.post.output (ports__0__ready, \i__valid$4 , i__valid, \port$34
   reg \$38 ;
   reg \$39 ;
   wire \$4 ;
-  reg [21:0] \$40 ;
-  reg [31:0] \$41 ;
+  reg \$40 ;
+  reg [3:0] \$41 ;
   reg \$42 ;
-  reg \$43 ;
-  reg \$44 ;
-  reg [3:0] \$45 ;
-  reg \$46 ;
   wire \$5 ;
   wire \$6 ;
   wire \$7 ;
   wire \$8 ;
   wire \$9 ;
-  reg \$signal  = 1'h0;
-  wire \$signal$12 ;
-  reg [21:0] \$signal$20  = 22'h000000;
-  wire \$signal$20.action ;
-  wire [11:0] \$signal$20.address ;
-  wire [11:0] \$signal$20.address[0] ;
-  wire [1:0] \$signal$20.code ;
-  wire \$signal$20.data ;
-  wire \$signal$20.last ;
-  wire [3:0] \$signal$20.mask ;
-  wire \$signal$20.write ;
+  wire \$signal ;
+  wire \$signal$18 ;
   output action_done;
   reg action_done = 1'h0;
   input clk;
@@ -10245,218 +10550,206 @@ module \hwgen_top.post.output (ports__0__ready, \i__valid$4 , i__valid, \port$34
   reg done = 1'h0;
   output error;
   reg error = 1'h0;
-  wire finish;
   input [21:0] i__payload;
+  wire [54:0] \i__payload$16 ;
+  wire \i__payload$16.bank ;
+  wire \i__payload$16.bank[0] ;
+  wire [21:0] \i__payload$16.to ;
+  wire \i__payload$16.to.action ;
+  wire [11:0] \i__payload$16.to.address ;
+  wire [11:0] \i__payload$16.to.address[0] ;
+  wire [1:0] \i__payload$16.to.code ;
+  wire \i__payload$16.to.data ;
+  wire \i__payload$16.to.last ;
+  wire [3:0] \i__payload$16.to.mask ;
+  wire \i__payload$16.to.write ;
+  wire [31:0] \i__payload$16.words ;
   wire [31:0] \i__payload$6 ;
+  wire i__ready;
   input i__valid;
   input \i__valid$4 ;
+  wire \i__valid$8 ;
   wire [4:0] level;
   wire [21:0] o__payload;
-  wire [31:0] \o__payload$28 ;
+  wire [31:0] \o__payload$17 ;
+  wire [54:0] \o__payload$20 ;
+  wire \o__payload$20.bank ;
+  wire \o__payload$20.bank[0] ;
+  wire [21:0] \o__payload$20.to ;
+  wire \o__payload$20.to.action ;
+  wire [11:0] \o__payload$20.to.address ;
+  wire [11:0] \o__payload$20.to.address[0] ;
+  wire [1:0] \o__payload$20.to.code ;
+  wire \o__payload$20.to.data ;
+  wire \o__payload$20.to.last ;
+  wire [3:0] \o__payload$20.to.mask ;
+  wire \o__payload$20.to.write ;
+  wire [31:0] \o__payload$20.words ;
   wire o__ready;
-  wire \o__ready$17 ;
+  wire \o__ready$15 ;
+  wire \o__ready$23 ;
   wire o__valid;
-  wire \o__valid$15 ;
-  output pending;
-  reg pending = 1'h0;
-  output [3:0] \port$3415$0 ;
-  output [3:0] \port$3417$0 ;
-  input [7:0] \port$3495$0 ;
-  input [7:0] \port$3496$0 ;
-  input [7:0] \port$3497$0 ;
-  input [7:0] \port$3498$0 ;
-  output [10:0] \port$5056$1 ;
+  wire \o__valid$11 ;
+  wire \o__valid$19 ;
+  output [3:0] \port$3491$0 ;
+  output [3:0] \port$3493$0 ;
+  input [7:0] \port$3568$0 ;
+  input [7:0] \port$3569$0 ;
+  input [7:0] \port$3570$0 ;
+  input [7:0] \port$3571$0 ;
+  output [10:0] \port$5201$1 ;
+  output [32:0] \port$5201$22 ;
   wire [19:0] ports__0__addr;
-  output ports__0__bank;
-  reg ports__0__bank = 1'h0;
+  wire ports__0__bank;
   wire [63:0] ports__0__data;
   wire [7:0] ports__0__mask;
   input ports__0__ready;
-  (* init = 1'h0 *)
-  wire ports__0__valid;
+  output ports__0__valid;
   wire [31:0] q;
   wire [31:0] \q[0] ;
   input rst;
+  reg served = 1'h0;
   wire valid;
-  output [31:0] words;
-  reg [31:0] words = 32'd0;
-  always @(posedge clk)
-    error <= \$44 ;
-  always @(posedge clk)
-    code <= \$45 ;
-  always @(posedge clk)
-    action_done <= \$46 ;
-  assign \$1  = ~ ports__0__ready;
-  assign \$2  = pending & \$1 ;
-  assign \$4  = ~ \$3 ;
-  assign finish = \$signal  & \$4 ;
-  assign \$5  = ~ \$signal ;
-  assign \$6  = \$5  | finish;
-  assign \$7  = \$6  & o__valid;
-  assign \$8  = ~ o__payload[17];
-  assign \$9  = \$8  | \o__valid$15 ;
-  assign \$signal$12  = \$7  & \$9 ;
-  assign \o__ready$17  = \$signal$12  & o__payload[17];
-  assign \$10  = ! \$signal$20 [0];
-  assign \$11  = \$signal$20 [0] ? 4'h0 : \$signal$20 [16:13];
-  assign \$13  = \$12  ? \$signal$20 [16:13] : 4'h0;
-  assign \$14  = level < 5'h17;
-  assign \$15  = ~ ports__0__ready;
-  assign \$16  = pending & \$15 ;
-  assign \$17  = ~ finish;
-  assign \$18  = \$signal  & \$17 ;
-  assign \$19  = o__payload[1] ^ o__payload[2];
-  assign \$20  = \$19  ^ o__payload[3];
-  assign \$21  = \$20  ^ o__payload[4];
-  assign \$22  = \$21  ^ o__payload[5];
-  assign \$23  = \$22  ^ o__payload[6];
-  assign \$24  = \$23  ^ o__payload[7];
-  assign \$25  = \$24  ^ o__payload[8];
-  assign \$26  = \$25  ^ o__payload[9];
-  assign \$27  = \$26  ^ o__payload[10];
-  assign \$28  = \$27  ^ o__payload[11];
-  assign \$29  = finish & \$signal$20 [18];
-  assign \$30  = ! \$signal$20 [21:20];
+  assign \$1  = ~ o__payload[17];
+  assign \$2  = \$1  | \o__valid$11 ;
+  assign \i__valid$8  = o__valid & \$2 ;
+  assign \$signal  = \i__valid$8  & i__ready;
+  assign \o__ready$15  = \$signal  & o__payload[17];
+  assign \$3  = o__payload[1] ^ o__payload[2];
+  assign \$4  = \$3  ^ o__payload[3];
+  assign \$5  = \$4  ^ o__payload[4];
+  assign \$6  = \$5  ^ o__payload[5];
+  assign \$7  = \$6  ^ o__payload[6];
+  assign \$8  = \$7  ^ o__payload[7];
+  assign \$9  = \$8  ^ o__payload[8];
+  assign \$10  = \$9  ^ o__payload[9];
+  assign \$11  = \$10  ^ o__payload[10];
+  assign \$12  = \$11  ^ o__payload[11];
+  assign \$13  = served | ports__0__ready;
+  assign \$14  = ~ \$13 ;
+  assign \$15  = \o__payload$20 [12] & \$14 ;
+  assign \$17  = ~ \$16 ;
+  assign \$signal$18  = \o__valid$19  & \$17 ;
+  assign \$18  = \o__valid$19  & \o__payload$20 [12];
+  assign \$19  = ~ served;
+  assign ports__0__valid = \$18  & \$19 ;
+  assign \$20  = ! \o__payload$20 [0];
+  assign \$21  = \o__payload$20 [0] ? 4'h0 : \o__payload$20 [16:13];
+  assign \$23  = \$22  ? \o__payload$20 [16:13] : 4'h0;
+  assign \$24  = level < 5'h17;
+  assign \$25  = ~ \$signal$18 ;
+  assign \$26  = \o__valid$19  & \$25 ;
+  assign \$27  = served | ports__0__ready;
+  assign \$28  = \$26  ? \$27  : 1'h0;
+  assign \$29  = \$signal$18  & \o__payload$20 [18];
+  assign \$30  = ! \o__payload$20 [21:20];
   assign \$31  = \$29  & \$30 ;
-  assign \$32  = finish & \$signal$20 [18];
-  assign \$33  = | \$signal$20 [21:20];
+  assign \$32  = \$signal$18  & \o__payload$20 [18];
+  assign \$33  = | \o__payload$20 [21:20];
   assign \$34  = \$32  & \$33 ;
-  assign \$35  = finish & \$signal$20 [18];
-  assign \$36  = \$35  & \$signal$20 [19];
+  assign \$35  = \$signal$18  & \o__payload$20 [18];
+  assign \$36  = \$35  & \o__payload$20 [19];
   always @(posedge clk)
     destination__ready <= \$37 ;
   always @(posedge clk)
-    pending <= \$38 ;
+    served <= \$38 ;
   always @(posedge clk)
-    \$signal  <= \$39 ;
+    done <= \$39 ;
   always @(posedge clk)
-    \$signal$20  <= \$40 ;
+    error <= \$40 ;
   always @(posedge clk)
-    words <= \$41 ;
+    code <= \$41 ;
   always @(posedge clk)
-    ports__0__bank <= \$42 ;
-  always @(posedge clk)
-    done <= \$43 ;
+    action_done <= \$42 ;
   \hwgen_top.post.output.destinations  destinations (
     .clk(clk),
     .i__payload(i__payload),
     .i__valid(i__valid),
     .level(level),
     .o__payload(o__payload),
-    .o__ready(\$signal$12 ),
+    .o__ready(\$signal ),
     .o__valid(o__valid),
+    .rst(rst)
+  );
+  \hwgen_top.post.output.stage  stage (
+    .clk(clk),
+    .i__payload(\i__payload$16 ),
+    .i__ready(i__ready),
+    .i__valid(\i__valid$8 ),
+    .o__payload(\o__payload$20 ),
+    .o__ready(\$signal$18 ),
+    .o__valid(\o__valid$19 ),
     .rst(rst)
   );
   \hwgen_top.post.output.values  values (
     .clk(clk),
     .i__valid(\i__valid$4 ),
-    .o__payload(\o__payload$28 ),
-    .o__ready(\o__ready$17 ),
-    .o__valid(\o__valid$15 ),
-    .\port$3495$0 (\port$3495$0 ),
-    .\port$3496$0 (\port$3496$0 ),
-    .\port$3497$0 (\port$3497$0 ),
-    .\port$3498$0 (\port$3498$0 ),
+    .o__payload(\o__payload$17 ),
+    .o__ready(\o__ready$15 ),
+    .o__valid(\o__valid$11 ),
+    .\port$3568$0 (\port$3568$0 ),
+    .\port$3569$0 (\port$3569$0 ),
+    .\port$3570$0 (\port$3570$0 ),
+    .\port$3571$0 (\port$3571$0 ),
     .rst(rst)
   );
   always @* begin
     if (_always_ ) begin end
-    \$44  = \$34 ;
-    if (rst) begin
-      \$44  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$45  = { 2'h0, \$signal$20 [21:20] };
-    if (rst) begin
-      \$45  = 4'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$46  = \$36 ;
-    if (rst) begin
-      \$46  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$37  = \$14 ;
+    \$37  = \$24 ;
     if (rst) begin
       \$37  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$38  = \$16 ;
-    if (\$signal$12 ) begin
-      \$38  = o__payload[12];
-    end
+    \$38  = \$28 ;
     if (rst) begin
       \$38  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$39  = \$18 ;
-    if (\$signal$12 ) begin
-      \$39  = 1'h1;
-    end
+    \$39  = \$31 ;
     if (rst) begin
       \$39  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$40  = \$signal$20 ;
-    if (\$signal$12 ) begin
-      \$40  = o__payload;
-    end
+    \$40  = \$34 ;
     if (rst) begin
-      \$40  = 22'h000000;
+      \$40  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$41  = words;
-    if (\$signal$12 ) begin
-      \$41  = \o__payload$28 ;
-    end
+    \$41  = { 2'h0, \o__payload$20 [21:20] };
     if (rst) begin
-      \$41  = 32'd0;
+      \$41  = 4'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$42  = ports__0__bank;
-    if (\$signal$12 ) begin
-      \$42  = \$28 ;
-    end
+    \$42  = \$36 ;
     if (rst) begin
       \$42  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$43  = \$31 ;
-    if (rst) begin
-      \$43  = 1'h0;
     end
   end
   assign destination__valid = i__valid;
   assign destination__payload = i__payload;
   assign valid = \i__valid$4 ;
-  assign \i__payload$6  = { \port$3498$0 , \port$3497$0 , \port$3496$0 , \port$3495$0  };
-  assign q = { \port$3498$0 , \port$3497$0 , \port$3496$0 , \port$3495$0  };
-  assign o__ready = \$signal$12 ;
-  assign ports__0__valid = pending;
-  assign ports__0__addr = { 9'h000, \$signal$20 [11:1] };
-  assign ports__0__data = { words, words };
-  assign ports__0__mask = { \$13 , \$11  };
-  assign \port$3415$0  = \$11 ;
-  assign \port$3417$0  = \$13 ;
-  assign \port$5056$1  = \$signal$20 [11:1];
+  assign \i__payload$6  = { \port$3571$0 , \port$3570$0 , \port$3569$0 , \port$3568$0  };
+  assign q = { \port$3571$0 , \port$3570$0 , \port$3569$0 , \port$3568$0  };
+  assign o__ready = \$signal ;
+  assign \o__ready$23  = \$signal$18 ;
+  assign ports__0__addr = { 9'h000, \o__payload$20 [11:1] };
+  assign ports__0__bank = \o__payload$20 [54];
+  assign ports__0__data = { \o__payload$20 [53:22], \o__payload$20 [53:22] };
+  assign ports__0__mask = { \$23 , \$21  };
+  assign \port$3491$0  = \$21 ;
+  assign \port$3493$0  = \$23 ;
+  assign \port$5201$1  = \o__payload$20 [11:1];
+  assign \port$5201$22  = \o__payload$20 [54:22];
   assign \destination__payload.address  = i__payload[11:0];
   assign \destination__payload.address[0]  = i__payload[11:0];
   assign \destination__payload.write  = i__payload[12];
@@ -10465,17 +10758,36 @@ module \hwgen_top.post.output (ports__0__ready, \i__valid$4 , i__valid, \port$34
   assign \destination__payload.last  = i__payload[18];
   assign \destination__payload.action  = i__payload[19];
   assign \destination__payload.code  = i__payload[21:20];
-  assign \q[0]  = { \port$3498$0 , \port$3497$0 , \port$3496$0 , \port$3495$0  };
-  assign \$signal$20.address  = \$signal$20 [11:0];
-  assign \$signal$20.address[0]  = \$signal$20 [11:0];
-  assign \$signal$20.write  = \$signal$20 [12];
-  assign \$signal$20.mask  = \$signal$20 [16:13];
-  assign \$signal$20.data  = \$signal$20 [17];
-  assign \$signal$20.last  = \$signal$20 [18];
-  assign \$signal$20.action  = \$signal$20 [19];
-  assign \$signal$20.code  = \$signal$20 [21:20];
-  assign \$3  = \$2 ;
-  assign \$12  = \$signal$20 [0];
+  assign \q[0]  = { \port$3571$0 , \port$3570$0 , \port$3569$0 , \port$3568$0  };
+  assign \i__payload$16.to  = \i__payload$16 [21:0];
+  assign \i__payload$16.to.address  = \i__payload$16 [11:0];
+  assign \i__payload$16.to.address[0]  = \i__payload$16 [11:0];
+  assign \i__payload$16.to.write  = \i__payload$16 [12];
+  assign \i__payload$16.to.mask  = \i__payload$16 [16:13];
+  assign \i__payload$16.to.data  = \i__payload$16 [17];
+  assign \i__payload$16.to.last  = \i__payload$16 [18];
+  assign \i__payload$16.to.action  = \i__payload$16 [19];
+  assign \i__payload$16.to.code  = \i__payload$16 [21:20];
+  assign \i__payload$16.words  = \i__payload$16 [53:22];
+  assign \i__payload$16.bank  = \i__payload$16 [54];
+  assign \i__payload$16.bank[0]  = \i__payload$16 [54];
+  assign \o__payload$20.to  = \o__payload$20 [21:0];
+  assign \o__payload$20.to.address  = \o__payload$20 [11:0];
+  assign \o__payload$20.to.address[0]  = \o__payload$20 [11:0];
+  assign \o__payload$20.to.write  = \o__payload$20 [12];
+  assign \o__payload$20.to.mask  = \o__payload$20 [16:13];
+  assign \o__payload$20.to.data  = \o__payload$20 [17];
+  assign \o__payload$20.to.last  = \o__payload$20 [18];
+  assign \o__payload$20.to.action  = \o__payload$20 [19];
+  assign \o__payload$20.to.code  = \o__payload$20 [21:20];
+  assign \o__payload$20.words  = \o__payload$20 [53:22];
+  assign \o__payload$20.bank  = \o__payload$20 [54];
+  assign \o__payload$20.bank[0]  = \o__payload$20 [54];
+  assign \i__payload$16 [54] = \$12 ;
+  assign \i__payload$16 [53:22] = \o__payload$17 ;
+  assign \i__payload$16 [21:0] = o__payload;
+  assign \$16  = \$15 ;
+  assign \$22  = \o__payload$20 [0];
 endmodule
 
 module \hwgen_top.post.output.destinations (i__valid, o__ready, o__payload, rst, i__payload, level, o__valid, clk);
@@ -10617,7 +10929,166 @@ module \hwgen_top.post.output.destinations (i__valid, o__ready, o__payload, rst,
   assign less = \$3 [4:0];
 endmodule
 
-module \hwgen_top.post.output.values (i__valid, o__ready, o__payload, \port$3495$0 , \port$3496$0 , \port$3497$0 , \port$3498$0 , rst, o__valid, clk);
+module \hwgen_top.post.output.stage (i__valid, o__ready, i__ready, rst, i__payload, o__valid, o__payload, clk);
+  reg _always_  = 0;
+  wire \$1 ;
+  wire \$2 ;
+  wire \$3 ;
+  wire \$4 ;
+  wire \$5 ;
+  reg \$6 ;
+  reg \$7 ;
+  reg [54:0] \$8 ;
+  reg [54:0] \$9 ;
+  reg [54:0] \$like  = 55'h00000000000000;
+  wire \$like.bank ;
+  wire \$like.bank[0] ;
+  wire [21:0] \$like.to ;
+  wire \$like.to.action ;
+  wire [11:0] \$like.to.address ;
+  wire [11:0] \$like.to.address[0] ;
+  wire [1:0] \$like.to.code ;
+  wire \$like.to.data ;
+  wire \$like.to.last ;
+  wire [3:0] \$like.to.mask ;
+  wire \$like.to.write ;
+  wire [31:0] \$like.words ;
+  input clk;
+  reg full = 1'h0;
+  input [54:0] i__payload;
+  wire \i__payload.bank ;
+  wire \i__payload.bank[0] ;
+  wire [21:0] \i__payload.to ;
+  wire \i__payload.to.action ;
+  wire [11:0] \i__payload.to.address ;
+  wire [11:0] \i__payload.to.address[0] ;
+  wire [1:0] \i__payload.to.code ;
+  wire \i__payload.to.data ;
+  wire \i__payload.to.last ;
+  wire [3:0] \i__payload.to.mask ;
+  wire \i__payload.to.write ;
+  wire [31:0] \i__payload.words ;
+  output i__ready;
+  input i__valid;
+  output [54:0] o__payload;
+  reg [54:0] o__payload = 55'h00000000000000;
+  wire \o__payload.bank ;
+  wire \o__payload.bank[0] ;
+  wire [21:0] \o__payload.to ;
+  wire \o__payload.to.action ;
+  wire [11:0] \o__payload.to.address ;
+  wire [11:0] \o__payload.to.address[0] ;
+  wire [1:0] \o__payload.to.code ;
+  wire \o__payload.to.data ;
+  wire \o__payload.to.last ;
+  wire [3:0] \o__payload.to.mask ;
+  wire \o__payload.to.write ;
+  wire [31:0] \o__payload.words ;
+  input o__ready;
+  output o__valid;
+  reg o__valid = 1'h0;
+  input rst;
+  assign i__ready = ~ full;
+  assign \$1  = ~ o__valid;
+  assign \$2  = \$1  | o__ready;
+  assign \$3  = ~ full;
+  assign \$4  = i__valid & \$3 ;
+  assign \$5  = full | i__valid;
+  always @(posedge clk)
+    o__valid <= \$6 ;
+  always @(posedge clk)
+    full <= \$7 ;
+  always @(posedge clk)
+    o__payload <= \$8 ;
+  always @(posedge clk)
+    \$like  <= \$9 ;
+  always @* begin
+    if (_always_ ) begin end
+    \$6  = o__valid;
+    if (\$2 ) begin
+      \$6  = \$5 ;
+    end
+    if (rst) begin
+      \$6  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$7  = full;
+    if (\$2 ) begin
+      \$7  = 1'h0;
+    end else if (\$4 ) begin
+      \$7  = 1'h1;
+    end
+    if (rst) begin
+      \$7  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$8  = o__payload;
+    if (\$2 ) begin
+      (* full_case = 32'd1 *)
+      if (full) begin
+        \$8  = \$like ;
+      end else begin
+        \$8  = i__payload;
+      end
+    end
+    if (rst) begin
+      \$8  = 55'h00000000000000;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$9  = \$like ;
+    if (\$2 ) begin
+    end else if (\$4 ) begin
+      \$9  = i__payload;
+    end
+    if (rst) begin
+      \$9  = 55'h00000000000000;
+    end
+  end
+  assign \o__payload.to  = o__payload[21:0];
+  assign \o__payload.to.address  = o__payload[11:0];
+  assign \o__payload.to.address[0]  = o__payload[11:0];
+  assign \o__payload.to.write  = o__payload[12];
+  assign \o__payload.to.mask  = o__payload[16:13];
+  assign \o__payload.to.data  = o__payload[17];
+  assign \o__payload.to.last  = o__payload[18];
+  assign \o__payload.to.action  = o__payload[19];
+  assign \o__payload.to.code  = o__payload[21:20];
+  assign \o__payload.words  = o__payload[53:22];
+  assign \o__payload.bank  = o__payload[54];
+  assign \o__payload.bank[0]  = o__payload[54];
+  assign \$like.to  = \$like [21:0];
+  assign \$like.to.address  = \$like [11:0];
+  assign \$like.to.address[0]  = \$like [11:0];
+  assign \$like.to.write  = \$like [12];
+  assign \$like.to.mask  = \$like [16:13];
+  assign \$like.to.data  = \$like [17];
+  assign \$like.to.last  = \$like [18];
+  assign \$like.to.action  = \$like [19];
+  assign \$like.to.code  = \$like [21:20];
+  assign \$like.words  = \$like [53:22];
+  assign \$like.bank  = \$like [54];
+  assign \$like.bank[0]  = \$like [54];
+  assign \i__payload.to  = i__payload[21:0];
+  assign \i__payload.to.address  = i__payload[11:0];
+  assign \i__payload.to.address[0]  = i__payload[11:0];
+  assign \i__payload.to.write  = i__payload[12];
+  assign \i__payload.to.mask  = i__payload[16:13];
+  assign \i__payload.to.data  = i__payload[17];
+  assign \i__payload.to.last  = i__payload[18];
+  assign \i__payload.to.action  = i__payload[19];
+  assign \i__payload.to.code  = i__payload[21:20];
+  assign \i__payload.words  = i__payload[53:22];
+  assign \i__payload.bank  = i__payload[54];
+  assign \i__payload.bank[0]  = i__payload[54];
+endmodule
+
+module \hwgen_top.post.output.values (i__valid, o__ready, o__payload, \port$3568$0 , \port$3569$0 , \port$3570$0 , \port$3571$0 , rst, o__valid, clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -10652,10 +11123,10 @@ module \hwgen_top.post.output.values (i__valid, o__ready, o__payload, \port$3495
   input o__ready;
   output o__valid;
   reg o__valid = 1'h0;
-  input [7:0] \port$3495$0 ;
-  input [7:0] \port$3496$0 ;
-  input [7:0] \port$3497$0 ;
-  input [7:0] \port$3498$0 ;
+  input [7:0] \port$3568$0 ;
+  input [7:0] \port$3569$0 ;
+  input [7:0] \port$3570$0 ;
+  input [7:0] \port$3571$0 ;
   reg [4:0] read__addr = 5'h00;
   wire [31:0] read__data;
   input rst;
@@ -10666,7 +11137,7 @@ module \hwgen_top.post.output.values (i__valid, o__ready, o__payload, \port$3495
   end
   always @(posedge clk) begin
     if (\$signal$2 )
-      storage[\$signature__addr ] <= { \port$3498$0 , \port$3497$0 , \port$3496$0 , \port$3495$0  };
+      storage[\$signature__addr ] <= { \port$3571$0 , \port$3570$0 , \port$3569$0 , \port$3568$0  };
   end
   assign o__payload = storage[read__addr];
   assign i__ready = ~ \$signal ;
@@ -10752,15 +11223,15 @@ module \hwgen_top.post.output.values (i__valid, o__ready, o__payload, \port$3495
       \$16  = 1'h0;
     end
   end
-  assign \$signature__data  = { \port$3498$0 , \port$3497$0 , \port$3496$0 , \port$3495$0  };
-  assign i__payload = { \port$3498$0 , \port$3497$0 , \port$3496$0 , \port$3495$0  };
+  assign \$signature__data  = { \port$3571$0 , \port$3570$0 , \port$3569$0 , \port$3568$0  };
+  assign i__payload = { \port$3571$0 , \port$3570$0 , \port$3569$0 , \port$3568$0  };
   assign \$signature__en  = \$signal$2 ;
   assign read__data = o__payload;
   assign \$like  = \$2 [4:0];
   assign less = \$3 [4:0];
 endmodule
 
-module \hwgen_top.post.parameters (scalar, request__payload, request__ready, buffer__en, take, rst, buffer__data, value, step, request__valid, ready, \port$4912$0 , values, clk);
+module \hwgen_top.post.parameters (scalar, request__payload, request__ready, buffer__en, take, rst, buffer__data, value, step, request__valid, ready, \port$5017$0 , values, clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -10836,7 +11307,7 @@ module \hwgen_top.post.parameters (scalar, request__payload, request__ready, buf
   wire [2:0] \now.word ;
   wire \now.write ;
   (* init = 17'h00000 *)
-  output [16:0] \port$4912$0 ;
+  output [16:0] \port$5017$0 ;
   (* init = 1'h0 *)
   output ready;
   input [16:0] request__payload;
@@ -11136,7 +11607,7 @@ module \hwgen_top.post.parameters (scalar, request__payload, request__ready, buf
   assign buffer__addr = { 3'h0, \$signal$13  };
   assign request__ready = \$signal ;
   assign ready = \$signal$3 ;
-  assign \port$4912$0  = \$signal$13 ;
+  assign \port$5017$0  = \$signal$13 ;
   assign \now.write  = now[0];
   assign \now.word  = now[3:1];
   assign \arrived2.write  = arrived2[0];
@@ -11168,7 +11639,7 @@ module \hwgen_top.post.parameters (scalar, request__payload, request__ready, buf
   assign now[0] = \$12 ;
 endmodule
 
-module \hwgen_top.post.walker (\begin , marker, \port$2695$0 , room, idle, items__payload, requests__payload, \o__ready$10 , o__ready, rst, job, map, element__valid, element__payload, dead, items__valid, requests__valid, clk);
+module \hwgen_top.post.walker (\begin , marker, \port$2754$0 , room, idle, items__payload, requests__payload, \o__ready$10 , o__ready, rst, job, map, element__valid, element__payload, dead, items__valid, requests__valid, clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -11444,7 +11915,7 @@ module \hwgen_top.post.walker (\begin , marker, \port$2695$0 , room, idle, items
   wire \o__valid$7 ;
   reg [16:0] p2_0 = 17'h00000;
   reg [16:0] p3 = 17'h00000;
-  input \port$2695$0 ;
+  input \port$2754$0 ;
   reg [1:0] position = 2'h0;
   reg [1:0] position2 = 2'h0;
   reg [1:0] position3 = 2'h0;
@@ -11522,7 +11993,7 @@ module \hwgen_top.post.walker (\begin , marker, \port$2695$0 , room, idle, items
   assign \$46  = \$45  | marker;
   assign \$47  = ~ marker;
   assign \$48  = \$signal$36  ? 2'h3 : 2'h0;
-  assign \$49  = marker ? { 1'h0, \port$2695$0  } : \$48 ;
+  assign \$49  = marker ? { 1'h0, \port$2754$0  } : \$48 ;
   assign \$50  = job[0] ? source_a3 : { 4'h0, lane };
   assign \$51  = ~ \$signal$36 ;
   assign \$52  = job[0] & \$51 ;
@@ -11680,18 +12151,18 @@ module \hwgen_top.post.walker (\begin , marker, \port$2695$0 , room, idle, items
     .o__payload(items__payload),
     .o__ready(o__ready),
     .o__valid(items__valid),
-    .\port$3006$0 (\$signal$45 ),
-    .\port$3008$0 (\$37 ),
-    .\port$3014$0 (\$43 ),
-    .\port$3017$0 (\$46 ),
-    .\port$3018$0 (\$47 ),
-    .\port$3020$0 (\$49 ),
-    .\port$3021$0 (\$50 ),
-    .\port$3025$0 (\$54 ),
-    .\port$3028$0 (\$57 ),
-    .\port$4732$56 (job[59:56]),
-    .\port$4852$0 (address0),
-    .\port$4856$0 (source_b3),
+    .\port$3065$0 (\$signal$45 ),
+    .\port$3067$0 (\$37 ),
+    .\port$3073$0 (\$43 ),
+    .\port$3076$0 (\$46 ),
+    .\port$3077$0 (\$47 ),
+    .\port$3079$0 (\$49 ),
+    .\port$3080$0 (\$50 ),
+    .\port$3084$0 (\$54 ),
+    .\port$3087$0 (\$57 ),
+    .\port$4837$56 (job[59:56]),
+    .\port$4957$0 (address0),
+    .\port$4961$0 (source_b3),
     .rst(rst)
   );
   always @* begin
@@ -12025,7 +12496,7 @@ module \hwgen_top.post.walker (\begin , marker, \port$2695$0 , room, idle, items
   assign requests__ready = \o__ready$10 ;
   assign element__ready = room;
   assign \job$48  = { source_b3, \$signal$45 , \$57 , \$54 , \$50 , \$49 , \$47 , \$46 , \$43 , job[59:56], \$37 , address0 };
-  assign code = { 1'h0, \port$2695$0  };
+  assign code = { 1'h0, \port$2754$0  };
   assign i__payload = { source_b3, \$signal$45 , \$57 , \$54 , \$50 , \$49 , \$47 , \$46 , \$43 , job[59:56], \$37 , address0 };
   assign \i__payload$58  = p3;
   assign \items__payload.result  = items__payload[21:0];
@@ -12157,7 +12628,7 @@ module \hwgen_top.post.walker.blocks (i__valid, o__payload, o__ready, rst, i__pa
   assign \$5  = read__addr + 1'h1;
   assign \$6  = ~ \$signal$4 ;
   assign \$7  = \$signal$2  & \$6 ;
-  assign \$8  = level == 5'h10;
+  assign \$8  = level == 5'h11;
   assign \$9  = ~ \$signal$2 ;
   assign \$10  = \$signal$4  & \$9 ;
   assign \$11  = level != 1'h1;
@@ -12237,7 +12708,7 @@ module \hwgen_top.post.walker.blocks (i__valid, o__payload, o__ready, rst, i__pa
   assign less = \$3 [4:0];
 endmodule
 
-module \hwgen_top.post.walker.queue (\port$3006$0 , \port$3008$0 , \port$3014$0 , \port$3017$0 , \port$3018$0 , \port$3020$0 , \port$3021$0 , \port$3025$0 , \port$3028$0 , i__valid, o__payload, o__ready, rst, \port$4732$56 , \port$4852$0 , \port$4856$0 , o__valid, clk);
+module \hwgen_top.post.walker.queue (\port$3065$0 , \port$3067$0 , \port$3073$0 , \port$3076$0 , \port$3077$0 , \port$3079$0 , \port$3080$0 , \port$3084$0 , \port$3087$0 , i__valid, o__payload, o__ready, rst, \port$4837$56 , \port$4957$0 , \port$4961$0 , o__valid, clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -12272,18 +12743,18 @@ module \hwgen_top.post.walker.queue (\port$3006$0 , \port$3008$0 , \port$3014$0 
   input o__ready;
   output o__valid;
   reg o__valid = 1'h0;
-  input \port$3006$0 ;
-  input \port$3008$0 ;
-  input \port$3014$0 ;
-  input \port$3017$0 ;
-  input \port$3018$0 ;
-  input [1:0] \port$3020$0 ;
-  input [11:0] \port$3021$0 ;
-  input \port$3025$0 ;
-  input \port$3028$0 ;
-  input [3:0] \port$4732$56 ;
-  input [11:0] \port$4852$0 ;
-  input [11:0] \port$4856$0 ;
+  input \port$3065$0 ;
+  input \port$3067$0 ;
+  input \port$3073$0 ;
+  input \port$3076$0 ;
+  input \port$3077$0 ;
+  input [1:0] \port$3079$0 ;
+  input [11:0] \port$3080$0 ;
+  input \port$3084$0 ;
+  input \port$3087$0 ;
+  input [3:0] \port$4837$56 ;
+  input [11:0] \port$4957$0 ;
+  input [11:0] \port$4961$0 ;
   reg [3:0] read__addr = 4'h0;
   wire [48:0] read__data;
   input rst;
@@ -12294,7 +12765,7 @@ module \hwgen_top.post.walker.queue (\port$3006$0 , \port$3008$0 , \port$3014$0 
   end
   always @(posedge clk) begin
     if (\$signal$2 )
-      storage[\$signature__addr ] <= { \port$4856$0 , \port$3006$0 , \port$3028$0 , \port$3025$0 , \port$3021$0 , \port$3020$0 , \port$3018$0 , \port$3017$0 , \port$3014$0 , \port$4732$56 , \port$3008$0 , \port$4852$0  };
+      storage[\$signature__addr ] <= { \port$4961$0 , \port$3065$0 , \port$3087$0 , \port$3084$0 , \port$3080$0 , \port$3079$0 , \port$3077$0 , \port$3076$0 , \port$3073$0 , \port$4837$56 , \port$3067$0 , \port$4957$0  };
   end
   assign o__payload = storage[read__addr];
   assign i__ready = ~ \$signal ;
@@ -12380,8 +12851,8 @@ module \hwgen_top.post.walker.queue (\port$3006$0 , \port$3008$0 , \port$3014$0 
       \$16  = 1'h0;
     end
   end
-  assign \$signature__data  = { \port$4856$0 , \port$3006$0 , \port$3028$0 , \port$3025$0 , \port$3021$0 , \port$3020$0 , \port$3018$0 , \port$3017$0 , \port$3014$0 , \port$4732$56 , \port$3008$0 , \port$4852$0  };
-  assign i__payload = { \port$4856$0 , \port$3006$0 , \port$3028$0 , \port$3025$0 , \port$3021$0 , \port$3020$0 , \port$3018$0 , \port$3017$0 , \port$3014$0 , \port$4732$56 , \port$3008$0 , \port$4852$0  };
+  assign \$signature__data  = { \port$4961$0 , \port$3065$0 , \port$3087$0 , \port$3084$0 , \port$3080$0 , \port$3079$0 , \port$3077$0 , \port$3076$0 , \port$3073$0 , \port$4837$56 , \port$3067$0 , \port$4957$0  };
+  assign i__payload = { \port$4961$0 , \port$3065$0 , \port$3087$0 , \port$3084$0 , \port$3080$0 , \port$3079$0 , \port$3077$0 , \port$3076$0 , \port$3073$0 , \port$4837$56 , \port$3067$0 , \port$4957$0  };
   assign \$signature__en  = \$signal$2 ;
   assign read__data = o__payload;
   assign \$like  = \$2 [4:0];
@@ -12840,7 +13311,7 @@ module \hwgen_top.read_master.skid (i__valid, i__ready, rst, i__payload, o__read
 endmodule
 
 module \hwgen_top.registers (host_rst, bus__awaddr, bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bready, bus__araddr, bus__arvalid, bus__rready, busy, done, error, add_2, take, bus__arready, irq, add_8, add_9, reset_done, start
-, soft_reset, bus__bvalid, bus__bresp, cmd_addr, cmd_count, watchdog, bus__rvalid, bus__rdata, bus__rresp, add_0, code, \module , \index$39 , \port$3879$0 , add_1, host_clk);
+, soft_reset, bus__bvalid, bus__bresp, cmd_addr, cmd_count, watchdog, bus__rvalid, bus__rdata, bus__rresp, add_0, code, \module , \index$39 , \port$3952$0 , add_1, host_clk);
   reg _always_  = 0;
   wire [1:0] \$1 ;
   wire \$10 ;
@@ -12954,7 +13425,7 @@ module \hwgen_top.registers (host_rst, bus__awaddr, bus__awvalid, bus__wdata, bu
   wire [3:0] \index$66 ;
   output irq;
   input [3:0] \module ;
-  input [4:0] \port$3879$0 ;
+  input [4:0] \port$3952$0 ;
   input reset_done;
   output soft_reset;
   reg soft_reset = 1'h0;
@@ -13036,7 +13507,7 @@ module \hwgen_top.registers (host_rst, bus__awaddr, bus__awvalid, bus__wdata, bu
     .host__addr(\$16 [3:0]),
     .host_clk(host_clk),
     .host_rst(host_rst),
-    .\port$3879$0 (\port$3879$0 ),
+    .\port$3952$0 (\port$3952$0 ),
     .value(value)
   );
   always @* begin
@@ -13535,16 +14006,16 @@ module \hwgen_top.registers (host_rst, bus__awaddr, bus__awvalid, bus__wdata, bu
   assign \add_0$45  = add_0;
   assign \add_1$47  = add_1;
   assign \add_2$49  = add_2;
-  assign add_3 = \port$3879$0 [0];
-  assign \add_3$51  = \port$3879$0 [0];
-  assign add_4 = \port$3879$0 [1];
-  assign \add_4$53  = \port$3879$0 [1];
-  assign add_5 = \port$3879$0 [2];
-  assign \add_5$55  = \port$3879$0 [2];
-  assign add_6 = \port$3879$0 [3];
-  assign \add_6$57  = \port$3879$0 [3];
-  assign add_7 = \port$3879$0 [4];
-  assign \add_7$59  = \port$3879$0 [4];
+  assign add_3 = \port$3952$0 [0];
+  assign \add_3$51  = \port$3952$0 [0];
+  assign add_4 = \port$3952$0 [1];
+  assign \add_4$53  = \port$3952$0 [1];
+  assign add_5 = \port$3952$0 [2];
+  assign \add_5$55  = \port$3952$0 [2];
+  assign add_6 = \port$3952$0 [3];
+  assign \add_6$57  = \port$3952$0 [3];
+  assign add_7 = \port$3952$0 [4];
+  assign \add_7$59  = \port$3952$0 [4];
   assign \add_8$61  = add_8;
   assign \add_9$63  = add_9;
   assign \index$66  = \$16 [3:0];
@@ -13556,7 +14027,7 @@ module \hwgen_top.registers (host_rst, bus__awaddr, bus__awvalid, bus__wdata, bu
   assign \$20  = { 17'h00000, value, 2'h0 };
 endmodule
 
-module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value, add_8, add_9, add_0, \port$3879$0 , add_1, host_clk);
+module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value, add_8, add_9, add_0, \port$3952$0 , add_1, host_clk);
   reg _always_  = 0;
   wire [4:0] \$1 ;
   wire [6:0] \$10 ;
@@ -13641,7 +14112,7 @@ module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value,
   wire [3:0] index;
   reg [47:0] old;
   reg [8:0] part;
-  input [4:0] \port$3879$0 ;
+  input [4:0] \port$3952$0 ;
   output [47:0] value;
   reg [47:0] sums [15:0];
   initial begin : init25
@@ -13670,15 +14141,15 @@ module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value,
   assign \$5  = \$signal  == 1'h1;
   assign \$6  = acc2 + add_2;
   assign \$7  = \$signal  == 2'h2;
-  assign \$8  = acc3 + \port$3879$0 [0];
+  assign \$8  = acc3 + \port$3952$0 [0];
   assign \$9  = \$signal  == 2'h3;
-  assign \$10  = acc4 + \port$3879$0 [1];
+  assign \$10  = acc4 + \port$3952$0 [1];
   assign \$11  = \$signal  == 3'h4;
-  assign \$12  = acc5 + \port$3879$0 [2];
+  assign \$12  = acc5 + \port$3952$0 [2];
   assign \$13  = \$signal  == 3'h5;
-  assign \$14  = acc6 + \port$3879$0 [3];
+  assign \$14  = acc6 + \port$3952$0 [3];
   assign \$15  = \$signal  == 3'h6;
-  assign \$16  = acc7 + \port$3879$0 [4];
+  assign \$16  = acc7 + \port$3952$0 [4];
   assign \$17  = \$signal  == 3'h7;
   assign \$18  = acc8 + add_8;
   assign \$19  = \$signal  == 4'h8;
@@ -13715,7 +14186,7 @@ module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value,
     if (_always_ ) begin end
     \$43  = \$16 [5:0];
     if (\$17 ) begin
-      \$43  = { 5'h00, \port$3879$0 [4] };
+      \$43  = { 5'h00, \port$3952$0 [4] };
     end
     if (clear) begin
       \$43  = 6'h00;
@@ -13886,7 +14357,7 @@ module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value,
     if (_always_ ) begin end
     \$39  = \$8 [5:0];
     if (\$9 ) begin
-      \$39  = { 5'h00, \port$3879$0 [0] };
+      \$39  = { 5'h00, \port$3952$0 [0] };
     end
     if (clear) begin
       \$39  = 6'h00;
@@ -13899,7 +14370,7 @@ module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value,
     if (_always_ ) begin end
     \$40  = \$10 [5:0];
     if (\$11 ) begin
-      \$40  = { 5'h00, \port$3879$0 [1] };
+      \$40  = { 5'h00, \port$3952$0 [1] };
     end
     if (clear) begin
       \$40  = 6'h00;
@@ -13912,7 +14383,7 @@ module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value,
     if (_always_ ) begin end
     \$41  = \$12 [5:0];
     if (\$13 ) begin
-      \$41  = { 5'h00, \port$3879$0 [2] };
+      \$41  = { 5'h00, \port$3952$0 [2] };
     end
     if (clear) begin
       \$41  = 6'h00;
@@ -13925,7 +14396,7 @@ module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value,
     if (_always_ ) begin end
     \$42  = \$14 [5:0];
     if (\$15 ) begin
-      \$42  = { 5'h00, \port$3879$0 [3] };
+      \$42  = { 5'h00, \port$3952$0 [3] };
     end
     if (clear) begin
       \$42  = 6'h00;
@@ -13934,11 +14405,11 @@ module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value,
       \$42  = 6'h00;
     end
   end
-  assign add_3 = \port$3879$0 [0];
-  assign add_4 = \port$3879$0 [1];
-  assign add_5 = \port$3879$0 [2];
-  assign add_6 = \port$3879$0 [3];
-  assign add_7 = \port$3879$0 [4];
+  assign add_3 = \port$3952$0 [0];
+  assign add_4 = \port$3952$0 [1];
+  assign add_5 = \port$3952$0 [2];
+  assign add_6 = \port$3952$0 [3];
+  assign add_7 = \port$3952$0 [4];
   assign \$signature__addr  = \$signal ;
   assign \$signature__addr$29  = \$signal ;
   assign \$signature__en  = 1'h1;
@@ -14063,7 +14534,7 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
   wire \$198 ;
   wire \$199 ;
   wire \$2 ;
-  wire \$20 ;
+  wire [23:0] \$20 ;
   wire \$200 ;
   wire \$201 ;
   wire \$202 ;
@@ -14097,46 +14568,49 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
   wire \$228 ;
   wire \$229 ;
   wire \$23 ;
-  reg \$230 ;
-  reg \$231 ;
-  reg [23:0] \$232 ;
+  wire \$230 ;
+  wire \$231 ;
+  wire \$232 ;
   reg \$233 ;
-  reg [23:0] \$234 ;
-  reg [31:0] \$235 ;
-  reg [7:0] \$236 ;
-  reg [3:0] \$237 ;
-  reg [23:0] \$238 ;
-  reg [3:0] \$239 ;
+  reg \$234 ;
+  reg [23:0] \$235 ;
+  reg \$236 ;
+  reg [23:0] \$237 ;
+  reg [31:0] \$238 ;
+  reg [7:0] \$239 ;
   wire \$24 ;
-  reg [23:0] \$240 ;
-  reg [3:0] \$241 ;
-  reg [23:0] \$242 ;
-  reg [3:0] \$243 ;
-  reg [23:0] \$244 ;
-  reg [3:0] \$245 ;
-  reg [23:0] \$246 ;
-  reg [3:0] \$247 ;
-  reg [23:0] \$248 ;
-  reg [3:0] \$249 ;
+  reg [3:0] \$240 ;
+  reg [23:0] \$241 ;
+  reg [3:0] \$242 ;
+  reg [23:0] \$243 ;
+  reg [3:0] \$244 ;
+  reg [23:0] \$245 ;
+  reg [3:0] \$246 ;
+  reg [23:0] \$247 ;
+  reg [3:0] \$248 ;
+  reg [23:0] \$249 ;
   wire \$25 ;
-  reg [23:0] \$250 ;
-  reg \$251 ;
-  reg \$252 ;
-  reg [3:0] \$253 ;
-  reg [3:0] \$254 ;
-  reg [23:0] \$255 ;
-  wire [29:0] \$256 ;
-  wire [29:0] \$257 ;
-  wire [29:0] \$258 ;
+  reg [3:0] \$250 ;
+  reg [23:0] \$251 ;
+  reg [3:0] \$252 ;
+  reg [23:0] \$253 ;
+  reg \$254 ;
+  reg \$255 ;
+  reg [3:0] \$256 ;
+  reg [3:0] \$257 ;
+  reg [23:0] \$258 ;
   wire [29:0] \$259 ;
   wire \$26 ;
   wire [29:0] \$260 ;
   wire [29:0] \$261 ;
+  wire [29:0] \$262 ;
+  wire [29:0] \$263 ;
+  wire [29:0] \$264 ;
   wire \$27 ;
   wire \$28 ;
-  wire [31:0] \$29 ;
+  wire \$29 ;
   wire [24:0] \$3 ;
-  wire \$30 ;
+  wire [31:0] \$30 ;
   wire \$31 ;
   wire \$32 ;
   wire \$33 ;
@@ -14532,297 +15006,300 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
   assign \$17  = error_4 ? code_4 : 4'h7;
   assign \$18  = error_5 | overflow_5;
   assign \$19  = error_5 ? code_5 : 4'h7;
-  assign \$20  = ~ \$signal$6 ;
-  assign \$21  = start & \$20 ;
-  assign \$22  = ~ \$signal ;
-  assign \begin  = \$21  & \$22 ;
+  assign \$20  = \begin  ? 24'h000000 : dispatched;
+  assign \$21  = ~ \$signal$6 ;
+  assign \$22  = start & \$21 ;
+  assign \$23  = ~ \$signal ;
+  assign \begin  = \$22  & \$23 ;
   assign retire = done_0 | error_0;
   assign \retire$92  = done_1 | error_1;
   assign \retire$107  = done_2 | error_2;
   assign \retire$122  = done_3 | error_3;
   assign \retire$137  = done_4 | error_4;
   assign \retire$152  = done_5 | error_5;
-  assign \$23  = ~ \$signal ;
-  assign \$24  = \request__valid$161  & \$23 ;
-  assign \$25  = ~ halt;
-  assign request__valid = \$24  & \$25 ;
-  assign \$26  = ~ \$signal ;
-  assign \$27  = \request__ready$165  & \$26 ;
-  assign \$28  = ~ halt;
-  assign request__ready = \$27  & \$28 ;
-  assign \$signal$176  = ! \$29 ;
-  assign \$30  = \begin  & \$signal$176 ;
-  assign \$31  = | count;
-  assign \start$177  = \$30  & \$31 ;
-  assign \$32  = ~ \$signal$176 ;
-  assign \$33  = ! o__payload[31:24];
-  assign \$34  = ! o__payload[15:14];
-  assign \$35  = \$33  & \$34 ;
-  assign \$36  = ! o__payload[23:22];
-  assign \$37  = \$35  & \$36 ;
-  assign \$38  = ! o__payload[31:24];
-  assign \$39  = ! o__payload[15:14];
-  assign \$40  = \$38  & \$39 ;
-  assign \$41  = ! o__payload[23:22];
-  assign \$42  = \$40  & \$41 ;
-  assign \$43  = ! o__payload[31:24];
-  assign \$44  = ! o__payload[15:14];
-  assign \$45  = \$43  & \$44 ;
-  assign \$46  = ! o__payload[23:22];
-  assign \$47  = \$45  & \$46 ;
-  assign \$48  = ! o__payload[31:24];
-  assign \$49  = ! o__payload[15:14];
-  assign \$50  = \$48  & \$49 ;
-  assign \$51  = ! o__payload[23:22];
-  assign \$52  = \$50  & \$51 ;
-  assign \$53  = ! o__payload[31:24];
-  assign \$54  = ! o__payload[15:14];
-  assign \$55  = \$53  & \$54 ;
-  assign \$56  = ! o__payload[23:22];
-  assign \$57  = \$55  & \$56 ;
-  assign \$58  = ! o__payload[31:24];
-  assign \$59  = ! o__payload[15:14];
-  assign \$60  = \$58  & \$59 ;
-  assign \$61  = ! o__payload[23:22];
-  assign \$62  = \$60  & \$61 ;
-  assign \$63  = ! o__payload[31:24];
-  assign \$64  = ! o__payload[15:14];
-  assign \$65  = \$63  & \$64 ;
-  assign \$66  = ! o__payload[23:22];
-  assign \$67  = \$65  & \$66 ;
-  assign \$68  = ! o__payload[31:24];
-  assign \$69  = ! o__payload[15:14];
-  assign \$70  = \$68  & \$69 ;
-  assign \$71  = ! o__payload[23:22];
-  assign \$72  = \$70  & \$71 ;
-  assign \$73  = ! o__payload[31:24];
-  assign \$74  = ! o__payload[15:14];
-  assign \$75  = \$73  & \$74 ;
-  assign \$76  = ! o__payload[23:22];
-  assign \$77  = \$75  & \$76 ;
-  assign \$78  = ! o__payload[31:24];
-  assign \$79  = ! o__payload[15:14];
-  assign \$80  = \$78  & \$79 ;
-  assign \$81  = ! o__payload[23:22];
-  assign \$82  = \$80  & \$81 ;
-  assign \$83  = ! o__payload[31:24];
-  assign \$84  = ! o__payload[15:14];
-  assign \$85  = \$83  & \$84 ;
-  assign \$86  = ! o__payload[23:22];
-  assign \$87  = \$85  & \$86 ;
-  assign \$88  = ! o__payload[31:24];
-  assign \$89  = ! o__payload[15:14];
-  assign \$90  = \$88  & \$89 ;
-  assign \$91  = ! o__payload[23:22];
-  assign \$92  = \$90  & \$91 ;
-  assign \$93  = ! o__payload[31:24];
-  assign \$94  = ! o__payload[15:14];
-  assign \$95  = \$93  & \$94 ;
-  assign \$96  = ! o__payload[23:22];
-  assign \$97  = \$95  & \$96 ;
-  assign \$98  = ! o__payload[31:24];
-  assign \$99  = ! o__payload[15:14];
-  assign \$100  = \$98  & \$99 ;
-  assign \$101  = ! o__payload[23:22];
-  assign \$102  = \$100  & \$101 ;
-  assign \$103  = ! o__payload[31:24];
-  assign \$104  = ! o__payload[15:14];
-  assign \$105  = \$103  & \$104 ;
-  assign \$106  = ! o__payload[23:22];
-  assign \$107  = \$105  & \$106 ;
-  assign \$108  = ! o__payload[31:24];
-  assign \$109  = ! o__payload[15:14];
-  assign \$110  = \$108  & \$109 ;
-  assign \$111  = ! o__payload[23:22];
-  assign \$112  = \$110  & \$111 ;
-  assign \$113  = ! o__payload[31:24];
-  assign \$114  = ! o__payload[15:14];
-  assign \$115  = \$113  & \$114 ;
-  assign \$116  = ! o__payload[23:22];
-  assign \$117  = \$115  & \$116 ;
-  assign \$118  = ! o__payload[31:24];
-  assign \$119  = ! o__payload[15:14];
-  assign \$120  = \$118  & \$119 ;
-  assign \$121  = ! o__payload[23:22];
-  assign \$122  = \$120  & \$121 ;
-  assign \$123  = ! o__payload[31:24];
-  assign \$124  = ! o__payload[15:14];
-  assign \$125  = \$123  & \$124 ;
-  assign \$126  = ! o__payload[23:22];
-  assign \$127  = \$125  & \$126 ;
+  assign \$24  = ~ \$signal ;
+  assign \$25  = \request__valid$161  & \$24 ;
+  assign \$26  = ~ halt;
+  assign request__valid = \$25  & \$26 ;
+  assign \$27  = ~ \$signal ;
+  assign \$28  = \request__ready$165  & \$27 ;
+  assign \$29  = ~ halt;
+  assign request__ready = \$28  & \$29 ;
+  assign \$signal$176  = ! \$30 ;
+  assign \$31  = \begin  & \$signal$176 ;
+  assign \$32  = | count;
+  assign \start$177  = \$31  & \$32 ;
+  assign \$33  = ~ \$signal$176 ;
+  assign \$34  = ! o__payload[31:24];
+  assign \$35  = ! o__payload[15:14];
+  assign \$36  = \$34  & \$35 ;
+  assign \$37  = ! o__payload[23:22];
+  assign \$38  = \$36  & \$37 ;
+  assign \$39  = ! o__payload[31:24];
+  assign \$40  = ! o__payload[15:14];
+  assign \$41  = \$39  & \$40 ;
+  assign \$42  = ! o__payload[23:22];
+  assign \$43  = \$41  & \$42 ;
+  assign \$44  = ! o__payload[31:24];
+  assign \$45  = ! o__payload[15:14];
+  assign \$46  = \$44  & \$45 ;
+  assign \$47  = ! o__payload[23:22];
+  assign \$48  = \$46  & \$47 ;
+  assign \$49  = ! o__payload[31:24];
+  assign \$50  = ! o__payload[15:14];
+  assign \$51  = \$49  & \$50 ;
+  assign \$52  = ! o__payload[23:22];
+  assign \$53  = \$51  & \$52 ;
+  assign \$54  = ! o__payload[31:24];
+  assign \$55  = ! o__payload[15:14];
+  assign \$56  = \$54  & \$55 ;
+  assign \$57  = ! o__payload[23:22];
+  assign \$58  = \$56  & \$57 ;
+  assign \$59  = ! o__payload[31:24];
+  assign \$60  = ! o__payload[15:14];
+  assign \$61  = \$59  & \$60 ;
+  assign \$62  = ! o__payload[23:22];
+  assign \$63  = \$61  & \$62 ;
+  assign \$64  = ! o__payload[31:24];
+  assign \$65  = ! o__payload[15:14];
+  assign \$66  = \$64  & \$65 ;
+  assign \$67  = ! o__payload[23:22];
+  assign \$68  = \$66  & \$67 ;
+  assign \$69  = ! o__payload[31:24];
+  assign \$70  = ! o__payload[15:14];
+  assign \$71  = \$69  & \$70 ;
+  assign \$72  = ! o__payload[23:22];
+  assign \$73  = \$71  & \$72 ;
+  assign \$74  = ! o__payload[31:24];
+  assign \$75  = ! o__payload[15:14];
+  assign \$76  = \$74  & \$75 ;
+  assign \$77  = ! o__payload[23:22];
+  assign \$78  = \$76  & \$77 ;
+  assign \$79  = ! o__payload[31:24];
+  assign \$80  = ! o__payload[15:14];
+  assign \$81  = \$79  & \$80 ;
+  assign \$82  = ! o__payload[23:22];
+  assign \$83  = \$81  & \$82 ;
+  assign \$84  = ! o__payload[31:24];
+  assign \$85  = ! o__payload[15:14];
+  assign \$86  = \$84  & \$85 ;
+  assign \$87  = ! o__payload[23:22];
+  assign \$88  = \$86  & \$87 ;
+  assign \$89  = ! o__payload[31:24];
+  assign \$90  = ! o__payload[15:14];
+  assign \$91  = \$89  & \$90 ;
+  assign \$92  = ! o__payload[23:22];
+  assign \$93  = \$91  & \$92 ;
+  assign \$94  = ! o__payload[31:24];
+  assign \$95  = ! o__payload[15:14];
+  assign \$96  = \$94  & \$95 ;
+  assign \$97  = ! o__payload[23:22];
+  assign \$98  = \$96  & \$97 ;
+  assign \$99  = ! o__payload[31:24];
+  assign \$100  = ! o__payload[15:14];
+  assign \$101  = \$99  & \$100 ;
+  assign \$102  = ! o__payload[23:22];
+  assign \$103  = \$101  & \$102 ;
+  assign \$104  = ! o__payload[31:24];
+  assign \$105  = ! o__payload[15:14];
+  assign \$106  = \$104  & \$105 ;
+  assign \$107  = ! o__payload[23:22];
+  assign \$108  = \$106  & \$107 ;
+  assign \$109  = ! o__payload[31:24];
+  assign \$110  = ! o__payload[15:14];
+  assign \$111  = \$109  & \$110 ;
+  assign \$112  = ! o__payload[23:22];
+  assign \$113  = \$111  & \$112 ;
+  assign \$114  = ! o__payload[31:24];
+  assign \$115  = ! o__payload[15:14];
+  assign \$116  = \$114  & \$115 ;
+  assign \$117  = ! o__payload[23:22];
+  assign \$118  = \$116  & \$117 ;
+  assign \$119  = ! o__payload[31:24];
+  assign \$120  = ! o__payload[15:14];
+  assign \$121  = \$119  & \$120 ;
+  assign \$122  = ! o__payload[23:22];
+  assign \$123  = \$121  & \$122 ;
+  assign \$124  = ! o__payload[31:24];
+  assign \$125  = ! o__payload[15:14];
+  assign \$126  = \$124  & \$125 ;
+  assign \$127  = ! o__payload[23:22];
+  assign \$128  = \$126  & \$127 ;
   assign \$signal$13  = o__payload[3:0] == 3'h7;
   assign chosen_0 = ! o__payload[3:0];
-  assign \$128  = ~ \$signal ;
-  assign \$129  = \$signal$6  & \$128 ;
-  assign \$130  = ~ ending;
-  assign \$131  = \$129  & \$130 ;
-  assign \$132  = \$131  & o__valid;
-  assign \$133  = \$132  & \$signal$179 ;
-  assign \$134  = ~ o__payload[128];
-  assign \$135  = \$133  & \$134 ;
-  assign i__valid = \$135  & chosen_0;
-  assign \$136  = chosen_0 & i__ready;
+  assign \$129  = ~ \$signal ;
+  assign \$130  = \$signal$6  & \$129 ;
+  assign \$131  = ~ ending;
+  assign \$132  = \$130  & \$131 ;
+  assign \$133  = \$132  & o__valid;
+  assign \$134  = \$133  & \$signal$179 ;
+  assign \$135  = ~ o__payload[128];
+  assign \$136  = \$134  & \$135 ;
+  assign i__valid = \$136  & chosen_0;
+  assign \$137  = chosen_0 & i__ready;
   assign chosen_1 = o__payload[3:0] == 1'h1;
-  assign \$137  = ~ \$signal ;
-  assign \$138  = \$signal$6  & \$137 ;
-  assign \$139  = ~ ending;
-  assign \$140  = \$138  & \$139 ;
-  assign \$141  = \$140  & o__valid;
-  assign \$142  = \$141  & \$signal$179 ;
-  assign \$143  = ~ o__payload[128];
-  assign \$144  = \$142  & \$143 ;
-  assign \i__valid$186  = \$144  & chosen_1;
-  assign \$145  = chosen_1 & \i__ready$188 ;
+  assign \$138  = ~ \$signal ;
+  assign \$139  = \$signal$6  & \$138 ;
+  assign \$140  = ~ ending;
+  assign \$141  = \$139  & \$140 ;
+  assign \$142  = \$141  & o__valid;
+  assign \$143  = \$142  & \$signal$179 ;
+  assign \$144  = ~ o__payload[128];
+  assign \$145  = \$143  & \$144 ;
+  assign \i__valid$186  = \$145  & chosen_1;
+  assign \$146  = chosen_1 & \i__ready$188 ;
   assign chosen_2 = o__payload[3:0] == 2'h2;
-  assign \$146  = ~ \$signal ;
-  assign \$147  = \$signal$6  & \$146 ;
-  assign \$148  = ~ ending;
-  assign \$149  = \$147  & \$148 ;
-  assign \$150  = \$149  & o__valid;
-  assign \$151  = \$150  & \$signal$179 ;
-  assign \$152  = ~ o__payload[128];
-  assign \$153  = \$151  & \$152 ;
-  assign \i__valid$190  = \$153  & chosen_2;
-  assign \$154  = chosen_2 & \i__ready$192 ;
+  assign \$147  = ~ \$signal ;
+  assign \$148  = \$signal$6  & \$147 ;
+  assign \$149  = ~ ending;
+  assign \$150  = \$148  & \$149 ;
+  assign \$151  = \$150  & o__valid;
+  assign \$152  = \$151  & \$signal$179 ;
+  assign \$153  = ~ o__payload[128];
+  assign \$154  = \$152  & \$153 ;
+  assign \i__valid$190  = \$154  & chosen_2;
+  assign \$155  = chosen_2 & \i__ready$192 ;
   assign chosen_3 = o__payload[3:0] == 2'h3;
-  assign \$155  = ~ \$signal ;
-  assign \$156  = \$signal$6  & \$155 ;
-  assign \$157  = ~ ending;
-  assign \$158  = \$156  & \$157 ;
-  assign \$159  = \$158  & o__valid;
-  assign \$160  = \$159  & \$signal$179 ;
-  assign \$161  = ~ o__payload[128];
-  assign \$162  = \$160  & \$161 ;
-  assign \i__valid$194  = \$162  & chosen_3;
-  assign \$163  = chosen_3 & \i__ready$196 ;
+  assign \$156  = ~ \$signal ;
+  assign \$157  = \$signal$6  & \$156 ;
+  assign \$158  = ~ ending;
+  assign \$159  = \$157  & \$158 ;
+  assign \$160  = \$159  & o__valid;
+  assign \$161  = \$160  & \$signal$179 ;
+  assign \$162  = ~ o__payload[128];
+  assign \$163  = \$161  & \$162 ;
+  assign \i__valid$194  = \$163  & chosen_3;
+  assign \$164  = chosen_3 & \i__ready$196 ;
   assign chosen_4 = o__payload[3:0] == 3'h4;
-  assign \$164  = ~ \$signal ;
-  assign \$165  = \$signal$6  & \$164 ;
-  assign \$166  = ~ ending;
-  assign \$167  = \$165  & \$166 ;
-  assign \$168  = \$167  & o__valid;
-  assign \$169  = \$168  & \$signal$179 ;
-  assign \$170  = ~ o__payload[128];
-  assign \$171  = \$169  & \$170 ;
-  assign \i__valid$198  = \$171  & chosen_4;
-  assign \$172  = chosen_4 & \i__ready$200 ;
+  assign \$165  = ~ \$signal ;
+  assign \$166  = \$signal$6  & \$165 ;
+  assign \$167  = ~ ending;
+  assign \$168  = \$166  & \$167 ;
+  assign \$169  = \$168  & o__valid;
+  assign \$170  = \$169  & \$signal$179 ;
+  assign \$171  = ~ o__payload[128];
+  assign \$172  = \$170  & \$171 ;
+  assign \i__valid$198  = \$172  & chosen_4;
+  assign \$173  = chosen_4 & \i__ready$200 ;
   assign chosen_5 = o__payload[3:0] == 3'h5;
-  assign \$173  = ~ \$signal ;
-  assign \$174  = \$signal$6  & \$173 ;
-  assign \$175  = ~ ending;
-  assign \$176  = \$174  & \$175 ;
-  assign \$177  = \$176  & o__valid;
-  assign \$178  = \$177  & \$signal$179 ;
-  assign \$179  = ~ o__payload[128];
-  assign \$180  = \$178  & \$179 ;
-  assign \i__valid$202  = \$180  & chosen_5;
-  assign \$181  = chosen_5 & \i__ready$204 ;
-  assign \$182  = ~ \$signal ;
-  assign \$183  = \$signal$6  & \$182 ;
-  assign \$184  = ~ ending;
-  assign \$185  = \$183  & \$184 ;
-  assign \$186  = \$185  & \$signal$179 ;
-  assign \$187  = ~ o__payload[128];
-  assign \$188  = \$186  & \$187 ;
-  assign \$189  = \$signal$184  | \$signal$13 ;
-  assign o__ready = \$188  & \$189 ;
-  assign \$190  = ~ ending;
-  assign \$191  = \$signal$6  & \$190 ;
-  assign \$192  = ~ \$signal ;
-  assign \$193  = \$191  & \$192 ;
-  assign \$194  = o__valid & o__payload[128];
-  assign \$195  = ~ \$signal$179 ;
-  assign \$196  = o__valid & \$195 ;
-  assign \$197  = dispatched == \$signal$9 ;
-  assign \$198  = & { \empty$211 , \empty$210 , \empty$209 , \empty$208 , \empty$207 , empty };
-  assign idle = \$198  & \idle$212 ;
-  assign \$199  = \$signal$6  & ending;
-  assign \$200  = \$199  & idle;
-  assign \$201  = ~ \$signal ;
-  assign \$202  = \$200  & \$201 ;
-  assign \$203  = | struck;
-  assign \$204  = ~ \$203 ;
-  assign done = \$202  & \$204 ;
-  assign \$205  = | { done_5, done_4, done_3, done_2, done_1, done_0 };
-  assign alive = \begin  | \$205 ;
-  assign \$206  = | watchdog;
-  assign \$207  = \$signal$6  & \$206 ;
-  assign \$208  = ! \$signal$16 ;
-  assign \$209  = \$207  & \$208 ;
-  assign \$210  = ~ alive;
-  assign expired = \$209  & \$210 ;
-  assign \$211  = ~ \empty$211 ;
-  assign \$212  = ~ \empty$210 ;
-  assign \$213  = ~ \empty$209 ;
-  assign \$214  = ~ \empty$208 ;
-  assign \$215  = ~ \empty$207 ;
-  assign \$216  = ~ empty;
-  assign \$217  = | struck;
-  assign \$218  = ~ \$signal ;
-  assign first = \$217  & \$218 ;
-  assign \$219  = ~ waiting;
-  assign \$220  = | missing;
-  assign \$221  = | { missing[5], missing[3], missing[0] };
-  assign \$222  = ~ walking;
-  assign \$223  = \$signal$6  & \$222 ;
-  assign \$224  = cmd_0__valid & cmd__ready;
-  assign \$225  = cmd_1__valid & \cmd__ready$89 ;
-  assign \$226  = cmd_2__valid & \cmd__ready$104 ;
-  assign \$227  = cmd_3__valid & \cmd__ready$119 ;
-  assign \$228  = cmd_4__valid & \cmd__ready$134 ;
-  assign \$229  = cmd_5__valid & \cmd__ready$149 ;
+  assign \$174  = ~ \$signal ;
+  assign \$175  = \$signal$6  & \$174 ;
+  assign \$176  = ~ ending;
+  assign \$177  = \$175  & \$176 ;
+  assign \$178  = \$177  & o__valid;
+  assign \$179  = \$178  & \$signal$179 ;
+  assign \$180  = ~ o__payload[128];
+  assign \$181  = \$179  & \$180 ;
+  assign \i__valid$202  = \$181  & chosen_5;
+  assign \$182  = chosen_5 & \i__ready$204 ;
+  assign \$183  = ~ \$signal ;
+  assign \$184  = \$signal$6  & \$183 ;
+  assign \$185  = ~ ending;
+  assign \$186  = \$184  & \$185 ;
+  assign \$187  = \$186  & \$signal$179 ;
+  assign \$188  = ~ o__payload[128];
+  assign \$189  = \$187  & \$188 ;
+  assign \$190  = \$signal$184  | \$signal$13 ;
+  assign o__ready = \$189  & \$190 ;
+  assign \$191  = ~ ending;
+  assign \$192  = \$signal$6  & \$191 ;
+  assign \$193  = ~ \$signal ;
+  assign \$194  = \$192  & \$193 ;
+  assign \$195  = o__valid & o__payload[128];
+  assign \$196  = ~ \$signal$179 ;
+  assign \$197  = o__valid & \$196 ;
+  assign \$198  = dispatched == \$signal$9 ;
+  assign \$199  = & { \empty$211 , \empty$210 , \empty$209 , \empty$208 , \empty$207 , empty };
+  assign idle = \$199  & \idle$212 ;
+  assign \$200  = \$signal$6  & ending;
+  assign \$201  = \$200  & idle;
+  assign \$202  = ~ \$signal ;
+  assign \$203  = \$201  & \$202 ;
+  assign \$204  = | struck;
+  assign \$205  = ~ \$204 ;
+  assign done = \$203  & \$205 ;
+  assign \$206  = | { done_5, done_4, done_3, done_2, done_1, done_0 };
+  assign alive = \begin  | \$206 ;
+  assign \$207  = | watchdog;
+  assign \$208  = \$signal$6  & \$207 ;
+  assign \$209  = ! \$signal$16 ;
+  assign \$210  = \$208  & \$209 ;
+  assign \$211  = ~ alive;
+  assign \$212  = \$210  & \$211 ;
+  assign \$213  = ~ done;
+  assign expired = \$212  & \$213 ;
+  assign \$214  = ~ \empty$211 ;
+  assign \$215  = ~ \empty$210 ;
+  assign \$216  = ~ \empty$209 ;
+  assign \$217  = ~ \empty$208 ;
+  assign \$218  = ~ \empty$207 ;
+  assign \$219  = ~ empty;
+  assign \$220  = | struck;
+  assign \$221  = ~ \$signal ;
+  assign first = \$220  & \$221 ;
+  assign \$222  = ~ waiting;
+  assign \$223  = | missing;
+  assign \$224  = | { missing[5], missing[3], missing[0] };
+  assign \$225  = ~ walking;
+  assign \$226  = \$signal$6  & \$225 ;
+  assign \$227  = cmd_0__valid & cmd__ready;
+  assign \$228  = cmd_1__valid & \cmd__ready$89 ;
+  assign \$229  = cmd_2__valid & \cmd__ready$104 ;
+  assign \$230  = cmd_3__valid & \cmd__ready$119 ;
+  assign \$231  = cmd_4__valid & \cmd__ready$134 ;
+  assign \$232  = cmd_5__valid & \cmd__ready$149 ;
   always @(posedge clk)
-    stop <= \$230 ;
+    stop <= \$233 ;
   always @(posedge clk)
-    \$signal$6  <= \$231 ;
+    \$signal$6  <= \$234 ;
   always @(posedge clk)
-    dispatched <= \$232 ;
+    dispatched <= \$235 ;
   always @(posedge clk)
-    ending <= \$233 ;
+    ending <= \$236 ;
   always @(posedge clk)
-    \$signal$9  <= \$234 ;
+    \$signal$9  <= \$237 ;
   always @(posedge clk)
-    \$signal$16  <= \$235 ;
+    \$signal$16  <= \$238 ;
   always @(posedge clk)
-    struck <= \$236 ;
+    struck <= \$239 ;
   always @(posedge clk)
-    code0 <= \$237 ;
+    code0 <= \$240 ;
   always @(posedge clk)
-    index0 <= \$238 ;
+    index0 <= \$241 ;
   always @(posedge clk)
-    code1 <= \$239 ;
+    code1 <= \$242 ;
   always @(posedge clk)
-    index1 <= \$240 ;
+    index1 <= \$243 ;
   always @(posedge clk)
-    code2 <= \$241 ;
+    code2 <= \$244 ;
   always @(posedge clk)
-    index2 <= \$242 ;
+    index2 <= \$245 ;
   always @(posedge clk)
-    code3 <= \$243 ;
+    code3 <= \$246 ;
   always @(posedge clk)
-    index3 <= \$244 ;
+    index3 <= \$247 ;
   always @(posedge clk)
-    code4 <= \$245 ;
+    code4 <= \$248 ;
   always @(posedge clk)
-    index4 <= \$246 ;
+    index4 <= \$249 ;
   always @(posedge clk)
-    code5 <= \$247 ;
+    code5 <= \$250 ;
   always @(posedge clk)
-    index5 <= \$248 ;
+    index5 <= \$251 ;
   always @(posedge clk)
-    \$signal$57  <= \$249 ;
+    \$signal$57  <= \$252 ;
   always @(posedge clk)
-    late <= \$250 ;
+    late <= \$253 ;
   always @(posedge clk)
-    error <= \$251 ;
+    error <= \$254 ;
   always @(posedge clk)
-    \$signal  <= \$252 ;
+    \$signal  <= \$255 ;
   always @(posedge clk)
-    \code$62  <= \$253 ;
+    \code$62  <= \$256 ;
   always @(posedge clk)
-    \module  <= \$254 ;
+    \module  <= \$257 ;
   always @(posedge clk)
-    \index$66  <= \$255 ;
+    \index$66  <= \$258 ;
   \hwgen_top.sequencer.fetch  fetch (
     .address(address),
     .clk(clk),
@@ -14830,9 +15307,9 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
     .discard(ending),
     .i__valid(\start$177 ),
     .idle(\idle$212 ),
-    .\o__payload$25 (o__payload),
-    .\o__ready$29 (o__ready),
-    .\o__valid$23 (o__valid),
+    .\o__payload$24 (o__payload),
+    .\o__ready$28 (o__ready),
+    .\o__valid$22 (o__valid),
     .request__payload(request__payload),
     .request__ready(request__ready),
     .request__valid(\request__valid$161 ),
@@ -14850,7 +15327,7 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
     .i__payload(\i__payload$191 ),
     .i__ready(\i__ready$192 ),
     .i__valid(\i__valid$190 ),
-    .oldest__data(\$258 ),
+    .oldest__data(\$261 ),
     .retire(\retire$107 ),
     .rst(rst),
     .stop(stop),
@@ -14867,7 +15344,7 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
     .i__ready(\i__ready$196 ),
     .i__valid(\i__valid$194 ),
     .missing(missing),
-    .oldest__data(\$259 ),
+    .oldest__data(\$262 ),
     .retire(\retire$122 ),
     .rst(rst),
     .stop(stop),
@@ -14884,7 +15361,7 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
     .i__payload(i__payload),
     .i__ready(i__ready),
     .i__valid(i__valid),
-    .oldest__data(\$256 ),
+    .oldest__data(\$259 ),
     .retire(retire),
     .rst(rst),
     .stop(stop),
@@ -14900,7 +15377,7 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
     .i__payload(\i__payload$199 ),
     .i__ready(\i__ready$200 ),
     .i__valid(\i__valid$198 ),
-    .oldest__data(\$260 ),
+    .oldest__data(\$263 ),
     .retire(\retire$137 ),
     .rst(rst),
     .stop(stop),
@@ -14916,7 +15393,7 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
     .i__payload(\i__payload$203 ),
     .i__ready(\i__ready$204 ),
     .i__valid(\i__valid$202 ),
-    .oldest__data(\$261 ),
+    .oldest__data(\$264 ),
     .retire(\retire$152 ),
     .rst(rst),
     .stop(stop),
@@ -14932,7 +15409,7 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
     .i__payload(\i__payload$187 ),
     .i__ready(\i__ready$188 ),
     .i__valid(\i__valid$186 ),
-    .oldest__data(\$257 ),
+    .oldest__data(\$260 ),
     .retire(\retire$92 ),
     .rst(rst),
     .stop(stop),
@@ -14968,295 +15445,295 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
   );
   always @* begin
     if (_always_ ) begin end
-    \$230  = \$1 ;
+    \$233  = \$1 ;
     if (rst) begin
-      \$230  = 1'h0;
+      \$233  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$231  = \$signal$6 ;
+    \$234  = \$signal$6 ;
     if (\begin ) begin
-      \$231  = 1'h1;
+      \$234  = 1'h1;
     end
     if (done) begin
-      \$231  = 1'h0;
+      \$234  = 1'h0;
     end
     if (first) begin
-      \$231  = 1'h0;
+      \$234  = 1'h0;
     end
     if (rst) begin
-      \$231  = 1'h0;
+      \$234  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$232  = dispatched;
+    \$235  = dispatched;
     if (\begin ) begin
-      \$232  = 24'h000000;
+      \$235  = 24'h000000;
     end
     if (\$2 ) begin
-      \$232  = \$3 [23:0];
+      \$235  = \$3 [23:0];
     end
     if (rst) begin
-      \$232  = 24'h000000;
+      \$235  = 24'h000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$233  = ending;
+    \$236  = ending;
     if (\begin ) begin
-      \$233  = 1'h0;
+      \$236  = 1'h0;
     end
     if (\$2 ) begin
       if (\$signal$13 ) begin
-        \$233  = 1'h1;
+        \$236  = 1'h1;
       end
     end
     if (done) begin
-      \$233  = 1'h0;
+      \$236  = 1'h0;
     end
     if (rst) begin
-      \$233  = 1'h0;
+      \$236  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$234  = \$signal$9 ;
+    \$237  = \$signal$9 ;
     if (\begin ) begin
-      \$234  = count;
+      \$237  = count;
     end
     if (rst) begin
-      \$234  = 24'h000000;
+      \$237  = 24'h000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$235  = \$signal$16 ;
+    \$238  = \$signal$16 ;
     if (\$5 ) begin
-      \$235  = watchdog;
+      \$238  = watchdog;
     end else if (\$6 ) begin
-      \$235  = \$7 [31:0];
+      \$238  = \$7 [31:0];
     end
     if (rst) begin
-      \$235  = 32'd0;
+      \$238  = 32'd0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$236 [0] = \$8 ;
-    \$236 [1] = \$10 ;
-    \$236 [2] = \$12 ;
-    \$236 [3] = \$14 ;
-    \$236 [4] = \$16 ;
-    \$236 [5] = \$18 ;
-    \$236 [6] = \$signal$55 ;
-    \$236 [7] = expired;
+    \$239 [0] = \$8 ;
+    \$239 [1] = \$10 ;
+    \$239 [2] = \$12 ;
+    \$239 [3] = \$14 ;
+    \$239 [4] = \$16 ;
+    \$239 [5] = \$18 ;
+    \$239 [6] = \$signal$55 ;
+    \$239 [7] = expired;
     if (rst) begin
-      \$236  = 8'h00;
+      \$239  = 8'h00;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$237  = \$9 ;
+    \$240  = \$9 ;
     if (rst) begin
-      \$237  = 4'h0;
+      \$240  = 4'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$238  = \$256 [29:6];
+    \$241  = \$259 [29:6];
     if (rst) begin
-      \$238  = 24'h000000;
+      \$241  = 24'h000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$239  = \$11 ;
+    \$242  = \$11 ;
     if (rst) begin
-      \$239  = 4'h0;
+      \$242  = 4'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$240  = \$257 [29:6];
+    \$243  = \$260 [29:6];
     if (rst) begin
-      \$240  = 24'h000000;
+      \$243  = 24'h000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$241  = \$13 ;
+    \$244  = \$13 ;
     if (rst) begin
-      \$241  = 4'h0;
+      \$244  = 4'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$242  = \$258 [29:6];
+    \$245  = \$261 [29:6];
     if (rst) begin
-      \$242  = 24'h000000;
+      \$245  = 24'h000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$243  = \$15 ;
+    \$246  = \$15 ;
     if (rst) begin
-      \$243  = 4'h0;
+      \$246  = 4'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$244  = \$259 [29:6];
+    \$247  = \$262 [29:6];
     if (rst) begin
-      \$244  = 24'h000000;
+      \$247  = 24'h000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$245  = \$17 ;
+    \$248  = \$17 ;
     if (rst) begin
-      \$245  = 4'h0;
+      \$248  = 4'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$246  = \$260 [29:6];
+    \$249  = \$263 [29:6];
     if (rst) begin
-      \$246  = 24'h000000;
+      \$249  = 24'h000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$247  = \$19 ;
+    \$250  = \$19 ;
     if (rst) begin
-      \$247  = 4'h0;
+      \$250  = 4'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$248  = \$261 [29:6];
+    \$251  = \$264 [29:6];
     if (rst) begin
-      \$248  = 24'h000000;
+      \$251  = 24'h000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$249  = code;
+    \$252  = code;
     if (rst) begin
-      \$249  = 4'h0;
+      \$252  = 4'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$250  = dispatched;
+    \$253  = \$20 ;
     if (rst) begin
-      \$250  = 24'h000000;
+      \$253  = 24'h000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$251  = first;
+    \$254  = first;
     if (rst) begin
-      \$251  = 1'h0;
+      \$254  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$252  = \$signal ;
+    \$255  = \$signal ;
     if (first) begin
-      \$252  = 1'h1;
+      \$255  = 1'h1;
     end
     if (rst) begin
-      \$252  = 1'h0;
+      \$255  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$253  = \code$62 ;
+    \$256  = \code$62 ;
     if (first) begin
-      \$253  = \$signal$63 ;
+      \$256  = \$signal$63 ;
     end
     if (rst) begin
-      \$253  = 4'h0;
+      \$256  = 4'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$254  = \module ;
+    \$257  = \module ;
     if (first) begin
-      \$254  = \$signal$65 ;
+      \$257  = \$signal$65 ;
     end
     if (rst) begin
-      \$254  = 4'h0;
+      \$257  = 4'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$255  = \index$66 ;
+    \$258  = \index$66 ;
     if (first) begin
-      \$255  = \index$67 ;
+      \$258  = \index$67 ;
     end
     if (rst) begin
-      \$255  = 24'h000000;
+      \$258  = 24'h000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
     give_0 = 6'h00;
     if (done_0) begin
-      give_0 = \$256 [5:0];
+      give_0 = \$259 [5:0];
     end
   end
   always @* begin
     if (_always_ ) begin end
     give_1 = 6'h00;
     if (done_1) begin
-      give_1 = \$257 [5:0];
+      give_1 = \$260 [5:0];
     end
   end
   always @* begin
     if (_always_ ) begin end
     give_2 = 6'h00;
     if (done_2) begin
-      give_2 = \$258 [5:0];
+      give_2 = \$261 [5:0];
     end
   end
   always @* begin
     if (_always_ ) begin end
     give_3 = 6'h00;
     if (done_3) begin
-      give_3 = \$259 [5:0];
+      give_3 = \$262 [5:0];
     end
   end
   always @* begin
     if (_always_ ) begin end
     give_4 = 6'h00;
     if (done_4) begin
-      give_4 = \$260 [5:0];
+      give_4 = \$263 [5:0];
     end
   end
   always @* begin
     if (_always_ ) begin end
     give_5 = 6'h00;
     if (done_5) begin
-      give_5 = \$261 [5:0];
+      give_5 = \$264 [5:0];
     end
   end
   always @* begin
     if (_always_ ) begin end
     \$signal$55  = 1'h0;
     if (\begin ) begin
-      if (\$32 ) begin
+      if (\$33 ) begin
         \$signal$55  = 1'h1;
       end
     end
-    if (\$193 ) begin
-      if (\$194 ) begin
-        \$signal$55  = 1'h1;
-      end else if (\$196 ) begin
+    if (\$194 ) begin
+      if (\$195 ) begin
         \$signal$55  = 1'h1;
       end else if (\$197 ) begin
+        \$signal$55  = 1'h1;
+      end else if (\$198 ) begin
         \$signal$55  = 1'h1;
       end
     end
@@ -15265,16 +15742,16 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
     if (_always_ ) begin end
     code = 4'h0;
     if (\begin ) begin
-      if (\$32 ) begin
+      if (\$33 ) begin
         code = 4'h3;
       end
     end
-    if (\$193 ) begin
-      if (\$194 ) begin
+    if (\$194 ) begin
+      if (\$195 ) begin
         code = 4'h8;
-      end else if (\$196 ) begin
-        code = 4'h1;
       end else if (\$197 ) begin
+        code = 4'h1;
+      end else if (\$198 ) begin
         code = 4'h2;
       end
     end
@@ -15284,64 +15761,64 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
     \$signal$179  = 1'h0;
     casez (o__payload[7:0])
       8'h10:
-          \$signal$179  = \$37 ;
+          \$signal$179  = \$38 ;
       8'h15:
-          \$signal$179  = \$42 ;
+          \$signal$179  = \$43 ;
       8'h11:
-          \$signal$179  = \$47 ;
+          \$signal$179  = \$48 ;
       8'h12:
-          \$signal$179  = \$52 ;
+          \$signal$179  = \$53 ;
       8'h22:
-          \$signal$179  = \$57 ;
+          \$signal$179  = \$58 ;
       8'h32:
-          \$signal$179  = \$62 ;
+          \$signal$179  = \$63 ;
       8'h42:
-          \$signal$179  = \$67 ;
+          \$signal$179  = \$68 ;
       8'h13:
-          \$signal$179  = \$72 ;
+          \$signal$179  = \$73 ;
       8'h23:
-          \$signal$179  = \$77 ;
+          \$signal$179  = \$78 ;
       8'h33:
-          \$signal$179  = \$82 ;
+          \$signal$179  = \$83 ;
       8'h14:
-          \$signal$179  = \$87 ;
+          \$signal$179  = \$88 ;
       8'h24:
-          \$signal$179  = \$92 ;
+          \$signal$179  = \$93 ;
       8'h34:
-          \$signal$179  = \$97 ;
+          \$signal$179  = \$98 ;
       8'h44:
-          \$signal$179  = \$102 ;
+          \$signal$179  = \$103 ;
       8'h54:
-          \$signal$179  = \$107 ;
+          \$signal$179  = \$108 ;
       8'h64:
-          \$signal$179  = \$112 ;
+          \$signal$179  = \$113 ;
       8'h74:
-          \$signal$179  = \$117 ;
+          \$signal$179  = \$118 ;
       8'h84:
-          \$signal$179  = \$122 ;
+          \$signal$179  = \$123 ;
       8'h17:
-          \$signal$179  = \$127 ;
+          \$signal$179  = \$128 ;
     endcase
   end
   always @* begin
     if (_always_ ) begin end
     \$signal$184  = 1'h0;
-    if (\$136 ) begin
+    if (\$137 ) begin
       \$signal$184  = 1'h1;
     end
-    if (\$145 ) begin
+    if (\$146 ) begin
       \$signal$184  = 1'h1;
     end
-    if (\$154 ) begin
+    if (\$155 ) begin
       \$signal$184  = 1'h1;
     end
-    if (\$163 ) begin
+    if (\$164 ) begin
       \$signal$184  = 1'h1;
     end
-    if (\$172 ) begin
+    if (\$173 ) begin
       \$signal$184  = 1'h1;
     end
-    if (\$181 ) begin
+    if (\$182 ) begin
       \$signal$184  = 1'h1;
     end
   end
@@ -15373,22 +15850,22 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
   always @* begin
     if (_always_ ) begin end
     \$signal$65  = 4'h7;
-    if (\$211 ) begin
+    if (\$214 ) begin
       \$signal$65  = 4'h5;
     end
-    if (\$212 ) begin
+    if (\$215 ) begin
       \$signal$65  = 4'h4;
     end
-    if (\$213 ) begin
+    if (\$216 ) begin
       \$signal$65  = 4'h3;
     end
-    if (\$214 ) begin
+    if (\$217 ) begin
       \$signal$65  = 4'h2;
     end
-    if (\$215 ) begin
+    if (\$218 ) begin
       \$signal$65  = 4'h1;
     end
-    if (\$216 ) begin
+    if (\$219 ) begin
       \$signal$65  = 4'h0;
     end
     if (struck[6]) begin
@@ -15416,23 +15893,23 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
   always @* begin
     if (_always_ ) begin end
     \index$67  = late;
-    if (\$211 ) begin
-      \index$67  = \$261 [29:6];
-    end
-    if (\$212 ) begin
-      \index$67  = \$260 [29:6];
-    end
-    if (\$213 ) begin
-      \index$67  = \$259 [29:6];
-    end
     if (\$214 ) begin
-      \index$67  = \$258 [29:6];
+      \index$67  = \$264 [29:6];
     end
     if (\$215 ) begin
-      \index$67  = \$257 [29:6];
+      \index$67  = \$263 [29:6];
     end
     if (\$216 ) begin
-      \index$67  = \$256 [29:6];
+      \index$67  = \$262 [29:6];
+    end
+    if (\$217 ) begin
+      \index$67  = \$261 [29:6];
+    end
+    if (\$218 ) begin
+      \index$67  = \$260 [29:6];
+    end
+    if (\$219 ) begin
+      \index$67  = \$259 [29:6];
     end
     if (struck[6]) begin
       \index$67  = late;
@@ -15459,16 +15936,16 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
   always @* begin
     if (_always_ ) begin end
     causes = 5'h00;
-    if (\$219 ) begin
+    if (\$222 ) begin
       causes[4] = 1'h1;
-    end else if (\$220 ) begin
+    end else if (\$223 ) begin
       if (missing[1]) begin
         causes[0] = 1'h1;
       end else if (missing[2]) begin
         causes[1] = 1'h1;
       end else if (missing[4]) begin
         causes[2] = 1'h1;
-      end else if (\$221 ) begin
+      end else if (\$224 ) begin
         causes[3] = 1'h1;
       end
     end
@@ -15476,58 +15953,58 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
   always @* begin
     if (_always_ ) begin end
     stall = 5'h00;
-    if (\$223 ) begin
+    if (\$226 ) begin
       stall = causes;
     end
   end
-  assign index = \$256 [29:6];
-  assign \index$30  = \$257 [29:6];
-  assign \index$36  = \$258 [29:6];
-  assign \index$42  = \$259 [29:6];
-  assign \index$48  = \$260 [29:6];
-  assign \index$54  = \$261 [29:6];
+  assign index = \$259 [29:6];
+  assign \index$30  = \$260 [29:6];
+  assign \index$36  = \$261 [29:6];
+  assign \index$42  = \$262 [29:6];
+  assign \index$48  = \$263 [29:6];
+  assign \index$54  = \$264 [29:6];
   assign cmd__valid = cmd_0__valid;
   assign cmd__payload = cmd_0__payload;
   assign cmd_0__ready = cmd__ready;
   assign \stop$76  = stop;
   assign have_0 = have;
   assign take = take_0;
-  assign post = \$256 [5:0];
+  assign post = \$259 [5:0];
   assign \cmd__valid$86  = cmd_1__valid;
   assign \cmd__payload$88  = cmd_1__payload;
   assign cmd_1__ready = \cmd__ready$89 ;
   assign \stop$91  = stop;
   assign have_1 = \have$94 ;
   assign \take$97  = take_1;
-  assign \post$99  = \$257 [5:0];
+  assign \post$99  = \$260 [5:0];
   assign \cmd__valid$101  = cmd_2__valid;
   assign \cmd__payload$103  = cmd_2__payload;
   assign cmd_2__ready = \cmd__ready$104 ;
   assign \stop$106  = stop;
   assign have_2 = \have$109 ;
   assign \take$112  = take_2;
-  assign \post$114  = \$258 [5:0];
+  assign \post$114  = \$261 [5:0];
   assign \cmd__valid$116  = cmd_3__valid;
   assign \cmd__payload$118  = cmd_3__payload;
   assign cmd_3__ready = \cmd__ready$119 ;
   assign \stop$121  = stop;
   assign have_3 = \have$124 ;
   assign \take$127  = take_3;
-  assign \post$129  = \$259 [5:0];
+  assign \post$129  = \$262 [5:0];
   assign \cmd__valid$131  = cmd_4__valid;
   assign \cmd__payload$133  = cmd_4__payload;
   assign cmd_4__ready = \cmd__ready$134 ;
   assign \stop$136  = stop;
   assign have_4 = \have$139 ;
   assign \take$142  = take_4;
-  assign \post$144  = \$260 [5:0];
+  assign \post$144  = \$263 [5:0];
   assign \cmd__valid$146  = cmd_5__valid;
   assign \cmd__payload$148  = cmd_5__payload;
   assign cmd_5__ready = \cmd__ready$149 ;
   assign \stop$151  = stop;
   assign have_5 = \have$154 ;
   assign \take$157  = take_5;
-  assign \post$159  = \$261 [5:0];
+  assign \post$159  = \$264 [5:0];
   assign \request__payload$163  = request__payload;
   assign \beats__valid$167  = beats__valid;
   assign \beats__payload$169  = beats__payload;
@@ -15536,9 +16013,9 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
   assign \address$173  = address;
   assign \count$174  = count;
   assign discard = ending;
-  assign trace_issue = { \$229 , \$228 , \$227 , \$226 , \$225 , \$224  };
+  assign trace_issue = { \$232 , \$231 , \$230 , \$229 , \$228 , \$227  };
   assign trace_retire = { \retire$152 , \retire$137 , \retire$122 , \retire$107 , \retire$92 , retire };
-  assign trace_index = { \$261 [29:6], \$260 [29:6], \$259 [29:6], \$258 [29:6], \$257 [29:6], \$256 [29:6] };
+  assign trace_index = { \$264 [29:6], \$263 [29:6], \$262 [29:6], \$261 [29:6], \$260 [29:6], \$259 [29:6] };
   assign busy = \$signal$6 ;
   assign \struck.worker  = struck[5:0];
   assign \struck.stream  = struck[6];
@@ -15637,11 +16114,11 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
   assign i__payload[15:10] = o__payload[21:16];
   assign i__payload[9:4] = o__payload[13:8];
   assign i__payload[3:0] = o__payload[7:4];
-  assign \$29 [31:4] = 28'h0000000;
-  assign \$29 [3:0] = address[3:0];
+  assign \$30 [31:4] = 28'h0000000;
+  assign \$30 [3:0] = address[3:0];
 endmodule
 
-module \hwgen_top.sequencer.fetch (request__ready, i__valid, \o__ready$29 , request__valid, idle, w_en, rst, address, count, discard, \o__payload$25 , \o__valid$23 , request__payload, w_data, clk);
+module \hwgen_top.sequencer.fetch (request__ready, i__valid, \o__ready$28 , request__valid, idle, w_en, rst, address, count, discard, \o__payload$24 , \o__valid$22 , request__payload, w_data, clk);
   reg _always_  = 0;
   wire [30:0] \$1 ;
   wire [8:0] \$10 ;
@@ -15653,38 +16130,34 @@ module \hwgen_top.sequencer.fetch (request__ready, i__valid, \o__ready$29 , requ
   wire [8:0] \$16 ;
   wire \$17 ;
   wire [9:0] \$18 ;
-  wire [8:0] \$19 ;
+  wire \$19 ;
   wire [31:0] \$2 ;
-  wire [9:0] \$20 ;
+  wire \$20 ;
   wire \$21 ;
   wire \$22 ;
-  wire \$23 ;
-  wire \$24 ;
-  wire [2:0] \$25 ;
-  wire [2:0] \$26 ;
+  wire [2:0] \$23 ;
+  wire [2:0] \$24 ;
+  wire \$25 ;
+  wire \$26 ;
   wire \$27 ;
-  wire \$28 ;
-  wire \$29 ;
+  reg [7:0] \$28 ;
+  reg \$29 ;
   wire [32:0] \$3 ;
-  reg [7:0] \$30 ;
-  reg [7:0] \$31 ;
-  reg \$32 ;
-  reg [127:0] \$33 ;
-  reg \$34 ;
-  reg [1:0] \$35 ;
+  reg [127:0] \$30 ;
+  reg \$31 ;
+  reg [1:0] \$32 ;
   wire [32:0] \$4 ;
   wire \$5 ;
   wire \$6 ;
   wire \$7 ;
   wire \$8 ;
   wire \$9 ;
-  reg [7:0] \$signal  = 8'h00;
-  wire \$signal$12 ;
+  wire \$signal ;
   (* init = 1'h0 *)
-  wire \$signal$24 ;
-  reg [127:0] \$signal$26  = 128'h00000000000000000000000000000000;
-  reg \$signal$27  = 1'h0;
-  wire \$signal$30 ;
+  wire \$signal$23 ;
+  reg [127:0] \$signal$25  = 128'h00000000000000000000000000000000;
+  reg \$signal$26  = 1'h0;
+  wire \$signal$29 ;
   input [31:0] address;
   wire [6:0] asked;
   wire [27:0] beats;
@@ -15702,18 +16175,17 @@ module \hwgen_top.sequencer.fetch (request__ready, i__valid, \o__ready$29 , requ
   wire [27:0] \i__payload.beats ;
   input i__valid;
   output idle;
-  reg [7:0] missing = 8'h00;
   wire [39:0] o__payload;
-  output [128:0] \o__payload$25 ;
-  wire \o__payload$25.error ;
-  wire [127:0] \o__payload$25.word ;
+  output [128:0] \o__payload$24 ;
+  wire \o__payload$24.error ;
+  wire [127:0] \o__payload$24.word ;
   wire [31:0] \o__payload.address ;
   wire [7:0] \o__payload.beats_minus_1 ;
   wire o__ready;
-  input \o__ready$29 ;
+  input \o__ready$28 ;
   wire o__valid;
-  output \o__valid$23 ;
-  reg \o__valid$23  = 1'h0;
+  output \o__valid$22 ;
+  reg \o__valid$22  = 1'h0;
   reg [1:0] part = 2'h0;
   wire [32:0] r_data;
   wire r_en;
@@ -15723,59 +16195,56 @@ module \hwgen_top.sequencer.fetch (request__ready, i__valid, \o__ready$29 , requ
   wire [7:0] \request__payload.beats_minus_1 ;
   input request__ready;
   output request__valid;
+  reg [7:0] reserved = 8'h00;
   input rst;
   wire start;
   input [32:0] w_data;
   input w_en;
   assign \$2  = \$1  + 3'h4;
   assign \$3  = \$2  - 1'h1;
-  assign \$5  = \$signal  <= 7'h40;
+  assign \$5  = reserved <= 7'h40;
   assign \$6  = o__valid & \$5 ;
   assign \$7  = ~ discard;
   assign request__valid = \$6  & \$7 ;
-  assign \$signal$12  = request__valid & request__ready;
-  assign \$8  = \$signal  <= 7'h40;
+  assign \$signal  = request__valid & request__ready;
+  assign \$8  = reserved <= 7'h40;
   assign \$9  = request__ready & \$8 ;
   assign o__ready = \$9  | discard;
   assign \$10  = request__payload[39:32] + 1'h1;
-  assign \$11  = \$signal$12  ? \$10  : 9'h000;
+  assign \$11  = \$signal  ? \$10  : 9'h000;
   assign \$12  = ~ o__valid;
-  assign \$13  = ! missing;
+  assign \$13  = ! reserved;
   assign idle = \$12  & \$13 ;
-  assign \$14  = ~ \o__valid$23 ;
-  assign free = \$14  | \o__ready$29 ;
+  assign \$14  = ~ \o__valid$22 ;
+  assign free = \$14  | \o__ready$28 ;
   assign \$15  = free | discard;
-  assign \$signal$30  = r_rdy & \$15 ;
-  assign \$16  = \$signal  + \$11 [6:0];
-  assign \$17  = r_rdy & \$signal$30 ;
+  assign \$signal$29  = r_rdy & \$15 ;
+  assign \$16  = reserved + \$11 [6:0];
+  assign \$17  = r_rdy & \$signal$29 ;
   assign \$18  = \$16  - \$17 ;
-  assign \$19  = missing + \$11 [6:0];
-  assign \$20  = \$19  - w_en;
-  assign \$21  = ! part;
-  assign \$22  = \$21  ? 1'h0 : \$signal$27 ;
-  assign \$23  = r_data[32] | \$22 ;
-  assign \$24  = part == 2'h3;
-  assign \$25  = part + 1'h1;
-  assign \$26  = \$24  ? 3'h0 : \$25 ;
-  assign \$27  = part == 2'h3;
-  assign \$28  = ~ discard;
-  assign \$29  = \$27  & \$28 ;
+  assign \$19  = ! part;
+  assign \$20  = \$19  ? 1'h0 : \$signal$26 ;
+  assign \$21  = r_data[32] | \$20 ;
+  assign \$22  = part == 2'h3;
+  assign \$23  = part + 1'h1;
+  assign \$24  = \$22  ? 3'h0 : \$23 ;
+  assign \$25  = part == 2'h3;
+  assign \$26  = ~ discard;
+  assign \$27  = \$25  & \$26 ;
   always @(posedge clk)
-    \$signal  <= \$30 ;
+    reserved <= \$28 ;
   always @(posedge clk)
-    missing <= \$31 ;
+    \o__valid$22  <= \$29 ;
   always @(posedge clk)
-    \o__valid$23  <= \$32 ;
+    \$signal$25  <= \$30 ;
   always @(posedge clk)
-    \$signal$26  <= \$33 ;
+    \$signal$26  <= \$31 ;
   always @(posedge clk)
-    \$signal$27  <= \$34 ;
-  always @(posedge clk)
-    part <= \$35 ;
+    part <= \$32 ;
   \hwgen_top.sequencer.fetch.buffer  buffer (
     .clk(clk),
     .r_data(r_data),
-    .r_en(\$signal$30 ),
+    .r_en(\$signal$29 ),
     .r_rdy(r_rdy),
     .rst(rst),
     .w_en(w_en),
@@ -15792,68 +16261,61 @@ module \hwgen_top.sequencer.fetch (request__ready, i__valid, \o__ready$29 , requ
   );
   always @* begin
     if (_always_ ) begin end
-    \$30  = \$18 [7:0];
+    \$28  = \$18 [7:0];
     if (rst) begin
-      \$30  = 8'h00;
+      \$28  = 8'h00;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$31  = \$20 [7:0];
-    if (rst) begin
-      \$31  = 8'h00;
+    \$29  = \o__valid$22 ;
+    if (\o__ready$28 ) begin
+      \$29  = 1'h0;
     end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$32  = \o__valid$23 ;
-    if (\o__ready$29 ) begin
-      \$32  = 1'h0;
-    end
-    if (\$signal$30 ) begin
-      \$32  = \$29 ;
+    if (\$signal$29 ) begin
+      \$29  = \$27 ;
     end
     if (i__valid) begin
-      \$32  = 1'h0;
+      \$29  = 1'h0;
     end
     if (discard) begin
-      \$32  = 1'h0;
+      \$29  = 1'h0;
     end
     if (rst) begin
-      \$32  = 1'h0;
+      \$29  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$33  = \$signal$26 ;
-    if (\$signal$30 ) begin
-      \$33  = { r_data[31:0], \$signal$26 [127:32] };
+    \$30  = \$signal$25 ;
+    if (\$signal$29 ) begin
+      \$30  = { r_data[31:0], \$signal$25 [127:32] };
     end
     if (rst) begin
-      \$33  = 128'h00000000000000000000000000000000;
+      \$30  = 128'h00000000000000000000000000000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$34  = \$signal$27 ;
-    if (\$signal$30 ) begin
-      \$34  = \$23 ;
+    \$31  = \$signal$26 ;
+    if (\$signal$29 ) begin
+      \$31  = \$21 ;
     end
     if (rst) begin
-      \$34  = 1'h0;
+      \$31  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$35  = part;
-    if (\$signal$30 ) begin
-      \$35  = \$26 [1:0];
+    \$32  = part;
+    if (\$signal$29 ) begin
+      \$32  = \$24 [1:0];
     end
     if (i__valid) begin
-      \$35  = 2'h0;
+      \$32  = 2'h0;
     end
     if (rst) begin
-      \$35  = 2'h0;
+      \$32  = 2'h0;
     end
   end
   assign beats = \$4 [27:0];
@@ -15863,8 +16325,8 @@ module \hwgen_top.sequencer.fetch (request__ready, i__valid, \o__ready$29 , requ
   assign beats__valid = w_en;
   assign beats__payload = w_data;
   assign beats__ready = 1'h1;
-  assign \$signal$24  = \o__valid$23 ;
-  assign r_en = \$signal$30 ;
+  assign \$signal$23  = \o__valid$22 ;
+  assign r_en = \$signal$29 ;
   assign \i__payload.address  = i__payload[31:0];
   assign \i__payload.beats  = i__payload[59:32];
   assign \request__payload.address  = request__payload[31:0];
@@ -15873,10 +16335,10 @@ module \hwgen_top.sequencer.fetch (request__ready, i__valid, \o__ready$29 , requ
   assign \o__payload.beats_minus_1  = request__payload[39:32];
   assign \beats__payload.data  = w_data[31:0];
   assign \beats__payload.error  = w_data[32];
-  assign \o__payload$25.word  = \o__payload$25 [127:0];
-  assign \o__payload$25.error  = \o__payload$25 [128];
-  assign \o__payload$25 [128] = \$signal$27 ;
-  assign \o__payload$25 [127:0] = \$signal$26 ;
+  assign \o__payload$24.word  = \o__payload$24 [127:0];
+  assign \o__payload$24.error  = \o__payload$24 [128];
+  assign \o__payload$24 [128] = \$signal$26 ;
+  assign \o__payload$24 [127:0] = \$signal$25 ;
   assign i__payload[59:32] = \$4 [27:0];
   assign i__payload[31:0] = address;
   assign \$1  = { 3'h0, count, 4'h0 };
@@ -16248,39 +16710,46 @@ module \hwgen_top.sequencer.queue_afetch (retire, i__valid, cmd__valid, take, i_
   wire \$1 ;
   wire \$10 ;
   wire \$11 ;
-  wire [3:0] \$12 ;
-  wire [3:0] \$13 ;
-  wire [3:0] \$14 ;
-  wire [4:0] \$15 ;
-  wire [3:0] \$16 ;
-  wire [4:0] \$17 ;
-  wire \$18 ;
-  wire \$19 ;
-  wire [5:0] \$2 ;
-  wire \$20 ;
-  wire \$21 ;
-  wire \$22 ;
+  wire \$12 ;
+  wire \$13 ;
+  wire \$14 ;
+  wire \$15 ;
+  wire \$16 ;
+  wire [3:0] \$17 ;
+  wire [3:0] \$18 ;
+  wire [3:0] \$19 ;
+  wire \$2 ;
+  wire [4:0] \$20 ;
+  wire [3:0] \$21 ;
+  wire [4:0] \$22 ;
   wire \$23 ;
   wire \$24 ;
-  wire [2:0] \$25 ;
-  wire [2:0] \$26 ;
+  wire \$25 ;
+  wire \$26 ;
   wire \$27 ;
-  wire [2:0] \$28 ;
-  wire [2:0] \$29 ;
-  wire \$3 ;
-  wire \$30 ;
+  wire \$28 ;
+  wire \$29 ;
+  wire [5:0] \$3 ;
+  wire [2:0] \$30 ;
   wire [2:0] \$31 ;
-  wire [2:0] \$32 ;
-  reg [2:0] \$33 ;
-  reg [2:0] \$34 ;
-  reg \$35 ;
-  reg \$36 ;
-  reg \$37 ;
-  reg [99:0] \$38 ;
-  reg [1:0] \$39 ;
+  wire \$32 ;
+  wire [2:0] \$33 ;
+  wire [2:0] \$34 ;
+  wire \$35 ;
+  wire [2:0] \$36 ;
+  wire [2:0] \$37 ;
+  reg [2:0] \$38 ;
+  reg [2:0] \$39 ;
   wire \$4 ;
-  reg [1:0] \$40 ;
-  reg [1:0] \$41 ;
+  reg \$40 ;
+  reg \$41 ;
+  reg \$42 ;
+  reg \$43 ;
+  reg [99:0] \$44 ;
+  reg [85:0] \$45 ;
+  reg [1:0] \$46 ;
+  reg [1:0] \$47 ;
+  reg [1:0] \$48 ;
   wire \$5 ;
   wire \$6 ;
   wire \$7 ;
@@ -16291,12 +16760,17 @@ module \hwgen_top.sequencer.queue_afetch (retire, i__valid, cmd__valid, take, i_
   (* init = 2'h0 *)
   wire [1:0] \$signal$10 ;
   reg \$signal$17  = 1'h0;
+  reg \$signal$18  = 1'h0;
+  reg [85:0] \$signal$20  = 86'h0000000000000000000000;
+  wire [3:0] \$signal$20.op ;
+  wire [75:0] \$signal$20.payload ;
+  wire [5:0] \$signal$20.wait ;
   (* init = 100'h0000000000000000000000000 *)
-  wire [99:0] \$signal$25 ;
-  wire [3:0] \$signal$25.op ;
-  wire [95:0] \$signal$25.payload ;
+  wire [99:0] \$signal$26 ;
+  wire [3:0] \$signal$26.op ;
+  wire [95:0] \$signal$26.payload ;
   wire \$signal$3 ;
-  reg \$signal$32  = 1'h0;
+  reg \$signal$34  = 1'h0;
   reg [1:0] \$signature__addr  = 2'h0;
   (* init = 2'h0 *)
   wire [1:0] \$signature__addr$6 ;
@@ -16337,6 +16811,7 @@ module \hwgen_top.sequencer.queue_afetch (retire, i__valid, cmd__valid, take, i_
   wire [5:0] \issue__data.wait ;
   wire issued;
   wire [2:0] less;
+  wire loaded;
   wire [5:0] missing;
   wire [2:0] more;
   reg [1:0] oldest__addr = 2'h0;
@@ -16373,162 +16848,195 @@ module \hwgen_top.sequencer.queue_afetch (retire, i__valid, cmd__valid, take, i_
   end
   assign oldest__data = meta[oldest__addr];
   always @(posedge clk)
-    \$signal$17  <= \$37 ;
+    queued <= \$38 ;
   always @(posedge clk)
-    cmd__payload <= \$38 ;
+    held <= \$39 ;
   always @(posedge clk)
-    \$signature__addr  <= \$39 ;
+    \$signal$34  <= \$40 ;
   always @(posedge clk)
-    issue__addr <= \$40 ;
+    some <= \$41 ;
   always @(posedge clk)
-    oldest__addr <= \$41 ;
+    \$signal$18  <= \$42 ;
+  always @(posedge clk)
+    \$signal$17  <= \$43 ;
+  always @(posedge clk)
+    cmd__payload <= \$44 ;
+  always @(posedge clk)
+    \$signal$20  <= \$45 ;
+  always @(posedge clk)
+    \$signature__addr  <= \$46 ;
+  always @(posedge clk)
+    issue__addr <= \$47 ;
+  always @(posedge clk)
+    oldest__addr <= \$48 ;
   assign \$signature__en  = i__valid & i__ready;
   assign \$1  = | queued;
-  assign waiting = \$1  | \$signal$17 ;
-  assign \$2  = ~ have;
-  assign wanting = issue__data[9:4] & \$2 ;
-  assign missing = \$signal$17  ? 6'h00 : wanting;
-  assign \$3  = ~ stop;
-  assign cmd__valid = \$signal$17  & \$3 ;
-  assign \$4  = | queued;
-  assign \$5  = | wanting;
-  assign \$6  = ~ \$5 ;
-  assign \$7  = \$4  & \$6 ;
-  assign \$8  = ~ stop;
-  assign \$9  = \$7  & \$8 ;
-  assign \$10  = ~ \$signal$17 ;
-  assign \$11  = \$10  | cmd__ready;
-  assign issued = \$9  & \$11 ;
-  assign take = issued ? issue__data[9:4] : 6'h00;
-  assign i__ready = ~ \$signal$32 ;
+  assign \$2  = \$1  | \$signal$17 ;
+  assign waiting = \$2  | \$signal$18 ;
+  assign \$3  = ~ have;
+  assign wanting = \$signal$20 [9:4] & \$3 ;
+  assign \$4  = ~ \$signal$18 ;
+  assign \$5  = \$signal$17  & \$4 ;
+  assign missing = \$5  ? wanting : 6'h00;
+  assign \$6  = ~ stop;
+  assign cmd__valid = \$signal$18  & \$6 ;
+  assign \$7  = | queued;
+  assign \$8  = ~ \$signal$17 ;
+  assign \$9  = \$8  | issued;
+  assign loaded = \$7  & \$9 ;
+  assign \$10  = | wanting;
+  assign \$11  = ~ \$10 ;
+  assign \$12  = \$signal$17  & \$11 ;
+  assign \$13  = ~ stop;
+  assign \$14  = \$12  & \$13 ;
+  assign \$15  = ~ \$signal$18 ;
+  assign \$16  = \$15  | cmd__ready;
+  assign issued = \$14  & \$16 ;
+  assign take = issued ? \$signal$20 [9:4] : 6'h00;
+  assign i__ready = ~ \$signal$34 ;
   assign empty = ~ some;
-  assign \$12  = held + 1'h1;
-  assign \$13  = held - 1'h1;
-  assign \$14  = queued + \$signature__en ;
-  assign \$15  = \$14  - 1'h1;
-  assign \$16  = queued + \$signature__en ;
-  assign \$17  = issued ? \$15  : { 1'h0, \$16  };
-  assign \$18  = ~ retire;
-  assign \$19  = \$signature__en  & \$18 ;
-  assign \$20  = held == 2'h3;
-  assign \$21  = ~ \$signature__en ;
-  assign \$22  = retire & \$21 ;
-  assign \$23  = held != 1'h1;
-  assign \$24  = \$signature__addr  == 2'h3;
-  assign \$25  = \$signature__addr  + 1'h1;
-  assign \$26  = \$24  ? 3'h0 : \$25 ;
-  assign \$27  = issue__addr == 2'h3;
-  assign \$28  = issue__addr + 1'h1;
-  assign \$29  = \$27  ? 3'h0 : \$28 ;
-  assign \$30  = oldest__addr == 2'h3;
-  assign \$31  = oldest__addr + 1'h1;
-  assign \$32  = \$30  ? 3'h0 : \$31 ;
-  always @(posedge clk)
-    queued <= \$33 ;
-  always @(posedge clk)
-    held <= \$34 ;
-  always @(posedge clk)
-    \$signal$32  <= \$35 ;
-  always @(posedge clk)
-    some <= \$36 ;
+  assign \$17  = held + 1'h1;
+  assign \$18  = held - 1'h1;
+  assign \$19  = queued + \$signature__en ;
+  assign \$20  = \$19  - 1'h1;
+  assign \$21  = queued + \$signature__en ;
+  assign \$22  = loaded ? \$20  : { 1'h0, \$21  };
+  assign \$23  = ~ retire;
+  assign \$24  = \$signature__en  & \$23 ;
+  assign \$25  = held == 2'h3;
+  assign \$26  = ~ \$signature__en ;
+  assign \$27  = retire & \$26 ;
+  assign \$28  = held != 1'h1;
+  assign \$29  = \$signature__addr  == 2'h3;
+  assign \$30  = \$signature__addr  + 1'h1;
+  assign \$31  = \$29  ? 3'h0 : \$30 ;
+  assign \$32  = issue__addr == 2'h3;
+  assign \$33  = issue__addr + 1'h1;
+  assign \$34  = \$32  ? 3'h0 : \$33 ;
+  assign \$35  = oldest__addr == 2'h3;
+  assign \$36  = oldest__addr + 1'h1;
+  assign \$37  = \$35  ? 3'h0 : \$36 ;
   always @* begin
     if (_always_ ) begin end
-    \$38  = cmd__payload;
-    if (issued) begin
-      \$38 [3:0] = issue__data[3:0];
-      \$38 [99:4] = { 20'h00000, issue__data[85:10] };
-    end
+    \$38  = \$22 [2:0];
     if (rst) begin
-      \$38  = 100'h0000000000000000000000000;
+      \$38  = 3'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$39  = \$signature__addr ;
-    if (\$signature__en ) begin
-      \$39  = \$26 [1:0];
+    \$39  = held;
+    if (\$24 ) begin
+      \$39  = \$17 [2:0];
+    end
+    if (\$27 ) begin
+      \$39  = \$18 [2:0];
     end
     if (rst) begin
-      \$39  = 2'h0;
+      \$39  = 3'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$40  = issue__addr;
-    if (issued) begin
-      \$40  = \$29 [1:0];
+    \$40  = \$signal$34 ;
+    if (\$24 ) begin
+      \$40  = \$25 ;
+    end
+    if (\$27 ) begin
+      \$40  = 1'h0;
     end
     if (rst) begin
-      \$40  = 2'h0;
+      \$40  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$41  = oldest__addr;
-    if (retire) begin
-      \$41  = \$32 [1:0];
+    \$41  = some;
+    if (\$24 ) begin
+      \$41  = 1'h1;
+    end
+    if (\$27 ) begin
+      \$41  = \$28 ;
     end
     if (rst) begin
-      \$41  = 2'h0;
+      \$41  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$33  = \$17 [2:0];
-    if (rst) begin
-      \$33  = 3'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$34  = held;
-    if (\$19 ) begin
-      \$34  = \$12 [2:0];
-    end
-    if (\$22 ) begin
-      \$34  = \$13 [2:0];
-    end
-    if (rst) begin
-      \$34  = 3'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$35  = \$signal$32 ;
-    if (\$19 ) begin
-      \$35  = \$20 ;
-    end
-    if (\$22 ) begin
-      \$35  = 1'h0;
-    end
-    if (rst) begin
-      \$35  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$36  = some;
-    if (\$19 ) begin
-      \$36  = 1'h1;
-    end
-    if (\$22 ) begin
-      \$36  = \$23 ;
-    end
-    if (rst) begin
-      \$36  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$37  = \$signal$17 ;
+    \$42  = \$signal$18 ;
     if (cmd__ready) begin
-      \$37  = 1'h0;
+      \$42  = 1'h0;
     end
     if (issued) begin
-      \$37  = 1'h1;
+      \$42  = 1'h1;
     end
     if (rst) begin
-      \$37  = 1'h0;
+      \$42  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$43  = \$signal$17 ;
+    if (issued) begin
+      \$43  = 1'h0;
+    end
+    if (loaded) begin
+      \$43  = 1'h1;
+    end
+    if (rst) begin
+      \$43  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$44  = cmd__payload;
+    if (issued) begin
+      \$44 [3:0] = \$signal$20 [3:0];
+      \$44 [99:4] = { 20'h00000, \$signal$20 [85:10] };
+    end
+    if (rst) begin
+      \$44  = 100'h0000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$45  = \$signal$20 ;
+    if (loaded) begin
+      \$45  = issue__data;
+    end
+    if (rst) begin
+      \$45  = 86'h0000000000000000000000;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$46  = \$signature__addr ;
+    if (\$signature__en ) begin
+      \$46  = \$31 [1:0];
+    end
+    if (rst) begin
+      \$46  = 2'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$47  = issue__addr;
+    if (loaded) begin
+      \$47  = \$34 [1:0];
+    end
+    if (rst) begin
+      \$47  = 2'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$48  = oldest__addr;
+    if (retire) begin
+      \$48  = \$37 [1:0];
+    end
+    if (rst) begin
+      \$48  = 2'h0;
     end
   end
   assign \$signal  = \$signature__addr ;
@@ -16537,11 +17045,11 @@ module \hwgen_top.sequencer.queue_afetch (retire, i__valid, cmd__valid, take, i_
   assign \$signature__en$7  = \$signature__en ;
   assign \$signal$10  = issue__addr;
   assign free = oldest__addr;
-  assign \$signal$25  = cmd__payload;
+  assign \$signal$26  = cmd__payload;
   assign post = oldest__data[5:0];
   assign index = oldest__data[29:6];
-  assign more = \$12 [2:0];
-  assign less = \$13 [2:0];
+  assign more = \$17 [2:0];
+  assign less = \$18 [2:0];
   assign \$signature__data.op  = \$signature__data [3:0];
   assign \$signature__data.wait  = \$signature__data [9:4];
   assign \$signature__data.payload  = \$signature__data [85:10];
@@ -16552,15 +17060,18 @@ module \hwgen_top.sequencer.queue_afetch (retire, i__valid, cmd__valid, take, i_
   assign \i__payload.payload  = i__payload[115:40];
   assign \$signature__data$8.post  = \$signature__data$8 [5:0];
   assign \$signature__data$8.index  = \$signature__data$8 [29:6];
+  assign \$signal$20.op  = \$signal$20 [3:0];
+  assign \$signal$20.wait  = \$signal$20 [9:4];
+  assign \$signal$20.payload  = \$signal$20 [85:10];
+  assign \cmd__payload.op  = cmd__payload[3:0];
+  assign \cmd__payload.payload  = cmd__payload[99:4];
+  assign \$signal$26.op  = cmd__payload[3:0];
+  assign \$signal$26.payload  = cmd__payload[99:4];
+  assign \oldest__data.post  = oldest__data[5:0];
+  assign \oldest__data.index  = oldest__data[29:6];
   assign \issue__data.op  = issue__data[3:0];
   assign \issue__data.wait  = issue__data[9:4];
   assign \issue__data.payload  = issue__data[85:10];
-  assign \cmd__payload.op  = cmd__payload[3:0];
-  assign \cmd__payload.payload  = cmd__payload[99:4];
-  assign \$signal$25.op  = cmd__payload[3:0];
-  assign \$signal$25.payload  = cmd__payload[99:4];
-  assign \oldest__data.post  = oldest__data[5:0];
-  assign \oldest__data.index  = oldest__data[29:6];
   assign \$signature__data$8 [29:6] = i__payload[39:16];
   assign \$signature__data$8 [5:0] = i__payload[15:10];
   assign \$signature__data [85:10] = i__payload[115:40];
@@ -16573,39 +17084,46 @@ module \hwgen_top.sequencer.queue_grid (retire, i__valid, waiting, missing, cmd_
   wire \$1 ;
   wire \$10 ;
   wire \$11 ;
-  wire [3:0] \$12 ;
-  wire [3:0] \$13 ;
-  wire [3:0] \$14 ;
-  wire [4:0] \$15 ;
-  wire [3:0] \$16 ;
-  wire [4:0] \$17 ;
-  wire \$18 ;
-  wire \$19 ;
-  wire [5:0] \$2 ;
-  wire \$20 ;
-  wire \$21 ;
-  wire \$22 ;
+  wire \$12 ;
+  wire \$13 ;
+  wire \$14 ;
+  wire \$15 ;
+  wire \$16 ;
+  wire [3:0] \$17 ;
+  wire [3:0] \$18 ;
+  wire [3:0] \$19 ;
+  wire \$2 ;
+  wire [4:0] \$20 ;
+  wire [3:0] \$21 ;
+  wire [4:0] \$22 ;
   wire \$23 ;
   wire \$24 ;
-  wire [2:0] \$25 ;
-  wire [2:0] \$26 ;
+  wire \$25 ;
+  wire \$26 ;
   wire \$27 ;
-  wire [2:0] \$28 ;
-  wire [2:0] \$29 ;
-  wire \$3 ;
-  wire \$30 ;
+  wire \$28 ;
+  wire \$29 ;
+  wire [5:0] \$3 ;
+  wire [2:0] \$30 ;
   wire [2:0] \$31 ;
-  wire [2:0] \$32 ;
-  reg [2:0] \$33 ;
-  reg [2:0] \$34 ;
-  reg \$35 ;
-  reg \$36 ;
-  reg \$37 ;
-  reg [99:0] \$38 ;
-  reg [1:0] \$39 ;
+  wire \$32 ;
+  wire [2:0] \$33 ;
+  wire [2:0] \$34 ;
+  wire \$35 ;
+  wire [2:0] \$36 ;
+  wire [2:0] \$37 ;
+  reg [2:0] \$38 ;
+  reg [2:0] \$39 ;
   wire \$4 ;
-  reg [1:0] \$40 ;
-  reg [1:0] \$41 ;
+  reg \$40 ;
+  reg \$41 ;
+  reg \$42 ;
+  reg \$43 ;
+  reg [99:0] \$44 ;
+  reg [103:0] \$45 ;
+  reg [1:0] \$46 ;
+  reg [1:0] \$47 ;
+  reg [1:0] \$48 ;
   wire \$5 ;
   wire \$6 ;
   wire \$7 ;
@@ -16616,12 +17134,17 @@ module \hwgen_top.sequencer.queue_grid (retire, i__valid, waiting, missing, cmd_
   (* init = 2'h0 *)
   wire [1:0] \$signal$10 ;
   reg \$signal$17  = 1'h0;
+  reg \$signal$18  = 1'h0;
+  reg [103:0] \$signal$20  = 104'h00000000000000000000000000;
+  wire [3:0] \$signal$20.op ;
+  wire [93:0] \$signal$20.payload ;
+  wire [5:0] \$signal$20.wait ;
   (* init = 100'h0000000000000000000000000 *)
-  wire [99:0] \$signal$25 ;
-  wire [3:0] \$signal$25.op ;
-  wire [95:0] \$signal$25.payload ;
+  wire [99:0] \$signal$26 ;
+  wire [3:0] \$signal$26.op ;
+  wire [95:0] \$signal$26.payload ;
   wire \$signal$3 ;
-  reg \$signal$32  = 1'h0;
+  reg \$signal$34  = 1'h0;
   reg [1:0] \$signature__addr  = 2'h0;
   (* init = 2'h0 *)
   wire [1:0] \$signature__addr$6 ;
@@ -16662,6 +17185,7 @@ module \hwgen_top.sequencer.queue_grid (retire, i__valid, waiting, missing, cmd_
   wire [5:0] \issue__data.wait ;
   wire issued;
   wire [2:0] less;
+  wire loaded;
   output [5:0] missing;
   wire [2:0] more;
   reg [1:0] oldest__addr = 2'h0;
@@ -16698,162 +17222,195 @@ module \hwgen_top.sequencer.queue_grid (retire, i__valid, waiting, missing, cmd_
   end
   assign oldest__data = meta[oldest__addr];
   always @(posedge clk)
-    \$signal$17  <= \$37 ;
+    queued <= \$38 ;
   always @(posedge clk)
-    cmd__payload <= \$38 ;
+    held <= \$39 ;
   always @(posedge clk)
-    \$signature__addr  <= \$39 ;
+    \$signal$34  <= \$40 ;
   always @(posedge clk)
-    issue__addr <= \$40 ;
+    some <= \$41 ;
   always @(posedge clk)
-    oldest__addr <= \$41 ;
+    \$signal$18  <= \$42 ;
+  always @(posedge clk)
+    \$signal$17  <= \$43 ;
+  always @(posedge clk)
+    cmd__payload <= \$44 ;
+  always @(posedge clk)
+    \$signal$20  <= \$45 ;
+  always @(posedge clk)
+    \$signature__addr  <= \$46 ;
+  always @(posedge clk)
+    issue__addr <= \$47 ;
+  always @(posedge clk)
+    oldest__addr <= \$48 ;
   assign \$signature__en  = i__valid & i__ready;
   assign \$1  = | queued;
-  assign waiting = \$1  | \$signal$17 ;
-  assign \$2  = ~ have;
-  assign wanting = issue__data[9:4] & \$2 ;
-  assign missing = \$signal$17  ? 6'h00 : wanting;
-  assign \$3  = ~ stop;
-  assign cmd__valid = \$signal$17  & \$3 ;
-  assign \$4  = | queued;
-  assign \$5  = | wanting;
-  assign \$6  = ~ \$5 ;
-  assign \$7  = \$4  & \$6 ;
-  assign \$8  = ~ stop;
-  assign \$9  = \$7  & \$8 ;
-  assign \$10  = ~ \$signal$17 ;
-  assign \$11  = \$10  | cmd__ready;
-  assign issued = \$9  & \$11 ;
-  assign take = issued ? issue__data[9:4] : 6'h00;
-  assign i__ready = ~ \$signal$32 ;
+  assign \$2  = \$1  | \$signal$17 ;
+  assign waiting = \$2  | \$signal$18 ;
+  assign \$3  = ~ have;
+  assign wanting = \$signal$20 [9:4] & \$3 ;
+  assign \$4  = ~ \$signal$18 ;
+  assign \$5  = \$signal$17  & \$4 ;
+  assign missing = \$5  ? wanting : 6'h00;
+  assign \$6  = ~ stop;
+  assign cmd__valid = \$signal$18  & \$6 ;
+  assign \$7  = | queued;
+  assign \$8  = ~ \$signal$17 ;
+  assign \$9  = \$8  | issued;
+  assign loaded = \$7  & \$9 ;
+  assign \$10  = | wanting;
+  assign \$11  = ~ \$10 ;
+  assign \$12  = \$signal$17  & \$11 ;
+  assign \$13  = ~ stop;
+  assign \$14  = \$12  & \$13 ;
+  assign \$15  = ~ \$signal$18 ;
+  assign \$16  = \$15  | cmd__ready;
+  assign issued = \$14  & \$16 ;
+  assign take = issued ? \$signal$20 [9:4] : 6'h00;
+  assign i__ready = ~ \$signal$34 ;
   assign empty = ~ some;
-  assign \$12  = held + 1'h1;
-  assign \$13  = held - 1'h1;
-  assign \$14  = queued + \$signature__en ;
-  assign \$15  = \$14  - 1'h1;
-  assign \$16  = queued + \$signature__en ;
-  assign \$17  = issued ? \$15  : { 1'h0, \$16  };
-  assign \$18  = ~ retire;
-  assign \$19  = \$signature__en  & \$18 ;
-  assign \$20  = held == 2'h3;
-  assign \$21  = ~ \$signature__en ;
-  assign \$22  = retire & \$21 ;
-  assign \$23  = held != 1'h1;
-  assign \$24  = \$signature__addr  == 2'h3;
-  assign \$25  = \$signature__addr  + 1'h1;
-  assign \$26  = \$24  ? 3'h0 : \$25 ;
-  assign \$27  = issue__addr == 2'h3;
-  assign \$28  = issue__addr + 1'h1;
-  assign \$29  = \$27  ? 3'h0 : \$28 ;
-  assign \$30  = oldest__addr == 2'h3;
-  assign \$31  = oldest__addr + 1'h1;
-  assign \$32  = \$30  ? 3'h0 : \$31 ;
-  always @(posedge clk)
-    queued <= \$33 ;
-  always @(posedge clk)
-    held <= \$34 ;
-  always @(posedge clk)
-    \$signal$32  <= \$35 ;
-  always @(posedge clk)
-    some <= \$36 ;
+  assign \$17  = held + 1'h1;
+  assign \$18  = held - 1'h1;
+  assign \$19  = queued + \$signature__en ;
+  assign \$20  = \$19  - 1'h1;
+  assign \$21  = queued + \$signature__en ;
+  assign \$22  = loaded ? \$20  : { 1'h0, \$21  };
+  assign \$23  = ~ retire;
+  assign \$24  = \$signature__en  & \$23 ;
+  assign \$25  = held == 2'h3;
+  assign \$26  = ~ \$signature__en ;
+  assign \$27  = retire & \$26 ;
+  assign \$28  = held != 1'h1;
+  assign \$29  = \$signature__addr  == 2'h3;
+  assign \$30  = \$signature__addr  + 1'h1;
+  assign \$31  = \$29  ? 3'h0 : \$30 ;
+  assign \$32  = issue__addr == 2'h3;
+  assign \$33  = issue__addr + 1'h1;
+  assign \$34  = \$32  ? 3'h0 : \$33 ;
+  assign \$35  = oldest__addr == 2'h3;
+  assign \$36  = oldest__addr + 1'h1;
+  assign \$37  = \$35  ? 3'h0 : \$36 ;
   always @* begin
     if (_always_ ) begin end
-    \$38  = cmd__payload;
-    if (issued) begin
-      \$38 [3:0] = issue__data[3:0];
-      \$38 [99:4] = { 2'h0, issue__data[103:10] };
-    end
+    \$38  = \$22 [2:0];
     if (rst) begin
-      \$38  = 100'h0000000000000000000000000;
+      \$38  = 3'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$39  = \$signature__addr ;
-    if (\$signature__en ) begin
-      \$39  = \$26 [1:0];
+    \$39  = held;
+    if (\$24 ) begin
+      \$39  = \$17 [2:0];
+    end
+    if (\$27 ) begin
+      \$39  = \$18 [2:0];
     end
     if (rst) begin
-      \$39  = 2'h0;
+      \$39  = 3'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$40  = issue__addr;
-    if (issued) begin
-      \$40  = \$29 [1:0];
+    \$40  = \$signal$34 ;
+    if (\$24 ) begin
+      \$40  = \$25 ;
+    end
+    if (\$27 ) begin
+      \$40  = 1'h0;
     end
     if (rst) begin
-      \$40  = 2'h0;
+      \$40  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$41  = oldest__addr;
-    if (retire) begin
-      \$41  = \$32 [1:0];
+    \$41  = some;
+    if (\$24 ) begin
+      \$41  = 1'h1;
+    end
+    if (\$27 ) begin
+      \$41  = \$28 ;
     end
     if (rst) begin
-      \$41  = 2'h0;
+      \$41  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$33  = \$17 [2:0];
-    if (rst) begin
-      \$33  = 3'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$34  = held;
-    if (\$19 ) begin
-      \$34  = \$12 [2:0];
-    end
-    if (\$22 ) begin
-      \$34  = \$13 [2:0];
-    end
-    if (rst) begin
-      \$34  = 3'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$35  = \$signal$32 ;
-    if (\$19 ) begin
-      \$35  = \$20 ;
-    end
-    if (\$22 ) begin
-      \$35  = 1'h0;
-    end
-    if (rst) begin
-      \$35  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$36  = some;
-    if (\$19 ) begin
-      \$36  = 1'h1;
-    end
-    if (\$22 ) begin
-      \$36  = \$23 ;
-    end
-    if (rst) begin
-      \$36  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$37  = \$signal$17 ;
+    \$42  = \$signal$18 ;
     if (cmd__ready) begin
-      \$37  = 1'h0;
+      \$42  = 1'h0;
     end
     if (issued) begin
-      \$37  = 1'h1;
+      \$42  = 1'h1;
     end
     if (rst) begin
-      \$37  = 1'h0;
+      \$42  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$43  = \$signal$17 ;
+    if (issued) begin
+      \$43  = 1'h0;
+    end
+    if (loaded) begin
+      \$43  = 1'h1;
+    end
+    if (rst) begin
+      \$43  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$44  = cmd__payload;
+    if (issued) begin
+      \$44 [3:0] = \$signal$20 [3:0];
+      \$44 [99:4] = { 2'h0, \$signal$20 [103:10] };
+    end
+    if (rst) begin
+      \$44  = 100'h0000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$45  = \$signal$20 ;
+    if (loaded) begin
+      \$45  = issue__data;
+    end
+    if (rst) begin
+      \$45  = 104'h00000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$46  = \$signature__addr ;
+    if (\$signature__en ) begin
+      \$46  = \$31 [1:0];
+    end
+    if (rst) begin
+      \$46  = 2'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$47  = issue__addr;
+    if (loaded) begin
+      \$47  = \$34 [1:0];
+    end
+    if (rst) begin
+      \$47  = 2'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$48  = oldest__addr;
+    if (retire) begin
+      \$48  = \$37 [1:0];
+    end
+    if (rst) begin
+      \$48  = 2'h0;
     end
   end
   assign \$signal  = \$signature__addr ;
@@ -16862,11 +17419,11 @@ module \hwgen_top.sequencer.queue_grid (retire, i__valid, waiting, missing, cmd_
   assign \$signature__en$7  = \$signature__en ;
   assign \$signal$10  = issue__addr;
   assign free = oldest__addr;
-  assign \$signal$25  = cmd__payload;
+  assign \$signal$26  = cmd__payload;
   assign post = oldest__data[5:0];
   assign index = oldest__data[29:6];
-  assign more = \$12 [2:0];
-  assign less = \$13 [2:0];
+  assign more = \$17 [2:0];
+  assign less = \$18 [2:0];
   assign \$signature__data.op  = \$signature__data [3:0];
   assign \$signature__data.wait  = \$signature__data [9:4];
   assign \$signature__data.payload  = \$signature__data [103:10];
@@ -16877,15 +17434,18 @@ module \hwgen_top.sequencer.queue_grid (retire, i__valid, waiting, missing, cmd_
   assign \i__payload.payload  = i__payload[133:40];
   assign \$signature__data$8.post  = \$signature__data$8 [5:0];
   assign \$signature__data$8.index  = \$signature__data$8 [29:6];
+  assign \$signal$20.op  = \$signal$20 [3:0];
+  assign \$signal$20.wait  = \$signal$20 [9:4];
+  assign \$signal$20.payload  = \$signal$20 [103:10];
+  assign \cmd__payload.op  = cmd__payload[3:0];
+  assign \cmd__payload.payload  = cmd__payload[99:4];
+  assign \$signal$26.op  = cmd__payload[3:0];
+  assign \$signal$26.payload  = cmd__payload[99:4];
+  assign \oldest__data.post  = oldest__data[5:0];
+  assign \oldest__data.index  = oldest__data[29:6];
   assign \issue__data.op  = issue__data[3:0];
   assign \issue__data.wait  = issue__data[9:4];
   assign \issue__data.payload  = issue__data[103:10];
-  assign \cmd__payload.op  = cmd__payload[3:0];
-  assign \cmd__payload.payload  = cmd__payload[99:4];
-  assign \$signal$25.op  = cmd__payload[3:0];
-  assign \$signal$25.payload  = cmd__payload[99:4];
-  assign \oldest__data.post  = oldest__data[5:0];
-  assign \oldest__data.index  = oldest__data[29:6];
   assign \$signature__data$8 [29:6] = i__payload[39:16];
   assign \$signature__data$8 [5:0] = i__payload[15:10];
   assign \$signature__data [103:10] = i__payload[133:40];
@@ -16898,39 +17458,46 @@ module \hwgen_top.sequencer.queue_load (retire, i__valid, cmd__valid, take, i__r
   wire \$1 ;
   wire \$10 ;
   wire \$11 ;
-  wire [3:0] \$12 ;
-  wire [3:0] \$13 ;
-  wire [3:0] \$14 ;
-  wire [4:0] \$15 ;
-  wire [3:0] \$16 ;
-  wire [4:0] \$17 ;
-  wire \$18 ;
-  wire \$19 ;
-  wire [5:0] \$2 ;
-  wire \$20 ;
-  wire \$21 ;
-  wire \$22 ;
+  wire \$12 ;
+  wire \$13 ;
+  wire \$14 ;
+  wire \$15 ;
+  wire \$16 ;
+  wire [3:0] \$17 ;
+  wire [3:0] \$18 ;
+  wire [3:0] \$19 ;
+  wire \$2 ;
+  wire [4:0] \$20 ;
+  wire [3:0] \$21 ;
+  wire [4:0] \$22 ;
   wire \$23 ;
   wire \$24 ;
-  wire [2:0] \$25 ;
-  wire [2:0] \$26 ;
+  wire \$25 ;
+  wire \$26 ;
   wire \$27 ;
-  wire [2:0] \$28 ;
-  wire [2:0] \$29 ;
-  wire \$3 ;
-  wire \$30 ;
+  wire \$28 ;
+  wire \$29 ;
+  wire [5:0] \$3 ;
+  wire [2:0] \$30 ;
   wire [2:0] \$31 ;
-  wire [2:0] \$32 ;
-  reg [2:0] \$33 ;
-  reg [2:0] \$34 ;
-  reg \$35 ;
-  reg \$36 ;
-  reg \$37 ;
-  reg [99:0] \$38 ;
-  reg [1:0] \$39 ;
+  wire \$32 ;
+  wire [2:0] \$33 ;
+  wire [2:0] \$34 ;
+  wire \$35 ;
+  wire [2:0] \$36 ;
+  wire [2:0] \$37 ;
+  reg [2:0] \$38 ;
+  reg [2:0] \$39 ;
   wire \$4 ;
-  reg [1:0] \$40 ;
-  reg [1:0] \$41 ;
+  reg \$40 ;
+  reg \$41 ;
+  reg \$42 ;
+  reg \$43 ;
+  reg [99:0] \$44 ;
+  reg [83:0] \$45 ;
+  reg [1:0] \$46 ;
+  reg [1:0] \$47 ;
+  reg [1:0] \$48 ;
   wire \$5 ;
   wire \$6 ;
   wire \$7 ;
@@ -16941,12 +17508,17 @@ module \hwgen_top.sequencer.queue_load (retire, i__valid, cmd__valid, take, i__r
   (* init = 2'h0 *)
   wire [1:0] \$signal$10 ;
   reg \$signal$17  = 1'h0;
+  reg \$signal$18  = 1'h0;
+  reg [83:0] \$signal$20  = 84'h000000000000000000000;
+  wire [3:0] \$signal$20.op ;
+  wire [73:0] \$signal$20.payload ;
+  wire [5:0] \$signal$20.wait ;
   (* init = 100'h0000000000000000000000000 *)
-  wire [99:0] \$signal$25 ;
-  wire [3:0] \$signal$25.op ;
-  wire [95:0] \$signal$25.payload ;
+  wire [99:0] \$signal$26 ;
+  wire [3:0] \$signal$26.op ;
+  wire [95:0] \$signal$26.payload ;
   wire \$signal$3 ;
-  reg \$signal$32  = 1'h0;
+  reg \$signal$34  = 1'h0;
   reg [1:0] \$signature__addr  = 2'h0;
   (* init = 2'h0 *)
   wire [1:0] \$signature__addr$6 ;
@@ -16987,6 +17559,7 @@ module \hwgen_top.sequencer.queue_load (retire, i__valid, cmd__valid, take, i__r
   wire [5:0] \issue__data.wait ;
   wire issued;
   wire [2:0] less;
+  wire loaded;
   wire [5:0] missing;
   wire [2:0] more;
   reg [1:0] oldest__addr = 2'h0;
@@ -17023,162 +17596,195 @@ module \hwgen_top.sequencer.queue_load (retire, i__valid, cmd__valid, take, i__r
   end
   assign oldest__data = meta[oldest__addr];
   always @(posedge clk)
-    \$signal$17  <= \$37 ;
+    queued <= \$38 ;
   always @(posedge clk)
-    cmd__payload <= \$38 ;
+    held <= \$39 ;
   always @(posedge clk)
-    \$signature__addr  <= \$39 ;
+    \$signal$34  <= \$40 ;
   always @(posedge clk)
-    issue__addr <= \$40 ;
+    some <= \$41 ;
   always @(posedge clk)
-    oldest__addr <= \$41 ;
+    \$signal$18  <= \$42 ;
+  always @(posedge clk)
+    \$signal$17  <= \$43 ;
+  always @(posedge clk)
+    cmd__payload <= \$44 ;
+  always @(posedge clk)
+    \$signal$20  <= \$45 ;
+  always @(posedge clk)
+    \$signature__addr  <= \$46 ;
+  always @(posedge clk)
+    issue__addr <= \$47 ;
+  always @(posedge clk)
+    oldest__addr <= \$48 ;
   assign \$signature__en  = i__valid & i__ready;
   assign \$1  = | queued;
-  assign waiting = \$1  | \$signal$17 ;
-  assign \$2  = ~ have;
-  assign wanting = issue__data[9:4] & \$2 ;
-  assign missing = \$signal$17  ? 6'h00 : wanting;
-  assign \$3  = ~ stop;
-  assign cmd__valid = \$signal$17  & \$3 ;
-  assign \$4  = | queued;
-  assign \$5  = | wanting;
-  assign \$6  = ~ \$5 ;
-  assign \$7  = \$4  & \$6 ;
-  assign \$8  = ~ stop;
-  assign \$9  = \$7  & \$8 ;
-  assign \$10  = ~ \$signal$17 ;
-  assign \$11  = \$10  | cmd__ready;
-  assign issued = \$9  & \$11 ;
-  assign take = issued ? issue__data[9:4] : 6'h00;
-  assign i__ready = ~ \$signal$32 ;
+  assign \$2  = \$1  | \$signal$17 ;
+  assign waiting = \$2  | \$signal$18 ;
+  assign \$3  = ~ have;
+  assign wanting = \$signal$20 [9:4] & \$3 ;
+  assign \$4  = ~ \$signal$18 ;
+  assign \$5  = \$signal$17  & \$4 ;
+  assign missing = \$5  ? wanting : 6'h00;
+  assign \$6  = ~ stop;
+  assign cmd__valid = \$signal$18  & \$6 ;
+  assign \$7  = | queued;
+  assign \$8  = ~ \$signal$17 ;
+  assign \$9  = \$8  | issued;
+  assign loaded = \$7  & \$9 ;
+  assign \$10  = | wanting;
+  assign \$11  = ~ \$10 ;
+  assign \$12  = \$signal$17  & \$11 ;
+  assign \$13  = ~ stop;
+  assign \$14  = \$12  & \$13 ;
+  assign \$15  = ~ \$signal$18 ;
+  assign \$16  = \$15  | cmd__ready;
+  assign issued = \$14  & \$16 ;
+  assign take = issued ? \$signal$20 [9:4] : 6'h00;
+  assign i__ready = ~ \$signal$34 ;
   assign empty = ~ some;
-  assign \$12  = held + 1'h1;
-  assign \$13  = held - 1'h1;
-  assign \$14  = queued + \$signature__en ;
-  assign \$15  = \$14  - 1'h1;
-  assign \$16  = queued + \$signature__en ;
-  assign \$17  = issued ? \$15  : { 1'h0, \$16  };
-  assign \$18  = ~ retire;
-  assign \$19  = \$signature__en  & \$18 ;
-  assign \$20  = held == 2'h3;
-  assign \$21  = ~ \$signature__en ;
-  assign \$22  = retire & \$21 ;
-  assign \$23  = held != 1'h1;
-  assign \$24  = \$signature__addr  == 2'h3;
-  assign \$25  = \$signature__addr  + 1'h1;
-  assign \$26  = \$24  ? 3'h0 : \$25 ;
-  assign \$27  = issue__addr == 2'h3;
-  assign \$28  = issue__addr + 1'h1;
-  assign \$29  = \$27  ? 3'h0 : \$28 ;
-  assign \$30  = oldest__addr == 2'h3;
-  assign \$31  = oldest__addr + 1'h1;
-  assign \$32  = \$30  ? 3'h0 : \$31 ;
-  always @(posedge clk)
-    queued <= \$33 ;
-  always @(posedge clk)
-    held <= \$34 ;
-  always @(posedge clk)
-    \$signal$32  <= \$35 ;
-  always @(posedge clk)
-    some <= \$36 ;
+  assign \$17  = held + 1'h1;
+  assign \$18  = held - 1'h1;
+  assign \$19  = queued + \$signature__en ;
+  assign \$20  = \$19  - 1'h1;
+  assign \$21  = queued + \$signature__en ;
+  assign \$22  = loaded ? \$20  : { 1'h0, \$21  };
+  assign \$23  = ~ retire;
+  assign \$24  = \$signature__en  & \$23 ;
+  assign \$25  = held == 2'h3;
+  assign \$26  = ~ \$signature__en ;
+  assign \$27  = retire & \$26 ;
+  assign \$28  = held != 1'h1;
+  assign \$29  = \$signature__addr  == 2'h3;
+  assign \$30  = \$signature__addr  + 1'h1;
+  assign \$31  = \$29  ? 3'h0 : \$30 ;
+  assign \$32  = issue__addr == 2'h3;
+  assign \$33  = issue__addr + 1'h1;
+  assign \$34  = \$32  ? 3'h0 : \$33 ;
+  assign \$35  = oldest__addr == 2'h3;
+  assign \$36  = oldest__addr + 1'h1;
+  assign \$37  = \$35  ? 3'h0 : \$36 ;
   always @* begin
     if (_always_ ) begin end
-    \$38  = cmd__payload;
-    if (issued) begin
-      \$38 [3:0] = issue__data[3:0];
-      \$38 [99:4] = { 22'h000000, issue__data[83:10] };
-    end
+    \$38  = \$22 [2:0];
     if (rst) begin
-      \$38  = 100'h0000000000000000000000000;
+      \$38  = 3'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$39  = \$signature__addr ;
-    if (\$signature__en ) begin
-      \$39  = \$26 [1:0];
+    \$39  = held;
+    if (\$24 ) begin
+      \$39  = \$17 [2:0];
+    end
+    if (\$27 ) begin
+      \$39  = \$18 [2:0];
     end
     if (rst) begin
-      \$39  = 2'h0;
+      \$39  = 3'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$40  = issue__addr;
-    if (issued) begin
-      \$40  = \$29 [1:0];
+    \$40  = \$signal$34 ;
+    if (\$24 ) begin
+      \$40  = \$25 ;
+    end
+    if (\$27 ) begin
+      \$40  = 1'h0;
     end
     if (rst) begin
-      \$40  = 2'h0;
+      \$40  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$41  = oldest__addr;
-    if (retire) begin
-      \$41  = \$32 [1:0];
+    \$41  = some;
+    if (\$24 ) begin
+      \$41  = 1'h1;
+    end
+    if (\$27 ) begin
+      \$41  = \$28 ;
     end
     if (rst) begin
-      \$41  = 2'h0;
+      \$41  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$33  = \$17 [2:0];
-    if (rst) begin
-      \$33  = 3'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$34  = held;
-    if (\$19 ) begin
-      \$34  = \$12 [2:0];
-    end
-    if (\$22 ) begin
-      \$34  = \$13 [2:0];
-    end
-    if (rst) begin
-      \$34  = 3'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$35  = \$signal$32 ;
-    if (\$19 ) begin
-      \$35  = \$20 ;
-    end
-    if (\$22 ) begin
-      \$35  = 1'h0;
-    end
-    if (rst) begin
-      \$35  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$36  = some;
-    if (\$19 ) begin
-      \$36  = 1'h1;
-    end
-    if (\$22 ) begin
-      \$36  = \$23 ;
-    end
-    if (rst) begin
-      \$36  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$37  = \$signal$17 ;
+    \$42  = \$signal$18 ;
     if (cmd__ready) begin
-      \$37  = 1'h0;
+      \$42  = 1'h0;
     end
     if (issued) begin
-      \$37  = 1'h1;
+      \$42  = 1'h1;
     end
     if (rst) begin
-      \$37  = 1'h0;
+      \$42  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$43  = \$signal$17 ;
+    if (issued) begin
+      \$43  = 1'h0;
+    end
+    if (loaded) begin
+      \$43  = 1'h1;
+    end
+    if (rst) begin
+      \$43  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$44  = cmd__payload;
+    if (issued) begin
+      \$44 [3:0] = \$signal$20 [3:0];
+      \$44 [99:4] = { 22'h000000, \$signal$20 [83:10] };
+    end
+    if (rst) begin
+      \$44  = 100'h0000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$45  = \$signal$20 ;
+    if (loaded) begin
+      \$45  = issue__data;
+    end
+    if (rst) begin
+      \$45  = 84'h000000000000000000000;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$46  = \$signature__addr ;
+    if (\$signature__en ) begin
+      \$46  = \$31 [1:0];
+    end
+    if (rst) begin
+      \$46  = 2'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$47  = issue__addr;
+    if (loaded) begin
+      \$47  = \$34 [1:0];
+    end
+    if (rst) begin
+      \$47  = 2'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$48  = oldest__addr;
+    if (retire) begin
+      \$48  = \$37 [1:0];
+    end
+    if (rst) begin
+      \$48  = 2'h0;
     end
   end
   assign \$signal  = \$signature__addr ;
@@ -17187,11 +17793,11 @@ module \hwgen_top.sequencer.queue_load (retire, i__valid, cmd__valid, take, i__r
   assign \$signature__en$7  = \$signature__en ;
   assign \$signal$10  = issue__addr;
   assign free = oldest__addr;
-  assign \$signal$25  = cmd__payload;
+  assign \$signal$26  = cmd__payload;
   assign post = oldest__data[5:0];
   assign index = oldest__data[29:6];
-  assign more = \$12 [2:0];
-  assign less = \$13 [2:0];
+  assign more = \$17 [2:0];
+  assign less = \$18 [2:0];
   assign \$signature__data.op  = \$signature__data [3:0];
   assign \$signature__data.wait  = \$signature__data [9:4];
   assign \$signature__data.payload  = \$signature__data [83:10];
@@ -17202,15 +17808,18 @@ module \hwgen_top.sequencer.queue_load (retire, i__valid, cmd__valid, take, i__r
   assign \i__payload.payload  = i__payload[113:40];
   assign \$signature__data$8.post  = \$signature__data$8 [5:0];
   assign \$signature__data$8.index  = \$signature__data$8 [29:6];
+  assign \$signal$20.op  = \$signal$20 [3:0];
+  assign \$signal$20.wait  = \$signal$20 [9:4];
+  assign \$signal$20.payload  = \$signal$20 [83:10];
+  assign \cmd__payload.op  = cmd__payload[3:0];
+  assign \cmd__payload.payload  = cmd__payload[99:4];
+  assign \$signal$26.op  = cmd__payload[3:0];
+  assign \$signal$26.payload  = cmd__payload[99:4];
+  assign \oldest__data.post  = oldest__data[5:0];
+  assign \oldest__data.index  = oldest__data[29:6];
   assign \issue__data.op  = issue__data[3:0];
   assign \issue__data.wait  = issue__data[9:4];
   assign \issue__data.payload  = issue__data[83:10];
-  assign \cmd__payload.op  = cmd__payload[3:0];
-  assign \cmd__payload.payload  = cmd__payload[99:4];
-  assign \$signal$25.op  = cmd__payload[3:0];
-  assign \$signal$25.payload  = cmd__payload[99:4];
-  assign \oldest__data.post  = oldest__data[5:0];
-  assign \oldest__data.index  = oldest__data[29:6];
   assign \$signature__data$8 [29:6] = i__payload[39:16];
   assign \$signature__data$8 [5:0] = i__payload[15:10];
   assign \$signature__data [83:10] = i__payload[113:40];
@@ -17223,39 +17832,46 @@ module \hwgen_top.sequencer.queue_post (retire, i__valid, cmd__valid, take, i__r
   wire \$1 ;
   wire \$10 ;
   wire \$11 ;
-  wire [3:0] \$12 ;
-  wire [3:0] \$13 ;
-  wire [3:0] \$14 ;
-  wire [4:0] \$15 ;
-  wire [3:0] \$16 ;
-  wire [4:0] \$17 ;
-  wire \$18 ;
-  wire \$19 ;
-  wire [5:0] \$2 ;
-  wire \$20 ;
-  wire \$21 ;
-  wire \$22 ;
+  wire \$12 ;
+  wire \$13 ;
+  wire \$14 ;
+  wire \$15 ;
+  wire \$16 ;
+  wire [3:0] \$17 ;
+  wire [3:0] \$18 ;
+  wire [3:0] \$19 ;
+  wire \$2 ;
+  wire [4:0] \$20 ;
+  wire [3:0] \$21 ;
+  wire [4:0] \$22 ;
   wire \$23 ;
   wire \$24 ;
-  wire [2:0] \$25 ;
-  wire [2:0] \$26 ;
+  wire \$25 ;
+  wire \$26 ;
   wire \$27 ;
-  wire [2:0] \$28 ;
-  wire [2:0] \$29 ;
-  wire \$3 ;
-  wire \$30 ;
+  wire \$28 ;
+  wire \$29 ;
+  wire [5:0] \$3 ;
+  wire [2:0] \$30 ;
   wire [2:0] \$31 ;
-  wire [2:0] \$32 ;
-  reg [2:0] \$33 ;
-  reg [2:0] \$34 ;
-  reg \$35 ;
-  reg \$36 ;
-  reg \$37 ;
-  reg [99:0] \$38 ;
-  reg [1:0] \$39 ;
+  wire \$32 ;
+  wire [2:0] \$33 ;
+  wire [2:0] \$34 ;
+  wire \$35 ;
+  wire [2:0] \$36 ;
+  wire [2:0] \$37 ;
+  reg [2:0] \$38 ;
+  reg [2:0] \$39 ;
   wire \$4 ;
-  reg [1:0] \$40 ;
-  reg [1:0] \$41 ;
+  reg \$40 ;
+  reg \$41 ;
+  reg \$42 ;
+  reg \$43 ;
+  reg [99:0] \$44 ;
+  reg [104:0] \$45 ;
+  reg [1:0] \$46 ;
+  reg [1:0] \$47 ;
+  reg [1:0] \$48 ;
   wire \$5 ;
   wire \$6 ;
   wire \$7 ;
@@ -17266,12 +17882,17 @@ module \hwgen_top.sequencer.queue_post (retire, i__valid, cmd__valid, take, i__r
   (* init = 2'h0 *)
   wire [1:0] \$signal$10 ;
   reg \$signal$17  = 1'h0;
+  reg \$signal$18  = 1'h0;
+  reg [104:0] \$signal$20  = 105'h000000000000000000000000000;
+  wire [3:0] \$signal$20.op ;
+  wire [94:0] \$signal$20.payload ;
+  wire [5:0] \$signal$20.wait ;
   (* init = 100'h0000000000000000000000000 *)
-  wire [99:0] \$signal$25 ;
-  wire [3:0] \$signal$25.op ;
-  wire [95:0] \$signal$25.payload ;
+  wire [99:0] \$signal$26 ;
+  wire [3:0] \$signal$26.op ;
+  wire [95:0] \$signal$26.payload ;
   wire \$signal$3 ;
-  reg \$signal$32  = 1'h0;
+  reg \$signal$34  = 1'h0;
   reg [1:0] \$signature__addr  = 2'h0;
   (* init = 2'h0 *)
   wire [1:0] \$signature__addr$6 ;
@@ -17312,6 +17933,7 @@ module \hwgen_top.sequencer.queue_post (retire, i__valid, cmd__valid, take, i__r
   wire [5:0] \issue__data.wait ;
   wire issued;
   wire [2:0] less;
+  wire loaded;
   wire [5:0] missing;
   wire [2:0] more;
   reg [1:0] oldest__addr = 2'h0;
@@ -17348,162 +17970,195 @@ module \hwgen_top.sequencer.queue_post (retire, i__valid, cmd__valid, take, i__r
   end
   assign oldest__data = meta[oldest__addr];
   always @(posedge clk)
-    \$signal$17  <= \$37 ;
+    queued <= \$38 ;
   always @(posedge clk)
-    cmd__payload <= \$38 ;
+    held <= \$39 ;
   always @(posedge clk)
-    \$signature__addr  <= \$39 ;
+    \$signal$34  <= \$40 ;
   always @(posedge clk)
-    issue__addr <= \$40 ;
+    some <= \$41 ;
   always @(posedge clk)
-    oldest__addr <= \$41 ;
+    \$signal$18  <= \$42 ;
+  always @(posedge clk)
+    \$signal$17  <= \$43 ;
+  always @(posedge clk)
+    cmd__payload <= \$44 ;
+  always @(posedge clk)
+    \$signal$20  <= \$45 ;
+  always @(posedge clk)
+    \$signature__addr  <= \$46 ;
+  always @(posedge clk)
+    issue__addr <= \$47 ;
+  always @(posedge clk)
+    oldest__addr <= \$48 ;
   assign \$signature__en  = i__valid & i__ready;
   assign \$1  = | queued;
-  assign waiting = \$1  | \$signal$17 ;
-  assign \$2  = ~ have;
-  assign wanting = issue__data[9:4] & \$2 ;
-  assign missing = \$signal$17  ? 6'h00 : wanting;
-  assign \$3  = ~ stop;
-  assign cmd__valid = \$signal$17  & \$3 ;
-  assign \$4  = | queued;
-  assign \$5  = | wanting;
-  assign \$6  = ~ \$5 ;
-  assign \$7  = \$4  & \$6 ;
-  assign \$8  = ~ stop;
-  assign \$9  = \$7  & \$8 ;
-  assign \$10  = ~ \$signal$17 ;
-  assign \$11  = \$10  | cmd__ready;
-  assign issued = \$9  & \$11 ;
-  assign take = issued ? issue__data[9:4] : 6'h00;
-  assign i__ready = ~ \$signal$32 ;
+  assign \$2  = \$1  | \$signal$17 ;
+  assign waiting = \$2  | \$signal$18 ;
+  assign \$3  = ~ have;
+  assign wanting = \$signal$20 [9:4] & \$3 ;
+  assign \$4  = ~ \$signal$18 ;
+  assign \$5  = \$signal$17  & \$4 ;
+  assign missing = \$5  ? wanting : 6'h00;
+  assign \$6  = ~ stop;
+  assign cmd__valid = \$signal$18  & \$6 ;
+  assign \$7  = | queued;
+  assign \$8  = ~ \$signal$17 ;
+  assign \$9  = \$8  | issued;
+  assign loaded = \$7  & \$9 ;
+  assign \$10  = | wanting;
+  assign \$11  = ~ \$10 ;
+  assign \$12  = \$signal$17  & \$11 ;
+  assign \$13  = ~ stop;
+  assign \$14  = \$12  & \$13 ;
+  assign \$15  = ~ \$signal$18 ;
+  assign \$16  = \$15  | cmd__ready;
+  assign issued = \$14  & \$16 ;
+  assign take = issued ? \$signal$20 [9:4] : 6'h00;
+  assign i__ready = ~ \$signal$34 ;
   assign empty = ~ some;
-  assign \$12  = held + 1'h1;
-  assign \$13  = held - 1'h1;
-  assign \$14  = queued + \$signature__en ;
-  assign \$15  = \$14  - 1'h1;
-  assign \$16  = queued + \$signature__en ;
-  assign \$17  = issued ? \$15  : { 1'h0, \$16  };
-  assign \$18  = ~ retire;
-  assign \$19  = \$signature__en  & \$18 ;
-  assign \$20  = held == 2'h3;
-  assign \$21  = ~ \$signature__en ;
-  assign \$22  = retire & \$21 ;
-  assign \$23  = held != 1'h1;
-  assign \$24  = \$signature__addr  == 2'h3;
-  assign \$25  = \$signature__addr  + 1'h1;
-  assign \$26  = \$24  ? 3'h0 : \$25 ;
-  assign \$27  = issue__addr == 2'h3;
-  assign \$28  = issue__addr + 1'h1;
-  assign \$29  = \$27  ? 3'h0 : \$28 ;
-  assign \$30  = oldest__addr == 2'h3;
-  assign \$31  = oldest__addr + 1'h1;
-  assign \$32  = \$30  ? 3'h0 : \$31 ;
-  always @(posedge clk)
-    queued <= \$33 ;
-  always @(posedge clk)
-    held <= \$34 ;
-  always @(posedge clk)
-    \$signal$32  <= \$35 ;
-  always @(posedge clk)
-    some <= \$36 ;
+  assign \$17  = held + 1'h1;
+  assign \$18  = held - 1'h1;
+  assign \$19  = queued + \$signature__en ;
+  assign \$20  = \$19  - 1'h1;
+  assign \$21  = queued + \$signature__en ;
+  assign \$22  = loaded ? \$20  : { 1'h0, \$21  };
+  assign \$23  = ~ retire;
+  assign \$24  = \$signature__en  & \$23 ;
+  assign \$25  = held == 2'h3;
+  assign \$26  = ~ \$signature__en ;
+  assign \$27  = retire & \$26 ;
+  assign \$28  = held != 1'h1;
+  assign \$29  = \$signature__addr  == 2'h3;
+  assign \$30  = \$signature__addr  + 1'h1;
+  assign \$31  = \$29  ? 3'h0 : \$30 ;
+  assign \$32  = issue__addr == 2'h3;
+  assign \$33  = issue__addr + 1'h1;
+  assign \$34  = \$32  ? 3'h0 : \$33 ;
+  assign \$35  = oldest__addr == 2'h3;
+  assign \$36  = oldest__addr + 1'h1;
+  assign \$37  = \$35  ? 3'h0 : \$36 ;
   always @* begin
     if (_always_ ) begin end
-    \$38  = cmd__payload;
-    if (issued) begin
-      \$38 [3:0] = issue__data[3:0];
-      \$38 [99:4] = { 1'h0, issue__data[104:10] };
-    end
+    \$38  = \$22 [2:0];
     if (rst) begin
-      \$38  = 100'h0000000000000000000000000;
+      \$38  = 3'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$39  = \$signature__addr ;
-    if (\$signature__en ) begin
-      \$39  = \$26 [1:0];
+    \$39  = held;
+    if (\$24 ) begin
+      \$39  = \$17 [2:0];
+    end
+    if (\$27 ) begin
+      \$39  = \$18 [2:0];
     end
     if (rst) begin
-      \$39  = 2'h0;
+      \$39  = 3'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$40  = issue__addr;
-    if (issued) begin
-      \$40  = \$29 [1:0];
+    \$40  = \$signal$34 ;
+    if (\$24 ) begin
+      \$40  = \$25 ;
+    end
+    if (\$27 ) begin
+      \$40  = 1'h0;
     end
     if (rst) begin
-      \$40  = 2'h0;
+      \$40  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$41  = oldest__addr;
-    if (retire) begin
-      \$41  = \$32 [1:0];
+    \$41  = some;
+    if (\$24 ) begin
+      \$41  = 1'h1;
+    end
+    if (\$27 ) begin
+      \$41  = \$28 ;
     end
     if (rst) begin
-      \$41  = 2'h0;
+      \$41  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$33  = \$17 [2:0];
-    if (rst) begin
-      \$33  = 3'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$34  = held;
-    if (\$19 ) begin
-      \$34  = \$12 [2:0];
-    end
-    if (\$22 ) begin
-      \$34  = \$13 [2:0];
-    end
-    if (rst) begin
-      \$34  = 3'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$35  = \$signal$32 ;
-    if (\$19 ) begin
-      \$35  = \$20 ;
-    end
-    if (\$22 ) begin
-      \$35  = 1'h0;
-    end
-    if (rst) begin
-      \$35  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$36  = some;
-    if (\$19 ) begin
-      \$36  = 1'h1;
-    end
-    if (\$22 ) begin
-      \$36  = \$23 ;
-    end
-    if (rst) begin
-      \$36  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$37  = \$signal$17 ;
+    \$42  = \$signal$18 ;
     if (cmd__ready) begin
-      \$37  = 1'h0;
+      \$42  = 1'h0;
     end
     if (issued) begin
-      \$37  = 1'h1;
+      \$42  = 1'h1;
     end
     if (rst) begin
-      \$37  = 1'h0;
+      \$42  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$43  = \$signal$17 ;
+    if (issued) begin
+      \$43  = 1'h0;
+    end
+    if (loaded) begin
+      \$43  = 1'h1;
+    end
+    if (rst) begin
+      \$43  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$44  = cmd__payload;
+    if (issued) begin
+      \$44 [3:0] = \$signal$20 [3:0];
+      \$44 [99:4] = { 1'h0, \$signal$20 [104:10] };
+    end
+    if (rst) begin
+      \$44  = 100'h0000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$45  = \$signal$20 ;
+    if (loaded) begin
+      \$45  = issue__data;
+    end
+    if (rst) begin
+      \$45  = 105'h000000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$46  = \$signature__addr ;
+    if (\$signature__en ) begin
+      \$46  = \$31 [1:0];
+    end
+    if (rst) begin
+      \$46  = 2'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$47  = issue__addr;
+    if (loaded) begin
+      \$47  = \$34 [1:0];
+    end
+    if (rst) begin
+      \$47  = 2'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$48  = oldest__addr;
+    if (retire) begin
+      \$48  = \$37 [1:0];
+    end
+    if (rst) begin
+      \$48  = 2'h0;
     end
   end
   assign \$signal  = \$signature__addr ;
@@ -17512,11 +18167,11 @@ module \hwgen_top.sequencer.queue_post (retire, i__valid, cmd__valid, take, i__r
   assign \$signature__en$7  = \$signature__en ;
   assign \$signal$10  = issue__addr;
   assign free = oldest__addr;
-  assign \$signal$25  = cmd__payload;
+  assign \$signal$26  = cmd__payload;
   assign post = oldest__data[5:0];
   assign index = oldest__data[29:6];
-  assign more = \$12 [2:0];
-  assign less = \$13 [2:0];
+  assign more = \$17 [2:0];
+  assign less = \$18 [2:0];
   assign \$signature__data.op  = \$signature__data [3:0];
   assign \$signature__data.wait  = \$signature__data [9:4];
   assign \$signature__data.payload  = \$signature__data [104:10];
@@ -17527,15 +18182,18 @@ module \hwgen_top.sequencer.queue_post (retire, i__valid, cmd__valid, take, i__r
   assign \i__payload.payload  = i__payload[134:40];
   assign \$signature__data$8.post  = \$signature__data$8 [5:0];
   assign \$signature__data$8.index  = \$signature__data$8 [29:6];
+  assign \$signal$20.op  = \$signal$20 [3:0];
+  assign \$signal$20.wait  = \$signal$20 [9:4];
+  assign \$signal$20.payload  = \$signal$20 [104:10];
+  assign \cmd__payload.op  = cmd__payload[3:0];
+  assign \cmd__payload.payload  = cmd__payload[99:4];
+  assign \$signal$26.op  = cmd__payload[3:0];
+  assign \$signal$26.payload  = cmd__payload[99:4];
+  assign \oldest__data.post  = oldest__data[5:0];
+  assign \oldest__data.index  = oldest__data[29:6];
   assign \issue__data.op  = issue__data[3:0];
   assign \issue__data.wait  = issue__data[9:4];
   assign \issue__data.payload  = issue__data[104:10];
-  assign \cmd__payload.op  = cmd__payload[3:0];
-  assign \cmd__payload.payload  = cmd__payload[99:4];
-  assign \$signal$25.op  = cmd__payload[3:0];
-  assign \$signal$25.payload  = cmd__payload[99:4];
-  assign \oldest__data.post  = oldest__data[5:0];
-  assign \oldest__data.index  = oldest__data[29:6];
   assign \$signature__data$8 [29:6] = i__payload[39:16];
   assign \$signature__data$8 [5:0] = i__payload[15:10];
   assign \$signature__data [104:10] = i__payload[134:40];
@@ -17548,39 +18206,46 @@ module \hwgen_top.sequencer.queue_store (retire, i__valid, cmd__valid, take, i__
   wire \$1 ;
   wire \$10 ;
   wire \$11 ;
-  wire [3:0] \$12 ;
-  wire [3:0] \$13 ;
-  wire [3:0] \$14 ;
-  wire [4:0] \$15 ;
-  wire [3:0] \$16 ;
-  wire [4:0] \$17 ;
-  wire \$18 ;
-  wire \$19 ;
-  wire [5:0] \$2 ;
-  wire \$20 ;
-  wire \$21 ;
-  wire \$22 ;
+  wire \$12 ;
+  wire \$13 ;
+  wire \$14 ;
+  wire \$15 ;
+  wire \$16 ;
+  wire [3:0] \$17 ;
+  wire [3:0] \$18 ;
+  wire [3:0] \$19 ;
+  wire \$2 ;
+  wire [4:0] \$20 ;
+  wire [3:0] \$21 ;
+  wire [4:0] \$22 ;
   wire \$23 ;
   wire \$24 ;
-  wire [2:0] \$25 ;
-  wire [2:0] \$26 ;
+  wire \$25 ;
+  wire \$26 ;
   wire \$27 ;
-  wire [2:0] \$28 ;
-  wire [2:0] \$29 ;
-  wire \$3 ;
-  wire \$30 ;
+  wire \$28 ;
+  wire \$29 ;
+  wire [5:0] \$3 ;
+  wire [2:0] \$30 ;
   wire [2:0] \$31 ;
-  wire [2:0] \$32 ;
-  reg [2:0] \$33 ;
-  reg [2:0] \$34 ;
-  reg \$35 ;
-  reg \$36 ;
-  reg \$37 ;
-  reg [99:0] \$38 ;
-  reg [1:0] \$39 ;
+  wire \$32 ;
+  wire [2:0] \$33 ;
+  wire [2:0] \$34 ;
+  wire \$35 ;
+  wire [2:0] \$36 ;
+  wire [2:0] \$37 ;
+  reg [2:0] \$38 ;
+  reg [2:0] \$39 ;
   wire \$4 ;
-  reg [1:0] \$40 ;
-  reg [1:0] \$41 ;
+  reg \$40 ;
+  reg \$41 ;
+  reg \$42 ;
+  reg \$43 ;
+  reg [99:0] \$44 ;
+  reg [81:0] \$45 ;
+  reg [1:0] \$46 ;
+  reg [1:0] \$47 ;
+  reg [1:0] \$48 ;
   wire \$5 ;
   wire \$6 ;
   wire \$7 ;
@@ -17591,12 +18256,17 @@ module \hwgen_top.sequencer.queue_store (retire, i__valid, cmd__valid, take, i__
   (* init = 2'h0 *)
   wire [1:0] \$signal$10 ;
   reg \$signal$17  = 1'h0;
+  reg \$signal$18  = 1'h0;
+  reg [81:0] \$signal$20  = 82'h000000000000000000000;
+  wire [3:0] \$signal$20.op ;
+  wire [71:0] \$signal$20.payload ;
+  wire [5:0] \$signal$20.wait ;
   (* init = 100'h0000000000000000000000000 *)
-  wire [99:0] \$signal$25 ;
-  wire [3:0] \$signal$25.op ;
-  wire [95:0] \$signal$25.payload ;
+  wire [99:0] \$signal$26 ;
+  wire [3:0] \$signal$26.op ;
+  wire [95:0] \$signal$26.payload ;
   wire \$signal$3 ;
-  reg \$signal$32  = 1'h0;
+  reg \$signal$34  = 1'h0;
   reg [1:0] \$signature__addr  = 2'h0;
   (* init = 2'h0 *)
   wire [1:0] \$signature__addr$6 ;
@@ -17637,6 +18307,7 @@ module \hwgen_top.sequencer.queue_store (retire, i__valid, cmd__valid, take, i__
   wire [5:0] \issue__data.wait ;
   wire issued;
   wire [2:0] less;
+  wire loaded;
   wire [5:0] missing;
   wire [2:0] more;
   reg [1:0] oldest__addr = 2'h0;
@@ -17673,162 +18344,195 @@ module \hwgen_top.sequencer.queue_store (retire, i__valid, cmd__valid, take, i__
   end
   assign oldest__data = meta[oldest__addr];
   always @(posedge clk)
-    \$signal$17  <= \$37 ;
+    queued <= \$38 ;
   always @(posedge clk)
-    cmd__payload <= \$38 ;
+    held <= \$39 ;
   always @(posedge clk)
-    \$signature__addr  <= \$39 ;
+    \$signal$34  <= \$40 ;
   always @(posedge clk)
-    issue__addr <= \$40 ;
+    some <= \$41 ;
   always @(posedge clk)
-    oldest__addr <= \$41 ;
+    \$signal$18  <= \$42 ;
+  always @(posedge clk)
+    \$signal$17  <= \$43 ;
+  always @(posedge clk)
+    cmd__payload <= \$44 ;
+  always @(posedge clk)
+    \$signal$20  <= \$45 ;
+  always @(posedge clk)
+    \$signature__addr  <= \$46 ;
+  always @(posedge clk)
+    issue__addr <= \$47 ;
+  always @(posedge clk)
+    oldest__addr <= \$48 ;
   assign \$signature__en  = i__valid & i__ready;
   assign \$1  = | queued;
-  assign waiting = \$1  | \$signal$17 ;
-  assign \$2  = ~ have;
-  assign wanting = issue__data[9:4] & \$2 ;
-  assign missing = \$signal$17  ? 6'h00 : wanting;
-  assign \$3  = ~ stop;
-  assign cmd__valid = \$signal$17  & \$3 ;
-  assign \$4  = | queued;
-  assign \$5  = | wanting;
-  assign \$6  = ~ \$5 ;
-  assign \$7  = \$4  & \$6 ;
-  assign \$8  = ~ stop;
-  assign \$9  = \$7  & \$8 ;
-  assign \$10  = ~ \$signal$17 ;
-  assign \$11  = \$10  | cmd__ready;
-  assign issued = \$9  & \$11 ;
-  assign take = issued ? issue__data[9:4] : 6'h00;
-  assign i__ready = ~ \$signal$32 ;
+  assign \$2  = \$1  | \$signal$17 ;
+  assign waiting = \$2  | \$signal$18 ;
+  assign \$3  = ~ have;
+  assign wanting = \$signal$20 [9:4] & \$3 ;
+  assign \$4  = ~ \$signal$18 ;
+  assign \$5  = \$signal$17  & \$4 ;
+  assign missing = \$5  ? wanting : 6'h00;
+  assign \$6  = ~ stop;
+  assign cmd__valid = \$signal$18  & \$6 ;
+  assign \$7  = | queued;
+  assign \$8  = ~ \$signal$17 ;
+  assign \$9  = \$8  | issued;
+  assign loaded = \$7  & \$9 ;
+  assign \$10  = | wanting;
+  assign \$11  = ~ \$10 ;
+  assign \$12  = \$signal$17  & \$11 ;
+  assign \$13  = ~ stop;
+  assign \$14  = \$12  & \$13 ;
+  assign \$15  = ~ \$signal$18 ;
+  assign \$16  = \$15  | cmd__ready;
+  assign issued = \$14  & \$16 ;
+  assign take = issued ? \$signal$20 [9:4] : 6'h00;
+  assign i__ready = ~ \$signal$34 ;
   assign empty = ~ some;
-  assign \$12  = held + 1'h1;
-  assign \$13  = held - 1'h1;
-  assign \$14  = queued + \$signature__en ;
-  assign \$15  = \$14  - 1'h1;
-  assign \$16  = queued + \$signature__en ;
-  assign \$17  = issued ? \$15  : { 1'h0, \$16  };
-  assign \$18  = ~ retire;
-  assign \$19  = \$signature__en  & \$18 ;
-  assign \$20  = held == 2'h3;
-  assign \$21  = ~ \$signature__en ;
-  assign \$22  = retire & \$21 ;
-  assign \$23  = held != 1'h1;
-  assign \$24  = \$signature__addr  == 2'h3;
-  assign \$25  = \$signature__addr  + 1'h1;
-  assign \$26  = \$24  ? 3'h0 : \$25 ;
-  assign \$27  = issue__addr == 2'h3;
-  assign \$28  = issue__addr + 1'h1;
-  assign \$29  = \$27  ? 3'h0 : \$28 ;
-  assign \$30  = oldest__addr == 2'h3;
-  assign \$31  = oldest__addr + 1'h1;
-  assign \$32  = \$30  ? 3'h0 : \$31 ;
-  always @(posedge clk)
-    queued <= \$33 ;
-  always @(posedge clk)
-    held <= \$34 ;
-  always @(posedge clk)
-    \$signal$32  <= \$35 ;
-  always @(posedge clk)
-    some <= \$36 ;
+  assign \$17  = held + 1'h1;
+  assign \$18  = held - 1'h1;
+  assign \$19  = queued + \$signature__en ;
+  assign \$20  = \$19  - 1'h1;
+  assign \$21  = queued + \$signature__en ;
+  assign \$22  = loaded ? \$20  : { 1'h0, \$21  };
+  assign \$23  = ~ retire;
+  assign \$24  = \$signature__en  & \$23 ;
+  assign \$25  = held == 2'h3;
+  assign \$26  = ~ \$signature__en ;
+  assign \$27  = retire & \$26 ;
+  assign \$28  = held != 1'h1;
+  assign \$29  = \$signature__addr  == 2'h3;
+  assign \$30  = \$signature__addr  + 1'h1;
+  assign \$31  = \$29  ? 3'h0 : \$30 ;
+  assign \$32  = issue__addr == 2'h3;
+  assign \$33  = issue__addr + 1'h1;
+  assign \$34  = \$32  ? 3'h0 : \$33 ;
+  assign \$35  = oldest__addr == 2'h3;
+  assign \$36  = oldest__addr + 1'h1;
+  assign \$37  = \$35  ? 3'h0 : \$36 ;
   always @* begin
     if (_always_ ) begin end
-    \$38  = cmd__payload;
-    if (issued) begin
-      \$38 [3:0] = issue__data[3:0];
-      \$38 [99:4] = { 24'h000000, issue__data[81:10] };
-    end
+    \$38  = \$22 [2:0];
     if (rst) begin
-      \$38  = 100'h0000000000000000000000000;
+      \$38  = 3'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$39  = \$signature__addr ;
-    if (\$signature__en ) begin
-      \$39  = \$26 [1:0];
+    \$39  = held;
+    if (\$24 ) begin
+      \$39  = \$17 [2:0];
+    end
+    if (\$27 ) begin
+      \$39  = \$18 [2:0];
     end
     if (rst) begin
-      \$39  = 2'h0;
+      \$39  = 3'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$40  = issue__addr;
-    if (issued) begin
-      \$40  = \$29 [1:0];
+    \$40  = \$signal$34 ;
+    if (\$24 ) begin
+      \$40  = \$25 ;
+    end
+    if (\$27 ) begin
+      \$40  = 1'h0;
     end
     if (rst) begin
-      \$40  = 2'h0;
+      \$40  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$41  = oldest__addr;
-    if (retire) begin
-      \$41  = \$32 [1:0];
+    \$41  = some;
+    if (\$24 ) begin
+      \$41  = 1'h1;
+    end
+    if (\$27 ) begin
+      \$41  = \$28 ;
     end
     if (rst) begin
-      \$41  = 2'h0;
+      \$41  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$33  = \$17 [2:0];
-    if (rst) begin
-      \$33  = 3'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$34  = held;
-    if (\$19 ) begin
-      \$34  = \$12 [2:0];
-    end
-    if (\$22 ) begin
-      \$34  = \$13 [2:0];
-    end
-    if (rst) begin
-      \$34  = 3'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$35  = \$signal$32 ;
-    if (\$19 ) begin
-      \$35  = \$20 ;
-    end
-    if (\$22 ) begin
-      \$35  = 1'h0;
-    end
-    if (rst) begin
-      \$35  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$36  = some;
-    if (\$19 ) begin
-      \$36  = 1'h1;
-    end
-    if (\$22 ) begin
-      \$36  = \$23 ;
-    end
-    if (rst) begin
-      \$36  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$37  = \$signal$17 ;
+    \$42  = \$signal$18 ;
     if (cmd__ready) begin
-      \$37  = 1'h0;
+      \$42  = 1'h0;
     end
     if (issued) begin
-      \$37  = 1'h1;
+      \$42  = 1'h1;
     end
     if (rst) begin
-      \$37  = 1'h0;
+      \$42  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$43  = \$signal$17 ;
+    if (issued) begin
+      \$43  = 1'h0;
+    end
+    if (loaded) begin
+      \$43  = 1'h1;
+    end
+    if (rst) begin
+      \$43  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$44  = cmd__payload;
+    if (issued) begin
+      \$44 [3:0] = \$signal$20 [3:0];
+      \$44 [99:4] = { 24'h000000, \$signal$20 [81:10] };
+    end
+    if (rst) begin
+      \$44  = 100'h0000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$45  = \$signal$20 ;
+    if (loaded) begin
+      \$45  = issue__data;
+    end
+    if (rst) begin
+      \$45  = 82'h000000000000000000000;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$46  = \$signature__addr ;
+    if (\$signature__en ) begin
+      \$46  = \$31 [1:0];
+    end
+    if (rst) begin
+      \$46  = 2'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$47  = issue__addr;
+    if (loaded) begin
+      \$47  = \$34 [1:0];
+    end
+    if (rst) begin
+      \$47  = 2'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$48  = oldest__addr;
+    if (retire) begin
+      \$48  = \$37 [1:0];
+    end
+    if (rst) begin
+      \$48  = 2'h0;
     end
   end
   assign \$signal  = \$signature__addr ;
@@ -17837,11 +18541,11 @@ module \hwgen_top.sequencer.queue_store (retire, i__valid, cmd__valid, take, i__
   assign \$signature__en$7  = \$signature__en ;
   assign \$signal$10  = issue__addr;
   assign free = oldest__addr;
-  assign \$signal$25  = cmd__payload;
+  assign \$signal$26  = cmd__payload;
   assign post = oldest__data[5:0];
   assign index = oldest__data[29:6];
-  assign more = \$12 [2:0];
-  assign less = \$13 [2:0];
+  assign more = \$17 [2:0];
+  assign less = \$18 [2:0];
   assign \$signature__data.op  = \$signature__data [3:0];
   assign \$signature__data.wait  = \$signature__data [9:4];
   assign \$signature__data.payload  = \$signature__data [81:10];
@@ -17852,15 +18556,18 @@ module \hwgen_top.sequencer.queue_store (retire, i__valid, cmd__valid, take, i__
   assign \i__payload.payload  = i__payload[111:40];
   assign \$signature__data$8.post  = \$signature__data$8 [5:0];
   assign \$signature__data$8.index  = \$signature__data$8 [29:6];
+  assign \$signal$20.op  = \$signal$20 [3:0];
+  assign \$signal$20.wait  = \$signal$20 [9:4];
+  assign \$signal$20.payload  = \$signal$20 [81:10];
+  assign \cmd__payload.op  = cmd__payload[3:0];
+  assign \cmd__payload.payload  = cmd__payload[99:4];
+  assign \$signal$26.op  = cmd__payload[3:0];
+  assign \$signal$26.payload  = cmd__payload[99:4];
+  assign \oldest__data.post  = oldest__data[5:0];
+  assign \oldest__data.index  = oldest__data[29:6];
   assign \issue__data.op  = issue__data[3:0];
   assign \issue__data.wait  = issue__data[9:4];
   assign \issue__data.payload  = issue__data[81:10];
-  assign \cmd__payload.op  = cmd__payload[3:0];
-  assign \cmd__payload.payload  = cmd__payload[99:4];
-  assign \$signal$25.op  = cmd__payload[3:0];
-  assign \$signal$25.payload  = cmd__payload[99:4];
-  assign \oldest__data.post  = oldest__data[5:0];
-  assign \oldest__data.index  = oldest__data[29:6];
   assign \$signature__data$8 [29:6] = i__payload[39:16];
   assign \$signature__data$8 [5:0] = i__payload[15:10];
   assign \$signature__data [81:10] = i__payload[111:40];
@@ -17873,39 +18580,46 @@ module \hwgen_top.sequencer.queue_wfetch (retire, i__valid, cmd__valid, take, i_
   wire \$1 ;
   wire \$10 ;
   wire \$11 ;
-  wire [3:0] \$12 ;
-  wire [3:0] \$13 ;
-  wire [3:0] \$14 ;
-  wire [4:0] \$15 ;
-  wire [3:0] \$16 ;
-  wire [4:0] \$17 ;
-  wire \$18 ;
-  wire \$19 ;
-  wire [5:0] \$2 ;
-  wire \$20 ;
-  wire \$21 ;
-  wire \$22 ;
+  wire \$12 ;
+  wire \$13 ;
+  wire \$14 ;
+  wire \$15 ;
+  wire \$16 ;
+  wire [3:0] \$17 ;
+  wire [3:0] \$18 ;
+  wire [3:0] \$19 ;
+  wire \$2 ;
+  wire [4:0] \$20 ;
+  wire [3:0] \$21 ;
+  wire [4:0] \$22 ;
   wire \$23 ;
   wire \$24 ;
-  wire [2:0] \$25 ;
-  wire [2:0] \$26 ;
+  wire \$25 ;
+  wire \$26 ;
   wire \$27 ;
-  wire [2:0] \$28 ;
-  wire [2:0] \$29 ;
-  wire \$3 ;
-  wire \$30 ;
+  wire \$28 ;
+  wire \$29 ;
+  wire [5:0] \$3 ;
+  wire [2:0] \$30 ;
   wire [2:0] \$31 ;
-  wire [2:0] \$32 ;
-  reg [2:0] \$33 ;
-  reg [2:0] \$34 ;
-  reg \$35 ;
-  reg \$36 ;
-  reg \$37 ;
-  reg [99:0] \$38 ;
-  reg [1:0] \$39 ;
+  wire \$32 ;
+  wire [2:0] \$33 ;
+  wire [2:0] \$34 ;
+  wire \$35 ;
+  wire [2:0] \$36 ;
+  wire [2:0] \$37 ;
+  reg [2:0] \$38 ;
+  reg [2:0] \$39 ;
   wire \$4 ;
-  reg [1:0] \$40 ;
-  reg [1:0] \$41 ;
+  reg \$40 ;
+  reg \$41 ;
+  reg \$42 ;
+  reg \$43 ;
+  reg [99:0] \$44 ;
+  reg [77:0] \$45 ;
+  reg [1:0] \$46 ;
+  reg [1:0] \$47 ;
+  reg [1:0] \$48 ;
   wire \$5 ;
   wire \$6 ;
   wire \$7 ;
@@ -17916,12 +18630,17 @@ module \hwgen_top.sequencer.queue_wfetch (retire, i__valid, cmd__valid, take, i_
   (* init = 2'h0 *)
   wire [1:0] \$signal$10 ;
   reg \$signal$17  = 1'h0;
+  reg \$signal$18  = 1'h0;
+  reg [77:0] \$signal$20  = 78'h00000000000000000000;
+  wire [3:0] \$signal$20.op ;
+  wire [67:0] \$signal$20.payload ;
+  wire [5:0] \$signal$20.wait ;
   (* init = 100'h0000000000000000000000000 *)
-  wire [99:0] \$signal$25 ;
-  wire [3:0] \$signal$25.op ;
-  wire [95:0] \$signal$25.payload ;
+  wire [99:0] \$signal$26 ;
+  wire [3:0] \$signal$26.op ;
+  wire [95:0] \$signal$26.payload ;
   wire \$signal$3 ;
-  reg \$signal$32  = 1'h0;
+  reg \$signal$34  = 1'h0;
   reg [1:0] \$signature__addr  = 2'h0;
   (* init = 2'h0 *)
   wire [1:0] \$signature__addr$6 ;
@@ -17962,6 +18681,7 @@ module \hwgen_top.sequencer.queue_wfetch (retire, i__valid, cmd__valid, take, i_
   wire [5:0] \issue__data.wait ;
   wire issued;
   wire [2:0] less;
+  wire loaded;
   wire [5:0] missing;
   wire [2:0] more;
   reg [1:0] oldest__addr = 2'h0;
@@ -17998,162 +18718,195 @@ module \hwgen_top.sequencer.queue_wfetch (retire, i__valid, cmd__valid, take, i_
   end
   assign oldest__data = meta[oldest__addr];
   always @(posedge clk)
-    \$signal$17  <= \$37 ;
+    queued <= \$38 ;
   always @(posedge clk)
-    cmd__payload <= \$38 ;
+    held <= \$39 ;
   always @(posedge clk)
-    \$signature__addr  <= \$39 ;
+    \$signal$34  <= \$40 ;
   always @(posedge clk)
-    issue__addr <= \$40 ;
+    some <= \$41 ;
   always @(posedge clk)
-    oldest__addr <= \$41 ;
+    \$signal$18  <= \$42 ;
+  always @(posedge clk)
+    \$signal$17  <= \$43 ;
+  always @(posedge clk)
+    cmd__payload <= \$44 ;
+  always @(posedge clk)
+    \$signal$20  <= \$45 ;
+  always @(posedge clk)
+    \$signature__addr  <= \$46 ;
+  always @(posedge clk)
+    issue__addr <= \$47 ;
+  always @(posedge clk)
+    oldest__addr <= \$48 ;
   assign \$signature__en  = i__valid & i__ready;
   assign \$1  = | queued;
-  assign waiting = \$1  | \$signal$17 ;
-  assign \$2  = ~ have;
-  assign wanting = issue__data[9:4] & \$2 ;
-  assign missing = \$signal$17  ? 6'h00 : wanting;
-  assign \$3  = ~ stop;
-  assign cmd__valid = \$signal$17  & \$3 ;
-  assign \$4  = | queued;
-  assign \$5  = | wanting;
-  assign \$6  = ~ \$5 ;
-  assign \$7  = \$4  & \$6 ;
-  assign \$8  = ~ stop;
-  assign \$9  = \$7  & \$8 ;
-  assign \$10  = ~ \$signal$17 ;
-  assign \$11  = \$10  | cmd__ready;
-  assign issued = \$9  & \$11 ;
-  assign take = issued ? issue__data[9:4] : 6'h00;
-  assign i__ready = ~ \$signal$32 ;
+  assign \$2  = \$1  | \$signal$17 ;
+  assign waiting = \$2  | \$signal$18 ;
+  assign \$3  = ~ have;
+  assign wanting = \$signal$20 [9:4] & \$3 ;
+  assign \$4  = ~ \$signal$18 ;
+  assign \$5  = \$signal$17  & \$4 ;
+  assign missing = \$5  ? wanting : 6'h00;
+  assign \$6  = ~ stop;
+  assign cmd__valid = \$signal$18  & \$6 ;
+  assign \$7  = | queued;
+  assign \$8  = ~ \$signal$17 ;
+  assign \$9  = \$8  | issued;
+  assign loaded = \$7  & \$9 ;
+  assign \$10  = | wanting;
+  assign \$11  = ~ \$10 ;
+  assign \$12  = \$signal$17  & \$11 ;
+  assign \$13  = ~ stop;
+  assign \$14  = \$12  & \$13 ;
+  assign \$15  = ~ \$signal$18 ;
+  assign \$16  = \$15  | cmd__ready;
+  assign issued = \$14  & \$16 ;
+  assign take = issued ? \$signal$20 [9:4] : 6'h00;
+  assign i__ready = ~ \$signal$34 ;
   assign empty = ~ some;
-  assign \$12  = held + 1'h1;
-  assign \$13  = held - 1'h1;
-  assign \$14  = queued + \$signature__en ;
-  assign \$15  = \$14  - 1'h1;
-  assign \$16  = queued + \$signature__en ;
-  assign \$17  = issued ? \$15  : { 1'h0, \$16  };
-  assign \$18  = ~ retire;
-  assign \$19  = \$signature__en  & \$18 ;
-  assign \$20  = held == 2'h3;
-  assign \$21  = ~ \$signature__en ;
-  assign \$22  = retire & \$21 ;
-  assign \$23  = held != 1'h1;
-  assign \$24  = \$signature__addr  == 2'h3;
-  assign \$25  = \$signature__addr  + 1'h1;
-  assign \$26  = \$24  ? 3'h0 : \$25 ;
-  assign \$27  = issue__addr == 2'h3;
-  assign \$28  = issue__addr + 1'h1;
-  assign \$29  = \$27  ? 3'h0 : \$28 ;
-  assign \$30  = oldest__addr == 2'h3;
-  assign \$31  = oldest__addr + 1'h1;
-  assign \$32  = \$30  ? 3'h0 : \$31 ;
-  always @(posedge clk)
-    queued <= \$33 ;
-  always @(posedge clk)
-    held <= \$34 ;
-  always @(posedge clk)
-    \$signal$32  <= \$35 ;
-  always @(posedge clk)
-    some <= \$36 ;
+  assign \$17  = held + 1'h1;
+  assign \$18  = held - 1'h1;
+  assign \$19  = queued + \$signature__en ;
+  assign \$20  = \$19  - 1'h1;
+  assign \$21  = queued + \$signature__en ;
+  assign \$22  = loaded ? \$20  : { 1'h0, \$21  };
+  assign \$23  = ~ retire;
+  assign \$24  = \$signature__en  & \$23 ;
+  assign \$25  = held == 2'h3;
+  assign \$26  = ~ \$signature__en ;
+  assign \$27  = retire & \$26 ;
+  assign \$28  = held != 1'h1;
+  assign \$29  = \$signature__addr  == 2'h3;
+  assign \$30  = \$signature__addr  + 1'h1;
+  assign \$31  = \$29  ? 3'h0 : \$30 ;
+  assign \$32  = issue__addr == 2'h3;
+  assign \$33  = issue__addr + 1'h1;
+  assign \$34  = \$32  ? 3'h0 : \$33 ;
+  assign \$35  = oldest__addr == 2'h3;
+  assign \$36  = oldest__addr + 1'h1;
+  assign \$37  = \$35  ? 3'h0 : \$36 ;
   always @* begin
     if (_always_ ) begin end
-    \$38  = cmd__payload;
-    if (issued) begin
-      \$38 [3:0] = issue__data[3:0];
-      \$38 [99:4] = { 28'h0000000, issue__data[77:10] };
-    end
+    \$38  = \$22 [2:0];
     if (rst) begin
-      \$38  = 100'h0000000000000000000000000;
+      \$38  = 3'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$39  = \$signature__addr ;
-    if (\$signature__en ) begin
-      \$39  = \$26 [1:0];
+    \$39  = held;
+    if (\$24 ) begin
+      \$39  = \$17 [2:0];
+    end
+    if (\$27 ) begin
+      \$39  = \$18 [2:0];
     end
     if (rst) begin
-      \$39  = 2'h0;
+      \$39  = 3'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$40  = issue__addr;
-    if (issued) begin
-      \$40  = \$29 [1:0];
+    \$40  = \$signal$34 ;
+    if (\$24 ) begin
+      \$40  = \$25 ;
+    end
+    if (\$27 ) begin
+      \$40  = 1'h0;
     end
     if (rst) begin
-      \$40  = 2'h0;
+      \$40  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$41  = oldest__addr;
-    if (retire) begin
-      \$41  = \$32 [1:0];
+    \$41  = some;
+    if (\$24 ) begin
+      \$41  = 1'h1;
+    end
+    if (\$27 ) begin
+      \$41  = \$28 ;
     end
     if (rst) begin
-      \$41  = 2'h0;
+      \$41  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$33  = \$17 [2:0];
-    if (rst) begin
-      \$33  = 3'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$34  = held;
-    if (\$19 ) begin
-      \$34  = \$12 [2:0];
-    end
-    if (\$22 ) begin
-      \$34  = \$13 [2:0];
-    end
-    if (rst) begin
-      \$34  = 3'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$35  = \$signal$32 ;
-    if (\$19 ) begin
-      \$35  = \$20 ;
-    end
-    if (\$22 ) begin
-      \$35  = 1'h0;
-    end
-    if (rst) begin
-      \$35  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$36  = some;
-    if (\$19 ) begin
-      \$36  = 1'h1;
-    end
-    if (\$22 ) begin
-      \$36  = \$23 ;
-    end
-    if (rst) begin
-      \$36  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$37  = \$signal$17 ;
+    \$42  = \$signal$18 ;
     if (cmd__ready) begin
-      \$37  = 1'h0;
+      \$42  = 1'h0;
     end
     if (issued) begin
-      \$37  = 1'h1;
+      \$42  = 1'h1;
     end
     if (rst) begin
-      \$37  = 1'h0;
+      \$42  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$43  = \$signal$17 ;
+    if (issued) begin
+      \$43  = 1'h0;
+    end
+    if (loaded) begin
+      \$43  = 1'h1;
+    end
+    if (rst) begin
+      \$43  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$44  = cmd__payload;
+    if (issued) begin
+      \$44 [3:0] = \$signal$20 [3:0];
+      \$44 [99:4] = { 28'h0000000, \$signal$20 [77:10] };
+    end
+    if (rst) begin
+      \$44  = 100'h0000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$45  = \$signal$20 ;
+    if (loaded) begin
+      \$45  = issue__data;
+    end
+    if (rst) begin
+      \$45  = 78'h00000000000000000000;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$46  = \$signature__addr ;
+    if (\$signature__en ) begin
+      \$46  = \$31 [1:0];
+    end
+    if (rst) begin
+      \$46  = 2'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$47  = issue__addr;
+    if (loaded) begin
+      \$47  = \$34 [1:0];
+    end
+    if (rst) begin
+      \$47  = 2'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$48  = oldest__addr;
+    if (retire) begin
+      \$48  = \$37 [1:0];
+    end
+    if (rst) begin
+      \$48  = 2'h0;
     end
   end
   assign \$signal  = \$signature__addr ;
@@ -18162,11 +18915,11 @@ module \hwgen_top.sequencer.queue_wfetch (retire, i__valid, cmd__valid, take, i_
   assign \$signature__en$7  = \$signature__en ;
   assign \$signal$10  = issue__addr;
   assign free = oldest__addr;
-  assign \$signal$25  = cmd__payload;
+  assign \$signal$26  = cmd__payload;
   assign post = oldest__data[5:0];
   assign index = oldest__data[29:6];
-  assign more = \$12 [2:0];
-  assign less = \$13 [2:0];
+  assign more = \$17 [2:0];
+  assign less = \$18 [2:0];
   assign \$signature__data.op  = \$signature__data [3:0];
   assign \$signature__data.wait  = \$signature__data [9:4];
   assign \$signature__data.payload  = \$signature__data [77:10];
@@ -18177,15 +18930,18 @@ module \hwgen_top.sequencer.queue_wfetch (retire, i__valid, cmd__valid, take, i_
   assign \i__payload.payload  = i__payload[107:40];
   assign \$signature__data$8.post  = \$signature__data$8 [5:0];
   assign \$signature__data$8.index  = \$signature__data$8 [29:6];
+  assign \$signal$20.op  = \$signal$20 [3:0];
+  assign \$signal$20.wait  = \$signal$20 [9:4];
+  assign \$signal$20.payload  = \$signal$20 [77:10];
+  assign \cmd__payload.op  = cmd__payload[3:0];
+  assign \cmd__payload.payload  = cmd__payload[99:4];
+  assign \$signal$26.op  = cmd__payload[3:0];
+  assign \$signal$26.payload  = cmd__payload[99:4];
+  assign \oldest__data.post  = oldest__data[5:0];
+  assign \oldest__data.index  = oldest__data[29:6];
   assign \issue__data.op  = issue__data[3:0];
   assign \issue__data.wait  = issue__data[9:4];
   assign \issue__data.payload  = issue__data[77:10];
-  assign \cmd__payload.op  = cmd__payload[3:0];
-  assign \cmd__payload.payload  = cmd__payload[99:4];
-  assign \$signal$25.op  = cmd__payload[3:0];
-  assign \$signal$25.payload  = cmd__payload[99:4];
-  assign \oldest__data.post  = oldest__data[5:0];
-  assign \oldest__data.index  = oldest__data[29:6];
   assign \$signature__data$8 [29:6] = i__payload[39:16];
   assign \$signature__data$8 [5:0] = i__payload[15:10];
   assign \$signature__data [77:10] = i__payload[107:40];
@@ -21511,7 +22267,7 @@ module \hwgen_top.store.words (o__ready, o__payload, rst, i__payload, i__valid, 
   assign \o__payload.last  = o__payload[64];
 endmodule
 
-module \hwgen_top.weight_buffer (write__en, \read__en$11 , rst, held, \port$4412$0 , \port$4421$0 , clk);
+module \hwgen_top.weight_buffer (write__en, \read__en$11 , rst, held, \port$4507$0 , \port$4516$0 , clk);
   reg _always_  = 0;
   reg [9:0] \$1 ;
   reg [63:0] \$2 ;
@@ -21527,8 +22283,8 @@ module \hwgen_top.weight_buffer (write__en, \read__en$11 , rst, held, \port$4412
   input clk;
   output [63:0] held;
   reg [63:0] held = 64'h0000000000000000;
-  input [83:0] \port$4412$0 ;
-  input [10:0] \port$4421$0 ;
+  input [83:0] \port$4507$0 ;
+  input [10:0] \port$4516$0 ;
   reg [9:0] read__addr = 10'h000;
   wire [19:0] \read__addr$9 ;
   wire [63:0] read__data;
@@ -21573,14 +22329,14 @@ module \hwgen_top.weight_buffer (write__en, \read__en$11 , rst, held, \port$4412
     held <= \$7 ;
   always @* begin
     if (_always_ ) begin end
-    \$1  = \port$4412$0 [73:64];
+    \$1  = \port$4507$0 [73:64];
     if (rst) begin
       \$1  = 10'h000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$2  = \port$4412$0 [63:0];
+    \$2  = \port$4507$0 [63:0];
     if (rst) begin
       \$2  = 64'h0000000000000000;
     end
@@ -21594,7 +22350,7 @@ module \hwgen_top.weight_buffer (write__en, \read__en$11 , rst, held, \port$4412
   end
   always @* begin
     if (_always_ ) begin end
-    \$4  = \port$4421$0 [9:0];
+    \$4  = \port$4516$0 [9:0];
     if (rst) begin
       \$4  = 10'h000;
     end
@@ -21623,13 +22379,13 @@ module \hwgen_top.weight_buffer (write__en, \read__en$11 , rst, held, \port$4412
       \$7  = 64'h0000000000000000;
     end
   end
-  assign write__addr = \port$4412$0 [83:64];
-  assign write__data = \port$4412$0 [63:0];
-  assign \read__addr$9  = { 9'h000, \port$4421$0  };
+  assign write__addr = \port$4507$0 [83:64];
+  assign write__data = \port$4507$0 [63:0];
+  assign \read__addr$9  = { 9'h000, \port$4516$0  };
   assign \read__data$15  = held;
 endmodule
 
-module \hwgen_top.wfetch (cmd__valid, read__en, cmd__ready, rst, cmd__payload, bus__data, \port$4421$0 , bus__valid, \port$4445$4 , done, error, code, clk);
+module \hwgen_top.wfetch (cmd__valid, read__en, cmd__ready, rst, cmd__payload, bus__data, \port$4516$0 , bus__valid, \port$4540$4 , done, error, code, clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -21720,8 +22476,8 @@ module \hwgen_top.wfetch (cmd__valid, read__en, cmd__ready, rst, cmd__payload, b
   reg illegal = 1'h0;
   reg log2_nbe = 1'h0;
   (* init = 11'h000 *)
-  output [10:0] \port$4421$0 ;
-  output [11:0] \port$4445$4 ;
+  output [10:0] \port$4516$0 ;
+  output [11:0] \port$4540$4 ;
   wire [19:0] read__addr;
   wire [63:0] read__data;
   output read__en;
@@ -22022,9 +22778,9 @@ module \hwgen_top.wfetch (cmd__valid, read__en, cmd__ready, rst, cmd__payload, b
   assign bus__log2_nbe = { 3'h0, word2[15] };
   assign read__data = bus__data;
   assign read__en = \$signal$13 ;
-  assign \port$4421$0  = \$signal$9 ;
+  assign \port$4516$0  = \$signal$9 ;
   assign bus__valid = word2[0];
-  assign \port$4445$4  = word2[15:4];
+  assign \port$4540$4  = word2[15:4];
   assign \cmd__payload.op  = cmd__payload[3:0];
   assign \cmd__payload.payload  = cmd__payload[99:4];
   assign \$8  = \$signal$12 ;
