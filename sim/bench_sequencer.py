@@ -71,12 +71,20 @@ class Bench:
         self.outcome: tuple[int, ...] | None = None
         self.cycle = 0
 
-    async def run(self, *, count: int | None = None, watchdog: int = 0, limit: int = 30000) -> tuple[int, ...]:
-        """Reset, start, and return () for done or (code, module, index)."""
+    async def run(
+        self,
+        *,
+        count: int | None = None,
+        watchdog: int = 0,
+        limit: int = 30000,
+        again: bool = False,
+        address: int = ADDRESS,
+    ) -> tuple[int, ...]:
+        """Reset (unless this is a run ``again``), start, and return () for done or (code, module, index)."""
         dut = self.dut
         dut.start.value, dut.walking.value, dut.halt.value = 0, 0, 0
         dut.address.value, dut.count.value, dut.watchdog.value = (
-            ADDRESS,
+            address,
             len(self.stream) if count is None else count,
             watchdog,
         )
@@ -84,10 +92,11 @@ class Bench:
         for i in range(N):
             for name, value in ((f"cmd_{i}__ready", 0), (f"done_{i}", 0), (f"error_{i}", 0), (f"code_{i}", 0)):
                 getattr(dut, name).value = value
-        Clock(dut.clk, 10, unit="ns").start()
-        dut.rst.value = 1
-        for _ in range(3):
-            await FallingEdge(dut.clk)
+        if not again:
+            Clock(dut.clk, 10, unit="ns").start()
+            dut.rst.value = 1
+            for _ in range(3):
+                await FallingEdge(dut.clk)
         dut.rst.value, dut.start.value = 0, 1
         await FallingEdge(dut.clk)
         dut.start.value = 0
@@ -266,3 +275,18 @@ async def token_overflow(dut: Any) -> None:
     giver = Command(segment.name, segment.args, (), (Module.STORE,))
     assert await Bench(dut, [giver] * 255 + [END], slow=0.0).run() == ()
     assert await Bench(dut, [giver] * 256 + [END], slow=0.0).run() == (7, int(Module.GRID), 255)
+
+
+@cocotb.test()
+async def commands_behind_end(dut: Any) -> None:
+    """They are dropped, wherever they are when the run ends: the next run, without a reset, begins with its own."""
+    rng = random.Random(random.randrange(1 << 31))
+    for i, behind in enumerate((3, 12, 20, 31, 60)):
+        stream = [*random_stream(rng, rng.randint(1, 12), operations()), END]
+        junk = [isa.encode(c) for c in random_stream(rng, behind, operations())]
+        # Without tokens, since what one stream leaves is there for the next.
+        bare = [Command(c.name, c.args) for c in stream]
+        bench = Bench(dut, [*bare, *junk], slow=rng.choice((0.0, 0.9)))
+        bench.gap = rng.choice((0.0, 0.3))
+        assert await bench.run(again=i > 0) == (), behind
+    assert await Bench(dut, [END]).run(again=True, address=ADDRESS + 4) == (3, 7, 0)
