@@ -35,11 +35,11 @@ WFETCH_DONE = 1
 """Cycles from the last word on the bus to ``done``."""
 
 # POST (explained in hwgen/hardware/post.py)
-POST_START = 8
+POST_START = 9
 """Cycles from the offer of a DRAIN or ELTWISE to an idle unit to its first read, plus ``param_block`` * passes."""
 POST_TAIL = 19
 """Cycles from the last read of a DRAIN to its ``done``, plus P when transposing."""
-POST_GAP = 6
+POST_GAP = 7
 """Cycles without a read between DRAINs offered in time, while parameter blocks do not take longer."""
 POST_BLOCK = 2
 """Results with a parameter block of their own follow every ``param_block`` * passes + POST_BLOCK cycles; passes is 1,
@@ -50,7 +50,7 @@ POST_SET = 2
 and PO_SOURCE for their last element."""
 ELTWISE_TAIL = 21
 """Cycles from the last read of an ELTWISE to its ``done``; the next ELTWISE or DRAIN starts after that."""
-ADD_TABLE = 274
+ADD_TABLE = 275
 """Cycles from the offer of a PO_ADD with new operands to the first read of an ELTWISE behind it, plus ``param_block``;
 hidden when other commands are in between."""
 

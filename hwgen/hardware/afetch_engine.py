@@ -104,6 +104,9 @@ class FetchEngine(wiring.Component):
         """Return bytes, inside flags and tag of the next bus word, with or without a way through the transposer."""
         d = self.derived
         m.submodules.transposer = transposer = Transposer(d.word, 8, stalls=False)
+        # Selects every bit: its own flip-flop, away from the one that commands wait for.
+        transpose = Signal()
+        m.d.sync += transpose.eq(self.transpose)
         held = Signal(tag)
         m.d.comb += [
             transposer.i.valid.eq(now.turn), transposer.o.ready.eq(1),
@@ -113,7 +116,7 @@ class FetchEngine(wiring.Component):
         out = Signal(tag)
         index = transposer.o.payload.index
         m.d.comb += out.eq(now)
-        with m.If(self.transpose):
+        with m.If(transpose):
             m.d.comb += [
                 out.eq(held),
                 # held is the tag of the block's last word: size - 1 - index words before it.
@@ -121,6 +124,6 @@ class FetchEngine(wiring.Component):
                 out.valid.eq(transposer.o.valid | now.valid & ~now.write),
                 out.write.eq(transposer.o.valid),
                 out.last.eq(Mux(transposer.o.valid, held.last & index.all(), now.last))]
-        raw = Mux(self.transpose, transposer.o.payload.data, self.read.data)
-        flags = Mux(self.transpose, transposer.o.payload.flags, now.inside.replicate(d.word))
+        raw = Mux(transpose, transposer.o.payload.data, self.read.data)
+        flags = Mux(transpose, transposer.o.payload.flags, now.inside.replicate(d.word))
         return raw, flags, out

@@ -105,10 +105,10 @@ class Post(wiring.Component):
             operands.a.eq(issue.vectors[0]), operands.b.eq(issue.vectors[1]),
             self.done.eq(output.done), self.error.eq(output.error), self.code.eq(output.code)]
         # The kind of what is in flight is constant: a change waits until all results are written.
-        token = Signal(ELTWISE_LATENCY)
-        m.d.sync += token.eq(Cat(issue.issued, token))
-        m.d.comb += [operands.enable.eq(token[post_issue.VECTOR_AFTER + eltwise.LATENCY - 2] & adding),
-                     output.valid.eq(Mux(adding, token[ELTWISE_LATENCY - 1], token[DRAIN_LATENCY - 1]))]
+        token, added = Signal(ELTWISE_LATENCY), Signal()
+        m.d.sync += [token.eq(Cat(issue.issued, token)), added.eq(adding)]
+        m.d.comb += [operands.enable.eq(token[post_issue.VECTOR_AFTER + eltwise.LATENCY - 2] & added),
+                     output.valid.eq(Mux(added, token[ELTWISE_LATENCY - 1], token[DRAIN_LATENCY - 1]))]
         every: list[Value] = []
         for j in range(self.derived.pipes):
             for e in range(c.vector):

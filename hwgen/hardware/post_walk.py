@@ -1,11 +1,9 @@
 """Nest elements to items of POST: lane, accumulator, addresses per pipe, what is dropped, every bounds check.
 
-Three register stages after the nest, without stalls: an element enters only when the item queue has room for it.
+Four register stages after the nest, without stalls: an element enters only when the item queue has room for it.
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 from amaranth import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
@@ -25,10 +23,10 @@ POINT = data.StructLayout({name: signed(width) for name, width in VALUES.items()
 ELEMENT = data.StructLayout({"values": POINT, "level": 3, "first": 1, "last": 1})
 """What `hwgen.hardware.nest.Nest` gives for them."""
 
-QUEUE = 16
+QUEUE = 20
 """Items between walker and issue: how far parameter blocks are requested ahead."""
 
-STAGES = 3
+STAGES = 4
 """Cycles from the nest to the item queue."""
 
 MAP = data.StructLayout(
@@ -115,51 +113,51 @@ class Walker(wiring.Component):
 
         one = self._index(m, accept)
         two = self._address(m, one)
-        three = self._check(m, two)
+        found = self._sum_up(m, self._check(m, two))
 
         # --- queue -----------------------------------------------------------------------------------------------
         item, job = Signal(self.item), self.job
         broken, block_end, wrong, take = Signal(), Signal(), Signal(), Signal()
         requested, last_block, need = Signal(), Signal(ADDRESS), Signal()
         transposed = self.map.transpose & ~job.eltwise if pixel else Const(0)
-        works = three["read"].any() | job.eltwise
+        works = found["works"]
         m.d.comb += [
-            wrong.eq(valid[-1] & three["error"]), broken.eq(wrong | poisoned),
+            wrong.eq(valid[-1] & found["error"]), broken.eq(wrong | poisoned),
             # A transposed block is completed before the error is reported: the transposer must not keep half of one.
-            block_end.eq(~transposed | (three["position"] == self.config.vector - 1)),
+            block_end.eq(~transposed | (found["position"] == self.config.vector - 1)),
             push.eq(valid[-1] & ~self.dead),
-            need.eq(~requested | ~self.map.scalar & ~job.eltwise & (three["p"] != last_block)),
+            need.eq(~requested | ~self.map.scalar & ~job.eltwise & (found["p"] != last_block)),
             take.eq(~broken & need & works & ~self.marker)]
         result = pack(
             result_layout(self.config),
-            address=Cat(three["address"]),
+            address=found["address"],
             mask=job.mask,
             action=~self.marker,
-            write=Mux(broken | self.marker, 0, three["write"]),
+            write=Mux(broken | self.marker, 0, found["write"]),
             data=Mux(broken, transposed, works | transposed) & ~self.marker,
-            last=three["last"] | broken & block_end | self.marker,
+            last=found["last"] | broken & block_end | self.marker,
             code=Mux(self.marker, self.code, Mux(broken, RANGE, 0)),
         )
         fields = {"result": result, "eltwise": job.eltwise & ~broken & ~self.marker, "take": take,
-                  "read": Mux(broken | job.eltwise | self.marker, 0, three["read"]),
-                  "source": Mux(job.eltwise, three["source_a"], three["lane"])}
+                  "read": Mux(broken | job.eltwise | self.marker, 0, found["read"]),
+                  "source": Mux(job.eltwise, found["source_a"], found["lane"])}
         if pixel:
-            fields["channel"] = three["position"]
+            fields["channel"] = found["position"]
         if "add" in self.config.operators:
-            fields["source_b"] = three["source_b"]
+            fields["source_b"] = found["source_b"]
         m.d.comb += [
             Value.cast(item).eq(pack(self.item, **fields)),
             queue.i.payload.eq(item),
             queue.i.valid.eq(push | self.marker),
-            blocks.i.payload.eq(three["p"]),
+            blocks.i.payload.eq(found["p"]),
             blocks.i.valid.eq(push & take),
         ]
         with m.If(blocks.i.valid):
-            m.d.sync += [requested.eq(1), last_block.eq(three["p"])]
+            m.d.sync += [requested.eq(1), last_block.eq(found["p"])]
         with m.If(self.begin):
             m.d.sync += requested.eq(0)
         with m.If(push & broken):
-            m.d.sync += [poisoned.eq(1), self.dead.eq(block_end | three["last"])]
+            m.d.sync += [poisoned.eq(1), self.dead.eq(block_end | found["last"])]
         return m
 
     def _index(self, m: Module, accept: Value) -> dict[str, Value]:
@@ -205,12 +203,12 @@ class Walker(wiring.Component):
             m.d.sync += out[name].eq(first + values.s)
         return out
 
-    def _check(self, m: Module, two: dict[str, Value]) -> dict[str, Any]:
+    def _check(self, m: Module, two: dict[str, Value]) -> dict[str, Value]:
         """Stage 3: which pipes read and write, and whether one of them leaves a memory."""
         c, d, s, job = self.config, self.derived, sizes(self.config), self.job
         vectors, pixel = d.act_words * d.vectors_per_word, "pixel" in c.mappings
         transposed = self.map.transpose if pixel else Const(0)
-        out: dict[str, Any] = {}
+        out: dict[str, Value] = {}
         read, write, error = Signal(d.pipes, name="read3"), Signal(d.pipes, name="write3"), Signal(4 * d.pipes + 2)
         lane_bad = Signal()
         m.d.comb += lane_bad.eq((two["row"] >= c.rows) | (two["acc"] >= c.acc_vectors))
@@ -249,5 +247,14 @@ class Walker(wiring.Component):
             "write": write,
             "error": error.any(),
             "lane": Value.cast(lane),
-            "address": addresses,
+            "address": Cat(addresses),
+            "works": read.any() | job.eltwise,
         }
+
+    def _sum_up(self, m: Module, three: dict[str, Value]) -> dict[str, Value]:
+        """Stage 4: one bit for all errors and one for all reads."""
+        out: dict[str, Value] = {}
+        for name, value in three.items():
+            out[name] = Signal(value.shape(), name=f"{name}4")
+            m.d.sync += out[name].eq(value)
+        return out

@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from hwgen import isa
 from hwgen.config import Config
+from hwgen.hardware.axi import Skid
 from hwgen.hardware.interfaces import CommandLayout
 from hwgen.hardware.tokens import N
 
@@ -28,8 +29,8 @@ def entry(module: isa.Module) -> data.StructLayout:
 class Queue(wiring.Component):
     """Holds commands until they have *completed*: one memory serves as queue and as list of commands under way.
 
-    A command is offered to its module once its tokens are there, from registers. So there are three cycles: from the
-    memory, for the tokens (which it takes when it goes on), for the module. An entry is freed when the
+    A command is offered to its module once its tokens are there, from a buffer of two. So there are three cycles: from
+    the memory, for the tokens (which it takes when it goes on), for the module. An entry is freed when the
     module reports done or error; ``index`` always names the oldest command that has not completed.
 
     Ports
@@ -70,7 +71,8 @@ class Queue(wiring.Component):
         queued, held, more, less = (Signal(range(depth + 1), name=name) for name in ("queued", "held", "more", "less"))
         full, some = Signal(), Signal()
         pushed, issued = Signal(), Signal()
-        offered, command, wanting = Signal(), Signal(CommandLayout), Signal(N)
+        m.submodules.skid = skid = Skid(CommandLayout)
+        wanting = Signal(N)
         ahead, head, loaded = Signal(), Signal(issue_layout), Signal()
 
         def step(pointer: Signal) -> object:
@@ -90,13 +92,17 @@ class Queue(wiring.Component):
             issue.addr.eq(get),
             oldest.addr.eq(free),
             pushed.eq(self.i.valid & self.i.ready),
-            self.waiting.eq((queued != 0) | ahead | offered),
+            self.waiting.eq((queued != 0) | ahead | skid.o.valid),
             wanting.eq(head.wait & ~self.have),
-            self.missing.eq(Mux(ahead & ~offered, wanting, 0)),
-            self.cmd.valid.eq(offered & ~self.stop),
-            self.cmd.payload.eq(command),
+            self.missing.eq(Mux(ahead & ~skid.o.valid, wanting, 0)),
+            self.cmd.valid.eq(skid.o.valid & ~self.stop),
+            self.cmd.payload.eq(skid.o.payload),
+            skid.o.ready.eq(self.cmd.ready),
+            skid.i.valid.eq(issued),
+            skid.i.p.op.eq(head.op),
+            skid.i.p.payload.eq(head.payload),
             loaded.eq((queued != 0) & (~ahead | issued)),
-            issued.eq(ahead & ~wanting.any() & ~self.stop & (~offered | self.cmd.ready)),
+            issued.eq(ahead & ~wanting.any() & ~self.stop & skid.i.ready),
             self.take.eq(Mux(issued, head.wait, 0)),
             self.post.eq(oldest.data.post),
             self.index.eq(oldest.data.index),
@@ -111,10 +117,8 @@ class Queue(wiring.Component):
             m.d.sync += [held.eq(more), full.eq(held == depth - 1), some.eq(1)]
         with m.If(self.retire & ~pushed):
             m.d.sync += [held.eq(less), full.eq(0), some.eq(held != 1)]
-        with m.If(self.cmd.ready):
-            m.d.sync += offered.eq(0)
         with m.If(issued):
-            m.d.sync += [offered.eq(1), ahead.eq(0), command.op.eq(head.op), command.payload.eq(head.payload)]
+            m.d.sync += ahead.eq(0)
         with m.If(loaded):
             m.d.sync += [ahead.eq(1), head.eq(issue.data)]
         with m.If(pushed):
