@@ -56,6 +56,8 @@ def synth(
         table.add_row(text, str(getattr(result, key)))
     if result.fmax_mhz is not None:
         table.add_row("MHz, placed and routed", f"{result.fmax_mhz:.1f}")
+        if result.critical_path:
+            table.add_row("longest path", " to ".join(result.critical_path))
         for name, (used, available) in result.device_usage.items():
             table.add_row(f"device: {name}", f"{used} of {available}")
     table.add_row("seconds, synthesis", f"{result.synth_s:.0f}")

