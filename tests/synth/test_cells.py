@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+
 import pytest
 
 from hwgen.errors import HwgenError
@@ -71,13 +72,16 @@ def test_read_stat_takes_the_whole_design() -> None:
 
 
 def test_read_report_takes_the_slowest_clock_its_path_and_what_is_used() -> None:
-    steps = [{"delay": 0.5, "from": {"cell": "a.q"}, "to": {"cell": "a.q"}}, {"delay": 9, "to": {"cell": "b.d"}}]
+    def path(clock: str, *cells: tuple[str, float]) -> dict[str, object]:
+        steps = [{"delay": ns, "from": {"cell": cell}, "to": {"cell": cell}} for cell, ns in cells]
+        return {"from": clock, "to": "posedge b", "path": steps}
+
     report = {
         "fmax": {"a": {"achieved": 91.5, "constraint": 120}, "b": {"achieved": 80.25, "constraint": 120}},
         "critical_paths": [
-            {"from": "<async>", "to": "posedge b", "path": [{"delay": 99, "from": {"cell": "pin"}, "to": {"cell": "c"}}]},
-            {"from": "posedge a", "to": "posedge a", "path": [{"delay": 1, "from": {"cell": "c"}, "to": {"cell": "d"}}]},
-            {"from": "posedge b", "to": "posedge b", "path": steps},
+            path("<async>", ("pin", 50), ("c", 49)),
+            path("posedge b", ("c", 0.5), ("d", 0.5)),
+            path("posedge b", ("a.q", 0.5), ("b.d", 9)),
         ],
         "utilization": {"DP16KD": {"used": 5, "available": 208}, "DCCA": {"used": 0, "available": 56}},
     }
