@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -80,9 +80,18 @@ def gather(graph: FloatGraph, x: NDArray[Any], what: Callable[[Maps], _T], *, fa
 
 
 def fake_weights(graph: FloatGraph) -> FloatGraph:
-    """The graph with each layer's weights replaced by what its quantizer makes of them."""
-    return graph.replace_ops({op: (replace(op, weight=op.quantizer.fake(op.weight), quantizer=None),)
-                              for op in graph.convs if op.quantizer is not None})
+    """The graph with each layer's weights replaced by what its quantizer makes of them, and its bias by the nearest
+    multiple of input scale times weight scale, which is what an accumulator counts in."""
+    new: dict[Op, Iterable[Op]] = {}
+    for op in graph.convs:
+        if op.quantizer is None:
+            continue
+        bias = op.bias
+        if op.inputs[0] in graph.maps and not op.quantizer.group:
+            step = op.quantizer.scale.reshape(-1).astype(np.float64) * float(graph.maps[op.inputs[0]].scale)
+            bias = (np.rint(bias / step) * step).astype(np.float32)
+        new[op] = (replace(op, weight=op.quantizer.fake(op.weight), bias=bias, quantizer=None),)
+    return graph.replace_ops(new)
 
 
 def _maps(graph: FloatGraph, x: NDArray[Any], fake: bool) -> Maps:

@@ -14,7 +14,7 @@ from hwgen.compress.quantizer import from_range
 
 METHODS = ("min-max", "percentile", "mse", "kl")
 BINS = 2048
-_SHRINK = np.linspace(1.0, 0.2, 81)
+_SHRINK = np.linspace(1.0, 0.1, 91)
 """Candidates for the part of the range that is kept."""
 
 Values = NDArray[Any]

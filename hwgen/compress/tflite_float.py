@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from hwgen.compress.graph import Activation, FloatAdd, FloatArray, FloatConv, FloatGraph, FloatPool
+from hwgen.compress.passes import fuse_activations
 from hwgen.errors import HwgenError
 from hwgen.model import tflite_geometry as geometry
 from hwgen.model.graph import Concat, Op, Pad
@@ -48,7 +49,8 @@ def read_tflite_float(path: str | Path) -> FloatGraph:
     if end not in context.names:
         raise HwgenError("no operator writes the network's output", where=str(path))
     shapes = {name: tensor.shape for name, tensor in context.tensors.items()}
-    return FloatGraph(model.name, shapes, (*context.ops, *after), source, context.names[end])
+    graph = FloatGraph(model.name, shapes, (*context.ops, *after), source, context.names[end])
+    return fuse_activations(graph)
 
 
 class _FloatContext(Context):
