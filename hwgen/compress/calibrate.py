@@ -9,6 +9,7 @@ from hwgen.compress.data import Data
 from hwgen.compress.execute import Maps, gather
 from hwgen.compress.graph import FloatGraph
 from hwgen.compress.ranges import BINS, choose
+from hwgen.errors import HwgenError
 
 Range = tuple[float, float]
 
@@ -24,6 +25,10 @@ def map_ranges(graph: FloatGraph, data: Data, bits: int, *, method: str, symmetr
 
     parts = gather(graph, data.x, extremes, fake=False)
     ends = {name: (min(part[name][0] for part in parts), max(part[name][1] for part in parts)) for name in parts[0]}
+    for name, pair in ends.items():
+        if not np.isfinite(pair).all():
+            raise HwgenError("the map must be finite on the sample, but holds NaN or infinity", where=name,
+                             remedy="give inputs in the network's own range")
     if method == "min-max":
         return {name: choose(np.array(pair), np.ones(2), bits, method=method, symmetric=symmetric)
                 for name, pair in ends.items()}

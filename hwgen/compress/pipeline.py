@@ -85,12 +85,10 @@ def compress(graph: FloatGraph, recipe: Recipe, fit: Data, test: Data, *, follow
                          remedy='add [[step]] with name = "quantize"')
     say = follow or (lambda text: None)
     check_finite(graph)
-    say(f"{graph.name}: accuracy of the float network")
-    start = time.perf_counter()
-    accuracy = float_accuracy(graph, test, progress)
-    rows = [Row(0, graph.name, "", count(graph), accuracy, False, time.perf_counter() - start)]
     plans: list[Plan] = []
+    made: list[tuple[FloatGraph, bytes, float]] = [(graph, b"", 0.0)]
     content = b""
+    # All steps first: what is wrong with the last one should not take the time of measuring the others.
     for number, step in enumerate(recipe.steps, 1):
         say(f"step {number} of {len(recipe.steps)}, {step.name}")
         start = time.perf_counter()
@@ -101,10 +99,14 @@ def compress(graph: FloatGraph, recipe: Recipe, fit: Data, test: Data, *, follow
             plans.append(plan)
             if graph.maps:
                 content = to_onnx(graph)
-        seconds = time.perf_counter() - start
-        say(f"step {number} of {len(recipe.steps)}, {step.name}: accuracy")
-        accuracy = onnx_accuracy(content, test, progress) if graph.maps else float_accuracy(graph, test, progress)
-        rows.append(Row(number, step.name, step.family, count(graph), accuracy, bool(graph.maps), seconds))
+        made.append((graph, content, time.perf_counter() - start))
+    rows = []
+    for number, (network, file, seconds) in enumerate(made):
+        name, family = (network.name, "") if not number else (recipe.steps[number - 1].name,
+                                                              recipe.steps[number - 1].family)
+        say(f"accuracy after {number} of {len(recipe.steps)} steps")
+        accuracy = onnx_accuracy(file, test, progress) if file else float_accuracy(network, test, progress)
+        rows.append(Row(number, name, family, count(network), accuracy, bool(file), seconds))
     return Compressed(graph, content, plans, rows)
 
 

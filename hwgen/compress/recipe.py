@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 from hwgen.compress.parameters import from_table
 from hwgen.compress.technique import Family, Technique, technique
 from hwgen.errors import HwgenError
+from hwgen.toml_file import read_toml
 
 
 @dataclass(frozen=True)
@@ -73,12 +73,7 @@ def load_recipe(path: Path) -> Recipe:
         When it cannot be read or is not TOML, and for unknown keys, steps and parameters, and values against their
         rule.
     """
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise HwgenError(f"cannot read the recipe: {error.strerror}", where=str(path)) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise HwgenError(f"not a TOML file: {error}", where=str(path)) from None
+    table = read_toml(path, "recipe")
     unknown = sorted(set(table) - {"step"})
     steps = table.get("step", [])
     if unknown or not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps):

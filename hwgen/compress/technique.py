@@ -76,11 +76,14 @@ def chosen_layers(graph: FloatGraph, include: tuple[str, ...], exclude: tuple[st
     Raises
     ------
     HwgenError
-        When a name is not a layer's.
+        When a name is not a layer's, or no layer is left.
     """
     for name in (*include, *exclude):
         graph.conv(name)
-    return tuple(op for op in graph.convs if (not include or op.name in include) and op.name not in exclude)
+    chosen = tuple(op for op in graph.convs if (not include or op.name in include) and op.name not in exclude)
+    if not chosen:
+        raise HwgenError("no layer with weights is chosen", where=graph.name)
+    return chosen
 
 
 @cache
