@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from hwgen.compress.quantizer import Quantizer
 from hwgen.errors import HwgenError
-from hwgen.model.graph import Concat, Host, Op, Pad, Reshape
+from hwgen.model.graph import Host, Op
 
 FloatArray = NDArray[np.float32]
 Shape = tuple[int, int, int, int]
@@ -89,9 +89,6 @@ class BatchNorm(Clamped):
     def offset(self) -> NDArray[np.float64]:
         """What is added to it then."""
         return np.asarray(self.beta - self.mean * self.factor())
-
-
-FLOAT_OPS = (FloatConv, FloatPool, FloatAdd, Activation, BatchNorm, Concat, Pad, Reshape, Host)
 
 
 @dataclass(frozen=True)
