@@ -47,7 +47,7 @@ class Prune(Technique):
         else:
             removed = self._divided(chosen, sizes)
         return self.plan(layers={
-            op.name: {"weights": int(size), "removed": int(count), "sparsity": count / size}
+            op.name: {"weights": int(size), "removed": int(count), "sparsity": float(count / size)}
             for op, size, count in zip(chosen, sizes, removed, strict=True)})
 
     def apply(self, graph: FloatGraph, plan: Plan) -> FloatGraph:
