@@ -20,7 +20,7 @@ from hwgen.model.onnx_layers import Layers, Value
 from hwgen.model.onnx_layout import source_shape
 from hwgen.model.onnx_lower import Emitter
 from hwgen.model.onnx_reader import Reader
-from hwgen.model.onnx_values import Pending, View, Weights
+from hwgen.model.onnx_values import Pending, Tail, View, Weights
 
 
 def read_onnx_float(path: str | Path) -> FloatGraph:
@@ -98,8 +98,7 @@ class _FloatLayers(Layers):
         return Weights(values=value, scale=np.ones(1, np.float32), zero_point=np.zeros(1, np.int64))
 
     def _normalise(self, node: Node, inputs: list[Value]) -> View:
-        x = inputs[0]
-        assert isinstance(x, View)
+        x = self._view(node, inputs[0])
         if x.flat and x.shape[:3] != (1, 1, 1):
             raise self._fail(node, "normalises a flattened map", "put it before Flatten")
         if not x.flat:
@@ -130,9 +129,9 @@ class _FloatReader(Reader):
         self.values[self.file.input] = View(shape=shape, perm=perm, flat=flat, tensor=start)
         for node in self.file.nodes:
             self.values[node.outputs[0]] = self._node(node)
-        value = self._lowered(self.file.output)
-        if not self.emitter.ops:
-            raise HwgenError("the network computes nothing", where=self.file.name)
+        value = self._lowered(self.file.output) if self.file.output in self.values else None
+        if not self.emitter.ops or not isinstance(value, View | Tail):
+            raise HwgenError("the network computes nothing from its input", where=self.file.name)
         output = value.tensor.name if isinstance(value, View) else self.host[0].inputs[0]
         shapes = {name: tensor.shape for name, tensor in self.emitter.tensors.items()}
         return fuse_activations(FloatGraph(self.file.name, shapes, (*self.emitter.ops, *self.host), start.name, output))

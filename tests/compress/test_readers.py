@@ -170,3 +170,12 @@ def test_nan_in_onnx_weights(tmp_path: Path) -> None:
     onnx.save(net.model(a), tmp_path / "net.onnx")
     with pytest.raises(HwgenError, match="its weights and bias must be finite"):
         read_onnx_float(tmp_path / "net.onnx")
+
+
+def test_networks_that_do_not_use_their_input(tmp_path: Path) -> None:
+    networks = pytest.importorskip("tests.model.onnx_networks", reason="onnxruntime is not installed")
+    for build in (lambda net: net.node("Relu", net.constant([[1.0]])), lambda net: net.node("Identity", "x")):
+        net = networks.Net(np.random.default_rng(1), (1, 1, 4, 4))
+        onnx.save(net.model(build(net)), tmp_path / "net.onnx")
+        with pytest.raises(HwgenError, match="the network computes nothing from its input"):
+            read_onnx_float(tmp_path / "net.onnx")
