@@ -75,6 +75,8 @@ def _weights(layer: Layer, rank: int, axis: int) -> tuple[FloatArray, FloatArray
         form = [1] * rank
         form[axis] = -1
         zero = stored.zero_points if len(stored.zero_points) else np.zeros(1, np.int64)
+        if len(zero) not in (1, len(stored.scales)):
+            raise layer.error(f"its weights have {len(stored.scales)} scales but {len(zero)} zero points")
         weight = ((weight - zero.reshape(form)) * stored.scales.reshape(form)).astype(np.float32)
     bias = np.zeros(stored.shape[axis], np.float32) if bias is None else bias.astype(np.float32)
     for what, values in (("weights", weight), ("bias", bias)):

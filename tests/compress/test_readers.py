@@ -105,6 +105,38 @@ def test_quantised_networks_and_nan_are_refused(tmp_path: Path) -> None:
         read_tflite_float(file.save(tmp_path / "a.tflite", [x], [y]))
 
 
+def test_damaged_files_are_one_error(tmp_path: Path) -> None:
+    """Bytes changed and ends cut off at random: read, or refused in one message."""
+    rng = np.random.default_rng(4)
+    file = TfliteBuilder()
+
+    def made(*shape: int) -> int:
+        return file.tensor(shape, dtype="float32", scale=None)
+
+    x = made(1, 6, 6, 3)
+    bias = file.constant(np.ones(4, np.float32))
+    window = {"Padding": 0, "StrideH": 1, "StrideW": 1, "DilationHFactor": 1, "DilationWFactor": 1}
+    weight = file.constant(rng.normal(size=(4, 3, 3, 3)).astype(np.float32))
+    first = file.op("CONV_2D", [x, weight, bias], made(1, 6, 6, 4), **window, FusedActivationFunction=1)
+    weight = file.constant(rng.integers(-9, 9, (1, 3, 3, 4)).astype(np.int8), scale=[0.5])
+    y = file.op("DEPTHWISE_CONV_2D", [first, weight, bias], made(1, 6, 6, 4), **window, DepthMultiplier=1)
+    y = file.op("ADD", [first, y], made(1, 6, 6, 4))
+    y = file.op("MEAN", [y, file.constant(np.array([1, 2], np.int32))], made(1, 4), KeepDims=False)
+    content = file.save(tmp_path / "a.tflite", [x], [y]).read_bytes()
+    outcomes = set()
+    for number in range(400):
+        damaged = bytearray(content)
+        for _ in range(int(rng.integers(1, 4))):
+            damaged[int(rng.integers(len(damaged)))] = int(rng.integers(256))
+        (tmp_path / "b.tflite").write_bytes(damaged[: int(rng.integers(len(damaged)))] if number % 10 == 0 else damaged)
+        try:
+            load_float_model(tmp_path / "b.tflite")
+            outcomes.add("read")
+        except HwgenError:
+            outcomes.add("refused")
+    assert outcomes == {"read", "refused"}
+
+
 # ONNX
 
 
