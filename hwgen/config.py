@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
 from hwgen.errors import HwgenError
+from hwgen.toml_file import read_toml
 
 MAPPINGS = ("channel", "pixel", "depthwise")
 OPERATORS = ("add", "max_pool")
@@ -98,13 +98,7 @@ class Config:
     @classmethod
     def from_toml(cls, path: Path) -> Self:
         """Read a configuration; ``preset = "base"`` starts from that preset, other keys override it."""
-        try:
-            table = tomllib.loads(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise HwgenError(f"cannot read the configuration: {error.strerror}", where=str(path)) from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise HwgenError(f"not a TOML file: {error}", where=str(path)) from None
-        return cls._from_table(table, path)
+        return cls._from_table(read_toml(path, "configuration"), path)
 
     @classmethod
     def _from_table(cls, table: dict[str, Any], path: Path) -> Self:

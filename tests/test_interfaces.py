@@ -48,6 +48,18 @@ def test_run(tmp_path: Path) -> None:
     assert set(written(tmp_path, "run", MODEL, "--inputs", DATA)) == keys(section("`hwgen run`"))
 
 
+def test_compress(tmp_path: Path) -> None:
+    text = section("`hwgen compress --json FILE`")
+    recipe = ROOT / "recipes/int8.toml"
+    report = written(tmp_path, "compress", MODEL, "--recipe", recipe, "--data", DATA, "-o", tmp_path / "out.onnx")
+    plan = json.loads((tmp_path / "out.plan.json").read_text())
+    assert set(report) == keys(text)
+    row, step = report["rows"][1], plan["steps"][0]
+    inner = {*row, *row["accuracy"], *plan, *step}
+    others = {"x", "y", "npz", "onnx", "json", "joint"}
+    assert inner | set(report) == names(text) - others, (inner | set(report)) ^ (names(text) - others)
+
+
 def test_presets(tmp_path: Path) -> None:
     text, table = section("`hwgen presets --json FILE`"), written(tmp_path, "presets")
     for name, value in table.items():

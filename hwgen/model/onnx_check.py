@@ -41,27 +41,34 @@ _LENGTHS = {"kernel_shape": 2, "strides": 2, "dilations": 2, "pads": 4}
 """Of the attributes of convolutions and poolings."""
 
 
-def preflight(file: OnnxFile) -> None:
+def preflight(file: OnnxFile, *, real: bool = False) -> None:
     """Refuse the network when any operator cannot be built.
+
+    Parameters
+    ----------
+    file : OnnxFile
+    real : bool
+        Read as a float network, which may hold batch normalisation and need not be quantised.
 
     Raises
     ------
     HwgenError
         One error that lists every unsupported operator; otherwise one for a network that is not quantised.
     """
-    problems = [(node, *problem) for node in file.nodes if (problem := _problem(node, file)) is not None]
+    supported = SUPPORTED | {"BatchNormalization"} if real else SUPPORTED
+    problems = [(node, *problem) for node in file.nodes if (problem := _problem(node, file, supported)) is not None]
     if problems:
         lines = [f"{len(problems)} unsupported operator{'s' if len(problems) > 1 else ''}:"]
         lines += [f"  {node.op} {node.name!r}: {what}; {remedy}" for node, what, remedy in problems]
-        raise HwgenError("\n".join(lines), where=file.name, remedy=f"supported: {', '.join(sorted(SUPPORTED))}")
-    if not any(node.op in QUANTIZE for node in file.nodes):
+        raise HwgenError("\n".join(lines), where=file.name, remedy=f"supported: {', '.join(sorted(supported))}")
+    if not real and not any(node.op in QUANTIZE for node in file.nodes):
         raise HwgenError("the network is not quantised (it has no QuantizeLinear / DequantizeLinear)",
                          where=file.name, remedy=_QDQ)
 
 
-def _problem(node: Node, file: OnnxFile) -> tuple[str, str] | None:
+def _problem(node: Node, file: OnnxFile, supported: set[str]) -> tuple[str, str] | None:
     """What is wrong with a node, and its remedy."""
-    if node.op not in SUPPORTED:
+    if node.op not in supported:
         return "not supported", _REMEDIES.get(node.op, _DEFAULT)
     if node.domain not in ("", "ai.onnx") and node.op not in QUANTIZE:
         return f"operator set {node.domain!r} is not supported", "export it with standard ONNX operators"

@@ -45,14 +45,18 @@ class Emitter:
 
     def lower(self, pending: Pending, name: str, scale: float, zero_point: int) -> View:
         """Emit a waiting operator into a new map ``name`` of the given scale and zero point."""
-        lowering: Callable[[Emitter, Pending, Tensor], None] = _LOWERING[pending.kind]
         if pending.kind == "same" and not pending.clamped:
             source = pending.inputs[0].tensor
             if (source.scale, source.zero_point) == (scale, zero_point):
                 return View(shape=pending.shape, perm=pending.perm, flat=pending.flat, tensor=source)
         output = self.tensor(name, pending.shape, scale, zero_point)
-        lowering(self, pending, output)
+        self.write(pending, output)
         return View(shape=pending.shape, perm=pending.perm, flat=pending.flat, tensor=output)
+
+    def write(self, pending: Pending, output: Tensor) -> None:
+        """Emit a waiting operator that writes ``output``."""
+        lowering: Callable[[Emitter, Pending, Tensor], None] = _LOWERING[pending.kind]
+        lowering(self, pending, output)
 
     def requantized(self, view: View, scale: float, zero_point: int, node: str) -> Tensor:
         """The map at another scale: itself when it has it already, else a `Requantize` in front."""

@@ -49,16 +49,16 @@ def read_onnx(path: str | Path) -> Graph:
     """
     file = open_onnx(path)
     preflight(file)
-    return _Reader(file).read()
+    return Reader(file).read()
 
 
-class _Reader:
+class Reader:
     """State of one walk: the meaning of every value name, and what has been emitted."""
 
-    def __init__(self, file: OnnxFile) -> None:
+    def __init__(self, file: OnnxFile, layers: Layers | None = None) -> None:
         self.file = file
-        self.emitter = Emitter(file.name)
-        self.layers = Layers(file, self.emitter)
+        self.layers = layers or Layers(file, Emitter(file.name))
+        self.emitter = self.layers.emitter
         self.values: dict[str, Value] = {}
         self.input = ""
         self.before: list[Host] = []

@@ -5,6 +5,7 @@ Input ``x`` and output ``y`` are float NHWC with a symbolic batch; between them 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from hwgen.model.graph import Add, Concat, Conv, Graph, Host, Op, Pad, Pool, Req
 OPSET = 17
 IR_VERSION = 8
 _End = tuple[str, int, list[Any]]
+_AROUND = {"x", "x_nchw", "y", "y_nhwc", "y_softmax"}
 _TO_NCHW, _TO_NHWC = [0, 3, 1, 2], [0, 2, 3, 1]
 
 
@@ -39,6 +41,7 @@ def write_onnx(graph: Graph, path: str | Path) -> None:
     HwgenError
         When the graph holds something ONNX QDQ cannot state.
     """
+    graph = _renamed(graph)
     builder = Builder(graph)
     source = graph.tensors[graph.input]
     builder.node("Transpose", ["x"], "x_nchw", "x/transpose", perm=_TO_NCHW)
@@ -56,6 +59,20 @@ def write_onnx(graph: Graph, path: str | Path) -> None:
                           [("y", TensorProto.FLOAT, ["batch", *result.shape[1:]])])
     onnx.checker.check_model(model, full_check=True)
     Path(path).write_bytes(model.SerializeToString(deterministic=True))
+
+
+def _renamed(graph: Graph) -> Graph:
+    """The graph with maps renamed that are called as the values around them are."""
+    names = {name: name for name in graph.tensors}
+    for name in _AROUND & set(names):
+        while names[name] in _AROUND | set(graph.tensors):
+            names[name] += "_map"
+    if all(old == new for old, new in names.items()):
+        return graph
+    return replace(
+        graph, tensors={names[n]: replace(t, name=names[n]) for n, t in graph.tensors.items()},
+        ops=tuple(replace(op, inputs=tuple(names.get(n, n) for n in op.inputs), output=names.get(op.output, op.output))
+                  for op in graph.ops), input=names[graph.input], output=names[graph.output])
 
 
 def single_operator(graph: Graph, op: Op) -> onnx.ModelProto:

@@ -61,11 +61,8 @@ class Context:
     def register(self, index: int, where: str) -> Tensor:
         """Make the map of a file tensor, checking its type, shape and quantisation."""
         source = self.model.tensors[index]
-        if source.type != "INT8":
-            raise HwgenError(f"'{source.name}' must be int8, not {source.type.lower()}", where=where,
-                             remedy="quantise the whole network to int8")
         name = source.name.split(";")[0].strip() or f"tensor_{index}"
-        scale, zero_point = self._quantization(source, where)
+        scale, zero_point = self.quantization(source, where)
         tensor = Tensor(self._unique(name), nhwc(source, where), scale, zero_point, index)
         self.tensors[tensor.name] = tensor
         self.names[index] = tensor.name
@@ -77,8 +74,11 @@ class Context:
             candidate, number = f"{name}_{number}", number + 1
         return candidate
 
-    @staticmethod
-    def _quantization(source: FileTensor, where: str) -> tuple[float, int]:
+    def quantization(self, source: FileTensor, where: str) -> tuple[float, int]:
+        """Scale and zero point of a map, its type checked."""
+        if source.type != "INT8":
+            raise HwgenError(f"'{source.name}' must be int8, not {source.type.lower()}", where=where,
+                             remedy="quantise the whole network to int8")
         remedy = "quantise the network again with a representative data set"
         if len(source.scales) != 1:
             raise HwgenError(f"'{source.name}' must have one scale, not {len(source.scales)}: its quantisation is "

@@ -35,13 +35,21 @@ _REMEDIES = {
 _DEFAULT_REMEDY = "replace it by supported operators before conversion"
 
 
-def preflight(path: Path, model: FileModel) -> None:
+def preflight(path: Path, model: FileModel, *, real: bool = False) -> None:
     """Check types and operators of the whole network.
+
+    Parameters
+    ----------
+    path : Path
+        For messages.
+    model : FileModel
+    real : bool
+        The network must be a float one; otherwise an int8 one.
 
     Raises
     ------
     HwgenError
-        For a float or 16-bit network, several inputs or outputs, a batch or dynamic size; one error that lists every
+        For a network of other types, several inputs or outputs, a batch or dynamic size; one error that lists every
         unsupported operator by layer with a remedy.
     """
     where = str(path)
@@ -49,13 +57,15 @@ def preflight(path: Path, model: FileModel) -> None:
         raise HwgenError(f"the network must have one input and one output, not {len(model.inputs)} and "
                          f"{len(model.outputs)}", where=where)
     tail = host_tail(model)
-    _check_types(where, model, tail)
+    (_check_real if real else _check_types)(where, model, tail)
+    supported = tuple(kind for kind in SUPPORTED if not real or kind not in ("QUANTIZE", "DEQUANTIZE"))
     problems = [f"{op.kind} '{layer_name(model, op)}': {what} -> {remedy}"
-                for op in model.operators for what, remedy in _problems(model, op, op.index in tail)]
+                for op in model.operators for what, remedy in _problems(model, op, op.index in tail, supported, real)]
     if problems:
         lines = "\n  - ".join(problems)
-        raise HwgenError(f"{len(problems)} operator(s) cannot run on the accelerator:\n  - {lines}", where=where,
-                         remedy=f"supported operators: {', '.join(SUPPORTED)}")
+        verb = "cannot be compressed" if real else "cannot run on the accelerator"
+        raise HwgenError(f"{len(problems)} operator(s) {verb}:\n  - {lines}", where=where,
+                         remedy=f"supported operators: {', '.join(supported)}")
     _check_shapes(where, model)
 
 
@@ -109,6 +119,16 @@ def _check_types(where: str, model: FileModel, tail: set[int]) -> None:
                              remedy="convert the network again with int8 quantisation")
 
 
+def _check_real(where: str, model: FileModel, tail: set[int]) -> None:
+    """The message for a network whose maps are not float32."""
+    for op in model.operators:
+        tensor = _activation(model, op)
+        if tensor is not None and op.kind in SUPPORTED and tensor.type != "FLOAT32":
+            raise HwgenError(f"the network computes in {tensor.type.lower()} (first in {op.kind} "
+                             f"'{layer_name(model, op)}'), not in float32", where=where,
+                             remedy="compressors take the trained float network: convert it without quantisation")
+
+
 def _check_shapes(where: str, model: FileModel) -> None:
     tensor = model.tensors[model.inputs[0]]
     # A signature of -1 for the batch alone is what Keras exports write for a network that takes any batch.
@@ -121,9 +141,10 @@ def _check_shapes(where: str, model: FileModel) -> None:
                          remedy="convert the network with batch size 1; hwgen runs batches image by image")
 
 
-def _problems(model: FileModel, op: FileOperator, on_host: bool) -> list[tuple[str, str]]:
+def _problems(model: FileModel, op: FileOperator, on_host: bool, supported: tuple[str, ...],
+              real: bool) -> list[tuple[str, str]]:
     """What keeps one operator from running, each with its remedy."""
-    if op.kind not in SUPPORTED:
+    if op.kind not in supported:
         return [("unsupported operator", _REMEDIES.get(op.kind, _DEFAULT_REMEDY))]
     if on_host:
         return []
@@ -145,7 +166,7 @@ def _problems(model: FileModel, op: FileOperator, on_host: bool) -> list[tuple[s
         elif op.kind == "ADD" and len({model.tensors[i].shape for i in op.inputs}) != 1:
             found.append(("its operands have different shapes", "broadcasting is not supported: add equal maps"))
     if op.kind in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"):
-        found += _weight_problems(model, op)
+        found += _weight_problems(model, op, real)
     if op.kind in ("MEAN", "PAD") and (len(op.inputs) < 2 or model.tensors[op.inputs[1]].data is None):
         found.append(("its axes or paddings are not constant", "use constant ones"))
     activation = op.options.get("FusedActivationFunction", 0)
@@ -154,18 +175,23 @@ def _problems(model: FileModel, op: FileOperator, on_host: bool) -> list[tuple[s
     return found
 
 
-def _weight_problems(model: FileModel, op: FileOperator) -> list[tuple[str, str]]:
+def _weight_problems(model: FileModel, op: FileOperator, real: bool) -> list[tuple[str, str]]:
     found = []
+    numbers = "FLOAT32" if real else "INT32"
     weight = model.tensors[op.inputs[1]] if len(op.inputs) > 1 and op.inputs[1] >= 0 else None
     bias = model.tensors[op.inputs[2]] if len(op.inputs) > 2 and op.inputs[2] >= 0 else None
     if weight is None or weight.data is None:
         found.append(("its weights are not constant", "freeze the network before conversion"))
-    elif weight.type != "INT8":
+    elif real and weight.type != "FLOAT32" and not (weight.type == "INT8" and len(weight.scales)):
+        found.append((f"its weights are {weight.type.lower()}, neither float32 nor int8 with a scale",
+                      "convert the network without quantisation"))
+    elif not real and weight.type != "INT8":
         found.append((f"its weights are {weight.type.lower()}, not int8", "quantise the weights to int8"))
-    elif np.any(weight.zero_points) and op.kind != "FULLY_CONNECTED":
+    elif not real and np.any(weight.zero_points) and op.kind != "FULLY_CONNECTED":
         found.append(("its weights have a zero point", "quantise the weights symmetrically"))
-    if bias is not None and (bias.data is None or bias.type != "INT32"):
-        found.append(("its bias is not a constant int32 vector", "quantise the bias to int32"))
+    if bias is not None and (bias.data is None or bias.type != numbers):
+        found.append((f"its bias is not a constant {numbers.lower()} vector",
+                      f"convert the network with a bias in {numbers.lower()}"))
     if op.options.get("WeightsFormat", 0) != 0:
         found.append(("its weights are shuffled", "convert without shuffled weights"))
     return found

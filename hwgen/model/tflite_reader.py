@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from hwgen.errors import HwgenError
-from hwgen.model.graph import Graph, Host, Reshape
+from hwgen.model.graph import Graph, Host, Op, Reshape
 from hwgen.model.tflite_context import Context, Layer, nhwc
 from hwgen.model.tflite_file import FileModel, FileOperator, FileTensor, parse_tflite
-from hwgen.model.tflite_operators import convert, paddings
+from hwgen.model.tflite_geometry import paddings
+from hwgen.model.tflite_operators import convert
 from hwgen.model.tflite_preflight import ALIASES, host_tail, layer_name, preflight
 
 
@@ -43,8 +45,8 @@ def read_tflite(path: str | Path) -> Graph:
                                            attrs=_scale(model.tensors[entry]))]
     for op in model.operators:
         if op is not head and op.index not in tail:
-            _layer(context, op)
-    end, after = _tail(context, tail)
+            read_layer(context, op, convert)
+    end, after = read_tail(context, tail)
     if end not in context.names:
         raise HwgenError("no operator writes the network's output", where=str(path))
     return Graph(model.name, "tflite", context.tensors, (*before, *context.ops, *after), source, context.names[end])
@@ -58,7 +60,7 @@ def _head(model: FileModel) -> FileOperator | None:
     return None
 
 
-def _layer(context: Context, op: FileOperator) -> None:
+def read_layer(context: Context, op: FileOperator, convert: Callable[[Layer], Op]) -> None:
     """Convert one operator, or drop it when it only renames or its reader absorbs it."""
     model = context.model
     where = f"{context.path}: {op.kind} '{layer_name(model, op)}'"
@@ -81,6 +83,7 @@ def _layer(context: Context, op: FileOperator) -> None:
         context.emit(Reshape(**layer.names(x)))
     elif op.kind == "PAD" and _only_feeds_convolution(model, target):
         x = context.map_of(index, where)
+        layer.require_same_quantization(x)
         context.folded[target] = (x.name, paddings(layer, x))
         del context.tensors[output.name], context.names[target]
     else:
@@ -105,7 +108,7 @@ def _only_feeds_convolution(model: FileModel, index: int) -> bool:
             and readers[0].inputs[0] == index and index not in model.outputs)
 
 
-def _tail(context: Context, tail: set[int]) -> tuple[int, list[Host]]:
+def read_tail(context: Context, tail: set[int]) -> tuple[int, list[Host]]:
     """The file tensor that the device's last operator writes, and the host operators after it."""
     model = context.model
     host_ops = [op for op in model.operators if op.index in tail]

@@ -1,0 +1,103 @@
+"""``hwgen compress``: from a trained float network and a recipe to a quantised network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from hwgen.commands.files import check_target, write_file, write_json
+from hwgen.commands.options import Json
+from hwgen.commands.output import busy, console
+from hwgen.errors import HwgenError
+
+if TYPE_CHECKING:
+    from hwgen.compress.accuracy import Accuracy
+    from hwgen.compress.pipeline import Row
+
+
+def compress(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Trained float network, .tflite or .onnx.")],
+    recipe: Annotated[Path, typer.Option("--recipe", metavar="RECIPE.toml", help="What to do, [[step]] by [[step]].")],
+    data: Annotated[
+        Path, typer.Option("--data", metavar="DATA.npz", help="x: inputs, real, NHWC; y: labels, to measure accuracy.")
+    ],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="OUT.onnx", help="Quantised network; OUT.plan.json beside it.")
+    ],
+    train: Annotated[
+        Path | None,
+        typer.Option("--train", metavar="FILE.npz", help="Fit on these x and y; without it, on a sample of --data."),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of samples.")] = 0,
+    json: Json = None,
+) -> None:
+    """Compress a float network and print what each step did; accuracy of the result is the integer golden model's."""
+    plan = output.with_suffix(".plan.json")
+    if output.suffix.lower() != ".onnx":
+        raise HwgenError("the output must be an .onnx file", where=str(output))
+    for target in (output, plan, json):
+        check_target(target)
+    from hwgen.compress.data import load_data
+    from hwgen.compress.load import load_float_model
+    from hwgen.compress.pipeline import compress as run_recipe
+    from hwgen.compress.recipe import load_recipe
+
+    steps = load_recipe(recipe)
+    with busy(f"reading {model}") as follow:
+        graph = load_float_model(model)
+        test = load_data(graph, data, seed)
+        fit = test if train is None else load_data(graph, train, seed)
+        result = run_recipe(graph, steps, fit, test, follow=follow)
+    plans = {"model": model.name, "recipe": recipe.name, "seed": seed, "steps": [p.to_json() for p in result.plans]}
+    report: dict[str, Any] = {
+        "model": model.name,
+        "recipe": recipe.name,
+        "family": steps.family,
+        "seed": seed,
+        "output": str(output),
+        "plan": str(plan),
+        "fitted_on": (train or data).name,
+        "rows": [row.to_json() for row in result.rows],
+    }
+    write_file(output, result.onnx)
+    write_json(plan, plans)
+    write_json(json, report)
+    console().print(table(f"{graph.name}, {recipe.name} ({steps.family})", result.rows))
+    for made in result.plans:
+        for note in made.notes:
+            console().print(f"{made.technique}: {note}", soft_wrap=True)
+    console().print(f"{output} and {plan}", soft_wrap=True)
+
+
+def table(title: str, rows: list[Row]) -> Table:
+    """Return the table of a run: each step, and the ratio of bytes to the first row."""
+    shown = Table("step", "parameters", "weights not 0", "MACs", "by weights not 0", "bytes", "smaller", "top-1 (95 %)",
+                  "s", title=title)  # fmt: skip
+    for column in shown.columns[1:]:
+        column.justify = "right"
+    first = rows[0].counts.bytes
+    for row in rows:
+        c = row.counts
+        shown.add_row(
+            f"{row.number} {row.name}" if row.number else row.name,
+            f"{c.parameters:,}",
+            f"{c.nonzero:,}",
+            f"{c.macs:,}",
+            f"{100 * c.mac_density:.1f} %",
+            f"{c.bytes:,}",
+            f"{first / c.bytes:.2f}x",
+            accuracy_text(row.accuracy, row.integer),
+            f"{row.seconds:.1f}",
+        )
+    return shown
+
+
+def accuracy_text(accuracy: Accuracy | None, integer: bool) -> str:
+    """Return an accuracy as the table has it."""
+    if accuracy is None:
+        return "no labels"
+    kind = "int" if integer else "float"
+    return f"{100 * accuracy.top1:.2f} ({100 * accuracy.low:.2f}-{100 * accuracy.high:.2f}) {kind}"

@@ -1,0 +1,1 @@
+"""Compressors: from a trained float network to a quantised one, step by step."""

@@ -1,0 +1,143 @@
+"""The float network that compressors work on: NHWC maps, float32 weights, and how each is to be quantised.
+
+The operators that hold no numbers (`Concat`, `Pad`, `Reshape`, and the softmax as `Host`) are those of
+`hwgen.model.graph`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwgen.compress.quantizer import Quantizer
+from hwgen.errors import HwgenError
+from hwgen.model.graph import Host, Op
+
+FloatArray = NDArray[np.float32]
+Shape = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Clamped(Op):
+    """An operator whose result is clamped to [``lo``, ``hi``]: ReLU is (0, inf), ReLU6 (0, 6)."""
+
+    lo: float = -np.inf
+    hi: float = np.inf
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FloatConv(Clamped):
+    """Convolution, grouped or not; a fully connected layer is one whose kernel covers its whole map.
+
+    ``weight`` is (out_channels, kh, kw, in_channels // groups), ``bias`` (out_channels,), ``pad`` (top, bottom, left,
+    right) of zeros. ``quantizer`` says how the weights are to be quantised; they themselves stay float.
+    """
+
+    weight: FloatArray
+    bias: FloatArray
+    stride: tuple[int, int] = (1, 1)
+    dilation: tuple[int, int] = (1, 1)
+    pad: tuple[int, int, int, int] = (0, 0, 0, 0)
+    groups: int = 1
+    quantizer: Quantizer | None = None
+
+    @property
+    def depthwise(self) -> bool:
+        """True when every output channel reads exactly one input channel and there is more than one group."""
+        return self.groups > 1 and self.weight.shape[3] == 1
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FloatPool(Clamped):
+    """Pooling. An average divides by the valid pixels of its window, or by all when ``include_pad``."""
+
+    kind: Literal["average", "max"]
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    pad: tuple[int, int, int, int] = (0, 0, 0, 0)
+    include_pad: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FloatAdd(Clamped):
+    """Sum of two maps of one shape."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Activation(Clamped):
+    """A clamp that stands alone."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class BatchNorm(Clamped):
+    """``(x - mean) / sqrt(variance + epsilon) * gamma + beta``, one value of each a channel."""
+
+    gamma: FloatArray
+    beta: FloatArray
+    mean: FloatArray
+    variance: FloatArray
+    epsilon: float
+
+    def factor(self) -> NDArray[np.float64]:
+        """What a channel is multiplied by."""
+        return np.asarray(self.gamma / np.sqrt(self.variance.astype(np.float64) + self.epsilon))
+
+    def offset(self) -> NDArray[np.float64]:
+        """What is added to it then."""
+        return np.asarray(self.beta - self.mean * self.factor())
+
+
+@dataclass(frozen=True)
+class FloatGraph:
+    """A float network in execution order.
+
+    ``shapes`` holds every map's (1, H, W, C) by name; ``maps`` the quantisation of maps that are to be quantised.
+    ``output`` is the last map before the `Host` operators (softmax).
+    """
+
+    name: str
+    shapes: dict[str, Shape]
+    ops: tuple[Op, ...]
+    input: str
+    output: str
+    maps: dict[str, Quantizer] = field(default_factory=dict)
+
+    @property
+    def device_ops(self) -> tuple[Op, ...]:
+        """The operators before the softmax."""
+        return tuple(op for op in self.ops if not isinstance(op, Host))
+
+    @property
+    def convs(self) -> tuple[FloatConv, ...]:
+        """The layers with weights."""
+        return tuple(op for op in self.ops if isinstance(op, FloatConv))
+
+    def conv(self, name: str) -> FloatConv:
+        """The layer of a name.
+
+        Raises
+        ------
+        HwgenError
+            When there is none; it lists the names.
+        """
+        for op in self.convs:
+            if op.name == name:
+                return op
+        raise HwgenError(f"there is no layer {name!r} with weights", where=self.name,
+                         remedy=f"the layers are: {', '.join(op.name for op in self.convs)}")
+
+    def readers(self, name: str) -> tuple[Op, ...]:
+        """The operators that read a map."""
+        return tuple(op for op in self.ops if name in op.inputs)
+
+    def writer(self, name: str) -> Op | None:
+        """The operator that writes a map; None for the input."""
+        return next((op for op in self.ops if op.output == name), None)
+
+    def replace_ops(self, new: Mapping[Op, Iterable[Op]]) -> FloatGraph:
+        """The graph with operators replaced by others, in their places; `shapes` is not changed."""
+        return replace(self, ops=tuple(op for old in self.ops for op in new.get(old, (old,))))

@@ -1,0 +1,125 @@
+"""From a float network with quantizers to the integer graph that runs on the machine and goes into ONNX."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from hwgen.compress.graph import Activation, Clamped, FloatAdd, FloatConv, FloatGraph, FloatPool
+from hwgen.compress.quantizer import Quantizer
+from hwgen.errors import HwgenError
+from hwgen.model.graph import Concat, Graph, Host, Op, Pad, Pool, Reshape
+from hwgen.model.onnx_lower import Emitter, clamp
+from hwgen.model.onnx_passes import fold_pads
+from hwgen.model.onnx_values import Pending, View, Weights
+
+_KINDS: dict[type[Op], str] = {FloatConv: "conv", FloatAdd: "add", FloatPool: "average", Concat: "concat",
+                               Activation: "same"}
+
+
+def lower(graph: FloatGraph) -> Graph:
+    """The integer graph.
+
+    Parameters
+    ----------
+    graph : FloatGraph
+        Every map and every layer has a quantizer, and no batch normalisation is left.
+
+    Raises
+    ------
+    HwgenError
+        When a quantizer does not fit the machine: more than 8 bits, scales per group, weights that less their zero
+        point take more than 8 bits.
+    """
+    return _Lowering(graph).run()
+
+
+class _Lowering:
+    """One walk over the operators."""
+
+    def __init__(self, graph: FloatGraph) -> None:
+        self.graph = graph
+        self.emitter = Emitter(graph.name)
+        self.views: dict[str, View] = {}
+
+    def run(self) -> Graph:
+        graph = self.graph
+        for name in graph.shapes:
+            if name not in graph.maps:
+                raise HwgenError("the network is not quantised: a map has no quantizer", where=f"{graph.name}: {name}",
+                                 remedy="add a step `quantize`")
+            if graph.maps[name].bits > 8:
+                raise HwgenError(f"activations must have at most 8 bits on the machine, not {graph.maps[name].bits}",
+                                 where=name)
+        self.views[graph.input] = self._map(graph.input)
+        for op in graph.device_ops:
+            self._operator(op)
+        hosts = tuple(op for op in graph.ops if isinstance(op, Host))
+        result = Graph(graph.name, "onnx", self.emitter.tensors, (*self.emitter.ops, *hosts),
+                       self.views[graph.input].tensor.name, self.views[graph.output].tensor.name)
+        return fold_pads(result)
+
+    def _map(self, name: str) -> View:
+        quantizer, shape = self.graph.maps[name], self.graph.shapes[name]
+        tensor = self.emitter.tensor(name, shape, float(quantizer.scale), int(quantizer.zero_point))
+        return View(shape=shape, tensor=tensor)
+
+    def _operator(self, op: Op) -> None:
+        inputs = tuple(self.views[name] for name in op.inputs)
+        pending = self._pending(op, inputs)
+        if isinstance(op, Pad | Reshape) or (isinstance(op, FloatPool) and op.kind == "max"):
+            view = self.views[op.output] = self._map(op.output)
+            common: dict[str, Any] = {"name": op.name, "inputs": tuple(v.tensor.name for v in inputs),
+                                      "output": view.tensor.name, "source": op.source}
+            if isinstance(op, FloatPool):
+                qmin, qmax = clamp(pending, view.tensor)
+                self.emitter.emit(Pool(**common, kind="max", kernel=op.kernel, stride=op.stride, pad=op.pad, qmin=qmin,
+                                       qmax=qmax))
+            else:
+                self.emitter.emit(Pad(**common, pad=op.pad) if isinstance(op, Pad) else Reshape(**common))
+            return
+        if type(op) not in _KINDS:
+            raise HwgenError(f"{type(op).__name__} has no integer form", where=op.name)
+        quantizer = self.graph.maps[op.output]
+        self.views[op.output] = self.emitter.lower(pending, op.output, float(quantizer.scale),
+                                                   int(quantizer.zero_point))
+
+    def _pending(self, op: Op, inputs: tuple[View, ...]) -> Pending:
+        """The operator with its clamp, that of a map of fewer than 8 bits included."""
+        quantizer = self.graph.maps[op.output]
+        lo, hi = (op.lo, op.hi) if isinstance(op, Clamped) else (-np.inf, np.inf)
+        if quantizer.qmin > -128 or quantizer.qmax < 127:
+            lo, hi = max(lo, float(quantizer.low)), min(hi, float(quantizer.high))
+        args: dict[str, Any] = {}
+        if isinstance(op, FloatConv):
+            args = {"weights": _weights(op), "bias": op.bias, "stride": op.stride, "dilation": op.dilation,
+                    "pad": op.pad, "groups": op.groups}
+        elif isinstance(op, FloatPool):
+            args = {"kernel": op.kernel, "stride": op.stride, "pad": op.pad, "include_pad": op.include_pad}
+        elif isinstance(op, Concat):
+            args = {"axis": op.axis}
+        return Pending(shape=self.graph.shapes[op.output], kind=_KINDS.get(type(op), "same"), node=op.name,
+                       op=op.source or type(op).__name__, inputs=inputs, args=args, lo=lo, hi=hi)
+
+
+def _weights(op: FloatConv) -> Weights:
+    quantizer = op.quantizer
+    if quantizer is None:
+        raise HwgenError("its weights have no quantizer", where=op.name, remedy="add a step `quantize`")
+    check_weights(quantizer, op.name)
+    q = quantizer.quantize(op.weight) - quantizer.zero_point
+    if q.min() < -128 or q.max() > 127:
+        raise HwgenError("weights less their zero point must fit 8 bits on the machine, not "
+                         f"{q.min()}..{q.max()}", where=op.name, remedy="use symmetric weights, or 7 bits")
+    scale = np.array(np.broadcast_to(quantizer.scale.reshape(-1), len(op.weight)))
+    return Weights(values=q.astype(np.int8), scale=scale, zero_point=np.zeros(len(scale), np.int64))
+
+
+def check_weights(quantizer: Quantizer, where: str) -> None:
+    """Raise `HwgenError` when the machine has no such weights."""
+    if quantizer.bits > 8:
+        raise HwgenError(f"weights must have at most 8 bits on the machine, not {quantizer.bits}", where=where)
+    if quantizer.group:
+        raise HwgenError("scales per group of input channels cannot be lowered: the machine has one accumulator and "
+                         "one scale for an output channel", where=where, remedy='use granularity = "channel"')
