@@ -495,20 +495,20 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
     \rst$58  <= \$16 ;
   always @(posedge clk)
     resetting <= \$17 ;
-  \hwgen_top.act_buffer  act_buffer (
+  \hwgen_top.act_buffer act_buffer (
     .bank__0(fetch__0__bank),
     .clk(clk),
     .fetch__0__data(reads__0__data),
     .fetch__0__valid(fetch__0__valid),
     .load__ready(act__ready),
-    .\port$3491$0 (\$24 ),
-    .\port$3493$0 (\$25 ),
-    .\port$4507$0 (\$19 ),
-    .\port$4669$0 (\$22 ),
-    .\port$5092$23 (\$27 [11:1]),
-    .\port$5092$38 (\$28 ),
-    .\port$5201$1 (\$29 ),
-    .\port$5201$22 (\$30 ),
+    .\port$3531$0 (\$24 ),
+    .\port$3533$0 (\$25 ),
+    .\port$4589$0 (\$19 ),
+    .\port$4751$0 (\$22 ),
+    .\port$5198$23 (\$27 [11:1]),
+    .\port$5198$38 (\$28 ),
+    .\port$5307$1 (\$29 ),
+    .\port$5307$22 (\$30 ),
     .post_read__0__data(\reads__0__data$262 ),
     .post_read__0__valid(post_read__0__valid),
     .post_read__1__data(reads__1__data),
@@ -524,7 +524,7 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
     .wide_valid(store__valid),
     .\wide_valid$46 (\load__valid$174 )
   );
-  \hwgen_top.afetch  afetch (
+  \hwgen_top.afetch afetch (
     .buses__0__addr(patches__0__addr),
     .buses__0__data(patches__0__data),
     .buses__0__rows(patches__0__rows),
@@ -536,14 +536,14 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
     .\code$87 (code_2),
     .done(done_2),
     .error(error_2),
-    .\port$4669$0 (\$22 ),
+    .\port$4751$0 (\$22 ),
     .read__data(reads__0__data),
     .read__ready(\$18 [0]),
     .reads__0__bank(fetch__0__bank),
     .reads__0__valid(fetch__0__valid),
     .rst(\rst$58 )
   );
-  \hwgen_top.grid  grid (
+  \hwgen_top.grid grid (
     .active(active),
     .busy(add_1),
     .clk(clk),
@@ -560,14 +560,14 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
     .patches__0__data(patches__0__data),
     .patches__0__rows(patches__0__rows),
     .patches__0__valid(patches__0__valid),
-    .\port$3312$0 (\$23 ),
-    .\port$4540$4 (\$21 [10:0]),
-    .\port$5092$22 (\$27 [6:0]),
+    .\port$3352$0 (\$23 ),
+    .\port$4622$4 (\$21 [10:0]),
+    .\port$5198$22 (\$27 [6:0]),
     .rst(\rst$58 ),
     .weights__data(read__data),
     .weights__valid(weights__valid)
   );
-  \hwgen_top.load  load (
+  \hwgen_top.load load (
     .act__ready(act__ready),
     .act__valid(\load__valid$174 ),
     .beats__payload(beats__payload),
@@ -582,22 +582,22 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
     .error(error_0),
     .o__ready(request__ready),
     .param__en(\write__en$186 ),
-    .\port$4507$0 (\$19 ),
+    .\port$4589$0 (\$19 ),
     .request__payload(load__payload),
     .request__valid(load__valid),
     .rst(\rst$58 ),
     .weight__en(write__en)
   );
-  \hwgen_top.param_buffer  param_buffer (
+  \hwgen_top.param_buffer param_buffer (
     .clk(clk),
     .held(\param__data$280 ),
-    .\port$4507$0 (\$19 [83:0]),
-    .\port$5017$0 (\$26 ),
+    .\port$4589$0 (\$19 [83:0]),
+    .\port$5123$0 (\$26 ),
     .\read__en$11 (\read__en$282 ),
     .rst(\rst$58 ),
     .write__en(\write__en$186 )
   );
-  \hwgen_top.post  post (
+  \hwgen_top.post post (
     .buffer__data(\param__data$280 ),
     .clk(clk),
     .cmd__payload(\cmd__payload$128 ),
@@ -610,15 +610,15 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
     .drain__0__valid(drain__0__valid),
     .error(error_4),
     .param__en(\read__en$282 ),
-    .\port$3312$0 (\$23 ),
-    .\port$3491$0 (\$24 ),
-    .\port$3493$0 (\$25 ),
-    .\port$4393$1 (\$18 [2:1]),
-    .\port$5017$0 (\$26 ),
-    .\port$5092$22 (\$27 ),
-    .\port$5092$38 (\$28 ),
-    .\port$5201$1 (\$29 ),
-    .\port$5201$22 (\$30 ),
+    .\port$3352$0 (\$23 ),
+    .\port$3531$0 (\$24 ),
+    .\port$3533$0 (\$25 ),
+    .\port$4475$1 (\$18 [2:1]),
+    .\port$5123$0 (\$26 ),
+    .\port$5198$22 (\$27 ),
+    .\port$5198$38 (\$28 ),
+    .\port$5307$1 (\$29 ),
+    .\port$5307$22 (\$30 ),
     .ports__0__ready(writes__0__ready),
     .reads__0__valid(post_read__0__valid),
     .reads__1__valid(post_read__1__valid),
@@ -627,7 +627,7 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
     .sources__1__data(reads__1__data),
     .writes__0__valid(post_write__0__valid)
   );
-  \hwgen_top.read_master  read_master (
+  \hwgen_top.read_master read_master (
     .axi__araddr(m_axi_araddr),
     .axi__arlen(m_axi_arlen),
     .axi__arready(m_axi_arready),
@@ -653,7 +653,7 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
     .rst(\rst$58 ),
     .stop(resetting)
   );
-  \hwgen_top.registers  registers (
+  \hwgen_top.registers registers (
     .add_0(\busy$359 ),
     .add_1(add_1),
     .add_2(\$11 [3:0]),
@@ -685,14 +685,14 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
     .\index$39 (index),
     .irq(irq),
     .\module (\module ),
-    .\port$3952$0 (stall),
+    .\port$3992$0 (stall),
     .reset_done(\rst$58 ),
     .soft_reset(soft_reset),
     .start(\start$347 ),
     .take(s_axi_awready),
     .watchdog(watchdog)
   );
-  \hwgen_top.sequencer  sequencer (
+  \hwgen_top.sequencer sequencer (
     .address(address),
     .beats__payload(beats__payload),
     .beats__valid(\beats__valid$344 ),
@@ -750,7 +750,7 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
     .walking(walking),
     .watchdog(watchdog)
   );
-  \hwgen_top.store  store (
+  \hwgen_top.store store (
     .act__addr(store__addr),
     .act__data(\act__data$190 ),
     .act__group(store__group),
@@ -779,16 +779,16 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
     .rst(\rst$58 ),
     .stop(resetting)
   );
-  \hwgen_top.weight_buffer  weight_buffer (
+  \hwgen_top.weight_buffer weight_buffer (
     .clk(clk),
     .held(read__data),
-    .\port$4507$0 (\$19 [83:0]),
-    .\port$4516$0 (\$20 ),
+    .\port$4589$0 (\$19 [83:0]),
+    .\port$4598$0 (\$20 ),
     .\read__en$11 (read__en),
     .rst(\rst$58 ),
     .write__en(write__en)
   );
-  \hwgen_top.wfetch  wfetch (
+  \hwgen_top.wfetch wfetch (
     .bus__data(read__data),
     .bus__valid(weights__valid),
     .clk(clk),
@@ -798,8 +798,8 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
     .code(code_1),
     .done(done_1),
     .error(error_1),
-    .\port$4516$0 (\$20 ),
-    .\port$4540$4 (\$21 ),
+    .\port$4598$0 (\$20 ),
+    .\port$4622$4 (\$21 ),
     .read__en(read__en),
     .rst(\rst$58 )
   );
@@ -1104,8 +1104,8 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
   assign \command_data__payload.error  = beats__payload[32];
 endmodule
 
-module \hwgen_top.act_buffer (fetch__0__data, post_read__0__data, post_read__1__data, store__data, store__ready, load__ready, post_write__0__ready, \wide_valid$46 , post_read__0__valid, post_read__1__valid, \valid$40 , \port$3491$0 , \port$3493$0 , rst, ready, \port$4507$0 , fetch__0__valid, \port$4669$0 , bank__0, \port$5092$23 , \port$5092$38 
-, \port$5201$1 , \port$5201$22 , wide_valid, store__addr, wide_group, clk);
+module \hwgen_top.act_buffer (fetch__0__data, post_read__0__data, post_read__1__data, store__data, store__ready, load__ready, post_write__0__ready, \wide_valid$46 , post_read__0__valid, post_read__1__valid, \valid$40 , \port$3531$0 , \port$3533$0 , rst, ready, \port$4589$0 , fetch__0__valid, \port$4751$0 , bank__0, \port$5198$23 , \port$5198$38 
+, \port$5307$1 , \port$5307$22 , wide_valid, store__addr, wide_group, clk);
   reg _always_  = 0;
   wire [9:0] \$1 ;
   wire [9:0] \$10 ;
@@ -1220,14 +1220,14 @@ module \hwgen_top.act_buffer (fetch__0__data, post_read__0__data, post_read__1__
   reg [9:0] load_row = 10'h000;
   reg [63:0] output0 = 64'h0000000000000000;
   reg [63:0] output1 = 64'h0000000000000000;
-  input [3:0] \port$3491$0 ;
-  input [3:0] \port$3493$0 ;
-  input [84:0] \port$4507$0 ;
-  input [10:0] \port$4669$0 ;
-  input [10:0] \port$5092$23 ;
-  input [12:0] \port$5092$38 ;
-  input [10:0] \port$5201$1 ;
-  input [32:0] \port$5201$22 ;
+  input [3:0] \port$3531$0 ;
+  input [3:0] \port$3533$0 ;
+  input [84:0] \port$4589$0 ;
+  input [10:0] \port$4751$0 ;
+  input [10:0] \port$5198$23 ;
+  input [12:0] \port$5198$38 ;
+  input [10:0] \port$5307$1 ;
+  input [32:0] \port$5307$22 ;
   wire [19:0] post_read__0__addr;
   wire post_read__0__bank;
   output [63:0] post_read__0__data;
@@ -1455,12 +1455,12 @@ module \hwgen_top.act_buffer (fetch__0__data, post_read__0__data, post_read__1__
   assign \$17  = output0 & { read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0] };
   assign \$18  = output1 & { read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1] };
   assign post_read__1__data = \$17  | \$18 ;
-  \hwgen_top.act_buffer.read_arbiter  read_arbiter (
+  \hwgen_top.act_buffer.read_arbiter read_arbiter (
     .bank__0(bank__0),
     .clk(clk),
     .grants__0(grants__0),
     .grants__1(grants__1),
-    .\port$5092$49 (\port$5092$38 [12:11]),
+    .\port$5198$49 (\port$5198$38 [12:11]),
     .ready(ready),
     .rst(rst),
     .valid(valid),
@@ -1469,8 +1469,8 @@ module \hwgen_top.act_buffer (fetch__0__data, post_read__0__data, post_read__1__
     .wide_ready(store__ready),
     .wide_valid(wide_valid)
   );
-  \hwgen_top.act_buffer.write_arbiter  write_arbiter (
-    .bank__0(\port$5201$22 [32]),
+  \hwgen_top.act_buffer.write_arbiter write_arbiter (
+    .bank__0(\port$5307$22 [32]),
     .clk(clk),
     .grants__0(\grants__0$91 ),
     .grants__1(\grants__1$93 ),
@@ -1478,27 +1478,27 @@ module \hwgen_top.act_buffer (fetch__0__data, post_read__0__data, post_read__1__
     .rst(rst),
     .valid(\valid$40 ),
     .wide_banks(\wide_banks$92 ),
-    .wide_group(\port$4507$0 [84]),
+    .wide_group(\port$4589$0 [84]),
     .wide_ready(load__ready),
     .wide_valid(\wide_valid$46 )
   );
   always @* begin
     if (_always_ ) begin end
-    \$49  = \port$4669$0 [10:1];
+    \$49  = \port$4751$0 [10:1];
     if (rst) begin
       \$49  = 10'h000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$50  = \port$5092$23 [10:1];
+    \$50  = \port$5198$23 [10:1];
     if (rst) begin
       \$50  = 10'h000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$51  = \port$5092$38 [10:1];
+    \$51  = \port$5198$38 [10:1];
     if (rst) begin
       \$51  = 10'h000;
     end
@@ -1561,7 +1561,7 @@ module \hwgen_top.act_buffer (fetch__0__data, post_read__0__data, post_read__1__
   end
   always @* begin
     if (_always_ ) begin end
-    \$60  = \port$5092$38 [11];
+    \$60  = \port$5198$38 [11];
     if (rst) begin
       \$60  = 1'h0;
     end
@@ -1582,7 +1582,7 @@ module \hwgen_top.act_buffer (fetch__0__data, post_read__0__data, post_read__1__
   end
   always @* begin
     if (_always_ ) begin end
-    \$63  = \port$5092$38 [12];
+    \$63  = \port$5198$38 [12];
     if (rst) begin
       \$63  = 1'h0;
     end
@@ -1624,35 +1624,35 @@ module \hwgen_top.act_buffer (fetch__0__data, post_read__0__data, post_read__1__
   end
   always @* begin
     if (_always_ ) begin end
-    \$69  = \port$5201$1 [10:1];
+    \$69  = \port$5307$1 [10:1];
     if (rst) begin
       \$69  = 10'h000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$70  = { \port$5201$22 [31:0], \port$5201$22 [31:0] };
+    \$70  = { \port$5307$22 [31:0], \port$5307$22 [31:0] };
     if (rst) begin
       \$70  = 64'h0000000000000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$71  = { \port$3493$0 , \port$3491$0  };
+    \$71  = { \port$3533$0 , \port$3531$0  };
     if (rst) begin
       \$71  = 8'h00;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$72  = \port$4507$0 [74:65];
+    \$72  = \port$4589$0 [74:65];
     if (rst) begin
       \$72  = 10'h000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$73  = \port$4507$0 [63:0];
+    \$73  = \port$4589$0 [63:0];
     if (rst) begin
       \$73  = 64'h0000000000000000;
     end
@@ -1680,11 +1680,11 @@ module \hwgen_top.act_buffer (fetch__0__data, post_read__0__data, post_read__1__
   end
   assign fetch__0__bank = bank__0;
   assign fetch__0__ready = ready[0];
-  assign bank__1 = \port$5092$38 [11];
-  assign post_read__0__bank = \port$5092$38 [11];
+  assign bank__1 = \port$5198$38 [11];
+  assign post_read__0__bank = \port$5198$38 [11];
   assign post_read__0__ready = ready[1];
-  assign bank__2 = \port$5092$38 [12];
-  assign post_read__1__bank = \port$5092$38 [12];
+  assign bank__2 = \port$5198$38 [12];
+  assign post_read__1__bank = \port$5198$38 [12];
   assign post_read__1__ready = ready[2];
   assign store__valid = wide_valid;
   assign store__group = wide_group;
@@ -1692,21 +1692,21 @@ module \hwgen_top.act_buffer (fetch__0__data, post_read__0__data, post_read__1__
   assign \$signature__en  = 1'h1;
   assign \$signature__en$29  = 1'h1;
   assign post_write__0__valid = \valid$40 ;
-  assign \bank__0$42  = \port$5201$22 [32];
-  assign post_write__0__bank = \port$5201$22 [32];
+  assign \bank__0$42  = \port$5307$22 [32];
+  assign post_write__0__bank = \port$5307$22 [32];
   assign \ready$45  = post_write__0__ready;
   assign load__valid = \wide_valid$46 ;
-  assign \wide_group$48  = \port$4507$0 [84];
-  assign load__group = \port$4507$0 [84];
+  assign \wide_group$48  = \port$4589$0 [84];
+  assign load__group = \port$4589$0 [84];
   assign \wide_ready$51  = load__ready;
-  assign fetch__0__addr = { 9'h000, \port$4669$0  };
-  assign post_read__0__addr = { 9'h000, \port$5092$23  };
-  assign post_read__1__addr = { 9'h000, \port$5092$38 [10:0] };
-  assign post_write__0__addr = { 9'h000, \port$5201$1  };
-  assign post_write__0__data = { \port$5201$22 [31:0], \port$5201$22 [31:0] };
-  assign post_write__0__mask = { \port$3493$0 , \port$3491$0  };
-  assign load__addr = \port$4507$0 [83:64];
-  assign load__data = \port$4507$0 [63:0];
+  assign fetch__0__addr = { 9'h000, \port$4751$0  };
+  assign post_read__0__addr = { 9'h000, \port$5198$23  };
+  assign post_read__1__addr = { 9'h000, \port$5198$38 [10:0] };
+  assign post_write__0__addr = { 9'h000, \port$5307$1  };
+  assign post_write__0__data = { \port$5307$22 [31:0], \port$5307$22 [31:0] };
+  assign post_write__0__mask = { \port$3533$0 , \port$3531$0  };
+  assign load__addr = \port$4589$0 [83:64];
+  assign load__data = \port$4589$0 [63:0];
   assign load__mask = 8'hff;
   assign valid[2] = post_read__1__valid;
   assign valid[1] = post_read__0__valid;
@@ -1717,7 +1717,7 @@ module \hwgen_top.act_buffer (fetch__0__data, post_read__0__data, post_read__1__
   assign \$44  = store_index1;
 endmodule
 
-module \hwgen_top.act_buffer.read_arbiter (wide_ready, rst, valid, wide_banks, grants__0, grants__1, ready, bank__0, \port$5092$49 , wide_valid, wide_group, clk);
+module \hwgen_top.act_buffer.read_arbiter (wide_ready, rst, valid, wide_banks, grants__0, grants__1, ready, bank__0, \port$5198$49 , wide_valid, wide_group, clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -1836,7 +1836,7 @@ module \hwgen_top.act_buffer.read_arbiter (wide_ready, rst, valid, wide_banks, g
   reg [2:0] following;
   output [2:0] grants__0;
   output [2:0] grants__1;
-  input [1:0] \port$5092$49 ;
+  input [1:0] \port$5198$49 ;
   reg port1_overtakes0 = 1'h0;
   reg port2_overtakes0 = 1'h0;
   reg port2_overtakes1 = 1'h0;
@@ -1854,9 +1854,9 @@ module \hwgen_top.act_buffer.read_arbiter (wide_ready, rst, valid, wide_banks, g
   reg yields = 1'h0;
   assign \$1  = ! bank__0;
   assign \$2  = valid[0] & \$1 ;
-  assign \$3  = ! \port$5092$49 [0];
+  assign \$3  = ! \port$5198$49 [0];
   assign \$4  = valid[1] & \$3 ;
-  assign \$5  = ! \port$5092$49 [1];
+  assign \$5  = ! \port$5198$49 [1];
   assign \$6  = valid[2] & \$5 ;
   assign \$8  = valid[0] & \$7 ;
   assign \$10  = valid[1] & \$9 ;
@@ -1909,35 +1909,35 @@ module \hwgen_top.act_buffer.read_arbiter (wide_ready, rst, valid, wide_banks, g
   assign \$61  = bank__0 == wide_group;
   assign \$62  = wide_ready & \$61 ;
   assign \$63  = valid[1] & port1_overtakes0;
-  assign \$64  = \port$5092$49 [0] == bank__0;
+  assign \$64  = \port$5198$49 [0] == bank__0;
   assign \$65  = \$63  & \$64 ;
   assign \$66  = valid[2] & port2_overtakes0;
-  assign \$67  = \port$5092$49 [1] == bank__0;
+  assign \$67  = \port$5198$49 [1] == bank__0;
   assign \$68  = \$66  & \$67 ;
   assign \$69  = | { \$68 , \$65 , \$62  };
   assign \$70  = ~ \$69 ;
   assign \$71  = valid[0] & \$70 ;
-  assign \$72  = \port$5092$49 [0] == wide_group;
+  assign \$72  = \port$5198$49 [0] == wide_group;
   assign \$73  = wide_ready & \$72 ;
   assign \$74  = ~ port1_overtakes0;
   assign \$75  = valid[0] & \$74 ;
-  assign \$76  = bank__0 == \port$5092$49 [0];
+  assign \$76  = bank__0 == \port$5198$49 [0];
   assign \$77  = \$75  & \$76 ;
   assign \$78  = valid[2] & port2_overtakes1;
-  assign \$79  = \port$5092$49 [1] == \port$5092$49 [0];
+  assign \$79  = \port$5198$49 [1] == \port$5198$49 [0];
   assign \$80  = \$78  & \$79 ;
   assign \$81  = | { \$80 , \$77 , \$73  };
   assign \$82  = ~ \$81 ;
   assign \$83  = valid[1] & \$82 ;
-  assign \$84  = \port$5092$49 [1] == wide_group;
+  assign \$84  = \port$5198$49 [1] == wide_group;
   assign \$85  = wide_ready & \$84 ;
   assign \$86  = ~ port2_overtakes0;
   assign \$87  = valid[0] & \$86 ;
-  assign \$88  = bank__0 == \port$5092$49 [1];
+  assign \$88  = bank__0 == \port$5198$49 [1];
   assign \$89  = \$87  & \$88 ;
   assign \$90  = ~ port2_overtakes1;
   assign \$91  = valid[1] & \$90 ;
-  assign \$92  = \port$5092$49 [0] == \port$5092$49 [1];
+  assign \$92  = \port$5198$49 [0] == \port$5198$49 [1];
   assign \$93  = \$91  & \$92 ;
   assign \$94  = | { \$93 , \$89 , \$85  };
   assign \$95  = ~ \$94 ;
@@ -2016,8 +2016,8 @@ module \hwgen_top.act_buffer.read_arbiter (wide_ready, rst, valid, wide_banks, g
     end
   end
   assign requests0 = { \$6 , \$4 , \$2  };
-  assign bank__1 = \port$5092$49 [0];
-  assign bank__2 = \port$5092$49 [1];
+  assign bank__1 = \port$5198$49 [0];
+  assign bank__2 = \port$5198$49 [1];
   assign requests1 = { \$12 , \$10 , \$8  };
   assign wanted = { \$14 , \$13  };
   assign ready[2] = \$96 ;
@@ -2030,8 +2030,8 @@ module \hwgen_top.act_buffer.read_arbiter (wide_ready, rst, valid, wide_banks, g
   assign grants__0[1] = \$35 ;
   assign grants__0[0] = \$29 ;
   assign \$7  = bank__0;
-  assign \$9  = \port$5092$49 [0];
-  assign \$11  = \port$5092$49 [1];
+  assign \$9  = \port$5198$49 [0];
+  assign \$11  = \port$5198$49 [1];
   assign \$18  = wide_group;
   assign \$21  = { \$signal , 1'h0 };
   assign \$22 [3:1] = \$21 [3:1];
@@ -2158,7 +2158,7 @@ module \hwgen_top.act_buffer.write_arbiter (wide_ready, grants__0, grants__1, re
   assign \$21  = \$20 ;
 endmodule
 
-module \hwgen_top.afetch (cmd__valid, read__data, cmd__ready, done, rst, cmd__payload, read__ready, error, \code$87 , reads__0__valid, \port$4669$0 , reads__0__bank, buses__0__valid, buses__0__addr, buses__0__rows, buses__0__data, clk);
+module \hwgen_top.afetch (cmd__valid, read__data, cmd__ready, done, rst, cmd__payload, read__ready, error, \code$87 , reads__0__valid, \port$4751$0 , reads__0__bank, buses__0__valid, buses__0__addr, buses__0__rows, buses__0__data, clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -2382,7 +2382,7 @@ module \hwgen_top.afetch (cmd__valid, read__data, cmd__ready, done, rst, cmd__pa
   wire out__valid;
   reg [4:0] outstanding = 5'h00;
   wire [95:0] payload;
-  output [10:0] \port$4669$0 ;
+  output [10:0] \port$4751$0 ;
   wire push;
   wire [19:0] read__addr;
   wire read__bank;
@@ -2594,7 +2594,7 @@ module \hwgen_top.afetch (cmd__valid, read__data, cmd__ready, done, rst, cmd__pa
     outstanding <= \$139 ;
   always @(posedge clk)
     reported <= \$140 ;
-  \hwgen_top.afetch.engine0  engine0 (
+  \hwgen_top.afetch.engine0 engine0 (
     .asks(reads__0__valid),
     .bus__addr(buses__0__addr),
     .bus__data(buses__0__data),
@@ -2604,7 +2604,7 @@ module \hwgen_top.afetch (cmd__valid, read__data, cmd__ready, done, rst, cmd__pa
     .done(done),
     .fill(fill),
     .full(full),
-    .\port$4669$0 (\$141 ),
+    .\port$4751$0 (\$141 ),
     .push(\$signal$45 ),
     .read__bank(reads__0__bank),
     .\read__data$29 (read__data),
@@ -2615,7 +2615,7 @@ module \hwgen_top.afetch (cmd__valid, read__data, cmd__ready, done, rst, cmd__pa
     .written(written),
     .zero_point(zero_point)
   );
-  \hwgen_top.afetch.nest  nest (
+  \hwgen_top.afetch.nest nest (
     .busy(busy),
     .clk(clk),
     .count_en(count_en),
@@ -2626,7 +2626,7 @@ module \hwgen_top.afetch (cmd__valid, read__data, cmd__ready, done, rst, cmd__pa
     .out__payload(out__payload),
     .out__ready(out__ready),
     .out__valid(out__valid),
-    .\port$4211$4 (cmd__payload[18:4]),
+    .\port$4278$4 (cmd__payload[18:4]),
     .rst(rst),
     .start(start)
   );
@@ -3023,7 +3023,7 @@ module \hwgen_top.afetch (cmd__valid, read__data, cmd__ready, done, rst, cmd__pa
   assign \$signal$73  = fill;
   assign \transpose$74  = transpose;
   assign \done$76  = done;
-  assign \port$4669$0  = \$141 ;
+  assign \port$4751$0  = \$141 ;
   assign \cmd__payload.op  = cmd__payload[3:0];
   assign \cmd__payload.payload  = cmd__payload[99:4];
   assign \initial.y  = \initial [12:0];
@@ -3063,7 +3063,7 @@ module \hwgen_top.afetch (cmd__valid, read__data, cmd__ready, done, rst, cmd__pa
   assign \$96  = \$95 ;
 endmodule
 
-module \hwgen_top.afetch.engine0 (\read__data$29 , push, done, written, rst, read__ready, zero_point, fill, transpose, word, full, asks, \port$4669$0 , read__bank, bus__valid, bus__addr, bus__rows, bus__data, clk);
+module \hwgen_top.afetch.engine0 (\read__data$29 , push, done, written, rst, read__ready, zero_point, fill, transpose, word, full, asks, \port$4751$0 , read__bank, bus__valid, bus__addr, bus__rows, bus__data, clk);
   reg _always_  = 0;
   wire [5:0] \$1 ;
   wire \$10 ;
@@ -3182,7 +3182,7 @@ module \hwgen_top.afetch.engine0 (\read__data$29 , push, done, written, rst, rea
   wire \now.turn ;
   wire \now.valid ;
   wire \now.write ;
-  output [10:0] \port$4669$0 ;
+  output [10:0] \port$4751$0 ;
   input push;
   wire [4:0] pushed;
   wire [19:0] read__addr;
@@ -3495,7 +3495,7 @@ module \hwgen_top.afetch.engine0 (\read__data$29 , push, done, written, rst, rea
   assign \$signature__en  = push;
   assign read__valid = asks;
   assign read__addr = { 9'h000, \$signal$13 [10:0] };
-  assign \port$4669$0  = \$signal$13 [10:0];
+  assign \port$4751$0  = \$signal$13 [10:0];
   assign \$signature__data.addr  = word[10:0];
   assign \$signature__data.inside  = word[11];
   assign \$signature__data.last  = word[12];
@@ -3560,7 +3560,7 @@ module \hwgen_top.afetch.engine0 (\read__data$29 , push, done, written, rst, rea
   assign now[0] = \$signal ;
 endmodule
 
-module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4211$4 , \initial , deltas, count_en, delta_en, busy, out__valid, out__payload, clk);
+module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4278$4 , \initial , deltas, count_en, delta_en, busy, out__valid, out__payload, clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -3722,7 +3722,7 @@ module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4211$4 , \ini
   input out__ready;
   output out__valid;
   reg out__valid = 1'h0;
-  input [14:0] \port$4211$4 ;
+  input [14:0] \port$4278$4 ;
   reg [2:0] read__addr = 3'h7;
   (* init = 3'h7 *)
   wire [2:0] \read__addr$26 ;
@@ -3743,7 +3743,7 @@ module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4211$4 , \ini
   end
   always @(posedge clk) begin
     if (delta_en[2])
-      delta_a[\port$4211$4 [2:0]] <= deltas[50:30];
+      delta_a[\port$4278$4 [2:0]] <= deltas[50:30];
   end
   assign \read__data$56  = delta_a[read__addr];
   reg [16:0] delta_x [7:0];
@@ -3753,7 +3753,7 @@ module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4211$4 , \ini
   end
   always @(posedge clk) begin
     if (delta_en[1])
-      delta_x[\port$4211$4 [2:0]] <= deltas[29:13];
+      delta_x[\port$4278$4 [2:0]] <= deltas[29:13];
   end
   assign \read__data$55  = delta_x[read__addr];
   reg [12:0] delta_y [7:0];
@@ -3763,7 +3763,7 @@ module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4211$4 , \ini
   end
   always @(posedge clk) begin
     if (delta_en[0])
-      delta_y[\port$4211$4 [2:0]] <= deltas[12:0];
+      delta_y[\port$4278$4 [2:0]] <= deltas[12:0];
   end
   assign read__data = delta_y[read__addr];
   assign \$signal  = busy & \$2 ;
@@ -3787,7 +3787,7 @@ module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4211$4 , \ini
   assign \$13  = ~ spent[5];
   assign advance5 = \$13  & \$14 ;
   assign \$15  = ~ spent[6];
-  assign \$16  = \port$4211$4 [14:3] == 1'h1;
+  assign \$16  = \port$4278$4 [14:3] == 1'h1;
   assign \$17  = ~ last;
   assign \$18  = & spent;
   assign \$19  = \$signal  & \$18 ;
@@ -3888,9 +3888,9 @@ module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4211$4 , \ini
     if (_always_ ) begin end
     \$77  = count0;
     if (count_en) begin
-      casez (\port$4211$4 [2:0])
+      casez (\port$4278$4 [2:0])
         3'h0:
-            \$77  = \port$4211$4 [14:3];
+            \$77  = \port$4278$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -3901,11 +3901,11 @@ module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4211$4 , \ini
     if (_always_ ) begin end
     \$78  = count1;
     if (count_en) begin
-      casez (\port$4211$4 [2:0])
+      casez (\port$4278$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
-            \$78  = \port$4211$4 [14:3];
+            \$78  = \port$4278$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -3916,13 +3916,13 @@ module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4211$4 , \ini
     if (_always_ ) begin end
     \$79  = count2;
     if (count_en) begin
-      casez (\port$4211$4 [2:0])
+      casez (\port$4278$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
             /* empty */;
         3'h2:
-            \$79  = \port$4211$4 [14:3];
+            \$79  = \port$4278$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -3933,7 +3933,7 @@ module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4211$4 , \ini
     if (_always_ ) begin end
     \$80  = count3;
     if (count_en) begin
-      casez (\port$4211$4 [2:0])
+      casez (\port$4278$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
@@ -3941,7 +3941,7 @@ module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4211$4 , \ini
         3'h2:
             /* empty */;
         3'h3:
-            \$80  = \port$4211$4 [14:3];
+            \$80  = \port$4278$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -3952,7 +3952,7 @@ module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4211$4 , \ini
     if (_always_ ) begin end
     \$81  = count4;
     if (count_en) begin
-      casez (\port$4211$4 [2:0])
+      casez (\port$4278$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
@@ -3962,7 +3962,7 @@ module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4211$4 , \ini
         3'h3:
             /* empty */;
         3'h4:
-            \$81  = \port$4211$4 [14:3];
+            \$81  = \port$4278$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -3973,7 +3973,7 @@ module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4211$4 , \ini
     if (_always_ ) begin end
     \$82  = count5;
     if (count_en) begin
-      casez (\port$4211$4 [2:0])
+      casez (\port$4278$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
@@ -3985,7 +3985,7 @@ module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4211$4 , \ini
         3'h4:
             /* empty */;
         3'h5:
-            \$82  = \port$4211$4 [14:3];
+            \$82  = \port$4278$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -3996,7 +3996,7 @@ module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4211$4 , \ini
     if (_always_ ) begin end
     \$83  = count6;
     if (count_en) begin
-      casez (\port$4211$4 [2:0])
+      casez (\port$4278$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
@@ -4010,7 +4010,7 @@ module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4211$4 , \ini
         3'h5:
             /* empty */;
         3'h6:
-            \$83  = \port$4211$4 [14:3];
+            \$83  = \port$4278$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -4021,7 +4021,7 @@ module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4211$4 , \ini
     if (_always_ ) begin end
     \$84  = single;
     if (count_en) begin
-      casez (\port$4211$4 [2:0])
+      casez (\port$4278$4 [2:0])
         3'h0:
             \$84 [0] = \$16 ;
         3'h1:
@@ -4268,20 +4268,20 @@ module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4211$4 , \ini
       \$97  = 56'h00000000000000;
     end
   end
-  assign \$signature__addr  = \port$4211$4 [2:0];
-  assign level_at = \port$4211$4 [2:0];
+  assign \$signature__addr  = \port$4278$4 [2:0];
+  assign level_at = \port$4278$4 [2:0];
   assign \$signature__data  = deltas[12:0];
   assign \$signature__en  = delta_en[0];
   assign came = read__addr;
-  assign \$signature__addr$23  = \port$4211$4 [2:0];
+  assign \$signature__addr$23  = \port$4278$4 [2:0];
   assign \$signature__data$24  = deltas[29:13];
   assign \$signature__en$25  = delta_en[1];
   assign \read__addr$26  = read__addr;
-  assign \$signature__addr$27  = \port$4211$4 [2:0];
+  assign \$signature__addr$27  = \port$4278$4 [2:0];
   assign \$signature__data$28  = deltas[50:30];
   assign \$signature__en$29  = delta_en[2];
   assign \read__addr$30  = read__addr;
-  assign count = \port$4211$4 [14:3];
+  assign count = \port$4278$4 [14:3];
   assign skip = 7'h00;
   assign \deltas.y  = deltas[12:0];
   assign \deltas.x  = deltas[29:13];
@@ -4308,7 +4308,7 @@ module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4211$4 , \ini
   assign \$70  = single[6];
 endmodule
 
-module \hwgen_top.grid (cmd__valid, cmd__ready, drain__0__ready, drain__0__valid, \port$3312$0 , rst, command, weights__data, weights__valid, \port$4540$4 , patches__0__valid, patches__0__addr, patches__0__rows, patches__0__data, done, error, code, busy, active, drain__0__data, \port$5092$22 
+module \hwgen_top.grid (cmd__valid, cmd__ready, drain__0__ready, drain__0__valid, \port$3352$0 , rst, command, weights__data, weights__valid, \port$4622$4 , patches__0__valid, patches__0__addr, patches__0__rows, patches__0__data, done, error, code, busy, active, drain__0__data, \port$5198$22 
 , clk);
   reg _always_  = 0;
   wire \$1 ;
@@ -4564,9 +4564,9 @@ module \hwgen_top.grid (cmd__valid, cmd__ready, drain__0__ready, drain__0__valid
   input [1:0] patches__0__rows;
   input patches__0__valid;
   wire pop;
-  input \port$3312$0 ;
-  input [10:0] \port$4540$4 ;
-  input [6:0] \port$5092$22 ;
+  input \port$3352$0 ;
+  input [10:0] \port$4622$4 ;
+  input [6:0] \port$5198$22 ;
   input rst;
   wire start;
   wire [1:0] tag;
@@ -4649,20 +4649,20 @@ module \hwgen_top.grid (cmd__valid, cmd__ready, drain__0__ready, drain__0__valid
   assign \$42  = lane0_0_walking ? 2'h2 : 2'h0;
   assign \$43  = \o__ready$41  ? \o__payload$77  : current;
   assign \$44  = lane0_0_walking ? \$43  : 10'h000;
-  assign \$45  = weights__valid & \port$4540$4 [8];
-  assign \$46  = \$45  & \port$4540$4 [10];
+  assign \$45  = weights__valid & \port$4622$4 [8];
+  assign \$46  = \$45  & \port$4622$4 [10];
   assign \$47  = patches__0__valid & patches__0__rows[0];
-  assign \$48  = weights__valid & \port$4540$4 [9];
-  assign \$49  = \$48  & \port$4540$4 [10];
+  assign \$48  = weights__valid & \port$4622$4 [9];
+  assign \$49  = \$48  & \port$4622$4 [10];
   assign \$50  = patches__0__valid & patches__0__rows[1];
   assign \$51  = drain__0__valid & drain__0__ready;
-  assign \$52  = ! \port$5092$22 [6];
+  assign \$52  = ! \port$5198$22 [6];
   assign \$53  = \$51  & \$52 ;
-  assign \$54  = ! \port$3312$0 ;
+  assign \$54  = ! \port$3352$0 ;
   assign \$55  = \$53  & \$54 ;
   assign \$56  = drain__0__valid & drain__0__ready;
   assign \$58  = \$56  & \$57 ;
-  assign \$59  = ! \port$3312$0 ;
+  assign \$59  = ! \port$3352$0 ;
   assign \$60  = \$58  & \$59 ;
   assign \$61  = lane0_0_drain_data | lane1_0_drain_data;
   always @(posedge clk)
@@ -4735,7 +4735,7 @@ module \hwgen_top.grid (cmd__valid, cmd__ready, drain__0__ready, drain__0__valid
     lane1_0_drain <= \$101 ;
   always @(posedge clk)
     drain__0__data <= \$102 ;
-  \hwgen_top.grid.decoder  decoder (
+  \hwgen_top.grid.decoder decoder (
     .accept(accept),
     .clk(clk),
     .command(command),
@@ -4794,7 +4794,7 @@ module \hwgen_top.grid (cmd__valid, cmd__ready, drain__0__ready, drain__0__valid
     .weight_data(lane0_0_weight_data),
     .weight_write(lane1_0_weight_write)
   );
-  \hwgen_top.grid.names  names (
+  \hwgen_top.grid.names names (
     .clk(clk),
     .i__payload(\i__payload$18 ),
     .i__valid(start),
@@ -4802,7 +4802,7 @@ module \hwgen_top.grid (cmd__valid, cmd__ready, drain__0__ready, drain__0__valid
     .o__ready(\o__ready$41 ),
     .rst(rst)
   );
-  \hwgen_top.grid.order  order (
+  \hwgen_top.grid.order order (
     .clk(clk),
     .i__payload(\$signal$7 ),
     .i__ready(i__ready),
@@ -5020,7 +5020,7 @@ module \hwgen_top.grid (cmd__valid, cmd__ready, drain__0__ready, drain__0__valid
   end
   always @* begin
     if (_always_ ) begin end
-    \$92  = { 8'h00, \port$4540$4 [7:0] };
+    \$92  = { 8'h00, \port$4622$4 [7:0] };
     if (rst) begin
       \$92  = 16'h0000;
     end
@@ -5069,7 +5069,7 @@ module \hwgen_top.grid (cmd__valid, cmd__ready, drain__0__ready, drain__0__valid
   end
   always @* begin
     if (_always_ ) begin end
-    \$99  = { 6'h00, \port$5092$22 [5:0] };
+    \$99  = { 6'h00, \port$5198$22 [5:0] };
     if (rst) begin
       \$99  = 12'h000;
     end
@@ -5123,12 +5123,12 @@ module \hwgen_top.grid (cmd__valid, cmd__ready, drain__0__ready, drain__0__valid
   assign lane0_0_drain_addr = drain_addr0[5:0];
   assign lane1_0_drain_addr = drain_addr0[5:0];
   assign \index$69  = command[8:4];
-  assign weights__addr = { 8'h00, \port$4540$4 [7:0] };
-  assign weights__rows = \port$4540$4 [9:8];
-  assign weights__columns = \port$4540$4 [10];
-  assign drain__0__addr = { 6'h00, \port$5092$22 [5:0] };
-  assign drain__0__row = { 4'h0, \port$5092$22 [6] };
-  assign drain__0__column = { 4'h0, \port$3312$0  };
+  assign weights__addr = { 8'h00, \port$4622$4 [7:0] };
+  assign weights__rows = \port$4622$4 [9:8];
+  assign weights__columns = \port$4622$4 [10];
+  assign drain__0__addr = { 6'h00, \port$5198$22 [5:0] };
+  assign drain__0__row = { 4'h0, \port$5198$22 [6] };
+  assign drain__0__column = { 4'h0, \port$3352$0  };
   assign \command.op  = command[3:0];
   assign \command.payload  = command[99:4];
   assign \cmd__payload.op  = command[3:0];
@@ -5187,7 +5187,7 @@ module \hwgen_top.grid (cmd__valid, cmd__ready, drain__0__ready, drain__0__valid
   assign \entry.s_offset  = entry[10:0];
   assign \entry.v_start  = entry[19:11];
   assign \entry.more  = entry[28:20];
-  assign \$57  = \port$5092$22 [6];
+  assign \$57  = \port$5198$22 [6];
 endmodule
 
 module \hwgen_top.grid.decoder (accept, rst, command, lanes, job, tag, is_segment, entry, clk);
@@ -5771,7 +5771,7 @@ module \hwgen_top.grid.order (i__valid, o__ready, i__ready, o__payload, rst, i__
   assign less = \$3 [4:0];
 endmodule
 
-module \hwgen_top.load (cmd__valid, o__ready, beats__valid, act__ready, cmd__ready, beats__ready, act__valid, weight__en, param__en, rst, cmd__payload, beats__payload, done, error, code, request__payload, request__valid, \port$4507$0 , clk);
+module \hwgen_top.load (cmd__valid, o__ready, beats__valid, act__ready, cmd__ready, beats__ready, act__valid, weight__en, param__en, rst, cmd__payload, beats__payload, done, error, code, request__payload, request__valid, \port$4589$0 , clk);
   reg _always_  = 0;
   wire [22:0] \$1 ;
   wire \$10 ;
@@ -5932,7 +5932,7 @@ module \hwgen_top.load (cmd__valid, o__ready, beats__valid, act__ready, cmd__rea
   wire [19:0] param__addr;
   wire [63:0] param__data;
   output param__en;
-  output [84:0] \port$4507$0 ;
+  output [84:0] \port$4589$0 ;
   output [39:0] request__payload;
   wire [31:0] \request__payload.address ;
   wire [7:0] \request__payload.beats_minus_1 ;
@@ -6033,7 +6033,7 @@ module \hwgen_top.load (cmd__valid, o__ready, beats__valid, act__ready, cmd__rea
   assign \$21  = \o__payload$26 [21:2] + \$signal$31 ;
   assign \$22  = \$21 [0] ^ \$21 [1];
   assign \$23  = \$22  ^ \$21 [2];
-  \hwgen_top.load.ahead  ahead (
+  \hwgen_top.load.ahead ahead (
     .clk(clk),
     .i__payload(i__payload),
     .i__ready(i__ready),
@@ -6043,7 +6043,7 @@ module \hwgen_top.load (cmd__valid, o__ready, beats__valid, act__ready, cmd__rea
     .o__valid(\o__valid$25 ),
     .rst(rst)
   );
-  \hwgen_top.load.skid  skid (
+  \hwgen_top.load.skid skid (
     .clk(clk),
     .i__payload(\i__payload$34 ),
     .i__ready(\i__ready$27 ),
@@ -6053,7 +6053,7 @@ module \hwgen_top.load (cmd__valid, o__ready, beats__valid, act__ready, cmd__rea
     .o__valid(\o__valid$40 ),
     .rst(rst)
   );
-  \hwgen_top.load.splitter  splitter (
+  \hwgen_top.load.splitter splitter (
     .clk(clk),
     .i__payload(\i__payload$14 ),
     .i__ready(\i__ready$9 ),
@@ -6200,7 +6200,7 @@ module \hwgen_top.load (cmd__valid, o__ready, beats__valid, act__ready, cmd__rea
   assign weight__data = \o__payload$43 [63:0];
   assign param__addr = \o__payload$43 [83:64];
   assign param__data = \o__payload$43 [63:0];
-  assign \port$4507$0  = \o__payload$43 [84:0];
+  assign \port$4589$0  = \o__payload$43 [84:0];
   assign \cmd__payload.op  = cmd__payload[3:0];
   assign \cmd__payload.payload  = cmd__payload[99:4];
   assign \i__payload.buffer  = i__payload[1:0];
@@ -6722,7 +6722,7 @@ module \hwgen_top.load.splitter (o__ready, i__valid, i__ready, rst, i__payload, 
   assign \$34  = { 2'h0, i__payload[31:2] };
 endmodule
 
-module \hwgen_top.param_buffer (write__en, \read__en$11 , rst, held, \port$4507$0 , \port$5017$0 , clk);
+module \hwgen_top.param_buffer (write__en, \read__en$11 , rst, held, \port$4589$0 , \port$5123$0 , clk);
   reg _always_  = 0;
   reg [6:0] \$1 ;
   reg [63:0] \$2 ;
@@ -6738,8 +6738,8 @@ module \hwgen_top.param_buffer (write__en, \read__en$11 , rst, held, \port$4507$
   input clk;
   output [63:0] held;
   reg [63:0] held = 64'h0000000000000000;
-  input [83:0] \port$4507$0 ;
-  input [16:0] \port$5017$0 ;
+  input [83:0] \port$4589$0 ;
+  input [16:0] \port$5123$0 ;
   reg [6:0] read__addr = 7'h00;
   wire [19:0] \read__addr$9 ;
   wire [63:0] read__data;
@@ -6784,14 +6784,14 @@ module \hwgen_top.param_buffer (write__en, \read__en$11 , rst, held, \port$4507$
     held <= \$7 ;
   always @* begin
     if (_always_ ) begin end
-    \$1  = \port$4507$0 [70:64];
+    \$1  = \port$4589$0 [70:64];
     if (rst) begin
       \$1  = 7'h00;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$2  = \port$4507$0 [63:0];
+    \$2  = \port$4589$0 [63:0];
     if (rst) begin
       \$2  = 64'h0000000000000000;
     end
@@ -6805,7 +6805,7 @@ module \hwgen_top.param_buffer (write__en, \read__en$11 , rst, held, \port$4507$
   end
   always @* begin
     if (_always_ ) begin end
-    \$4  = \port$5017$0 [6:0];
+    \$4  = \port$5123$0 [6:0];
     if (rst) begin
       \$4  = 7'h00;
     end
@@ -6834,14 +6834,14 @@ module \hwgen_top.param_buffer (write__en, \read__en$11 , rst, held, \port$4507$
       \$7  = 64'h0000000000000000;
     end
   end
-  assign write__addr = \port$4507$0 [83:64];
-  assign write__data = \port$4507$0 [63:0];
-  assign \read__addr$9  = { 3'h0, \port$5017$0  };
+  assign write__addr = \port$4589$0 [83:64];
+  assign write__data = \port$4589$0 [63:0];
+  assign \read__addr$9  = { 3'h0, \port$5123$0  };
   assign \read__data$15  = held;
 endmodule
 
-module \hwgen_top.post (cmd__valid, sources__0__data, sources__1__data, ports__0__ready, drain__0__ready, cmd__ready, param__en, drain__0__valid, \port$3312$0 , reads__0__valid, reads__1__valid, writes__0__valid, \port$3491$0 , \port$3493$0 , rst, cmd__payload, \port$4393$1 , buffer__data, drain__0__data, \port$5017$0 , \port$5092$22 
-, \port$5092$38 , done, error, \code$133 , \port$5201$1 , \port$5201$22 , clk);
+module \hwgen_top.post (cmd__valid, sources__0__data, sources__1__data, ports__0__ready, drain__0__ready, cmd__ready, param__en, drain__0__valid, \port$3352$0 , reads__0__valid, reads__1__valid, writes__0__valid, \port$3531$0 , \port$3533$0 , rst, cmd__payload, \port$4475$1 , buffer__data, drain__0__data, \port$5123$0 , \port$5198$22 
+, \port$5198$38 , done, error, \code$133 , \port$5307$1 , \port$5307$22 , clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -6871,15 +6871,16 @@ module \hwgen_top.post (cmd__valid, sources__0__data, sources__1__data, ports__0
   reg [56:0] \$121 ;
   reg \$122 ;
   reg [17:0] \$123 ;
-  wire [16:0] \$124 ;
-  wire \$125 ;
-  wire [33:0] \$126 ;
-  wire [12:0] \$127 ;
-  wire [3:0] \$128 ;
+  reg \$124 ;
+  wire [16:0] \$125 ;
+  wire \$126 ;
+  wire [33:0] \$127 ;
+  wire [12:0] \$128 ;
   wire [3:0] \$129 ;
   wire \$13 ;
-  wire [10:0] \$130 ;
-  wire [32:0] \$131 ;
+  wire [3:0] \$130 ;
+  wire [10:0] \$131 ;
+  wire [32:0] \$132 ;
   wire \$14 ;
   wire \$15 ;
   wire \$16 ;
@@ -6980,19 +6981,20 @@ module \hwgen_top.post (cmd__valid, sources__0__data, sources__1__data, ports__0
   wire \$signal$12 ;
   wire \$signal$122 ;
   reg [15:0] \$signal$13  = 16'h0000;
-  wire [31:0] \$signal$138 ;
+  reg [17:0] \$signal$136  = 18'h00000;
+  wire [31:0] \$signal$139 ;
   reg \$signal$14  = 1'h0;
-  wire [31:0] \$signal$141 ;
   wire [31:0] \$signal$142 ;
   wire [31:0] \$signal$143 ;
-  wire [7:0] \$signal$145 ;
+  wire [31:0] \$signal$144 ;
   wire [7:0] \$signal$146 ;
   wire [7:0] \$signal$147 ;
   wire [7:0] \$signal$148 ;
+  wire [7:0] \$signal$149 ;
   wire \$signal$15 ;
-  reg \$signal$153  = 1'h0;
-  reg \$signal$157  = 1'h0;
-  reg [5:0] \$signal$158  = 6'h00;
+  reg \$signal$154  = 1'h0;
+  reg \$signal$158  = 1'h0;
+  reg [5:0] \$signal$159  = 6'h00;
   reg [44:0] \$signal$2  = 45'h000000000000;
   wire \$signal$2.cc_dropped ;
   wire [5:0] \$signal$2.cc_valid ;
@@ -7035,14 +7037,15 @@ module \hwgen_top.post (cmd__valid, sources__0__data, sources__1__data, ports__0
   reg \$signal$9  = 1'h0;
   wire [31:0] a;
   wire [111:0] acc;
-  wire [127:0] \acc$140 ;
-  wire [31:0] \acc$140[0] ;
-  wire [31:0] \acc$140[1] ;
-  wire [31:0] \acc$140[2] ;
-  wire [31:0] \acc$140[3] ;
+  wire [127:0] \acc$141 ;
+  wire [31:0] \acc$141[0] ;
+  wire [31:0] \acc$141[1] ;
+  wire [31:0] \acc$141[2] ;
+  wire [31:0] \acc$141[3] ;
   wire [111:0] \acc[0] ;
   wire action_done;
   wire add;
+  reg added = 1'h0;
   wire [31:0] b;
   reg bad_shift = 1'h0;
   wire \begin ;
@@ -7052,7 +7055,7 @@ module \hwgen_top.post (cmd__valid, sources__0__data, sources__1__data, ports__0
   input [63:0] buffer__data;
   wire buffer__en;
   wire busy;
-  wire \busy$159 ;
+  wire \busy$160 ;
   wire [1:0] channel;
   wire [1:0] \channel$120 ;
   input clk;
@@ -7201,15 +7204,15 @@ module \hwgen_top.post (cmd__valid, sources__0__data, sources__1__data, ports__0
   wire [19:0] param__addr;
   wire [63:0] param__data;
   output param__en;
-  output \port$3312$0 ;
-  output [3:0] \port$3491$0 ;
-  output [3:0] \port$3493$0 ;
-  input [1:0] \port$4393$1 ;
-  output [16:0] \port$5017$0 ;
-  output [11:0] \port$5092$22 ;
-  output [12:0] \port$5092$38 ;
-  output [10:0] \port$5201$1 ;
-  output [32:0] \port$5201$22 ;
+  output \port$3352$0 ;
+  output [3:0] \port$3531$0 ;
+  output [3:0] \port$3533$0 ;
+  input [1:0] \port$4475$1 ;
+  output [16:0] \port$5123$0 ;
+  output [11:0] \port$5198$22 ;
+  output [12:0] \port$5198$38 ;
+  output [10:0] \port$5307$1 ;
+  output [32:0] \port$5307$22 ;
   wire [19:0] ports__0__addr;
   wire ports__0__bank;
   wire [63:0] ports__0__data;
@@ -7271,7 +7274,6 @@ module \hwgen_top.post (cmd__valid, sources__0__data, sources__1__data, ports__0
   wire [11:0] step;
   wire take;
   wire \take$118 ;
-  reg [17:0] token = 18'h00000;
   wire transpose;
   wire transposed;
   wire valid;
@@ -7367,12 +7369,12 @@ module \hwgen_top.post (cmd__valid, sources__0__data, sources__1__data, ports__0
   assign \$56  = \$signal$23 [0] ? { 1'h0, cmd__payload[66:46] } : { cmd__payload[54], cmd__payload[54:34] };
   assign \$57  = \$signal$23 [0] ? { 1'h0, cmd__payload[66:46] } : { cmd__payload[54], cmd__payload[54:34] };
   assign scalar = \$signal$2 [30] | \$signal$23 [0];
-  assign enable = token[5] & \$signal$23 [0];
-  assign valid = \$signal$23 [0] ? token[17] : token[15];
-  assign \$signal$138  = { acc[27], acc[27], acc[27], acc[27], acc[27:0] } | \acc$140 [31:0];
-  assign \$signal$141  = { acc[55], acc[55], acc[55], acc[55], acc[55:28] } | \acc$140 [63:32];
-  assign \$signal$142  = { acc[83], acc[83], acc[83], acc[83], acc[83:56] } | \acc$140 [95:64];
-  assign \$signal$143  = { acc[111], acc[111], acc[111], acc[111], acc[111:84] } | \acc$140 [127:96];
+  assign enable = \$signal$136 [5] & added;
+  assign valid = added ? \$signal$136 [17] : \$signal$136 [15];
+  assign \$signal$139  = { acc[27], acc[27], acc[27], acc[27], acc[27:0] } | \acc$141 [31:0];
+  assign \$signal$142  = { acc[55], acc[55], acc[55], acc[55], acc[55:28] } | \acc$141 [63:32];
+  assign \$signal$143  = { acc[83], acc[83], acc[83], acc[83], acc[83:56] } | \acc$141 [95:64];
+  assign \$signal$144  = { acc[111], acc[111], acc[111], acc[111], acc[111:84] } | \acc$141 [127:96];
   assign \$58  = ~ cmd__ready;
   assign \$59  = cmd__valid & \$58 ;
   assign \$60  = 1'h1 << cmd__payload[3:0];
@@ -7389,7 +7391,7 @@ module \hwgen_top.post (cmd__valid, sources__0__data, sources__1__data, ports__0
   assign \$71  = cmd__payload[3:0] == 3'h6;
   assign \$72  = \$70  | \$71 ;
   assign \$73  = cmd__payload[60:4] == operands;
-  assign \$74  = \$signal$153  & \$73 ;
+  assign \$74  = \$signal$154  & \$73 ;
   assign \$75  = ~ busy;
   assign \$76  = ~ element__valid;
   assign \$77  = \$75  & \$76 ;
@@ -7397,11 +7399,11 @@ module \hwgen_top.post (cmd__valid, sources__0__data, sources__1__data, ports__0
   assign \$79  = \$78  & out__ready;
   assign \$80  = ~ dead;
   assign \$81  = \$79  & \$80 ;
-  assign \$82  = ~ \$signal$157 ;
+  assign \$82  = ~ \$signal$158 ;
   assign \$83  = \$81  & \$82 ;
-  assign \$84  = ! \$signal$158 ;
-  assign \$85  = \busy$159  | \load$32 ;
-  assign \$86  = \$signal$158  + load;
+  assign \$84  = ! \$signal$159 ;
+  assign \$85  = \busy$160  | \load$32 ;
+  assign \$86  = \$signal$159  + load;
   assign \$87  = \$86  - action_done;
   assign \$88  = \$signal$4  & \$signal$14 ;
   assign \$89  = \$signal$13 [1] ? cmd__payload[98:83] : cmd__payload[82:67];
@@ -7435,11 +7437,11 @@ module \hwgen_top.post (cmd__valid, sources__0__data, sources__1__data, ports__0
   always @(posedge clk)
     \$signal$11  <= \$109 ;
   always @(posedge clk)
-    \$signal$158  <= \$110 ;
+    \$signal$159  <= \$110 ;
   always @(posedge clk)
     \load$32  <= \$111 ;
   always @(posedge clk)
-    \$signal$157  <= \$112 ;
+    \$signal$158  <= \$112 ;
   always @(posedge clk)
     \$signal$23  <= \$113 ;
   always @(posedge clk)
@@ -7459,10 +7461,12 @@ module \hwgen_top.post (cmd__valid, sources__0__data, sources__1__data, ports__0
   always @(posedge clk)
     operands <= \$121 ;
   always @(posedge clk)
-    \$signal$153  <= \$122 ;
+    \$signal$154  <= \$122 ;
   always @(posedge clk)
-    token <= \$123 ;
-  \hwgen_top.post.issue  issue (
+    \$signal$136  <= \$123 ;
+  always @(posedge clk)
+    added <= \$124 ;
+  \hwgen_top.post.issue issue (
     .acc(acc),
     .add(\$signal$23 [1]),
     .block_ready(block_ready),
@@ -7475,10 +7479,10 @@ module \hwgen_top.post (cmd__valid, sources__0__data, sources__1__data, ports__0
     .items__payload(items__payload),
     .items__ready(items__ready),
     .o__ready(destination__valid),
-    .\port$3312$0 (\$125 ),
-    .\port$4393$1 (\port$4393$1 ),
-    .\port$5092$0 (\$126 ),
-    .\port$5092$38 (\$127 ),
+    .\port$3352$0 (\$126 ),
+    .\port$4475$1 (\port$4475$1 ),
+    .\port$5198$0 (\$127 ),
+    .\port$5198$38 (\$128 ),
     .results__ready(results__ready),
     .rst(rst),
     .sources__0__data(sources__0__data),
@@ -7488,7 +7492,7 @@ module \hwgen_top.post (cmd__valid, sources__0__data, sources__1__data, ports__0
     .take(take),
     .vectors(vectors)
   );
-  \hwgen_top.post.nest  nest (
+  \hwgen_top.post.nest nest (
     .busy(busy),
     .clk(clk),
     .count_en(count_en),
@@ -7497,49 +7501,49 @@ module \hwgen_top.post (cmd__valid, sources__0__data, sources__1__data, ports__0
     .out__payload(element__payload),
     .out__ready(out__ready),
     .out__valid(element__valid),
-    .\port$2757$0 (\$34 ),
-    .\port$2758$0 (\$35 ),
-    .\port$4263$4 (cmd__payload[81:4]),
+    .\port$2799$0 (\$34 ),
+    .\port$2800$0 (\$35 ),
+    .\port$4344$4 (cmd__payload[81:4]),
     .rst(rst),
     .start(\$signal$12 )
   );
-  \hwgen_top.post.operands$170  \operands$170  (
-    .acc(\acc$140 ),
-    .busy(\busy$159 ),
+  \hwgen_top.post.operands$171 \operands$171  (
+    .acc(\acc$141 ),
+    .busy(\busy$160 ),
     .clk(clk),
     .enable(enable),
     .load(\load$32 ),
     .operands(operands),
-    .\port$5070$0 (vectors),
+    .\port$5176$0 (vectors),
     .rst(rst)
   );
-  \hwgen_top.post.output  \output  (
+  \hwgen_top.post.output \output  (
     .action_done(action_done),
     .clk(clk),
     .code(\code$133 ),
     .destination__ready(results__ready),
     .done(done),
     .error(error),
-    .i__payload(\$126 [21:0]),
+    .i__payload(\$127 [21:0]),
     .i__valid(destination__valid),
     .\i__valid$4 (valid),
-    .\port$3491$0 (\$128 ),
-    .\port$3493$0 (\$129 ),
-    .\port$3568$0 (\$signal$145 ),
-    .\port$3569$0 (\$signal$146 ),
-    .\port$3570$0 (\$signal$147 ),
-    .\port$3571$0 (\$signal$148 ),
-    .\port$5201$1 (\$130 ),
-    .\port$5201$22 (\$131 ),
+    .\port$3531$0 (\$129 ),
+    .\port$3533$0 (\$130 ),
+    .\port$3608$0 (\$signal$146 ),
+    .\port$3609$0 (\$signal$147 ),
+    .\port$3610$0 (\$signal$148 ),
+    .\port$3611$0 (\$signal$149 ),
+    .\port$5307$1 (\$131 ),
+    .\port$5307$22 (\$132 ),
     .ports__0__ready(ports__0__ready),
     .ports__0__valid(writes__0__valid),
     .rst(rst)
   );
-  \hwgen_top.post.parameters  parameters (
+  \hwgen_top.post.parameters parameters (
     .buffer__data(buffer__data),
     .buffer__en(param__en),
     .clk(clk),
-    .\port$5017$0 (\$124 ),
+    .\port$5123$0 (\$125 ),
     .ready(block_ready),
     .request__payload(request__payload),
     .request__ready(requests__ready),
@@ -7552,12 +7556,12 @@ module \hwgen_top.post (cmd__valid, sources__0__data, sources__1__data, ports__0
     .values(values)
   );
   hwgen_requantise requantiser0_0 (
-    .acc(\$signal$138 ),
+    .acc(\$signal$139 ),
     .bias(values[31:0]),
     .clk(clk),
     .multiplier(values[63:32]),
     .nudge(quant[27]),
-    .q(\$signal$145 ),
+    .q(\$signal$146 ),
     .qmax(quant[26:18]),
     .qmin(quant[17:9]),
     .rst(rst),
@@ -7566,12 +7570,12 @@ module \hwgen_top.post (cmd__valid, sources__0__data, sources__1__data, ports__0
     .zero_point(quant[8:0])
   );
   hwgen_requantise requantiser0_1 (
-    .acc(\$signal$141 ),
+    .acc(\$signal$142 ),
     .bias(values[101:70]),
     .clk(clk),
     .multiplier(values[133:102]),
     .nudge(quant[27]),
-    .q(\$signal$146 ),
+    .q(\$signal$147 ),
     .qmax(quant[26:18]),
     .qmin(quant[17:9]),
     .rst(rst),
@@ -7580,12 +7584,12 @@ module \hwgen_top.post (cmd__valid, sources__0__data, sources__1__data, ports__0
     .zero_point(quant[8:0])
   );
   hwgen_requantise requantiser0_2 (
-    .acc(\$signal$142 ),
+    .acc(\$signal$143 ),
     .bias(values[171:140]),
     .clk(clk),
     .multiplier(values[203:172]),
     .nudge(quant[27]),
-    .q(\$signal$147 ),
+    .q(\$signal$148 ),
     .qmax(quant[26:18]),
     .qmin(quant[17:9]),
     .rst(rst),
@@ -7594,12 +7598,12 @@ module \hwgen_top.post (cmd__valid, sources__0__data, sources__1__data, ports__0
     .zero_point(quant[8:0])
   );
   hwgen_requantise requantiser0_3 (
-    .acc(\$signal$143 ),
+    .acc(\$signal$144 ),
     .bias(values[241:210]),
     .clk(clk),
     .multiplier(values[273:242]),
     .nudge(quant[27]),
-    .q(\$signal$148 ),
+    .q(\$signal$149 ),
     .qmax(quant[26:18]),
     .qmin(quant[17:9]),
     .rst(rst),
@@ -7607,7 +7611,7 @@ module \hwgen_top.post (cmd__valid, sources__0__data, sources__1__data, ports__0
     .ties(quant[29:28]),
     .zero_point(quant[8:0])
   );
-  \hwgen_top.post.walker  walker (
+  \hwgen_top.post.walker walker (
     .\begin (\$signal$12 ),
     .clk(clk),
     .dead(dead),
@@ -7621,7 +7625,7 @@ module \hwgen_top.post (cmd__valid, sources__0__data, sources__1__data, ports__0
     .marker(marker),
     .o__ready(items__ready),
     .\o__ready$10 (requests__ready),
-    .\port$2754$0 (\$32 ),
+    .\port$2796$0 (\$32 ),
     .requests__payload(request__payload),
     .requests__valid(request__valid),
     .room(out__ready),
@@ -7764,7 +7768,7 @@ module \hwgen_top.post (cmd__valid, sources__0__data, sources__1__data, ports__0
   end
   always @* begin
     if (_always_ ) begin end
-    \$112  = \$signal$157 ;
+    \$112  = \$signal$158 ;
     if (\$88 ) begin
       \$112  = 1'h1;
     end
@@ -7959,7 +7963,7 @@ module \hwgen_top.post (cmd__valid, sources__0__data, sources__1__data, ports__0
   end
   always @* begin
     if (_always_ ) begin end
-    \$122  = \$signal$153 ;
+    \$122  = \$signal$154 ;
     if (\$signal$15 ) begin
       casez (cmd__payload[3:0])
         4'h2:
@@ -7982,9 +7986,16 @@ module \hwgen_top.post (cmd__valid, sources__0__data, sources__1__data, ports__0
   end
   always @* begin
     if (_always_ ) begin end
-    \$123  = { token[16:0], issued };
+    \$123  = { \$signal$136 [16:0], issued };
     if (rst) begin
       \$123  = 18'h00000;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$124  = \$signal$23 [0];
+    if (rst) begin
+      \$124  = 1'h0;
     end
   end
   assign code = { 1'h0, \$32  };
@@ -8010,47 +8021,47 @@ module \hwgen_top.post (cmd__valid, sources__0__data, sources__1__data, ports__0
   assign requests__payload = request__payload;
   assign request__ready = requests__ready;
   assign requests__valid = request__valid;
-  assign destination__payload = \$126 [21:0];
-  assign results__payload = \$126 [21:0];
+  assign destination__payload = \$127 [21:0];
+  assign results__payload = \$127 [21:0];
   assign destination__ready = results__ready;
   assign results__valid = destination__valid;
-  assign param__addr = { 3'h0, \$124  };
-  assign buffer__addr = { 3'h0, \$124  };
+  assign param__addr = { 3'h0, \$125  };
+  assign buffer__addr = { 3'h0, \$125  };
   assign param__data = buffer__data;
   assign buffer__en = param__en;
-  assign drain__0__addr = { 6'h00, \$126 [27:22] };
-  assign \drain__0__addr$71  = { 6'h00, \$126 [27:22] };
-  assign drain__0__column = { 4'h0, \$125  };
-  assign \drain__0__column$73  = { 4'h0, \$125  };
+  assign drain__0__addr = { 6'h00, \$127 [27:22] };
+  assign \drain__0__addr$71  = { 6'h00, \$127 [27:22] };
+  assign drain__0__column = { 4'h0, \$126  };
+  assign \drain__0__column$73  = { 4'h0, \$126  };
   assign \drain__0__data$75  = drain__0__data;
   assign \drain__0__ready$77  = drain__0__ready;
-  assign drain__0__row = { 4'h0, \$126 [28] };
-  assign \drain__0__row$79  = { 4'h0, \$126 [28] };
+  assign drain__0__row = { 4'h0, \$127 [28] };
+  assign \drain__0__row$79  = { 4'h0, \$127 [28] };
   assign \drain__0__valid$81  = drain__0__valid;
-  assign reads__0__addr = { 9'h000, \$126 [33:23] };
-  assign sources__0__addr = { 9'h000, \$126 [33:23] };
-  assign reads__0__bank = \$127 [11];
-  assign sources__0__bank = \$127 [11];
+  assign reads__0__addr = { 9'h000, \$127 [33:23] };
+  assign sources__0__addr = { 9'h000, \$127 [33:23] };
+  assign reads__0__bank = \$128 [11];
+  assign sources__0__bank = \$128 [11];
   assign reads__0__data = sources__0__data;
-  assign sources__0__ready = \port$4393$1 [0];
-  assign reads__0__ready = \port$4393$1 [0];
+  assign sources__0__ready = \port$4475$1 [0];
+  assign reads__0__ready = \port$4475$1 [0];
   assign sources__0__valid = reads__0__valid;
-  assign reads__1__addr = { 9'h000, \$127 [10:0] };
-  assign sources__1__addr = { 9'h000, \$127 [10:0] };
-  assign reads__1__bank = \$127 [12];
-  assign sources__1__bank = \$127 [12];
+  assign reads__1__addr = { 9'h000, \$128 [10:0] };
+  assign sources__1__addr = { 9'h000, \$128 [10:0] };
+  assign reads__1__bank = \$128 [12];
+  assign sources__1__bank = \$128 [12];
   assign reads__1__data = sources__1__data;
-  assign sources__1__ready = \port$4393$1 [1];
-  assign reads__1__ready = \port$4393$1 [1];
+  assign sources__1__ready = \port$4475$1 [1];
+  assign reads__1__ready = \port$4475$1 [1];
   assign sources__1__valid = reads__1__valid;
-  assign writes__0__addr = { 9'h000, \$130  };
-  assign ports__0__addr = { 9'h000, \$130  };
-  assign writes__0__bank = \$131 [32];
-  assign ports__0__bank = \$131 [32];
-  assign writes__0__data = { \$131 [31:0], \$131 [31:0] };
-  assign ports__0__data = { \$131 [31:0], \$131 [31:0] };
-  assign writes__0__mask = { \$129 , \$128  };
-  assign ports__0__mask = { \$129 , \$128  };
+  assign writes__0__addr = { 9'h000, \$131  };
+  assign ports__0__addr = { 9'h000, \$131  };
+  assign writes__0__bank = \$132 [32];
+  assign ports__0__bank = \$132 [32];
+  assign writes__0__data = { \$132 [31:0], \$132 [31:0] };
+  assign ports__0__data = { \$132 [31:0], \$132 [31:0] };
+  assign writes__0__mask = { \$130 , \$129  };
+  assign ports__0__mask = { \$130 , \$129  };
   assign writes__0__ready = ports__0__ready;
   assign ports__0__valid = writes__0__valid;
   assign add = \$signal$23 [1];
@@ -8067,16 +8078,16 @@ module \hwgen_top.post (cmd__valid, sources__0__data, sources__1__data, ports__0
   assign \done$130  = done;
   assign \error$132  = error;
   assign \code$134  = \code$133 ;
-  assign q = { \$signal$148 , \$signal$147 , \$signal$146 , \$signal$145  };
+  assign q = { \$signal$149 , \$signal$148 , \$signal$147 , \$signal$146  };
   assign room = out__ready;
-  assign \port$3312$0  = \$125 ;
-  assign \port$3491$0  = \$128 ;
-  assign \port$3493$0  = \$129 ;
-  assign \port$5017$0  = \$124 ;
-  assign \port$5092$22  = \$126 [33:22];
-  assign \port$5092$38  = \$127 ;
-  assign \port$5201$1  = \$130 ;
-  assign \port$5201$22  = \$131 ;
+  assign \port$3352$0  = \$126 ;
+  assign \port$3531$0  = \$129 ;
+  assign \port$3533$0  = \$130 ;
+  assign \port$5123$0  = \$125 ;
+  assign \port$5198$22  = \$127 [33:22];
+  assign \port$5198$38  = \$128 ;
+  assign \port$5307$1  = \$131 ;
+  assign \port$5307$22  = \$132 ;
   assign \cmd__payload.op  = cmd__payload[3:0];
   assign \cmd__payload.payload  = cmd__payload[99:4];
   assign \$signal$2.height  = \$signal$2 [12:0];
@@ -8183,30 +8194,30 @@ module \hwgen_top.post (cmd__valid, sources__0__data, sources__1__data, ports__0
   assign \items__payload$47.read  = items__payload[35];
   assign \items__payload$47.take  = items__payload[36];
   assign \items__payload$47.source_b  = items__payload[48:37];
-  assign \destination__payload.address  = \$126 [11:0];
-  assign \destination__payload.address[0]  = \$126 [11:0];
-  assign \destination__payload.write  = \$126 [12];
-  assign \destination__payload.mask  = \$126 [16:13];
-  assign \destination__payload.data  = \$126 [17];
-  assign \destination__payload.last  = \$126 [18];
-  assign \destination__payload.action  = \$126 [19];
-  assign \destination__payload.code  = \$126 [21:20];
-  assign \results__payload.address  = \$126 [11:0];
-  assign \results__payload.address[0]  = \$126 [11:0];
-  assign \results__payload.write  = \$126 [12];
-  assign \results__payload.mask  = \$126 [16:13];
-  assign \results__payload.data  = \$126 [17];
-  assign \results__payload.last  = \$126 [18];
-  assign \results__payload.action  = \$126 [19];
-  assign \results__payload.code  = \$126 [21:20];
+  assign \destination__payload.address  = \$127 [11:0];
+  assign \destination__payload.address[0]  = \$127 [11:0];
+  assign \destination__payload.write  = \$127 [12];
+  assign \destination__payload.mask  = \$127 [16:13];
+  assign \destination__payload.data  = \$127 [17];
+  assign \destination__payload.last  = \$127 [18];
+  assign \destination__payload.action  = \$127 [19];
+  assign \destination__payload.code  = \$127 [21:20];
+  assign \results__payload.address  = \$127 [11:0];
+  assign \results__payload.address[0]  = \$127 [11:0];
+  assign \results__payload.write  = \$127 [12];
+  assign \results__payload.mask  = \$127 [16:13];
+  assign \results__payload.data  = \$127 [17];
+  assign \results__payload.last  = \$127 [18];
+  assign \results__payload.action  = \$127 [19];
+  assign \results__payload.code  = \$127 [21:20];
   assign \vectors[0]  = vectors[31:0];
   assign \vectors[1]  = vectors[63:32];
   assign \acc[0]  = acc;
-  assign \acc$140[0]  = \acc$140 [31:0];
-  assign \acc$140[1]  = \acc$140 [63:32];
-  assign \acc$140[2]  = \acc$140 [95:64];
-  assign \acc$140[3]  = \acc$140 [127:96];
-  assign \q[0]  = { \$signal$148 , \$signal$147 , \$signal$146 , \$signal$145  };
+  assign \acc$141[0]  = \acc$141 [31:0];
+  assign \acc$141[1]  = \acc$141 [63:32];
+  assign \acc$141[2]  = \acc$141 [95:64];
+  assign \acc$141[3]  = \acc$141 [127:96];
+  assign \q[0]  = { \$signal$149 , \$signal$148 , \$signal$147 , \$signal$146  };
   assign \quant.zero_point  = quant[8:0];
   assign \quant.qmin  = quant[17:9];
   assign \quant.qmax  = quant[26:18];
@@ -8231,8 +8242,8 @@ module \hwgen_top.post (cmd__valid, sources__0__data, sources__1__data, ports__0
   assign \$3  = bad_shift;
 endmodule
 
-module \hwgen_top.post.issue (sources__0__data, sources__1__data, drain__0__ready, items__payload, take, issued, drain__0__valid, \port$3312$0 , sources__0__valid, sources__1__valid, o__ready, items__ready, rst, \port$4393$1 , drain__0__data, add, i__valid, block_ready, acc, vectors, \port$5092$0 
-, \port$5092$38 , results__ready, clk);
+module \hwgen_top.post.issue (sources__0__data, sources__1__data, drain__0__ready, items__payload, take, issued, drain__0__valid, \port$3352$0 , sources__0__valid, sources__1__valid, o__ready, items__ready, rst, \port$4475$1 , drain__0__data, add, i__valid, block_ready, acc, vectors, \port$5198$0 
+, \port$5198$38 , results__ready, clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -8405,10 +8416,10 @@ module \hwgen_top.post.issue (sources__0__data, sources__1__data, drain__0__read
   reg part1_0 = 1'h0;
   reg part1_1 = 1'h0;
   reg part1_2 = 1'h0;
-  output \port$3312$0 ;
-  input [1:0] \port$4393$1 ;
-  output [33:0] \port$5092$0 ;
-  output [12:0] \port$5092$38 ;
+  output \port$3352$0 ;
+  input [1:0] \port$4475$1 ;
+  output [33:0] \port$5198$0 ;
+  output [12:0] \port$5198$38 ;
   wire [21:0] results__payload;
   wire \results__payload.action ;
   wire [11:0] \results__payload.address ;
@@ -8457,24 +8468,24 @@ module \hwgen_top.post.issue (sources__0__data, sources__1__data, drain__0__read
   assign \$28  = \$signal$8  & \$27 ;
   assign \$29  = ~ \$signal$26 ;
   assign sources__0__valid = \$28  & \$29 ;
-  assign \granted$27  = sources__0__valid & \port$4393$1 [0];
+  assign \granted$27  = sources__0__valid & \port$4475$1 [0];
   assign \$30  = o__payload[34] & add;
   assign \$31  = \$signal$8  & \$30 ;
   assign \$32  = ~ \$signal$33 ;
   assign sources__1__valid = \$31  & \$32 ;
-  assign \granted$34  = sources__1__valid & \port$4393$1 [1];
+  assign \granted$34  = sources__1__valid & \port$4475$1 [1];
   assign \$33  = ~ \$signal$18 ;
   assign \$34  = o__payload[35] & \$33 ;
   assign \$35  = ~ drain__0__ready;
   assign \$36  = \$34  & \$35 ;
   assign \$38  = ~ \$signal$26 ;
   assign \$39  = \$37  & \$38 ;
-  assign \$40  = ~ \port$4393$1 [0];
+  assign \$40  = ~ \port$4475$1 [0];
   assign \$41  = \$39  & \$40 ;
   assign \$42  = o__payload[34] & add;
   assign \$43  = ~ \$signal$33 ;
   assign \$44  = \$42  & \$43 ;
-  assign \$45  = ~ \port$4393$1 [1];
+  assign \$45  = ~ \port$4475$1 [1];
   assign \$46  = \$44  & \$45 ;
   assign \$47  = | { \$46 , \$41 , \$36  };
   assign \$48  = ~ \$47 ;
@@ -8551,7 +8562,7 @@ module \hwgen_top.post.issue (sources__0__data, sources__1__data, drain__0__read
   assign \$16  = \$15  ^ items__payload[44];
   assign \$17  = \$16  ^ items__payload[45];
   assign \$18  = \$17  ^ items__payload[46];
-  \hwgen_top.post.issue.skid  skid (
+  \hwgen_top.post.issue.skid skid (
     .clk(clk),
     .i__payload(i__payload),
     .i__ready(items__ready),
@@ -8729,14 +8740,14 @@ module \hwgen_top.post.issue (sources__0__data, sources__1__data, drain__0__read
   assign drain__0__column = { 4'h0, \$26  };
   assign drain__0__addr = { 6'h00, o__payload[27:22] };
   assign sources__0__bank = o__payload[49];
-  assign sources__0__ready = \port$4393$1 [0];
+  assign sources__0__ready = \port$4475$1 [0];
   assign sources__0__addr = { 9'h000, o__payload[33:23] };
   assign sources__1__bank = o__payload[50];
-  assign sources__1__ready = \port$4393$1 [1];
+  assign sources__1__ready = \port$4475$1 [1];
   assign sources__1__addr = { 9'h000, o__payload[48:38] };
-  assign \port$3312$0  = \$26 ;
-  assign \port$5092$0  = o__payload[33:0];
-  assign \port$5092$38  = o__payload[50:38];
+  assign \port$3352$0  = \$26 ;
+  assign \port$5198$0  = o__payload[33:0];
+  assign \port$5198$38  = o__payload[50:38];
   assign \i__payload.item  = i__payload[48:0];
   assign \i__payload.item.result  = i__payload[21:0];
   assign \i__payload.item.result.address  = i__payload[11:0];
@@ -9001,7 +9012,7 @@ module \hwgen_top.post.issue.skid (o__ready, i__ready, rst, i__valid, i__payload
   assign \i__payload.bank[1]  = i__payload[50];
 endmodule
 
-module \hwgen_top.post.nest (start, \port$2757$0 , \port$2758$0 , load, out__ready, rst, \port$4263$4 , count_en, delta_en, busy, out__valid, out__payload, clk);
+module \hwgen_top.post.nest (start, \port$2799$0 , \port$2800$0 , load, out__ready, rst, \port$4344$4 , count_en, delta_en, busy, out__valid, out__payload, clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -9177,9 +9188,9 @@ module \hwgen_top.post.nest (start, \port$2757$0 , \port$2758$0 , load, out__rea
   input out__ready;
   output out__valid;
   reg out__valid = 1'h0;
-  input [3:0] \port$2757$0 ;
-  input [21:0] \port$2758$0 ;
-  input [77:0] \port$4263$4 ;
+  input [3:0] \port$2799$0 ;
+  input [21:0] \port$2800$0 ;
+  input [77:0] \port$4344$4 ;
   reg [2:0] read__addr = 3'h7;
   (* init = 3'h7 *)
   wire [2:0] \read__addr$26 ;
@@ -9206,7 +9217,7 @@ module \hwgen_top.post.nest (start, \port$2757$0 , \port$2758$0 , load, out__rea
   end
   always @(posedge clk) begin
     if (delta_en[2])
-      delta_a[\port$4263$4 [2:0]] <= { \port$4263$4 [65], \port$4263$4 [65:45] };
+      delta_a[\port$4344$4 [2:0]] <= { \port$4344$4 [65], \port$4344$4 [65:45] };
   end
   assign \read__data$64  = delta_a[read__addr];
   reg [16:0] delta_p [7:0];
@@ -9216,7 +9227,7 @@ module \hwgen_top.post.nest (start, \port$2757$0 , \port$2758$0 , load, out__rea
   end
   always @(posedge clk) begin
     if (delta_en[3])
-      delta_p[\port$4263$4 [2:0]] <= { \port$4263$4 [77], \port$4263$4 [77], \port$4263$4 [77], \port$4263$4 [77], \port$4263$4 [77], \port$4263$4 [77:66] };
+      delta_p[\port$4344$4 [2:0]] <= { \port$4344$4 [77], \port$4344$4 [77], \port$4344$4 [77], \port$4344$4 [77], \port$4344$4 [77], \port$4344$4 [77:66] };
   end
   assign \read__data$65  = delta_p[read__addr];
   reg [21:0] delta_s [7:0];
@@ -9226,7 +9237,7 @@ module \hwgen_top.post.nest (start, \port$2757$0 , \port$2758$0 , load, out__rea
   end
   always @(posedge clk) begin
     if (delta_en[4])
-      delta_s[\port$4263$4 [2:0]] <= { \port$4263$4 [23], \port$4263$4 [23:3] };
+      delta_s[\port$4344$4 [2:0]] <= { \port$4344$4 [23], \port$4344$4 [23:3] };
   end
   assign \read__data$66  = delta_s[read__addr];
   reg [16:0] delta_x [7:0];
@@ -9236,7 +9247,7 @@ module \hwgen_top.post.nest (start, \port$2757$0 , \port$2758$0 , load, out__rea
   end
   always @(posedge clk) begin
     if (delta_en[1])
-      delta_x[\port$4263$4 [2:0]] <= \port$4263$4 [44:28];
+      delta_x[\port$4344$4 [2:0]] <= \port$4344$4 [44:28];
   end
   assign \read__data$63  = delta_x[read__addr];
   reg [12:0] delta_y [7:0];
@@ -9246,7 +9257,7 @@ module \hwgen_top.post.nest (start, \port$2757$0 , \port$2758$0 , load, out__rea
   end
   always @(posedge clk) begin
     if (delta_en[0])
-      delta_y[\port$4263$4 [2:0]] <= \port$4263$4 [27:15];
+      delta_y[\port$4344$4 [2:0]] <= \port$4344$4 [27:15];
   end
   assign read__data = delta_y[read__addr];
   assign \$1  = ~ out__valid;
@@ -9272,13 +9283,13 @@ module \hwgen_top.post.nest (start, \port$2757$0 , \port$2758$0 , load, out__rea
   assign \$13  = ~ spent[5];
   assign advance5 = \$13  & \$14 ;
   assign \$15  = ~ spent[6];
-  assign \$16  = \port$4263$4 [14:3] == 1'h1;
+  assign \$16  = \port$4344$4 [14:3] == 1'h1;
   assign \$17  = ~ last;
   assign \$18  = & spent;
   assign \$19  = \$signal  & \$18 ;
   assign \$20  = start | \$19 ;
   assign \$21  = \$signal  & advance0;
-  assign \$22  = single[0] | \port$2757$0 [0];
+  assign \$22  = single[0] | \port$2799$0 [0];
   assign \$23  = left0 - 1'h1;
   assign \$24  = left0 == 2'h2;
   assign \$25  = \$signal  & advance0;
@@ -9286,7 +9297,7 @@ module \hwgen_top.post.nest (start, \port$2757$0 , \port$2758$0 , load, out__rea
   assign \$27  = \$signal  & \$26 ;
   assign \$28  = start | \$27 ;
   assign \$29  = \$signal  & advance1;
-  assign \$30  = single[1] | \port$2757$0 [1];
+  assign \$30  = single[1] | \port$2799$0 [1];
   assign \$31  = left1 - 1'h1;
   assign \$32  = left1 == 2'h2;
   assign \$33  = \$signal  & advance1;
@@ -9294,7 +9305,7 @@ module \hwgen_top.post.nest (start, \port$2757$0 , \port$2758$0 , load, out__rea
   assign \$35  = \$signal  & \$34 ;
   assign \$36  = start | \$35 ;
   assign \$37  = \$signal  & advance2;
-  assign \$38  = single[2] | \port$2757$0 [2];
+  assign \$38  = single[2] | \port$2799$0 [2];
   assign \$39  = left2 - 1'h1;
   assign \$40  = left2 == 2'h2;
   assign \$41  = \$signal  & advance2;
@@ -9302,7 +9313,7 @@ module \hwgen_top.post.nest (start, \port$2757$0 , \port$2758$0 , load, out__rea
   assign \$43  = \$signal  & \$42 ;
   assign \$44  = start | \$43 ;
   assign \$45  = \$signal  & advance3;
-  assign \$46  = single[3] | \port$2757$0 [3];
+  assign \$46  = single[3] | \port$2799$0 [3];
   assign \$47  = left3 - 1'h1;
   assign \$48  = left3 == 2'h2;
   assign \$49  = \$signal  & advance3;
@@ -9377,9 +9388,9 @@ module \hwgen_top.post.nest (start, \port$2757$0 , \port$2758$0 , load, out__rea
     if (_always_ ) begin end
     \$79  = count0;
     if (count_en) begin
-      casez (\port$4263$4 [2:0])
+      casez (\port$4344$4 [2:0])
         3'h0:
-            \$79  = \port$4263$4 [14:3];
+            \$79  = \port$4344$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -9390,11 +9401,11 @@ module \hwgen_top.post.nest (start, \port$2757$0 , \port$2758$0 , load, out__rea
     if (_always_ ) begin end
     \$80  = count1;
     if (count_en) begin
-      casez (\port$4263$4 [2:0])
+      casez (\port$4344$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
-            \$80  = \port$4263$4 [14:3];
+            \$80  = \port$4344$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -9405,13 +9416,13 @@ module \hwgen_top.post.nest (start, \port$2757$0 , \port$2758$0 , load, out__rea
     if (_always_ ) begin end
     \$81  = count2;
     if (count_en) begin
-      casez (\port$4263$4 [2:0])
+      casez (\port$4344$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
             /* empty */;
         3'h2:
-            \$81  = \port$4263$4 [14:3];
+            \$81  = \port$4344$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -9422,7 +9433,7 @@ module \hwgen_top.post.nest (start, \port$2757$0 , \port$2758$0 , load, out__rea
     if (_always_ ) begin end
     \$82  = count3;
     if (count_en) begin
-      casez (\port$4263$4 [2:0])
+      casez (\port$4344$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
@@ -9430,7 +9441,7 @@ module \hwgen_top.post.nest (start, \port$2757$0 , \port$2758$0 , load, out__rea
         3'h2:
             /* empty */;
         3'h3:
-            \$82  = \port$4263$4 [14:3];
+            \$82  = \port$4344$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -9441,7 +9452,7 @@ module \hwgen_top.post.nest (start, \port$2757$0 , \port$2758$0 , load, out__rea
     if (_always_ ) begin end
     \$83  = count4;
     if (count_en) begin
-      casez (\port$4263$4 [2:0])
+      casez (\port$4344$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
@@ -9451,7 +9462,7 @@ module \hwgen_top.post.nest (start, \port$2757$0 , \port$2758$0 , load, out__rea
         3'h3:
             /* empty */;
         3'h4:
-            \$83  = \port$4263$4 [14:3];
+            \$83  = \port$4344$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -9462,7 +9473,7 @@ module \hwgen_top.post.nest (start, \port$2757$0 , \port$2758$0 , load, out__rea
     if (_always_ ) begin end
     \$84  = count5;
     if (count_en) begin
-      casez (\port$4263$4 [2:0])
+      casez (\port$4344$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
@@ -9474,7 +9485,7 @@ module \hwgen_top.post.nest (start, \port$2757$0 , \port$2758$0 , load, out__rea
         3'h4:
             /* empty */;
         3'h5:
-            \$84  = \port$4263$4 [14:3];
+            \$84  = \port$4344$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -9485,7 +9496,7 @@ module \hwgen_top.post.nest (start, \port$2757$0 , \port$2758$0 , load, out__rea
     if (_always_ ) begin end
     \$85  = count6;
     if (count_en) begin
-      casez (\port$4263$4 [2:0])
+      casez (\port$4344$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
@@ -9499,7 +9510,7 @@ module \hwgen_top.post.nest (start, \port$2757$0 , \port$2758$0 , load, out__rea
         3'h5:
             /* empty */;
         3'h6:
-            \$85  = \port$4263$4 [14:3];
+            \$85  = \port$4344$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -9510,7 +9521,7 @@ module \hwgen_top.post.nest (start, \port$2757$0 , \port$2758$0 , load, out__rea
     if (_always_ ) begin end
     \$86  = single;
     if (count_en) begin
-      casez (\port$4263$4 [2:0])
+      casez (\port$4344$4 [2:0])
         3'h0:
             \$86 [0] = \$16 ;
         3'h1:
@@ -9738,25 +9749,25 @@ module \hwgen_top.post.nest (start, \port$2757$0 , \port$2758$0 , load, out__rea
     if (\$signal ) begin
       \$99 [12:0] = \$74 [12:0];
       if (\$signal$5 ) begin
-        \$99 [12:0] = \port$4263$4 [12:0];
+        \$99 [12:0] = \port$4344$4 [12:0];
       end
       begin
           \$99 [29:13] = \$75 [16:0];
       end
       if (\$signal$5 ) begin
-        \$99 [29:13] = \port$4263$4 [29:13];
+        \$99 [29:13] = \port$4344$4 [29:13];
       end
       begin
           \$99 [51:30] = \$76 [21:0];
       end
       if (\$signal$5 ) begin
-        \$99 [51:30] = \port$2758$0 ;
+        \$99 [51:30] = \port$2800$0 ;
       end
       begin
           \$99 [68:52] = \$77 [16:0];
       end
       if (\$signal$5 ) begin
-        \$99 [68:52] = { 1'h0, \port$4263$4 [66:51] };
+        \$99 [68:52] = { 1'h0, \port$4344$4 [66:51] };
       end
       begin
           \$99 [90:69] = \$78 [21:0];
@@ -9769,36 +9780,36 @@ module \hwgen_top.post.nest (start, \port$2757$0 , \port$2758$0 , load, out__rea
       \$99  = 96'h000000000000000000000000;
     end
   end
-  assign \$signature__addr  = \port$4263$4 [2:0];
-  assign level_at = \port$4263$4 [2:0];
-  assign \$signature__data  = \port$4263$4 [27:15];
-  assign deltas = { \port$4263$4 [23], \port$4263$4 [23:3], \port$4263$4 [77], \port$4263$4 [77], \port$4263$4 [77], \port$4263$4 [77], \port$4263$4 [77], \port$4263$4 [77:65], \port$4263$4 [65:15] };
+  assign \$signature__addr  = \port$4344$4 [2:0];
+  assign level_at = \port$4344$4 [2:0];
+  assign \$signature__data  = \port$4344$4 [27:15];
+  assign deltas = { \port$4344$4 [23], \port$4344$4 [23:3], \port$4344$4 [77], \port$4344$4 [77], \port$4344$4 [77], \port$4344$4 [77], \port$4344$4 [77], \port$4344$4 [77:65], \port$4344$4 [65:15] };
   assign \$signature__en  = delta_en[0];
   assign came = read__addr;
-  assign \$signature__addr$23  = \port$4263$4 [2:0];
-  assign \$signature__data$24  = \port$4263$4 [44:28];
+  assign \$signature__addr$23  = \port$4344$4 [2:0];
+  assign \$signature__data$24  = \port$4344$4 [44:28];
   assign \$signature__en$25  = delta_en[1];
   assign \read__addr$26  = read__addr;
-  assign \$signature__addr$27  = \port$4263$4 [2:0];
-  assign \$signature__data$28  = { \port$4263$4 [65], \port$4263$4 [65:45] };
+  assign \$signature__addr$27  = \port$4344$4 [2:0];
+  assign \$signature__data$28  = { \port$4344$4 [65], \port$4344$4 [65:45] };
   assign \$signature__en$29  = delta_en[2];
   assign \read__addr$30  = read__addr;
-  assign \$signature__addr$31  = \port$4263$4 [2:0];
-  assign \$signature__data$32  = { \port$4263$4 [77], \port$4263$4 [77], \port$4263$4 [77], \port$4263$4 [77], \port$4263$4 [77], \port$4263$4 [77:66] };
+  assign \$signature__addr$31  = \port$4344$4 [2:0];
+  assign \$signature__data$32  = { \port$4344$4 [77], \port$4344$4 [77], \port$4344$4 [77], \port$4344$4 [77], \port$4344$4 [77], \port$4344$4 [77:66] };
   assign \$signature__en$33  = delta_en[3];
   assign \read__addr$34  = read__addr;
-  assign \$signature__addr$35  = \port$4263$4 [2:0];
-  assign \$signature__data$36  = { \port$4263$4 [23], \port$4263$4 [23:3] };
+  assign \$signature__addr$35  = \port$4344$4 [2:0];
+  assign \$signature__data$36  = { \port$4344$4 [23], \port$4344$4 [23:3] };
   assign \$signature__en$37  = delta_en[4];
   assign \read__addr$38  = read__addr;
-  assign count = \port$4263$4 [14:3];
-  assign skip = { 3'h0, \port$2757$0  };
-  assign \initial  = { 23'h000000, \port$4263$4 [66:51], \port$2758$0 , \port$4263$4 [29:0] };
-  assign \deltas.y  = \port$4263$4 [27:15];
-  assign \deltas.x  = \port$4263$4 [44:28];
-  assign \deltas.a  = { \port$4263$4 [65], \port$4263$4 [65:45] };
-  assign \deltas.p  = { \port$4263$4 [77], \port$4263$4 [77], \port$4263$4 [77], \port$4263$4 [77], \port$4263$4 [77], \port$4263$4 [77:66] };
-  assign \deltas.s  = { \port$4263$4 [23], \port$4263$4 [23:3] };
+  assign count = \port$4344$4 [14:3];
+  assign skip = { 3'h0, \port$2799$0  };
+  assign \initial  = { 23'h000000, \port$4344$4 [66:51], \port$2800$0 , \port$4344$4 [29:0] };
+  assign \deltas.y  = \port$4344$4 [27:15];
+  assign \deltas.x  = \port$4344$4 [44:28];
+  assign \deltas.a  = { \port$4344$4 [65], \port$4344$4 [65:45] };
+  assign \deltas.p  = { \port$4344$4 [77], \port$4344$4 [77], \port$4344$4 [77], \port$4344$4 [77], \port$4344$4 [77], \port$4344$4 [77:66] };
+  assign \deltas.s  = { \port$4344$4 [23], \port$4344$4 [23:3] };
   assign \out__payload.values  = out__payload[90:0];
   assign \out__payload.values.y  = out__payload[12:0];
   assign \out__payload.values.x  = out__payload[29:13];
@@ -9808,10 +9819,10 @@ module \hwgen_top.post.nest (start, \port$2757$0 , \port$2758$0 , load, out__rea
   assign \out__payload.level  = out__payload[93:91];
   assign \out__payload.first  = out__payload[94];
   assign \out__payload.last  = out__payload[95];
-  assign \initial.y  = \port$4263$4 [12:0];
-  assign \initial.x  = \port$4263$4 [29:13];
-  assign \initial.a  = \port$2758$0 ;
-  assign \initial.p  = { 1'h0, \port$4263$4 [66:51] };
+  assign \initial.y  = \port$4344$4 [12:0];
+  assign \initial.x  = \port$4344$4 [29:13];
+  assign \initial.a  = \port$2800$0 ;
+  assign \initial.p  = { 1'h0, \port$4344$4 [66:51] };
   assign \initial.s  = 22'h000000;
   assign \$14  = spent[6];
   assign advance6 = \$15 ;
@@ -9821,7 +9832,7 @@ module \hwgen_top.post.nest (start, \port$2757$0 , \port$2758$0 , load, out__rea
   assign \$70  = single[6];
 endmodule
 
-module \hwgen_top.post.operands$170 (enable, rst, load, operands, \port$5070$0 , acc, busy, clk);
+module \hwgen_top.post.operands$171 (enable, rst, load, operands, \port$5176$0 , acc, busy, clk);
   reg _always_  = 0;
   wire [9:0] \$1 ;
   wire [13:0] \$10 ;
@@ -9910,7 +9921,7 @@ module \hwgen_top.post.operands$170 (enable, rst, load, operands, \port$5070$0 ,
   wire [5:0] \operands.shift_b ;
   wire [8:0] \operands.zp_a ;
   wire [8:0] \operands.zp_b ;
-  input [63:0] \port$5070$0 ;
+  input [63:0] \port$5176$0 ;
   input rst;
   reg [31:0] second0 = 32'd0;
   reg [31:0] second1 = 32'd0;
@@ -9930,7 +9941,7 @@ module \hwgen_top.post.operands$170 (enable, rst, load, operands, \port$5070$0 ,
   end
   reg [31:0] _0_;
   always @(posedge clk) begin
-    _0_ <= memory0[\port$5070$0 [39:32]];
+    _0_ <= memory0[\port$5176$0 [39:32]];
   end
   assign \$signature__data$36  = _0_;
   reg [31:0] memory1 [255:0];
@@ -9944,7 +9955,7 @@ module \hwgen_top.post.operands$170 (enable, rst, load, operands, \port$5070$0 ,
   end
   reg [31:0] _1_;
   always @(posedge clk) begin
-    _1_ <= memory1[\port$5070$0 [47:40]];
+    _1_ <= memory1[\port$5176$0 [47:40]];
   end
   assign \$signature__data$42  = _1_;
   reg [31:0] memory2 [255:0];
@@ -9958,7 +9969,7 @@ module \hwgen_top.post.operands$170 (enable, rst, load, operands, \port$5070$0 ,
   end
   reg [31:0] _2_;
   always @(posedge clk) begin
-    _2_ <= memory2[\port$5070$0 [55:48]];
+    _2_ <= memory2[\port$5176$0 [55:48]];
   end
   assign \$signature__data$46  = _2_;
   reg [31:0] memory3 [255:0];
@@ -9972,23 +9983,23 @@ module \hwgen_top.post.operands$170 (enable, rst, load, operands, \port$5070$0 ,
   end
   reg [31:0] _3_;
   always @(posedge clk) begin
-    _3_ <= memory3[\port$5070$0 [63:56]];
+    _3_ <= memory3[\port$5176$0 [63:56]];
   end
   assign \$signature__data$50  = _3_;
   assign start = load & operands[18];
-  assign \$1  = $signed(\port$5070$0 [7:0]) - $signed(operands[8:0]);
+  assign \$1  = $signed(\port$5176$0 [7:0]) - $signed(operands[8:0]);
   assign \$2  = $signed(second0[31:19]) + $signed(first0);
   assign \$3  = operands[18] ? { \$2 [12:0], second0[18:0] } : { first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0 };
   assign \$4  = enable ? \$3  : 32'd0;
-  assign \$5  = $signed(\port$5070$0 [15:8]) - $signed(operands[8:0]);
+  assign \$5  = $signed(\port$5176$0 [15:8]) - $signed(operands[8:0]);
   assign \$6  = $signed(second1[31:19]) + $signed(first1);
   assign \$7  = operands[18] ? { \$6 [12:0], second1[18:0] } : { first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1 };
   assign \$8  = enable ? \$7  : 32'd0;
-  assign \$9  = $signed(\port$5070$0 [23:16]) - $signed(operands[8:0]);
+  assign \$9  = $signed(\port$5176$0 [23:16]) - $signed(operands[8:0]);
   assign \$10  = $signed(second2[31:19]) + $signed(first2);
   assign \$11  = operands[18] ? { \$10 [12:0], second2[18:0] } : { first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2 };
   assign \$12  = enable ? \$11  : 32'd0;
-  assign \$13  = $signed(\port$5070$0 [31:24]) - $signed(operands[8:0]);
+  assign \$13  = $signed(\port$5176$0 [31:24]) - $signed(operands[8:0]);
   assign \$14  = $signed(second3[31:19]) + $signed(first3);
   assign \$15  = operands[18] ? { \$14 [12:0], second3[18:0] } : { first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3 };
   assign \$16  = enable ? \$15  : 32'd0;
@@ -10018,7 +10029,7 @@ module \hwgen_top.post.operands$170 (enable, rst, load, operands, \port$5070$0 ,
     first3 <= \$28 ;
   always @(posedge clk)
     second3 <= \$29 ;
-  \hwgen_top.post.operands$170.table  \table  (
+  \hwgen_top.post.operands$171.table \table  (
     .address(\$signature__addr ),
     .busy(busy),
     .clk(clk),
@@ -10127,25 +10138,25 @@ module \hwgen_top.post.operands$170 (enable, rst, load, operands, \port$5070$0 ,
   assign address = \$signature__addr ;
   assign value = \$signature__data ;
   assign write = \$signature__en ;
-  assign \$signature__addr$12  = \port$5070$0 [39:32];
-  assign b = \port$5070$0 [63:32];
+  assign \$signature__addr$12  = \port$5176$0 [39:32];
+  assign b = \port$5176$0 [63:32];
   assign \$signature__en$14  = 1'h1;
   assign \$signature__addr$15  = \$signature__addr ;
   assign \$signature__data$16  = \$signature__data ;
   assign \$signature__en$17  = \$signature__en ;
-  assign \$signature__addr$18  = \port$5070$0 [47:40];
+  assign \$signature__addr$18  = \port$5176$0 [47:40];
   assign \$signature__en$19  = 1'h1;
   assign \$signature__addr$20  = \$signature__addr ;
   assign \$signature__data$21  = \$signature__data ;
   assign \$signature__en$22  = \$signature__en ;
-  assign \$signature__addr$23  = \port$5070$0 [55:48];
+  assign \$signature__addr$23  = \port$5176$0 [55:48];
   assign \$signature__en$24  = 1'h1;
   assign \$signature__addr$25  = \$signature__addr ;
   assign \$signature__data$26  = \$signature__data ;
   assign \$signature__en$27  = \$signature__en ;
-  assign \$signature__addr$28  = \port$5070$0 [63:56];
+  assign \$signature__addr$28  = \port$5176$0 [63:56];
   assign \$signature__en$29  = 1'h1;
-  assign a = \port$5070$0 [31:0];
+  assign a = \port$5176$0 [31:0];
   assign \operands.zp_a  = operands[8:0];
   assign \operands.zp_b  = operands[17:9];
   assign \operands.add  = operands[18];
@@ -10162,7 +10173,7 @@ module \hwgen_top.post.operands$170 (enable, rst, load, operands, \port$5070$0 ,
   assign \acc[3]  = acc[127:96];
 endmodule
 
-module \hwgen_top.post.operands$170.table (start, rst, operands, write, busy, value, address, clk);
+module \hwgen_top.post.operands$171.table (start, rst, operands, write, busy, value, address, clk);
   reg _always_  = 0;
   wire \$1 ;
   wire [57:0] \$10 ;
@@ -10483,7 +10494,7 @@ module \hwgen_top.post.operands$170.table (start, rst, operands, write, busy, va
   assign \$58  = { \$signal$11 [41], \$signal$11 [41], \$signal$11 [41], \$signal$11 [41], \$signal$11 [41], \$signal$11 [41], \$signal$11 [41], \$signal$11 [41], \$signal$11 [41], \$signal$11 [41], \$signal$11 [41], \$signal$11 [41:11] };
 endmodule
 
-module \hwgen_top.post.output (ports__0__ready, \i__valid$4 , i__valid, ports__0__valid, \port$3491$0 , \port$3493$0 , \port$3568$0 , \port$3569$0 , \port$3570$0 , \port$3571$0 , rst, i__payload, destination__ready, done, error, code, action_done, \port$5201$1 , \port$5201$22 , clk);
+module \hwgen_top.post.output (ports__0__ready, \i__valid$4 , i__valid, ports__0__valid, \port$3531$0 , \port$3533$0 , \port$3608$0 , \port$3609$0 , \port$3610$0 , \port$3611$0 , rst, i__payload, destination__ready, done, error, code, action_done, \port$5307$1 , \port$5307$22 , clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -10591,14 +10602,14 @@ module \hwgen_top.post.output (ports__0__ready, \i__valid$4 , i__valid, ports__0
   wire o__valid;
   wire \o__valid$11 ;
   wire \o__valid$19 ;
-  output [3:0] \port$3491$0 ;
-  output [3:0] \port$3493$0 ;
-  input [7:0] \port$3568$0 ;
-  input [7:0] \port$3569$0 ;
-  input [7:0] \port$3570$0 ;
-  input [7:0] \port$3571$0 ;
-  output [10:0] \port$5201$1 ;
-  output [32:0] \port$5201$22 ;
+  output [3:0] \port$3531$0 ;
+  output [3:0] \port$3533$0 ;
+  input [7:0] \port$3608$0 ;
+  input [7:0] \port$3609$0 ;
+  input [7:0] \port$3610$0 ;
+  input [7:0] \port$3611$0 ;
+  output [10:0] \port$5307$1 ;
+  output [32:0] \port$5307$22 ;
   wire [19:0] ports__0__addr;
   wire ports__0__bank;
   wire [63:0] ports__0__data;
@@ -10661,7 +10672,7 @@ module \hwgen_top.post.output (ports__0__ready, \i__valid$4 , i__valid, ports__0
     code <= \$41 ;
   always @(posedge clk)
     action_done <= \$42 ;
-  \hwgen_top.post.output.destinations  destinations (
+  \hwgen_top.post.output.destinations destinations (
     .clk(clk),
     .i__payload(i__payload),
     .i__valid(i__valid),
@@ -10671,7 +10682,7 @@ module \hwgen_top.post.output (ports__0__ready, \i__valid$4 , i__valid, ports__0
     .o__valid(o__valid),
     .rst(rst)
   );
-  \hwgen_top.post.output.stage  stage (
+  \hwgen_top.post.output.stage stage (
     .clk(clk),
     .i__payload(\i__payload$16 ),
     .i__ready(i__ready),
@@ -10681,16 +10692,16 @@ module \hwgen_top.post.output (ports__0__ready, \i__valid$4 , i__valid, ports__0
     .o__valid(\o__valid$19 ),
     .rst(rst)
   );
-  \hwgen_top.post.output.values  values (
+  \hwgen_top.post.output.values values (
     .clk(clk),
     .i__valid(\i__valid$4 ),
     .o__payload(\o__payload$17 ),
     .o__ready(\o__ready$15 ),
     .o__valid(\o__valid$11 ),
-    .\port$3568$0 (\port$3568$0 ),
-    .\port$3569$0 (\port$3569$0 ),
-    .\port$3570$0 (\port$3570$0 ),
-    .\port$3571$0 (\port$3571$0 ),
+    .\port$3608$0 (\port$3608$0 ),
+    .\port$3609$0 (\port$3609$0 ),
+    .\port$3610$0 (\port$3610$0 ),
+    .\port$3611$0 (\port$3611$0 ),
     .rst(rst)
   );
   always @* begin
@@ -10738,18 +10749,18 @@ module \hwgen_top.post.output (ports__0__ready, \i__valid$4 , i__valid, ports__0
   assign destination__valid = i__valid;
   assign destination__payload = i__payload;
   assign valid = \i__valid$4 ;
-  assign \i__payload$6  = { \port$3571$0 , \port$3570$0 , \port$3569$0 , \port$3568$0  };
-  assign q = { \port$3571$0 , \port$3570$0 , \port$3569$0 , \port$3568$0  };
+  assign \i__payload$6  = { \port$3611$0 , \port$3610$0 , \port$3609$0 , \port$3608$0  };
+  assign q = { \port$3611$0 , \port$3610$0 , \port$3609$0 , \port$3608$0  };
   assign o__ready = \$signal ;
   assign \o__ready$23  = \$signal$18 ;
   assign ports__0__addr = { 9'h000, \o__payload$20 [11:1] };
   assign ports__0__bank = \o__payload$20 [54];
   assign ports__0__data = { \o__payload$20 [53:22], \o__payload$20 [53:22] };
   assign ports__0__mask = { \$23 , \$21  };
-  assign \port$3491$0  = \$21 ;
-  assign \port$3493$0  = \$23 ;
-  assign \port$5201$1  = \o__payload$20 [11:1];
-  assign \port$5201$22  = \o__payload$20 [54:22];
+  assign \port$3531$0  = \$21 ;
+  assign \port$3533$0  = \$23 ;
+  assign \port$5307$1  = \o__payload$20 [11:1];
+  assign \port$5307$22  = \o__payload$20 [54:22];
   assign \destination__payload.address  = i__payload[11:0];
   assign \destination__payload.address[0]  = i__payload[11:0];
   assign \destination__payload.write  = i__payload[12];
@@ -10758,7 +10769,7 @@ module \hwgen_top.post.output (ports__0__ready, \i__valid$4 , i__valid, ports__0
   assign \destination__payload.last  = i__payload[18];
   assign \destination__payload.action  = i__payload[19];
   assign \destination__payload.code  = i__payload[21:20];
-  assign \q[0]  = { \port$3571$0 , \port$3570$0 , \port$3569$0 , \port$3568$0  };
+  assign \q[0]  = { \port$3611$0 , \port$3610$0 , \port$3609$0 , \port$3608$0  };
   assign \i__payload$16.to  = \i__payload$16 [21:0];
   assign \i__payload$16.to.address  = \i__payload$16 [11:0];
   assign \i__payload$16.to.address[0]  = \i__payload$16 [11:0];
@@ -11088,7 +11099,7 @@ module \hwgen_top.post.output.stage (i__valid, o__ready, i__ready, rst, i__paylo
   assign \i__payload.bank[0]  = i__payload[54];
 endmodule
 
-module \hwgen_top.post.output.values (i__valid, o__ready, o__payload, \port$3568$0 , \port$3569$0 , \port$3570$0 , \port$3571$0 , rst, o__valid, clk);
+module \hwgen_top.post.output.values (i__valid, o__ready, o__payload, \port$3608$0 , \port$3609$0 , \port$3610$0 , \port$3611$0 , rst, o__valid, clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -11123,10 +11134,10 @@ module \hwgen_top.post.output.values (i__valid, o__ready, o__payload, \port$3568
   input o__ready;
   output o__valid;
   reg o__valid = 1'h0;
-  input [7:0] \port$3568$0 ;
-  input [7:0] \port$3569$0 ;
-  input [7:0] \port$3570$0 ;
-  input [7:0] \port$3571$0 ;
+  input [7:0] \port$3608$0 ;
+  input [7:0] \port$3609$0 ;
+  input [7:0] \port$3610$0 ;
+  input [7:0] \port$3611$0 ;
   reg [4:0] read__addr = 5'h00;
   wire [31:0] read__data;
   input rst;
@@ -11137,7 +11148,7 @@ module \hwgen_top.post.output.values (i__valid, o__ready, o__payload, \port$3568
   end
   always @(posedge clk) begin
     if (\$signal$2 )
-      storage[\$signature__addr ] <= { \port$3571$0 , \port$3570$0 , \port$3569$0 , \port$3568$0  };
+      storage[\$signature__addr ] <= { \port$3611$0 , \port$3610$0 , \port$3609$0 , \port$3608$0  };
   end
   assign o__payload = storage[read__addr];
   assign i__ready = ~ \$signal ;
@@ -11223,15 +11234,15 @@ module \hwgen_top.post.output.values (i__valid, o__ready, o__payload, \port$3568
       \$16  = 1'h0;
     end
   end
-  assign \$signature__data  = { \port$3571$0 , \port$3570$0 , \port$3569$0 , \port$3568$0  };
-  assign i__payload = { \port$3571$0 , \port$3570$0 , \port$3569$0 , \port$3568$0  };
+  assign \$signature__data  = { \port$3611$0 , \port$3610$0 , \port$3609$0 , \port$3608$0  };
+  assign i__payload = { \port$3611$0 , \port$3610$0 , \port$3609$0 , \port$3608$0  };
   assign \$signature__en  = \$signal$2 ;
   assign read__data = o__payload;
   assign \$like  = \$2 [4:0];
   assign less = \$3 [4:0];
 endmodule
 
-module \hwgen_top.post.parameters (scalar, request__payload, request__ready, buffer__en, take, rst, buffer__data, value, step, request__valid, ready, \port$5017$0 , values, clk);
+module \hwgen_top.post.parameters (scalar, request__payload, request__ready, buffer__en, take, rst, buffer__data, value, step, request__valid, ready, \port$5123$0 , values, clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -11307,7 +11318,7 @@ module \hwgen_top.post.parameters (scalar, request__payload, request__ready, buf
   wire [2:0] \now.word ;
   wire \now.write ;
   (* init = 17'h00000 *)
-  output [16:0] \port$5017$0 ;
+  output [16:0] \port$5123$0 ;
   (* init = 1'h0 *)
   output ready;
   input [16:0] request__payload;
@@ -11607,7 +11618,7 @@ module \hwgen_top.post.parameters (scalar, request__payload, request__ready, buf
   assign buffer__addr = { 3'h0, \$signal$13  };
   assign request__ready = \$signal ;
   assign ready = \$signal$3 ;
-  assign \port$5017$0  = \$signal$13 ;
+  assign \port$5123$0  = \$signal$13 ;
   assign \now.write  = now[0];
   assign \now.word  = now[3:1];
   assign \arrived2.write  = arrived2[0];
@@ -11639,14 +11650,14 @@ module \hwgen_top.post.parameters (scalar, request__payload, request__ready, buf
   assign now[0] = \$12 ;
 endmodule
 
-module \hwgen_top.post.walker (\begin , marker, \port$2754$0 , room, idle, items__payload, requests__payload, \o__ready$10 , o__ready, rst, job, map, element__valid, element__payload, dead, items__valid, requests__valid, clk);
+module \hwgen_top.post.walker (\begin , marker, \port$2796$0 , room, idle, items__payload, requests__payload, \o__ready$10 , o__ready, rst, job, map, element__valid, element__payload, dead, items__valid, requests__valid, clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
   wire \$100 ;
   wire \$101 ;
   wire \$102 ;
-  wire [13:0] \$103 ;
+  wire \$103 ;
   wire \$104 ;
   wire \$105 ;
   wire \$106 ;
@@ -11659,51 +11670,60 @@ module \hwgen_top.post.walker (\begin , marker, \port$2754$0 , room, idle, items
   wire \$112 ;
   wire \$113 ;
   wire \$114 ;
-  wire \$115 ;
-  wire \$116 ;
-  reg [2:0] \$117 ;
-  reg \$118 ;
-  reg \$119 ;
+  reg [3:0] \$115 ;
+  reg \$116 ;
+  reg \$117 ;
+  reg [4:0] \$118 ;
+  reg [90:0] \$119 ;
   wire \$12 ;
-  reg [4:0] \$120 ;
-  reg [90:0] \$121 ;
-  reg \$122 ;
+  reg \$120 ;
+  reg [5:0] \$121 ;
+  reg [5:0] \$122 ;
   reg [5:0] \$123 ;
   reg [5:0] \$124 ;
-  reg [5:0] \$125 ;
-  reg [5:0] \$126 ;
+  reg [12:0] \$125 ;
+  reg [1:0] \$126 ;
   reg [12:0] \$127 ;
-  reg [1:0] \$128 ;
+  reg [5:0] \$128 ;
   reg [12:0] \$129 ;
   wire \$13 ;
-  reg [5:0] \$130 ;
+  reg \$130 ;
   reg [12:0] \$131 ;
-  reg \$132 ;
+  reg [1:0] \$132 ;
   reg [12:0] \$133 ;
-  reg [1:0] \$134 ;
-  reg [12:0] \$135 ;
+  reg [16:0] \$134 ;
+  reg [21:0] \$135 ;
   reg [16:0] \$136 ;
-  reg [21:0] \$137 ;
-  reg [16:0] \$138 ;
-  reg [23:0] \$139 ;
+  reg [23:0] \$137 ;
+  reg [23:0] \$138 ;
+  reg \$139 ;
   wire [6:0] \$14 ;
-  reg [23:0] \$140 ;
-  reg \$141 ;
-  reg \$142 ;
+  reg \$140 ;
+  reg [11:0] \$141 ;
+  reg [11:0] \$142 ;
   reg [11:0] \$143 ;
-  reg [11:0] \$144 ;
-  reg [11:0] \$145 ;
-  reg [5:0] \$146 ;
-  reg [7:0] \$147 ;
-  reg \$148 ;
-  reg [1:0] \$149 ;
+  reg [5:0] \$144 ;
+  reg [7:0] \$145 ;
+  reg \$146 ;
+  reg [1:0] \$147 ;
+  reg [16:0] \$148 ;
+  reg [11:0] \$149 ;
   wire \$15 ;
-  reg [16:0] \$150 ;
+  reg [11:0] \$150 ;
   reg \$151 ;
-  reg [16:0] \$152 ;
-  reg \$153 ;
+  reg [1:0] \$152 ;
+  reg [16:0] \$153 ;
   reg \$154 ;
+  reg \$155 ;
+  reg \$156 ;
+  reg [7:0] \$157 ;
+  reg [11:0] \$158 ;
+  reg \$159 ;
   wire \$16 ;
+  reg \$160 ;
+  reg [16:0] \$161 ;
+  reg \$162 ;
+  reg \$163 ;
   wire \$17 ;
   wire \$18 ;
   wire \$19 ;
@@ -11733,68 +11753,68 @@ module \hwgen_top.post.walker (\begin , marker, \port$2754$0 , room, idle, items
   wire \$40 ;
   wire \$41 ;
   wire \$42 ;
-  wire \$43 ;
-  wire \$44 ;
-  wire \$45 ;
+  wire [1:0] \$43 ;
+  wire [1:0] \$44 ;
+  wire [11:0] \$45 ;
   wire \$46 ;
   wire \$47 ;
-  wire [1:0] \$48 ;
-  wire [1:0] \$49 ;
+  wire \$48 ;
+  wire \$49 ;
   wire \$5 ;
-  wire [11:0] \$50 ;
+  wire \$50 ;
   wire \$51 ;
   wire \$52 ;
   wire \$53 ;
   wire \$54 ;
   wire \$55 ;
   wire \$56 ;
-  wire \$57 ;
-  wire \$58 ;
-  wire \$59 ;
+  wire [5:0] \$57 ;
+  wire [6:0] \$58 ;
+  wire [7:0] \$59 ;
   wire \$6 ;
   wire \$60 ;
   wire \$61 ;
-  wire [5:0] \$62 ;
+  wire \$62 ;
   wire [6:0] \$63 ;
-  wire [7:0] \$64 ;
+  wire \$64 ;
   wire \$65 ;
   wire \$66 ;
   wire \$67 ;
-  wire [6:0] \$68 ;
-  wire \$69 ;
+  wire \$68 ;
+  wire [6:0] \$69 ;
   wire \$7 ;
   wire \$70 ;
   wire \$71 ;
   wire \$72 ;
   wire \$73 ;
-  wire [6:0] \$74 ;
-  wire \$75 ;
+  wire \$74 ;
+  wire [6:0] \$75 ;
   wire \$76 ;
   wire \$77 ;
   wire \$78 ;
   wire \$79 ;
   wire \$8 ;
-  wire [6:0] \$80 ;
-  wire \$81 ;
+  wire \$80 ;
+  wire [6:0] \$81 ;
   wire \$82 ;
-  wire \$83 ;
-  wire \$84 ;
-  wire \$85 ;
-  wire [6:0] \$86 ;
-  wire \$87 ;
+  wire [13:0] \$83 ;
+  wire [13:0] \$84 ;
+  wire [2:0] \$85 ;
+  wire [2:0] \$86 ;
+  wire [12:0] \$87 ;
   wire [13:0] \$88 ;
-  wire [13:0] \$89 ;
+  wire [6:0] \$89 ;
   wire \$9 ;
-  wire [2:0] \$90 ;
-  wire [2:0] \$91 ;
-  wire [12:0] \$92 ;
-  wire [13:0] \$93 ;
-  wire [6:0] \$94 ;
-  wire [12:0] \$95 ;
-  wire [6:0] \$96 ;
-  wire [13:0] \$97 ;
-  wire [22:0] \$98 ;
-  wire [22:0] \$99 ;
+  wire [12:0] \$90 ;
+  wire [6:0] \$91 ;
+  wire [13:0] \$92 ;
+  wire [22:0] \$93 ;
+  wire [22:0] \$94 ;
+  wire \$95 ;
+  wire \$96 ;
+  wire \$97 ;
+  wire [13:0] \$98 ;
+  wire \$99 ;
   wire \$signal ;
   reg [12:0] \$signal$23  = 13'h0000;
   wire \$signal$34 ;
@@ -11804,18 +11824,19 @@ module \hwgen_top.post.walker (\begin , marker, \port$2754$0 , room, idle, items
   reg \$signal$42  = 1'h0;
   reg [16:0] \$signal$44  = 17'h00000;
   wire \$signal$45 ;
-  reg \$signal$62  = 1'h0;
-  reg [90:0] \$signal$64  = 91'h00000000000000000000000;
-  wire [21:0] \$signal$64.a ;
-  wire [16:0] \$signal$64.p ;
-  wire [21:0] \$signal$64.s ;
-  wire [16:0] \$signal$64.x ;
-  wire [12:0] \$signal$64.y ;
-  reg [12:0] \$signal$70  = 13'h0000;
-  reg [12:0] \$signal$72  = 13'h0000;
+  reg \$signal$63  = 1'h0;
+  reg [90:0] \$signal$65  = 91'h00000000000000000000000;
+  wire [21:0] \$signal$65.a ;
+  wire [16:0] \$signal$65.p ;
+  wire [21:0] \$signal$65.s ;
+  wire [16:0] \$signal$65.x ;
+  wire [12:0] \$signal$65.y ;
+  reg [12:0] \$signal$71  = 13'h0000;
+  reg [12:0] \$signal$73  = 13'h0000;
   reg [21:0] a2_0 = 22'h000000;
   reg [12:0] acc2 = 13'h0000;
   reg [11:0] address0 = 12'h000;
+  reg [11:0] address4 = 12'h000;
   input \begin ;
   input clk;
   wire [1:0] code;
@@ -11835,6 +11856,7 @@ module \hwgen_top.post.walker (\begin , marker, \port$2754$0 , room, idle, items
   wire element__ready;
   input element__valid;
   reg [5:0] error = 6'h00;
+  reg error4 = 1'h0;
   wire exists0;
   reg [5:0] group = 6'h00;
   reg [5:0] i0 = 6'h00;
@@ -11843,9 +11865,9 @@ module \hwgen_top.post.walker (\begin , marker, \port$2754$0 , room, idle, items
   reg [5:0] i3 = 6'h00;
   wire [48:0] i__payload;
   (* init = 17'h00000 *)
-  wire [16:0] \i__payload$58 ;
+  wire [16:0] \i__payload$59 ;
   wire i__valid;
-  wire \i__valid$59 ;
+  wire \i__valid$60 ;
   output idle;
   wire inside0;
   output [48:0] items__payload;
@@ -11891,10 +11913,12 @@ module \hwgen_top.post.walker (\begin , marker, \port$2754$0 , room, idle, items
   wire [5:0] \lane.acc ;
   wire \lane.column ;
   wire \lane.row ;
+  reg [7:0] lane4 = 8'h00;
   wire lane_bad;
   reg last = 1'h0;
   reg last2 = 1'h0;
   reg last3 = 1'h0;
+  reg last4 = 1'h0;
   input [44:0] map;
   wire \map.cc_dropped ;
   wire [5:0] \map.cc_valid ;
@@ -11915,12 +11939,15 @@ module \hwgen_top.post.walker (\begin , marker, \port$2754$0 , room, idle, items
   wire \o__valid$7 ;
   reg [16:0] p2_0 = 17'h00000;
   reg [16:0] p3 = 17'h00000;
-  input \port$2754$0 ;
+  reg [16:0] p4 = 17'h00000;
+  input \port$2796$0 ;
   reg [1:0] position = 2'h0;
   reg [1:0] position2 = 2'h0;
   reg [1:0] position3 = 2'h0;
+  reg [1:0] position4 = 2'h0;
   wire push;
   reg read3 = 1'h0;
+  reg read4 = 1'h0;
   wire reads0;
   output [16:0] requests__payload;
   wire requests__ready;
@@ -11929,15 +11956,19 @@ module \hwgen_top.post.walker (\begin , marker, \port$2754$0 , room, idle, items
   input rst;
   reg [23:0] source_a = 24'h000000;
   reg [11:0] source_a3 = 12'h000;
+  reg [11:0] source_a4 = 12'h000;
   reg [23:0] source_b = 24'h000000;
   reg [11:0] source_b3 = 12'h000;
+  reg [11:0] source_b4 = 12'h000;
   reg unused = 1'h0;
-  reg [2:0] valid = 3'h0;
+  reg [3:0] valid = 4'h0;
+  reg works4 = 1'h0;
   reg write3 = 1'h0;
+  reg write4 = 1'h0;
   wire writes0;
   reg [16:0] x2_0 = 17'h00000;
   reg [12:0] y2_0 = 13'h0000;
-  assign room = count < 5'h10;
+  assign room = count < 5'h14;
   assign \$1  = element__valid & room;
   assign \$2  = ~ dead;
   assign \$signal  = \$1  & \$2 ;
@@ -11964,263 +11995,312 @@ module \hwgen_top.post.walker (\begin , marker, \port$2754$0 , room, idle, items
   assign \$17  = ~ job[0];
   assign \$18  = \$17  & exists0;
   assign reads0 = \$18  & \$19 ;
-  assign \$20  = | error;
-  assign \$signal$34  = valid[2] & \$20 ;
+  assign \$signal$34  = valid[3] & error4;
   assign \$signal$36  = \$signal$34  | \$signal$37 ;
-  assign \$22  = position3 == 2'h3;
-  assign \$23  = ~ dead;
-  assign push = valid[2] & \$23 ;
-  assign \$24  = ~ \$signal$42 ;
-  assign \$25  = ~ map[30];
-  assign \$26  = ~ job[0];
-  assign \$27  = \$25  & \$26 ;
-  assign \$28  = p3 != \$signal$44 ;
-  assign \$29  = \$27  & \$28 ;
-  assign need = \$24  | \$29 ;
-  assign \$30  = ~ \$signal$36 ;
-  assign \$31  = \$30  & need;
-  assign \$33  = \$32  | job[0];
-  assign \$34  = \$31  & \$33 ;
-  assign \$35  = ~ marker;
-  assign \$signal$45  = \$34  & \$35 ;
-  assign \$36  = \$signal$36  | marker;
-  assign \$37  = \$36  ? 1'h0 : write3;
-  assign \$39  = \$38  | job[0];
-  assign \$41  = \$signal$36  ? 1'h0 : \$40 ;
+  assign \$21  = position4 == 2'h3;
+  assign \$22  = ~ dead;
+  assign push = valid[3] & \$22 ;
+  assign \$23  = ~ \$signal$42 ;
+  assign \$24  = ~ map[30];
+  assign \$25  = ~ job[0];
+  assign \$26  = \$24  & \$25 ;
+  assign \$27  = p4 != \$signal$44 ;
+  assign \$28  = \$26  & \$27 ;
+  assign need = \$23  | \$28 ;
+  assign \$29  = ~ \$signal$36 ;
+  assign \$30  = \$29  & need;
+  assign \$31  = \$30  & works4;
+  assign \$32  = ~ marker;
+  assign \$signal$45  = \$31  & \$32 ;
+  assign \$33  = \$signal$36  | marker;
+  assign \$34  = \$33  ? 1'h0 : write4;
+  assign \$36  = \$signal$36  ? 1'h0 : \$35 ;
+  assign \$37  = ~ marker;
+  assign \$38  = \$36  & \$37 ;
+  assign \$40  = last4 | \$39 ;
+  assign \$41  = \$40  | marker;
   assign \$42  = ~ marker;
-  assign \$43  = \$41  & \$42 ;
-  assign \$45  = last3 | \$44 ;
-  assign \$46  = \$45  | marker;
-  assign \$47  = ~ marker;
-  assign \$48  = \$signal$36  ? 2'h3 : 2'h0;
-  assign \$49  = marker ? { 1'h0, \port$2754$0  } : \$48 ;
-  assign \$50  = job[0] ? source_a3 : { 4'h0, lane };
-  assign \$51  = ~ \$signal$36 ;
-  assign \$52  = job[0] & \$51 ;
-  assign \$53  = ~ marker;
-  assign \$54  = \$52  & \$53 ;
-  assign \$55  = \$signal$36  | job[0];
-  assign \$56  = \$55  | marker;
-  assign \$57  = \$56  ? 1'h0 : read3;
+  assign \$43  = \$signal$36  ? 2'h3 : 2'h0;
+  assign \$44  = marker ? { 1'h0, \port$2796$0  } : \$43 ;
+  assign \$45  = job[0] ? source_a4 : { 4'h0, lane4 };
+  assign \$46  = ~ \$signal$36 ;
+  assign \$47  = job[0] & \$46 ;
+  assign \$48  = ~ marker;
+  assign \$49  = \$47  & \$48 ;
+  assign \$50  = \$signal$36  | job[0];
+  assign \$51  = \$50  | marker;
+  assign \$52  = \$51  ? 1'h0 : read4;
   assign i__valid = push | marker;
-  assign \i__valid$59  = push & \$signal$45 ;
-  assign \$58  = items__valid & o__ready;
-  assign \$59  = ~ push;
-  assign \$60  = valid[2] & \$59 ;
-  assign \$61  = \$signal  | marker;
-  assign \$62  = count + \$61 ;
-  assign \$63  = \$62  - \$signal$62 ;
-  assign \$64  = $signed(\$63 ) - $signed({ 1'h0, unused });
-  assign \$65  = ! element__payload[93:91];
-  assign \$66  = & i0;
-  assign \$67  = ~ \$66 ;
-  assign \$68  = i0 + \$67 ;
-  assign \$69  = element__payload[93:91] < 1'h1;
-  assign \$70  = element__payload[94] | \$69 ;
-  assign \$71  = element__payload[93:91] == 1'h1;
-  assign \$72  = & i1;
-  assign \$73  = ~ \$72 ;
-  assign \$74  = i1 + \$73 ;
-  assign \$75  = element__payload[93:91] < 2'h2;
-  assign \$76  = element__payload[94] | \$75 ;
-  assign \$77  = element__payload[93:91] == 2'h2;
-  assign \$78  = & i2;
-  assign \$79  = ~ \$78 ;
-  assign \$80  = i2 + \$79 ;
-  assign \$81  = element__payload[93:91] < 2'h3;
-  assign \$82  = element__payload[94] | \$81 ;
-  assign \$83  = element__payload[93:91] == 2'h3;
-  assign \$84  = & i3;
-  assign \$85  = ~ \$84 ;
-  assign \$86  = i3 + \$85 ;
-  assign \$87  = ~ \$signal$70 [12];
-  assign \$88  = \$signal$70  + \$87 ;
-  assign \$89  = new_lane ? { 2'h0, job[55:44] } : \$88 ;
-  assign \$90  = position + 1'h1;
-  assign \$91  = new_lane ? 3'h0 : \$90 ;
-  assign \$92  = i3 << map[34:32];
-  assign \$93  = \$92  + i1;
-  assign \$95  = i2 << map[37:35];
-  assign \$97  = \$95  + \$96 ;
-  assign \$98  = $signed({ 1'h0, job[22:2] }) + $signed(\$signal$64 [90:69]);
-  assign \$99  = $signed({ 1'h0, job[43:23] }) + $signed(\$signal$64 [90:69]);
-  assign \$100  = a2_0 >= 13'h1000;
-  assign \$101  = writes0 & \$100 ;
-  assign \$102  = reads0 & lane_bad;
-  assign \$103  = \$signal$72  + 1'h0;
-  assign \$104  = \$103  >= 1'h1;
-  assign \$105  = reads0 & \$104 ;
-  assign \$106  = ~ map[30];
-  assign \$107  = reads0 & \$106 ;
-  assign \$108  = p2_0 > 7'h7b;
+  assign \i__valid$60  = push & \$signal$45 ;
+  assign \$53  = items__valid & o__ready;
+  assign \$54  = ~ push;
+  assign \$55  = valid[3] & \$54 ;
+  assign \$56  = \$signal  | marker;
+  assign \$57  = count + \$56 ;
+  assign \$58  = \$57  - \$signal$63 ;
+  assign \$59  = $signed(\$58 ) - $signed({ 1'h0, unused });
+  assign \$60  = ! element__payload[93:91];
+  assign \$61  = & i0;
+  assign \$62  = ~ \$61 ;
+  assign \$63  = i0 + \$62 ;
+  assign \$64  = element__payload[93:91] < 1'h1;
+  assign \$65  = element__payload[94] | \$64 ;
+  assign \$66  = element__payload[93:91] == 1'h1;
+  assign \$67  = & i1;
+  assign \$68  = ~ \$67 ;
+  assign \$69  = i1 + \$68 ;
+  assign \$70  = element__payload[93:91] < 2'h2;
+  assign \$71  = element__payload[94] | \$70 ;
+  assign \$72  = element__payload[93:91] == 2'h2;
+  assign \$73  = & i2;
+  assign \$74  = ~ \$73 ;
+  assign \$75  = i2 + \$74 ;
+  assign \$76  = element__payload[93:91] < 2'h3;
+  assign \$77  = element__payload[94] | \$76 ;
+  assign \$78  = element__payload[93:91] == 2'h3;
+  assign \$79  = & i3;
+  assign \$80  = ~ \$79 ;
+  assign \$81  = i3 + \$80 ;
+  assign \$82  = ~ \$signal$71 [12];
+  assign \$83  = \$signal$71  + \$82 ;
+  assign \$84  = new_lane ? { 2'h0, job[55:44] } : \$83 ;
+  assign \$85  = position + 1'h1;
+  assign \$86  = new_lane ? 3'h0 : \$85 ;
+  assign \$87  = i3 << map[34:32];
+  assign \$88  = \$87  + i1;
+  assign \$90  = i2 << map[37:35];
+  assign \$92  = \$90  + \$91 ;
+  assign \$93  = $signed({ 1'h0, job[22:2] }) + $signed(\$signal$65 [90:69]);
+  assign \$94  = $signed({ 1'h0, job[43:23] }) + $signed(\$signal$65 [90:69]);
+  assign \$95  = a2_0 >= 13'h1000;
+  assign \$96  = writes0 & \$95 ;
+  assign \$97  = reads0 & lane_bad;
+  assign \$98  = \$signal$73  + 1'h0;
+  assign \$99  = \$98  >= 1'h1;
+  assign \$100  = reads0 & \$99 ;
+  assign \$101  = ~ map[30];
+  assign \$102  = reads0 & \$101 ;
+  assign \$103  = p2_0 > 7'h7b;
+  assign \$104  = \$102  & \$103 ;
+  assign \$105  = source_a >= 13'h1000;
+  assign \$106  = job[0] & \$105 ;
+  assign \$107  = job[0] & job[1];
+  assign \$108  = source_b >= 13'h1000;
   assign \$109  = \$107  & \$108 ;
-  assign \$110  = source_a >= 13'h1000;
-  assign \$111  = job[0] & \$110 ;
-  assign \$112  = job[0] & job[1];
-  assign \$113  = source_b >= 13'h1000;
-  assign \$114  = \$112  & \$113 ;
-  assign \$115  = push & \$signal$36 ;
+  assign \$110  = | error;
+  assign \$112  = \$111  | job[0];
+  assign \$113  = push & \$signal$36 ;
   always @(posedge clk)
-    valid <= \$117 ;
+    valid <= \$115 ;
   always @(posedge clk)
-    \$signal$62  <= \$118 ;
+    \$signal$63  <= \$116 ;
   always @(posedge clk)
-    unused <= \$119 ;
+    unused <= \$117 ;
   always @(posedge clk)
-    count <= \$120 ;
+    count <= \$118 ;
   always @(posedge clk)
-    \$signal$64  <= \$121 ;
+    \$signal$65  <= \$119 ;
   always @(posedge clk)
-    last <= \$122 ;
+    last <= \$120 ;
   always @(posedge clk)
-    i0 <= \$123 ;
+    i0 <= \$121 ;
   always @(posedge clk)
-    i1 <= \$124 ;
+    i1 <= \$122 ;
   always @(posedge clk)
-    i2 <= \$125 ;
+    i2 <= \$123 ;
   always @(posedge clk)
-    i3 <= \$126 ;
+    i3 <= \$124 ;
   always @(posedge clk)
-    \$signal$70  <= \$127 ;
+    \$signal$71  <= \$125 ;
   always @(posedge clk)
-    position <= \$128 ;
+    position <= \$126 ;
   always @(posedge clk)
-    \$signal$23  <= \$129 ;
+    \$signal$23  <= \$127 ;
   always @(posedge clk)
-    group <= \$130 ;
+    group <= \$128 ;
   always @(posedge clk)
-    \$signal$72  <= \$131 ;
+    \$signal$73  <= \$129 ;
   always @(posedge clk)
-    last2 <= \$132 ;
+    last2 <= \$130 ;
   always @(posedge clk)
-    acc2 <= \$133 ;
+    acc2 <= \$131 ;
   always @(posedge clk)
-    position2 <= \$134 ;
+    position2 <= \$132 ;
   always @(posedge clk)
-    y2_0 <= \$135 ;
+    y2_0 <= \$133 ;
   always @(posedge clk)
-    x2_0 <= \$136 ;
+    x2_0 <= \$134 ;
   always @(posedge clk)
-    a2_0 <= \$137 ;
+    a2_0 <= \$135 ;
   always @(posedge clk)
-    p2_0 <= \$138 ;
+    p2_0 <= \$136 ;
   always @(posedge clk)
-    source_a <= \$139 ;
+    source_a <= \$137 ;
   always @(posedge clk)
-    source_b <= \$140 ;
+    source_b <= \$138 ;
   always @(posedge clk)
-    read3 <= \$141 ;
+    read3 <= \$139 ;
   always @(posedge clk)
-    write3 <= \$142 ;
+    write3 <= \$140 ;
   always @(posedge clk)
-    address0 <= \$143 ;
+    address0 <= \$141 ;
   always @(posedge clk)
-    source_a3 <= \$144 ;
+    source_a3 <= \$142 ;
   always @(posedge clk)
-    source_b3 <= \$145 ;
+    source_b3 <= \$143 ;
   always @(posedge clk)
-    error <= \$146 ;
+    error <= \$144 ;
   always @(posedge clk)
-    lane <= \$147 ;
+    lane <= \$145 ;
   always @(posedge clk)
-    last3 <= \$148 ;
+    last3 <= \$146 ;
   always @(posedge clk)
-    position3 <= \$149 ;
+    position3 <= \$147 ;
   always @(posedge clk)
-    p3 <= \$150 ;
+    p3 <= \$148 ;
   always @(posedge clk)
-    \$signal$42  <= \$151 ;
+    source_a4 <= \$149 ;
   always @(posedge clk)
-    \$signal$44  <= \$152 ;
+    source_b4 <= \$150 ;
   always @(posedge clk)
-    \$signal$37  <= \$153 ;
+    last4 <= \$151 ;
   always @(posedge clk)
-    dead <= \$154 ;
-  \hwgen_top.post.walker.blocks  blocks (
+    position4 <= \$152 ;
+  always @(posedge clk)
+    p4 <= \$153 ;
+  always @(posedge clk)
+    read4 <= \$154 ;
+  always @(posedge clk)
+    write4 <= \$155 ;
+  always @(posedge clk)
+    error4 <= \$156 ;
+  always @(posedge clk)
+    lane4 <= \$157 ;
+  always @(posedge clk)
+    address4 <= \$158 ;
+  always @(posedge clk)
+    works4 <= \$159 ;
+  always @(posedge clk)
+    \$signal$42  <= \$160 ;
+  always @(posedge clk)
+    \$signal$44  <= \$161 ;
+  always @(posedge clk)
+    \$signal$37  <= \$162 ;
+  always @(posedge clk)
+    dead <= \$163 ;
+  \hwgen_top.post.walker.blocks blocks (
     .clk(clk),
-    .i__payload(p3),
-    .i__valid(\i__valid$59 ),
+    .i__payload(p4),
+    .i__valid(\i__valid$60 ),
     .o__payload(requests__payload),
     .o__ready(\o__ready$10 ),
     .o__valid(requests__valid),
     .rst(rst)
   );
-  \hwgen_top.post.walker.queue  queue (
+  \hwgen_top.post.walker.queue queue (
     .clk(clk),
     .i__valid(i__valid),
     .o__payload(items__payload),
     .o__ready(o__ready),
     .o__valid(items__valid),
-    .\port$3065$0 (\$signal$45 ),
-    .\port$3067$0 (\$37 ),
-    .\port$3073$0 (\$43 ),
-    .\port$3076$0 (\$46 ),
-    .\port$3077$0 (\$47 ),
-    .\port$3079$0 (\$49 ),
-    .\port$3080$0 (\$50 ),
-    .\port$3084$0 (\$54 ),
-    .\port$3087$0 (\$57 ),
-    .\port$4837$56 (job[59:56]),
-    .\port$4957$0 (address0),
-    .\port$4961$0 (source_b3),
+    .\port$3104$0 (\$signal$45 ),
+    .\port$3106$0 (\$34 ),
+    .\port$3110$0 (\$38 ),
+    .\port$3113$0 (\$41 ),
+    .\port$3114$0 (\$42 ),
+    .\port$3116$0 (\$44 ),
+    .\port$3117$0 (\$45 ),
+    .\port$3121$0 (\$49 ),
+    .\port$3124$0 (\$52 ),
+    .\port$4919$56 (job[59:56]),
+    .\port$5059$0 (source_b4),
+    .\port$5075$0 (address4),
     .rst(rst)
   );
   always @* begin
     if (_always_ ) begin end
-    \$117  = { valid[1:0], \$signal  };
+    \$115  = { valid[2:0], \$signal  };
     if (rst) begin
-      \$117  = 3'h0;
+      \$115  = 4'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$118  = \$58 ;
+    \$116  = \$53 ;
     if (rst) begin
-      \$118  = 1'h0;
+      \$116  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$119  = \$60 ;
+    \$117  = \$55 ;
     if (rst) begin
-      \$119  = 1'h0;
+      \$117  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$120  = \$64 [4:0];
+    \$118  = \$59 [4:0];
     if (rst) begin
-      \$120  = 5'h00;
+      \$118  = 5'h00;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$121  = \$signal$64 ;
+    \$119  = \$signal$65 ;
     if (\$signal ) begin
-      \$121  = element__payload[90:0];
+      \$119  = element__payload[90:0];
     end
     if (rst) begin
-      \$121  = 91'h00000000000000000000000;
+      \$119  = 91'h00000000000000000000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$122  = last;
+    \$120  = last;
     if (\$signal ) begin
-      \$122  = element__payload[95];
+      \$120  = element__payload[95];
     end
     if (rst) begin
-      \$122  = 1'h0;
+      \$120  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$123  = i0;
+    \$121  = i0;
     if (\$signal ) begin
       if (element__payload[94]) begin
+        \$121  = 6'h00;
+      end else if (\$60 ) begin
+        \$121  = \$63 [5:0];
+      end
+    end
+    if (rst) begin
+      \$121  = 6'h00;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$122  = i1;
+    if (\$signal ) begin
+      if (\$65 ) begin
+        \$122  = 6'h00;
+      end else if (\$66 ) begin
+        \$122  = \$69 [5:0];
+      end
+    end
+    if (rst) begin
+      \$122  = 6'h00;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$123  = i2;
+    if (\$signal ) begin
+      if (\$71 ) begin
         \$123  = 6'h00;
-      end else if (\$65 ) begin
-        \$123  = \$68 [5:0];
+      end else if (\$72 ) begin
+        \$123  = \$75 [5:0];
       end
     end
     if (rst) begin
@@ -12229,12 +12309,12 @@ module \hwgen_top.post.walker (\begin , marker, \port$2754$0 , room, idle, items
   end
   always @* begin
     if (_always_ ) begin end
-    \$124  = i1;
+    \$124  = i3;
     if (\$signal ) begin
-      if (\$70 ) begin
+      if (\$77 ) begin
         \$124  = 6'h00;
-      end else if (\$71 ) begin
-        \$124  = \$74 [5:0];
+      end else if (\$78 ) begin
+        \$124  = \$81 [5:0];
       end
     end
     if (rst) begin
@@ -12243,249 +12323,298 @@ module \hwgen_top.post.walker (\begin , marker, \port$2754$0 , room, idle, items
   end
   always @* begin
     if (_always_ ) begin end
-    \$125  = i2;
+    \$125  = \$signal$71 ;
     if (\$signal ) begin
-      if (\$76 ) begin
-        \$125  = 6'h00;
-      end else if (\$77 ) begin
-        \$125  = \$80 [5:0];
-      end
+      \$125  = \$84 [12:0];
     end
     if (rst) begin
-      \$125  = 6'h00;
+      \$125  = 13'h0000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$126  = i3;
+    \$126  = position;
     if (\$signal ) begin
-      if (\$82 ) begin
-        \$126  = 6'h00;
-      end else if (\$83 ) begin
-        \$126  = \$86 [5:0];
-      end
+      \$126  = \$86 [1:0];
     end
     if (rst) begin
-      \$126  = 6'h00;
+      \$126  = 2'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$127  = \$signal$70 ;
-    if (\$signal ) begin
-      \$127  = \$89 [12:0];
-    end
+    \$127  = \$88 [12:0];
     if (rst) begin
       \$127  = 13'h0000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$128  = position;
-    if (\$signal ) begin
-      \$128  = \$91 [1:0];
-    end
+    \$128  = \$89 [5:0];
     if (rst) begin
-      \$128  = 2'h0;
+      \$128  = 6'h00;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$129  = \$93 [12:0];
+    \$129  = \$92 [12:0];
     if (rst) begin
       \$129  = 13'h0000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$130  = \$94 [5:0];
+    \$130  = last;
     if (rst) begin
-      \$130  = 6'h00;
+      \$130  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$131  = \$97 [12:0];
+    \$131  = \$signal$71 ;
     if (rst) begin
       \$131  = 13'h0000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$132  = last;
+    \$132  = position;
     if (rst) begin
-      \$132  = 1'h0;
+      \$132  = 2'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$133  = \$signal$70 ;
+    \$133  = \$signal$65 [12:0];
     if (rst) begin
       \$133  = 13'h0000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$134  = position;
+    \$134  = \$signal$65 [29:13];
     if (rst) begin
-      \$134  = 2'h0;
+      \$134  = 17'h00000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$135  = \$signal$64 [12:0];
+    \$135  = \$signal$65 [51:30];
     if (rst) begin
-      \$135  = 13'h0000;
+      \$135  = 22'h000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$136  = \$signal$64 [29:13];
+    \$136  = \$signal$65 [68:52];
     if (rst) begin
       \$136  = 17'h00000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$137  = \$signal$64 [51:30];
+    \$137  = { \$93 [22], \$93  };
     if (rst) begin
-      \$137  = 22'h000000;
+      \$137  = 24'h000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$138  = \$signal$64 [68:52];
+    \$138  = { \$94 [22], \$94  };
     if (rst) begin
-      \$138  = 17'h00000;
+      \$138  = 24'h000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$139  = { \$98 [22], \$98  };
+    \$139  = reads0;
     if (rst) begin
-      \$139  = 24'h000000;
+      \$139  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$140  = { \$99 [22], \$99  };
+    \$140  = writes0;
     if (rst) begin
-      \$140  = 24'h000000;
+      \$140  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$141  = reads0;
+    \$141  = a2_0[11:0];
     if (rst) begin
-      \$141  = 1'h0;
+      \$141  = 12'h000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$142  = writes0;
+    \$142  = source_a[11:0];
     if (rst) begin
-      \$142  = 1'h0;
+      \$142  = 12'h000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$143  = a2_0[11:0];
+    \$143  = source_b[11:0];
     if (rst) begin
       \$143  = 12'h000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$144  = source_a[11:0];
+    \$144  = { \$109 , \$106 , \$104 , \$100 , \$97 , \$96  };
     if (rst) begin
-      \$144  = 12'h000;
+      \$144  = 6'h00;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$145  = source_b[11:0];
+    \$145 [5:0] = acc2[5:0];
+    \$145 [6] = \$signal$23 [0];
+    \$145 [7] = \$signal$73 [0];
     if (rst) begin
-      \$145  = 12'h000;
+      \$145  = 8'h00;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$146  = { \$114 , \$111 , \$109 , \$105 , \$102 , \$101  };
+    \$146  = last2;
     if (rst) begin
-      \$146  = 6'h00;
+      \$146  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$147 [5:0] = acc2[5:0];
-    \$147 [6] = \$signal$23 [0];
-    \$147 [7] = \$signal$72 [0];
+    \$147  = position2;
     if (rst) begin
-      \$147  = 8'h00;
+      \$147  = 2'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$148  = last2;
+    \$148  = p2_0;
     if (rst) begin
-      \$148  = 1'h0;
+      \$148  = 17'h00000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$149  = position2;
+    \$149  = source_a3;
     if (rst) begin
-      \$149  = 2'h0;
+      \$149  = 12'h000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$150  = p2_0;
+    \$150  = source_b3;
     if (rst) begin
-      \$150  = 17'h00000;
+      \$150  = 12'h000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$151  = \$signal$42 ;
-    if (\i__valid$59 ) begin
-      \$151  = 1'h1;
-    end
-    if (\begin ) begin
-      \$151  = 1'h0;
-    end
+    \$151  = last3;
     if (rst) begin
       \$151  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$152  = \$signal$44 ;
-    if (\i__valid$59 ) begin
-      \$152  = p3;
-    end
+    \$152  = position3;
     if (rst) begin
-      \$152  = 17'h00000;
+      \$152  = 2'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$153  = \$signal$37 ;
-    if (\$115 ) begin
-      \$153  = 1'h1;
-    end
+    \$153  = p3;
     if (rst) begin
-      \$153  = 1'h0;
+      \$153  = 17'h00000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$154  = dead;
-    if (\$115 ) begin
-      \$154  = \$116 ;
-    end
+    \$154  = read3;
     if (rst) begin
       \$154  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$155  = write3;
+    if (rst) begin
+      \$155  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$156  = \$110 ;
+    if (rst) begin
+      \$156  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$157  = lane;
+    if (rst) begin
+      \$157  = 8'h00;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$158  = address0;
+    if (rst) begin
+      \$158  = 12'h000;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$159  = \$112 ;
+    if (rst) begin
+      \$159  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$160  = \$signal$42 ;
+    if (\i__valid$60 ) begin
+      \$160  = 1'h1;
+    end
+    if (\begin ) begin
+      \$160  = 1'h0;
+    end
+    if (rst) begin
+      \$160  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$161  = \$signal$44 ;
+    if (\i__valid$60 ) begin
+      \$161  = p4;
+    end
+    if (rst) begin
+      \$161  = 17'h00000;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$162  = \$signal$37 ;
+    if (\$113 ) begin
+      \$162  = 1'h1;
+    end
+    if (rst) begin
+      \$162  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$163  = dead;
+    if (\$113 ) begin
+      \$163  = \$114 ;
+    end
+    if (rst) begin
+      \$163  = 1'h0;
     end
   end
   assign o__valid = items__valid;
@@ -12495,10 +12624,10 @@ module \hwgen_top.post.walker (\begin , marker, \port$2754$0 , room, idle, items
   assign \o__payload$9  = requests__payload;
   assign requests__ready = \o__ready$10 ;
   assign element__ready = room;
-  assign \job$48  = { source_b3, \$signal$45 , \$57 , \$54 , \$50 , \$49 , \$47 , \$46 , \$43 , job[59:56], \$37 , address0 };
-  assign code = { 1'h0, \port$2754$0  };
-  assign i__payload = { source_b3, \$signal$45 , \$57 , \$54 , \$50 , \$49 , \$47 , \$46 , \$43 , job[59:56], \$37 , address0 };
-  assign \i__payload$58  = p3;
+  assign \job$48  = { source_b4, \$signal$45 , \$52 , \$49 , \$45 , \$44 , \$42 , \$41 , \$38 , job[59:56], \$34 , address4 };
+  assign code = { 1'h0, \port$2796$0  };
+  assign i__payload = { source_b4, \$signal$45 , \$52 , \$49 , \$45 , \$44 , \$42 , \$41 , \$38 , job[59:56], \$34 , address4 };
+  assign \i__payload$59  = p4;
   assign \items__payload.result  = items__payload[21:0];
   assign \items__payload.result.address  = items__payload[11:0];
   assign \items__payload.result.address[0]  = items__payload[11:0];
@@ -12536,38 +12665,37 @@ module \hwgen_top.post.walker (\begin , marker, \port$2754$0 , room, idle, items
   assign \job.b  = job[43:23];
   assign \job.acc_base  = job[55:44];
   assign \job.mask  = job[71:56];
-  assign \job$48.result  = { \$49 , \$47 , \$46 , \$43 , job[59:56], \$37 , address0 };
-  assign \job$48.result.address  = address0;
-  assign \job$48.result.address[0]  = address0;
-  assign \job$48.result.write  = \$37 ;
+  assign \job$48.result  = { \$44 , \$42 , \$41 , \$38 , job[59:56], \$34 , address4 };
+  assign \job$48.result.address  = address4;
+  assign \job$48.result.address[0]  = address4;
+  assign \job$48.result.write  = \$34 ;
   assign \job$48.result.mask  = job[59:56];
-  assign \job$48.result.data  = \$43 ;
-  assign \job$48.result.last  = \$46 ;
-  assign \job$48.result.action  = \$47 ;
-  assign \job$48.result.code  = \$49 ;
-  assign \job$48.source  = \$50 ;
-  assign \job$48.eltwise  = \$54 ;
-  assign \job$48.read  = \$57 ;
+  assign \job$48.result.data  = \$38 ;
+  assign \job$48.result.last  = \$41 ;
+  assign \job$48.result.action  = \$42 ;
+  assign \job$48.result.code  = \$44 ;
+  assign \job$48.source  = \$45 ;
+  assign \job$48.eltwise  = \$49 ;
+  assign \job$48.read  = \$52 ;
   assign \job$48.take  = \$signal$45 ;
-  assign \job$48.source_b  = source_b3;
+  assign \job$48.source_b  = source_b4;
+  assign \$signal$65.y  = \$signal$65 [12:0];
+  assign \$signal$65.x  = \$signal$65 [29:13];
+  assign \$signal$65.a  = \$signal$65 [51:30];
+  assign \$signal$65.p  = \$signal$65 [68:52];
+  assign \$signal$65.s  = \$signal$65 [90:69];
   assign \lane.acc  = lane[5:0];
   assign \lane.row  = lane[6];
   assign \lane.column  = lane[7];
-  assign \$signal$64.y  = \$signal$64 [12:0];
-  assign \$signal$64.x  = \$signal$64 [29:13];
-  assign \$signal$64.a  = \$signal$64 [51:30];
-  assign \$signal$64.p  = \$signal$64 [68:52];
-  assign \$signal$64.s  = \$signal$64 [90:69];
   assign \$19  = inside0;
-  assign \$21  = 1'h1;
+  assign \$20  = 1'h1;
   assign \$signal$38  = 1'h1;
-  assign \$32  = read3;
-  assign \$38  = read3;
-  assign \$40  = \$39 ;
-  assign \$44  = \$signal$36 ;
-  assign \$94  = { 1'h0, i0 };
-  assign \$96  = { 1'h0, i0 };
-  assign \$116  = 1'h1;
+  assign \$35  = works4;
+  assign \$39  = \$signal$36 ;
+  assign \$89  = { 1'h0, i0 };
+  assign \$91  = { 1'h0, i0 };
+  assign \$111  = read3;
+  assign \$114  = 1'h1;
 endmodule
 
 module \hwgen_top.post.walker.blocks (i__valid, o__payload, o__ready, rst, i__payload, o__valid, clk);
@@ -12628,7 +12756,7 @@ module \hwgen_top.post.walker.blocks (i__valid, o__payload, o__ready, rst, i__pa
   assign \$5  = read__addr + 1'h1;
   assign \$6  = ~ \$signal$4 ;
   assign \$7  = \$signal$2  & \$6 ;
-  assign \$8  = level == 5'h11;
+  assign \$8  = level == 5'h15;
   assign \$9  = ~ \$signal$2 ;
   assign \$10  = \$signal$4  & \$9 ;
   assign \$11  = level != 1'h1;
@@ -12708,20 +12836,20 @@ module \hwgen_top.post.walker.blocks (i__valid, o__payload, o__ready, rst, i__pa
   assign less = \$3 [4:0];
 endmodule
 
-module \hwgen_top.post.walker.queue (\port$3065$0 , \port$3067$0 , \port$3073$0 , \port$3076$0 , \port$3077$0 , \port$3079$0 , \port$3080$0 , \port$3084$0 , \port$3087$0 , i__valid, o__payload, o__ready, rst, \port$4837$56 , \port$4957$0 , \port$4961$0 , o__valid, clk);
+module \hwgen_top.post.walker.queue (\port$3104$0 , \port$3106$0 , \port$3110$0 , \port$3113$0 , \port$3114$0 , \port$3116$0 , \port$3117$0 , \port$3121$0 , \port$3124$0 , i__valid, o__payload, o__ready, rst, \port$4919$56 , \port$5059$0 , \port$5075$0 , o__valid, clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
   wire \$11 ;
-  reg [3:0] \$12 ;
-  reg [3:0] \$13 ;
+  reg [4:0] \$12 ;
+  reg [4:0] \$13 ;
   reg [4:0] \$14 ;
   reg \$15 ;
   reg \$16 ;
   wire [5:0] \$2 ;
   wire [5:0] \$3 ;
-  wire [4:0] \$4 ;
-  wire [4:0] \$5 ;
+  wire [5:0] \$4 ;
+  wire [5:0] \$5 ;
   wire \$6 ;
   wire \$7 ;
   wire \$8 ;
@@ -12730,7 +12858,7 @@ module \hwgen_top.post.walker.queue (\port$3065$0 , \port$3067$0 , \port$3073$0 
   reg \$signal  = 1'h0;
   wire \$signal$2 ;
   wire \$signal$4 ;
-  reg [3:0] \$signature__addr  = 4'h0;
+  reg [4:0] \$signature__addr  = 5'h00;
   wire [48:0] \$signature__data ;
   wire \$signature__en ;
   input clk;
@@ -12743,29 +12871,29 @@ module \hwgen_top.post.walker.queue (\port$3065$0 , \port$3067$0 , \port$3073$0 
   input o__ready;
   output o__valid;
   reg o__valid = 1'h0;
-  input \port$3065$0 ;
-  input \port$3067$0 ;
-  input \port$3073$0 ;
-  input \port$3076$0 ;
-  input \port$3077$0 ;
-  input [1:0] \port$3079$0 ;
-  input [11:0] \port$3080$0 ;
-  input \port$3084$0 ;
-  input \port$3087$0 ;
-  input [3:0] \port$4837$56 ;
-  input [11:0] \port$4957$0 ;
-  input [11:0] \port$4961$0 ;
-  reg [3:0] read__addr = 4'h0;
+  input \port$3104$0 ;
+  input \port$3106$0 ;
+  input \port$3110$0 ;
+  input \port$3113$0 ;
+  input \port$3114$0 ;
+  input [1:0] \port$3116$0 ;
+  input [11:0] \port$3117$0 ;
+  input \port$3121$0 ;
+  input \port$3124$0 ;
+  input [3:0] \port$4919$56 ;
+  input [11:0] \port$5059$0 ;
+  input [11:0] \port$5075$0 ;
+  reg [4:0] read__addr = 5'h00;
   wire [48:0] read__data;
   input rst;
-  reg [48:0] storage [15:0];
+  reg [48:0] storage [31:0];
   initial begin : init23
     integer i;
-    for (i = 0; i < 16; i = i + 1) storage[i] = 49'h0000000000000;
+    for (i = 0; i < 32; i = i + 1) storage[i] = 49'h0000000000000;
   end
   always @(posedge clk) begin
     if (\$signal$2 )
-      storage[\$signature__addr ] <= { \port$4961$0 , \port$3065$0 , \port$3087$0 , \port$3084$0 , \port$3080$0 , \port$3079$0 , \port$3077$0 , \port$3076$0 , \port$3073$0 , \port$4837$56 , \port$3067$0 , \port$4957$0  };
+      storage[\$signature__addr ] <= { \port$5059$0 , \port$3104$0 , \port$3124$0 , \port$3121$0 , \port$3117$0 , \port$3116$0 , \port$3114$0 , \port$3113$0 , \port$3110$0 , \port$4919$56 , \port$3106$0 , \port$5075$0  };
   end
   assign o__payload = storage[read__addr];
   assign i__ready = ~ \$signal ;
@@ -12778,7 +12906,7 @@ module \hwgen_top.post.walker.queue (\port$3065$0 , \port$3067$0 , \port$3073$0 
   assign \$5  = read__addr + 1'h1;
   assign \$6  = ~ \$signal$4 ;
   assign \$7  = \$signal$2  & \$6 ;
-  assign \$8  = level == 4'hf;
+  assign \$8  = level == 5'h13;
   assign \$9  = ~ \$signal$2 ;
   assign \$10  = \$signal$4  & \$9 ;
   assign \$11  = level != 1'h1;
@@ -12796,20 +12924,20 @@ module \hwgen_top.post.walker.queue (\port$3065$0 , \port$3067$0 , \port$3073$0 
     if (_always_ ) begin end
     \$12  = \$signature__addr ;
     if (\$signal$2 ) begin
-      \$12  = \$4 [3:0];
+      \$12  = \$4 [4:0];
     end
     if (rst) begin
-      \$12  = 4'h0;
+      \$12  = 5'h00;
     end
   end
   always @* begin
     if (_always_ ) begin end
     \$13  = read__addr;
     if (\$signal$4 ) begin
-      \$13  = \$5 [3:0];
+      \$13  = \$5 [4:0];
     end
     if (rst) begin
-      \$13  = 4'h0;
+      \$13  = 5'h00;
     end
   end
   always @* begin
@@ -12851,8 +12979,8 @@ module \hwgen_top.post.walker.queue (\port$3065$0 , \port$3067$0 , \port$3073$0 
       \$16  = 1'h0;
     end
   end
-  assign \$signature__data  = { \port$4961$0 , \port$3065$0 , \port$3087$0 , \port$3084$0 , \port$3080$0 , \port$3079$0 , \port$3077$0 , \port$3076$0 , \port$3073$0 , \port$4837$56 , \port$3067$0 , \port$4957$0  };
-  assign i__payload = { \port$4961$0 , \port$3065$0 , \port$3087$0 , \port$3084$0 , \port$3080$0 , \port$3079$0 , \port$3077$0 , \port$3076$0 , \port$3073$0 , \port$4837$56 , \port$3067$0 , \port$4957$0  };
+  assign \$signature__data  = { \port$5059$0 , \port$3104$0 , \port$3124$0 , \port$3121$0 , \port$3117$0 , \port$3116$0 , \port$3114$0 , \port$3113$0 , \port$3110$0 , \port$4919$56 , \port$3106$0 , \port$5075$0  };
+  assign i__payload = { \port$5059$0 , \port$3104$0 , \port$3124$0 , \port$3121$0 , \port$3117$0 , \port$3116$0 , \port$3114$0 , \port$3113$0 , \port$3110$0 , \port$4919$56 , \port$3106$0 , \port$5075$0  };
   assign \$signature__en  = \$signal$2 ;
   assign read__data = o__payload;
   assign \$like  = \$2 [4:0];
@@ -12958,7 +13086,7 @@ module \hwgen_top.read_master (axi__arready, axi__rdata, axi__rresp, axi__rlast,
     axi__araddr <= \$11 ;
   always @(posedge clk)
     axi__arlen <= \$12 ;
-  \hwgen_top.read_master.owners  owners (
+  \hwgen_top.read_master.owners owners (
     .clk(clk),
     .i__payload(command__valid),
     .i__ready(i__ready),
@@ -12968,7 +13096,7 @@ module \hwgen_top.read_master (axi__arready, axi__rdata, axi__rresp, axi__rlast,
     .o__valid(\o__valid$33 ),
     .rst(rst)
   );
-  \hwgen_top.read_master.skid  skid (
+  \hwgen_top.read_master.skid skid (
     .clk(clk),
     .i__payload(\i__payload$18 ),
     .i__ready(axi__rready),
@@ -13311,7 +13439,7 @@ module \hwgen_top.read_master.skid (i__valid, i__ready, rst, i__payload, o__read
 endmodule
 
 module \hwgen_top.registers (host_rst, bus__awaddr, bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bready, bus__araddr, bus__arvalid, bus__rready, busy, done, error, add_2, take, bus__arready, irq, add_8, add_9, reset_done, start
-, soft_reset, bus__bvalid, bus__bresp, cmd_addr, cmd_count, watchdog, bus__rvalid, bus__rdata, bus__rresp, add_0, code, \module , \index$39 , \port$3952$0 , add_1, host_clk);
+, soft_reset, bus__bvalid, bus__bresp, cmd_addr, cmd_count, watchdog, bus__rvalid, bus__rdata, bus__rresp, add_0, code, \module , \index$39 , \port$3992$0 , add_1, host_clk);
   reg _always_  = 0;
   wire [1:0] \$1 ;
   wire \$10 ;
@@ -13425,7 +13553,7 @@ module \hwgen_top.registers (host_rst, bus__awaddr, bus__awvalid, bus__wdata, bu
   wire [3:0] \index$66 ;
   output irq;
   input [3:0] \module ;
-  input [4:0] \port$3952$0 ;
+  input [4:0] \port$3992$0 ;
   input reset_done;
   output soft_reset;
   reg soft_reset = 1'h0;
@@ -13497,7 +13625,7 @@ module \hwgen_top.registers (host_rst, bus__awaddr, bus__awvalid, bus__wdata, bu
     bus__rdata <= \$36 ;
   always @(posedge host_clk)
     bus__rresp <= \$37 ;
-  \hwgen_top.registers.counters  counters (
+  \hwgen_top.registers.counters counters (
     .add_0(add_0),
     .add_1(add_1),
     .add_2(add_2),
@@ -13507,7 +13635,7 @@ module \hwgen_top.registers (host_rst, bus__awaddr, bus__awvalid, bus__wdata, bu
     .host__addr(\$16 [3:0]),
     .host_clk(host_clk),
     .host_rst(host_rst),
-    .\port$3952$0 (\port$3952$0 ),
+    .\port$3992$0 (\port$3992$0 ),
     .value(value)
   );
   always @* begin
@@ -14006,16 +14134,16 @@ module \hwgen_top.registers (host_rst, bus__awaddr, bus__awvalid, bus__wdata, bu
   assign \add_0$45  = add_0;
   assign \add_1$47  = add_1;
   assign \add_2$49  = add_2;
-  assign add_3 = \port$3952$0 [0];
-  assign \add_3$51  = \port$3952$0 [0];
-  assign add_4 = \port$3952$0 [1];
-  assign \add_4$53  = \port$3952$0 [1];
-  assign add_5 = \port$3952$0 [2];
-  assign \add_5$55  = \port$3952$0 [2];
-  assign add_6 = \port$3952$0 [3];
-  assign \add_6$57  = \port$3952$0 [3];
-  assign add_7 = \port$3952$0 [4];
-  assign \add_7$59  = \port$3952$0 [4];
+  assign add_3 = \port$3992$0 [0];
+  assign \add_3$51  = \port$3992$0 [0];
+  assign add_4 = \port$3992$0 [1];
+  assign \add_4$53  = \port$3992$0 [1];
+  assign add_5 = \port$3992$0 [2];
+  assign \add_5$55  = \port$3992$0 [2];
+  assign add_6 = \port$3992$0 [3];
+  assign \add_6$57  = \port$3992$0 [3];
+  assign add_7 = \port$3992$0 [4];
+  assign \add_7$59  = \port$3992$0 [4];
   assign \add_8$61  = add_8;
   assign \add_9$63  = add_9;
   assign \index$66  = \$16 [3:0];
@@ -14027,7 +14155,7 @@ module \hwgen_top.registers (host_rst, bus__awaddr, bus__awvalid, bus__wdata, bu
   assign \$20  = { 17'h00000, value, 2'h0 };
 endmodule
 
-module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value, add_8, add_9, add_0, \port$3952$0 , add_1, host_clk);
+module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value, add_8, add_9, add_0, \port$3992$0 , add_1, host_clk);
   reg _always_  = 0;
   wire [4:0] \$1 ;
   wire [6:0] \$10 ;
@@ -14112,7 +14240,7 @@ module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value,
   wire [3:0] index;
   reg [47:0] old;
   reg [8:0] part;
-  input [4:0] \port$3952$0 ;
+  input [4:0] \port$3992$0 ;
   output [47:0] value;
   reg [47:0] sums [15:0];
   initial begin : init25
@@ -14141,15 +14269,15 @@ module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value,
   assign \$5  = \$signal  == 1'h1;
   assign \$6  = acc2 + add_2;
   assign \$7  = \$signal  == 2'h2;
-  assign \$8  = acc3 + \port$3952$0 [0];
+  assign \$8  = acc3 + \port$3992$0 [0];
   assign \$9  = \$signal  == 2'h3;
-  assign \$10  = acc4 + \port$3952$0 [1];
+  assign \$10  = acc4 + \port$3992$0 [1];
   assign \$11  = \$signal  == 3'h4;
-  assign \$12  = acc5 + \port$3952$0 [2];
+  assign \$12  = acc5 + \port$3992$0 [2];
   assign \$13  = \$signal  == 3'h5;
-  assign \$14  = acc6 + \port$3952$0 [3];
+  assign \$14  = acc6 + \port$3992$0 [3];
   assign \$15  = \$signal  == 3'h6;
-  assign \$16  = acc7 + \port$3952$0 [4];
+  assign \$16  = acc7 + \port$3992$0 [4];
   assign \$17  = \$signal  == 3'h7;
   assign \$18  = acc8 + add_8;
   assign \$19  = \$signal  == 4'h8;
@@ -14186,7 +14314,7 @@ module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value,
     if (_always_ ) begin end
     \$43  = \$16 [5:0];
     if (\$17 ) begin
-      \$43  = { 5'h00, \port$3952$0 [4] };
+      \$43  = { 5'h00, \port$3992$0 [4] };
     end
     if (clear) begin
       \$43  = 6'h00;
@@ -14357,7 +14485,7 @@ module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value,
     if (_always_ ) begin end
     \$39  = \$8 [5:0];
     if (\$9 ) begin
-      \$39  = { 5'h00, \port$3952$0 [0] };
+      \$39  = { 5'h00, \port$3992$0 [0] };
     end
     if (clear) begin
       \$39  = 6'h00;
@@ -14370,7 +14498,7 @@ module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value,
     if (_always_ ) begin end
     \$40  = \$10 [5:0];
     if (\$11 ) begin
-      \$40  = { 5'h00, \port$3952$0 [1] };
+      \$40  = { 5'h00, \port$3992$0 [1] };
     end
     if (clear) begin
       \$40  = 6'h00;
@@ -14383,7 +14511,7 @@ module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value,
     if (_always_ ) begin end
     \$41  = \$12 [5:0];
     if (\$13 ) begin
-      \$41  = { 5'h00, \port$3952$0 [2] };
+      \$41  = { 5'h00, \port$3992$0 [2] };
     end
     if (clear) begin
       \$41  = 6'h00;
@@ -14396,7 +14524,7 @@ module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value,
     if (_always_ ) begin end
     \$42  = \$14 [5:0];
     if (\$15 ) begin
-      \$42  = { 5'h00, \port$3952$0 [3] };
+      \$42  = { 5'h00, \port$3992$0 [3] };
     end
     if (clear) begin
       \$42  = 6'h00;
@@ -14405,11 +14533,11 @@ module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value,
       \$42  = 6'h00;
     end
   end
-  assign add_3 = \port$3952$0 [0];
-  assign add_4 = \port$3952$0 [1];
-  assign add_5 = \port$3952$0 [2];
-  assign add_6 = \port$3952$0 [3];
-  assign add_7 = \port$3952$0 [4];
+  assign add_3 = \port$3992$0 [0];
+  assign add_4 = \port$3992$0 [1];
+  assign add_5 = \port$3992$0 [2];
+  assign add_6 = \port$3992$0 [3];
+  assign add_7 = \port$3992$0 [4];
   assign \$signature__addr  = \$signal ;
   assign \$signature__addr$29  = \$signal ;
   assign \$signature__en  = 1'h1;
@@ -15300,7 +15428,7 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
     \module  <= \$257 ;
   always @(posedge clk)
     \index$66  <= \$258 ;
-  \hwgen_top.sequencer.fetch  fetch (
+  \hwgen_top.sequencer.fetch fetch (
     .address(address),
     .clk(clk),
     .count(count),
@@ -15317,26 +15445,25 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
     .w_data(beats__payload),
     .w_en(beats__valid)
   );
-  \hwgen_top.sequencer.queue_afetch  queue_afetch (
+  \hwgen_top.sequencer.queue_afetch queue_afetch (
     .clk(clk),
     .cmd__payload(cmd_2__payload),
-    .cmd__ready(\cmd__ready$104 ),
     .cmd__valid(cmd_2__valid),
     .empty(\empty$208 ),
     .have(\have$109 ),
     .i__payload(\i__payload$191 ),
     .i__ready(\i__ready$192 ),
     .i__valid(\i__valid$190 ),
+    .o__ready(\cmd__ready$104 ),
     .oldest__data(\$261 ),
     .retire(\retire$107 ),
     .rst(rst),
     .stop(stop),
     .take(take_2)
   );
-  \hwgen_top.sequencer.queue_grid  queue_grid (
+  \hwgen_top.sequencer.queue_grid queue_grid (
     .clk(clk),
     .cmd__payload(cmd_3__payload),
-    .cmd__ready(\cmd__ready$119 ),
     .cmd__valid(cmd_3__valid),
     .empty(\empty$209 ),
     .have(\have$124 ),
@@ -15344,6 +15471,7 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
     .i__ready(\i__ready$196 ),
     .i__valid(\i__valid$194 ),
     .missing(missing),
+    .o__ready(\cmd__ready$119 ),
     .oldest__data(\$262 ),
     .retire(\retire$122 ),
     .rst(rst),
@@ -15351,71 +15479,71 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
     .take(take_3),
     .waiting(waiting)
   );
-  \hwgen_top.sequencer.queue_load  queue_load (
+  \hwgen_top.sequencer.queue_load queue_load (
     .clk(clk),
     .cmd__payload(cmd_0__payload),
-    .cmd__ready(cmd__ready),
     .cmd__valid(cmd_0__valid),
     .empty(empty),
     .have(have),
     .i__payload(i__payload),
     .i__ready(i__ready),
     .i__valid(i__valid),
+    .o__ready(cmd__ready),
     .oldest__data(\$259 ),
     .retire(retire),
     .rst(rst),
     .stop(stop),
     .take(take_0)
   );
-  \hwgen_top.sequencer.queue_post  queue_post (
+  \hwgen_top.sequencer.queue_post queue_post (
     .clk(clk),
     .cmd__payload(cmd_4__payload),
-    .cmd__ready(\cmd__ready$134 ),
     .cmd__valid(cmd_4__valid),
     .empty(\empty$210 ),
     .have(\have$139 ),
     .i__payload(\i__payload$199 ),
     .i__ready(\i__ready$200 ),
     .i__valid(\i__valid$198 ),
+    .o__ready(\cmd__ready$134 ),
     .oldest__data(\$263 ),
     .retire(\retire$137 ),
     .rst(rst),
     .stop(stop),
     .take(take_4)
   );
-  \hwgen_top.sequencer.queue_store  queue_store (
+  \hwgen_top.sequencer.queue_store queue_store (
     .clk(clk),
     .cmd__payload(cmd_5__payload),
-    .cmd__ready(\cmd__ready$149 ),
     .cmd__valid(cmd_5__valid),
     .empty(\empty$211 ),
     .have(\have$154 ),
     .i__payload(\i__payload$203 ),
     .i__ready(\i__ready$204 ),
     .i__valid(\i__valid$202 ),
+    .o__ready(\cmd__ready$149 ),
     .oldest__data(\$264 ),
     .retire(\retire$152 ),
     .rst(rst),
     .stop(stop),
     .take(take_5)
   );
-  \hwgen_top.sequencer.queue_wfetch  queue_wfetch (
+  \hwgen_top.sequencer.queue_wfetch queue_wfetch (
     .clk(clk),
     .cmd__payload(cmd_1__payload),
-    .cmd__ready(\cmd__ready$89 ),
     .cmd__valid(cmd_1__valid),
     .empty(\empty$207 ),
     .have(\have$94 ),
     .i__payload(\i__payload$187 ),
     .i__ready(\i__ready$188 ),
     .i__valid(\i__valid$186 ),
+    .o__ready(\cmd__ready$89 ),
     .oldest__data(\$260 ),
     .retire(\retire$92 ),
     .rst(rst),
     .stop(stop),
     .take(take_1)
   );
-  \hwgen_top.sequencer.tokens  tokens (
+  \hwgen_top.sequencer.tokens tokens (
     .clk(clk),
     .give_0(give_0),
     .give_1(give_1),
@@ -16241,7 +16369,7 @@ module \hwgen_top.sequencer.fetch (request__ready, i__valid, \o__ready$28 , requ
     \$signal$26  <= \$31 ;
   always @(posedge clk)
     part <= \$32 ;
-  \hwgen_top.sequencer.fetch.buffer  buffer (
+  \hwgen_top.sequencer.fetch.buffer buffer (
     .clk(clk),
     .r_data(r_data),
     .r_en(\$signal$29 ),
@@ -16250,7 +16378,7 @@ module \hwgen_top.sequencer.fetch (request__ready, i__valid, \o__ready$28 , requ
     .w_en(w_en),
     .w_port__data(w_data)
   );
-  \hwgen_top.sequencer.fetch.splitter  splitter (
+  \hwgen_top.sequencer.fetch.splitter splitter (
     .clk(clk),
     .i__payload(i__payload),
     .i__valid(i__valid),
@@ -16705,7 +16833,7 @@ module \hwgen_top.sequencer.fetch.splitter (i__valid, o__ready, rst, i__payload,
   assign \$34  = { 2'h0, i__payload[31:2] };
 endmodule
 
-module \hwgen_top.sequencer.queue_afetch (retire, i__valid, cmd__valid, take, i__ready, empty, oldest__data, cmd__ready, rst, stop, i__payload, have, cmd__payload, clk);
+module \hwgen_top.sequencer.queue_afetch (retire, i__valid, cmd__valid, take, i__ready, empty, oldest__data, o__ready, rst, stop, i__payload, have, cmd__payload, clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -16713,43 +16841,39 @@ module \hwgen_top.sequencer.queue_afetch (retire, i__valid, cmd__valid, take, i_
   wire \$12 ;
   wire \$13 ;
   wire \$14 ;
-  wire \$15 ;
-  wire \$16 ;
+  wire [3:0] \$15 ;
+  wire [3:0] \$16 ;
   wire [3:0] \$17 ;
-  wire [3:0] \$18 ;
+  wire [4:0] \$18 ;
   wire [3:0] \$19 ;
   wire \$2 ;
   wire [4:0] \$20 ;
-  wire [3:0] \$21 ;
-  wire [4:0] \$22 ;
+  wire \$21 ;
+  wire \$22 ;
   wire \$23 ;
   wire \$24 ;
   wire \$25 ;
   wire \$26 ;
   wire \$27 ;
-  wire \$28 ;
-  wire \$29 ;
+  wire [2:0] \$28 ;
+  wire [2:0] \$29 ;
   wire [5:0] \$3 ;
-  wire [2:0] \$30 ;
+  wire \$30 ;
   wire [2:0] \$31 ;
-  wire \$32 ;
-  wire [2:0] \$33 ;
+  wire [2:0] \$32 ;
+  wire \$33 ;
   wire [2:0] \$34 ;
-  wire \$35 ;
-  wire [2:0] \$36 ;
-  wire [2:0] \$37 ;
-  reg [2:0] \$38 ;
-  reg [2:0] \$39 ;
+  wire [2:0] \$35 ;
+  reg [2:0] \$36 ;
+  reg [2:0] \$37 ;
+  reg \$38 ;
+  reg \$39 ;
   wire \$4 ;
   reg \$40 ;
-  reg \$41 ;
-  reg \$42 ;
-  reg \$43 ;
-  reg [99:0] \$44 ;
-  reg [85:0] \$45 ;
-  reg [1:0] \$46 ;
-  reg [1:0] \$47 ;
-  reg [1:0] \$48 ;
+  reg [85:0] \$41 ;
+  reg [1:0] \$42 ;
+  reg [1:0] \$43 ;
+  reg [1:0] \$44 ;
   wire \$5 ;
   wire \$6 ;
   wire \$7 ;
@@ -16760,17 +16884,12 @@ module \hwgen_top.sequencer.queue_afetch (retire, i__valid, cmd__valid, take, i_
   (* init = 2'h0 *)
   wire [1:0] \$signal$10 ;
   reg \$signal$17  = 1'h0;
-  reg \$signal$18  = 1'h0;
   reg [85:0] \$signal$20  = 86'h0000000000000000000000;
   wire [3:0] \$signal$20.op ;
   wire [75:0] \$signal$20.payload ;
   wire [5:0] \$signal$20.wait ;
-  (* init = 100'h0000000000000000000000000 *)
-  wire [99:0] \$signal$26 ;
-  wire [3:0] \$signal$26.op ;
-  wire [95:0] \$signal$26.payload ;
   wire \$signal$3 ;
-  reg \$signal$34  = 1'h0;
+  reg \$signal$38  = 1'h0;
   reg [1:0] \$signature__addr  = 2'h0;
   (* init = 2'h0 *)
   wire [1:0] \$signature__addr$6 ;
@@ -16785,10 +16904,9 @@ module \hwgen_top.sequencer.queue_afetch (retire, i__valid, cmd__valid, take, i_
   wire \$signature__en$7 ;
   input clk;
   output [99:0] cmd__payload;
-  reg [99:0] cmd__payload = 100'h0000000000000000000000000;
   wire [3:0] \cmd__payload.op ;
   wire [95:0] \cmd__payload.payload ;
-  input cmd__ready;
+  wire cmd__ready;
   output cmd__valid;
   output empty;
   (* init = 2'h0 *)
@@ -16796,13 +16914,18 @@ module \hwgen_top.sequencer.queue_afetch (retire, i__valid, cmd__valid, take, i_
   input [5:0] have;
   reg [2:0] held = 3'h0;
   input [115:0] i__payload;
+  wire [99:0] \i__payload$31 ;
+  wire [3:0] \i__payload$31.op ;
+  wire [95:0] \i__payload$31.payload ;
   wire [23:0] \i__payload.index ;
   wire [3:0] \i__payload.op ;
   wire [75:0] \i__payload.payload ;
   wire [5:0] \i__payload.post ;
   wire [5:0] \i__payload.wait ;
   output i__ready;
+  wire \i__ready$33 ;
   input i__valid;
+  wire \i__valid$29 ;
   wire [23:0] index;
   reg [1:0] issue__addr = 2'h0;
   wire [85:0] issue__data;
@@ -16814,6 +16937,11 @@ module \hwgen_top.sequencer.queue_afetch (retire, i__valid, cmd__valid, take, i_
   wire loaded;
   wire [5:0] missing;
   wire [2:0] more;
+  wire [99:0] o__payload;
+  wire [3:0] \o__payload.op ;
+  wire [95:0] \o__payload.payload ;
+  input o__ready;
+  wire o__valid;
   reg [1:0] oldest__addr = 2'h0;
   output [29:0] oldest__data;
   wire [23:0] \oldest__data.index ;
@@ -16848,195 +16976,175 @@ module \hwgen_top.sequencer.queue_afetch (retire, i__valid, cmd__valid, take, i_
   end
   assign oldest__data = meta[oldest__addr];
   always @(posedge clk)
-    queued <= \$38 ;
+    queued <= \$36 ;
   always @(posedge clk)
-    held <= \$39 ;
+    held <= \$37 ;
   always @(posedge clk)
-    \$signal$34  <= \$40 ;
+    \$signal$38  <= \$38 ;
   always @(posedge clk)
-    some <= \$41 ;
+    some <= \$39 ;
   always @(posedge clk)
-    \$signal$18  <= \$42 ;
+    \$signal$17  <= \$40 ;
   always @(posedge clk)
-    \$signal$17  <= \$43 ;
+    \$signal$20  <= \$41 ;
   always @(posedge clk)
-    cmd__payload <= \$44 ;
+    \$signature__addr  <= \$42 ;
   always @(posedge clk)
-    \$signal$20  <= \$45 ;
+    issue__addr <= \$43 ;
   always @(posedge clk)
-    \$signature__addr  <= \$46 ;
-  always @(posedge clk)
-    issue__addr <= \$47 ;
-  always @(posedge clk)
-    oldest__addr <= \$48 ;
+    oldest__addr <= \$44 ;
   assign \$signature__en  = i__valid & i__ready;
   assign \$1  = | queued;
   assign \$2  = \$1  | \$signal$17 ;
-  assign waiting = \$2  | \$signal$18 ;
+  assign waiting = \$2  | o__valid;
   assign \$3  = ~ have;
   assign wanting = \$signal$20 [9:4] & \$3 ;
-  assign \$4  = ~ \$signal$18 ;
+  assign \$4  = ~ o__valid;
   assign \$5  = \$signal$17  & \$4 ;
   assign missing = \$5  ? wanting : 6'h00;
   assign \$6  = ~ stop;
-  assign cmd__valid = \$signal$18  & \$6 ;
+  assign cmd__valid = o__valid & \$6 ;
   assign \$7  = | queued;
   assign \$8  = ~ \$signal$17 ;
-  assign \$9  = \$8  | issued;
+  assign \$9  = \$8  | \i__valid$29 ;
   assign loaded = \$7  & \$9 ;
   assign \$10  = | wanting;
   assign \$11  = ~ \$10 ;
   assign \$12  = \$signal$17  & \$11 ;
   assign \$13  = ~ stop;
   assign \$14  = \$12  & \$13 ;
-  assign \$15  = ~ \$signal$18 ;
-  assign \$16  = \$15  | cmd__ready;
-  assign issued = \$14  & \$16 ;
-  assign take = issued ? \$signal$20 [9:4] : 6'h00;
-  assign i__ready = ~ \$signal$34 ;
+  assign \i__valid$29  = \$14  & \i__ready$33 ;
+  assign take = \i__valid$29  ? \$signal$20 [9:4] : 6'h00;
+  assign i__ready = ~ \$signal$38 ;
   assign empty = ~ some;
-  assign \$17  = held + 1'h1;
-  assign \$18  = held - 1'h1;
+  assign \$15  = held + 1'h1;
+  assign \$16  = held - 1'h1;
+  assign \$17  = queued + \$signature__en ;
+  assign \$18  = \$17  - 1'h1;
   assign \$19  = queued + \$signature__en ;
-  assign \$20  = \$19  - 1'h1;
-  assign \$21  = queued + \$signature__en ;
-  assign \$22  = loaded ? \$20  : { 1'h0, \$21  };
-  assign \$23  = ~ retire;
-  assign \$24  = \$signature__en  & \$23 ;
-  assign \$25  = held == 2'h3;
-  assign \$26  = ~ \$signature__en ;
-  assign \$27  = retire & \$26 ;
-  assign \$28  = held != 1'h1;
-  assign \$29  = \$signature__addr  == 2'h3;
-  assign \$30  = \$signature__addr  + 1'h1;
-  assign \$31  = \$29  ? 3'h0 : \$30 ;
-  assign \$32  = issue__addr == 2'h3;
-  assign \$33  = issue__addr + 1'h1;
-  assign \$34  = \$32  ? 3'h0 : \$33 ;
-  assign \$35  = oldest__addr == 2'h3;
-  assign \$36  = oldest__addr + 1'h1;
-  assign \$37  = \$35  ? 3'h0 : \$36 ;
+  assign \$20  = loaded ? \$18  : { 1'h0, \$19  };
+  assign \$21  = ~ retire;
+  assign \$22  = \$signature__en  & \$21 ;
+  assign \$23  = held == 2'h3;
+  assign \$24  = ~ \$signature__en ;
+  assign \$25  = retire & \$24 ;
+  assign \$26  = held != 1'h1;
+  assign \$27  = \$signature__addr  == 2'h3;
+  assign \$28  = \$signature__addr  + 1'h1;
+  assign \$29  = \$27  ? 3'h0 : \$28 ;
+  assign \$30  = issue__addr == 2'h3;
+  assign \$31  = issue__addr + 1'h1;
+  assign \$32  = \$30  ? 3'h0 : \$31 ;
+  assign \$33  = oldest__addr == 2'h3;
+  assign \$34  = oldest__addr + 1'h1;
+  assign \$35  = \$33  ? 3'h0 : \$34 ;
+  \hwgen_top.sequencer.queue_afetch.skid skid (
+    .clk(clk),
+    .i__payload(\i__payload$31 ),
+    .i__ready(\i__ready$33 ),
+    .i__valid(\i__valid$29 ),
+    .o__payload(cmd__payload),
+    .o__ready(o__ready),
+    .o__valid(o__valid),
+    .rst(rst)
+  );
   always @* begin
     if (_always_ ) begin end
-    \$38  = \$22 [2:0];
+    \$37  = held;
+    if (\$22 ) begin
+      \$37  = \$15 [2:0];
+    end
+    if (\$25 ) begin
+      \$37  = \$16 [2:0];
+    end
     if (rst) begin
-      \$38  = 3'h0;
+      \$37  = 3'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$39  = held;
-    if (\$24 ) begin
-      \$39  = \$17 [2:0];
+    \$38  = \$signal$38 ;
+    if (\$22 ) begin
+      \$38  = \$23 ;
     end
-    if (\$27 ) begin
-      \$39  = \$18 [2:0];
+    if (\$25 ) begin
+      \$38  = 1'h0;
     end
     if (rst) begin
-      \$39  = 3'h0;
+      \$38  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$40  = \$signal$34 ;
-    if (\$24 ) begin
-      \$40  = \$25 ;
+    \$39  = some;
+    if (\$22 ) begin
+      \$39  = 1'h1;
     end
-    if (\$27 ) begin
+    if (\$25 ) begin
+      \$39  = \$26 ;
+    end
+    if (rst) begin
+      \$39  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$40  = \$signal$17 ;
+    if (\i__valid$29 ) begin
       \$40  = 1'h0;
     end
+    if (loaded) begin
+      \$40  = 1'h1;
+    end
     if (rst) begin
       \$40  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$41  = some;
-    if (\$24 ) begin
-      \$41  = 1'h1;
-    end
-    if (\$27 ) begin
-      \$41  = \$28 ;
-    end
-    if (rst) begin
-      \$41  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$42  = \$signal$18 ;
-    if (cmd__ready) begin
-      \$42  = 1'h0;
-    end
-    if (issued) begin
-      \$42  = 1'h1;
-    end
-    if (rst) begin
-      \$42  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$43  = \$signal$17 ;
-    if (issued) begin
-      \$43  = 1'h0;
-    end
+    \$41  = \$signal$20 ;
     if (loaded) begin
-      \$43  = 1'h1;
+      \$41  = issue__data;
     end
     if (rst) begin
-      \$43  = 1'h0;
+      \$41  = 86'h0000000000000000000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$44  = cmd__payload;
-    if (issued) begin
-      \$44 [3:0] = \$signal$20 [3:0];
-      \$44 [99:4] = { 20'h00000, \$signal$20 [85:10] };
-    end
-    if (rst) begin
-      \$44  = 100'h0000000000000000000000000;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$45  = \$signal$20 ;
-    if (loaded) begin
-      \$45  = issue__data;
-    end
-    if (rst) begin
-      \$45  = 86'h0000000000000000000000;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$46  = \$signature__addr ;
+    \$42  = \$signature__addr ;
     if (\$signature__en ) begin
-      \$46  = \$31 [1:0];
+      \$42  = \$29 [1:0];
     end
     if (rst) begin
-      \$46  = 2'h0;
+      \$42  = 2'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$47  = issue__addr;
+    \$43  = issue__addr;
     if (loaded) begin
-      \$47  = \$34 [1:0];
+      \$43  = \$32 [1:0];
     end
     if (rst) begin
-      \$47  = 2'h0;
+      \$43  = 2'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$48  = oldest__addr;
+    \$44  = oldest__addr;
     if (retire) begin
-      \$48  = \$37 [1:0];
+      \$44  = \$35 [1:0];
     end
     if (rst) begin
-      \$48  = 2'h0;
+      \$44  = 2'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$36  = \$20 [2:0];
+    if (rst) begin
+      \$36  = 3'h0;
     end
   end
   assign \$signal  = \$signature__addr ;
@@ -17045,11 +17153,13 @@ module \hwgen_top.sequencer.queue_afetch (retire, i__valid, cmd__valid, take, i_
   assign \$signature__en$7  = \$signature__en ;
   assign \$signal$10  = issue__addr;
   assign free = oldest__addr;
-  assign \$signal$26  = cmd__payload;
+  assign o__payload = cmd__payload;
+  assign cmd__ready = o__ready;
+  assign issued = \i__valid$29 ;
   assign post = oldest__data[5:0];
   assign index = oldest__data[29:6];
-  assign more = \$17 [2:0];
-  assign less = \$18 [2:0];
+  assign more = \$15 [2:0];
+  assign less = \$16 [2:0];
   assign \$signature__data.op  = \$signature__data [3:0];
   assign \$signature__data.wait  = \$signature__data [9:4];
   assign \$signature__data.payload  = \$signature__data [85:10];
@@ -17065,13 +17175,17 @@ module \hwgen_top.sequencer.queue_afetch (retire, i__valid, cmd__valid, take, i_
   assign \$signal$20.payload  = \$signal$20 [85:10];
   assign \cmd__payload.op  = cmd__payload[3:0];
   assign \cmd__payload.payload  = cmd__payload[99:4];
-  assign \$signal$26.op  = cmd__payload[3:0];
-  assign \$signal$26.payload  = cmd__payload[99:4];
+  assign \o__payload.op  = cmd__payload[3:0];
+  assign \o__payload.payload  = cmd__payload[99:4];
+  assign \i__payload$31.op  = \i__payload$31 [3:0];
+  assign \i__payload$31.payload  = \i__payload$31 [99:4];
   assign \oldest__data.post  = oldest__data[5:0];
   assign \oldest__data.index  = oldest__data[29:6];
   assign \issue__data.op  = issue__data[3:0];
   assign \issue__data.wait  = issue__data[9:4];
   assign \issue__data.payload  = issue__data[85:10];
+  assign \i__payload$31 [99:4] = { 20'h00000, \$signal$20 [85:10] };
+  assign \i__payload$31 [3:0] = \$signal$20 [3:0];
   assign \$signature__data$8 [29:6] = i__payload[39:16];
   assign \$signature__data$8 [5:0] = i__payload[15:10];
   assign \$signature__data [85:10] = i__payload[115:40];
@@ -17079,7 +17193,106 @@ module \hwgen_top.sequencer.queue_afetch (retire, i__valid, cmd__valid, take, i_
   assign \$signature__data [3:0] = i__payload[3:0];
 endmodule
 
-module \hwgen_top.sequencer.queue_grid (retire, i__valid, waiting, missing, cmd__valid, take, i__ready, empty, oldest__data, cmd__ready, rst, stop, i__payload, have, cmd__payload, clk);
+module \hwgen_top.sequencer.queue_afetch.skid (i__valid, i__ready, o__ready, rst, i__payload, o__valid, o__payload, clk);
+  reg _always_  = 0;
+  wire \$1 ;
+  wire \$2 ;
+  wire \$3 ;
+  wire \$4 ;
+  wire \$5 ;
+  reg \$6 ;
+  reg \$7 ;
+  reg [99:0] \$8 ;
+  reg [99:0] \$9 ;
+  reg [99:0] \$like  = 100'h0000000000000000000000000;
+  wire [3:0] \$like.op ;
+  wire [95:0] \$like.payload ;
+  input clk;
+  reg full = 1'h0;
+  input [99:0] i__payload;
+  wire [3:0] \i__payload.op ;
+  wire [95:0] \i__payload.payload ;
+  output i__ready;
+  input i__valid;
+  output [99:0] o__payload;
+  reg [99:0] o__payload = 100'h0000000000000000000000000;
+  wire [3:0] \o__payload.op ;
+  wire [95:0] \o__payload.payload ;
+  input o__ready;
+  output o__valid;
+  reg o__valid = 1'h0;
+  input rst;
+  assign i__ready = ~ full;
+  assign \$1  = ~ o__valid;
+  assign \$2  = \$1  | o__ready;
+  assign \$3  = ~ full;
+  assign \$4  = i__valid & \$3 ;
+  assign \$5  = full | i__valid;
+  always @(posedge clk)
+    o__valid <= \$6 ;
+  always @(posedge clk)
+    full <= \$7 ;
+  always @(posedge clk)
+    o__payload <= \$8 ;
+  always @(posedge clk)
+    \$like  <= \$9 ;
+  always @* begin
+    if (_always_ ) begin end
+    \$6  = o__valid;
+    if (\$2 ) begin
+      \$6  = \$5 ;
+    end
+    if (rst) begin
+      \$6  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$7  = full;
+    if (\$2 ) begin
+      \$7  = 1'h0;
+    end else if (\$4 ) begin
+      \$7  = 1'h1;
+    end
+    if (rst) begin
+      \$7  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$8  = o__payload;
+    if (\$2 ) begin
+      (* full_case = 32'd1 *)
+      if (full) begin
+        \$8  = \$like ;
+      end else begin
+        \$8  = i__payload;
+      end
+    end
+    if (rst) begin
+      \$8  = 100'h0000000000000000000000000;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$9  = \$like ;
+    if (\$2 ) begin
+    end else if (\$4 ) begin
+      \$9  = i__payload;
+    end
+    if (rst) begin
+      \$9  = 100'h0000000000000000000000000;
+    end
+  end
+  assign \o__payload.op  = o__payload[3:0];
+  assign \o__payload.payload  = o__payload[99:4];
+  assign \$like.op  = \$like [3:0];
+  assign \$like.payload  = \$like [99:4];
+  assign \i__payload.op  = i__payload[3:0];
+  assign \i__payload.payload  = i__payload[99:4];
+endmodule
+
+module \hwgen_top.sequencer.queue_grid (retire, i__valid, waiting, missing, cmd__valid, take, i__ready, empty, oldest__data, o__ready, rst, stop, i__payload, have, cmd__payload, clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -17087,43 +17300,39 @@ module \hwgen_top.sequencer.queue_grid (retire, i__valid, waiting, missing, cmd_
   wire \$12 ;
   wire \$13 ;
   wire \$14 ;
-  wire \$15 ;
-  wire \$16 ;
+  wire [3:0] \$15 ;
+  wire [3:0] \$16 ;
   wire [3:0] \$17 ;
-  wire [3:0] \$18 ;
+  wire [4:0] \$18 ;
   wire [3:0] \$19 ;
   wire \$2 ;
   wire [4:0] \$20 ;
-  wire [3:0] \$21 ;
-  wire [4:0] \$22 ;
+  wire \$21 ;
+  wire \$22 ;
   wire \$23 ;
   wire \$24 ;
   wire \$25 ;
   wire \$26 ;
   wire \$27 ;
-  wire \$28 ;
-  wire \$29 ;
+  wire [2:0] \$28 ;
+  wire [2:0] \$29 ;
   wire [5:0] \$3 ;
-  wire [2:0] \$30 ;
+  wire \$30 ;
   wire [2:0] \$31 ;
-  wire \$32 ;
-  wire [2:0] \$33 ;
+  wire [2:0] \$32 ;
+  wire \$33 ;
   wire [2:0] \$34 ;
-  wire \$35 ;
-  wire [2:0] \$36 ;
-  wire [2:0] \$37 ;
-  reg [2:0] \$38 ;
-  reg [2:0] \$39 ;
+  wire [2:0] \$35 ;
+  reg [2:0] \$36 ;
+  reg [2:0] \$37 ;
+  reg \$38 ;
+  reg \$39 ;
   wire \$4 ;
   reg \$40 ;
-  reg \$41 ;
-  reg \$42 ;
-  reg \$43 ;
-  reg [99:0] \$44 ;
-  reg [103:0] \$45 ;
-  reg [1:0] \$46 ;
-  reg [1:0] \$47 ;
-  reg [1:0] \$48 ;
+  reg [103:0] \$41 ;
+  reg [1:0] \$42 ;
+  reg [1:0] \$43 ;
+  reg [1:0] \$44 ;
   wire \$5 ;
   wire \$6 ;
   wire \$7 ;
@@ -17134,17 +17343,12 @@ module \hwgen_top.sequencer.queue_grid (retire, i__valid, waiting, missing, cmd_
   (* init = 2'h0 *)
   wire [1:0] \$signal$10 ;
   reg \$signal$17  = 1'h0;
-  reg \$signal$18  = 1'h0;
   reg [103:0] \$signal$20  = 104'h00000000000000000000000000;
   wire [3:0] \$signal$20.op ;
   wire [93:0] \$signal$20.payload ;
   wire [5:0] \$signal$20.wait ;
-  (* init = 100'h0000000000000000000000000 *)
-  wire [99:0] \$signal$26 ;
-  wire [3:0] \$signal$26.op ;
-  wire [95:0] \$signal$26.payload ;
   wire \$signal$3 ;
-  reg \$signal$34  = 1'h0;
+  reg \$signal$38  = 1'h0;
   reg [1:0] \$signature__addr  = 2'h0;
   (* init = 2'h0 *)
   wire [1:0] \$signature__addr$6 ;
@@ -17159,10 +17363,9 @@ module \hwgen_top.sequencer.queue_grid (retire, i__valid, waiting, missing, cmd_
   wire \$signature__en$7 ;
   input clk;
   output [99:0] cmd__payload;
-  reg [99:0] cmd__payload = 100'h0000000000000000000000000;
   wire [3:0] \cmd__payload.op ;
   wire [95:0] \cmd__payload.payload ;
-  input cmd__ready;
+  wire cmd__ready;
   output cmd__valid;
   output empty;
   (* init = 2'h0 *)
@@ -17170,13 +17373,18 @@ module \hwgen_top.sequencer.queue_grid (retire, i__valid, waiting, missing, cmd_
   input [5:0] have;
   reg [2:0] held = 3'h0;
   input [133:0] i__payload;
+  wire [99:0] \i__payload$31 ;
+  wire [3:0] \i__payload$31.op ;
+  wire [95:0] \i__payload$31.payload ;
   wire [23:0] \i__payload.index ;
   wire [3:0] \i__payload.op ;
   wire [93:0] \i__payload.payload ;
   wire [5:0] \i__payload.post ;
   wire [5:0] \i__payload.wait ;
   output i__ready;
+  wire \i__ready$33 ;
   input i__valid;
+  wire \i__valid$29 ;
   wire [23:0] index;
   reg [1:0] issue__addr = 2'h0;
   wire [103:0] issue__data;
@@ -17188,6 +17396,11 @@ module \hwgen_top.sequencer.queue_grid (retire, i__valid, waiting, missing, cmd_
   wire loaded;
   output [5:0] missing;
   wire [2:0] more;
+  wire [99:0] o__payload;
+  wire [3:0] \o__payload.op ;
+  wire [95:0] \o__payload.payload ;
+  input o__ready;
+  wire o__valid;
   reg [1:0] oldest__addr = 2'h0;
   output [29:0] oldest__data;
   wire [23:0] \oldest__data.index ;
@@ -17222,195 +17435,175 @@ module \hwgen_top.sequencer.queue_grid (retire, i__valid, waiting, missing, cmd_
   end
   assign oldest__data = meta[oldest__addr];
   always @(posedge clk)
-    queued <= \$38 ;
+    queued <= \$36 ;
   always @(posedge clk)
-    held <= \$39 ;
+    held <= \$37 ;
   always @(posedge clk)
-    \$signal$34  <= \$40 ;
+    \$signal$38  <= \$38 ;
   always @(posedge clk)
-    some <= \$41 ;
+    some <= \$39 ;
   always @(posedge clk)
-    \$signal$18  <= \$42 ;
+    \$signal$17  <= \$40 ;
   always @(posedge clk)
-    \$signal$17  <= \$43 ;
+    \$signal$20  <= \$41 ;
   always @(posedge clk)
-    cmd__payload <= \$44 ;
+    \$signature__addr  <= \$42 ;
   always @(posedge clk)
-    \$signal$20  <= \$45 ;
+    issue__addr <= \$43 ;
   always @(posedge clk)
-    \$signature__addr  <= \$46 ;
-  always @(posedge clk)
-    issue__addr <= \$47 ;
-  always @(posedge clk)
-    oldest__addr <= \$48 ;
+    oldest__addr <= \$44 ;
   assign \$signature__en  = i__valid & i__ready;
   assign \$1  = | queued;
   assign \$2  = \$1  | \$signal$17 ;
-  assign waiting = \$2  | \$signal$18 ;
+  assign waiting = \$2  | o__valid;
   assign \$3  = ~ have;
   assign wanting = \$signal$20 [9:4] & \$3 ;
-  assign \$4  = ~ \$signal$18 ;
+  assign \$4  = ~ o__valid;
   assign \$5  = \$signal$17  & \$4 ;
   assign missing = \$5  ? wanting : 6'h00;
   assign \$6  = ~ stop;
-  assign cmd__valid = \$signal$18  & \$6 ;
+  assign cmd__valid = o__valid & \$6 ;
   assign \$7  = | queued;
   assign \$8  = ~ \$signal$17 ;
-  assign \$9  = \$8  | issued;
+  assign \$9  = \$8  | \i__valid$29 ;
   assign loaded = \$7  & \$9 ;
   assign \$10  = | wanting;
   assign \$11  = ~ \$10 ;
   assign \$12  = \$signal$17  & \$11 ;
   assign \$13  = ~ stop;
   assign \$14  = \$12  & \$13 ;
-  assign \$15  = ~ \$signal$18 ;
-  assign \$16  = \$15  | cmd__ready;
-  assign issued = \$14  & \$16 ;
-  assign take = issued ? \$signal$20 [9:4] : 6'h00;
-  assign i__ready = ~ \$signal$34 ;
+  assign \i__valid$29  = \$14  & \i__ready$33 ;
+  assign take = \i__valid$29  ? \$signal$20 [9:4] : 6'h00;
+  assign i__ready = ~ \$signal$38 ;
   assign empty = ~ some;
-  assign \$17  = held + 1'h1;
-  assign \$18  = held - 1'h1;
+  assign \$15  = held + 1'h1;
+  assign \$16  = held - 1'h1;
+  assign \$17  = queued + \$signature__en ;
+  assign \$18  = \$17  - 1'h1;
   assign \$19  = queued + \$signature__en ;
-  assign \$20  = \$19  - 1'h1;
-  assign \$21  = queued + \$signature__en ;
-  assign \$22  = loaded ? \$20  : { 1'h0, \$21  };
-  assign \$23  = ~ retire;
-  assign \$24  = \$signature__en  & \$23 ;
-  assign \$25  = held == 2'h3;
-  assign \$26  = ~ \$signature__en ;
-  assign \$27  = retire & \$26 ;
-  assign \$28  = held != 1'h1;
-  assign \$29  = \$signature__addr  == 2'h3;
-  assign \$30  = \$signature__addr  + 1'h1;
-  assign \$31  = \$29  ? 3'h0 : \$30 ;
-  assign \$32  = issue__addr == 2'h3;
-  assign \$33  = issue__addr + 1'h1;
-  assign \$34  = \$32  ? 3'h0 : \$33 ;
-  assign \$35  = oldest__addr == 2'h3;
-  assign \$36  = oldest__addr + 1'h1;
-  assign \$37  = \$35  ? 3'h0 : \$36 ;
+  assign \$20  = loaded ? \$18  : { 1'h0, \$19  };
+  assign \$21  = ~ retire;
+  assign \$22  = \$signature__en  & \$21 ;
+  assign \$23  = held == 2'h3;
+  assign \$24  = ~ \$signature__en ;
+  assign \$25  = retire & \$24 ;
+  assign \$26  = held != 1'h1;
+  assign \$27  = \$signature__addr  == 2'h3;
+  assign \$28  = \$signature__addr  + 1'h1;
+  assign \$29  = \$27  ? 3'h0 : \$28 ;
+  assign \$30  = issue__addr == 2'h3;
+  assign \$31  = issue__addr + 1'h1;
+  assign \$32  = \$30  ? 3'h0 : \$31 ;
+  assign \$33  = oldest__addr == 2'h3;
+  assign \$34  = oldest__addr + 1'h1;
+  assign \$35  = \$33  ? 3'h0 : \$34 ;
+  \hwgen_top.sequencer.queue_afetch.skid skid (
+    .clk(clk),
+    .i__payload(\i__payload$31 ),
+    .i__ready(\i__ready$33 ),
+    .i__valid(\i__valid$29 ),
+    .o__payload(cmd__payload),
+    .o__ready(o__ready),
+    .o__valid(o__valid),
+    .rst(rst)
+  );
   always @* begin
     if (_always_ ) begin end
-    \$38  = \$22 [2:0];
+    \$37  = held;
+    if (\$22 ) begin
+      \$37  = \$15 [2:0];
+    end
+    if (\$25 ) begin
+      \$37  = \$16 [2:0];
+    end
     if (rst) begin
-      \$38  = 3'h0;
+      \$37  = 3'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$39  = held;
-    if (\$24 ) begin
-      \$39  = \$17 [2:0];
+    \$38  = \$signal$38 ;
+    if (\$22 ) begin
+      \$38  = \$23 ;
     end
-    if (\$27 ) begin
-      \$39  = \$18 [2:0];
+    if (\$25 ) begin
+      \$38  = 1'h0;
     end
     if (rst) begin
-      \$39  = 3'h0;
+      \$38  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$40  = \$signal$34 ;
-    if (\$24 ) begin
-      \$40  = \$25 ;
+    \$39  = some;
+    if (\$22 ) begin
+      \$39  = 1'h1;
     end
-    if (\$27 ) begin
+    if (\$25 ) begin
+      \$39  = \$26 ;
+    end
+    if (rst) begin
+      \$39  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$40  = \$signal$17 ;
+    if (\i__valid$29 ) begin
       \$40  = 1'h0;
     end
+    if (loaded) begin
+      \$40  = 1'h1;
+    end
     if (rst) begin
       \$40  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$41  = some;
-    if (\$24 ) begin
-      \$41  = 1'h1;
-    end
-    if (\$27 ) begin
-      \$41  = \$28 ;
-    end
-    if (rst) begin
-      \$41  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$42  = \$signal$18 ;
-    if (cmd__ready) begin
-      \$42  = 1'h0;
-    end
-    if (issued) begin
-      \$42  = 1'h1;
-    end
-    if (rst) begin
-      \$42  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$43  = \$signal$17 ;
-    if (issued) begin
-      \$43  = 1'h0;
-    end
+    \$41  = \$signal$20 ;
     if (loaded) begin
-      \$43  = 1'h1;
+      \$41  = issue__data;
     end
     if (rst) begin
-      \$43  = 1'h0;
+      \$41  = 104'h00000000000000000000000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$44  = cmd__payload;
-    if (issued) begin
-      \$44 [3:0] = \$signal$20 [3:0];
-      \$44 [99:4] = { 2'h0, \$signal$20 [103:10] };
-    end
-    if (rst) begin
-      \$44  = 100'h0000000000000000000000000;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$45  = \$signal$20 ;
-    if (loaded) begin
-      \$45  = issue__data;
-    end
-    if (rst) begin
-      \$45  = 104'h00000000000000000000000000;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$46  = \$signature__addr ;
+    \$42  = \$signature__addr ;
     if (\$signature__en ) begin
-      \$46  = \$31 [1:0];
+      \$42  = \$29 [1:0];
     end
     if (rst) begin
-      \$46  = 2'h0;
+      \$42  = 2'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$47  = issue__addr;
+    \$43  = issue__addr;
     if (loaded) begin
-      \$47  = \$34 [1:0];
+      \$43  = \$32 [1:0];
     end
     if (rst) begin
-      \$47  = 2'h0;
+      \$43  = 2'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$48  = oldest__addr;
+    \$44  = oldest__addr;
     if (retire) begin
-      \$48  = \$37 [1:0];
+      \$44  = \$35 [1:0];
     end
     if (rst) begin
-      \$48  = 2'h0;
+      \$44  = 2'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$36  = \$20 [2:0];
+    if (rst) begin
+      \$36  = 3'h0;
     end
   end
   assign \$signal  = \$signature__addr ;
@@ -17419,11 +17612,13 @@ module \hwgen_top.sequencer.queue_grid (retire, i__valid, waiting, missing, cmd_
   assign \$signature__en$7  = \$signature__en ;
   assign \$signal$10  = issue__addr;
   assign free = oldest__addr;
-  assign \$signal$26  = cmd__payload;
+  assign o__payload = cmd__payload;
+  assign cmd__ready = o__ready;
+  assign issued = \i__valid$29 ;
   assign post = oldest__data[5:0];
   assign index = oldest__data[29:6];
-  assign more = \$17 [2:0];
-  assign less = \$18 [2:0];
+  assign more = \$15 [2:0];
+  assign less = \$16 [2:0];
   assign \$signature__data.op  = \$signature__data [3:0];
   assign \$signature__data.wait  = \$signature__data [9:4];
   assign \$signature__data.payload  = \$signature__data [103:10];
@@ -17439,13 +17634,17 @@ module \hwgen_top.sequencer.queue_grid (retire, i__valid, waiting, missing, cmd_
   assign \$signal$20.payload  = \$signal$20 [103:10];
   assign \cmd__payload.op  = cmd__payload[3:0];
   assign \cmd__payload.payload  = cmd__payload[99:4];
-  assign \$signal$26.op  = cmd__payload[3:0];
-  assign \$signal$26.payload  = cmd__payload[99:4];
+  assign \o__payload.op  = cmd__payload[3:0];
+  assign \o__payload.payload  = cmd__payload[99:4];
+  assign \i__payload$31.op  = \i__payload$31 [3:0];
+  assign \i__payload$31.payload  = \i__payload$31 [99:4];
   assign \oldest__data.post  = oldest__data[5:0];
   assign \oldest__data.index  = oldest__data[29:6];
   assign \issue__data.op  = issue__data[3:0];
   assign \issue__data.wait  = issue__data[9:4];
   assign \issue__data.payload  = issue__data[103:10];
+  assign \i__payload$31 [99:4] = { 2'h0, \$signal$20 [103:10] };
+  assign \i__payload$31 [3:0] = \$signal$20 [3:0];
   assign \$signature__data$8 [29:6] = i__payload[39:16];
   assign \$signature__data$8 [5:0] = i__payload[15:10];
   assign \$signature__data [103:10] = i__payload[133:40];
@@ -17453,7 +17652,7 @@ module \hwgen_top.sequencer.queue_grid (retire, i__valid, waiting, missing, cmd_
   assign \$signature__data [3:0] = i__payload[3:0];
 endmodule
 
-module \hwgen_top.sequencer.queue_load (retire, i__valid, cmd__valid, take, i__ready, empty, oldest__data, cmd__ready, rst, stop, i__payload, have, cmd__payload, clk);
+module \hwgen_top.sequencer.queue_load (retire, i__valid, cmd__valid, take, i__ready, empty, oldest__data, o__ready, rst, stop, i__payload, have, cmd__payload, clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -17461,43 +17660,39 @@ module \hwgen_top.sequencer.queue_load (retire, i__valid, cmd__valid, take, i__r
   wire \$12 ;
   wire \$13 ;
   wire \$14 ;
-  wire \$15 ;
-  wire \$16 ;
+  wire [3:0] \$15 ;
+  wire [3:0] \$16 ;
   wire [3:0] \$17 ;
-  wire [3:0] \$18 ;
+  wire [4:0] \$18 ;
   wire [3:0] \$19 ;
   wire \$2 ;
   wire [4:0] \$20 ;
-  wire [3:0] \$21 ;
-  wire [4:0] \$22 ;
+  wire \$21 ;
+  wire \$22 ;
   wire \$23 ;
   wire \$24 ;
   wire \$25 ;
   wire \$26 ;
   wire \$27 ;
-  wire \$28 ;
-  wire \$29 ;
+  wire [2:0] \$28 ;
+  wire [2:0] \$29 ;
   wire [5:0] \$3 ;
-  wire [2:0] \$30 ;
+  wire \$30 ;
   wire [2:0] \$31 ;
-  wire \$32 ;
-  wire [2:0] \$33 ;
+  wire [2:0] \$32 ;
+  wire \$33 ;
   wire [2:0] \$34 ;
-  wire \$35 ;
-  wire [2:0] \$36 ;
-  wire [2:0] \$37 ;
-  reg [2:0] \$38 ;
-  reg [2:0] \$39 ;
+  wire [2:0] \$35 ;
+  reg [2:0] \$36 ;
+  reg [2:0] \$37 ;
+  reg \$38 ;
+  reg \$39 ;
   wire \$4 ;
   reg \$40 ;
-  reg \$41 ;
-  reg \$42 ;
-  reg \$43 ;
-  reg [99:0] \$44 ;
-  reg [83:0] \$45 ;
-  reg [1:0] \$46 ;
-  reg [1:0] \$47 ;
-  reg [1:0] \$48 ;
+  reg [83:0] \$41 ;
+  reg [1:0] \$42 ;
+  reg [1:0] \$43 ;
+  reg [1:0] \$44 ;
   wire \$5 ;
   wire \$6 ;
   wire \$7 ;
@@ -17508,17 +17703,12 @@ module \hwgen_top.sequencer.queue_load (retire, i__valid, cmd__valid, take, i__r
   (* init = 2'h0 *)
   wire [1:0] \$signal$10 ;
   reg \$signal$17  = 1'h0;
-  reg \$signal$18  = 1'h0;
   reg [83:0] \$signal$20  = 84'h000000000000000000000;
   wire [3:0] \$signal$20.op ;
   wire [73:0] \$signal$20.payload ;
   wire [5:0] \$signal$20.wait ;
-  (* init = 100'h0000000000000000000000000 *)
-  wire [99:0] \$signal$26 ;
-  wire [3:0] \$signal$26.op ;
-  wire [95:0] \$signal$26.payload ;
   wire \$signal$3 ;
-  reg \$signal$34  = 1'h0;
+  reg \$signal$38  = 1'h0;
   reg [1:0] \$signature__addr  = 2'h0;
   (* init = 2'h0 *)
   wire [1:0] \$signature__addr$6 ;
@@ -17533,10 +17723,9 @@ module \hwgen_top.sequencer.queue_load (retire, i__valid, cmd__valid, take, i__r
   wire \$signature__en$7 ;
   input clk;
   output [99:0] cmd__payload;
-  reg [99:0] cmd__payload = 100'h0000000000000000000000000;
   wire [3:0] \cmd__payload.op ;
   wire [95:0] \cmd__payload.payload ;
-  input cmd__ready;
+  wire cmd__ready;
   output cmd__valid;
   output empty;
   (* init = 2'h0 *)
@@ -17544,13 +17733,18 @@ module \hwgen_top.sequencer.queue_load (retire, i__valid, cmd__valid, take, i__r
   input [5:0] have;
   reg [2:0] held = 3'h0;
   input [113:0] i__payload;
+  wire [99:0] \i__payload$31 ;
+  wire [3:0] \i__payload$31.op ;
+  wire [95:0] \i__payload$31.payload ;
   wire [23:0] \i__payload.index ;
   wire [3:0] \i__payload.op ;
   wire [73:0] \i__payload.payload ;
   wire [5:0] \i__payload.post ;
   wire [5:0] \i__payload.wait ;
   output i__ready;
+  wire \i__ready$33 ;
   input i__valid;
+  wire \i__valid$29 ;
   wire [23:0] index;
   reg [1:0] issue__addr = 2'h0;
   wire [83:0] issue__data;
@@ -17562,6 +17756,11 @@ module \hwgen_top.sequencer.queue_load (retire, i__valid, cmd__valid, take, i__r
   wire loaded;
   wire [5:0] missing;
   wire [2:0] more;
+  wire [99:0] o__payload;
+  wire [3:0] \o__payload.op ;
+  wire [95:0] \o__payload.payload ;
+  input o__ready;
+  wire o__valid;
   reg [1:0] oldest__addr = 2'h0;
   output [29:0] oldest__data;
   wire [23:0] \oldest__data.index ;
@@ -17596,195 +17795,175 @@ module \hwgen_top.sequencer.queue_load (retire, i__valid, cmd__valid, take, i__r
   end
   assign oldest__data = meta[oldest__addr];
   always @(posedge clk)
-    queued <= \$38 ;
+    queued <= \$36 ;
   always @(posedge clk)
-    held <= \$39 ;
+    held <= \$37 ;
   always @(posedge clk)
-    \$signal$34  <= \$40 ;
+    \$signal$38  <= \$38 ;
   always @(posedge clk)
-    some <= \$41 ;
+    some <= \$39 ;
   always @(posedge clk)
-    \$signal$18  <= \$42 ;
+    \$signal$17  <= \$40 ;
   always @(posedge clk)
-    \$signal$17  <= \$43 ;
+    \$signal$20  <= \$41 ;
   always @(posedge clk)
-    cmd__payload <= \$44 ;
+    \$signature__addr  <= \$42 ;
   always @(posedge clk)
-    \$signal$20  <= \$45 ;
+    issue__addr <= \$43 ;
   always @(posedge clk)
-    \$signature__addr  <= \$46 ;
-  always @(posedge clk)
-    issue__addr <= \$47 ;
-  always @(posedge clk)
-    oldest__addr <= \$48 ;
+    oldest__addr <= \$44 ;
   assign \$signature__en  = i__valid & i__ready;
   assign \$1  = | queued;
   assign \$2  = \$1  | \$signal$17 ;
-  assign waiting = \$2  | \$signal$18 ;
+  assign waiting = \$2  | o__valid;
   assign \$3  = ~ have;
   assign wanting = \$signal$20 [9:4] & \$3 ;
-  assign \$4  = ~ \$signal$18 ;
+  assign \$4  = ~ o__valid;
   assign \$5  = \$signal$17  & \$4 ;
   assign missing = \$5  ? wanting : 6'h00;
   assign \$6  = ~ stop;
-  assign cmd__valid = \$signal$18  & \$6 ;
+  assign cmd__valid = o__valid & \$6 ;
   assign \$7  = | queued;
   assign \$8  = ~ \$signal$17 ;
-  assign \$9  = \$8  | issued;
+  assign \$9  = \$8  | \i__valid$29 ;
   assign loaded = \$7  & \$9 ;
   assign \$10  = | wanting;
   assign \$11  = ~ \$10 ;
   assign \$12  = \$signal$17  & \$11 ;
   assign \$13  = ~ stop;
   assign \$14  = \$12  & \$13 ;
-  assign \$15  = ~ \$signal$18 ;
-  assign \$16  = \$15  | cmd__ready;
-  assign issued = \$14  & \$16 ;
-  assign take = issued ? \$signal$20 [9:4] : 6'h00;
-  assign i__ready = ~ \$signal$34 ;
+  assign \i__valid$29  = \$14  & \i__ready$33 ;
+  assign take = \i__valid$29  ? \$signal$20 [9:4] : 6'h00;
+  assign i__ready = ~ \$signal$38 ;
   assign empty = ~ some;
-  assign \$17  = held + 1'h1;
-  assign \$18  = held - 1'h1;
+  assign \$15  = held + 1'h1;
+  assign \$16  = held - 1'h1;
+  assign \$17  = queued + \$signature__en ;
+  assign \$18  = \$17  - 1'h1;
   assign \$19  = queued + \$signature__en ;
-  assign \$20  = \$19  - 1'h1;
-  assign \$21  = queued + \$signature__en ;
-  assign \$22  = loaded ? \$20  : { 1'h0, \$21  };
-  assign \$23  = ~ retire;
-  assign \$24  = \$signature__en  & \$23 ;
-  assign \$25  = held == 2'h3;
-  assign \$26  = ~ \$signature__en ;
-  assign \$27  = retire & \$26 ;
-  assign \$28  = held != 1'h1;
-  assign \$29  = \$signature__addr  == 2'h3;
-  assign \$30  = \$signature__addr  + 1'h1;
-  assign \$31  = \$29  ? 3'h0 : \$30 ;
-  assign \$32  = issue__addr == 2'h3;
-  assign \$33  = issue__addr + 1'h1;
-  assign \$34  = \$32  ? 3'h0 : \$33 ;
-  assign \$35  = oldest__addr == 2'h3;
-  assign \$36  = oldest__addr + 1'h1;
-  assign \$37  = \$35  ? 3'h0 : \$36 ;
+  assign \$20  = loaded ? \$18  : { 1'h0, \$19  };
+  assign \$21  = ~ retire;
+  assign \$22  = \$signature__en  & \$21 ;
+  assign \$23  = held == 2'h3;
+  assign \$24  = ~ \$signature__en ;
+  assign \$25  = retire & \$24 ;
+  assign \$26  = held != 1'h1;
+  assign \$27  = \$signature__addr  == 2'h3;
+  assign \$28  = \$signature__addr  + 1'h1;
+  assign \$29  = \$27  ? 3'h0 : \$28 ;
+  assign \$30  = issue__addr == 2'h3;
+  assign \$31  = issue__addr + 1'h1;
+  assign \$32  = \$30  ? 3'h0 : \$31 ;
+  assign \$33  = oldest__addr == 2'h3;
+  assign \$34  = oldest__addr + 1'h1;
+  assign \$35  = \$33  ? 3'h0 : \$34 ;
+  \hwgen_top.sequencer.queue_afetch.skid skid (
+    .clk(clk),
+    .i__payload(\i__payload$31 ),
+    .i__ready(\i__ready$33 ),
+    .i__valid(\i__valid$29 ),
+    .o__payload(cmd__payload),
+    .o__ready(o__ready),
+    .o__valid(o__valid),
+    .rst(rst)
+  );
   always @* begin
     if (_always_ ) begin end
-    \$38  = \$22 [2:0];
+    \$37  = held;
+    if (\$22 ) begin
+      \$37  = \$15 [2:0];
+    end
+    if (\$25 ) begin
+      \$37  = \$16 [2:0];
+    end
     if (rst) begin
-      \$38  = 3'h0;
+      \$37  = 3'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$39  = held;
-    if (\$24 ) begin
-      \$39  = \$17 [2:0];
+    \$38  = \$signal$38 ;
+    if (\$22 ) begin
+      \$38  = \$23 ;
     end
-    if (\$27 ) begin
-      \$39  = \$18 [2:0];
+    if (\$25 ) begin
+      \$38  = 1'h0;
     end
     if (rst) begin
-      \$39  = 3'h0;
+      \$38  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$40  = \$signal$34 ;
-    if (\$24 ) begin
-      \$40  = \$25 ;
+    \$39  = some;
+    if (\$22 ) begin
+      \$39  = 1'h1;
     end
-    if (\$27 ) begin
+    if (\$25 ) begin
+      \$39  = \$26 ;
+    end
+    if (rst) begin
+      \$39  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$40  = \$signal$17 ;
+    if (\i__valid$29 ) begin
       \$40  = 1'h0;
     end
+    if (loaded) begin
+      \$40  = 1'h1;
+    end
     if (rst) begin
       \$40  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$41  = some;
-    if (\$24 ) begin
-      \$41  = 1'h1;
-    end
-    if (\$27 ) begin
-      \$41  = \$28 ;
-    end
-    if (rst) begin
-      \$41  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$42  = \$signal$18 ;
-    if (cmd__ready) begin
-      \$42  = 1'h0;
-    end
-    if (issued) begin
-      \$42  = 1'h1;
-    end
-    if (rst) begin
-      \$42  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$43  = \$signal$17 ;
-    if (issued) begin
-      \$43  = 1'h0;
-    end
+    \$41  = \$signal$20 ;
     if (loaded) begin
-      \$43  = 1'h1;
+      \$41  = issue__data;
     end
     if (rst) begin
-      \$43  = 1'h0;
+      \$41  = 84'h000000000000000000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$44  = cmd__payload;
-    if (issued) begin
-      \$44 [3:0] = \$signal$20 [3:0];
-      \$44 [99:4] = { 22'h000000, \$signal$20 [83:10] };
-    end
-    if (rst) begin
-      \$44  = 100'h0000000000000000000000000;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$45  = \$signal$20 ;
-    if (loaded) begin
-      \$45  = issue__data;
-    end
-    if (rst) begin
-      \$45  = 84'h000000000000000000000;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$46  = \$signature__addr ;
+    \$42  = \$signature__addr ;
     if (\$signature__en ) begin
-      \$46  = \$31 [1:0];
+      \$42  = \$29 [1:0];
     end
     if (rst) begin
-      \$46  = 2'h0;
+      \$42  = 2'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$47  = issue__addr;
+    \$43  = issue__addr;
     if (loaded) begin
-      \$47  = \$34 [1:0];
+      \$43  = \$32 [1:0];
     end
     if (rst) begin
-      \$47  = 2'h0;
+      \$43  = 2'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$48  = oldest__addr;
+    \$44  = oldest__addr;
     if (retire) begin
-      \$48  = \$37 [1:0];
+      \$44  = \$35 [1:0];
     end
     if (rst) begin
-      \$48  = 2'h0;
+      \$44  = 2'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$36  = \$20 [2:0];
+    if (rst) begin
+      \$36  = 3'h0;
     end
   end
   assign \$signal  = \$signature__addr ;
@@ -17793,11 +17972,13 @@ module \hwgen_top.sequencer.queue_load (retire, i__valid, cmd__valid, take, i__r
   assign \$signature__en$7  = \$signature__en ;
   assign \$signal$10  = issue__addr;
   assign free = oldest__addr;
-  assign \$signal$26  = cmd__payload;
+  assign o__payload = cmd__payload;
+  assign cmd__ready = o__ready;
+  assign issued = \i__valid$29 ;
   assign post = oldest__data[5:0];
   assign index = oldest__data[29:6];
-  assign more = \$17 [2:0];
-  assign less = \$18 [2:0];
+  assign more = \$15 [2:0];
+  assign less = \$16 [2:0];
   assign \$signature__data.op  = \$signature__data [3:0];
   assign \$signature__data.wait  = \$signature__data [9:4];
   assign \$signature__data.payload  = \$signature__data [83:10];
@@ -17813,13 +17994,17 @@ module \hwgen_top.sequencer.queue_load (retire, i__valid, cmd__valid, take, i__r
   assign \$signal$20.payload  = \$signal$20 [83:10];
   assign \cmd__payload.op  = cmd__payload[3:0];
   assign \cmd__payload.payload  = cmd__payload[99:4];
-  assign \$signal$26.op  = cmd__payload[3:0];
-  assign \$signal$26.payload  = cmd__payload[99:4];
+  assign \o__payload.op  = cmd__payload[3:0];
+  assign \o__payload.payload  = cmd__payload[99:4];
+  assign \i__payload$31.op  = \i__payload$31 [3:0];
+  assign \i__payload$31.payload  = \i__payload$31 [99:4];
   assign \oldest__data.post  = oldest__data[5:0];
   assign \oldest__data.index  = oldest__data[29:6];
   assign \issue__data.op  = issue__data[3:0];
   assign \issue__data.wait  = issue__data[9:4];
   assign \issue__data.payload  = issue__data[83:10];
+  assign \i__payload$31 [99:4] = { 22'h000000, \$signal$20 [83:10] };
+  assign \i__payload$31 [3:0] = \$signal$20 [3:0];
   assign \$signature__data$8 [29:6] = i__payload[39:16];
   assign \$signature__data$8 [5:0] = i__payload[15:10];
   assign \$signature__data [83:10] = i__payload[113:40];
@@ -17827,7 +18012,7 @@ module \hwgen_top.sequencer.queue_load (retire, i__valid, cmd__valid, take, i__r
   assign \$signature__data [3:0] = i__payload[3:0];
 endmodule
 
-module \hwgen_top.sequencer.queue_post (retire, i__valid, cmd__valid, take, i__ready, empty, oldest__data, cmd__ready, rst, stop, i__payload, have, cmd__payload, clk);
+module \hwgen_top.sequencer.queue_post (retire, i__valid, cmd__valid, take, i__ready, empty, oldest__data, o__ready, rst, stop, i__payload, have, cmd__payload, clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -17835,43 +18020,39 @@ module \hwgen_top.sequencer.queue_post (retire, i__valid, cmd__valid, take, i__r
   wire \$12 ;
   wire \$13 ;
   wire \$14 ;
-  wire \$15 ;
-  wire \$16 ;
+  wire [3:0] \$15 ;
+  wire [3:0] \$16 ;
   wire [3:0] \$17 ;
-  wire [3:0] \$18 ;
+  wire [4:0] \$18 ;
   wire [3:0] \$19 ;
   wire \$2 ;
   wire [4:0] \$20 ;
-  wire [3:0] \$21 ;
-  wire [4:0] \$22 ;
+  wire \$21 ;
+  wire \$22 ;
   wire \$23 ;
   wire \$24 ;
   wire \$25 ;
   wire \$26 ;
   wire \$27 ;
-  wire \$28 ;
-  wire \$29 ;
+  wire [2:0] \$28 ;
+  wire [2:0] \$29 ;
   wire [5:0] \$3 ;
-  wire [2:0] \$30 ;
+  wire \$30 ;
   wire [2:0] \$31 ;
-  wire \$32 ;
-  wire [2:0] \$33 ;
+  wire [2:0] \$32 ;
+  wire \$33 ;
   wire [2:0] \$34 ;
-  wire \$35 ;
-  wire [2:0] \$36 ;
-  wire [2:0] \$37 ;
-  reg [2:0] \$38 ;
-  reg [2:0] \$39 ;
+  wire [2:0] \$35 ;
+  reg [2:0] \$36 ;
+  reg [2:0] \$37 ;
+  reg \$38 ;
+  reg \$39 ;
   wire \$4 ;
   reg \$40 ;
-  reg \$41 ;
-  reg \$42 ;
-  reg \$43 ;
-  reg [99:0] \$44 ;
-  reg [104:0] \$45 ;
-  reg [1:0] \$46 ;
-  reg [1:0] \$47 ;
-  reg [1:0] \$48 ;
+  reg [104:0] \$41 ;
+  reg [1:0] \$42 ;
+  reg [1:0] \$43 ;
+  reg [1:0] \$44 ;
   wire \$5 ;
   wire \$6 ;
   wire \$7 ;
@@ -17882,17 +18063,12 @@ module \hwgen_top.sequencer.queue_post (retire, i__valid, cmd__valid, take, i__r
   (* init = 2'h0 *)
   wire [1:0] \$signal$10 ;
   reg \$signal$17  = 1'h0;
-  reg \$signal$18  = 1'h0;
   reg [104:0] \$signal$20  = 105'h000000000000000000000000000;
   wire [3:0] \$signal$20.op ;
   wire [94:0] \$signal$20.payload ;
   wire [5:0] \$signal$20.wait ;
-  (* init = 100'h0000000000000000000000000 *)
-  wire [99:0] \$signal$26 ;
-  wire [3:0] \$signal$26.op ;
-  wire [95:0] \$signal$26.payload ;
   wire \$signal$3 ;
-  reg \$signal$34  = 1'h0;
+  reg \$signal$38  = 1'h0;
   reg [1:0] \$signature__addr  = 2'h0;
   (* init = 2'h0 *)
   wire [1:0] \$signature__addr$6 ;
@@ -17907,10 +18083,9 @@ module \hwgen_top.sequencer.queue_post (retire, i__valid, cmd__valid, take, i__r
   wire \$signature__en$7 ;
   input clk;
   output [99:0] cmd__payload;
-  reg [99:0] cmd__payload = 100'h0000000000000000000000000;
   wire [3:0] \cmd__payload.op ;
   wire [95:0] \cmd__payload.payload ;
-  input cmd__ready;
+  wire cmd__ready;
   output cmd__valid;
   output empty;
   (* init = 2'h0 *)
@@ -17918,13 +18093,18 @@ module \hwgen_top.sequencer.queue_post (retire, i__valid, cmd__valid, take, i__r
   input [5:0] have;
   reg [2:0] held = 3'h0;
   input [134:0] i__payload;
+  wire [99:0] \i__payload$31 ;
+  wire [3:0] \i__payload$31.op ;
+  wire [95:0] \i__payload$31.payload ;
   wire [23:0] \i__payload.index ;
   wire [3:0] \i__payload.op ;
   wire [94:0] \i__payload.payload ;
   wire [5:0] \i__payload.post ;
   wire [5:0] \i__payload.wait ;
   output i__ready;
+  wire \i__ready$33 ;
   input i__valid;
+  wire \i__valid$29 ;
   wire [23:0] index;
   reg [1:0] issue__addr = 2'h0;
   wire [104:0] issue__data;
@@ -17936,6 +18116,11 @@ module \hwgen_top.sequencer.queue_post (retire, i__valid, cmd__valid, take, i__r
   wire loaded;
   wire [5:0] missing;
   wire [2:0] more;
+  wire [99:0] o__payload;
+  wire [3:0] \o__payload.op ;
+  wire [95:0] \o__payload.payload ;
+  input o__ready;
+  wire o__valid;
   reg [1:0] oldest__addr = 2'h0;
   output [29:0] oldest__data;
   wire [23:0] \oldest__data.index ;
@@ -17970,195 +18155,175 @@ module \hwgen_top.sequencer.queue_post (retire, i__valid, cmd__valid, take, i__r
   end
   assign oldest__data = meta[oldest__addr];
   always @(posedge clk)
-    queued <= \$38 ;
+    queued <= \$36 ;
   always @(posedge clk)
-    held <= \$39 ;
+    held <= \$37 ;
   always @(posedge clk)
-    \$signal$34  <= \$40 ;
+    \$signal$38  <= \$38 ;
   always @(posedge clk)
-    some <= \$41 ;
+    some <= \$39 ;
   always @(posedge clk)
-    \$signal$18  <= \$42 ;
+    \$signal$17  <= \$40 ;
   always @(posedge clk)
-    \$signal$17  <= \$43 ;
+    \$signal$20  <= \$41 ;
   always @(posedge clk)
-    cmd__payload <= \$44 ;
+    \$signature__addr  <= \$42 ;
   always @(posedge clk)
-    \$signal$20  <= \$45 ;
+    issue__addr <= \$43 ;
   always @(posedge clk)
-    \$signature__addr  <= \$46 ;
-  always @(posedge clk)
-    issue__addr <= \$47 ;
-  always @(posedge clk)
-    oldest__addr <= \$48 ;
+    oldest__addr <= \$44 ;
   assign \$signature__en  = i__valid & i__ready;
   assign \$1  = | queued;
   assign \$2  = \$1  | \$signal$17 ;
-  assign waiting = \$2  | \$signal$18 ;
+  assign waiting = \$2  | o__valid;
   assign \$3  = ~ have;
   assign wanting = \$signal$20 [9:4] & \$3 ;
-  assign \$4  = ~ \$signal$18 ;
+  assign \$4  = ~ o__valid;
   assign \$5  = \$signal$17  & \$4 ;
   assign missing = \$5  ? wanting : 6'h00;
   assign \$6  = ~ stop;
-  assign cmd__valid = \$signal$18  & \$6 ;
+  assign cmd__valid = o__valid & \$6 ;
   assign \$7  = | queued;
   assign \$8  = ~ \$signal$17 ;
-  assign \$9  = \$8  | issued;
+  assign \$9  = \$8  | \i__valid$29 ;
   assign loaded = \$7  & \$9 ;
   assign \$10  = | wanting;
   assign \$11  = ~ \$10 ;
   assign \$12  = \$signal$17  & \$11 ;
   assign \$13  = ~ stop;
   assign \$14  = \$12  & \$13 ;
-  assign \$15  = ~ \$signal$18 ;
-  assign \$16  = \$15  | cmd__ready;
-  assign issued = \$14  & \$16 ;
-  assign take = issued ? \$signal$20 [9:4] : 6'h00;
-  assign i__ready = ~ \$signal$34 ;
+  assign \i__valid$29  = \$14  & \i__ready$33 ;
+  assign take = \i__valid$29  ? \$signal$20 [9:4] : 6'h00;
+  assign i__ready = ~ \$signal$38 ;
   assign empty = ~ some;
-  assign \$17  = held + 1'h1;
-  assign \$18  = held - 1'h1;
+  assign \$15  = held + 1'h1;
+  assign \$16  = held - 1'h1;
+  assign \$17  = queued + \$signature__en ;
+  assign \$18  = \$17  - 1'h1;
   assign \$19  = queued + \$signature__en ;
-  assign \$20  = \$19  - 1'h1;
-  assign \$21  = queued + \$signature__en ;
-  assign \$22  = loaded ? \$20  : { 1'h0, \$21  };
-  assign \$23  = ~ retire;
-  assign \$24  = \$signature__en  & \$23 ;
-  assign \$25  = held == 2'h3;
-  assign \$26  = ~ \$signature__en ;
-  assign \$27  = retire & \$26 ;
-  assign \$28  = held != 1'h1;
-  assign \$29  = \$signature__addr  == 2'h3;
-  assign \$30  = \$signature__addr  + 1'h1;
-  assign \$31  = \$29  ? 3'h0 : \$30 ;
-  assign \$32  = issue__addr == 2'h3;
-  assign \$33  = issue__addr + 1'h1;
-  assign \$34  = \$32  ? 3'h0 : \$33 ;
-  assign \$35  = oldest__addr == 2'h3;
-  assign \$36  = oldest__addr + 1'h1;
-  assign \$37  = \$35  ? 3'h0 : \$36 ;
+  assign \$20  = loaded ? \$18  : { 1'h0, \$19  };
+  assign \$21  = ~ retire;
+  assign \$22  = \$signature__en  & \$21 ;
+  assign \$23  = held == 2'h3;
+  assign \$24  = ~ \$signature__en ;
+  assign \$25  = retire & \$24 ;
+  assign \$26  = held != 1'h1;
+  assign \$27  = \$signature__addr  == 2'h3;
+  assign \$28  = \$signature__addr  + 1'h1;
+  assign \$29  = \$27  ? 3'h0 : \$28 ;
+  assign \$30  = issue__addr == 2'h3;
+  assign \$31  = issue__addr + 1'h1;
+  assign \$32  = \$30  ? 3'h0 : \$31 ;
+  assign \$33  = oldest__addr == 2'h3;
+  assign \$34  = oldest__addr + 1'h1;
+  assign \$35  = \$33  ? 3'h0 : \$34 ;
+  \hwgen_top.sequencer.queue_afetch.skid skid (
+    .clk(clk),
+    .i__payload(\i__payload$31 ),
+    .i__ready(\i__ready$33 ),
+    .i__valid(\i__valid$29 ),
+    .o__payload(cmd__payload),
+    .o__ready(o__ready),
+    .o__valid(o__valid),
+    .rst(rst)
+  );
   always @* begin
     if (_always_ ) begin end
-    \$38  = \$22 [2:0];
+    \$37  = held;
+    if (\$22 ) begin
+      \$37  = \$15 [2:0];
+    end
+    if (\$25 ) begin
+      \$37  = \$16 [2:0];
+    end
     if (rst) begin
-      \$38  = 3'h0;
+      \$37  = 3'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$39  = held;
-    if (\$24 ) begin
-      \$39  = \$17 [2:0];
+    \$38  = \$signal$38 ;
+    if (\$22 ) begin
+      \$38  = \$23 ;
     end
-    if (\$27 ) begin
-      \$39  = \$18 [2:0];
+    if (\$25 ) begin
+      \$38  = 1'h0;
     end
     if (rst) begin
-      \$39  = 3'h0;
+      \$38  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$40  = \$signal$34 ;
-    if (\$24 ) begin
-      \$40  = \$25 ;
+    \$39  = some;
+    if (\$22 ) begin
+      \$39  = 1'h1;
     end
-    if (\$27 ) begin
+    if (\$25 ) begin
+      \$39  = \$26 ;
+    end
+    if (rst) begin
+      \$39  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$40  = \$signal$17 ;
+    if (\i__valid$29 ) begin
       \$40  = 1'h0;
     end
+    if (loaded) begin
+      \$40  = 1'h1;
+    end
     if (rst) begin
       \$40  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$41  = some;
-    if (\$24 ) begin
-      \$41  = 1'h1;
-    end
-    if (\$27 ) begin
-      \$41  = \$28 ;
-    end
-    if (rst) begin
-      \$41  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$42  = \$signal$18 ;
-    if (cmd__ready) begin
-      \$42  = 1'h0;
-    end
-    if (issued) begin
-      \$42  = 1'h1;
-    end
-    if (rst) begin
-      \$42  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$43  = \$signal$17 ;
-    if (issued) begin
-      \$43  = 1'h0;
-    end
+    \$41  = \$signal$20 ;
     if (loaded) begin
-      \$43  = 1'h1;
+      \$41  = issue__data;
     end
     if (rst) begin
-      \$43  = 1'h0;
+      \$41  = 105'h000000000000000000000000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$44  = cmd__payload;
-    if (issued) begin
-      \$44 [3:0] = \$signal$20 [3:0];
-      \$44 [99:4] = { 1'h0, \$signal$20 [104:10] };
-    end
-    if (rst) begin
-      \$44  = 100'h0000000000000000000000000;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$45  = \$signal$20 ;
-    if (loaded) begin
-      \$45  = issue__data;
-    end
-    if (rst) begin
-      \$45  = 105'h000000000000000000000000000;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$46  = \$signature__addr ;
+    \$42  = \$signature__addr ;
     if (\$signature__en ) begin
-      \$46  = \$31 [1:0];
+      \$42  = \$29 [1:0];
     end
     if (rst) begin
-      \$46  = 2'h0;
+      \$42  = 2'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$47  = issue__addr;
+    \$43  = issue__addr;
     if (loaded) begin
-      \$47  = \$34 [1:0];
+      \$43  = \$32 [1:0];
     end
     if (rst) begin
-      \$47  = 2'h0;
+      \$43  = 2'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$48  = oldest__addr;
+    \$44  = oldest__addr;
     if (retire) begin
-      \$48  = \$37 [1:0];
+      \$44  = \$35 [1:0];
     end
     if (rst) begin
-      \$48  = 2'h0;
+      \$44  = 2'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$36  = \$20 [2:0];
+    if (rst) begin
+      \$36  = 3'h0;
     end
   end
   assign \$signal  = \$signature__addr ;
@@ -18167,11 +18332,13 @@ module \hwgen_top.sequencer.queue_post (retire, i__valid, cmd__valid, take, i__r
   assign \$signature__en$7  = \$signature__en ;
   assign \$signal$10  = issue__addr;
   assign free = oldest__addr;
-  assign \$signal$26  = cmd__payload;
+  assign o__payload = cmd__payload;
+  assign cmd__ready = o__ready;
+  assign issued = \i__valid$29 ;
   assign post = oldest__data[5:0];
   assign index = oldest__data[29:6];
-  assign more = \$17 [2:0];
-  assign less = \$18 [2:0];
+  assign more = \$15 [2:0];
+  assign less = \$16 [2:0];
   assign \$signature__data.op  = \$signature__data [3:0];
   assign \$signature__data.wait  = \$signature__data [9:4];
   assign \$signature__data.payload  = \$signature__data [104:10];
@@ -18187,13 +18354,17 @@ module \hwgen_top.sequencer.queue_post (retire, i__valid, cmd__valid, take, i__r
   assign \$signal$20.payload  = \$signal$20 [104:10];
   assign \cmd__payload.op  = cmd__payload[3:0];
   assign \cmd__payload.payload  = cmd__payload[99:4];
-  assign \$signal$26.op  = cmd__payload[3:0];
-  assign \$signal$26.payload  = cmd__payload[99:4];
+  assign \o__payload.op  = cmd__payload[3:0];
+  assign \o__payload.payload  = cmd__payload[99:4];
+  assign \i__payload$31.op  = \i__payload$31 [3:0];
+  assign \i__payload$31.payload  = \i__payload$31 [99:4];
   assign \oldest__data.post  = oldest__data[5:0];
   assign \oldest__data.index  = oldest__data[29:6];
   assign \issue__data.op  = issue__data[3:0];
   assign \issue__data.wait  = issue__data[9:4];
   assign \issue__data.payload  = issue__data[104:10];
+  assign \i__payload$31 [99:4] = { 1'h0, \$signal$20 [104:10] };
+  assign \i__payload$31 [3:0] = \$signal$20 [3:0];
   assign \$signature__data$8 [29:6] = i__payload[39:16];
   assign \$signature__data$8 [5:0] = i__payload[15:10];
   assign \$signature__data [104:10] = i__payload[134:40];
@@ -18201,7 +18372,7 @@ module \hwgen_top.sequencer.queue_post (retire, i__valid, cmd__valid, take, i__r
   assign \$signature__data [3:0] = i__payload[3:0];
 endmodule
 
-module \hwgen_top.sequencer.queue_store (retire, i__valid, cmd__valid, take, i__ready, empty, oldest__data, cmd__ready, rst, stop, i__payload, have, cmd__payload, clk);
+module \hwgen_top.sequencer.queue_store (retire, i__valid, cmd__valid, take, i__ready, empty, oldest__data, o__ready, rst, stop, i__payload, have, cmd__payload, clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -18209,43 +18380,39 @@ module \hwgen_top.sequencer.queue_store (retire, i__valid, cmd__valid, take, i__
   wire \$12 ;
   wire \$13 ;
   wire \$14 ;
-  wire \$15 ;
-  wire \$16 ;
+  wire [3:0] \$15 ;
+  wire [3:0] \$16 ;
   wire [3:0] \$17 ;
-  wire [3:0] \$18 ;
+  wire [4:0] \$18 ;
   wire [3:0] \$19 ;
   wire \$2 ;
   wire [4:0] \$20 ;
-  wire [3:0] \$21 ;
-  wire [4:0] \$22 ;
+  wire \$21 ;
+  wire \$22 ;
   wire \$23 ;
   wire \$24 ;
   wire \$25 ;
   wire \$26 ;
   wire \$27 ;
-  wire \$28 ;
-  wire \$29 ;
+  wire [2:0] \$28 ;
+  wire [2:0] \$29 ;
   wire [5:0] \$3 ;
-  wire [2:0] \$30 ;
+  wire \$30 ;
   wire [2:0] \$31 ;
-  wire \$32 ;
-  wire [2:0] \$33 ;
+  wire [2:0] \$32 ;
+  wire \$33 ;
   wire [2:0] \$34 ;
-  wire \$35 ;
-  wire [2:0] \$36 ;
-  wire [2:0] \$37 ;
-  reg [2:0] \$38 ;
-  reg [2:0] \$39 ;
+  wire [2:0] \$35 ;
+  reg [2:0] \$36 ;
+  reg [2:0] \$37 ;
+  reg \$38 ;
+  reg \$39 ;
   wire \$4 ;
   reg \$40 ;
-  reg \$41 ;
-  reg \$42 ;
-  reg \$43 ;
-  reg [99:0] \$44 ;
-  reg [81:0] \$45 ;
-  reg [1:0] \$46 ;
-  reg [1:0] \$47 ;
-  reg [1:0] \$48 ;
+  reg [81:0] \$41 ;
+  reg [1:0] \$42 ;
+  reg [1:0] \$43 ;
+  reg [1:0] \$44 ;
   wire \$5 ;
   wire \$6 ;
   wire \$7 ;
@@ -18256,17 +18423,12 @@ module \hwgen_top.sequencer.queue_store (retire, i__valid, cmd__valid, take, i__
   (* init = 2'h0 *)
   wire [1:0] \$signal$10 ;
   reg \$signal$17  = 1'h0;
-  reg \$signal$18  = 1'h0;
   reg [81:0] \$signal$20  = 82'h000000000000000000000;
   wire [3:0] \$signal$20.op ;
   wire [71:0] \$signal$20.payload ;
   wire [5:0] \$signal$20.wait ;
-  (* init = 100'h0000000000000000000000000 *)
-  wire [99:0] \$signal$26 ;
-  wire [3:0] \$signal$26.op ;
-  wire [95:0] \$signal$26.payload ;
   wire \$signal$3 ;
-  reg \$signal$34  = 1'h0;
+  reg \$signal$38  = 1'h0;
   reg [1:0] \$signature__addr  = 2'h0;
   (* init = 2'h0 *)
   wire [1:0] \$signature__addr$6 ;
@@ -18281,10 +18443,9 @@ module \hwgen_top.sequencer.queue_store (retire, i__valid, cmd__valid, take, i__
   wire \$signature__en$7 ;
   input clk;
   output [99:0] cmd__payload;
-  reg [99:0] cmd__payload = 100'h0000000000000000000000000;
   wire [3:0] \cmd__payload.op ;
   wire [95:0] \cmd__payload.payload ;
-  input cmd__ready;
+  wire cmd__ready;
   output cmd__valid;
   output empty;
   (* init = 2'h0 *)
@@ -18292,13 +18453,18 @@ module \hwgen_top.sequencer.queue_store (retire, i__valid, cmd__valid, take, i__
   input [5:0] have;
   reg [2:0] held = 3'h0;
   input [111:0] i__payload;
+  wire [99:0] \i__payload$31 ;
+  wire [3:0] \i__payload$31.op ;
+  wire [95:0] \i__payload$31.payload ;
   wire [23:0] \i__payload.index ;
   wire [3:0] \i__payload.op ;
   wire [71:0] \i__payload.payload ;
   wire [5:0] \i__payload.post ;
   wire [5:0] \i__payload.wait ;
   output i__ready;
+  wire \i__ready$33 ;
   input i__valid;
+  wire \i__valid$29 ;
   wire [23:0] index;
   reg [1:0] issue__addr = 2'h0;
   wire [81:0] issue__data;
@@ -18310,6 +18476,11 @@ module \hwgen_top.sequencer.queue_store (retire, i__valid, cmd__valid, take, i__
   wire loaded;
   wire [5:0] missing;
   wire [2:0] more;
+  wire [99:0] o__payload;
+  wire [3:0] \o__payload.op ;
+  wire [95:0] \o__payload.payload ;
+  input o__ready;
+  wire o__valid;
   reg [1:0] oldest__addr = 2'h0;
   output [29:0] oldest__data;
   wire [23:0] \oldest__data.index ;
@@ -18344,195 +18515,175 @@ module \hwgen_top.sequencer.queue_store (retire, i__valid, cmd__valid, take, i__
   end
   assign oldest__data = meta[oldest__addr];
   always @(posedge clk)
-    queued <= \$38 ;
+    queued <= \$36 ;
   always @(posedge clk)
-    held <= \$39 ;
+    held <= \$37 ;
   always @(posedge clk)
-    \$signal$34  <= \$40 ;
+    \$signal$38  <= \$38 ;
   always @(posedge clk)
-    some <= \$41 ;
+    some <= \$39 ;
   always @(posedge clk)
-    \$signal$18  <= \$42 ;
+    \$signal$17  <= \$40 ;
   always @(posedge clk)
-    \$signal$17  <= \$43 ;
+    \$signal$20  <= \$41 ;
   always @(posedge clk)
-    cmd__payload <= \$44 ;
+    \$signature__addr  <= \$42 ;
   always @(posedge clk)
-    \$signal$20  <= \$45 ;
+    issue__addr <= \$43 ;
   always @(posedge clk)
-    \$signature__addr  <= \$46 ;
-  always @(posedge clk)
-    issue__addr <= \$47 ;
-  always @(posedge clk)
-    oldest__addr <= \$48 ;
+    oldest__addr <= \$44 ;
   assign \$signature__en  = i__valid & i__ready;
   assign \$1  = | queued;
   assign \$2  = \$1  | \$signal$17 ;
-  assign waiting = \$2  | \$signal$18 ;
+  assign waiting = \$2  | o__valid;
   assign \$3  = ~ have;
   assign wanting = \$signal$20 [9:4] & \$3 ;
-  assign \$4  = ~ \$signal$18 ;
+  assign \$4  = ~ o__valid;
   assign \$5  = \$signal$17  & \$4 ;
   assign missing = \$5  ? wanting : 6'h00;
   assign \$6  = ~ stop;
-  assign cmd__valid = \$signal$18  & \$6 ;
+  assign cmd__valid = o__valid & \$6 ;
   assign \$7  = | queued;
   assign \$8  = ~ \$signal$17 ;
-  assign \$9  = \$8  | issued;
+  assign \$9  = \$8  | \i__valid$29 ;
   assign loaded = \$7  & \$9 ;
   assign \$10  = | wanting;
   assign \$11  = ~ \$10 ;
   assign \$12  = \$signal$17  & \$11 ;
   assign \$13  = ~ stop;
   assign \$14  = \$12  & \$13 ;
-  assign \$15  = ~ \$signal$18 ;
-  assign \$16  = \$15  | cmd__ready;
-  assign issued = \$14  & \$16 ;
-  assign take = issued ? \$signal$20 [9:4] : 6'h00;
-  assign i__ready = ~ \$signal$34 ;
+  assign \i__valid$29  = \$14  & \i__ready$33 ;
+  assign take = \i__valid$29  ? \$signal$20 [9:4] : 6'h00;
+  assign i__ready = ~ \$signal$38 ;
   assign empty = ~ some;
-  assign \$17  = held + 1'h1;
-  assign \$18  = held - 1'h1;
+  assign \$15  = held + 1'h1;
+  assign \$16  = held - 1'h1;
+  assign \$17  = queued + \$signature__en ;
+  assign \$18  = \$17  - 1'h1;
   assign \$19  = queued + \$signature__en ;
-  assign \$20  = \$19  - 1'h1;
-  assign \$21  = queued + \$signature__en ;
-  assign \$22  = loaded ? \$20  : { 1'h0, \$21  };
-  assign \$23  = ~ retire;
-  assign \$24  = \$signature__en  & \$23 ;
-  assign \$25  = held == 2'h3;
-  assign \$26  = ~ \$signature__en ;
-  assign \$27  = retire & \$26 ;
-  assign \$28  = held != 1'h1;
-  assign \$29  = \$signature__addr  == 2'h3;
-  assign \$30  = \$signature__addr  + 1'h1;
-  assign \$31  = \$29  ? 3'h0 : \$30 ;
-  assign \$32  = issue__addr == 2'h3;
-  assign \$33  = issue__addr + 1'h1;
-  assign \$34  = \$32  ? 3'h0 : \$33 ;
-  assign \$35  = oldest__addr == 2'h3;
-  assign \$36  = oldest__addr + 1'h1;
-  assign \$37  = \$35  ? 3'h0 : \$36 ;
+  assign \$20  = loaded ? \$18  : { 1'h0, \$19  };
+  assign \$21  = ~ retire;
+  assign \$22  = \$signature__en  & \$21 ;
+  assign \$23  = held == 2'h3;
+  assign \$24  = ~ \$signature__en ;
+  assign \$25  = retire & \$24 ;
+  assign \$26  = held != 1'h1;
+  assign \$27  = \$signature__addr  == 2'h3;
+  assign \$28  = \$signature__addr  + 1'h1;
+  assign \$29  = \$27  ? 3'h0 : \$28 ;
+  assign \$30  = issue__addr == 2'h3;
+  assign \$31  = issue__addr + 1'h1;
+  assign \$32  = \$30  ? 3'h0 : \$31 ;
+  assign \$33  = oldest__addr == 2'h3;
+  assign \$34  = oldest__addr + 1'h1;
+  assign \$35  = \$33  ? 3'h0 : \$34 ;
+  \hwgen_top.sequencer.queue_afetch.skid skid (
+    .clk(clk),
+    .i__payload(\i__payload$31 ),
+    .i__ready(\i__ready$33 ),
+    .i__valid(\i__valid$29 ),
+    .o__payload(cmd__payload),
+    .o__ready(o__ready),
+    .o__valid(o__valid),
+    .rst(rst)
+  );
   always @* begin
     if (_always_ ) begin end
-    \$38  = \$22 [2:0];
+    \$37  = held;
+    if (\$22 ) begin
+      \$37  = \$15 [2:0];
+    end
+    if (\$25 ) begin
+      \$37  = \$16 [2:0];
+    end
     if (rst) begin
-      \$38  = 3'h0;
+      \$37  = 3'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$39  = held;
-    if (\$24 ) begin
-      \$39  = \$17 [2:0];
+    \$38  = \$signal$38 ;
+    if (\$22 ) begin
+      \$38  = \$23 ;
     end
-    if (\$27 ) begin
-      \$39  = \$18 [2:0];
+    if (\$25 ) begin
+      \$38  = 1'h0;
     end
     if (rst) begin
-      \$39  = 3'h0;
+      \$38  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$40  = \$signal$34 ;
-    if (\$24 ) begin
-      \$40  = \$25 ;
+    \$39  = some;
+    if (\$22 ) begin
+      \$39  = 1'h1;
     end
-    if (\$27 ) begin
+    if (\$25 ) begin
+      \$39  = \$26 ;
+    end
+    if (rst) begin
+      \$39  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$40  = \$signal$17 ;
+    if (\i__valid$29 ) begin
       \$40  = 1'h0;
     end
+    if (loaded) begin
+      \$40  = 1'h1;
+    end
     if (rst) begin
       \$40  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$41  = some;
-    if (\$24 ) begin
-      \$41  = 1'h1;
-    end
-    if (\$27 ) begin
-      \$41  = \$28 ;
-    end
-    if (rst) begin
-      \$41  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$42  = \$signal$18 ;
-    if (cmd__ready) begin
-      \$42  = 1'h0;
-    end
-    if (issued) begin
-      \$42  = 1'h1;
-    end
-    if (rst) begin
-      \$42  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$43  = \$signal$17 ;
-    if (issued) begin
-      \$43  = 1'h0;
-    end
+    \$41  = \$signal$20 ;
     if (loaded) begin
-      \$43  = 1'h1;
+      \$41  = issue__data;
     end
     if (rst) begin
-      \$43  = 1'h0;
+      \$41  = 82'h000000000000000000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$44  = cmd__payload;
-    if (issued) begin
-      \$44 [3:0] = \$signal$20 [3:0];
-      \$44 [99:4] = { 24'h000000, \$signal$20 [81:10] };
-    end
-    if (rst) begin
-      \$44  = 100'h0000000000000000000000000;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$45  = \$signal$20 ;
-    if (loaded) begin
-      \$45  = issue__data;
-    end
-    if (rst) begin
-      \$45  = 82'h000000000000000000000;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$46  = \$signature__addr ;
+    \$42  = \$signature__addr ;
     if (\$signature__en ) begin
-      \$46  = \$31 [1:0];
+      \$42  = \$29 [1:0];
     end
     if (rst) begin
-      \$46  = 2'h0;
+      \$42  = 2'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$47  = issue__addr;
+    \$43  = issue__addr;
     if (loaded) begin
-      \$47  = \$34 [1:0];
+      \$43  = \$32 [1:0];
     end
     if (rst) begin
-      \$47  = 2'h0;
+      \$43  = 2'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$48  = oldest__addr;
+    \$44  = oldest__addr;
     if (retire) begin
-      \$48  = \$37 [1:0];
+      \$44  = \$35 [1:0];
     end
     if (rst) begin
-      \$48  = 2'h0;
+      \$44  = 2'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$36  = \$20 [2:0];
+    if (rst) begin
+      \$36  = 3'h0;
     end
   end
   assign \$signal  = \$signature__addr ;
@@ -18541,11 +18692,13 @@ module \hwgen_top.sequencer.queue_store (retire, i__valid, cmd__valid, take, i__
   assign \$signature__en$7  = \$signature__en ;
   assign \$signal$10  = issue__addr;
   assign free = oldest__addr;
-  assign \$signal$26  = cmd__payload;
+  assign o__payload = cmd__payload;
+  assign cmd__ready = o__ready;
+  assign issued = \i__valid$29 ;
   assign post = oldest__data[5:0];
   assign index = oldest__data[29:6];
-  assign more = \$17 [2:0];
-  assign less = \$18 [2:0];
+  assign more = \$15 [2:0];
+  assign less = \$16 [2:0];
   assign \$signature__data.op  = \$signature__data [3:0];
   assign \$signature__data.wait  = \$signature__data [9:4];
   assign \$signature__data.payload  = \$signature__data [81:10];
@@ -18561,13 +18714,17 @@ module \hwgen_top.sequencer.queue_store (retire, i__valid, cmd__valid, take, i__
   assign \$signal$20.payload  = \$signal$20 [81:10];
   assign \cmd__payload.op  = cmd__payload[3:0];
   assign \cmd__payload.payload  = cmd__payload[99:4];
-  assign \$signal$26.op  = cmd__payload[3:0];
-  assign \$signal$26.payload  = cmd__payload[99:4];
+  assign \o__payload.op  = cmd__payload[3:0];
+  assign \o__payload.payload  = cmd__payload[99:4];
+  assign \i__payload$31.op  = \i__payload$31 [3:0];
+  assign \i__payload$31.payload  = \i__payload$31 [99:4];
   assign \oldest__data.post  = oldest__data[5:0];
   assign \oldest__data.index  = oldest__data[29:6];
   assign \issue__data.op  = issue__data[3:0];
   assign \issue__data.wait  = issue__data[9:4];
   assign \issue__data.payload  = issue__data[81:10];
+  assign \i__payload$31 [99:4] = { 24'h000000, \$signal$20 [81:10] };
+  assign \i__payload$31 [3:0] = \$signal$20 [3:0];
   assign \$signature__data$8 [29:6] = i__payload[39:16];
   assign \$signature__data$8 [5:0] = i__payload[15:10];
   assign \$signature__data [81:10] = i__payload[111:40];
@@ -18575,7 +18732,7 @@ module \hwgen_top.sequencer.queue_store (retire, i__valid, cmd__valid, take, i__
   assign \$signature__data [3:0] = i__payload[3:0];
 endmodule
 
-module \hwgen_top.sequencer.queue_wfetch (retire, i__valid, cmd__valid, take, i__ready, empty, oldest__data, cmd__ready, rst, stop, i__payload, have, cmd__payload, clk);
+module \hwgen_top.sequencer.queue_wfetch (retire, i__valid, cmd__valid, take, i__ready, empty, oldest__data, o__ready, rst, stop, i__payload, have, cmd__payload, clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -18583,43 +18740,39 @@ module \hwgen_top.sequencer.queue_wfetch (retire, i__valid, cmd__valid, take, i_
   wire \$12 ;
   wire \$13 ;
   wire \$14 ;
-  wire \$15 ;
-  wire \$16 ;
+  wire [3:0] \$15 ;
+  wire [3:0] \$16 ;
   wire [3:0] \$17 ;
-  wire [3:0] \$18 ;
+  wire [4:0] \$18 ;
   wire [3:0] \$19 ;
   wire \$2 ;
   wire [4:0] \$20 ;
-  wire [3:0] \$21 ;
-  wire [4:0] \$22 ;
+  wire \$21 ;
+  wire \$22 ;
   wire \$23 ;
   wire \$24 ;
   wire \$25 ;
   wire \$26 ;
   wire \$27 ;
-  wire \$28 ;
-  wire \$29 ;
+  wire [2:0] \$28 ;
+  wire [2:0] \$29 ;
   wire [5:0] \$3 ;
-  wire [2:0] \$30 ;
+  wire \$30 ;
   wire [2:0] \$31 ;
-  wire \$32 ;
-  wire [2:0] \$33 ;
+  wire [2:0] \$32 ;
+  wire \$33 ;
   wire [2:0] \$34 ;
-  wire \$35 ;
-  wire [2:0] \$36 ;
-  wire [2:0] \$37 ;
-  reg [2:0] \$38 ;
-  reg [2:0] \$39 ;
+  wire [2:0] \$35 ;
+  reg [2:0] \$36 ;
+  reg [2:0] \$37 ;
+  reg \$38 ;
+  reg \$39 ;
   wire \$4 ;
   reg \$40 ;
-  reg \$41 ;
-  reg \$42 ;
-  reg \$43 ;
-  reg [99:0] \$44 ;
-  reg [77:0] \$45 ;
-  reg [1:0] \$46 ;
-  reg [1:0] \$47 ;
-  reg [1:0] \$48 ;
+  reg [77:0] \$41 ;
+  reg [1:0] \$42 ;
+  reg [1:0] \$43 ;
+  reg [1:0] \$44 ;
   wire \$5 ;
   wire \$6 ;
   wire \$7 ;
@@ -18630,17 +18783,12 @@ module \hwgen_top.sequencer.queue_wfetch (retire, i__valid, cmd__valid, take, i_
   (* init = 2'h0 *)
   wire [1:0] \$signal$10 ;
   reg \$signal$17  = 1'h0;
-  reg \$signal$18  = 1'h0;
   reg [77:0] \$signal$20  = 78'h00000000000000000000;
   wire [3:0] \$signal$20.op ;
   wire [67:0] \$signal$20.payload ;
   wire [5:0] \$signal$20.wait ;
-  (* init = 100'h0000000000000000000000000 *)
-  wire [99:0] \$signal$26 ;
-  wire [3:0] \$signal$26.op ;
-  wire [95:0] \$signal$26.payload ;
   wire \$signal$3 ;
-  reg \$signal$34  = 1'h0;
+  reg \$signal$38  = 1'h0;
   reg [1:0] \$signature__addr  = 2'h0;
   (* init = 2'h0 *)
   wire [1:0] \$signature__addr$6 ;
@@ -18655,10 +18803,9 @@ module \hwgen_top.sequencer.queue_wfetch (retire, i__valid, cmd__valid, take, i_
   wire \$signature__en$7 ;
   input clk;
   output [99:0] cmd__payload;
-  reg [99:0] cmd__payload = 100'h0000000000000000000000000;
   wire [3:0] \cmd__payload.op ;
   wire [95:0] \cmd__payload.payload ;
-  input cmd__ready;
+  wire cmd__ready;
   output cmd__valid;
   output empty;
   (* init = 2'h0 *)
@@ -18666,13 +18813,18 @@ module \hwgen_top.sequencer.queue_wfetch (retire, i__valid, cmd__valid, take, i_
   input [5:0] have;
   reg [2:0] held = 3'h0;
   input [107:0] i__payload;
+  wire [99:0] \i__payload$31 ;
+  wire [3:0] \i__payload$31.op ;
+  wire [95:0] \i__payload$31.payload ;
   wire [23:0] \i__payload.index ;
   wire [3:0] \i__payload.op ;
   wire [67:0] \i__payload.payload ;
   wire [5:0] \i__payload.post ;
   wire [5:0] \i__payload.wait ;
   output i__ready;
+  wire \i__ready$33 ;
   input i__valid;
+  wire \i__valid$29 ;
   wire [23:0] index;
   reg [1:0] issue__addr = 2'h0;
   wire [77:0] issue__data;
@@ -18684,6 +18836,11 @@ module \hwgen_top.sequencer.queue_wfetch (retire, i__valid, cmd__valid, take, i_
   wire loaded;
   wire [5:0] missing;
   wire [2:0] more;
+  wire [99:0] o__payload;
+  wire [3:0] \o__payload.op ;
+  wire [95:0] \o__payload.payload ;
+  input o__ready;
+  wire o__valid;
   reg [1:0] oldest__addr = 2'h0;
   output [29:0] oldest__data;
   wire [23:0] \oldest__data.index ;
@@ -18718,195 +18875,175 @@ module \hwgen_top.sequencer.queue_wfetch (retire, i__valid, cmd__valid, take, i_
   end
   assign oldest__data = meta[oldest__addr];
   always @(posedge clk)
-    queued <= \$38 ;
+    queued <= \$36 ;
   always @(posedge clk)
-    held <= \$39 ;
+    held <= \$37 ;
   always @(posedge clk)
-    \$signal$34  <= \$40 ;
+    \$signal$38  <= \$38 ;
   always @(posedge clk)
-    some <= \$41 ;
+    some <= \$39 ;
   always @(posedge clk)
-    \$signal$18  <= \$42 ;
+    \$signal$17  <= \$40 ;
   always @(posedge clk)
-    \$signal$17  <= \$43 ;
+    \$signal$20  <= \$41 ;
   always @(posedge clk)
-    cmd__payload <= \$44 ;
+    \$signature__addr  <= \$42 ;
   always @(posedge clk)
-    \$signal$20  <= \$45 ;
+    issue__addr <= \$43 ;
   always @(posedge clk)
-    \$signature__addr  <= \$46 ;
-  always @(posedge clk)
-    issue__addr <= \$47 ;
-  always @(posedge clk)
-    oldest__addr <= \$48 ;
+    oldest__addr <= \$44 ;
   assign \$signature__en  = i__valid & i__ready;
   assign \$1  = | queued;
   assign \$2  = \$1  | \$signal$17 ;
-  assign waiting = \$2  | \$signal$18 ;
+  assign waiting = \$2  | o__valid;
   assign \$3  = ~ have;
   assign wanting = \$signal$20 [9:4] & \$3 ;
-  assign \$4  = ~ \$signal$18 ;
+  assign \$4  = ~ o__valid;
   assign \$5  = \$signal$17  & \$4 ;
   assign missing = \$5  ? wanting : 6'h00;
   assign \$6  = ~ stop;
-  assign cmd__valid = \$signal$18  & \$6 ;
+  assign cmd__valid = o__valid & \$6 ;
   assign \$7  = | queued;
   assign \$8  = ~ \$signal$17 ;
-  assign \$9  = \$8  | issued;
+  assign \$9  = \$8  | \i__valid$29 ;
   assign loaded = \$7  & \$9 ;
   assign \$10  = | wanting;
   assign \$11  = ~ \$10 ;
   assign \$12  = \$signal$17  & \$11 ;
   assign \$13  = ~ stop;
   assign \$14  = \$12  & \$13 ;
-  assign \$15  = ~ \$signal$18 ;
-  assign \$16  = \$15  | cmd__ready;
-  assign issued = \$14  & \$16 ;
-  assign take = issued ? \$signal$20 [9:4] : 6'h00;
-  assign i__ready = ~ \$signal$34 ;
+  assign \i__valid$29  = \$14  & \i__ready$33 ;
+  assign take = \i__valid$29  ? \$signal$20 [9:4] : 6'h00;
+  assign i__ready = ~ \$signal$38 ;
   assign empty = ~ some;
-  assign \$17  = held + 1'h1;
-  assign \$18  = held - 1'h1;
+  assign \$15  = held + 1'h1;
+  assign \$16  = held - 1'h1;
+  assign \$17  = queued + \$signature__en ;
+  assign \$18  = \$17  - 1'h1;
   assign \$19  = queued + \$signature__en ;
-  assign \$20  = \$19  - 1'h1;
-  assign \$21  = queued + \$signature__en ;
-  assign \$22  = loaded ? \$20  : { 1'h0, \$21  };
-  assign \$23  = ~ retire;
-  assign \$24  = \$signature__en  & \$23 ;
-  assign \$25  = held == 2'h3;
-  assign \$26  = ~ \$signature__en ;
-  assign \$27  = retire & \$26 ;
-  assign \$28  = held != 1'h1;
-  assign \$29  = \$signature__addr  == 2'h3;
-  assign \$30  = \$signature__addr  + 1'h1;
-  assign \$31  = \$29  ? 3'h0 : \$30 ;
-  assign \$32  = issue__addr == 2'h3;
-  assign \$33  = issue__addr + 1'h1;
-  assign \$34  = \$32  ? 3'h0 : \$33 ;
-  assign \$35  = oldest__addr == 2'h3;
-  assign \$36  = oldest__addr + 1'h1;
-  assign \$37  = \$35  ? 3'h0 : \$36 ;
+  assign \$20  = loaded ? \$18  : { 1'h0, \$19  };
+  assign \$21  = ~ retire;
+  assign \$22  = \$signature__en  & \$21 ;
+  assign \$23  = held == 2'h3;
+  assign \$24  = ~ \$signature__en ;
+  assign \$25  = retire & \$24 ;
+  assign \$26  = held != 1'h1;
+  assign \$27  = \$signature__addr  == 2'h3;
+  assign \$28  = \$signature__addr  + 1'h1;
+  assign \$29  = \$27  ? 3'h0 : \$28 ;
+  assign \$30  = issue__addr == 2'h3;
+  assign \$31  = issue__addr + 1'h1;
+  assign \$32  = \$30  ? 3'h0 : \$31 ;
+  assign \$33  = oldest__addr == 2'h3;
+  assign \$34  = oldest__addr + 1'h1;
+  assign \$35  = \$33  ? 3'h0 : \$34 ;
+  \hwgen_top.sequencer.queue_afetch.skid skid (
+    .clk(clk),
+    .i__payload(\i__payload$31 ),
+    .i__ready(\i__ready$33 ),
+    .i__valid(\i__valid$29 ),
+    .o__payload(cmd__payload),
+    .o__ready(o__ready),
+    .o__valid(o__valid),
+    .rst(rst)
+  );
   always @* begin
     if (_always_ ) begin end
-    \$38  = \$22 [2:0];
+    \$37  = held;
+    if (\$22 ) begin
+      \$37  = \$15 [2:0];
+    end
+    if (\$25 ) begin
+      \$37  = \$16 [2:0];
+    end
     if (rst) begin
-      \$38  = 3'h0;
+      \$37  = 3'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$39  = held;
-    if (\$24 ) begin
-      \$39  = \$17 [2:0];
+    \$38  = \$signal$38 ;
+    if (\$22 ) begin
+      \$38  = \$23 ;
     end
-    if (\$27 ) begin
-      \$39  = \$18 [2:0];
+    if (\$25 ) begin
+      \$38  = 1'h0;
     end
     if (rst) begin
-      \$39  = 3'h0;
+      \$38  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$40  = \$signal$34 ;
-    if (\$24 ) begin
-      \$40  = \$25 ;
+    \$39  = some;
+    if (\$22 ) begin
+      \$39  = 1'h1;
     end
-    if (\$27 ) begin
+    if (\$25 ) begin
+      \$39  = \$26 ;
+    end
+    if (rst) begin
+      \$39  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$40  = \$signal$17 ;
+    if (\i__valid$29 ) begin
       \$40  = 1'h0;
     end
+    if (loaded) begin
+      \$40  = 1'h1;
+    end
     if (rst) begin
       \$40  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$41  = some;
-    if (\$24 ) begin
-      \$41  = 1'h1;
-    end
-    if (\$27 ) begin
-      \$41  = \$28 ;
-    end
-    if (rst) begin
-      \$41  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$42  = \$signal$18 ;
-    if (cmd__ready) begin
-      \$42  = 1'h0;
-    end
-    if (issued) begin
-      \$42  = 1'h1;
-    end
-    if (rst) begin
-      \$42  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$43  = \$signal$17 ;
-    if (issued) begin
-      \$43  = 1'h0;
-    end
+    \$41  = \$signal$20 ;
     if (loaded) begin
-      \$43  = 1'h1;
+      \$41  = issue__data;
     end
     if (rst) begin
-      \$43  = 1'h0;
+      \$41  = 78'h00000000000000000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$44  = cmd__payload;
-    if (issued) begin
-      \$44 [3:0] = \$signal$20 [3:0];
-      \$44 [99:4] = { 28'h0000000, \$signal$20 [77:10] };
-    end
-    if (rst) begin
-      \$44  = 100'h0000000000000000000000000;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$45  = \$signal$20 ;
-    if (loaded) begin
-      \$45  = issue__data;
-    end
-    if (rst) begin
-      \$45  = 78'h00000000000000000000;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$46  = \$signature__addr ;
+    \$42  = \$signature__addr ;
     if (\$signature__en ) begin
-      \$46  = \$31 [1:0];
+      \$42  = \$29 [1:0];
     end
     if (rst) begin
-      \$46  = 2'h0;
+      \$42  = 2'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$47  = issue__addr;
+    \$43  = issue__addr;
     if (loaded) begin
-      \$47  = \$34 [1:0];
+      \$43  = \$32 [1:0];
     end
     if (rst) begin
-      \$47  = 2'h0;
+      \$43  = 2'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$48  = oldest__addr;
+    \$44  = oldest__addr;
     if (retire) begin
-      \$48  = \$37 [1:0];
+      \$44  = \$35 [1:0];
     end
     if (rst) begin
-      \$48  = 2'h0;
+      \$44  = 2'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$36  = \$20 [2:0];
+    if (rst) begin
+      \$36  = 3'h0;
     end
   end
   assign \$signal  = \$signature__addr ;
@@ -18915,11 +19052,13 @@ module \hwgen_top.sequencer.queue_wfetch (retire, i__valid, cmd__valid, take, i_
   assign \$signature__en$7  = \$signature__en ;
   assign \$signal$10  = issue__addr;
   assign free = oldest__addr;
-  assign \$signal$26  = cmd__payload;
+  assign o__payload = cmd__payload;
+  assign cmd__ready = o__ready;
+  assign issued = \i__valid$29 ;
   assign post = oldest__data[5:0];
   assign index = oldest__data[29:6];
-  assign more = \$17 [2:0];
-  assign less = \$18 [2:0];
+  assign more = \$15 [2:0];
+  assign less = \$16 [2:0];
   assign \$signature__data.op  = \$signature__data [3:0];
   assign \$signature__data.wait  = \$signature__data [9:4];
   assign \$signature__data.payload  = \$signature__data [77:10];
@@ -18935,13 +19074,17 @@ module \hwgen_top.sequencer.queue_wfetch (retire, i__valid, cmd__valid, take, i_
   assign \$signal$20.payload  = \$signal$20 [77:10];
   assign \cmd__payload.op  = cmd__payload[3:0];
   assign \cmd__payload.payload  = cmd__payload[99:4];
-  assign \$signal$26.op  = cmd__payload[3:0];
-  assign \$signal$26.payload  = cmd__payload[99:4];
+  assign \o__payload.op  = cmd__payload[3:0];
+  assign \o__payload.payload  = cmd__payload[99:4];
+  assign \i__payload$31.op  = \i__payload$31 [3:0];
+  assign \i__payload$31.payload  = \i__payload$31 [99:4];
   assign \oldest__data.post  = oldest__data[5:0];
   assign \oldest__data.index  = oldest__data[29:6];
   assign \issue__data.op  = issue__data[3:0];
   assign \issue__data.wait  = issue__data[9:4];
   assign \issue__data.payload  = issue__data[77:10];
+  assign \i__payload$31 [99:4] = { 28'h0000000, \$signal$20 [77:10] };
+  assign \i__payload$31 [3:0] = \$signal$20 [3:0];
   assign \$signature__data$8 [29:6] = i__payload[39:16];
   assign \$signature__data$8 [5:0] = i__payload[15:10];
   assign \$signature__data [77:10] = i__payload[107:40];
@@ -21301,7 +21444,7 @@ module \hwgen_top.store (axi__awready, axi__wready, axi__bresp, axi__bvalid, cmd
   assign \$8  = \$signal  > 33'h100000000;
   assign \$9  = \$7  | \$8 ;
   assign \$10  = ! \$signal$5 ;
-  \hwgen_top.store.answers  answers (
+  \hwgen_top.store.answers answers (
     .clk(clk),
     .i__payload(\i__payload$24 ),
     .i__ready(i__ready),
@@ -21311,7 +21454,7 @@ module \hwgen_top.store (axi__awready, axi__wready, axi__bresp, axi__bvalid, cmd
     .o__valid(\o__valid$57 ),
     .rst(rst)
   );
-  \hwgen_top.store.bursts  bursts (
+  \hwgen_top.store.bursts bursts (
     .clk(clk),
     .i__payload(\i__payload$20 ),
     .i__ready(\i__ready$16 ),
@@ -21321,7 +21464,7 @@ module \hwgen_top.store (axi__awready, axi__wready, axi__bresp, axi__bvalid, cmd
     .o__valid(\o__valid$73 ),
     .rst(rst)
   );
-  \hwgen_top.store.splitter  splitter (
+  \hwgen_top.store.splitter splitter (
     .clk(clk),
     .i__payload(i__payload),
     .i__ready(\i__ready$69 ),
@@ -21332,7 +21475,7 @@ module \hwgen_top.store (axi__awready, axi__wready, axi__bresp, axi__bvalid, cmd
     .o__valid(o__valid),
     .rst(rst)
   );
-  \hwgen_top.store.words  words (
+  \hwgen_top.store.words words (
     .clk(clk),
     .i__payload(\i__payload$45 ),
     .i__valid(\i__valid$43 ),
@@ -22267,7 +22410,7 @@ module \hwgen_top.store.words (o__ready, o__payload, rst, i__payload, i__valid, 
   assign \o__payload.last  = o__payload[64];
 endmodule
 
-module \hwgen_top.weight_buffer (write__en, \read__en$11 , rst, held, \port$4507$0 , \port$4516$0 , clk);
+module \hwgen_top.weight_buffer (write__en, \read__en$11 , rst, held, \port$4589$0 , \port$4598$0 , clk);
   reg _always_  = 0;
   reg [9:0] \$1 ;
   reg [63:0] \$2 ;
@@ -22283,8 +22426,8 @@ module \hwgen_top.weight_buffer (write__en, \read__en$11 , rst, held, \port$4507
   input clk;
   output [63:0] held;
   reg [63:0] held = 64'h0000000000000000;
-  input [83:0] \port$4507$0 ;
-  input [10:0] \port$4516$0 ;
+  input [83:0] \port$4589$0 ;
+  input [10:0] \port$4598$0 ;
   reg [9:0] read__addr = 10'h000;
   wire [19:0] \read__addr$9 ;
   wire [63:0] read__data;
@@ -22329,14 +22472,14 @@ module \hwgen_top.weight_buffer (write__en, \read__en$11 , rst, held, \port$4507
     held <= \$7 ;
   always @* begin
     if (_always_ ) begin end
-    \$1  = \port$4507$0 [73:64];
+    \$1  = \port$4589$0 [73:64];
     if (rst) begin
       \$1  = 10'h000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$2  = \port$4507$0 [63:0];
+    \$2  = \port$4589$0 [63:0];
     if (rst) begin
       \$2  = 64'h0000000000000000;
     end
@@ -22350,7 +22493,7 @@ module \hwgen_top.weight_buffer (write__en, \read__en$11 , rst, held, \port$4507
   end
   always @* begin
     if (_always_ ) begin end
-    \$4  = \port$4516$0 [9:0];
+    \$4  = \port$4598$0 [9:0];
     if (rst) begin
       \$4  = 10'h000;
     end
@@ -22379,13 +22522,13 @@ module \hwgen_top.weight_buffer (write__en, \read__en$11 , rst, held, \port$4507
       \$7  = 64'h0000000000000000;
     end
   end
-  assign write__addr = \port$4507$0 [83:64];
-  assign write__data = \port$4507$0 [63:0];
-  assign \read__addr$9  = { 9'h000, \port$4516$0  };
+  assign write__addr = \port$4589$0 [83:64];
+  assign write__data = \port$4589$0 [63:0];
+  assign \read__addr$9  = { 9'h000, \port$4598$0  };
   assign \read__data$15  = held;
 endmodule
 
-module \hwgen_top.wfetch (cmd__valid, read__en, cmd__ready, rst, cmd__payload, bus__data, \port$4516$0 , bus__valid, \port$4540$4 , done, error, code, clk);
+module \hwgen_top.wfetch (cmd__valid, read__en, cmd__ready, rst, cmd__payload, bus__data, \port$4598$0 , bus__valid, \port$4622$4 , done, error, code, clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -22476,8 +22619,8 @@ module \hwgen_top.wfetch (cmd__valid, read__en, cmd__ready, rst, cmd__payload, b
   reg illegal = 1'h0;
   reg log2_nbe = 1'h0;
   (* init = 11'h000 *)
-  output [10:0] \port$4516$0 ;
-  output [11:0] \port$4540$4 ;
+  output [10:0] \port$4598$0 ;
+  output [11:0] \port$4622$4 ;
   wire [19:0] read__addr;
   wire [63:0] read__data;
   output read__en;
@@ -22778,9 +22921,9 @@ module \hwgen_top.wfetch (cmd__valid, read__en, cmd__ready, rst, cmd__payload, b
   assign bus__log2_nbe = { 3'h0, word2[15] };
   assign read__data = bus__data;
   assign read__en = \$signal$13 ;
-  assign \port$4516$0  = \$signal$9 ;
+  assign \port$4598$0  = \$signal$9 ;
   assign bus__valid = word2[0];
-  assign \port$4540$4  = word2[15:4];
+  assign \port$4622$4  = word2[15:4];
   assign \cmd__payload.op  = cmd__payload[3:0];
   assign \cmd__payload.payload  = cmd__payload[99:4];
   assign \$8  = \$signal$12 ;
