@@ -279,7 +279,7 @@ class CycleModel:
                 self._table = unit.accepted + t.ADD_TABLE
             return unit.accepted + t.POST_SET
         if e.name == "ELTWISE":
-            start = max(offer, unit.done) + t.POST_START + d.param_block
+            start = max(offer, unit.done + 1) + t.POST_START + d.param_block
             first = max(start, self._table if e.info["add"] else 0.0)
             # LOAD and STORE go before POST in their bank, unless they did so in the cycle before (STORE often). A LOAD
             # only holds up results, which follow each other slowly while two operands want one bank.
@@ -308,7 +308,7 @@ class CycleModel:
         return unit.last + t.POST_TAIL + (self.config.vector if e.info["transpose"] else 0)
 
 
-LOAD_FIRST, STORE_FIRST, STORE_YIELDS = 1.0, 0.6, 1.8
+LOAD_FIRST, STORE_FIRST, STORE_YIELDS = 1.0, 1.0, 1.8
 """How often a LOAD or STORE goes before a result or an operand that wants its bank, and how often a STORE waits for one
 (measured on `base` and `small`)."""
 
