@@ -18,12 +18,15 @@ from hwgen.compress.techniques.equalize import Equalize
 from hwgen.compress.techniques.fold_batch_norm import FoldBatchNorm
 from hwgen.compress.techniques.prune import Prune, lamp_scores
 from hwgen.compress.techniques.quantize import Quantize
+from hwgen.compress.techniques.spatial import Spatial
 from hwgen.compress.techniques.svd import Svd
+from hwgen.compress.techniques.tucker import Tucker
 from hwgen.errors import HwgenError
 from tests.compress.networks import RELU, conv, graph, images, norm, residual
 
 FAMILIES = {"bias_correction": "quantization", "equalize": "quantization", "fold_batch_norm": "quantization",
-            "prune": "sparsification", "quantize": "quantization", "svd": "decomposition"}
+            "prune": "sparsification", "quantize": "quantization", "spatial": "decomposition", "svd": "decomposition",
+            "tucker": "decomposition"}
 
 
 def test_registry() -> None:
@@ -34,7 +37,8 @@ def test_registry() -> None:
 
 
 @pytest.mark.parametrize("step", [Quantize(), Quantize(granularity="group", group=1), Equalize(), FoldBatchNorm(),
-                                  Prune(sparsity=0.5), Svd(energy=0.5)], ids=lambda s: s.name)
+                                  Prune(sparsity=0.5), Svd(energy=0.5), Spatial(rank=3),
+                                  Tucker(ratio=0.5)], ids=lambda s: s.name)
 def test_a_plan_is_data(step: FoldBatchNorm) -> None:
     """Through JSON and back it gives the same network, and it can be printed."""
     net = residual()
