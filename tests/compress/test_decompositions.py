@@ -62,7 +62,7 @@ def test_full_rank_computes_the_same(step: Technique, changes: dict[str, tuple[i
     assert np.allclose(run_float(step(net, images(net)), x), run_float(net, x), atol=1e-4)
 
 
-def test_even_kernel_with_uneven_padding_at_stride_two() -> None:
+def test_uneven_padding_at_stride_two() -> None:
     """SAME at stride 2, as TensorFlow pads it."""
     layer = FloatConv(name="only", inputs=("x",), output="y", source="Conv", stride=(2, 2), pad=(0, 1, 0, 1),
                       weight=np.random.default_rng(4).normal(size=(4, 3, 3, 5)).astype(np.float32),
