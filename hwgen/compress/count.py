@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
+from hwgen.compress.coding import encode_huffman, encode_indices
 from hwgen.compress.execute import fake_weights
 from hwgen.compress.graph import BatchNorm, FloatConv, FloatGraph
 
@@ -47,7 +49,7 @@ def count(graph: FloatGraph) -> Counts:
         nonzero += kept
         macs += pixels * op.weight.size
         nonzero_macs += pixels * kept
-        size += layer_bytes(op, kept)
+        size += layer_bytes(op)
     for norm in graph.ops:
         if isinstance(norm, BatchNorm):
             parameters += 4 * norm.gamma.size
@@ -57,16 +59,33 @@ def count(graph: FloatGraph) -> Counts:
     return Counts(parameters, weights, nonzero, macs, nonzero_macs, size)
 
 
-def layer_bytes(op: FloatConv, nonzero: int) -> int:
+def layer_bytes(op: FloatConv) -> int:
     """Bytes that a layer takes in storage, whole bytes a layer.
 
     Weights are stored one after the other, or as a bitmap of those that are not zero followed by them, whichever is
-    shorter. Scales take 4 bytes each, zero points 1 where the scheme has any, biases 4.
+    shorter; or as `hwgen.compress.coding` does where the layer is to be stored so, codebooks and code tables included,
+    unless that is longer. Scales take 4 bytes each, zero points 1 where the scheme has any, biases 4.
     """
     quantizer = op.quantizer
     bits = quantizer.bits if quantizer is not None else 8 * _FLOAT_BYTES
-    stored = min(op.weight.size * bits, op.weight.size + nonzero * bits)
-    total = -(-stored // 8) + op.bias.size * _BIAS_BYTES
+    nonzero = int(np.count_nonzero(op.weight if quantizer is None else quantizer.fake(op.weight)))
+    sizes = [-(-min(op.weight.size * bits, op.weight.size + nonzero * bits) // 8)]
+    if op.storage != "plain":
+        values = stored_integers(op)
+        indexed = encode_indices(values)
+        sizes += [len(indexed)] if indexed is not None else []
+        sizes += [len(encode_huffman(values))] if op.storage == "huffman" else []
+    total = min(sizes) + op.bias.size * _BIAS_BYTES
     if quantizer is not None:
         total += quantizer.scale.size * (_SCALE_BYTES + (0 if quantizer.narrow else _ZERO_POINT_BYTES))
     return total
+
+
+def stored_integers(op: FloatConv) -> NDArray[np.int64]:
+    """What is stored of a layer's weights: the integers less their zero point; before it is quantised, the bits of the
+    float numbers."""
+    if op.quantizer is None:
+        return (op.weight + np.float32(0)).view(np.int32).astype(np.int64)  # + 0: the negative zero is zero
+    # A group's zero points have a form of their own: dequantising undoes it.
+    exact = replace(op.quantizer, scale=np.ones_like(op.quantizer.scale))
+    return exact.dequantize(op.quantizer.quantize(op.weight)).astype(np.int64)

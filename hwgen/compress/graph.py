@@ -34,7 +34,9 @@ class FloatConv(Clamped):
     """Convolution, grouped or not; a fully connected layer is one whose kernel covers its whole map.
 
     ``weight`` is (out_channels, kh, kw, in_channels // groups), ``bias`` (out_channels,), ``pad`` (top, bottom, left,
-    right) of zeros. ``quantizer`` says how the weights are to be quantised; they themselves stay float.
+    right) of zeros. ``quantizer`` says how the weights are to be quantised; they themselves stay float. ``storage``
+    says how they are to be stored, which counts bytes and changes no value: as they are, as indices into a codebook of
+    their different values, or Huffman-coded.
     """
 
     weight: FloatArray
@@ -44,6 +46,7 @@ class FloatConv(Clamped):
     pad: tuple[int, int, int, int] = (0, 0, 0, 0)
     groups: int = 1
     quantizer: Quantizer | None = None
+    storage: Literal["plain", "codebook", "huffman"] = "plain"
 
     @property
     def depthwise(self) -> bool:

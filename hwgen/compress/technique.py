@@ -93,8 +93,12 @@ def techniques() -> dict[str, type[Technique]]:
 
     for module in pkgutil.iter_modules(package.__path__):
         importlib.import_module(f"{package.__name__}.{module.name}")
-    found = {cls.name: cls for cls in Technique.__subclasses__()}
-    return dict(sorted(found.items()))
+    return dict(sorted((cls.name, cls) for cls in _below(Technique.__subclasses__()) if hasattr(cls, "name")))
+
+
+def _below(classes: list[type[Technique]]) -> list[type[Technique]]:
+    """The classes and all that derive from them."""
+    return [found for cls in classes for found in (cls, *_below(cls.__subclasses__()))]
 
 
 def technique(name: str) -> type[Technique]:

@@ -16,14 +16,19 @@ from hwgen.compress.technique import technique, techniques
 from hwgen.compress.techniques.bias_correction import BiasCorrection
 from hwgen.compress.techniques.equalize import Equalize
 from hwgen.compress.techniques.fold_batch_norm import FoldBatchNorm
+from hwgen.compress.techniques.huffman import Huffman
 from hwgen.compress.techniques.prune import Prune, lamp_scores
 from hwgen.compress.techniques.quantize import Quantize
+from hwgen.compress.techniques.share import Share
+from hwgen.compress.techniques.spatial import Spatial
 from hwgen.compress.techniques.svd import Svd
+from hwgen.compress.techniques.tucker import Tucker
 from hwgen.errors import HwgenError
 from tests.compress.networks import RELU, conv, graph, images, norm, residual
 
 FAMILIES = {"bias_correction": "quantization", "equalize": "quantization", "fold_batch_norm": "quantization",
-            "prune": "sparsification", "quantize": "quantization", "svd": "decomposition"}
+            "huffman": "quantization", "prune": "sparsification", "quantize": "quantization",
+            "share": "quantization", "spatial": "decomposition", "svd": "decomposition", "tucker": "decomposition"}
 
 
 def test_registry() -> None:
@@ -34,11 +39,13 @@ def test_registry() -> None:
 
 
 @pytest.mark.parametrize("step", [Quantize(), Quantize(granularity="group", group=1), Equalize(), FoldBatchNorm(),
-                                  Prune(sparsity=0.5), Svd(energy=0.5)], ids=lambda s: s.name)
+                                  Prune(sparsity=0.5), Svd(energy=0.5), Spatial(rank=3),
+                                  Tucker(ratio=0.5), Share(entries=4), Huffman()], ids=lambda s: s.name)
 def test_a_plan_is_data(step: FoldBatchNorm) -> None:
     """Through JSON and back it gives the same network, and it can be printed."""
     net = residual()
     data = images(net)
+    net = Quantize()(net, data) if step.on_quantized else net
     plan = step.fit(net, data)
     again = Plan.from_json(plan.to_json())
     first, second = step.apply(net, plan), step.apply(net, again)

@@ -121,7 +121,7 @@ class Quantize(Technique):
 
     def _rows(self, op: FloatConv) -> tuple[int, NDArray[Any], tuple[int, ...]]:
         """Group size, the weights of each scale as a row, and the form of the scales."""
-        if self.granularity == "tensor":
+        if self.granularity == "tensor" or op.storage == "codebook":  # equal weights must stay equal
             return 0, op.weight.reshape(1, -1), ()
         if self.granularity == "channel":
             return 0, op.weight.reshape(len(op.weight), -1), (len(op.weight), 1, 1, 1)
