@@ -23,10 +23,10 @@ LOADS_AHEAD = 4
 """LOADs that wait for data at once."""
 PASSES = 3
 
-ADD_WAITS, ADD_COLUMNS, ADD_CROWD = 1.4, 0.3, 2.5
+ADD_WAITS, ADD_COLUMNS, ADD_CROWD = 1.4, 0.3, 2.0
 """Waits of an addition per bank in each cycle in which columns fetch: ADD_WAITS * columns ** ADD_COLUMNS, times (cycles
 that a fetched word takes) ** ADD_CROWD: columns that queue for few banks are more in the way (fitted to the layers of
-ResNet-8 on all presets)."""
+both ResNet-8 on all presets)."""
 FETCH_WAITS = 0.1
 """Waits of a fetch for each operand of an addition per bank."""
 
