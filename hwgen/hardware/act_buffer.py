@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import reduce
-from operator import or_
 from typing import Any
 
 from amaranth import Cat, Module, Signal, Value
@@ -14,7 +12,9 @@ from hwgen.config import Config
 from hwgen.derive import Derived
 from hwgen.hardware.bank_arbiter import BankArbiter
 from hwgen.hardware.bank_hash import banked_read, banked_write, grouped_read, grouped_write
+from hwgen.hardware.delay import delayed
 from hwgen.hardware.interfaces import ACT_READ_LATENCY
+from hwgen.hardware.select import one_of
 
 POST_READS = 2
 """Read ports of POST, for the two operands of ELTWISE."""
@@ -73,12 +73,6 @@ class ActBuffer(wiring.Component):
                      wide.ready.eq(arbiter.wide_ready)]
         return arbiter
 
-    def _held(self, m: Module, name: str, value: Value) -> Signal:
-        """Return ``value`` a cycle later."""
-        later = Signal(len(value), name=name)
-        m.d.sync += later.eq(value)
-        return later
-
     def _rows(self, port: wiring.PureInterface, bank_bits: int, words: int) -> Value:
         """Address of a port inside its bank."""
         rows = (self.derived.act_words // self.config.banks - 1).bit_length()
@@ -88,14 +82,14 @@ class ActBuffer(wiring.Component):
         c, d = self.config, self.derived
         narrow = [*self.fetch, *self.post_read]
         arbiter = self._arbiter(m, "read_arbiter", narrow, self.store)
-        rows = [self._held(m, f"read_row{i}", self._rows(port, bank_bits, 1)) for i, port in enumerate(narrow)]
-        store_row = self._held(m, "store_row", self._rows(self.store, bank_bits, d.dma_words))
+        rows = [delayed(m, self._rows(port, bank_bits, 1), 1, f"read_row{i}") for i, port in enumerate(narrow)]
+        store_row = delayed(m, self._rows(self.store, bank_bits, d.dma_words), 1, "store_row")
         outputs = []
         for b, read in enumerate(reads):
             wide = arbiter.wide_banks[b]
-            whose = self._held(m, f"read_grants{b}", Cat(arbiter.grants[b] & ~wide.replicate(len(narrow)), wide))
+            whose = delayed(m, Cat(arbiter.grants[b] & ~wide.replicate(len(narrow)), wide), 1, f"read_grants{b}")
             output = Signal(8 * d.word, name=f"output{b}")
-            m.d.comb += [read.addr.eq(_one_of([*rows, store_row], whose)), read.en.eq(1)]
+            m.d.comb += [read.addr.eq(one_of([*rows, store_row], whose)), read.en.eq(1)]
             m.d.sync += output.eq(read.data)
             outputs.append(output)
         for i, port in enumerate(narrow):
@@ -106,22 +100,17 @@ class ActBuffer(wiring.Component):
     def _write_side(self, m: Module, writes: list[Any], bank_bits: int) -> None:
         d = self.derived
         arbiter = self._arbiter(m, "write_arbiter", list(self.post_write), self.load)
-        held = [[self._held(m, f"write_{name}{i}", value) for name, value in (
+        held = [[delayed(m, value, 1, f"write_{name}{i}") for name, value in (
                     ("row", self._rows(port, bank_bits, 1)), ("data", port.data), ("mask", port.mask))]
                 for i, port in enumerate(self.post_write)]
-        row, data, mask = (self._held(m, f"load_{name}", value) for name, value in (
+        row, data, mask = (delayed(m, value, 1, f"load_{name}") for name, value in (
             ("row", self._rows(self.load, bank_bits, d.dma_words)), ("data", self.load.data), ("mask", self.load.mask)))
         for b, write in enumerate(writes):
             part, wide = b % d.dma_words, arbiter.wide_banks[b]
-            whose = self._held(m, f"write_grants{b}", Cat(arbiter.grants[b] & ~wide.replicate(len(held)), wide))
+            whose = delayed(m, Cat(arbiter.grants[b] & ~wide.replicate(len(held)), wide), 1, f"write_grants{b}")
             sources = [*held, [row, data.word_select(part, 8 * d.word), mask.word_select(part, d.word)]]
-            m.d.comb += [pin.eq(_one_of([source[k] for source in sources], whose))
+            m.d.comb += [pin.eq(one_of([source[k] for source in sources], whose))
                          for k, pin in enumerate((write.addr, write.data, write.en))]
-
-
-def _one_of(values: list[Value], chosen: Value) -> Value:
-    """Return the value whose bit of ``chosen`` is set (at most one is), else 0."""
-    return reduce(or_, (value & chosen[i].replicate(len(value)) for i, value in enumerate(values)))
 
 
 def _picked(m: Module, choices: list[Value], index: Value, name: str) -> Value:
@@ -129,9 +118,6 @@ def _picked(m: Module, choices: list[Value], index: Value, name: str) -> Value:
     if len(choices) == 1:
         return choices[0]
     chosen = Signal(len(choices), name=f"{name}_chosen")
-    for stage in range(ACT_READ_LATENCY - 1):
-        late = Signal(len(index), name=f"{name}_index{stage}")
-        m.d.sync += late.eq(index)
-        index = late
+    index = delayed(m, index, ACT_READ_LATENCY - 1, f"{name}_index")
     m.d.sync += chosen.eq(Cat(index == i for i in range(len(choices))))
-    return _one_of(choices, chosen)
+    return one_of(choices, chosen)

@@ -26,18 +26,16 @@ from amaranth.utils import bits_for
 
 from hwgen.config import Config
 from hwgen.derive import Derived
+from hwgen.hardware.select import pick
 from hwgen.hardware.walker import BLOCK_RAM, Walker, WalkShape
 
 LANE_MODULE = "hwgen_lane"
 """Name of the Verilog module of a lane."""
 
 
-def _pick(value: Value, index: Value, width: int) -> Value:
-    """Return the ``index``-th slice of ``width`` bits, as a tree of 2:1 multiplexers (a shift maps worse)."""
-    parts = [value[i:i + width] for i in range(0, len(value), width)]
-    for bit in range(bits_for(len(parts) - 1) if len(parts) > 1 else 0):
-        parts = [Mux(index[bit], odd, even) for even, odd in zip(parts[::2], parts[1::2], strict=True)]
-    return parts[0]
+def _slice(value: Value, index: Value, width: int) -> Value:
+    """Return the ``index``-th slice of ``width`` bits."""
+    return pick([value[i:i + width] for i in range(0, len(value), width)], index)
 
 
 def lane_members(config: Config) -> dict[str, wiring.Member]:
@@ -126,10 +124,10 @@ class Lane(wiring.Component):
         m.d.comb += a_addr.eq(Mux(p.kind.pixel, v_word, streamed) if pixel else streamed)
 
         p = at[2]
-        a_scalar, w_scalar = _pick(a_word, p.s, ab), _pick(w_word, p.s, wb)
-        w_vector = _pick(w_word, p.v, c.vector * wb)
+        a_scalar, w_scalar = _slice(a_word, p.s, ab), _slice(w_word, p.s, wb)
+        w_vector = _slice(w_word, p.v, c.vector * wb)
         a_index = Mux(p.kind.pixel, p.v[:vectors], p.s[:vectors]) if pixel and vectors else p.s[:vectors]
-        a_vector = _pick(a_word, a_index, c.vector * ab)
+        a_vector = _slice(a_word, a_index, c.vector * ab)
         weights, acts = [], []
         a_is_vector = (p.kind.pixel if pixel else 0) | (p.kind.depthwise if depthwise else 0)
         for n in range(c.vector):

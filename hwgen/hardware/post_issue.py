@@ -14,9 +14,10 @@ from hwgen.config import Config
 from hwgen.derive import Derived
 from hwgen.hardware.axi import Skid
 from hwgen.hardware.bank_hash import bank_of, banked_read
+from hwgen.hardware.delay import delayed
 from hwgen.hardware.interfaces import ACT_READ_LATENCY, DRAIN_LATENCY, drain_port
 from hwgen.hardware.post_item import item_layout, lane_layout, result_layout, sizes
-from hwgen.hardware.post_params import pick
+from hwgen.hardware.select import pick
 
 ACC_AFTER = DRAIN_LATENCY + 1
 """Cycles from issue to ``acc``."""
@@ -80,7 +81,7 @@ class Issue(wiring.Component):
         for j, port in enumerate(self.drain):
             granted = self._read(m, may, item.read[j], port, go, waiting)
             m.d.comb += [port.row.eq(lane.row), port.column.eq(lane.column | j), port.addr.eq(lane.acc)]
-            with m.If(_later(m, granted, DRAIN_LATENCY, f"drain{j}")):
+            with m.If(delayed(m, granted, DRAIN_LATENCY, f"drain{j}")):
                 m.d.sync += self.acc[j].eq(port.data)
             if j == 0:
                 # POST merges the operand path by OR.
@@ -100,7 +101,7 @@ class Issue(wiring.Component):
                 m.d.sync += later.eq(part)
                 part = later
             words = [port.data[i:i + 8 * self.config.vector] for i in range(0, len(port.data), 8 * self.config.vector)]
-            with m.If(_later(m, granted, ACT_READ_LATENCY, f"source{k}")):
+            with m.If(delayed(m, granted, ACT_READ_LATENCY, f"source{k}")):
                 m.d.sync += self.vectors[k].eq(pick(words, part))
         m.d.comb += go.eq(may & ~Cat(waiting).any())
         return m
@@ -114,11 +115,3 @@ class Issue(wiring.Component):
         m.d.sync += had.eq((had | granted) & ~go)
         waiting.append(wanted & ~had & ~port.ready)
         return granted
-
-
-def _later(m: Module, value: Value, cycles: int, name: str) -> Value:
-    for i in range(cycles):
-        later = Signal(name=f"{name}_{i + 1}")
-        m.d.sync += later.eq(value)
-        value = later
-    return value

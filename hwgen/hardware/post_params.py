@@ -17,6 +17,7 @@ from amaranth.utils import bits_for
 from hwgen.config import Config
 from hwgen.derive import PARAM_BYTES, Derived
 from hwgen.hardware.interfaces import ACT_READ_LATENCY, buffer_read
+from hwgen.hardware.select import pick
 
 ADDRESS = signed(17)
 """Parameter buffer address on its way to the bounds check."""
@@ -28,13 +29,6 @@ USE = ACT_READ_LATENCY + 2
 """Cycles from ``take`` to the first cycle in which ``values`` belong to the taken block."""
 
 PARAMETER = data.StructLayout({"bias": signed(32), "multiplier": 32, "shift": 6})
-
-
-def pick(parts: list[Value], index: Value) -> Value:
-    """Select one of 2**k parts as a tree of 2:1 multiplexers."""
-    for bit in range(len(parts).bit_length() - 1):
-        parts = [Mux(index[bit], odd, even) for even, odd in zip(parts[::2], parts[1::2], strict=True)]
-    return parts[0]
 
 
 class Parameters(wiring.Component):

@@ -30,6 +30,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hwgen.golden.post_rule import FIRST
+from hwgen.hardware.delay import delayed
 from hwgen.isa import Final
 
 LATENCY = 11
@@ -84,19 +85,19 @@ class Requantiser(wiring.Component):
 
         def product(k: int, a: Value, b: Value) -> Value:
             result = Signal(signed(36), name=f"product{k}")
-            a, b = (Cat(_delay(m, v, k, f"{n}{k}"), Const(0, 1)).as_signed() if not v.shape().signed
-                    else _delay(m, v, k, f"{n}{k}").as_signed() for n, v in (("x", a), ("m", b)))
+            a, b = (Cat(delayed(m, v, k, f"{n}{k}"), Const(0, 1)).as_signed() if not v.shape().signed
+                    else delayed(m, v, k, f"{n}{k}").as_signed() for n, v in (("x", a), ("m", b)))
             m.d.sync += result.eq(a * b)
             return result
 
         first = product(0, low, small)[:2 * _LOW]
         second, third, fourth = product(1, low, large), product(2, high, small), product(3, high, large)
-        lowest = _delay(m, first[:_LOW], 4, "lowest")
+        lowest = delayed(m, first[:_LOW], 4, "lowest")
         start, middle, sum_ = Signal(_LOW), Signal(signed(35)), Signal(signed(36))
         top, kept = Signal(signed(64 - 2 * _LOW)), Signal(_LOW)
         m.d.sync += [start.eq(first[_LOW:]), middle.eq(start + second), sum_.eq(middle + third),
                      top.eq((sum_ >> _LOW) + fourth), kept.eq(sum_[:_LOW])]
-        return Cat(lowest, kept, top), _delay(m, self.shift, 6, "n")
+        return Cat(lowest, kept, top), delayed(m, self.shift, 6, "n")
 
     def _shift(self, m: Module, p: Value, n: Value) -> tuple[Value, dict[str, Value]]:
         """Return guard bit and 10 bits of the quotient (maybe inverted), in cycle 9, and what rounding needs."""
@@ -123,8 +124,8 @@ class Requantiser(wiring.Component):
             kept.eq((b >> (b_n << 4))[:_KEPT + 1]),
             sticky.eq(b_lost | b[:16].any() & b_n.any() | b[16:32].any() & b_n[1]),
             overflow.eq(~b_n[1] & ~_same(b[16 + _KEPT:], sign) | ~b_n.any() & ~_same(b[_KEPT:16 + _KEPT], sign))]
-        flags = {"invert": _delay(m, invert, 3, "invert"), "negative": _delay(m, p[63], 3, "negative"),
-                 "single": _delay(m, single, 3, "single"), "sticky": sticky, "overflow": overflow}
+        flags = {"invert": delayed(m, invert, 3, "invert"), "negative": delayed(m, p[63], 3, "negative"),
+                 "single": delayed(m, single, 3, "single"), "sticky": sticky, "overflow": overflow}
         return kept, flags
 
     def _round(self, m: Module, shifted: Value, *, invert: Value, negative: Value, single: Value, sticky: Value,
@@ -144,14 +145,6 @@ class Requantiser(wiring.Component):
 
 def _same(bits: Value, sign: Value) -> Value:
     return ~(bits ^ sign.replicate(len(bits))).any()
-
-
-def _delay(m: Module, value: Value, cycles: int, name: str) -> Value:
-    for i in range(cycles):
-        register = Signal(len(value), name=f"{name}_{i + 1}")
-        m.d.sync += register.eq(value)
-        value = register
-    return value
 
 
 def requantiser_verilog() -> str:

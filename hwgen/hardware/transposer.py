@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from functools import reduce
-from operator import or_
-
 from amaranth import Cat, Module, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
+
+from hwgen.hardware.select import one_of
 
 
 class Transposer(wiring.Component):
@@ -78,5 +77,4 @@ class Transposer(wiring.Component):
 
     def _pick(self, word: Value, chosen: Signal) -> Value:
         """Return the element of ``word`` that the one-hot ``chosen`` selects."""
-        parts = [word.word_select(i, self.width) & chosen[i].replicate(self.width) for i in range(self.size)]
-        return reduce(or_, parts)
+        return one_of([word.word_select(i, self.width) for i in range(self.size)], chosen)

@@ -8,6 +8,7 @@ from amaranth.lib.wiring import Out
 
 from hwgen.config import Config
 from hwgen.derive import Derived
+from hwgen.hardware.delay import delayed
 from hwgen.hardware.interfaces import ACT_READ_LATENCY, buffer_read, payload_layout, weight_bus, worker_ports
 from hwgen.isa import BY_NAME
 
@@ -88,10 +89,7 @@ class WeightFetch(wiring.Component):
 
         # Everything that belongs to a word follows it through the buffer.
         word = Cat(step, step & end, running & bad, illegal, dst[:-1], rows, columns, log2_nbe)
-        for stage in range(ACT_READ_LATENCY):
-            late = Signal(len(word), name=f"word{stage}")
-            m.d.sync += late.eq(word)
-            word = late
+        word = delayed(m, word, ACT_READ_LATENCY, "word")
         valid, last, fault, wrong = word[0], word[1], word[2], word[3]
         at = 4
         for target, source in ((self.bus.addr, dst[:-1]), (self.bus.rows, rows), (self.bus.columns, columns),

@@ -1215,9 +1215,9 @@ module \hwgen_top.act_buffer (fetch__0__data, post_read__0__data, post_read__1__
   wire [7:0] load__mask;
   output load__ready;
   wire load__valid;
-  reg [63:0] load_data = 64'h0000000000000000;
-  reg [7:0] load_mask = 8'h00;
-  reg [9:0] load_row = 10'h000;
+  reg [63:0] load_data_1 = 64'h0000000000000000;
+  reg [7:0] load_mask_1 = 8'h00;
+  reg [9:0] load_row_1 = 10'h000;
   reg [63:0] output0 = 64'h0000000000000000;
   reg [63:0] output1 = 64'h0000000000000000;
   input [3:0] \port$3531$0 ;
@@ -1245,19 +1245,19 @@ module \hwgen_top.act_buffer (fetch__0__data, post_read__0__data, post_read__1__
   output post_write__0__ready;
   wire post_write__0__valid;
   reg [1:0] read0_chosen = 2'h0;
-  reg read0_index0 = 1'h0;
-  reg read0_index1 = 1'h0;
+  reg read0_index_1 = 1'h0;
+  reg read0_index_2 = 1'h0;
   reg [1:0] read1_chosen = 2'h0;
-  reg read1_index0 = 1'h0;
-  reg read1_index1 = 1'h0;
+  reg read1_index_1 = 1'h0;
+  reg read1_index_2 = 1'h0;
   reg [1:0] read2_chosen = 2'h0;
-  reg read2_index0 = 1'h0;
-  reg read2_index1 = 1'h0;
-  reg [3:0] read_grants0 = 4'h0;
-  reg [3:0] read_grants1 = 4'h0;
-  reg [9:0] read_row0 = 10'h000;
-  reg [9:0] read_row1 = 10'h000;
-  reg [9:0] read_row2 = 10'h000;
+  reg read2_index_1 = 1'h0;
+  reg read2_index_2 = 1'h0;
+  reg [3:0] read_grants0_1 = 4'h0;
+  reg [3:0] read_grants1_1 = 4'h0;
+  reg [9:0] read_row0_1 = 10'h000;
+  reg [9:0] read_row1_1 = 10'h000;
+  reg [9:0] read_row2_1 = 10'h000;
   output [2:0] ready;
   wire \ready$45 ;
   input rst;
@@ -1267,9 +1267,9 @@ module \hwgen_top.act_buffer (fetch__0__data, post_read__0__data, post_read__1__
   output store__ready;
   wire store__valid;
   reg [1:0] store_chosen = 2'h0;
-  reg store_index0 = 1'h0;
-  reg store_index1 = 1'h0;
-  reg [9:0] store_row = 10'h000;
+  reg store_index_1 = 1'h0;
+  reg store_index_2 = 1'h0;
+  reg [9:0] store_row_1 = 10'h000;
   wire [2:0] valid;
   input \valid$40 ;
   wire [1:0] wide_banks;
@@ -1280,11 +1280,11 @@ module \hwgen_top.act_buffer (fetch__0__data, post_read__0__data, post_read__1__
   wire \wide_ready$51 ;
   input wide_valid;
   input \wide_valid$46 ;
-  reg [63:0] write_data0 = 64'h0000000000000000;
-  reg [1:0] write_grants0 = 2'h0;
-  reg [1:0] write_grants1 = 2'h0;
-  reg [7:0] write_mask0 = 8'h00;
-  reg [9:0] write_row0 = 10'h000;
+  reg [63:0] write_data0_1 = 64'h0000000000000000;
+  reg [1:0] write_grants0_1 = 2'h0;
+  reg [1:0] write_grants1_1 = 2'h0;
+  reg [7:0] write_mask0_1 = 8'h00;
+  reg [9:0] write_row0_1 = 10'h000;
   (* no_rw_check = 32'd1 *)
   reg [63:0] bank0 [1023:0];
   initial begin : init1
@@ -1346,105 +1346,105 @@ module \hwgen_top.act_buffer (fetch__0__data, post_read__0__data, post_read__1__
   assign \$19  = output0 & { store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0] };
   assign \$20  = output1 & { store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1] };
   assign store__data = \$19  | \$20 ;
-  assign \$21  = write_row0 & { write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0] };
-  assign \$22  = load_row & { write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1] };
+  assign \$21  = write_row0_1 & { write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0] };
+  assign \$22  = load_row_1 & { write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1] };
   assign \$signature__addr$52  = \$21  | \$22 ;
-  assign \$23  = write_data0 & { write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0] };
-  assign \$24  = load_data & { write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1] };
+  assign \$23  = write_data0_1 & { write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0] };
+  assign \$24  = load_data_1 & { write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1] };
   assign \$signature__data  = \$23  | \$24 ;
-  assign \$25  = write_mask0 & { write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0], write_grants0[0] };
-  assign \$26  = load_mask & { write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1], write_grants0[1] };
+  assign \$25  = write_mask0_1 & { write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0] };
+  assign \$26  = load_mask_1 & { write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1] };
   assign \$signature__en$59  = \$25  | \$26 ;
-  assign \$27  = write_row0 & { write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0] };
-  assign \$28  = load_row & { write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1] };
+  assign \$27  = write_row0_1 & { write_grants1_1[0], write_grants1_1[0], write_grants1_1[0], write_grants1_1[0], write_grants1_1[0], write_grants1_1[0], write_grants1_1[0], write_grants1_1[0], write_grants1_1[0], write_grants1_1[0] };
+  assign \$28  = load_row_1 & { write_grants1_1[1], write_grants1_1[1], write_grants1_1[1], write_grants1_1[1], write_grants1_1[1], write_grants1_1[1], write_grants1_1[1], write_grants1_1[1], write_grants1_1[1], write_grants1_1[1] };
   assign \$signature__addr$62  = \$27  | \$28 ;
-  assign \$29  = write_data0 & { write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0] };
-  assign \$30  = load_data & { write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1] };
+  assign \$29  = write_data0_1 & { write_grants1_1[0], write_grants1_1[0], write_grants1_1[0], write_grants1_1[0], write_grants1_1[0], write_grants1_1[0], write_grants1_1[0], write_grants1_1[0], write_grants1_1[0], write_grants1_1[0], write_grants1_1[0], write_grants1_1[0], write_grants1_1[0], write_grants1_1[0], write_grants1_1[0], write_grants1_1[0], write_grants1_1[0], write_grants1_1[0], write_grants1_1[0], write_grants1_1[0], write_grants1_1[0], write_grants1_1[0], write_grants1_1[0], write_grants1_1[0], write_grants1_1[0], write_grants1_1[0], write_grants1_1[0], write_grants1_1[0], write_grants1_1[0], write_grants1_1[0], write_grants1_1[0], write_grants1_1[0], write_grants1_1[0], write_grants1_1[0], write_grants1_1[0], write_grants1_1[0], write_grants1_1[0], write_grants1_1[0], write_grants1_1[0], write_grants1_1[0], write_grants1_1[0], write_grants1_1[0], write_grants1_1[0], write_grants1_1[0], write_grants1_1[0], write_grants1_1[0], write_grants1_1[0], write_grants1_1[0], write_grants1_1[0], write_grants1_1[0], write_grants1_1[0], write_grants1_1[0], write_grants1_1[0], write_grants1_1[0], write_grants1_1[0], write_grants1_1[0], write_grants1_1[0], write_grants1_1[0], write_grants1_1[0], write_grants1_1[0], write_grants1_1[0], write_grants1_1[0], write_grants1_1[0], write_grants1_1[0] };
+  assign \$30  = load_data_1 & { write_grants1_1[1], write_grants1_1[1], write_grants1_1[1], write_grants1_1[1], write_grants1_1[1], write_grants1_1[1], write_grants1_1[1], write_grants1_1[1], write_grants1_1[1], write_grants1_1[1], write_grants1_1[1], write_grants1_1[1], write_grants1_1[1], write_grants1_1[1], write_grants1_1[1], write_grants1_1[1], write_grants1_1[1], write_grants1_1[1], write_grants1_1[1], write_grants1_1[1], write_grants1_1[1], write_grants1_1[1], write_grants1_1[1], write_grants1_1[1], write_grants1_1[1], write_grants1_1[1], write_grants1_1[1], write_grants1_1[1], write_grants1_1[1], write_grants1_1[1], write_grants1_1[1], write_grants1_1[1], write_grants1_1[1], write_grants1_1[1], write_grants1_1[1], write_grants1_1[1], write_grants1_1[1], write_grants1_1[1], write_grants1_1[1], write_grants1_1[1], write_grants1_1[1], write_grants1_1[1], write_grants1_1[1], write_grants1_1[1], write_grants1_1[1], write_grants1_1[1], write_grants1_1[1], write_grants1_1[1], write_grants1_1[1], write_grants1_1[1], write_grants1_1[1], write_grants1_1[1], write_grants1_1[1], write_grants1_1[1], write_grants1_1[1], write_grants1_1[1], write_grants1_1[1], write_grants1_1[1], write_grants1_1[1], write_grants1_1[1], write_grants1_1[1], write_grants1_1[1], write_grants1_1[1], write_grants1_1[1] };
   assign \$signature__data$64  = \$29  | \$30 ;
-  assign \$31  = write_mask0 & { write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0], write_grants1[0] };
-  assign \$32  = load_mask & { write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1], write_grants1[1] };
+  assign \$31  = write_mask0_1 & { write_grants1_1[0], write_grants1_1[0], write_grants1_1[0], write_grants1_1[0], write_grants1_1[0], write_grants1_1[0], write_grants1_1[0], write_grants1_1[0] };
+  assign \$32  = load_mask_1 & { write_grants1_1[1], write_grants1_1[1], write_grants1_1[1], write_grants1_1[1], write_grants1_1[1], write_grants1_1[1], write_grants1_1[1], write_grants1_1[1] };
   assign \$signature__en$65  = \$31  | \$32 ;
   assign \$33  = ~ { wide_banks[0], wide_banks[0], wide_banks[0] };
   assign \$34  = grants__0 & \$33 ;
   assign \$35  = ~ { wide_banks[1], wide_banks[1], wide_banks[1] };
   assign \$36  = grants__1 & \$35 ;
-  assign \$37  = ! read0_index1;
-  assign \$39  = ! read1_index1;
-  assign \$41  = ! read2_index1;
-  assign \$43  = ! store_index1;
+  assign \$37  = ! read0_index_2;
+  assign \$39  = ! read1_index_2;
+  assign \$41  = ! read2_index_2;
+  assign \$43  = ! store_index_2;
   assign \$45  = ~ \wide_banks$92 [0];
   assign \$46  = \grants__0$91  & \$45 ;
   assign \$47  = ~ \wide_banks$92 [1];
   assign \$48  = \grants__1$93  & \$47 ;
   always @(posedge clk)
-    read_row0 <= \$49 ;
+    read_row0_1 <= \$49 ;
   always @(posedge clk)
-    read_row1 <= \$50 ;
+    read_row1_1 <= \$50 ;
   always @(posedge clk)
-    read_row2 <= \$51 ;
+    read_row2_1 <= \$51 ;
   always @(posedge clk)
-    store_row <= \$52 ;
+    store_row_1 <= \$52 ;
   always @(posedge clk)
-    read_grants0 <= \$53 ;
+    read_grants0_1 <= \$53 ;
   always @(posedge clk)
     output0 <= \$54 ;
   always @(posedge clk)
-    read_grants1 <= \$55 ;
+    read_grants1_1 <= \$55 ;
   always @(posedge clk)
     output1 <= \$56 ;
   always @(posedge clk)
-    read0_index0 <= \$57 ;
+    read0_index_1 <= \$57 ;
   always @(posedge clk)
-    read0_index1 <= \$58 ;
+    read0_index_2 <= \$58 ;
   always @(posedge clk)
     read0_chosen <= \$59 ;
   always @(posedge clk)
-    read1_index0 <= \$60 ;
+    read1_index_1 <= \$60 ;
   always @(posedge clk)
-    read1_index1 <= \$61 ;
+    read1_index_2 <= \$61 ;
   always @(posedge clk)
     read1_chosen <= \$62 ;
   always @(posedge clk)
-    read2_index0 <= \$63 ;
+    read2_index_1 <= \$63 ;
   always @(posedge clk)
-    read2_index1 <= \$64 ;
+    read2_index_2 <= \$64 ;
   always @(posedge clk)
     read2_chosen <= \$65 ;
   always @(posedge clk)
-    store_index0 <= \$66 ;
+    store_index_1 <= \$66 ;
   always @(posedge clk)
-    store_index1 <= \$67 ;
+    store_index_2 <= \$67 ;
   always @(posedge clk)
     store_chosen <= \$68 ;
   always @(posedge clk)
-    write_row0 <= \$69 ;
+    write_row0_1 <= \$69 ;
   always @(posedge clk)
-    write_data0 <= \$70 ;
+    write_data0_1 <= \$70 ;
   always @(posedge clk)
-    write_mask0 <= \$71 ;
+    write_mask0_1 <= \$71 ;
   always @(posedge clk)
-    load_row <= \$72 ;
+    load_row_1 <= \$72 ;
   always @(posedge clk)
-    load_data <= \$73 ;
+    load_data_1 <= \$73 ;
   always @(posedge clk)
-    load_mask <= \$74 ;
+    load_mask_1 <= \$74 ;
   always @(posedge clk)
-    write_grants0 <= \$75 ;
+    write_grants0_1 <= \$75 ;
   always @(posedge clk)
-    write_grants1 <= \$76 ;
-  assign \$1  = read_row0 & { read_grants0[0], read_grants0[0], read_grants0[0], read_grants0[0], read_grants0[0], read_grants0[0], read_grants0[0], read_grants0[0], read_grants0[0], read_grants0[0] };
-  assign \$2  = read_row1 & { read_grants0[1], read_grants0[1], read_grants0[1], read_grants0[1], read_grants0[1], read_grants0[1], read_grants0[1], read_grants0[1], read_grants0[1], read_grants0[1] };
+    write_grants1_1 <= \$76 ;
+  assign \$1  = read_row0_1 & { read_grants0_1[0], read_grants0_1[0], read_grants0_1[0], read_grants0_1[0], read_grants0_1[0], read_grants0_1[0], read_grants0_1[0], read_grants0_1[0], read_grants0_1[0], read_grants0_1[0] };
+  assign \$2  = read_row1_1 & { read_grants0_1[1], read_grants0_1[1], read_grants0_1[1], read_grants0_1[1], read_grants0_1[1], read_grants0_1[1], read_grants0_1[1], read_grants0_1[1], read_grants0_1[1], read_grants0_1[1] };
   assign \$3  = \$1  | \$2 ;
-  assign \$4  = read_row2 & { read_grants0[2], read_grants0[2], read_grants0[2], read_grants0[2], read_grants0[2], read_grants0[2], read_grants0[2], read_grants0[2], read_grants0[2], read_grants0[2] };
+  assign \$4  = read_row2_1 & { read_grants0_1[2], read_grants0_1[2], read_grants0_1[2], read_grants0_1[2], read_grants0_1[2], read_grants0_1[2], read_grants0_1[2], read_grants0_1[2], read_grants0_1[2], read_grants0_1[2] };
   assign \$5  = \$3  | \$4 ;
-  assign \$6  = store_row & { read_grants0[3], read_grants0[3], read_grants0[3], read_grants0[3], read_grants0[3], read_grants0[3], read_grants0[3], read_grants0[3], read_grants0[3], read_grants0[3] };
+  assign \$6  = store_row_1 & { read_grants0_1[3], read_grants0_1[3], read_grants0_1[3], read_grants0_1[3], read_grants0_1[3], read_grants0_1[3], read_grants0_1[3], read_grants0_1[3], read_grants0_1[3], read_grants0_1[3] };
   assign \$signature__addr  = \$5  | \$6 ;
-  assign \$7  = read_row0 & { read_grants1[0], read_grants1[0], read_grants1[0], read_grants1[0], read_grants1[0], read_grants1[0], read_grants1[0], read_grants1[0], read_grants1[0], read_grants1[0] };
-  assign \$8  = read_row1 & { read_grants1[1], read_grants1[1], read_grants1[1], read_grants1[1], read_grants1[1], read_grants1[1], read_grants1[1], read_grants1[1], read_grants1[1], read_grants1[1] };
+  assign \$7  = read_row0_1 & { read_grants1_1[0], read_grants1_1[0], read_grants1_1[0], read_grants1_1[0], read_grants1_1[0], read_grants1_1[0], read_grants1_1[0], read_grants1_1[0], read_grants1_1[0], read_grants1_1[0] };
+  assign \$8  = read_row1_1 & { read_grants1_1[1], read_grants1_1[1], read_grants1_1[1], read_grants1_1[1], read_grants1_1[1], read_grants1_1[1], read_grants1_1[1], read_grants1_1[1], read_grants1_1[1], read_grants1_1[1] };
   assign \$9  = \$7  | \$8 ;
-  assign \$10  = read_row2 & { read_grants1[2], read_grants1[2], read_grants1[2], read_grants1[2], read_grants1[2], read_grants1[2], read_grants1[2], read_grants1[2], read_grants1[2], read_grants1[2] };
+  assign \$10  = read_row2_1 & { read_grants1_1[2], read_grants1_1[2], read_grants1_1[2], read_grants1_1[2], read_grants1_1[2], read_grants1_1[2], read_grants1_1[2], read_grants1_1[2], read_grants1_1[2], read_grants1_1[2] };
   assign \$11  = \$9  | \$10 ;
-  assign \$12  = store_row & { read_grants1[3], read_grants1[3], read_grants1[3], read_grants1[3], read_grants1[3], read_grants1[3], read_grants1[3], read_grants1[3], read_grants1[3], read_grants1[3] };
+  assign \$12  = store_row_1 & { read_grants1_1[3], read_grants1_1[3], read_grants1_1[3], read_grants1_1[3], read_grants1_1[3], read_grants1_1[3], read_grants1_1[3], read_grants1_1[3], read_grants1_1[3], read_grants1_1[3] };
   assign \$signature__addr$27  = \$11  | \$12 ;
   assign \$13  = output0 & { read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0], read0_chosen[0] };
   assign \$14  = output1 & { read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1], read0_chosen[1] };
@@ -1547,7 +1547,7 @@ module \hwgen_top.act_buffer (fetch__0__data, post_read__0__data, post_read__1__
   end
   always @* begin
     if (_always_ ) begin end
-    \$58  = read0_index0;
+    \$58  = read0_index_1;
     if (rst) begin
       \$58  = 1'h0;
     end
@@ -1568,7 +1568,7 @@ module \hwgen_top.act_buffer (fetch__0__data, post_read__0__data, post_read__1__
   end
   always @* begin
     if (_always_ ) begin end
-    \$61  = read1_index0;
+    \$61  = read1_index_1;
     if (rst) begin
       \$61  = 1'h0;
     end
@@ -1589,7 +1589,7 @@ module \hwgen_top.act_buffer (fetch__0__data, post_read__0__data, post_read__1__
   end
   always @* begin
     if (_always_ ) begin end
-    \$64  = read2_index0;
+    \$64  = read2_index_1;
     if (rst) begin
       \$64  = 1'h0;
     end
@@ -1610,7 +1610,7 @@ module \hwgen_top.act_buffer (fetch__0__data, post_read__0__data, post_read__1__
   end
   always @* begin
     if (_always_ ) begin end
-    \$67  = store_index0;
+    \$67  = store_index_1;
     if (rst) begin
       \$67  = 1'h0;
     end
@@ -1711,10 +1711,10 @@ module \hwgen_top.act_buffer (fetch__0__data, post_read__0__data, post_read__1__
   assign valid[2] = post_read__1__valid;
   assign valid[1] = post_read__0__valid;
   assign valid[0] = fetch__0__valid;
-  assign \$38  = read0_index1;
-  assign \$40  = read1_index1;
-  assign \$42  = read2_index1;
-  assign \$44  = store_index1;
+  assign \$38  = read0_index_2;
+  assign \$40  = read1_index_2;
+  assign \$42  = read2_index_2;
+  assign \$44  = store_index_2;
 endmodule
 
 module \hwgen_top.act_buffer.read_arbiter (wide_ready, rst, valid, wide_banks, grants__0, grants__1, ready, bank__0, \port$5198$49 , wide_valid, wide_group, clk);
@@ -22627,9 +22627,9 @@ module \hwgen_top.wfetch (cmd__valid, read__en, cmd__ready, rst, cmd__payload, b
   input rst;
   reg start_columns;
   reg [1:0] turned;
-  reg [15:0] word0 = 16'h0000;
-  reg [15:0] word1 = 16'h0000;
-  reg [15:0] word2 = 16'h0000;
+  reg [15:0] word_1 = 16'h0000;
+  reg [15:0] word_2 = 16'h0000;
+  reg [15:0] word_3 = 16'h0000;
   always @(posedge clk)
     \$signal$9  <= \$40 ;
   always @(posedge clk)
@@ -22651,11 +22651,11 @@ module \hwgen_top.wfetch (cmd__valid, read__en, cmd__ready, rst, cmd__payload, b
   always @(posedge clk)
     \$signal$31  <= \$49 ;
   always @(posedge clk)
-    word0 <= \$50 ;
+    word_1 <= \$50 ;
   always @(posedge clk)
-    word1 <= \$51 ;
+    word_2 <= \$51 ;
   always @(posedge clk)
-    word2 <= \$52 ;
+    word_3 <= \$52 ;
   always @(posedge clk)
     done <= \$53 ;
   always @(posedge clk)
@@ -22703,7 +22703,7 @@ module \hwgen_top.wfetch (cmd__valid, read__en, cmd__ready, rst, cmd__payload, b
   assign \$36  = \$signal$14  & \$signal$7 ;
   assign \$37  = \$signal$13  & \$signal$5 ;
   assign \$38  = \$signal$14  & \$signal$7 ;
-  assign \$39  = word2[3] ? 2'h1 : 2'h3;
+  assign \$39  = word_3[3] ? 2'h1 : 2'h3;
   always @* begin
     if (_always_ ) begin end
     \$signal  = 2'h0;
@@ -22881,28 +22881,28 @@ module \hwgen_top.wfetch (cmd__valid, read__en, cmd__ready, rst, cmd__payload, b
   end
   always @* begin
     if (_always_ ) begin end
-    \$51  = word0;
+    \$51  = word_1;
     if (rst) begin
       \$51  = 16'h0000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$52  = word1;
+    \$52  = word_2;
     if (rst) begin
       \$52  = 16'h0000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$53  = word2[1];
+    \$53  = word_3[1];
     if (rst) begin
       \$53  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$54  = word2[2];
+    \$54  = word_3[2];
     if (rst) begin
       \$54  = 1'h0;
     end
@@ -22915,15 +22915,15 @@ module \hwgen_top.wfetch (cmd__valid, read__en, cmd__ready, rst, cmd__payload, b
     end
   end
   assign read__addr = { 9'h000, \$signal$9  };
-  assign bus__addr = { 8'h00, word2[11:4] };
-  assign bus__rows = word2[13:12];
-  assign bus__columns = word2[14];
-  assign bus__log2_nbe = { 3'h0, word2[15] };
+  assign bus__addr = { 8'h00, word_3[11:4] };
+  assign bus__rows = word_3[13:12];
+  assign bus__columns = word_3[14];
+  assign bus__log2_nbe = { 3'h0, word_3[15] };
   assign read__data = bus__data;
   assign read__en = \$signal$13 ;
   assign \port$4598$0  = \$signal$9 ;
-  assign bus__valid = word2[0];
-  assign \port$4622$4  = word2[15:4];
+  assign bus__valid = word_3[0];
+  assign \port$4622$4  = word_3[15:4];
   assign \cmd__payload.op  = cmd__payload[3:0];
   assign \cmd__payload.payload  = cmd__payload[99:4];
   assign \$8  = \$signal$12 ;
