@@ -61,7 +61,7 @@ START_TO_DISPATCH = 6
 """Command i is dispatched START_TO_DISPATCH + read latency + (i + 1) * max(1, beats of a command) cycles after the
 start
 write, when nothing else holds the bus (at 256 bits two commands share a beat, one is dispatched a cycle)."""
-DISPATCH_TO_START = 3
+DISPATCH_TO_START = 4
 """Cycles from dispatch to the earliest acceptance by the module. A queue entry is in use until its command is
 *done*."""
 DONE_TO_START = 2

@@ -8,13 +8,17 @@ from amaranth.lib.wiring import In, Out
 
 from hwgen import isa
 from hwgen.config import Config
-from hwgen.hardware.axi import BurstLayout, read_beat
+from hwgen.hardware.axi import BurstLayout, Skid, read_beat
 from hwgen.hardware.command_fetch import CommandFetch
 from hwgen.hardware.interfaces import CommandLayout
 from hwgen.hardware.queue import INDEX_BITS, Queue, payload_bits
 from hwgen.hardware.tokens import N, Tokens
 
 HeaderLayout = data.StructLayout({"module": 4, "op": 4, "wait": 8, "post": 8, "flags": 8, "payload": isa.PAYLOAD_BITS})
+DecodedLayout = data.StructLayout(
+    {"target": N, "end": 1, "unread": 1, "illegal": 1, "command": HeaderLayout}
+)
+"""A command and what becomes of it: a queue (one-hot), END, or an error."""
 StruckLayout = data.StructLayout({"worker": N, "stream": 1, "watchdog": 1})
 """Causes of an error, a cycle late."""
 ILLEGAL, NO_END, ADDRESS, WATCHDOG, OVERFLOW, FETCH = 1, 2, 3, 6, 7, 8
@@ -121,50 +125,63 @@ class Sequencer(wiring.Component):
         dispatched: Signal,
         begin: Signal,
     ) -> tuple[Signal, Signal]:
-        """Move the head of the stream to its queue; END and the faults of the stream itself."""
-        head = data.View(HeaderLayout, fetch.o.p.word)
+        """Move the head of the stream to its queue; END and the faults of the stream itself.
+
+        What a command is, and for whom, is decided a cycle before it goes on: both and the queues are too long a way.
+        """
+        coming = data.View(HeaderLayout, fetch.o.p.word)
         legal, error, code = Signal(), Signal(), Signal(4)
-        ready, end, total, aligned = Signal(), Signal(), Signal(INDEX_BITS), Signal()
+        ready, total, aligned = Signal(), Signal(INDEX_BITS), Signal()
         step = max(isa.COMMAND_BYTES, self.config.axi_bits // 8)
         m.d.comb += [aligned.eq((self.address & (step - 1)) == 0), fetch.start.eq(begin & aligned & (self.count != 0))]
         with m.If(begin):
             m.d.sync += [running.eq(1), dispatched.eq(0), ending.eq(0), total.eq(self.count)]
             with m.If(~aligned):
                 m.d.comb += [error.eq(1), code.eq(ADDRESS)]
-        with m.Switch(Cat(head.module, head.op)):
+        with m.Switch(Cat(coming.module, coming.op)):
             for op in isa.TABLE:
                 with m.Case(int(op.module) | op.code << 4):
-                    m.d.comb += legal.eq((head.flags == 0) & (head.wait[6:] == 0) & (head.post[6:] == 0))
-        m.d.comb += end.eq(head.module == isa.Module.CTRL)
+                    m.d.comb += legal.eq((coming.flags == 0) & (coming.wait[6:] == 0) & (coming.post[6:] == 0))
+        m.submodules.decoded = decoded = Skid(DecodedLayout)
+        good, head, go = legal & ~fetch.o.p.error, decoded.o.p, Signal()
+        m.d.comb += [
+            # Nothing behind END: it would wait here for the next run.
+            decoded.i.valid.eq(fetch.o.valid & ~ending),
+            fetch.o.ready.eq(decoded.i.ready),
+            decoded.i.p.target.eq(Cat(good & (coming.module == i) for i in range(N))),
+            decoded.i.p.end.eq(good & (coming.module == isa.Module.CTRL)),
+            decoded.i.p.unread.eq(fetch.o.p.error),
+            decoded.i.p.illegal.eq(~legal),
+            decoded.i.p.command.eq(fetch.o.p.word),
+            go.eq(running & ~stopped & ~ending & decoded.o.valid),
+            decoded.o.ready.eq(ending | (running & ~stopped & (ready | head.end))),
+        ]
         for i, queue in enumerate(queues):
-            chosen = Signal(name=f"chosen_{i}")
             item = queue.i.p
             m.d.comb += [
-                chosen.eq(head.module == i),
-                queue.i.valid.eq(running & ~stopped & ~ending & fetch.o.valid & legal & ~fetch.o.p.error & chosen),
-                item.op.eq(head.op),
-                item.wait.eq(head.wait),
-                item.post.eq(head.post),
+                queue.i.valid.eq(go & head.target[i]),
+                item.op.eq(head.command.op),
+                item.wait.eq(head.command.wait),
+                item.post.eq(head.command.post),
                 item.index.eq(dispatched),
-                item.payload.eq(head.payload[: payload_bits(isa.Module(i))]),
+                item.payload.eq(head.command.payload[: payload_bits(isa.Module(i))]),
             ]
-            with m.If(chosen & queue.i.ready):
+            with m.If(head.target[i] & queue.i.ready):
                 m.d.comb += ready.eq(1)
-        m.d.comb += fetch.o.ready.eq(running & ~stopped & ~ending & legal & ~fetch.o.p.error & (ready | end))
-        with m.If(fetch.o.valid & fetch.o.ready):
+        with m.If(go & (ready | head.end)):
             m.d.sync += dispatched.eq(dispatched + 1)
-            with m.If(end):
+            with m.If(head.end):
                 m.d.sync += ending.eq(1)
         with m.If(running & ~ending & ~stopped):
-            with m.If(fetch.o.valid & fetch.o.p.error):
+            with m.If(decoded.o.valid & head.unread):
                 m.d.comb += [error.eq(1), code.eq(FETCH)]
-            with m.Elif(fetch.o.valid & ~legal):
+            with m.Elif(decoded.o.valid & head.illegal):
                 m.d.comb += [error.eq(1), code.eq(ILLEGAL)]
             with m.Elif(dispatched == total):
                 m.d.comb += [error.eq(1), code.eq(NO_END)]
         idle = Signal()
         m.d.comb += [
-            idle.eq(Cat(*(q.empty for q in queues)).all() & fetch.idle),
+            idle.eq(Cat(*(q.empty for q in queues)).all() & fetch.idle & ~decoded.o.valid),
             self.done.eq(running & ending & idle & ~stopped & ~Value.cast(self.struck).any()),
         ]
         with m.If(self.done):
