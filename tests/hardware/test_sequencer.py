@@ -35,8 +35,8 @@ def run_sequencer(config: Config, simulator: str) -> int:
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_sequencer_icarus(name: str) -> None:
-    assert run_sequencer(CONFIGS[name], "icarus") == 8
+    assert run_sequencer(CONFIGS[name], "icarus") == 9
 
 
 def test_sequencer_verilator() -> None:
-    assert run_sequencer(CONFIGS["axi64-queue5"], "verilator") == 8
+    assert run_sequencer(CONFIGS["axi64-queue5"], "verilator") == 9
