@@ -82,13 +82,14 @@ class ActBuffer(wiring.Component):
         c, d = self.config, self.derived
         narrow = [*self.fetch, *self.post_read]
         arbiter = self._arbiter(m, "read_arbiter", narrow, self.store)
-        rows = [delayed(m, self._rows(port, bank_bits, 1), 1, f"read_row{i}") for i, port in enumerate(narrow)]
-        store_row = delayed(m, self._rows(self.store, bank_bits, d.dma_words), 1, "store_row")
+        rows = [delayed(m, self._rows(port, bank_bits, 1), 1, f"read_row{i}", reset_less=True)
+                for i, port in enumerate(narrow)]
+        store_row = delayed(m, self._rows(self.store, bank_bits, d.dma_words), 1, "store_row", reset_less=True)
         outputs = []
         for b, read in enumerate(reads):
             wide = arbiter.wide_banks[b]
             whose = delayed(m, Cat(arbiter.grants[b] & ~wide.replicate(len(narrow)), wide), 1, f"read_grants{b}")
-            output = Signal(8 * d.word, name=f"output{b}")
+            output = Signal(8 * d.word, name=f"output{b}", reset_less=True)
             m.d.comb += [read.addr.eq(one_of([*rows, store_row], whose)), read.en.eq(1)]
             m.d.sync += output.eq(read.data)
             outputs.append(output)
@@ -100,10 +101,10 @@ class ActBuffer(wiring.Component):
     def _write_side(self, m: Module, writes: list[Any], bank_bits: int) -> None:
         d = self.derived
         arbiter = self._arbiter(m, "write_arbiter", list(self.post_write), self.load)
-        held = [[delayed(m, value, 1, f"write_{name}{i}") for name, value in (
+        held = [[delayed(m, value, 1, f"write_{name}{i}", reset_less=True) for name, value in (
                     ("row", self._rows(port, bank_bits, 1)), ("data", port.data), ("mask", port.mask))]
                 for i, port in enumerate(self.post_write)]
-        row, data, mask = (delayed(m, value, 1, f"load_{name}") for name, value in (
+        row, data, mask = (delayed(m, value, 1, f"load_{name}", reset_less=True) for name, value in (
             ("row", self._rows(self.load, bank_bits, d.dma_words)), ("data", self.load.data), ("mask", self.load.mask)))
         for b, write in enumerate(writes):
             part, wide = b % d.dma_words, arbiter.wide_banks[b]

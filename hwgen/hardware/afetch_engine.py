@@ -86,7 +86,7 @@ class FetchEngine(wiring.Component):
         if "pixel" in c.mappings:
             raw, flags, out = self._transposed(m, now, tag)
         # Selecting a bank's word and a way through the transposer is one cycle, the subtraction another.
-        word, known, flag = Signal(len(raw)), Signal(tag), Signal(d.word)
+        word, known, flag = Signal(len(raw), reset_less=True), Signal(tag), Signal(d.word, reset_less=True)
         m.d.sync += [word.eq(raw), flag.eq(flags), known.eq(out)]
         values, bits = [], c.act_bits + 1
         for j in range(d.word):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth import Module, Signal
+from amaranth import Module, Signal, Value
 from amaranth.hdl import ShapeLike
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -70,14 +70,15 @@ class Skid(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        spare, full = Signal.like(self.i.payload), Signal()
-        m.d.comb += self.i.ready.eq(~full)
+        width = len(Value.cast(self.i.payload))
+        spare, held, full = Signal(width, reset_less=True), Signal(width, reset_less=True), Signal()
+        m.d.comb += [self.i.ready.eq(~full), Value.cast(self.o.payload).eq(held)]
         with m.If(~self.o.valid | self.o.ready):
             m.d.sync += [self.o.valid.eq(full | self.i.valid), full.eq(0)]
             with m.If(full):
-                m.d.sync += self.o.payload.eq(spare)
+                m.d.sync += held.eq(spare)
             with m.Else():
-                m.d.sync += self.o.payload.eq(self.i.payload)
+                m.d.sync += held.eq(self.i.payload)
         with m.Elif(self.i.valid & ~full):
             m.d.sync += [spare.eq(self.i.payload), full.eq(1)]
         return m

@@ -123,13 +123,15 @@ class OperandPath(wiring.Component):
                          self.busy.eq(table.busy)]
         for e in range(self.vector):
             a = self.a.word_select(e, 8).as_signed()
-            difference, first = Signal(signed(10), name=f"difference{e}"), Signal(signed(10), name=f"first{e}")
+            difference, first = (
+                Signal(signed(10), name=f"{name}{e}", reset_less=True) for name in ("difference", "first"))
             m.d.sync += [difference.eq(a - self.operands.zp_a), first.eq(difference)]
             acc: Value = first
             if self.add:
                 memory = Memory(shape=32, depth=256, init=[])
                 m.submodules[f"memory{e}"] = memory
-                write, read, second = memory.write_port(), memory.read_port(), Signal(signed(32), name=f"second{e}")
+                write, read, second = memory.write_port(), memory.read_port(), Signal(
+                    signed(32), name=f"second{e}", reset_less=True)
                 m.d.comb += [write.addr.eq(table.address), write.data.eq(table.value), write.en.eq(table.write),
                              read.addr.eq(self.b.word_select(e, 8)), read.en.eq(1)]
                 m.d.sync += second.eq(read.data)

@@ -163,7 +163,7 @@ class Grid(wiring.Component):
         c, d = self.config, Derived(self.config)
         bus, values = self.weights, []
         for b in range(d.weight_buses):
-            word = Signal(d.word * c.weight_bits, name=f"bus{b}")
+            word = Signal(d.word * c.weight_bits, name=f"bus{b}", reset_less=True)
             choices = [bus.data.word_select(b % (1 << n), 8 * d.word) for n in range(d.weight_buses.bit_length())]
             chosen = Array(choices)[bus.log2_nbe] if len(choices) > 1 else choices[0]
             m.d.sync += word.eq(Cat(chosen[8 * i:8 * i + c.weight_bits] for i in range(d.word)))
@@ -172,7 +172,7 @@ class Grid(wiring.Component):
         m.d.sync += w_addr.eq(bus.addr)
         for col in range(c.columns):
             patch, addr = self.patches[col], Signal(16, name=f"addr{col}")
-            data = Signal(d.word * (c.act_bits + 1), name=f"patch{col}")
+            data = Signal(d.word * (c.act_bits + 1), name=f"patch{col}", reset_less=True)
             m.d.sync += [data.eq(patch.data), addr.eq(patch.addr)]
             for r in range(c.rows):
                 lane = lanes[r][col]

@@ -66,10 +66,13 @@ class Parameters(wiring.Component):
         m = Module()
         blocks = self._load(m)
         vector, pixel = self.config.vector, "pixel" in self.config.mappings
+        values = Signal.like(Value.cast(self.values), name="current", reset_less=True)
+        current = data.View(self.values.shape(), values)
+        m.d.comb += Value.cast(self.values).eq(values)
         took = [self.take, *(Signal(name=f"take{i}") for i in range(1, USE))]
         m.d.sync += [new.eq(old) for old, new in pairwise(took)]
         if pixel:
-            used = [Signal(len(block), name=f"used{j}") for j, block in enumerate(blocks)]
+            used = [Signal(len(block), name=f"used{j}", reset_less=True) for j, block in enumerate(blocks)]
             with m.If(took[USE - 2]):
                 m.d.sync += [new.eq(old) for old, new in zip(blocks, used, strict=True)]
             channel = [self.channel, *(Signal.like(self.channel, name=f"channel{i}") for i in range(1, USE))]
@@ -78,11 +81,11 @@ class Parameters(wiring.Component):
                 own = [self._parameter(block, e) for e in range(vector)]
                 shared = Signal(len(own[0]), name=f"shared{j}")
                 m.d.comb += shared.eq(pick(own, channel[-1]))
-                m.d.sync += [Value.cast(self.values[j * vector + e]).eq(Mux(self.broadcast, shared, own[e]))
+                m.d.sync += [Value.cast(current[j * vector + e]).eq(Mux(self.broadcast, shared, own[e]))
                              for e in range(vector)]
         else:
             with m.If(took[USE - 1]):
-                m.d.sync += [Value.cast(self.values[j * vector + e]).eq(self._parameter(block, e))
+                m.d.sync += [Value.cast(current[j * vector + e]).eq(self._parameter(block, e))
                              for j, block in enumerate(blocks) for e in range(vector)]
         return m
 
@@ -147,7 +150,8 @@ class Parameters(wiring.Component):
             for k, form in enumerate(forms):
                 with m.Case(k):
                     m.d.comb += arriving.eq(form)
-        blocks = [Signal(8 * PARAM_BYTES * self.config.vector, name=f"block{j}") for j in range(passes)]
+        size = 8 * PARAM_BYTES * self.config.vector
+        blocks = [Signal(size, name=f"block{j}", reset_less=True) for j in range(passes)]
         for k in range(words):
             low = 8 * d.dma_bytes * k
             for j, block in enumerate(blocks):

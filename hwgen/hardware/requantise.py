@@ -24,8 +24,11 @@ cycle  work (registers at its end)
 
 from __future__ import annotations
 
+from functools import partial
+
 from amaranth import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.back import verilog
+from amaranth.hdl import ShapeLike
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -78,26 +81,27 @@ class Requantiser(wiring.Component):
 
         Every partial product has a cycle and registers of its own: multiplier blocks lie far apart.
         """
-        x, factor = Signal(signed(32)), Signal(32)
+        later = partial(delayed, m, reset_less=True)
+        x, factor = _register(signed(32)), _register(32)
         m.d.sync += [x.eq(self.acc + self.bias), factor.eq(self.multiplier)]
         low, high = x[:_LOW], x[_LOW:].as_signed()
         small, large = factor[:_LOW], factor[_LOW:]
 
         def product(k: int, a: Value, b: Value) -> Value:
-            result = Signal(signed(36), name=f"product{k}")
-            a, b = (Cat(delayed(m, v, k, f"{n}{k}"), Const(0, 1)).as_signed() if not v.shape().signed
-                    else delayed(m, v, k, f"{n}{k}").as_signed() for n, v in (("x", a), ("m", b)))
+            result = Signal(signed(36), name=f"product{k}", reset_less=True)
+            a, b = (Cat(later(v, k, f"{n}{k}"), Const(0, 1)).as_signed() if not v.shape().signed
+                    else later(v, k, f"{n}{k}").as_signed() for n, v in (("x", a), ("m", b)))
             m.d.sync += result.eq(a * b)
             return result
 
         first = product(0, low, small)[:2 * _LOW]
         second, third, fourth = product(1, low, large), product(2, high, small), product(3, high, large)
-        lowest = delayed(m, first[:_LOW], 4, "lowest")
-        start, middle, sum_ = Signal(_LOW), Signal(signed(35)), Signal(signed(36))
-        top, kept = Signal(signed(64 - 2 * _LOW)), Signal(_LOW)
+        lowest = later(first[:_LOW], 4, "lowest")
+        start, middle, sum_ = _register(_LOW), _register(signed(35)), _register(signed(36))
+        top, kept = _register(signed(64 - 2 * _LOW)), _register(_LOW)
         m.d.sync += [start.eq(first[_LOW:]), middle.eq(start + second), sum_.eq(middle + third),
                      top.eq((sum_ >> _LOW) + fourth), kept.eq(sum_[:_LOW])]
-        return Cat(lowest, kept, top), delayed(m, self.shift, 6, "n")
+        return Cat(lowest, kept, top), later(self.shift, 6, "n")
 
     def _shift(self, m: Module, p: Value, n: Value) -> tuple[Value, dict[str, Value]]:
         """Return guard bit and 10 bits of the quotient (maybe inverted), in cycle 9, and what rounding needs."""
@@ -108,24 +112,25 @@ class Requantiser(wiring.Component):
         invert = two & p[30]
         lost = ~two & p[:FIRST].any()
         u = Cat(Const(0, 1), Mux(two, 0, p[FIRST:31]), p[31:] ^ invert.replicate(33))
-        a, a_lost, a_n = Signal(signed(len(u))), Signal(), Signal(4)
+        a, a_lost, a_n = _register(signed(len(u))), _register(1), _register(4)
         m.d.sync += [a.eq(u.as_signed() >> fine), a_n.eq(coarse),
                      a_lost.eq(lost | u[0] & fine.any() | u[1] & fine[1] | u[2] & fine.all())]
-        b, b_lost, b_n = Signal(signed(len(u))), Signal(), Signal(2)
+        b, b_lost, b_n = _register(signed(len(u))), _register(1), _register(2)
         quarter = a_n[:2]
         m.d.sync += [
             b.eq(a >> (quarter << 2)),
             b_n.eq(a_n[2:]),
             b_lost.eq(a_lost | a[:4].any() & quarter.any() | a[4:8].any() & quarter[1] | a[8:12].any() & quarter.all()),
         ]
-        kept, sticky, overflow = Signal(_KEPT + 1), Signal(), Signal()
+        kept, sticky, overflow = _register(_KEPT + 1), _register(1), _register(1)
         sign = b[-1]
         m.d.sync += [
             kept.eq((b >> (b_n << 4))[:_KEPT + 1]),
             sticky.eq(b_lost | b[:16].any() & b_n.any() | b[16:32].any() & b_n[1]),
             overflow.eq(~b_n[1] & ~_same(b[16 + _KEPT:], sign) | ~b_n.any() & ~_same(b[_KEPT:16 + _KEPT], sign))]
-        flags = {"invert": delayed(m, invert, 3, "invert"), "negative": delayed(m, p[63], 3, "negative"),
-                 "single": delayed(m, single, 3, "single"), "sticky": sticky, "overflow": overflow}
+        flags = {name: delayed(m, value, 3, name, reset_less=True)
+                 for name, value in (("invert", invert), ("negative", p[63]), ("single", single))}
+        flags |= {"sticky": sticky, "overflow": overflow}
         return kept, flags
 
     def _round(self, m: Module, shifted: Value, *, invert: Value, negative: Value, single: Value, sticky: Value,
@@ -138,9 +143,14 @@ class Requantiser(wiring.Component):
             up.eq(~overflow & Mux(invert, guard | ~sticky & tie_up, guard & (sticky | tie_up))),
         ]
         limit = Cat((~negative).replicate(_KEPT - 1), negative)
-        z = Signal(signed(_KEPT + 2))
+        z = _register(signed(_KEPT + 2))
         m.d.sync += z.eq(Mux(overflow, limit, restored[1:]).as_signed() + self.zero_point + up)
         m.d.sync += self.q.eq(Mux(z < self.qmin, self.qmin, Mux(z > self.qmax, self.qmax, z)))
+
+
+def _register(shape: ShapeLike) -> Signal:
+    """A register of the data path, without a reset: what POST takes has passed all of them since it was issued."""
+    return Signal(shape, reset_less=True, src_loc_at=1)
 
 
 def _same(bits: Value, sign: Value) -> Value:

@@ -49,8 +49,8 @@ class Transposer(wiring.Component):
         """``index`` one-hot: five LUTs instead of nine for every output bit of size 8."""
         entry = data.StructLayout({"data": self.size * self.width, "flag": 1})
         # Slot size - 1 is the newest word; the last word of a block goes straight to the second array.
-        shift = [Signal(entry, name=f"shift{j}") for j in range(self.size - 1)]
-        block = [Signal(entry, name=f"block{j}") for j in range(self.size)]
+        shift = [Signal(entry, name=f"shift{j}", reset_less=True) for j in range(self.size - 1)]
+        block = [Signal(entry, name=f"block{j}", reset_less=True) for j in range(self.size)]
         end, free, copy = Signal(), Signal(), self.block
         m.d.comb += [
             end.eq(at == self.size - 1),

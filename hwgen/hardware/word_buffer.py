@@ -35,7 +35,7 @@ class WordBuffer(wiring.Component):
         m = Module()
         m.submodules.memory = memory = Memory(shape=self.width, depth=self.depth, init=[], attrs={"no_rw_check": 1})
         write, read = memory.write_port(), memory.read_port()
-        fresh, held = Signal(), Signal(self.width)
+        fresh, held = Signal(), Signal(self.width, reset_less=True)
         m.d.sync += [write.addr.eq(self.write.addr), write.data.eq(self.write.data), write.en.eq(self.write.en),
                      read.addr.eq(self.read.addr), read.en.eq(self.read.en)]
         m.d.comb += self.read.data.eq(held)

@@ -459,64 +459,12 @@ module hwgen_requantise(bias, multiplier, shift, nudge, ties, zero_point, qmin, 
   wire \$508 ;
   wire \$509 ;
   wire \$51 ;
-  reg [31:0] \$510 ;
-  reg [31:0] \$511 ;
-  reg [35:0] \$512 ;
-  reg [16:0] \$513 ;
-  reg [14:0] \$514 ;
-  reg [35:0] \$515 ;
-  reg [14:0] \$516 ;
-  reg [14:0] \$517 ;
-  reg [16:0] \$518 ;
-  reg [16:0] \$519 ;
+  reg [7:0] \$510 ;
   wire \$52 ;
-  reg [35:0] \$520 ;
-  reg [14:0] \$521 ;
-  reg [14:0] \$522 ;
-  reg [14:0] \$523 ;
-  reg [14:0] \$524 ;
-  reg [14:0] \$525 ;
-  reg [14:0] \$526 ;
-  reg [35:0] \$527 ;
-  reg [16:0] \$528 ;
-  reg [16:0] \$529 ;
   wire \$53 ;
-  reg [16:0] \$530 ;
-  reg [16:0] \$531 ;
-  reg [16:0] \$532 ;
-  reg [34:0] \$533 ;
-  reg [35:0] \$534 ;
-  reg [29:0] \$535 ;
-  reg [16:0] \$536 ;
-  reg [5:0] \$537 ;
-  reg [5:0] \$538 ;
-  reg [5:0] \$539 ;
   wire \$54 ;
-  reg [5:0] \$540 ;
-  reg [5:0] \$541 ;
-  reg [5:0] \$542 ;
-  reg [41:0] \$543 ;
-  reg [3:0] \$544 ;
-  reg \$545 ;
-  reg [41:0] \$546 ;
-  reg [1:0] \$547 ;
-  reg \$548 ;
-  reg [10:0] \$549 ;
   wire \$55 ;
-  reg \$550 ;
-  reg \$551 ;
-  reg \$552 ;
-  reg \$553 ;
-  reg \$554 ;
-  reg \$555 ;
-  reg \$556 ;
-  reg \$557 ;
-  reg \$558 ;
-  reg \$559 ;
   wire \$56 ;
-  reg \$560 ;
-  reg [11:0] \$561 ;
-  reg [7:0] \$562 ;
   wire \$57 ;
   wire \$58 ;
   wire \$59 ;
@@ -631,55 +579,6 @@ module hwgen_requantise(bias, multiplier, shift, nudge, ties, zero_point, qmin, 
   reg [14:0] x3_3 = 15'h0000;
   reg [11:0] z = 12'h000;
   input [8:0] zero_point;
-  assign \$438  = | \$signal$45 [3:0];
-  assign \$439  = | a_n[1:0];
-  assign \$440  = \$438  & \$439 ;
-  assign \$441  = \$signal$47  | \$440 ;
-  assign \$442  = | \$signal$45 [7:4];
-  assign \$443  = \$442  & a_n[1];
-  assign \$444  = \$441  | \$443 ;
-  assign \$445  = | \$signal$45 [11:8];
-  assign \$446  = & a_n[1:0];
-  assign \$447  = \$445  & \$446 ;
-  assign \$448  = \$444  | \$447 ;
-  assign \$450  = $signed(\$signal$48 ) >>> \$449 ;
-  assign \$451  = | \$signal$48 [15:0];
-  assign \$452  = | b_n;
-  assign \$453  = \$451  & \$452 ;
-  assign \$454  = \$signal$50  | \$453 ;
-  assign \$455  = | \$signal$48 [31:16];
-  assign \$456  = \$455  & b_n[1];
-  assign \$457  = \$454  | \$456 ;
-  assign \$458  = ~ b_n[1];
-  assign \$459  = \$signal$48 [41:26] ^ { \$signal$48 [41], \$signal$48 [41], \$signal$48 [41], \$signal$48 [41], \$signal$48 [41], \$signal$48 [41], \$signal$48 [41], \$signal$48 [41], \$signal$48 [41], \$signal$48 [41], \$signal$48 [41], \$signal$48 [41], \$signal$48 [41], \$signal$48 [41], \$signal$48 [41], \$signal$48 [41] };
-  assign \$460  = | \$459 ;
-  assign \$461  = ~ \$460 ;
-  assign \$463  = \$458  & \$462 ;
-  assign \$464  = | b_n;
-  assign \$465  = ~ \$464 ;
-  assign \$466  = \$signal$48 [25:10] ^ { \$signal$48 [41], \$signal$48 [41], \$signal$48 [41], \$signal$48 [41], \$signal$48 [41], \$signal$48 [41], \$signal$48 [41], \$signal$48 [41], \$signal$48 [41], \$signal$48 [41], \$signal$48 [41], \$signal$48 [41], \$signal$48 [41], \$signal$48 [41], \$signal$48 [41], \$signal$48 [41] };
-  assign \$467  = | \$466 ;
-  assign \$468  = ~ \$467 ;
-  assign \$470  = \$465  & \$469 ;
-  assign \$471  = \$463  | \$470 ;
-  assign \$472  = | n_6[5:3];
-  assign \$473  = nudge & \$472 ;
-  assign \$474  = \$473  & kept[13];
-  assign \$475  = | n_6[5:3];
-  assign \$476  = ~ \$475 ;
-  assign \$477  = nudge & \$476 ;
-  assign \$478  = ~ negative_3;
-  assign \$479  = ~ negative_3;
-  assign \$480  = ~ negative_3;
-  assign \$481  = ~ negative_3;
-  assign \$482  = ~ negative_3;
-  assign \$483  = ~ negative_3;
-  assign \$484  = ~ negative_3;
-  assign \$485  = ~ negative_3;
-  assign \$486  = ~ negative_3;
-  assign \$487  = \$signal$51  ^ { invert_3, invert_3, invert_3, invert_3, invert_3, invert_3, invert_3, invert_3, invert_3, invert_3, invert_3 };
-  assign \$488  = overflow ? { negative_3, \$486 , \$485 , \$484 , \$483 , \$482 , \$481 , \$480 , \$479 , \$478  } : \$487 [10:1];
-  assign \$489  = $signed(\$488 ) + $signed(zero_point);
   assign \$490  = $signed(\$489 ) + $signed({ 1'h0, \$signal$64  });
   assign \$491  = $signed(z) < $signed(qmin);
   assign \$492  = $signed(z) > $signed(qmax);
@@ -703,111 +602,111 @@ module hwgen_requantise(bias, multiplier, shift, nudge, ties, zero_point, qmin, 
   assign \$509  = invert_3 ? \$505  : \$508 ;
   assign \$signal$64  = \$501  & \$509 ;
   always @(posedge clk)
-    \$signal  <= \$510 ;
+    \$signal  <= \$1 [31:0];
   always @(posedge clk)
-    factor <= \$511 ;
+    factor <= multiplier;
   always @(posedge clk)
-    product0 <= \$512 ;
+    product0 <= \$2 ;
   always @(posedge clk)
-    x1_1 <= \$513 ;
+    x1_1 <= \$signal [16:0];
   always @(posedge clk)
-    m1_1 <= \$514 ;
+    m1_1 <= factor[31:17];
   always @(posedge clk)
-    product1 <= \$515 ;
+    product1 <= { \$3 [33], \$3 [33], \$3  };
   always @(posedge clk)
-    x2_1 <= \$516 ;
+    x2_1 <= \$signal [31:17];
   always @(posedge clk)
-    x2_2 <= \$517 ;
+    x2_2 <= x2_1;
   always @(posedge clk)
-    m2_1 <= \$518 ;
+    m2_1 <= factor[16:0];
   always @(posedge clk)
-    m2_2 <= \$519 ;
+    m2_2 <= m2_1;
   always @(posedge clk)
-    product2 <= \$520 ;
+    product2 <= { \$4 [32], \$4 [32], \$4 [32], \$4  };
   always @(posedge clk)
-    x3_1 <= \$521 ;
+    x3_1 <= \$signal [31:17];
   always @(posedge clk)
-    x3_2 <= \$522 ;
+    x3_2 <= x3_1;
   always @(posedge clk)
-    x3_3 <= \$523 ;
+    x3_3 <= x3_2;
   always @(posedge clk)
-    m3_1 <= \$524 ;
+    m3_1 <= factor[31:17];
   always @(posedge clk)
-    m3_2 <= \$525 ;
+    m3_2 <= m3_1;
   always @(posedge clk)
-    m3_3 <= \$526 ;
+    m3_3 <= m3_2;
   always @(posedge clk)
-    product3 <= \$527 ;
+    product3 <= { \$5 [30], \$5 [30], \$5 [30], \$5 [30], \$5 [30], \$5  };
   always @(posedge clk)
-    lowest_1 <= \$528 ;
+    lowest_1 <= product0[16:0];
   always @(posedge clk)
-    lowest_2 <= \$529 ;
+    lowest_2 <= lowest_1;
   always @(posedge clk)
-    lowest_3 <= \$530 ;
+    lowest_3 <= lowest_2;
   always @(posedge clk)
-    lowest_4 <= \$531 ;
+    lowest_4 <= lowest_3;
   always @(posedge clk)
-    \$signal$34  <= \$532 ;
+    \$signal$34  <= product0[33:17];
   always @(posedge clk)
-    \$signal$35  <= \$533 ;
+    \$signal$35  <= \$6 [34:0];
   always @(posedge clk)
-    sum_ <= \$534 ;
+    sum_ <= \$7 [35:0];
   always @(posedge clk)
-    \$signal$37  <= \$535 ;
+    \$signal$37  <= \$9 [29:0];
   always @(posedge clk)
-    kept <= \$536 ;
+    kept <= sum_[16:0];
   always @(posedge clk)
-    n_1 <= \$537 ;
+    n_1 <= shift;
   always @(posedge clk)
-    n_2 <= \$538 ;
+    n_2 <= n_1;
   always @(posedge clk)
-    n_3 <= \$539 ;
+    n_3 <= n_2;
   always @(posedge clk)
-    n_4 <= \$540 ;
+    n_4 <= n_3;
   always @(posedge clk)
-    n_5 <= \$541 ;
+    n_5 <= n_4;
   always @(posedge clk)
-    n_6 <= \$542 ;
+    n_6 <= n_5;
   always @(posedge clk)
-    \$signal$45  <= \$543 ;
+    \$signal$45  <= \$113 ;
   always @(posedge clk)
-    a_n <= \$544 ;
+    a_n <= n_6[5:2];
   always @(posedge clk)
-    \$signal$47  <= \$545 ;
+    \$signal$47  <= \$435 ;
   always @(posedge clk)
-    \$signal$48  <= \$546 ;
+    \$signal$48  <= \$437 ;
   always @(posedge clk)
-    b_n <= \$547 ;
+    b_n <= a_n[3:2];
   always @(posedge clk)
-    \$signal$50  <= \$548 ;
+    \$signal$50  <= \$448 ;
   always @(posedge clk)
-    \$signal$51  <= \$549 ;
+    \$signal$51  <= \$450 [10:0];
   always @(posedge clk)
-    \$signal$52  <= \$550 ;
+    \$signal$52  <= \$457 ;
   always @(posedge clk)
-    overflow <= \$551 ;
+    overflow <= \$471 ;
   always @(posedge clk)
-    invert_1 <= \$552 ;
+    invert_1 <= \$474 ;
   always @(posedge clk)
-    invert_2 <= \$553 ;
+    invert_2 <= invert_1;
   always @(posedge clk)
-    invert_3 <= \$554 ;
+    invert_3 <= invert_2;
   always @(posedge clk)
-    negative_1 <= \$555 ;
+    negative_1 <= \$signal$37 [29];
   always @(posedge clk)
-    negative_2 <= \$556 ;
+    negative_2 <= negative_1;
   always @(posedge clk)
-    negative_3 <= \$557 ;
+    negative_3 <= negative_2;
   always @(posedge clk)
-    single_1 <= \$558 ;
+    single_1 <= \$477 ;
   always @(posedge clk)
-    single_2 <= \$559 ;
+    single_2 <= single_1;
   always @(posedge clk)
-    single_3 <= \$560 ;
+    single_3 <= single_2;
   always @(posedge clk)
-    z <= \$561 ;
+    z <= \$490 ;
   always @(posedge clk)
-    q <= \$562 ;
+    q <= \$510 ;
   assign \$1  = $signed(acc) + $signed(bias);
   assign \$2  = \$signal [16:0] * factor[16:0];
   assign \$3  = x1_1 * m1_1;
@@ -1241,375 +1140,60 @@ module hwgen_requantise(bias, multiplier, shift, nudge, ties, zero_point, qmin, 
   assign \$434  = \$332 [1] & \$433 ;
   assign \$435  = \$329  | \$434 ;
   assign \$437  = $signed(\$signal$45 ) >>> \$436 ;
+  assign \$438  = | \$signal$45 [3:0];
+  assign \$439  = | a_n[1:0];
+  assign \$440  = \$438  & \$439 ;
+  assign \$441  = \$signal$47  | \$440 ;
+  assign \$442  = | \$signal$45 [7:4];
+  assign \$443  = \$442  & a_n[1];
+  assign \$444  = \$441  | \$443 ;
+  assign \$445  = | \$signal$45 [11:8];
+  assign \$446  = & a_n[1:0];
+  assign \$447  = \$445  & \$446 ;
+  assign \$448  = \$444  | \$447 ;
+  assign \$450  = $signed(\$signal$48 ) >>> \$449 ;
+  assign \$451  = | \$signal$48 [15:0];
+  assign \$452  = | b_n;
+  assign \$453  = \$451  & \$452 ;
+  assign \$454  = \$signal$50  | \$453 ;
+  assign \$455  = | \$signal$48 [31:16];
+  assign \$456  = \$455  & b_n[1];
+  assign \$457  = \$454  | \$456 ;
+  assign \$458  = ~ b_n[1];
+  assign \$459  = \$signal$48 [41:26] ^ { \$signal$48 [41], \$signal$48 [41], \$signal$48 [41], \$signal$48 [41], \$signal$48 [41], \$signal$48 [41], \$signal$48 [41], \$signal$48 [41], \$signal$48 [41], \$signal$48 [41], \$signal$48 [41], \$signal$48 [41], \$signal$48 [41], \$signal$48 [41], \$signal$48 [41], \$signal$48 [41] };
+  assign \$460  = | \$459 ;
+  assign \$461  = ~ \$460 ;
+  assign \$463  = \$458  & \$462 ;
+  assign \$464  = | b_n;
+  assign \$465  = ~ \$464 ;
+  assign \$466  = \$signal$48 [25:10] ^ { \$signal$48 [41], \$signal$48 [41], \$signal$48 [41], \$signal$48 [41], \$signal$48 [41], \$signal$48 [41], \$signal$48 [41], \$signal$48 [41], \$signal$48 [41], \$signal$48 [41], \$signal$48 [41], \$signal$48 [41], \$signal$48 [41], \$signal$48 [41], \$signal$48 [41], \$signal$48 [41] };
+  assign \$467  = | \$466 ;
+  assign \$468  = ~ \$467 ;
+  assign \$470  = \$465  & \$469 ;
+  assign \$471  = \$463  | \$470 ;
+  assign \$472  = | n_6[5:3];
+  assign \$473  = nudge & \$472 ;
+  assign \$474  = \$473  & kept[13];
+  assign \$475  = | n_6[5:3];
+  assign \$476  = ~ \$475 ;
+  assign \$477  = nudge & \$476 ;
+  assign \$478  = ~ negative_3;
+  assign \$479  = ~ negative_3;
+  assign \$480  = ~ negative_3;
+  assign \$481  = ~ negative_3;
+  assign \$482  = ~ negative_3;
+  assign \$483  = ~ negative_3;
+  assign \$484  = ~ negative_3;
+  assign \$485  = ~ negative_3;
+  assign \$486  = ~ negative_3;
+  assign \$487  = \$signal$51  ^ { invert_3, invert_3, invert_3, invert_3, invert_3, invert_3, invert_3, invert_3, invert_3, invert_3, invert_3 };
+  assign \$488  = overflow ? { negative_3, \$486 , \$485 , \$484 , \$483 , \$482 , \$481 , \$480 , \$479 , \$478  } : \$487 [10:1];
+  assign \$489  = $signed(\$488 ) + $signed(zero_point);
   always @* begin
     if (_always_ ) begin end
-    \$510  = \$1 [31:0];
+    \$510  = \$494 [7:0];
     if (rst) begin
-      \$510  = 32'd0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$511  = multiplier;
-    if (rst) begin
-      \$511  = 32'd0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$512  = \$2 ;
-    if (rst) begin
-      \$512  = 36'h000000000;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$513  = \$signal [16:0];
-    if (rst) begin
-      \$513  = 17'h00000;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$514  = factor[31:17];
-    if (rst) begin
-      \$514  = 15'h0000;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$515  = { \$3 [33], \$3 [33], \$3  };
-    if (rst) begin
-      \$515  = 36'h000000000;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$516  = \$signal [31:17];
-    if (rst) begin
-      \$516  = 15'h0000;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$517  = x2_1;
-    if (rst) begin
-      \$517  = 15'h0000;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$518  = factor[16:0];
-    if (rst) begin
-      \$518  = 17'h00000;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$519  = m2_1;
-    if (rst) begin
-      \$519  = 17'h00000;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$520  = { \$4 [32], \$4 [32], \$4 [32], \$4  };
-    if (rst) begin
-      \$520  = 36'h000000000;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$521  = \$signal [31:17];
-    if (rst) begin
-      \$521  = 15'h0000;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$522  = x3_1;
-    if (rst) begin
-      \$522  = 15'h0000;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$523  = x3_2;
-    if (rst) begin
-      \$523  = 15'h0000;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$524  = factor[31:17];
-    if (rst) begin
-      \$524  = 15'h0000;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$525  = m3_1;
-    if (rst) begin
-      \$525  = 15'h0000;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$526  = m3_2;
-    if (rst) begin
-      \$526  = 15'h0000;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$527  = { \$5 [30], \$5 [30], \$5 [30], \$5 [30], \$5 [30], \$5  };
-    if (rst) begin
-      \$527  = 36'h000000000;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$528  = product0[16:0];
-    if (rst) begin
-      \$528  = 17'h00000;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$529  = lowest_1;
-    if (rst) begin
-      \$529  = 17'h00000;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$530  = lowest_2;
-    if (rst) begin
-      \$530  = 17'h00000;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$531  = lowest_3;
-    if (rst) begin
-      \$531  = 17'h00000;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$532  = product0[33:17];
-    if (rst) begin
-      \$532  = 17'h00000;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$533  = \$6 [34:0];
-    if (rst) begin
-      \$533  = 35'h000000000;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$534  = \$7 [35:0];
-    if (rst) begin
-      \$534  = 36'h000000000;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$535  = \$9 [29:0];
-    if (rst) begin
-      \$535  = 30'h00000000;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$536  = sum_[16:0];
-    if (rst) begin
-      \$536  = 17'h00000;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$537  = shift;
-    if (rst) begin
-      \$537  = 6'h00;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$538  = n_1;
-    if (rst) begin
-      \$538  = 6'h00;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$539  = n_2;
-    if (rst) begin
-      \$539  = 6'h00;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$540  = n_3;
-    if (rst) begin
-      \$540  = 6'h00;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$541  = n_4;
-    if (rst) begin
-      \$541  = 6'h00;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$542  = n_5;
-    if (rst) begin
-      \$542  = 6'h00;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$543  = \$113 ;
-    if (rst) begin
-      \$543  = 42'h00000000000;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$544  = n_6[5:2];
-    if (rst) begin
-      \$544  = 4'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$545  = \$435 ;
-    if (rst) begin
-      \$545  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$546  = \$437 ;
-    if (rst) begin
-      \$546  = 42'h00000000000;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$547  = a_n[3:2];
-    if (rst) begin
-      \$547  = 2'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$548  = \$448 ;
-    if (rst) begin
-      \$548  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$549  = \$450 [10:0];
-    if (rst) begin
-      \$549  = 11'h000;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$550  = \$457 ;
-    if (rst) begin
-      \$550  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$551  = \$471 ;
-    if (rst) begin
-      \$551  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$552  = \$474 ;
-    if (rst) begin
-      \$552  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$553  = invert_1;
-    if (rst) begin
-      \$553  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$554  = invert_2;
-    if (rst) begin
-      \$554  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$555  = \$signal$37 [29];
-    if (rst) begin
-      \$555  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$556  = negative_1;
-    if (rst) begin
-      \$556  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$557  = negative_2;
-    if (rst) begin
-      \$557  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$558  = \$477 ;
-    if (rst) begin
-      \$558  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$559  = single_1;
-    if (rst) begin
-      \$559  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$560  = single_2;
-    if (rst) begin
-      \$560  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$561  = \$490 ;
-    if (rst) begin
-      \$561  = 12'h000;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$562  = \$494 [7:0];
-    if (rst) begin
-      \$562  = 8'h00;
+      \$510  = 8'h00;
     end
   end
   assign \$8  = { sum_[35], sum_[35], sum_[35], sum_[35], sum_[35], sum_[35], sum_[35], sum_[35], sum_[35], sum_[35], sum_[35], sum_[35], sum_[35], sum_[35], sum_[35], sum_[35], sum_[35], sum_[35:17] };

@@ -501,14 +501,14 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
     .fetch__0__data(reads__0__data),
     .fetch__0__valid(fetch__0__valid),
     .load__ready(act__ready),
-    .\port$3531$0 (\$24 ),
-    .\port$3533$0 (\$25 ),
-    .\port$4589$0 (\$19 ),
-    .\port$4751$0 (\$22 ),
-    .\port$5198$23 (\$27 [11:1]),
-    .\port$5198$38 (\$28 ),
-    .\port$5307$1 (\$29 ),
-    .\port$5307$22 (\$30 ),
+    .\port$3521$0 (\$24 ),
+    .\port$3523$0 (\$25 ),
+    .\port$4578$0 (\$19 ),
+    .\port$4740$0 (\$22 ),
+    .\port$5183$23 (\$27 [11:1]),
+    .\port$5183$38 (\$28 ),
+    .\port$5280$1 (\$29 ),
+    .\port$5280$22 (\$30 ),
     .post_read__0__data(\reads__0__data$262 ),
     .post_read__0__valid(post_read__0__valid),
     .post_read__1__data(reads__1__data),
@@ -536,7 +536,7 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
     .\code$87 (code_2),
     .done(done_2),
     .error(error_2),
-    .\port$4751$0 (\$22 ),
+    .\port$4740$0 (\$22 ),
     .read__data(reads__0__data),
     .read__ready(\$18 [0]),
     .reads__0__bank(fetch__0__bank),
@@ -560,9 +560,9 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
     .patches__0__data(patches__0__data),
     .patches__0__rows(patches__0__rows),
     .patches__0__valid(patches__0__valid),
-    .\port$3352$0 (\$23 ),
-    .\port$4622$4 (\$21 [10:0]),
-    .\port$5198$22 (\$27 [6:0]),
+    .\port$3342$0 (\$23 ),
+    .\port$4611$4 (\$21 [10:0]),
+    .\port$5183$22 (\$27 [6:0]),
     .rst(\rst$58 ),
     .weights__data(read__data),
     .weights__valid(weights__valid)
@@ -582,7 +582,7 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
     .error(error_0),
     .o__ready(request__ready),
     .param__en(\write__en$186 ),
-    .\port$4589$0 (\$19 ),
+    .\port$4578$0 (\$19 ),
     .request__payload(load__payload),
     .request__valid(load__valid),
     .rst(\rst$58 ),
@@ -591,8 +591,8 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
   \hwgen_top.param_buffer param_buffer (
     .clk(clk),
     .held(\param__data$280 ),
-    .\port$4589$0 (\$19 [83:0]),
-    .\port$5123$0 (\$26 ),
+    .\port$4578$0 (\$19 [83:0]),
+    .\port$5108$0 (\$26 ),
     .\read__en$11 (\read__en$282 ),
     .rst(\rst$58 ),
     .write__en(\write__en$186 )
@@ -610,15 +610,15 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
     .drain__0__valid(drain__0__valid),
     .error(error_4),
     .param__en(\read__en$282 ),
-    .\port$3352$0 (\$23 ),
-    .\port$3531$0 (\$24 ),
-    .\port$3533$0 (\$25 ),
-    .\port$4475$1 (\$18 [2:1]),
-    .\port$5123$0 (\$26 ),
-    .\port$5198$22 (\$27 ),
-    .\port$5198$38 (\$28 ),
-    .\port$5307$1 (\$29 ),
-    .\port$5307$22 (\$30 ),
+    .\port$3342$0 (\$23 ),
+    .\port$3521$0 (\$24 ),
+    .\port$3523$0 (\$25 ),
+    .\port$4464$1 (\$18 [2:1]),
+    .\port$5108$0 (\$26 ),
+    .\port$5183$22 (\$27 ),
+    .\port$5183$38 (\$28 ),
+    .\port$5280$1 (\$29 ),
+    .\port$5280$22 (\$30 ),
     .ports__0__ready(writes__0__ready),
     .reads__0__valid(post_read__0__valid),
     .reads__1__valid(post_read__1__valid),
@@ -685,7 +685,7 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
     .\index$39 (index),
     .irq(irq),
     .\module (\module ),
-    .\port$3992$0 (stall),
+    .\port$3983$0 (stall),
     .reset_done(\rst$58 ),
     .soft_reset(soft_reset),
     .start(\start$347 ),
@@ -782,8 +782,8 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
   \hwgen_top.weight_buffer weight_buffer (
     .clk(clk),
     .held(read__data),
-    .\port$4589$0 (\$19 [83:0]),
-    .\port$4598$0 (\$20 ),
+    .\port$4578$0 (\$19 [83:0]),
+    .\port$4587$0 (\$20 ),
     .\read__en$11 (read__en),
     .rst(\rst$58 ),
     .write__en(write__en)
@@ -798,8 +798,8 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
     .code(code_1),
     .done(done_1),
     .error(error_1),
-    .\port$4598$0 (\$20 ),
-    .\port$4622$4 (\$21 ),
+    .\port$4587$0 (\$20 ),
+    .\port$4611$4 (\$21 ),
     .read__en(read__en),
     .rst(\rst$58 )
   );
@@ -1104,8 +1104,8 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
   assign \command_data__payload.error  = beats__payload[32];
 endmodule
 
-module \hwgen_top.act_buffer (fetch__0__data, post_read__0__data, post_read__1__data, store__data, store__ready, load__ready, post_write__0__ready, \wide_valid$46 , post_read__0__valid, post_read__1__valid, \valid$40 , \port$3531$0 , \port$3533$0 , rst, ready, \port$4589$0 , fetch__0__valid, \port$4751$0 , bank__0, \port$5198$23 , \port$5198$38 
-, \port$5307$1 , \port$5307$22 , wide_valid, store__addr, wide_group, clk);
+module \hwgen_top.act_buffer (fetch__0__data, post_read__0__data, post_read__1__data, store__data, store__ready, load__ready, post_write__0__ready, \wide_valid$46 , post_read__0__valid, post_read__1__valid, \valid$40 , \port$3521$0 , \port$3523$0 , rst, ready, \port$4578$0 , fetch__0__valid, \port$4740$0 , bank__0, \port$5183$23 , \port$5183$38 
+, \port$5280$1 , \port$5280$22 , wide_valid, store__addr, wide_group, clk);
   reg _always_  = 0;
   wire [9:0] \$1 ;
   wire [9:0] \$10 ;
@@ -1150,15 +1150,15 @@ module \hwgen_top.act_buffer (fetch__0__data, post_read__0__data, post_read__1__
   wire \$46 ;
   wire \$47 ;
   wire \$48 ;
-  reg [9:0] \$49 ;
+  reg [3:0] \$49 ;
   wire [9:0] \$5 ;
-  reg [9:0] \$50 ;
-  reg [9:0] \$51 ;
-  reg [9:0] \$52 ;
-  reg [3:0] \$53 ;
-  reg [63:0] \$54 ;
-  reg [3:0] \$55 ;
-  reg [63:0] \$56 ;
+  reg [3:0] \$50 ;
+  reg \$51 ;
+  reg \$52 ;
+  reg [1:0] \$53 ;
+  reg \$54 ;
+  reg \$55 ;
+  reg [1:0] \$56 ;
   reg \$57 ;
   reg \$58 ;
   reg [1:0] \$59 ;
@@ -1166,21 +1166,9 @@ module \hwgen_top.act_buffer (fetch__0__data, post_read__0__data, post_read__1__
   reg \$60 ;
   reg \$61 ;
   reg [1:0] \$62 ;
-  reg \$63 ;
-  reg \$64 ;
-  reg [1:0] \$65 ;
-  reg \$66 ;
-  reg \$67 ;
-  reg [1:0] \$68 ;
-  reg [9:0] \$69 ;
+  reg [1:0] \$63 ;
+  reg [1:0] \$64 ;
   wire [9:0] \$7 ;
-  reg [63:0] \$70 ;
-  reg [7:0] \$71 ;
-  reg [9:0] \$72 ;
-  reg [63:0] \$73 ;
-  reg [7:0] \$74 ;
-  reg [1:0] \$75 ;
-  reg [1:0] \$76 ;
   wire [9:0] \$8 ;
   wire [9:0] \$9 ;
   wire [9:0] \$signature__addr ;
@@ -1220,14 +1208,14 @@ module \hwgen_top.act_buffer (fetch__0__data, post_read__0__data, post_read__1__
   reg [9:0] load_row_1 = 10'h000;
   reg [63:0] output0 = 64'h0000000000000000;
   reg [63:0] output1 = 64'h0000000000000000;
-  input [3:0] \port$3531$0 ;
-  input [3:0] \port$3533$0 ;
-  input [84:0] \port$4589$0 ;
-  input [10:0] \port$4751$0 ;
-  input [10:0] \port$5198$23 ;
-  input [12:0] \port$5198$38 ;
-  input [10:0] \port$5307$1 ;
-  input [32:0] \port$5307$22 ;
+  input [3:0] \port$3521$0 ;
+  input [3:0] \port$3523$0 ;
+  input [84:0] \port$4578$0 ;
+  input [10:0] \port$4740$0 ;
+  input [10:0] \port$5183$23 ;
+  input [12:0] \port$5183$38 ;
+  input [10:0] \port$5280$1 ;
+  input [32:0] \port$5280$22 ;
   wire [19:0] post_read__0__addr;
   wire post_read__0__bank;
   output [63:0] post_read__0__data;
@@ -1343,18 +1331,6 @@ module \hwgen_top.act_buffer (fetch__0__data, post_read__0__data, post_read__1__
     _1_ <= bank1[\$signature__addr$27 ];
   end
   assign \$signature__data$76  = _1_;
-  assign \$19  = output0 & { store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0] };
-  assign \$20  = output1 & { store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1] };
-  assign store__data = \$19  | \$20 ;
-  assign \$21  = write_row0_1 & { write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0] };
-  assign \$22  = load_row_1 & { write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1] };
-  assign \$signature__addr$52  = \$21  | \$22 ;
-  assign \$23  = write_data0_1 & { write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0] };
-  assign \$24  = load_data_1 & { write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1] };
-  assign \$signature__data  = \$23  | \$24 ;
-  assign \$25  = write_mask0_1 & { write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0] };
-  assign \$26  = load_mask_1 & { write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1] };
-  assign \$signature__en$59  = \$25  | \$26 ;
   assign \$27  = write_row0_1 & { write_grants1_1[0], write_grants1_1[0], write_grants1_1[0], write_grants1_1[0], write_grants1_1[0], write_grants1_1[0], write_grants1_1[0], write_grants1_1[0], write_grants1_1[0], write_grants1_1[0] };
   assign \$28  = load_row_1 & { write_grants1_1[1], write_grants1_1[1], write_grants1_1[1], write_grants1_1[1], write_grants1_1[1], write_grants1_1[1], write_grants1_1[1], write_grants1_1[1], write_grants1_1[1], write_grants1_1[1] };
   assign \$signature__addr$62  = \$27  | \$28 ;
@@ -1377,61 +1353,61 @@ module \hwgen_top.act_buffer (fetch__0__data, post_read__0__data, post_read__1__
   assign \$47  = ~ \wide_banks$92 [1];
   assign \$48  = \grants__1$93  & \$47 ;
   always @(posedge clk)
-    read_row0_1 <= \$49 ;
+    read_row0_1 <= \port$4740$0 [10:1];
   always @(posedge clk)
-    read_row1_1 <= \$50 ;
+    read_row1_1 <= \port$5183$23 [10:1];
   always @(posedge clk)
-    read_row2_1 <= \$51 ;
+    read_row2_1 <= \port$5183$38 [10:1];
   always @(posedge clk)
-    store_row_1 <= \$52 ;
+    store_row_1 <= store__addr[10:1];
   always @(posedge clk)
-    read_grants0_1 <= \$53 ;
+    read_grants0_1 <= \$49 ;
   always @(posedge clk)
-    output0 <= \$54 ;
+    output0 <= \$signature__data$74 ;
   always @(posedge clk)
-    read_grants1_1 <= \$55 ;
+    read_grants1_1 <= \$50 ;
   always @(posedge clk)
-    output1 <= \$56 ;
+    output1 <= \$signature__data$76 ;
   always @(posedge clk)
-    read0_index_1 <= \$57 ;
+    read0_index_1 <= \$51 ;
   always @(posedge clk)
-    read0_index_2 <= \$58 ;
+    read0_index_2 <= \$52 ;
   always @(posedge clk)
-    read0_chosen <= \$59 ;
+    read0_chosen <= \$53 ;
   always @(posedge clk)
-    read1_index_1 <= \$60 ;
+    read1_index_1 <= \$54 ;
   always @(posedge clk)
-    read1_index_2 <= \$61 ;
+    read1_index_2 <= \$55 ;
   always @(posedge clk)
-    read1_chosen <= \$62 ;
+    read1_chosen <= \$56 ;
   always @(posedge clk)
-    read2_index_1 <= \$63 ;
+    read2_index_1 <= \$57 ;
   always @(posedge clk)
-    read2_index_2 <= \$64 ;
+    read2_index_2 <= \$58 ;
   always @(posedge clk)
-    read2_chosen <= \$65 ;
+    read2_chosen <= \$59 ;
   always @(posedge clk)
-    store_index_1 <= \$66 ;
+    store_index_1 <= \$60 ;
   always @(posedge clk)
-    store_index_2 <= \$67 ;
+    store_index_2 <= \$61 ;
   always @(posedge clk)
-    store_chosen <= \$68 ;
+    store_chosen <= \$62 ;
   always @(posedge clk)
-    write_row0_1 <= \$69 ;
+    write_row0_1 <= \port$5280$1 [10:1];
   always @(posedge clk)
-    write_data0_1 <= \$70 ;
+    write_data0_1 <= { \port$5280$22 [31:0], \port$5280$22 [31:0] };
   always @(posedge clk)
-    write_mask0_1 <= \$71 ;
+    write_mask0_1 <= { \port$3523$0 , \port$3521$0  };
   always @(posedge clk)
-    load_row_1 <= \$72 ;
+    load_row_1 <= \port$4578$0 [74:65];
   always @(posedge clk)
-    load_data_1 <= \$73 ;
+    load_data_1 <= \port$4578$0 [63:0];
   always @(posedge clk)
-    load_mask_1 <= \$74 ;
+    load_mask_1 <= 8'hff;
   always @(posedge clk)
-    write_grants0_1 <= \$75 ;
+    write_grants0_1 <= \$63 ;
   always @(posedge clk)
-    write_grants1_1 <= \$76 ;
+    write_grants1_1 <= \$64 ;
   assign \$1  = read_row0_1 & { read_grants0_1[0], read_grants0_1[0], read_grants0_1[0], read_grants0_1[0], read_grants0_1[0], read_grants0_1[0], read_grants0_1[0], read_grants0_1[0], read_grants0_1[0], read_grants0_1[0] };
   assign \$2  = read_row1_1 & { read_grants0_1[1], read_grants0_1[1], read_grants0_1[1], read_grants0_1[1], read_grants0_1[1], read_grants0_1[1], read_grants0_1[1], read_grants0_1[1], read_grants0_1[1], read_grants0_1[1] };
   assign \$3  = \$1  | \$2 ;
@@ -1455,12 +1431,24 @@ module \hwgen_top.act_buffer (fetch__0__data, post_read__0__data, post_read__1__
   assign \$17  = output0 & { read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0], read2_chosen[0] };
   assign \$18  = output1 & { read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1], read2_chosen[1] };
   assign post_read__1__data = \$17  | \$18 ;
+  assign \$19  = output0 & { store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0], store_chosen[0] };
+  assign \$20  = output1 & { store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1], store_chosen[1] };
+  assign store__data = \$19  | \$20 ;
+  assign \$21  = write_row0_1 & { write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0] };
+  assign \$22  = load_row_1 & { write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1] };
+  assign \$signature__addr$52  = \$21  | \$22 ;
+  assign \$23  = write_data0_1 & { write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0] };
+  assign \$24  = load_data_1 & { write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1] };
+  assign \$signature__data  = \$23  | \$24 ;
+  assign \$25  = write_mask0_1 & { write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0], write_grants0_1[0] };
+  assign \$26  = load_mask_1 & { write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1], write_grants0_1[1] };
+  assign \$signature__en$59  = \$25  | \$26 ;
   \hwgen_top.act_buffer.read_arbiter read_arbiter (
     .bank__0(bank__0),
     .clk(clk),
     .grants__0(grants__0),
     .grants__1(grants__1),
-    .\port$5198$49 (\port$5198$38 [12:11]),
+    .\port$5183$49 (\port$5183$38 [12:11]),
     .ready(ready),
     .rst(rst),
     .valid(valid),
@@ -1470,7 +1458,7 @@ module \hwgen_top.act_buffer (fetch__0__data, post_read__0__data, post_read__1__
     .wide_valid(wide_valid)
   );
   \hwgen_top.act_buffer.write_arbiter write_arbiter (
-    .bank__0(\port$5307$22 [32]),
+    .bank__0(\port$5280$22 [32]),
     .clk(clk),
     .grants__0(\grants__0$91 ),
     .grants__1(\grants__1$93 ),
@@ -1478,213 +1466,129 @@ module \hwgen_top.act_buffer (fetch__0__data, post_read__0__data, post_read__1__
     .rst(rst),
     .valid(\valid$40 ),
     .wide_banks(\wide_banks$92 ),
-    .wide_group(\port$4589$0 [84]),
+    .wide_group(\port$4578$0 [84]),
     .wide_ready(load__ready),
     .wide_valid(\wide_valid$46 )
   );
   always @* begin
     if (_always_ ) begin end
-    \$49  = \port$4751$0 [10:1];
+    \$49  = { wide_banks[0], \$34  };
     if (rst) begin
-      \$49  = 10'h000;
+      \$49  = 4'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$50  = \port$5198$23 [10:1];
+    \$50  = { wide_banks[1], \$36  };
     if (rst) begin
-      \$50  = 10'h000;
+      \$50  = 4'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$51  = \port$5198$38 [10:1];
+    \$51  = bank__0;
     if (rst) begin
-      \$51  = 10'h000;
+      \$51  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$52  = store__addr[10:1];
+    \$52  = read0_index_1;
     if (rst) begin
-      \$52  = 10'h000;
+      \$52  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$53  = { wide_banks[0], \$34  };
+    \$53  = { \$38 , \$37  };
     if (rst) begin
-      \$53  = 4'h0;
+      \$53  = 2'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$54  = \$signature__data$74 ;
+    \$54  = \port$5183$38 [11];
     if (rst) begin
-      \$54  = 64'h0000000000000000;
+      \$54  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$55  = { wide_banks[1], \$36  };
+    \$55  = read1_index_1;
     if (rst) begin
-      \$55  = 4'h0;
+      \$55  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$56  = \$signature__data$76 ;
+    \$56  = { \$40 , \$39  };
     if (rst) begin
-      \$56  = 64'h0000000000000000;
+      \$56  = 2'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$57  = bank__0;
+    \$57  = \port$5183$38 [12];
     if (rst) begin
       \$57  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$58  = read0_index_1;
+    \$58  = read2_index_1;
     if (rst) begin
       \$58  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$59  = { \$38 , \$37  };
+    \$59  = { \$42 , \$41  };
     if (rst) begin
       \$59  = 2'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$60  = \port$5198$38 [11];
+    \$60  = wide_group;
     if (rst) begin
       \$60  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$61  = read1_index_1;
+    \$61  = store_index_1;
     if (rst) begin
       \$61  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$62  = { \$40 , \$39  };
+    \$62  = { \$44 , \$43  };
     if (rst) begin
       \$62  = 2'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$63  = \port$5198$38 [12];
+    \$63  = { \wide_banks$92 [0], \$46  };
     if (rst) begin
-      \$63  = 1'h0;
+      \$63  = 2'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$64  = read2_index_1;
+    \$64  = { \wide_banks$92 [1], \$48  };
     if (rst) begin
-      \$64  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$65  = { \$42 , \$41  };
-    if (rst) begin
-      \$65  = 2'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$66  = wide_group;
-    if (rst) begin
-      \$66  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$67  = store_index_1;
-    if (rst) begin
-      \$67  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$68  = { \$44 , \$43  };
-    if (rst) begin
-      \$68  = 2'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$69  = \port$5307$1 [10:1];
-    if (rst) begin
-      \$69  = 10'h000;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$70  = { \port$5307$22 [31:0], \port$5307$22 [31:0] };
-    if (rst) begin
-      \$70  = 64'h0000000000000000;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$71  = { \port$3533$0 , \port$3531$0  };
-    if (rst) begin
-      \$71  = 8'h00;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$72  = \port$4589$0 [74:65];
-    if (rst) begin
-      \$72  = 10'h000;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$73  = \port$4589$0 [63:0];
-    if (rst) begin
-      \$73  = 64'h0000000000000000;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$74  = 8'hff;
-    if (rst) begin
-      \$74  = 8'h00;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$75  = { \wide_banks$92 [0], \$46  };
-    if (rst) begin
-      \$75  = 2'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$76  = { \wide_banks$92 [1], \$48  };
-    if (rst) begin
-      \$76  = 2'h0;
+      \$64  = 2'h0;
     end
   end
   assign fetch__0__bank = bank__0;
   assign fetch__0__ready = ready[0];
-  assign bank__1 = \port$5198$38 [11];
-  assign post_read__0__bank = \port$5198$38 [11];
+  assign bank__1 = \port$5183$38 [11];
+  assign post_read__0__bank = \port$5183$38 [11];
   assign post_read__0__ready = ready[1];
-  assign bank__2 = \port$5198$38 [12];
-  assign post_read__1__bank = \port$5198$38 [12];
+  assign bank__2 = \port$5183$38 [12];
+  assign post_read__1__bank = \port$5183$38 [12];
   assign post_read__1__ready = ready[2];
   assign store__valid = wide_valid;
   assign store__group = wide_group;
@@ -1692,21 +1596,21 @@ module \hwgen_top.act_buffer (fetch__0__data, post_read__0__data, post_read__1__
   assign \$signature__en  = 1'h1;
   assign \$signature__en$29  = 1'h1;
   assign post_write__0__valid = \valid$40 ;
-  assign \bank__0$42  = \port$5307$22 [32];
-  assign post_write__0__bank = \port$5307$22 [32];
+  assign \bank__0$42  = \port$5280$22 [32];
+  assign post_write__0__bank = \port$5280$22 [32];
   assign \ready$45  = post_write__0__ready;
   assign load__valid = \wide_valid$46 ;
-  assign \wide_group$48  = \port$4589$0 [84];
-  assign load__group = \port$4589$0 [84];
+  assign \wide_group$48  = \port$4578$0 [84];
+  assign load__group = \port$4578$0 [84];
   assign \wide_ready$51  = load__ready;
-  assign fetch__0__addr = { 9'h000, \port$4751$0  };
-  assign post_read__0__addr = { 9'h000, \port$5198$23  };
-  assign post_read__1__addr = { 9'h000, \port$5198$38 [10:0] };
-  assign post_write__0__addr = { 9'h000, \port$5307$1  };
-  assign post_write__0__data = { \port$5307$22 [31:0], \port$5307$22 [31:0] };
-  assign post_write__0__mask = { \port$3533$0 , \port$3531$0  };
-  assign load__addr = \port$4589$0 [83:64];
-  assign load__data = \port$4589$0 [63:0];
+  assign fetch__0__addr = { 9'h000, \port$4740$0  };
+  assign post_read__0__addr = { 9'h000, \port$5183$23  };
+  assign post_read__1__addr = { 9'h000, \port$5183$38 [10:0] };
+  assign post_write__0__addr = { 9'h000, \port$5280$1  };
+  assign post_write__0__data = { \port$5280$22 [31:0], \port$5280$22 [31:0] };
+  assign post_write__0__mask = { \port$3523$0 , \port$3521$0  };
+  assign load__addr = \port$4578$0 [83:64];
+  assign load__data = \port$4578$0 [63:0];
   assign load__mask = 8'hff;
   assign valid[2] = post_read__1__valid;
   assign valid[1] = post_read__0__valid;
@@ -1717,7 +1621,7 @@ module \hwgen_top.act_buffer (fetch__0__data, post_read__0__data, post_read__1__
   assign \$44  = store_index_2;
 endmodule
 
-module \hwgen_top.act_buffer.read_arbiter (wide_ready, rst, valid, wide_banks, grants__0, grants__1, ready, bank__0, \port$5198$49 , wide_valid, wide_group, clk);
+module \hwgen_top.act_buffer.read_arbiter (wide_ready, rst, valid, wide_banks, grants__0, grants__1, ready, bank__0, \port$5183$49 , wide_valid, wide_group, clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -1836,7 +1740,7 @@ module \hwgen_top.act_buffer.read_arbiter (wide_ready, rst, valid, wide_banks, g
   reg [2:0] following;
   output [2:0] grants__0;
   output [2:0] grants__1;
-  input [1:0] \port$5198$49 ;
+  input [1:0] \port$5183$49 ;
   reg port1_overtakes0 = 1'h0;
   reg port2_overtakes0 = 1'h0;
   reg port2_overtakes1 = 1'h0;
@@ -1854,9 +1758,9 @@ module \hwgen_top.act_buffer.read_arbiter (wide_ready, rst, valid, wide_banks, g
   reg yields = 1'h0;
   assign \$1  = ! bank__0;
   assign \$2  = valid[0] & \$1 ;
-  assign \$3  = ! \port$5198$49 [0];
+  assign \$3  = ! \port$5183$49 [0];
   assign \$4  = valid[1] & \$3 ;
-  assign \$5  = ! \port$5198$49 [1];
+  assign \$5  = ! \port$5183$49 [1];
   assign \$6  = valid[2] & \$5 ;
   assign \$8  = valid[0] & \$7 ;
   assign \$10  = valid[1] & \$9 ;
@@ -1909,35 +1813,35 @@ module \hwgen_top.act_buffer.read_arbiter (wide_ready, rst, valid, wide_banks, g
   assign \$61  = bank__0 == wide_group;
   assign \$62  = wide_ready & \$61 ;
   assign \$63  = valid[1] & port1_overtakes0;
-  assign \$64  = \port$5198$49 [0] == bank__0;
+  assign \$64  = \port$5183$49 [0] == bank__0;
   assign \$65  = \$63  & \$64 ;
   assign \$66  = valid[2] & port2_overtakes0;
-  assign \$67  = \port$5198$49 [1] == bank__0;
+  assign \$67  = \port$5183$49 [1] == bank__0;
   assign \$68  = \$66  & \$67 ;
   assign \$69  = | { \$68 , \$65 , \$62  };
   assign \$70  = ~ \$69 ;
   assign \$71  = valid[0] & \$70 ;
-  assign \$72  = \port$5198$49 [0] == wide_group;
+  assign \$72  = \port$5183$49 [0] == wide_group;
   assign \$73  = wide_ready & \$72 ;
   assign \$74  = ~ port1_overtakes0;
   assign \$75  = valid[0] & \$74 ;
-  assign \$76  = bank__0 == \port$5198$49 [0];
+  assign \$76  = bank__0 == \port$5183$49 [0];
   assign \$77  = \$75  & \$76 ;
   assign \$78  = valid[2] & port2_overtakes1;
-  assign \$79  = \port$5198$49 [1] == \port$5198$49 [0];
+  assign \$79  = \port$5183$49 [1] == \port$5183$49 [0];
   assign \$80  = \$78  & \$79 ;
   assign \$81  = | { \$80 , \$77 , \$73  };
   assign \$82  = ~ \$81 ;
   assign \$83  = valid[1] & \$82 ;
-  assign \$84  = \port$5198$49 [1] == wide_group;
+  assign \$84  = \port$5183$49 [1] == wide_group;
   assign \$85  = wide_ready & \$84 ;
   assign \$86  = ~ port2_overtakes0;
   assign \$87  = valid[0] & \$86 ;
-  assign \$88  = bank__0 == \port$5198$49 [1];
+  assign \$88  = bank__0 == \port$5183$49 [1];
   assign \$89  = \$87  & \$88 ;
   assign \$90  = ~ port2_overtakes1;
   assign \$91  = valid[1] & \$90 ;
-  assign \$92  = \port$5198$49 [0] == \port$5198$49 [1];
+  assign \$92  = \port$5183$49 [0] == \port$5183$49 [1];
   assign \$93  = \$91  & \$92 ;
   assign \$94  = | { \$93 , \$89 , \$85  };
   assign \$95  = ~ \$94 ;
@@ -2016,8 +1920,8 @@ module \hwgen_top.act_buffer.read_arbiter (wide_ready, rst, valid, wide_banks, g
     end
   end
   assign requests0 = { \$6 , \$4 , \$2  };
-  assign bank__1 = \port$5198$49 [0];
-  assign bank__2 = \port$5198$49 [1];
+  assign bank__1 = \port$5183$49 [0];
+  assign bank__2 = \port$5183$49 [1];
   assign requests1 = { \$12 , \$10 , \$8  };
   assign wanted = { \$14 , \$13  };
   assign ready[2] = \$96 ;
@@ -2030,8 +1934,8 @@ module \hwgen_top.act_buffer.read_arbiter (wide_ready, rst, valid, wide_banks, g
   assign grants__0[1] = \$35 ;
   assign grants__0[0] = \$29 ;
   assign \$7  = bank__0;
-  assign \$9  = \port$5198$49 [0];
-  assign \$11  = \port$5198$49 [1];
+  assign \$9  = \port$5183$49 [0];
+  assign \$11  = \port$5183$49 [1];
   assign \$18  = wide_group;
   assign \$21  = { \$signal , 1'h0 };
   assign \$22 [3:1] = \$21 [3:1];
@@ -2158,7 +2062,7 @@ module \hwgen_top.act_buffer.write_arbiter (wide_ready, grants__0, grants__1, re
   assign \$21  = \$20 ;
 endmodule
 
-module \hwgen_top.afetch (cmd__valid, read__data, cmd__ready, done, rst, cmd__payload, read__ready, error, \code$87 , reads__0__valid, \port$4751$0 , reads__0__bank, buses__0__valid, buses__0__addr, buses__0__rows, buses__0__data, clk);
+module \hwgen_top.afetch (cmd__valid, read__data, cmd__ready, done, rst, cmd__payload, read__ready, error, \code$87 , reads__0__valid, \port$4740$0 , reads__0__bank, buses__0__valid, buses__0__addr, buses__0__rows, buses__0__data, clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -2382,7 +2286,7 @@ module \hwgen_top.afetch (cmd__valid, read__data, cmd__ready, done, rst, cmd__pa
   wire out__valid;
   reg [4:0] outstanding = 5'h00;
   wire [95:0] payload;
-  output [10:0] \port$4751$0 ;
+  output [10:0] \port$4740$0 ;
   wire push;
   wire [19:0] read__addr;
   wire read__bank;
@@ -2604,7 +2508,7 @@ module \hwgen_top.afetch (cmd__valid, read__data, cmd__ready, done, rst, cmd__pa
     .done(done),
     .fill(fill),
     .full(full),
-    .\port$4751$0 (\$141 ),
+    .\port$4740$0 (\$141 ),
     .push(\$signal$45 ),
     .read__bank(reads__0__bank),
     .\read__data$29 (read__data),
@@ -2626,7 +2530,7 @@ module \hwgen_top.afetch (cmd__valid, read__data, cmd__ready, done, rst, cmd__pa
     .out__payload(out__payload),
     .out__ready(out__ready),
     .out__valid(out__valid),
-    .\port$4278$4 (cmd__payload[18:4]),
+    .\port$4269$4 (cmd__payload[18:4]),
     .rst(rst),
     .start(start)
   );
@@ -3023,7 +2927,7 @@ module \hwgen_top.afetch (cmd__valid, read__data, cmd__ready, done, rst, cmd__pa
   assign \$signal$73  = fill;
   assign \transpose$74  = transpose;
   assign \done$76  = done;
-  assign \port$4751$0  = \$141 ;
+  assign \port$4740$0  = \$141 ;
   assign \cmd__payload.op  = cmd__payload[3:0];
   assign \cmd__payload.payload  = cmd__payload[99:4];
   assign \initial.y  = \initial [12:0];
@@ -3063,7 +2967,7 @@ module \hwgen_top.afetch (cmd__valid, read__data, cmd__ready, done, rst, cmd__pa
   assign \$96  = \$95 ;
 endmodule
 
-module \hwgen_top.afetch.engine0 (\read__data$29 , push, done, written, rst, read__ready, zero_point, fill, transpose, word, full, asks, \port$4751$0 , read__bank, bus__valid, bus__addr, bus__rows, bus__data, clk);
+module \hwgen_top.afetch.engine0 (\read__data$29 , push, done, written, rst, read__ready, zero_point, fill, transpose, word, full, asks, \port$4740$0 , read__bank, bus__valid, bus__addr, bus__rows, bus__data, clk);
   reg _always_  = 0;
   wire [5:0] \$1 ;
   wire \$10 ;
@@ -3117,16 +3021,14 @@ module \hwgen_top.afetch.engine0 (\read__data$29 , push, done, written, rst, rea
   reg [14:0] \$54 ;
   reg [14:0] \$55 ;
   reg [14:0] \$56 ;
-  reg [63:0] \$57 ;
-  reg [7:0] \$58 ;
-  reg [14:0] \$59 ;
+  reg [14:0] \$57 ;
+  reg \$58 ;
+  reg [15:0] \$59 ;
   wire \$6 ;
-  reg \$60 ;
-  reg [15:0] \$61 ;
-  reg [1:0] \$62 ;
-  reg [71:0] \$63 ;
-  reg \$64 ;
-  reg [4:0] \$65 ;
+  reg [1:0] \$60 ;
+  reg [71:0] \$61 ;
+  reg \$62 ;
+  reg [4:0] \$63 ;
   wire \$7 ;
   wire \$8 ;
   wire \$9 ;
@@ -3182,7 +3084,7 @@ module \hwgen_top.afetch.engine0 (\read__data$29 , push, done, written, rst, rea
   wire \now.turn ;
   wire \now.valid ;
   wire \now.write ;
-  output [10:0] \port$4751$0 ;
+  output [10:0] \port$4740$0 ;
   input push;
   wire [4:0] pushed;
   wire [19:0] read__addr;
@@ -3244,8 +3146,6 @@ module \hwgen_top.afetch.engine0 (\read__data$29 , push, done, written, rst, rea
       queue[\$signature__addr ] <= word;
   end
   assign read__data = queue[\read__addr$21 ];
-  assign \$32  = flag[2] ? \$31 [8:0] : fill;
-  assign \$33  = $signed(\$signal$28 [31:24]) - $signed(zero_point);
   assign \$34  = flag[3] ? \$33 [8:0] : fill;
   assign \$35  = $signed(\$signal$28 [39:32]) - $signed(zero_point);
   assign \$36  = flag[4] ? \$35 [8:0] : fill;
@@ -3281,23 +3181,23 @@ module \hwgen_top.afetch.engine0 (\read__data$29 , push, done, written, rst, rea
   always @(posedge clk)
     tag2 <= \$56 ;
   always @(posedge clk)
-    \$signal$28  <= \$57 ;
+    \$signal$28  <= \read__data$29 ;
   always @(posedge clk)
-    flag <= \$58 ;
+    flag <= { tag2[3], tag2[3], tag2[3], tag2[3], tag2[3], tag2[3], tag2[3], tag2[3] };
   always @(posedge clk)
-    \$signal$31  <= \$59 ;
+    \$signal$31  <= \$57 ;
   always @(posedge clk)
-    bus__valid <= \$60 ;
+    bus__valid <= \$58 ;
   always @(posedge clk)
-    bus__addr <= \$61 ;
+    bus__addr <= \$59 ;
   always @(posedge clk)
-    bus__rows <= \$62 ;
+    bus__rows <= \$60 ;
   always @(posedge clk)
-    bus__data <= \$63 ;
+    bus__data <= \$61 ;
   always @(posedge clk)
-    \$signal$38  <= \$64 ;
+    \$signal$38  <= \$62 ;
   always @(posedge clk)
-    finished <= \$65 ;
+    finished <= \$63 ;
   assign \$1  = count + push;
   assign \$2  = ~ asks;
   assign \$3  = \$2  | read__ready;
@@ -3332,6 +3232,8 @@ module \hwgen_top.afetch.engine0 (\read__data$29 , push, done, written, rst, rea
   assign \$29  = $signed(\$signal$28 [15:8]) - $signed(zero_point);
   assign \$30  = flag[1] ? \$29 [8:0] : fill;
   assign \$31  = $signed(\$signal$28 [23:16]) - $signed(zero_point);
+  assign \$32  = flag[2] ? \$31 [8:0] : fill;
+  assign \$33  = $signed(\$signal$28 [31:24]) - $signed(zero_point);
   always @* begin
     if (_always_ ) begin end
     \$46  = \$11 [3:0];
@@ -3429,65 +3331,51 @@ module \hwgen_top.afetch.engine0 (\read__data$29 , push, done, written, rst, rea
   end
   always @* begin
     if (_always_ ) begin end
-    \$57  = \read__data$29 ;
+    \$57  = tag2;
     if (rst) begin
-      \$57  = 64'h0000000000000000;
+      \$57  = 15'h0000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$58  = { tag2[3], tag2[3], tag2[3], tag2[3], tag2[3], tag2[3], tag2[3], tag2[3] };
+    \$58  = \$26 ;
     if (rst) begin
-      \$58  = 8'h00;
+      \$58  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$59  = tag2;
+    \$59  = { 8'h00, \$signal$31 [12:5] };
     if (rst) begin
-      \$59  = 15'h0000;
+      \$59  = 16'h0000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$60  = \$26 ;
+    \$60  = \$signal$31 [14:13];
     if (rst) begin
-      \$60  = 1'h0;
+      \$60  = 2'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$61  = { 8'h00, \$signal$31 [12:5] };
+    \$61  = { \$42 , \$40 , \$38 , \$36 , \$34 , \$32 , \$30 , \$28  };
     if (rst) begin
-      \$61  = 16'h0000;
+      \$61  = 72'h000000000000000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$62  = \$signal$31 [14:13];
+    \$62  = \$43 ;
     if (rst) begin
-      \$62  = 2'h0;
+      \$62  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$63  = { \$42 , \$40 , \$38 , \$36 , \$34 , \$32 , \$30 , \$28  };
+    \$63  = \$45 [4:0];
     if (rst) begin
-      \$63  = 72'h000000000000000000;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$64  = \$43 ;
-    if (rst) begin
-      \$64  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$65  = \$45 [4:0];
-    if (rst) begin
-      \$65  = 5'h00;
+      \$63  = 5'h00;
     end
   end
   assign pushed = \$1 [4:0];
@@ -3495,7 +3383,7 @@ module \hwgen_top.afetch.engine0 (\read__data$29 , push, done, written, rst, rea
   assign \$signature__en  = push;
   assign read__valid = asks;
   assign read__addr = { 9'h000, \$signal$13 [10:0] };
-  assign \port$4751$0  = \$signal$13 [10:0];
+  assign \port$4740$0  = \$signal$13 [10:0];
   assign \$signature__data.addr  = word[10:0];
   assign \$signature__data.inside  = word[11];
   assign \$signature__data.last  = word[12];
@@ -3560,7 +3448,7 @@ module \hwgen_top.afetch.engine0 (\read__data$29 , push, done, written, rst, rea
   assign now[0] = \$signal ;
 endmodule
 
-module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4278$4 , \initial , deltas, count_en, delta_en, busy, out__valid, out__payload, clk);
+module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4269$4 , \initial , deltas, count_en, delta_en, busy, out__valid, out__payload, clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -3722,7 +3610,7 @@ module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4278$4 , \ini
   input out__ready;
   output out__valid;
   reg out__valid = 1'h0;
-  input [14:0] \port$4278$4 ;
+  input [14:0] \port$4269$4 ;
   reg [2:0] read__addr = 3'h7;
   (* init = 3'h7 *)
   wire [2:0] \read__addr$26 ;
@@ -3743,7 +3631,7 @@ module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4278$4 , \ini
   end
   always @(posedge clk) begin
     if (delta_en[2])
-      delta_a[\port$4278$4 [2:0]] <= deltas[50:30];
+      delta_a[\port$4269$4 [2:0]] <= deltas[50:30];
   end
   assign \read__data$56  = delta_a[read__addr];
   reg [16:0] delta_x [7:0];
@@ -3753,7 +3641,7 @@ module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4278$4 , \ini
   end
   always @(posedge clk) begin
     if (delta_en[1])
-      delta_x[\port$4278$4 [2:0]] <= deltas[29:13];
+      delta_x[\port$4269$4 [2:0]] <= deltas[29:13];
   end
   assign \read__data$55  = delta_x[read__addr];
   reg [12:0] delta_y [7:0];
@@ -3763,7 +3651,7 @@ module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4278$4 , \ini
   end
   always @(posedge clk) begin
     if (delta_en[0])
-      delta_y[\port$4278$4 [2:0]] <= deltas[12:0];
+      delta_y[\port$4269$4 [2:0]] <= deltas[12:0];
   end
   assign read__data = delta_y[read__addr];
   assign \$signal  = busy & \$2 ;
@@ -3787,7 +3675,7 @@ module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4278$4 , \ini
   assign \$13  = ~ spent[5];
   assign advance5 = \$13  & \$14 ;
   assign \$15  = ~ spent[6];
-  assign \$16  = \port$4278$4 [14:3] == 1'h1;
+  assign \$16  = \port$4269$4 [14:3] == 1'h1;
   assign \$17  = ~ last;
   assign \$18  = & spent;
   assign \$19  = \$signal  & \$18 ;
@@ -3888,9 +3776,9 @@ module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4278$4 , \ini
     if (_always_ ) begin end
     \$77  = count0;
     if (count_en) begin
-      casez (\port$4278$4 [2:0])
+      casez (\port$4269$4 [2:0])
         3'h0:
-            \$77  = \port$4278$4 [14:3];
+            \$77  = \port$4269$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -3901,11 +3789,11 @@ module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4278$4 , \ini
     if (_always_ ) begin end
     \$78  = count1;
     if (count_en) begin
-      casez (\port$4278$4 [2:0])
+      casez (\port$4269$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
-            \$78  = \port$4278$4 [14:3];
+            \$78  = \port$4269$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -3916,13 +3804,13 @@ module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4278$4 , \ini
     if (_always_ ) begin end
     \$79  = count2;
     if (count_en) begin
-      casez (\port$4278$4 [2:0])
+      casez (\port$4269$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
             /* empty */;
         3'h2:
-            \$79  = \port$4278$4 [14:3];
+            \$79  = \port$4269$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -3933,7 +3821,7 @@ module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4278$4 , \ini
     if (_always_ ) begin end
     \$80  = count3;
     if (count_en) begin
-      casez (\port$4278$4 [2:0])
+      casez (\port$4269$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
@@ -3941,7 +3829,7 @@ module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4278$4 , \ini
         3'h2:
             /* empty */;
         3'h3:
-            \$80  = \port$4278$4 [14:3];
+            \$80  = \port$4269$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -3952,7 +3840,7 @@ module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4278$4 , \ini
     if (_always_ ) begin end
     \$81  = count4;
     if (count_en) begin
-      casez (\port$4278$4 [2:0])
+      casez (\port$4269$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
@@ -3962,7 +3850,7 @@ module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4278$4 , \ini
         3'h3:
             /* empty */;
         3'h4:
-            \$81  = \port$4278$4 [14:3];
+            \$81  = \port$4269$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -3973,7 +3861,7 @@ module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4278$4 , \ini
     if (_always_ ) begin end
     \$82  = count5;
     if (count_en) begin
-      casez (\port$4278$4 [2:0])
+      casez (\port$4269$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
@@ -3985,7 +3873,7 @@ module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4278$4 , \ini
         3'h4:
             /* empty */;
         3'h5:
-            \$82  = \port$4278$4 [14:3];
+            \$82  = \port$4269$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -3996,7 +3884,7 @@ module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4278$4 , \ini
     if (_always_ ) begin end
     \$83  = count6;
     if (count_en) begin
-      casez (\port$4278$4 [2:0])
+      casez (\port$4269$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
@@ -4010,7 +3898,7 @@ module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4278$4 , \ini
         3'h5:
             /* empty */;
         3'h6:
-            \$83  = \port$4278$4 [14:3];
+            \$83  = \port$4269$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -4021,7 +3909,7 @@ module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4278$4 , \ini
     if (_always_ ) begin end
     \$84  = single;
     if (count_en) begin
-      casez (\port$4278$4 [2:0])
+      casez (\port$4269$4 [2:0])
         3'h0:
             \$84 [0] = \$16 ;
         3'h1:
@@ -4268,20 +4156,20 @@ module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4278$4 , \ini
       \$97  = 56'h00000000000000;
     end
   end
-  assign \$signature__addr  = \port$4278$4 [2:0];
-  assign level_at = \port$4278$4 [2:0];
+  assign \$signature__addr  = \port$4269$4 [2:0];
+  assign level_at = \port$4269$4 [2:0];
   assign \$signature__data  = deltas[12:0];
   assign \$signature__en  = delta_en[0];
   assign came = read__addr;
-  assign \$signature__addr$23  = \port$4278$4 [2:0];
+  assign \$signature__addr$23  = \port$4269$4 [2:0];
   assign \$signature__data$24  = deltas[29:13];
   assign \$signature__en$25  = delta_en[1];
   assign \read__addr$26  = read__addr;
-  assign \$signature__addr$27  = \port$4278$4 [2:0];
+  assign \$signature__addr$27  = \port$4269$4 [2:0];
   assign \$signature__data$28  = deltas[50:30];
   assign \$signature__en$29  = delta_en[2];
   assign \read__addr$30  = read__addr;
-  assign count = \port$4278$4 [14:3];
+  assign count = \port$4269$4 [14:3];
   assign skip = 7'h00;
   assign \deltas.y  = deltas[12:0];
   assign \deltas.x  = deltas[29:13];
@@ -4308,14 +4196,12 @@ module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4278$4 , \ini
   assign \$70  = single[6];
 endmodule
 
-module \hwgen_top.grid (cmd__valid, cmd__ready, drain__0__ready, drain__0__valid, \port$3352$0 , rst, command, weights__data, weights__valid, \port$4622$4 , patches__0__valid, patches__0__addr, patches__0__rows, patches__0__data, done, error, code, busy, active, drain__0__data, \port$5198$22 
+module \hwgen_top.grid (cmd__valid, cmd__ready, drain__0__ready, drain__0__valid, \port$3342$0 , rst, command, weights__data, weights__valid, \port$4611$4 , patches__0__valid, patches__0__addr, patches__0__rows, patches__0__data, done, error, code, busy, active, drain__0__data, \port$5183$22 
 , clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
-  reg \$100 ;
-  reg \$101 ;
-  reg [111:0] \$102 ;
+  reg [111:0] \$100 ;
   wire \$11 ;
   wire \$12 ;
   wire \$13 ;
@@ -4404,15 +4290,15 @@ module \hwgen_top.grid (cmd__valid, cmd__ready, drain__0__ready, drain__0__valid
   reg [1:0] \$89 ;
   wire \$9 ;
   reg [9:0] \$90 ;
-  reg [63:0] \$91 ;
+  reg [15:0] \$91 ;
   reg [15:0] \$92 ;
-  reg [71:0] \$93 ;
-  reg [15:0] \$94 ;
+  reg \$93 ;
+  reg \$94 ;
   reg \$95 ;
   reg \$96 ;
-  reg \$97 ;
+  reg [11:0] \$97 ;
   reg \$98 ;
-  reg [11:0] \$99 ;
+  reg \$99 ;
   (* init = 5'h00 *)
   wire [4:0] \$like ;
   reg \$signal  = 1'h0;
@@ -4564,9 +4450,9 @@ module \hwgen_top.grid (cmd__valid, cmd__ready, drain__0__ready, drain__0__valid
   input [1:0] patches__0__rows;
   input patches__0__valid;
   wire pop;
-  input \port$3352$0 ;
-  input [10:0] \port$4622$4 ;
-  input [6:0] \port$5198$22 ;
+  input \port$3342$0 ;
+  input [10:0] \port$4611$4 ;
+  input [6:0] \port$5183$22 ;
   input rst;
   wire start;
   wire [1:0] tag;
@@ -4649,20 +4535,20 @@ module \hwgen_top.grid (cmd__valid, cmd__ready, drain__0__ready, drain__0__valid
   assign \$42  = lane0_0_walking ? 2'h2 : 2'h0;
   assign \$43  = \o__ready$41  ? \o__payload$77  : current;
   assign \$44  = lane0_0_walking ? \$43  : 10'h000;
-  assign \$45  = weights__valid & \port$4622$4 [8];
-  assign \$46  = \$45  & \port$4622$4 [10];
+  assign \$45  = weights__valid & \port$4611$4 [8];
+  assign \$46  = \$45  & \port$4611$4 [10];
   assign \$47  = patches__0__valid & patches__0__rows[0];
-  assign \$48  = weights__valid & \port$4622$4 [9];
-  assign \$49  = \$48  & \port$4622$4 [10];
+  assign \$48  = weights__valid & \port$4611$4 [9];
+  assign \$49  = \$48  & \port$4611$4 [10];
   assign \$50  = patches__0__valid & patches__0__rows[1];
   assign \$51  = drain__0__valid & drain__0__ready;
-  assign \$52  = ! \port$5198$22 [6];
+  assign \$52  = ! \port$5183$22 [6];
   assign \$53  = \$51  & \$52 ;
-  assign \$54  = ! \port$3352$0 ;
+  assign \$54  = ! \port$3342$0 ;
   assign \$55  = \$53  & \$54 ;
   assign \$56  = drain__0__valid & drain__0__ready;
   assign \$58  = \$56  & \$57 ;
-  assign \$59  = ! \port$3352$0 ;
+  assign \$59  = ! \port$3342$0 ;
   assign \$60  = \$58  & \$59 ;
   assign \$61  = lane0_0_drain_data | lane1_0_drain_data;
   always @(posedge clk)
@@ -4712,29 +4598,29 @@ module \hwgen_top.grid (cmd__valid, cmd__ready, drain__0__ready, drain__0__valid
   always @(posedge clk)
     active <= \$90 ;
   always @(posedge clk)
-    lane0_0_weight_data <= \$91 ;
+    lane0_0_weight_data <= weights__data;
   always @(posedge clk)
-    w_addr <= \$92 ;
+    w_addr <= \$91 ;
   always @(posedge clk)
-    lane0_0_act_data <= \$93 ;
+    lane0_0_act_data <= patches__0__data;
   always @(posedge clk)
-    addr0 <= \$94 ;
+    addr0 <= \$92 ;
   always @(posedge clk)
-    lane0_0_weight_write <= \$95 ;
+    lane0_0_weight_write <= \$93 ;
   always @(posedge clk)
-    lane0_0_act_write <= \$96 ;
+    lane0_0_act_write <= \$94 ;
   always @(posedge clk)
-    lane1_0_weight_write <= \$97 ;
+    lane1_0_weight_write <= \$95 ;
   always @(posedge clk)
-    lane1_0_act_write <= \$98 ;
+    lane1_0_act_write <= \$96 ;
   always @(posedge clk)
-    drain_addr0 <= \$99 ;
+    drain_addr0 <= \$97 ;
   always @(posedge clk)
-    lane0_0_drain <= \$100 ;
+    lane0_0_drain <= \$98 ;
   always @(posedge clk)
-    lane1_0_drain <= \$101 ;
+    lane1_0_drain <= \$99 ;
   always @(posedge clk)
-    drain__0__data <= \$102 ;
+    drain__0__data <= \$100 ;
   \hwgen_top.grid.decoder decoder (
     .accept(accept),
     .clk(clk),
@@ -5013,86 +4899,72 @@ module \hwgen_top.grid (cmd__valid, cmd__ready, drain__0__ready, drain__0__valid
   end
   always @* begin
     if (_always_ ) begin end
-    \$91  = weights__data;
+    \$91  = { 8'h00, \port$4611$4 [7:0] };
     if (rst) begin
-      \$91  = 64'h0000000000000000;
+      \$91  = 16'h0000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$92  = { 8'h00, \port$4622$4 [7:0] };
+    \$92  = patches__0__addr;
     if (rst) begin
       \$92  = 16'h0000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$93  = patches__0__data;
+    \$93  = \$46 ;
     if (rst) begin
-      \$93  = 72'h000000000000000000;
+      \$93  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$94  = patches__0__addr;
+    \$94  = \$47 ;
     if (rst) begin
-      \$94  = 16'h0000;
+      \$94  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$95  = \$46 ;
+    \$95  = \$49 ;
     if (rst) begin
       \$95  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$96  = \$47 ;
+    \$96  = \$50 ;
     if (rst) begin
       \$96  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$97  = \$49 ;
+    \$97  = { 6'h00, \port$5183$22 [5:0] };
     if (rst) begin
-      \$97  = 1'h0;
+      \$97  = 12'h000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$98  = \$50 ;
+    \$98  = \$55 ;
     if (rst) begin
       \$98  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$99  = { 6'h00, \port$5198$22 [5:0] };
+    \$99  = \$60 ;
     if (rst) begin
-      \$99  = 12'h000;
+      \$99  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$100  = \$55 ;
+    \$100  = \$61 ;
     if (rst) begin
-      \$100  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$101  = \$60 ;
-    if (rst) begin
-      \$101  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$102  = \$61 ;
-    if (rst) begin
-      \$102  = 112'h0000000000000000000000000000;
+      \$100  = 112'h0000000000000000000000000000;
     end
   end
   assign cmd__payload = command;
@@ -5123,12 +4995,12 @@ module \hwgen_top.grid (cmd__valid, cmd__ready, drain__0__ready, drain__0__valid
   assign lane0_0_drain_addr = drain_addr0[5:0];
   assign lane1_0_drain_addr = drain_addr0[5:0];
   assign \index$69  = command[8:4];
-  assign weights__addr = { 8'h00, \port$4622$4 [7:0] };
-  assign weights__rows = \port$4622$4 [9:8];
-  assign weights__columns = \port$4622$4 [10];
-  assign drain__0__addr = { 6'h00, \port$5198$22 [5:0] };
-  assign drain__0__row = { 4'h0, \port$5198$22 [6] };
-  assign drain__0__column = { 4'h0, \port$3352$0  };
+  assign weights__addr = { 8'h00, \port$4611$4 [7:0] };
+  assign weights__rows = \port$4611$4 [9:8];
+  assign weights__columns = \port$4611$4 [10];
+  assign drain__0__addr = { 6'h00, \port$5183$22 [5:0] };
+  assign drain__0__row = { 4'h0, \port$5183$22 [6] };
+  assign drain__0__column = { 4'h0, \port$3342$0  };
   assign \command.op  = command[3:0];
   assign \command.payload  = command[99:4];
   assign \cmd__payload.op  = command[3:0];
@@ -5187,7 +5059,7 @@ module \hwgen_top.grid (cmd__valid, cmd__ready, drain__0__ready, drain__0__valid
   assign \entry.s_offset  = entry[10:0];
   assign \entry.v_start  = entry[19:11];
   assign \entry.more  = entry[28:20];
-  assign \$57  = \port$5198$22 [6];
+  assign \$57  = \port$5183$22 [6];
 endmodule
 
 module \hwgen_top.grid.decoder (accept, rst, command, lanes, job, tag, is_segment, entry, clk);
@@ -5771,7 +5643,7 @@ module \hwgen_top.grid.order (i__valid, o__ready, i__ready, o__payload, rst, i__
   assign less = \$3 [4:0];
 endmodule
 
-module \hwgen_top.load (cmd__valid, o__ready, beats__valid, act__ready, cmd__ready, beats__ready, act__valid, weight__en, param__en, rst, cmd__payload, beats__payload, done, error, code, request__payload, request__valid, \port$4589$0 , clk);
+module \hwgen_top.load (cmd__valid, o__ready, beats__valid, act__ready, cmd__ready, beats__ready, act__valid, weight__en, param__en, rst, cmd__payload, beats__payload, done, error, code, request__payload, request__valid, \port$4578$0 , clk);
   reg _always_  = 0;
   wire [22:0] \$1 ;
   wire \$10 ;
@@ -5932,7 +5804,7 @@ module \hwgen_top.load (cmd__valid, o__ready, beats__valid, act__ready, cmd__rea
   wire [19:0] param__addr;
   wire [63:0] param__data;
   output param__en;
-  output [84:0] \port$4589$0 ;
+  output [84:0] \port$4578$0 ;
   output [39:0] request__payload;
   wire [31:0] \request__payload.address ;
   wire [7:0] \request__payload.beats_minus_1 ;
@@ -6200,7 +6072,7 @@ module \hwgen_top.load (cmd__valid, o__ready, beats__valid, act__ready, cmd__rea
   assign weight__data = \o__payload$43 [63:0];
   assign param__addr = \o__payload$43 [83:64];
   assign param__data = \o__payload$43 [63:0];
-  assign \port$4589$0  = \o__payload$43 [84:0];
+  assign \port$4578$0  = \o__payload$43 [84:0];
   assign \cmd__payload.op  = cmd__payload[3:0];
   assign \cmd__payload.payload  = cmd__payload[99:4];
   assign \i__payload.buffer  = i__payload[1:0];
@@ -6420,13 +6292,9 @@ module \hwgen_top.load.skid (i__valid, o__ready, i__ready, rst, i__payload, o__v
   reg \$7 ;
   reg [88:0] \$8 ;
   reg [88:0] \$9 ;
-  reg [88:0] \$like  = 89'h00000000000000000000000;
-  wire [1:0] \$like.buffer ;
-  wire [63:0] \$like.data ;
-  wire [19:0] \$like.dst ;
-  wire \$like.failed ;
-  wire \$like.group ;
-  wire \$like.last ;
+  (* init = 89'h00000000000000000000000 *)
+  wire [88:0] \$signal ;
+  reg [88:0] \$signal$9  = 89'h00000000000000000000000;
   input clk;
   reg full = 1'h0;
   input [88:0] i__payload;
@@ -6463,7 +6331,7 @@ module \hwgen_top.load.skid (i__valid, o__ready, i__ready, rst, i__payload, o__v
   always @(posedge clk)
     o__payload <= \$8 ;
   always @(posedge clk)
-    \$like  <= \$9 ;
+    \$signal$9  <= \$9 ;
   always @* begin
     if (_always_ ) begin end
     \$6  = o__valid;
@@ -6492,38 +6360,27 @@ module \hwgen_top.load.skid (i__valid, o__ready, i__ready, rst, i__payload, o__v
     if (\$2 ) begin
       (* full_case = 32'd1 *)
       if (full) begin
-        \$8  = \$like ;
+        \$8  = \$signal$9 ;
       end else begin
         \$8  = i__payload;
       end
     end
-    if (rst) begin
-      \$8  = 89'h00000000000000000000000;
-    end
   end
   always @* begin
     if (_always_ ) begin end
-    \$9  = \$like ;
+    \$9  = \$signal$9 ;
     if (\$2 ) begin
     end else if (\$4 ) begin
       \$9  = i__payload;
     end
-    if (rst) begin
-      \$9  = 89'h00000000000000000000000;
-    end
   end
+  assign \$signal  = o__payload;
   assign \o__payload.data  = o__payload[63:0];
   assign \o__payload.dst  = o__payload[83:64];
   assign \o__payload.group  = o__payload[84];
   assign \o__payload.buffer  = o__payload[86:85];
   assign \o__payload.last  = o__payload[87];
   assign \o__payload.failed  = o__payload[88];
-  assign \$like.data  = \$like [63:0];
-  assign \$like.dst  = \$like [83:64];
-  assign \$like.group  = \$like [84];
-  assign \$like.buffer  = \$like [86:85];
-  assign \$like.last  = \$like [87];
-  assign \$like.failed  = \$like [88];
   assign \i__payload.data  = i__payload[63:0];
   assign \i__payload.dst  = i__payload[83:64];
   assign \i__payload.group  = i__payload[84];
@@ -6722,7 +6579,7 @@ module \hwgen_top.load.splitter (o__ready, i__valid, i__ready, rst, i__payload, 
   assign \$34  = { 2'h0, i__payload[31:2] };
 endmodule
 
-module \hwgen_top.param_buffer (write__en, \read__en$11 , rst, held, \port$4589$0 , \port$5123$0 , clk);
+module \hwgen_top.param_buffer (write__en, \read__en$11 , rst, held, \port$4578$0 , \port$5108$0 , clk);
   reg _always_  = 0;
   reg [6:0] \$1 ;
   reg [63:0] \$2 ;
@@ -6738,8 +6595,8 @@ module \hwgen_top.param_buffer (write__en, \read__en$11 , rst, held, \port$4589$
   input clk;
   output [63:0] held;
   reg [63:0] held = 64'h0000000000000000;
-  input [83:0] \port$4589$0 ;
-  input [16:0] \port$5123$0 ;
+  input [83:0] \port$4578$0 ;
+  input [16:0] \port$5108$0 ;
   reg [6:0] read__addr = 7'h00;
   wire [19:0] \read__addr$9 ;
   wire [63:0] read__data;
@@ -6784,14 +6641,14 @@ module \hwgen_top.param_buffer (write__en, \read__en$11 , rst, held, \port$4589$
     held <= \$7 ;
   always @* begin
     if (_always_ ) begin end
-    \$1  = \port$4589$0 [70:64];
+    \$1  = \port$4578$0 [70:64];
     if (rst) begin
       \$1  = 7'h00;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$2  = \port$4589$0 [63:0];
+    \$2  = \port$4578$0 [63:0];
     if (rst) begin
       \$2  = 64'h0000000000000000;
     end
@@ -6805,7 +6662,7 @@ module \hwgen_top.param_buffer (write__en, \read__en$11 , rst, held, \port$4589$
   end
   always @* begin
     if (_always_ ) begin end
-    \$4  = \port$5123$0 [6:0];
+    \$4  = \port$5108$0 [6:0];
     if (rst) begin
       \$4  = 7'h00;
     end
@@ -6830,18 +6687,15 @@ module \hwgen_top.param_buffer (write__en, \read__en$11 , rst, held, \port$4589$
     if (\$signal ) begin
       \$7  = read__data;
     end
-    if (rst) begin
-      \$7  = 64'h0000000000000000;
-    end
   end
-  assign write__addr = \port$4589$0 [83:64];
-  assign write__data = \port$4589$0 [63:0];
-  assign \read__addr$9  = { 3'h0, \port$5123$0  };
+  assign write__addr = \port$4578$0 [83:64];
+  assign write__data = \port$4578$0 [63:0];
+  assign \read__addr$9  = { 3'h0, \port$5108$0  };
   assign \read__data$15  = held;
 endmodule
 
-module \hwgen_top.post (cmd__valid, sources__0__data, sources__1__data, ports__0__ready, drain__0__ready, cmd__ready, param__en, drain__0__valid, \port$3352$0 , reads__0__valid, reads__1__valid, writes__0__valid, \port$3531$0 , \port$3533$0 , rst, cmd__payload, \port$4475$1 , buffer__data, drain__0__data, \port$5123$0 , \port$5198$22 
-, \port$5198$38 , done, error, \code$133 , \port$5307$1 , \port$5307$22 , clk);
+module \hwgen_top.post (cmd__valid, sources__0__data, sources__1__data, ports__0__ready, drain__0__ready, cmd__ready, param__en, drain__0__valid, \port$3342$0 , reads__0__valid, reads__1__valid, writes__0__valid, \port$3521$0 , \port$3523$0 , rst, cmd__payload, \port$4464$1 , buffer__data, drain__0__data, \port$5108$0 , \port$5183$22 
+, \port$5183$38 , done, error, \code$133 , \port$5280$1 , \port$5280$22 , clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -7204,15 +7058,15 @@ module \hwgen_top.post (cmd__valid, sources__0__data, sources__1__data, ports__0
   wire [19:0] param__addr;
   wire [63:0] param__data;
   output param__en;
-  output \port$3352$0 ;
-  output [3:0] \port$3531$0 ;
-  output [3:0] \port$3533$0 ;
-  input [1:0] \port$4475$1 ;
-  output [16:0] \port$5123$0 ;
-  output [11:0] \port$5198$22 ;
-  output [12:0] \port$5198$38 ;
-  output [10:0] \port$5307$1 ;
-  output [32:0] \port$5307$22 ;
+  output \port$3342$0 ;
+  output [3:0] \port$3521$0 ;
+  output [3:0] \port$3523$0 ;
+  input [1:0] \port$4464$1 ;
+  output [16:0] \port$5108$0 ;
+  output [11:0] \port$5183$22 ;
+  output [12:0] \port$5183$38 ;
+  output [10:0] \port$5280$1 ;
+  output [32:0] \port$5280$22 ;
   wire [19:0] ports__0__addr;
   wire ports__0__bank;
   wire [63:0] ports__0__data;
@@ -7479,10 +7333,10 @@ module \hwgen_top.post (cmd__valid, sources__0__data, sources__1__data, ports__0
     .items__payload(items__payload),
     .items__ready(items__ready),
     .o__ready(destination__valid),
-    .\port$3352$0 (\$126 ),
-    .\port$4475$1 (\port$4475$1 ),
-    .\port$5198$0 (\$127 ),
-    .\port$5198$38 (\$128 ),
+    .\port$3342$0 (\$126 ),
+    .\port$4464$1 (\port$4464$1 ),
+    .\port$5183$0 (\$127 ),
+    .\port$5183$38 (\$128 ),
     .results__ready(results__ready),
     .rst(rst),
     .sources__0__data(sources__0__data),
@@ -7501,9 +7355,9 @@ module \hwgen_top.post (cmd__valid, sources__0__data, sources__1__data, ports__0
     .out__payload(element__payload),
     .out__ready(out__ready),
     .out__valid(element__valid),
-    .\port$2799$0 (\$34 ),
-    .\port$2800$0 (\$35 ),
-    .\port$4344$4 (cmd__payload[81:4]),
+    .\port$2789$0 (\$34 ),
+    .\port$2790$0 (\$35 ),
+    .\port$4335$4 (cmd__payload[81:4]),
     .rst(rst),
     .start(\$signal$12 )
   );
@@ -7514,7 +7368,7 @@ module \hwgen_top.post (cmd__valid, sources__0__data, sources__1__data, ports__0
     .enable(enable),
     .load(\load$32 ),
     .operands(operands),
-    .\port$5176$0 (vectors),
+    .\port$5161$0 (vectors),
     .rst(rst)
   );
   \hwgen_top.post.output \output  (
@@ -7527,14 +7381,14 @@ module \hwgen_top.post (cmd__valid, sources__0__data, sources__1__data, ports__0
     .i__payload(\$127 [21:0]),
     .i__valid(destination__valid),
     .\i__valid$4 (valid),
-    .\port$3531$0 (\$129 ),
-    .\port$3533$0 (\$130 ),
-    .\port$3608$0 (\$signal$146 ),
-    .\port$3609$0 (\$signal$147 ),
-    .\port$3610$0 (\$signal$148 ),
-    .\port$3611$0 (\$signal$149 ),
-    .\port$5307$1 (\$131 ),
-    .\port$5307$22 (\$132 ),
+    .\port$3521$0 (\$129 ),
+    .\port$3523$0 (\$130 ),
+    .\port$3598$0 (\$signal$146 ),
+    .\port$3599$0 (\$signal$147 ),
+    .\port$3600$0 (\$signal$148 ),
+    .\port$3601$0 (\$signal$149 ),
+    .\port$5280$1 (\$131 ),
+    .\port$5280$22 (\$132 ),
     .ports__0__ready(ports__0__ready),
     .ports__0__valid(writes__0__valid),
     .rst(rst)
@@ -7543,7 +7397,7 @@ module \hwgen_top.post (cmd__valid, sources__0__data, sources__1__data, ports__0
     .buffer__data(buffer__data),
     .buffer__en(param__en),
     .clk(clk),
-    .\port$5123$0 (\$125 ),
+    .\port$5108$0 (\$125 ),
     .ready(block_ready),
     .request__payload(request__payload),
     .request__ready(requests__ready),
@@ -7625,7 +7479,7 @@ module \hwgen_top.post (cmd__valid, sources__0__data, sources__1__data, ports__0
     .marker(marker),
     .o__ready(items__ready),
     .\o__ready$10 (requests__ready),
-    .\port$2796$0 (\$32 ),
+    .\port$2786$0 (\$32 ),
     .requests__payload(request__payload),
     .requests__valid(request__valid),
     .room(out__ready),
@@ -8043,16 +7897,16 @@ module \hwgen_top.post (cmd__valid, sources__0__data, sources__1__data, ports__0
   assign reads__0__bank = \$128 [11];
   assign sources__0__bank = \$128 [11];
   assign reads__0__data = sources__0__data;
-  assign sources__0__ready = \port$4475$1 [0];
-  assign reads__0__ready = \port$4475$1 [0];
+  assign sources__0__ready = \port$4464$1 [0];
+  assign reads__0__ready = \port$4464$1 [0];
   assign sources__0__valid = reads__0__valid;
   assign reads__1__addr = { 9'h000, \$128 [10:0] };
   assign sources__1__addr = { 9'h000, \$128 [10:0] };
   assign reads__1__bank = \$128 [12];
   assign sources__1__bank = \$128 [12];
   assign reads__1__data = sources__1__data;
-  assign sources__1__ready = \port$4475$1 [1];
-  assign reads__1__ready = \port$4475$1 [1];
+  assign sources__1__ready = \port$4464$1 [1];
+  assign reads__1__ready = \port$4464$1 [1];
   assign sources__1__valid = reads__1__valid;
   assign writes__0__addr = { 9'h000, \$131  };
   assign ports__0__addr = { 9'h000, \$131  };
@@ -8080,14 +7934,14 @@ module \hwgen_top.post (cmd__valid, sources__0__data, sources__1__data, ports__0
   assign \code$134  = \code$133 ;
   assign q = { \$signal$149 , \$signal$148 , \$signal$147 , \$signal$146  };
   assign room = out__ready;
-  assign \port$3352$0  = \$126 ;
-  assign \port$3531$0  = \$129 ;
-  assign \port$3533$0  = \$130 ;
-  assign \port$5123$0  = \$125 ;
-  assign \port$5198$22  = \$127 [33:22];
-  assign \port$5198$38  = \$128 ;
-  assign \port$5307$1  = \$131 ;
-  assign \port$5307$22  = \$132 ;
+  assign \port$3342$0  = \$126 ;
+  assign \port$3521$0  = \$129 ;
+  assign \port$3523$0  = \$130 ;
+  assign \port$5108$0  = \$125 ;
+  assign \port$5183$22  = \$127 [33:22];
+  assign \port$5183$38  = \$128 ;
+  assign \port$5280$1  = \$131 ;
+  assign \port$5280$22  = \$132 ;
   assign \cmd__payload.op  = cmd__payload[3:0];
   assign \cmd__payload.payload  = cmd__payload[99:4];
   assign \$signal$2.height  = \$signal$2 [12:0];
@@ -8242,8 +8096,8 @@ module \hwgen_top.post (cmd__valid, sources__0__data, sources__1__data, ports__0
   assign \$3  = bad_shift;
 endmodule
 
-module \hwgen_top.post.issue (sources__0__data, sources__1__data, drain__0__ready, items__payload, take, issued, drain__0__valid, \port$3352$0 , sources__0__valid, sources__1__valid, o__ready, items__ready, rst, \port$4475$1 , drain__0__data, add, i__valid, block_ready, acc, vectors, \port$5198$0 
-, \port$5198$38 , results__ready, clk);
+module \hwgen_top.post.issue (sources__0__data, sources__1__data, drain__0__ready, items__payload, take, issued, drain__0__valid, \port$3342$0 , sources__0__valid, sources__1__valid, o__ready, items__ready, rst, \port$4464$1 , drain__0__data, add, i__valid, block_ready, acc, vectors, \port$5183$0 
+, \port$5183$38 , results__ready, clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -8416,10 +8270,10 @@ module \hwgen_top.post.issue (sources__0__data, sources__1__data, drain__0__read
   reg part1_0 = 1'h0;
   reg part1_1 = 1'h0;
   reg part1_2 = 1'h0;
-  output \port$3352$0 ;
-  input [1:0] \port$4475$1 ;
-  output [33:0] \port$5198$0 ;
-  output [12:0] \port$5198$38 ;
+  output \port$3342$0 ;
+  input [1:0] \port$4464$1 ;
+  output [33:0] \port$5183$0 ;
+  output [12:0] \port$5183$38 ;
   wire [21:0] results__payload;
   wire \results__payload.action ;
   wire [11:0] \results__payload.address ;
@@ -8468,24 +8322,24 @@ module \hwgen_top.post.issue (sources__0__data, sources__1__data, drain__0__read
   assign \$28  = \$signal$8  & \$27 ;
   assign \$29  = ~ \$signal$26 ;
   assign sources__0__valid = \$28  & \$29 ;
-  assign \granted$27  = sources__0__valid & \port$4475$1 [0];
+  assign \granted$27  = sources__0__valid & \port$4464$1 [0];
   assign \$30  = o__payload[34] & add;
   assign \$31  = \$signal$8  & \$30 ;
   assign \$32  = ~ \$signal$33 ;
   assign sources__1__valid = \$31  & \$32 ;
-  assign \granted$34  = sources__1__valid & \port$4475$1 [1];
+  assign \granted$34  = sources__1__valid & \port$4464$1 [1];
   assign \$33  = ~ \$signal$18 ;
   assign \$34  = o__payload[35] & \$33 ;
   assign \$35  = ~ drain__0__ready;
   assign \$36  = \$34  & \$35 ;
   assign \$38  = ~ \$signal$26 ;
   assign \$39  = \$37  & \$38 ;
-  assign \$40  = ~ \port$4475$1 [0];
+  assign \$40  = ~ \port$4464$1 [0];
   assign \$41  = \$39  & \$40 ;
   assign \$42  = o__payload[34] & add;
   assign \$43  = ~ \$signal$33 ;
   assign \$44  = \$42  & \$43 ;
-  assign \$45  = ~ \port$4475$1 [1];
+  assign \$45  = ~ \port$4464$1 [1];
   assign \$46  = \$44  & \$45 ;
   assign \$47  = | { \$46 , \$41 , \$36  };
   assign \$48  = ~ \$47 ;
@@ -8740,14 +8594,14 @@ module \hwgen_top.post.issue (sources__0__data, sources__1__data, drain__0__read
   assign drain__0__column = { 4'h0, \$26  };
   assign drain__0__addr = { 6'h00, o__payload[27:22] };
   assign sources__0__bank = o__payload[49];
-  assign sources__0__ready = \port$4475$1 [0];
+  assign sources__0__ready = \port$4464$1 [0];
   assign sources__0__addr = { 9'h000, o__payload[33:23] };
   assign sources__1__bank = o__payload[50];
-  assign sources__1__ready = \port$4475$1 [1];
+  assign sources__1__ready = \port$4464$1 [1];
   assign sources__1__addr = { 9'h000, o__payload[48:38] };
-  assign \port$3352$0  = \$26 ;
-  assign \port$5198$0  = o__payload[33:0];
-  assign \port$5198$38  = o__payload[50:38];
+  assign \port$3342$0  = \$26 ;
+  assign \port$5183$0  = o__payload[33:0];
+  assign \port$5183$38  = o__payload[50:38];
   assign \i__payload.item  = i__payload[48:0];
   assign \i__payload.item.result  = i__payload[21:0];
   assign \i__payload.item.result.address  = i__payload[11:0];
@@ -8828,25 +8682,9 @@ module \hwgen_top.post.issue.skid (o__ready, i__ready, rst, i__valid, i__payload
   reg \$7 ;
   reg [50:0] \$8 ;
   reg [50:0] \$9 ;
-  reg [50:0] \$like  = 51'h0000000000000;
-  wire [1:0] \$like.bank ;
-  wire \$like.bank[0] ;
-  wire \$like.bank[1] ;
-  wire [48:0] \$like.item ;
-  wire \$like.item.eltwise ;
-  wire \$like.item.read ;
-  wire [21:0] \$like.item.result ;
-  wire \$like.item.result.action ;
-  wire [11:0] \$like.item.result.address ;
-  wire [11:0] \$like.item.result.address[0] ;
-  wire [1:0] \$like.item.result.code ;
-  wire \$like.item.result.data ;
-  wire \$like.item.result.last ;
-  wire [3:0] \$like.item.result.mask ;
-  wire \$like.item.result.write ;
-  wire [11:0] \$like.item.source ;
-  wire [11:0] \$like.item.source_b ;
-  wire \$like.item.take ;
+  (* init = 51'h0000000000000 *)
+  wire [50:0] \$signal ;
+  reg [50:0] \$signal$9  = 51'h0000000000000;
   input clk;
   reg full = 1'h0;
   input [50:0] i__payload;
@@ -8907,7 +8745,7 @@ module \hwgen_top.post.issue.skid (o__ready, i__ready, rst, i__valid, i__payload
   always @(posedge clk)
     o__payload <= \$8 ;
   always @(posedge clk)
-    \$like  <= \$9 ;
+    \$signal$9  <= \$9 ;
   always @* begin
     if (_always_ ) begin end
     \$6  = o__valid;
@@ -8936,26 +8774,21 @@ module \hwgen_top.post.issue.skid (o__ready, i__ready, rst, i__valid, i__payload
     if (\$2 ) begin
       (* full_case = 32'd1 *)
       if (full) begin
-        \$8  = \$like ;
+        \$8  = \$signal$9 ;
       end else begin
         \$8  = i__payload;
       end
     end
-    if (rst) begin
-      \$8  = 51'h0000000000000;
-    end
   end
   always @* begin
     if (_always_ ) begin end
-    \$9  = \$like ;
+    \$9  = \$signal$9 ;
     if (\$2 ) begin
     end else if (\$4 ) begin
       \$9  = i__payload;
     end
-    if (rst) begin
-      \$9  = 51'h0000000000000;
-    end
   end
+  assign \$signal  = o__payload;
   assign \o__payload.item  = o__payload[48:0];
   assign \o__payload.item.result  = o__payload[21:0];
   assign \o__payload.item.result.address  = o__payload[11:0];
@@ -8974,24 +8807,6 @@ module \hwgen_top.post.issue.skid (o__ready, i__ready, rst, i__valid, i__payload
   assign \o__payload.bank  = o__payload[50:49];
   assign \o__payload.bank[0]  = o__payload[49];
   assign \o__payload.bank[1]  = o__payload[50];
-  assign \$like.item  = \$like [48:0];
-  assign \$like.item.result  = \$like [21:0];
-  assign \$like.item.result.address  = \$like [11:0];
-  assign \$like.item.result.address[0]  = \$like [11:0];
-  assign \$like.item.result.write  = \$like [12];
-  assign \$like.item.result.mask  = \$like [16:13];
-  assign \$like.item.result.data  = \$like [17];
-  assign \$like.item.result.last  = \$like [18];
-  assign \$like.item.result.action  = \$like [19];
-  assign \$like.item.result.code  = \$like [21:20];
-  assign \$like.item.source  = \$like [33:22];
-  assign \$like.item.eltwise  = \$like [34];
-  assign \$like.item.read  = \$like [35];
-  assign \$like.item.take  = \$like [36];
-  assign \$like.item.source_b  = \$like [48:37];
-  assign \$like.bank  = \$like [50:49];
-  assign \$like.bank[0]  = \$like [49];
-  assign \$like.bank[1]  = \$like [50];
   assign \i__payload.item  = i__payload[48:0];
   assign \i__payload.item.result  = i__payload[21:0];
   assign \i__payload.item.result.address  = i__payload[11:0];
@@ -9012,7 +8827,7 @@ module \hwgen_top.post.issue.skid (o__ready, i__ready, rst, i__valid, i__payload
   assign \i__payload.bank[1]  = i__payload[50];
 endmodule
 
-module \hwgen_top.post.nest (start, \port$2799$0 , \port$2800$0 , load, out__ready, rst, \port$4344$4 , count_en, delta_en, busy, out__valid, out__payload, clk);
+module \hwgen_top.post.nest (start, \port$2789$0 , \port$2790$0 , load, out__ready, rst, \port$4335$4 , count_en, delta_en, busy, out__valid, out__payload, clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -9188,9 +9003,9 @@ module \hwgen_top.post.nest (start, \port$2799$0 , \port$2800$0 , load, out__rea
   input out__ready;
   output out__valid;
   reg out__valid = 1'h0;
-  input [3:0] \port$2799$0 ;
-  input [21:0] \port$2800$0 ;
-  input [77:0] \port$4344$4 ;
+  input [3:0] \port$2789$0 ;
+  input [21:0] \port$2790$0 ;
+  input [77:0] \port$4335$4 ;
   reg [2:0] read__addr = 3'h7;
   (* init = 3'h7 *)
   wire [2:0] \read__addr$26 ;
@@ -9217,7 +9032,7 @@ module \hwgen_top.post.nest (start, \port$2799$0 , \port$2800$0 , load, out__rea
   end
   always @(posedge clk) begin
     if (delta_en[2])
-      delta_a[\port$4344$4 [2:0]] <= { \port$4344$4 [65], \port$4344$4 [65:45] };
+      delta_a[\port$4335$4 [2:0]] <= { \port$4335$4 [65], \port$4335$4 [65:45] };
   end
   assign \read__data$64  = delta_a[read__addr];
   reg [16:0] delta_p [7:0];
@@ -9227,7 +9042,7 @@ module \hwgen_top.post.nest (start, \port$2799$0 , \port$2800$0 , load, out__rea
   end
   always @(posedge clk) begin
     if (delta_en[3])
-      delta_p[\port$4344$4 [2:0]] <= { \port$4344$4 [77], \port$4344$4 [77], \port$4344$4 [77], \port$4344$4 [77], \port$4344$4 [77], \port$4344$4 [77:66] };
+      delta_p[\port$4335$4 [2:0]] <= { \port$4335$4 [77], \port$4335$4 [77], \port$4335$4 [77], \port$4335$4 [77], \port$4335$4 [77], \port$4335$4 [77:66] };
   end
   assign \read__data$65  = delta_p[read__addr];
   reg [21:0] delta_s [7:0];
@@ -9237,7 +9052,7 @@ module \hwgen_top.post.nest (start, \port$2799$0 , \port$2800$0 , load, out__rea
   end
   always @(posedge clk) begin
     if (delta_en[4])
-      delta_s[\port$4344$4 [2:0]] <= { \port$4344$4 [23], \port$4344$4 [23:3] };
+      delta_s[\port$4335$4 [2:0]] <= { \port$4335$4 [23], \port$4335$4 [23:3] };
   end
   assign \read__data$66  = delta_s[read__addr];
   reg [16:0] delta_x [7:0];
@@ -9247,7 +9062,7 @@ module \hwgen_top.post.nest (start, \port$2799$0 , \port$2800$0 , load, out__rea
   end
   always @(posedge clk) begin
     if (delta_en[1])
-      delta_x[\port$4344$4 [2:0]] <= \port$4344$4 [44:28];
+      delta_x[\port$4335$4 [2:0]] <= \port$4335$4 [44:28];
   end
   assign \read__data$63  = delta_x[read__addr];
   reg [12:0] delta_y [7:0];
@@ -9257,7 +9072,7 @@ module \hwgen_top.post.nest (start, \port$2799$0 , \port$2800$0 , load, out__rea
   end
   always @(posedge clk) begin
     if (delta_en[0])
-      delta_y[\port$4344$4 [2:0]] <= \port$4344$4 [27:15];
+      delta_y[\port$4335$4 [2:0]] <= \port$4335$4 [27:15];
   end
   assign read__data = delta_y[read__addr];
   assign \$1  = ~ out__valid;
@@ -9283,13 +9098,13 @@ module \hwgen_top.post.nest (start, \port$2799$0 , \port$2800$0 , load, out__rea
   assign \$13  = ~ spent[5];
   assign advance5 = \$13  & \$14 ;
   assign \$15  = ~ spent[6];
-  assign \$16  = \port$4344$4 [14:3] == 1'h1;
+  assign \$16  = \port$4335$4 [14:3] == 1'h1;
   assign \$17  = ~ last;
   assign \$18  = & spent;
   assign \$19  = \$signal  & \$18 ;
   assign \$20  = start | \$19 ;
   assign \$21  = \$signal  & advance0;
-  assign \$22  = single[0] | \port$2799$0 [0];
+  assign \$22  = single[0] | \port$2789$0 [0];
   assign \$23  = left0 - 1'h1;
   assign \$24  = left0 == 2'h2;
   assign \$25  = \$signal  & advance0;
@@ -9297,7 +9112,7 @@ module \hwgen_top.post.nest (start, \port$2799$0 , \port$2800$0 , load, out__rea
   assign \$27  = \$signal  & \$26 ;
   assign \$28  = start | \$27 ;
   assign \$29  = \$signal  & advance1;
-  assign \$30  = single[1] | \port$2799$0 [1];
+  assign \$30  = single[1] | \port$2789$0 [1];
   assign \$31  = left1 - 1'h1;
   assign \$32  = left1 == 2'h2;
   assign \$33  = \$signal  & advance1;
@@ -9305,7 +9120,7 @@ module \hwgen_top.post.nest (start, \port$2799$0 , \port$2800$0 , load, out__rea
   assign \$35  = \$signal  & \$34 ;
   assign \$36  = start | \$35 ;
   assign \$37  = \$signal  & advance2;
-  assign \$38  = single[2] | \port$2799$0 [2];
+  assign \$38  = single[2] | \port$2789$0 [2];
   assign \$39  = left2 - 1'h1;
   assign \$40  = left2 == 2'h2;
   assign \$41  = \$signal  & advance2;
@@ -9313,7 +9128,7 @@ module \hwgen_top.post.nest (start, \port$2799$0 , \port$2800$0 , load, out__rea
   assign \$43  = \$signal  & \$42 ;
   assign \$44  = start | \$43 ;
   assign \$45  = \$signal  & advance3;
-  assign \$46  = single[3] | \port$2799$0 [3];
+  assign \$46  = single[3] | \port$2789$0 [3];
   assign \$47  = left3 - 1'h1;
   assign \$48  = left3 == 2'h2;
   assign \$49  = \$signal  & advance3;
@@ -9388,9 +9203,9 @@ module \hwgen_top.post.nest (start, \port$2799$0 , \port$2800$0 , load, out__rea
     if (_always_ ) begin end
     \$79  = count0;
     if (count_en) begin
-      casez (\port$4344$4 [2:0])
+      casez (\port$4335$4 [2:0])
         3'h0:
-            \$79  = \port$4344$4 [14:3];
+            \$79  = \port$4335$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -9401,11 +9216,11 @@ module \hwgen_top.post.nest (start, \port$2799$0 , \port$2800$0 , load, out__rea
     if (_always_ ) begin end
     \$80  = count1;
     if (count_en) begin
-      casez (\port$4344$4 [2:0])
+      casez (\port$4335$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
-            \$80  = \port$4344$4 [14:3];
+            \$80  = \port$4335$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -9416,13 +9231,13 @@ module \hwgen_top.post.nest (start, \port$2799$0 , \port$2800$0 , load, out__rea
     if (_always_ ) begin end
     \$81  = count2;
     if (count_en) begin
-      casez (\port$4344$4 [2:0])
+      casez (\port$4335$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
             /* empty */;
         3'h2:
-            \$81  = \port$4344$4 [14:3];
+            \$81  = \port$4335$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -9433,7 +9248,7 @@ module \hwgen_top.post.nest (start, \port$2799$0 , \port$2800$0 , load, out__rea
     if (_always_ ) begin end
     \$82  = count3;
     if (count_en) begin
-      casez (\port$4344$4 [2:0])
+      casez (\port$4335$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
@@ -9441,7 +9256,7 @@ module \hwgen_top.post.nest (start, \port$2799$0 , \port$2800$0 , load, out__rea
         3'h2:
             /* empty */;
         3'h3:
-            \$82  = \port$4344$4 [14:3];
+            \$82  = \port$4335$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -9452,7 +9267,7 @@ module \hwgen_top.post.nest (start, \port$2799$0 , \port$2800$0 , load, out__rea
     if (_always_ ) begin end
     \$83  = count4;
     if (count_en) begin
-      casez (\port$4344$4 [2:0])
+      casez (\port$4335$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
@@ -9462,7 +9277,7 @@ module \hwgen_top.post.nest (start, \port$2799$0 , \port$2800$0 , load, out__rea
         3'h3:
             /* empty */;
         3'h4:
-            \$83  = \port$4344$4 [14:3];
+            \$83  = \port$4335$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -9473,7 +9288,7 @@ module \hwgen_top.post.nest (start, \port$2799$0 , \port$2800$0 , load, out__rea
     if (_always_ ) begin end
     \$84  = count5;
     if (count_en) begin
-      casez (\port$4344$4 [2:0])
+      casez (\port$4335$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
@@ -9485,7 +9300,7 @@ module \hwgen_top.post.nest (start, \port$2799$0 , \port$2800$0 , load, out__rea
         3'h4:
             /* empty */;
         3'h5:
-            \$84  = \port$4344$4 [14:3];
+            \$84  = \port$4335$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -9496,7 +9311,7 @@ module \hwgen_top.post.nest (start, \port$2799$0 , \port$2800$0 , load, out__rea
     if (_always_ ) begin end
     \$85  = count6;
     if (count_en) begin
-      casez (\port$4344$4 [2:0])
+      casez (\port$4335$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
@@ -9510,7 +9325,7 @@ module \hwgen_top.post.nest (start, \port$2799$0 , \port$2800$0 , load, out__rea
         3'h5:
             /* empty */;
         3'h6:
-            \$85  = \port$4344$4 [14:3];
+            \$85  = \port$4335$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -9521,7 +9336,7 @@ module \hwgen_top.post.nest (start, \port$2799$0 , \port$2800$0 , load, out__rea
     if (_always_ ) begin end
     \$86  = single;
     if (count_en) begin
-      casez (\port$4344$4 [2:0])
+      casez (\port$4335$4 [2:0])
         3'h0:
             \$86 [0] = \$16 ;
         3'h1:
@@ -9749,25 +9564,25 @@ module \hwgen_top.post.nest (start, \port$2799$0 , \port$2800$0 , load, out__rea
     if (\$signal ) begin
       \$99 [12:0] = \$74 [12:0];
       if (\$signal$5 ) begin
-        \$99 [12:0] = \port$4344$4 [12:0];
+        \$99 [12:0] = \port$4335$4 [12:0];
       end
       begin
           \$99 [29:13] = \$75 [16:0];
       end
       if (\$signal$5 ) begin
-        \$99 [29:13] = \port$4344$4 [29:13];
+        \$99 [29:13] = \port$4335$4 [29:13];
       end
       begin
           \$99 [51:30] = \$76 [21:0];
       end
       if (\$signal$5 ) begin
-        \$99 [51:30] = \port$2800$0 ;
+        \$99 [51:30] = \port$2790$0 ;
       end
       begin
           \$99 [68:52] = \$77 [16:0];
       end
       if (\$signal$5 ) begin
-        \$99 [68:52] = { 1'h0, \port$4344$4 [66:51] };
+        \$99 [68:52] = { 1'h0, \port$4335$4 [66:51] };
       end
       begin
           \$99 [90:69] = \$78 [21:0];
@@ -9780,36 +9595,36 @@ module \hwgen_top.post.nest (start, \port$2799$0 , \port$2800$0 , load, out__rea
       \$99  = 96'h000000000000000000000000;
     end
   end
-  assign \$signature__addr  = \port$4344$4 [2:0];
-  assign level_at = \port$4344$4 [2:0];
-  assign \$signature__data  = \port$4344$4 [27:15];
-  assign deltas = { \port$4344$4 [23], \port$4344$4 [23:3], \port$4344$4 [77], \port$4344$4 [77], \port$4344$4 [77], \port$4344$4 [77], \port$4344$4 [77], \port$4344$4 [77:65], \port$4344$4 [65:15] };
+  assign \$signature__addr  = \port$4335$4 [2:0];
+  assign level_at = \port$4335$4 [2:0];
+  assign \$signature__data  = \port$4335$4 [27:15];
+  assign deltas = { \port$4335$4 [23], \port$4335$4 [23:3], \port$4335$4 [77], \port$4335$4 [77], \port$4335$4 [77], \port$4335$4 [77], \port$4335$4 [77], \port$4335$4 [77:65], \port$4335$4 [65:15] };
   assign \$signature__en  = delta_en[0];
   assign came = read__addr;
-  assign \$signature__addr$23  = \port$4344$4 [2:0];
-  assign \$signature__data$24  = \port$4344$4 [44:28];
+  assign \$signature__addr$23  = \port$4335$4 [2:0];
+  assign \$signature__data$24  = \port$4335$4 [44:28];
   assign \$signature__en$25  = delta_en[1];
   assign \read__addr$26  = read__addr;
-  assign \$signature__addr$27  = \port$4344$4 [2:0];
-  assign \$signature__data$28  = { \port$4344$4 [65], \port$4344$4 [65:45] };
+  assign \$signature__addr$27  = \port$4335$4 [2:0];
+  assign \$signature__data$28  = { \port$4335$4 [65], \port$4335$4 [65:45] };
   assign \$signature__en$29  = delta_en[2];
   assign \read__addr$30  = read__addr;
-  assign \$signature__addr$31  = \port$4344$4 [2:0];
-  assign \$signature__data$32  = { \port$4344$4 [77], \port$4344$4 [77], \port$4344$4 [77], \port$4344$4 [77], \port$4344$4 [77], \port$4344$4 [77:66] };
+  assign \$signature__addr$31  = \port$4335$4 [2:0];
+  assign \$signature__data$32  = { \port$4335$4 [77], \port$4335$4 [77], \port$4335$4 [77], \port$4335$4 [77], \port$4335$4 [77], \port$4335$4 [77:66] };
   assign \$signature__en$33  = delta_en[3];
   assign \read__addr$34  = read__addr;
-  assign \$signature__addr$35  = \port$4344$4 [2:0];
-  assign \$signature__data$36  = { \port$4344$4 [23], \port$4344$4 [23:3] };
+  assign \$signature__addr$35  = \port$4335$4 [2:0];
+  assign \$signature__data$36  = { \port$4335$4 [23], \port$4335$4 [23:3] };
   assign \$signature__en$37  = delta_en[4];
   assign \read__addr$38  = read__addr;
-  assign count = \port$4344$4 [14:3];
-  assign skip = { 3'h0, \port$2799$0  };
-  assign \initial  = { 23'h000000, \port$4344$4 [66:51], \port$2800$0 , \port$4344$4 [29:0] };
-  assign \deltas.y  = \port$4344$4 [27:15];
-  assign \deltas.x  = \port$4344$4 [44:28];
-  assign \deltas.a  = { \port$4344$4 [65], \port$4344$4 [65:45] };
-  assign \deltas.p  = { \port$4344$4 [77], \port$4344$4 [77], \port$4344$4 [77], \port$4344$4 [77], \port$4344$4 [77], \port$4344$4 [77:66] };
-  assign \deltas.s  = { \port$4344$4 [23], \port$4344$4 [23:3] };
+  assign count = \port$4335$4 [14:3];
+  assign skip = { 3'h0, \port$2789$0  };
+  assign \initial  = { 23'h000000, \port$4335$4 [66:51], \port$2790$0 , \port$4335$4 [29:0] };
+  assign \deltas.y  = \port$4335$4 [27:15];
+  assign \deltas.x  = \port$4335$4 [44:28];
+  assign \deltas.a  = { \port$4335$4 [65], \port$4335$4 [65:45] };
+  assign \deltas.p  = { \port$4335$4 [77], \port$4335$4 [77], \port$4335$4 [77], \port$4335$4 [77], \port$4335$4 [77], \port$4335$4 [77:66] };
+  assign \deltas.s  = { \port$4335$4 [23], \port$4335$4 [23:3] };
   assign \out__payload.values  = out__payload[90:0];
   assign \out__payload.values.y  = out__payload[12:0];
   assign \out__payload.values.x  = out__payload[29:13];
@@ -9819,10 +9634,10 @@ module \hwgen_top.post.nest (start, \port$2799$0 , \port$2800$0 , load, out__rea
   assign \out__payload.level  = out__payload[93:91];
   assign \out__payload.first  = out__payload[94];
   assign \out__payload.last  = out__payload[95];
-  assign \initial.y  = \port$4344$4 [12:0];
-  assign \initial.x  = \port$4344$4 [29:13];
-  assign \initial.a  = \port$2800$0 ;
-  assign \initial.p  = { 1'h0, \port$4344$4 [66:51] };
+  assign \initial.y  = \port$4335$4 [12:0];
+  assign \initial.x  = \port$4335$4 [29:13];
+  assign \initial.a  = \port$2790$0 ;
+  assign \initial.p  = { 1'h0, \port$4335$4 [66:51] };
   assign \initial.s  = 22'h000000;
   assign \$14  = spent[6];
   assign advance6 = \$15 ;
@@ -9832,7 +9647,7 @@ module \hwgen_top.post.nest (start, \port$2799$0 , \port$2800$0 , load, out__rea
   assign \$70  = single[6];
 endmodule
 
-module \hwgen_top.post.operands$171 (enable, rst, load, operands, \port$5176$0 , acc, busy, clk);
+module \hwgen_top.post.operands$171 (enable, rst, load, operands, \port$5161$0 , acc, busy, clk);
   reg _always_  = 0;
   wire [9:0] \$1 ;
   wire [13:0] \$10 ;
@@ -9842,20 +9657,8 @@ module \hwgen_top.post.operands$171 (enable, rst, load, operands, \port$5176$0 ,
   wire [13:0] \$14 ;
   wire [31:0] \$15 ;
   wire [31:0] \$16 ;
-  reg [9:0] \$17 ;
-  reg [9:0] \$18 ;
-  reg [31:0] \$19 ;
+  reg [127:0] \$17 ;
   wire [13:0] \$2 ;
-  reg [127:0] \$20 ;
-  reg [9:0] \$21 ;
-  reg [9:0] \$22 ;
-  reg [31:0] \$23 ;
-  reg [9:0] \$24 ;
-  reg [9:0] \$25 ;
-  reg [31:0] \$26 ;
-  reg [9:0] \$27 ;
-  reg [9:0] \$28 ;
-  reg [31:0] \$29 ;
   wire [31:0] \$3 ;
   wire [31:0] \$4 ;
   wire [9:0] \$5 ;
@@ -9921,7 +9724,7 @@ module \hwgen_top.post.operands$171 (enable, rst, load, operands, \port$5176$0 ,
   wire [5:0] \operands.shift_b ;
   wire [8:0] \operands.zp_a ;
   wire [8:0] \operands.zp_b ;
-  input [63:0] \port$5176$0 ;
+  input [63:0] \port$5161$0 ;
   input rst;
   reg [31:0] second0 = 32'd0;
   reg [31:0] second1 = 32'd0;
@@ -9941,7 +9744,7 @@ module \hwgen_top.post.operands$171 (enable, rst, load, operands, \port$5176$0 ,
   end
   reg [31:0] _0_;
   always @(posedge clk) begin
-    _0_ <= memory0[\port$5176$0 [39:32]];
+    _0_ <= memory0[\port$5161$0 [39:32]];
   end
   assign \$signature__data$36  = _0_;
   reg [31:0] memory1 [255:0];
@@ -9955,7 +9758,7 @@ module \hwgen_top.post.operands$171 (enable, rst, load, operands, \port$5176$0 ,
   end
   reg [31:0] _1_;
   always @(posedge clk) begin
-    _1_ <= memory1[\port$5176$0 [47:40]];
+    _1_ <= memory1[\port$5161$0 [47:40]];
   end
   assign \$signature__data$42  = _1_;
   reg [31:0] memory2 [255:0];
@@ -9969,7 +9772,7 @@ module \hwgen_top.post.operands$171 (enable, rst, load, operands, \port$5176$0 ,
   end
   reg [31:0] _2_;
   always @(posedge clk) begin
-    _2_ <= memory2[\port$5176$0 [55:48]];
+    _2_ <= memory2[\port$5161$0 [55:48]];
   end
   assign \$signature__data$46  = _2_;
   reg [31:0] memory3 [255:0];
@@ -9983,52 +9786,52 @@ module \hwgen_top.post.operands$171 (enable, rst, load, operands, \port$5176$0 ,
   end
   reg [31:0] _3_;
   always @(posedge clk) begin
-    _3_ <= memory3[\port$5176$0 [63:56]];
+    _3_ <= memory3[\port$5161$0 [63:56]];
   end
   assign \$signature__data$50  = _3_;
   assign start = load & operands[18];
-  assign \$1  = $signed(\port$5176$0 [7:0]) - $signed(operands[8:0]);
+  assign \$1  = $signed(\port$5161$0 [7:0]) - $signed(operands[8:0]);
   assign \$2  = $signed(second0[31:19]) + $signed(first0);
   assign \$3  = operands[18] ? { \$2 [12:0], second0[18:0] } : { first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0 };
   assign \$4  = enable ? \$3  : 32'd0;
-  assign \$5  = $signed(\port$5176$0 [15:8]) - $signed(operands[8:0]);
+  assign \$5  = $signed(\port$5161$0 [15:8]) - $signed(operands[8:0]);
   assign \$6  = $signed(second1[31:19]) + $signed(first1);
   assign \$7  = operands[18] ? { \$6 [12:0], second1[18:0] } : { first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1 };
   assign \$8  = enable ? \$7  : 32'd0;
-  assign \$9  = $signed(\port$5176$0 [23:16]) - $signed(operands[8:0]);
+  assign \$9  = $signed(\port$5161$0 [23:16]) - $signed(operands[8:0]);
   assign \$10  = $signed(second2[31:19]) + $signed(first2);
   assign \$11  = operands[18] ? { \$10 [12:0], second2[18:0] } : { first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2 };
   assign \$12  = enable ? \$11  : 32'd0;
-  assign \$13  = $signed(\port$5176$0 [31:24]) - $signed(operands[8:0]);
+  assign \$13  = $signed(\port$5161$0 [31:24]) - $signed(operands[8:0]);
   assign \$14  = $signed(second3[31:19]) + $signed(first3);
   assign \$15  = operands[18] ? { \$14 [12:0], second3[18:0] } : { first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3 };
   assign \$16  = enable ? \$15  : 32'd0;
   always @(posedge clk)
-    difference0 <= \$17 ;
+    difference0 <= \$1 ;
   always @(posedge clk)
-    first0 <= \$18 ;
+    first0 <= difference0;
   always @(posedge clk)
-    second0 <= \$19 ;
+    second0 <= \$signature__data$36 ;
   always @(posedge clk)
-    acc <= \$20 ;
+    acc <= \$17 ;
   always @(posedge clk)
-    difference1 <= \$21 ;
+    difference1 <= \$5 ;
   always @(posedge clk)
-    first1 <= \$22 ;
+    first1 <= difference1;
   always @(posedge clk)
-    second1 <= \$23 ;
+    second1 <= \$signature__data$42 ;
   always @(posedge clk)
-    difference2 <= \$24 ;
+    difference2 <= \$9 ;
   always @(posedge clk)
-    first2 <= \$25 ;
+    first2 <= difference2;
   always @(posedge clk)
-    second2 <= \$26 ;
+    second2 <= \$signature__data$46 ;
   always @(posedge clk)
-    difference3 <= \$27 ;
+    difference3 <= \$13 ;
   always @(posedge clk)
-    first3 <= \$28 ;
+    first3 <= difference3;
   always @(posedge clk)
-    second3 <= \$29 ;
+    second3 <= \$signature__data$50 ;
   \hwgen_top.post.operands$171.table \table  (
     .address(\$signature__addr ),
     .busy(busy),
@@ -10041,96 +9844,12 @@ module \hwgen_top.post.operands$171 (enable, rst, load, operands, \port$5176$0 ,
   );
   always @* begin
     if (_always_ ) begin end
-    \$17  = \$1 ;
+    \$17 [31:0] = \$4 ;
+    \$17 [63:32] = \$8 ;
+    \$17 [95:64] = \$12 ;
+    \$17 [127:96] = \$16 ;
     if (rst) begin
-      \$17  = 10'h000;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$18  = difference0;
-    if (rst) begin
-      \$18  = 10'h000;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$19  = \$signature__data$36 ;
-    if (rst) begin
-      \$19  = 32'd0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$20 [31:0] = \$4 ;
-    \$20 [63:32] = \$8 ;
-    \$20 [95:64] = \$12 ;
-    \$20 [127:96] = \$16 ;
-    if (rst) begin
-      \$20  = 128'h00000000000000000000000000000000;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$21  = \$5 ;
-    if (rst) begin
-      \$21  = 10'h000;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$22  = difference1;
-    if (rst) begin
-      \$22  = 10'h000;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$23  = \$signature__data$42 ;
-    if (rst) begin
-      \$23  = 32'd0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$24  = \$9 ;
-    if (rst) begin
-      \$24  = 10'h000;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$25  = difference2;
-    if (rst) begin
-      \$25  = 10'h000;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$26  = \$signature__data$46 ;
-    if (rst) begin
-      \$26  = 32'd0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$27  = \$13 ;
-    if (rst) begin
-      \$27  = 10'h000;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$28  = difference3;
-    if (rst) begin
-      \$28  = 10'h000;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$29  = \$signature__data$50 ;
-    if (rst) begin
-      \$29  = 32'd0;
+      \$17  = 128'h00000000000000000000000000000000;
     end
   end
   assign \operands$3  = operands;
@@ -10138,25 +9857,25 @@ module \hwgen_top.post.operands$171 (enable, rst, load, operands, \port$5176$0 ,
   assign address = \$signature__addr ;
   assign value = \$signature__data ;
   assign write = \$signature__en ;
-  assign \$signature__addr$12  = \port$5176$0 [39:32];
-  assign b = \port$5176$0 [63:32];
+  assign \$signature__addr$12  = \port$5161$0 [39:32];
+  assign b = \port$5161$0 [63:32];
   assign \$signature__en$14  = 1'h1;
   assign \$signature__addr$15  = \$signature__addr ;
   assign \$signature__data$16  = \$signature__data ;
   assign \$signature__en$17  = \$signature__en ;
-  assign \$signature__addr$18  = \port$5176$0 [47:40];
+  assign \$signature__addr$18  = \port$5161$0 [47:40];
   assign \$signature__en$19  = 1'h1;
   assign \$signature__addr$20  = \$signature__addr ;
   assign \$signature__data$21  = \$signature__data ;
   assign \$signature__en$22  = \$signature__en ;
-  assign \$signature__addr$23  = \port$5176$0 [55:48];
+  assign \$signature__addr$23  = \port$5161$0 [55:48];
   assign \$signature__en$24  = 1'h1;
   assign \$signature__addr$25  = \$signature__addr ;
   assign \$signature__data$26  = \$signature__data ;
   assign \$signature__en$27  = \$signature__en ;
-  assign \$signature__addr$28  = \port$5176$0 [63:56];
+  assign \$signature__addr$28  = \port$5161$0 [63:56];
   assign \$signature__en$29  = 1'h1;
-  assign a = \port$5176$0 [31:0];
+  assign a = \port$5161$0 [31:0];
   assign \operands.zp_a  = operands[8:0];
   assign \operands.zp_b  = operands[17:9];
   assign \operands.add  = operands[18];
@@ -10494,7 +10213,7 @@ module \hwgen_top.post.operands$171.table (start, rst, operands, write, busy, va
   assign \$58  = { \$signal$11 [41], \$signal$11 [41], \$signal$11 [41], \$signal$11 [41], \$signal$11 [41], \$signal$11 [41], \$signal$11 [41], \$signal$11 [41], \$signal$11 [41], \$signal$11 [41], \$signal$11 [41], \$signal$11 [41:11] };
 endmodule
 
-module \hwgen_top.post.output (ports__0__ready, \i__valid$4 , i__valid, ports__0__valid, \port$3531$0 , \port$3533$0 , \port$3608$0 , \port$3609$0 , \port$3610$0 , \port$3611$0 , rst, i__payload, destination__ready, done, error, code, action_done, \port$5307$1 , \port$5307$22 , clk);
+module \hwgen_top.post.output (ports__0__ready, \i__valid$4 , i__valid, ports__0__valid, \port$3521$0 , \port$3523$0 , \port$3598$0 , \port$3599$0 , \port$3600$0 , \port$3601$0 , rst, i__payload, destination__ready, done, error, code, action_done, \port$5280$1 , \port$5280$22 , clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -10602,14 +10321,14 @@ module \hwgen_top.post.output (ports__0__ready, \i__valid$4 , i__valid, ports__0
   wire o__valid;
   wire \o__valid$11 ;
   wire \o__valid$19 ;
-  output [3:0] \port$3531$0 ;
-  output [3:0] \port$3533$0 ;
-  input [7:0] \port$3608$0 ;
-  input [7:0] \port$3609$0 ;
-  input [7:0] \port$3610$0 ;
-  input [7:0] \port$3611$0 ;
-  output [10:0] \port$5307$1 ;
-  output [32:0] \port$5307$22 ;
+  output [3:0] \port$3521$0 ;
+  output [3:0] \port$3523$0 ;
+  input [7:0] \port$3598$0 ;
+  input [7:0] \port$3599$0 ;
+  input [7:0] \port$3600$0 ;
+  input [7:0] \port$3601$0 ;
+  output [10:0] \port$5280$1 ;
+  output [32:0] \port$5280$22 ;
   wire [19:0] ports__0__addr;
   wire ports__0__bank;
   wire [63:0] ports__0__data;
@@ -10698,10 +10417,10 @@ module \hwgen_top.post.output (ports__0__ready, \i__valid$4 , i__valid, ports__0
     .o__payload(\o__payload$17 ),
     .o__ready(\o__ready$15 ),
     .o__valid(\o__valid$11 ),
-    .\port$3608$0 (\port$3608$0 ),
-    .\port$3609$0 (\port$3609$0 ),
-    .\port$3610$0 (\port$3610$0 ),
-    .\port$3611$0 (\port$3611$0 ),
+    .\port$3598$0 (\port$3598$0 ),
+    .\port$3599$0 (\port$3599$0 ),
+    .\port$3600$0 (\port$3600$0 ),
+    .\port$3601$0 (\port$3601$0 ),
     .rst(rst)
   );
   always @* begin
@@ -10749,18 +10468,18 @@ module \hwgen_top.post.output (ports__0__ready, \i__valid$4 , i__valid, ports__0
   assign destination__valid = i__valid;
   assign destination__payload = i__payload;
   assign valid = \i__valid$4 ;
-  assign \i__payload$6  = { \port$3611$0 , \port$3610$0 , \port$3609$0 , \port$3608$0  };
-  assign q = { \port$3611$0 , \port$3610$0 , \port$3609$0 , \port$3608$0  };
+  assign \i__payload$6  = { \port$3601$0 , \port$3600$0 , \port$3599$0 , \port$3598$0  };
+  assign q = { \port$3601$0 , \port$3600$0 , \port$3599$0 , \port$3598$0  };
   assign o__ready = \$signal ;
   assign \o__ready$23  = \$signal$18 ;
   assign ports__0__addr = { 9'h000, \o__payload$20 [11:1] };
   assign ports__0__bank = \o__payload$20 [54];
   assign ports__0__data = { \o__payload$20 [53:22], \o__payload$20 [53:22] };
   assign ports__0__mask = { \$23 , \$21  };
-  assign \port$3531$0  = \$21 ;
-  assign \port$3533$0  = \$23 ;
-  assign \port$5307$1  = \o__payload$20 [11:1];
-  assign \port$5307$22  = \o__payload$20 [54:22];
+  assign \port$3521$0  = \$21 ;
+  assign \port$3523$0  = \$23 ;
+  assign \port$5280$1  = \o__payload$20 [11:1];
+  assign \port$5280$22  = \o__payload$20 [54:22];
   assign \destination__payload.address  = i__payload[11:0];
   assign \destination__payload.address[0]  = i__payload[11:0];
   assign \destination__payload.write  = i__payload[12];
@@ -10769,7 +10488,7 @@ module \hwgen_top.post.output (ports__0__ready, \i__valid$4 , i__valid, ports__0
   assign \destination__payload.last  = i__payload[18];
   assign \destination__payload.action  = i__payload[19];
   assign \destination__payload.code  = i__payload[21:20];
-  assign \q[0]  = { \port$3611$0 , \port$3610$0 , \port$3609$0 , \port$3608$0  };
+  assign \q[0]  = { \port$3601$0 , \port$3600$0 , \port$3599$0 , \port$3598$0  };
   assign \i__payload$16.to  = \i__payload$16 [21:0];
   assign \i__payload$16.to.address  = \i__payload$16 [11:0];
   assign \i__payload$16.to.address[0]  = \i__payload$16 [11:0];
@@ -10951,19 +10670,9 @@ module \hwgen_top.post.output.stage (i__valid, o__ready, i__ready, rst, i__paylo
   reg \$7 ;
   reg [54:0] \$8 ;
   reg [54:0] \$9 ;
-  reg [54:0] \$like  = 55'h00000000000000;
-  wire \$like.bank ;
-  wire \$like.bank[0] ;
-  wire [21:0] \$like.to ;
-  wire \$like.to.action ;
-  wire [11:0] \$like.to.address ;
-  wire [11:0] \$like.to.address[0] ;
-  wire [1:0] \$like.to.code ;
-  wire \$like.to.data ;
-  wire \$like.to.last ;
-  wire [3:0] \$like.to.mask ;
-  wire \$like.to.write ;
-  wire [31:0] \$like.words ;
+  (* init = 55'h00000000000000 *)
+  wire [54:0] \$signal ;
+  reg [54:0] \$signal$9  = 55'h00000000000000;
   input clk;
   reg full = 1'h0;
   input [54:0] i__payload;
@@ -11012,7 +10721,7 @@ module \hwgen_top.post.output.stage (i__valid, o__ready, i__ready, rst, i__paylo
   always @(posedge clk)
     o__payload <= \$8 ;
   always @(posedge clk)
-    \$like  <= \$9 ;
+    \$signal$9  <= \$9 ;
   always @* begin
     if (_always_ ) begin end
     \$6  = o__valid;
@@ -11041,26 +10750,21 @@ module \hwgen_top.post.output.stage (i__valid, o__ready, i__ready, rst, i__paylo
     if (\$2 ) begin
       (* full_case = 32'd1 *)
       if (full) begin
-        \$8  = \$like ;
+        \$8  = \$signal$9 ;
       end else begin
         \$8  = i__payload;
       end
     end
-    if (rst) begin
-      \$8  = 55'h00000000000000;
-    end
   end
   always @* begin
     if (_always_ ) begin end
-    \$9  = \$like ;
+    \$9  = \$signal$9 ;
     if (\$2 ) begin
     end else if (\$4 ) begin
       \$9  = i__payload;
     end
-    if (rst) begin
-      \$9  = 55'h00000000000000;
-    end
   end
+  assign \$signal  = o__payload;
   assign \o__payload.to  = o__payload[21:0];
   assign \o__payload.to.address  = o__payload[11:0];
   assign \o__payload.to.address[0]  = o__payload[11:0];
@@ -11073,18 +10777,6 @@ module \hwgen_top.post.output.stage (i__valid, o__ready, i__ready, rst, i__paylo
   assign \o__payload.words  = o__payload[53:22];
   assign \o__payload.bank  = o__payload[54];
   assign \o__payload.bank[0]  = o__payload[54];
-  assign \$like.to  = \$like [21:0];
-  assign \$like.to.address  = \$like [11:0];
-  assign \$like.to.address[0]  = \$like [11:0];
-  assign \$like.to.write  = \$like [12];
-  assign \$like.to.mask  = \$like [16:13];
-  assign \$like.to.data  = \$like [17];
-  assign \$like.to.last  = \$like [18];
-  assign \$like.to.action  = \$like [19];
-  assign \$like.to.code  = \$like [21:20];
-  assign \$like.words  = \$like [53:22];
-  assign \$like.bank  = \$like [54];
-  assign \$like.bank[0]  = \$like [54];
   assign \i__payload.to  = i__payload[21:0];
   assign \i__payload.to.address  = i__payload[11:0];
   assign \i__payload.to.address[0]  = i__payload[11:0];
@@ -11099,7 +10791,7 @@ module \hwgen_top.post.output.stage (i__valid, o__ready, i__ready, rst, i__paylo
   assign \i__payload.bank[0]  = i__payload[54];
 endmodule
 
-module \hwgen_top.post.output.values (i__valid, o__ready, o__payload, \port$3608$0 , \port$3609$0 , \port$3610$0 , \port$3611$0 , rst, o__valid, clk);
+module \hwgen_top.post.output.values (i__valid, o__ready, o__payload, \port$3598$0 , \port$3599$0 , \port$3600$0 , \port$3601$0 , rst, o__valid, clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -11134,10 +10826,10 @@ module \hwgen_top.post.output.values (i__valid, o__ready, o__payload, \port$3608
   input o__ready;
   output o__valid;
   reg o__valid = 1'h0;
-  input [7:0] \port$3608$0 ;
-  input [7:0] \port$3609$0 ;
-  input [7:0] \port$3610$0 ;
-  input [7:0] \port$3611$0 ;
+  input [7:0] \port$3598$0 ;
+  input [7:0] \port$3599$0 ;
+  input [7:0] \port$3600$0 ;
+  input [7:0] \port$3601$0 ;
   reg [4:0] read__addr = 5'h00;
   wire [31:0] read__data;
   input rst;
@@ -11148,7 +10840,7 @@ module \hwgen_top.post.output.values (i__valid, o__ready, o__payload, \port$3608
   end
   always @(posedge clk) begin
     if (\$signal$2 )
-      storage[\$signature__addr ] <= { \port$3611$0 , \port$3610$0 , \port$3609$0 , \port$3608$0  };
+      storage[\$signature__addr ] <= { \port$3601$0 , \port$3600$0 , \port$3599$0 , \port$3598$0  };
   end
   assign o__payload = storage[read__addr];
   assign i__ready = ~ \$signal ;
@@ -11234,15 +10926,15 @@ module \hwgen_top.post.output.values (i__valid, o__ready, o__payload, \port$3608
       \$16  = 1'h0;
     end
   end
-  assign \$signature__data  = { \port$3611$0 , \port$3610$0 , \port$3609$0 , \port$3608$0  };
-  assign i__payload = { \port$3611$0 , \port$3610$0 , \port$3609$0 , \port$3608$0  };
+  assign \$signature__data  = { \port$3601$0 , \port$3600$0 , \port$3599$0 , \port$3598$0  };
+  assign i__payload = { \port$3601$0 , \port$3600$0 , \port$3599$0 , \port$3598$0  };
   assign \$signature__en  = \$signal$2 ;
   assign read__data = o__payload;
   assign \$like  = \$2 [4:0];
   assign less = \$3 [4:0];
 endmodule
 
-module \hwgen_top.post.parameters (scalar, request__payload, request__ready, buffer__en, take, rst, buffer__data, value, step, request__valid, ready, \port$5123$0 , values, clk);
+module \hwgen_top.post.parameters (scalar, request__payload, request__ready, buffer__en, take, rst, buffer__data, value, step, request__valid, ready, \port$5108$0 , values, clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -11312,13 +11004,15 @@ module \hwgen_top.post.parameters (scalar, request__payload, request__ready, buf
   input [63:0] buffer__data;
   output buffer__en;
   input clk;
+  (* init = 280'h0000000000000000000000000000000000000000000000000000000000000000000000 *)
+  wire [279:0] current;
   wire \end ;
   reg [16:0] first = 17'h00000;
   wire [3:0] now;
   wire [2:0] \now.word ;
   wire \now.write ;
   (* init = 17'h00000 *)
-  output [16:0] \port$5123$0 ;
+  output [16:0] \port$5108$0 ;
   (* init = 1'h0 *)
   output ready;
   input [16:0] request__payload;
@@ -11437,9 +11131,6 @@ module \hwgen_top.post.parameters (scalar, request__payload, request__ready, buf
     if (\$29 ) begin
       \$40 [287:256] = arriving[31:0];
     end
-    if (rst) begin
-      \$40  = 288'h000000000000000000000000000000000000000000000000000000000000000000000000;
-    end
   end
   always @* begin
     if (_always_ ) begin end
@@ -11477,9 +11168,6 @@ module \hwgen_top.post.parameters (scalar, request__payload, request__ready, buf
       \$45 [139:70] = { block0[269:264], block0[191:160], block0[63:32] };
       \$45 [209:140] = { block0[277:272], block0[223:192], block0[95:64] };
       \$45 [279:210] = { block0[285:280], block0[255:224], block0[127:96] };
-    end
-    if (rst) begin
-      \$45  = 280'h0000000000000000000000000000000000000000000000000000000000000000000000;
     end
   end
   always @* begin
@@ -11616,9 +11304,10 @@ module \hwgen_top.post.parameters (scalar, request__payload, request__ready, buf
     end
   end
   assign buffer__addr = { 3'h0, \$signal$13  };
+  assign current = values;
   assign request__ready = \$signal ;
   assign ready = \$signal$3 ;
-  assign \port$5123$0  = \$signal$13 ;
+  assign \port$5108$0  = \$signal$13 ;
   assign \now.write  = now[0];
   assign \now.word  = now[3:1];
   assign \arrived2.write  = arrived2[0];
@@ -11626,10 +11315,6 @@ module \hwgen_top.post.parameters (scalar, request__payload, request__ready, buf
   assign \value.bias  = value[31:0];
   assign \value.multiplier  = value[63:32];
   assign \value.shift  = value[69:64];
-  assign \arrived0.write  = arrived0[0];
-  assign \arrived0.word  = arrived0[3:1];
-  assign \arrived1.write  = arrived1[0];
-  assign \arrived1.word  = arrived1[3:1];
   assign \values[0]  = values[69:0];
   assign \values[0].bias  = values[31:0];
   assign \values[0].multiplier  = values[63:32];
@@ -11646,11 +11331,15 @@ module \hwgen_top.post.parameters (scalar, request__payload, request__ready, buf
   assign \values[3].bias  = values[241:210];
   assign \values[3].multiplier  = values[273:242];
   assign \values[3].shift  = values[279:274];
+  assign \arrived0.write  = arrived0[0];
+  assign \arrived0.word  = arrived0[3:1];
+  assign \arrived1.write  = arrived1[0];
+  assign \arrived1.word  = arrived1[3:1];
   assign now[3:1] = \$signal$7 ;
   assign now[0] = \$12 ;
 endmodule
 
-module \hwgen_top.post.walker (\begin , marker, \port$2796$0 , room, idle, items__payload, requests__payload, \o__ready$10 , o__ready, rst, job, map, element__valid, element__payload, dead, items__valid, requests__valid, clk);
+module \hwgen_top.post.walker (\begin , marker, \port$2786$0 , room, idle, items__payload, requests__payload, \o__ready$10 , o__ready, rst, job, map, element__valid, element__payload, dead, items__valid, requests__valid, clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -11940,7 +11629,7 @@ module \hwgen_top.post.walker (\begin , marker, \port$2796$0 , room, idle, items
   reg [16:0] p2_0 = 17'h00000;
   reg [16:0] p3 = 17'h00000;
   reg [16:0] p4 = 17'h00000;
-  input \port$2796$0 ;
+  input \port$2786$0 ;
   reg [1:0] position = 2'h0;
   reg [1:0] position2 = 2'h0;
   reg [1:0] position3 = 2'h0;
@@ -12021,7 +11710,7 @@ module \hwgen_top.post.walker (\begin , marker, \port$2796$0 , room, idle, items
   assign \$41  = \$40  | marker;
   assign \$42  = ~ marker;
   assign \$43  = \$signal$36  ? 2'h3 : 2'h0;
-  assign \$44  = marker ? { 1'h0, \port$2796$0  } : \$43 ;
+  assign \$44  = marker ? { 1'h0, \port$2786$0  } : \$43 ;
   assign \$45  = job[0] ? source_a4 : { 4'h0, lane4 };
   assign \$46  = ~ \$signal$36 ;
   assign \$47  = job[0] & \$46 ;
@@ -12203,18 +11892,18 @@ module \hwgen_top.post.walker (\begin , marker, \port$2796$0 , room, idle, items
     .o__payload(items__payload),
     .o__ready(o__ready),
     .o__valid(items__valid),
-    .\port$3104$0 (\$signal$45 ),
-    .\port$3106$0 (\$34 ),
-    .\port$3110$0 (\$38 ),
-    .\port$3113$0 (\$41 ),
-    .\port$3114$0 (\$42 ),
-    .\port$3116$0 (\$44 ),
-    .\port$3117$0 (\$45 ),
-    .\port$3121$0 (\$49 ),
-    .\port$3124$0 (\$52 ),
-    .\port$4919$56 (job[59:56]),
-    .\port$5059$0 (source_b4),
-    .\port$5075$0 (address4),
+    .\port$3094$0 (\$signal$45 ),
+    .\port$3096$0 (\$34 ),
+    .\port$3100$0 (\$38 ),
+    .\port$3103$0 (\$41 ),
+    .\port$3104$0 (\$42 ),
+    .\port$3106$0 (\$44 ),
+    .\port$3107$0 (\$45 ),
+    .\port$3111$0 (\$49 ),
+    .\port$3114$0 (\$52 ),
+    .\port$4904$56 (job[59:56]),
+    .\port$5044$0 (source_b4),
+    .\port$5060$0 (address4),
     .rst(rst)
   );
   always @* begin
@@ -12625,7 +12314,7 @@ module \hwgen_top.post.walker (\begin , marker, \port$2796$0 , room, idle, items
   assign requests__ready = \o__ready$10 ;
   assign element__ready = room;
   assign \job$48  = { source_b4, \$signal$45 , \$52 , \$49 , \$45 , \$44 , \$42 , \$41 , \$38 , job[59:56], \$34 , address4 };
-  assign code = { 1'h0, \port$2796$0  };
+  assign code = { 1'h0, \port$2786$0  };
   assign i__payload = { source_b4, \$signal$45 , \$52 , \$49 , \$45 , \$44 , \$42 , \$41 , \$38 , job[59:56], \$34 , address4 };
   assign \i__payload$59  = p4;
   assign \items__payload.result  = items__payload[21:0];
@@ -12836,7 +12525,7 @@ module \hwgen_top.post.walker.blocks (i__valid, o__payload, o__ready, rst, i__pa
   assign less = \$3 [4:0];
 endmodule
 
-module \hwgen_top.post.walker.queue (\port$3104$0 , \port$3106$0 , \port$3110$0 , \port$3113$0 , \port$3114$0 , \port$3116$0 , \port$3117$0 , \port$3121$0 , \port$3124$0 , i__valid, o__payload, o__ready, rst, \port$4919$56 , \port$5059$0 , \port$5075$0 , o__valid, clk);
+module \hwgen_top.post.walker.queue (\port$3094$0 , \port$3096$0 , \port$3100$0 , \port$3103$0 , \port$3104$0 , \port$3106$0 , \port$3107$0 , \port$3111$0 , \port$3114$0 , i__valid, o__payload, o__ready, rst, \port$4904$56 , \port$5044$0 , \port$5060$0 , o__valid, clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -12871,18 +12560,18 @@ module \hwgen_top.post.walker.queue (\port$3104$0 , \port$3106$0 , \port$3110$0 
   input o__ready;
   output o__valid;
   reg o__valid = 1'h0;
+  input \port$3094$0 ;
+  input \port$3096$0 ;
+  input \port$3100$0 ;
+  input \port$3103$0 ;
   input \port$3104$0 ;
-  input \port$3106$0 ;
-  input \port$3110$0 ;
-  input \port$3113$0 ;
+  input [1:0] \port$3106$0 ;
+  input [11:0] \port$3107$0 ;
+  input \port$3111$0 ;
   input \port$3114$0 ;
-  input [1:0] \port$3116$0 ;
-  input [11:0] \port$3117$0 ;
-  input \port$3121$0 ;
-  input \port$3124$0 ;
-  input [3:0] \port$4919$56 ;
-  input [11:0] \port$5059$0 ;
-  input [11:0] \port$5075$0 ;
+  input [3:0] \port$4904$56 ;
+  input [11:0] \port$5044$0 ;
+  input [11:0] \port$5060$0 ;
   reg [4:0] read__addr = 5'h00;
   wire [48:0] read__data;
   input rst;
@@ -12893,7 +12582,7 @@ module \hwgen_top.post.walker.queue (\port$3104$0 , \port$3106$0 , \port$3110$0 
   end
   always @(posedge clk) begin
     if (\$signal$2 )
-      storage[\$signature__addr ] <= { \port$5059$0 , \port$3104$0 , \port$3124$0 , \port$3121$0 , \port$3117$0 , \port$3116$0 , \port$3114$0 , \port$3113$0 , \port$3110$0 , \port$4919$56 , \port$3106$0 , \port$5075$0  };
+      storage[\$signature__addr ] <= { \port$5044$0 , \port$3094$0 , \port$3114$0 , \port$3111$0 , \port$3107$0 , \port$3106$0 , \port$3104$0 , \port$3103$0 , \port$3100$0 , \port$4904$56 , \port$3096$0 , \port$5060$0  };
   end
   assign o__payload = storage[read__addr];
   assign i__ready = ~ \$signal ;
@@ -12979,8 +12668,8 @@ module \hwgen_top.post.walker.queue (\port$3104$0 , \port$3106$0 , \port$3110$0 
       \$16  = 1'h0;
     end
   end
-  assign \$signature__data  = { \port$5059$0 , \port$3104$0 , \port$3124$0 , \port$3121$0 , \port$3117$0 , \port$3116$0 , \port$3114$0 , \port$3113$0 , \port$3110$0 , \port$4919$56 , \port$3106$0 , \port$5075$0  };
-  assign i__payload = { \port$5059$0 , \port$3104$0 , \port$3124$0 , \port$3121$0 , \port$3117$0 , \port$3116$0 , \port$3114$0 , \port$3113$0 , \port$3110$0 , \port$4919$56 , \port$3106$0 , \port$5075$0  };
+  assign \$signature__data  = { \port$5044$0 , \port$3094$0 , \port$3114$0 , \port$3111$0 , \port$3107$0 , \port$3106$0 , \port$3104$0 , \port$3103$0 , \port$3100$0 , \port$4904$56 , \port$3096$0 , \port$5060$0  };
+  assign i__payload = { \port$5044$0 , \port$3094$0 , \port$3114$0 , \port$3111$0 , \port$3107$0 , \port$3106$0 , \port$3104$0 , \port$3103$0 , \port$3100$0 , \port$4904$56 , \port$3096$0 , \port$5060$0  };
   assign \$signature__en  = \$signal$2 ;
   assign read__data = o__payload;
   assign \$like  = \$2 [4:0];
@@ -13338,11 +13027,9 @@ module \hwgen_top.read_master.skid (i__valid, i__ready, rst, i__payload, o__read
   reg \$7 ;
   reg [33:0] \$8 ;
   reg [33:0] \$9 ;
-  reg [33:0] \$like  = 34'h000000000;
-  wire [32:0] \$like.beat ;
-  wire [31:0] \$like.beat.data ;
-  wire \$like.beat.error ;
-  wire \$like.last ;
+  (* init = 34'h000000000 *)
+  wire [33:0] \$signal ;
+  reg [33:0] \$signal$9  = 34'h000000000;
   input clk;
   reg full = 1'h0;
   input [33:0] i__payload;
@@ -13375,7 +13062,7 @@ module \hwgen_top.read_master.skid (i__valid, i__ready, rst, i__payload, o__read
   always @(posedge clk)
     o__payload <= \$8 ;
   always @(posedge clk)
-    \$like  <= \$9 ;
+    \$signal$9  <= \$9 ;
   always @* begin
     if (_always_ ) begin end
     \$6  = o__valid;
@@ -13404,34 +13091,25 @@ module \hwgen_top.read_master.skid (i__valid, i__ready, rst, i__payload, o__read
     if (\$2 ) begin
       (* full_case = 32'd1 *)
       if (full) begin
-        \$8  = \$like ;
+        \$8  = \$signal$9 ;
       end else begin
         \$8  = i__payload;
       end
     end
-    if (rst) begin
-      \$8  = 34'h000000000;
-    end
   end
   always @* begin
     if (_always_ ) begin end
-    \$9  = \$like ;
+    \$9  = \$signal$9 ;
     if (\$2 ) begin
     end else if (\$4 ) begin
       \$9  = i__payload;
     end
-    if (rst) begin
-      \$9  = 34'h000000000;
-    end
   end
+  assign \$signal  = o__payload;
   assign \o__payload.beat  = o__payload[32:0];
   assign \o__payload.beat.data  = o__payload[31:0];
   assign \o__payload.beat.error  = o__payload[32];
   assign \o__payload.last  = o__payload[33];
-  assign \$like.beat  = \$like [32:0];
-  assign \$like.beat.data  = \$like [31:0];
-  assign \$like.beat.error  = \$like [32];
-  assign \$like.last  = \$like [33];
   assign \i__payload.beat  = i__payload[32:0];
   assign \i__payload.beat.data  = i__payload[31:0];
   assign \i__payload.beat.error  = i__payload[32];
@@ -13439,7 +13117,7 @@ module \hwgen_top.read_master.skid (i__valid, i__ready, rst, i__payload, o__read
 endmodule
 
 module \hwgen_top.registers (host_rst, bus__awaddr, bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bready, bus__araddr, bus__arvalid, bus__rready, busy, done, error, add_2, take, bus__arready, irq, add_8, add_9, reset_done, start
-, soft_reset, bus__bvalid, bus__bresp, cmd_addr, cmd_count, watchdog, bus__rvalid, bus__rdata, bus__rresp, add_0, code, \module , \index$39 , \port$3992$0 , add_1, host_clk);
+, soft_reset, bus__bvalid, bus__bresp, cmd_addr, cmd_count, watchdog, bus__rvalid, bus__rdata, bus__rresp, add_0, code, \module , \index$39 , \port$3983$0 , add_1, host_clk);
   reg _always_  = 0;
   wire [1:0] \$1 ;
   wire \$10 ;
@@ -13553,7 +13231,7 @@ module \hwgen_top.registers (host_rst, bus__awaddr, bus__awvalid, bus__wdata, bu
   wire [3:0] \index$66 ;
   output irq;
   input [3:0] \module ;
-  input [4:0] \port$3992$0 ;
+  input [4:0] \port$3983$0 ;
   input reset_done;
   output soft_reset;
   reg soft_reset = 1'h0;
@@ -13635,7 +13313,7 @@ module \hwgen_top.registers (host_rst, bus__awaddr, bus__awvalid, bus__wdata, bu
     .host__addr(\$16 [3:0]),
     .host_clk(host_clk),
     .host_rst(host_rst),
-    .\port$3992$0 (\port$3992$0 ),
+    .\port$3983$0 (\port$3983$0 ),
     .value(value)
   );
   always @* begin
@@ -14134,16 +13812,16 @@ module \hwgen_top.registers (host_rst, bus__awaddr, bus__awvalid, bus__wdata, bu
   assign \add_0$45  = add_0;
   assign \add_1$47  = add_1;
   assign \add_2$49  = add_2;
-  assign add_3 = \port$3992$0 [0];
-  assign \add_3$51  = \port$3992$0 [0];
-  assign add_4 = \port$3992$0 [1];
-  assign \add_4$53  = \port$3992$0 [1];
-  assign add_5 = \port$3992$0 [2];
-  assign \add_5$55  = \port$3992$0 [2];
-  assign add_6 = \port$3992$0 [3];
-  assign \add_6$57  = \port$3992$0 [3];
-  assign add_7 = \port$3992$0 [4];
-  assign \add_7$59  = \port$3992$0 [4];
+  assign add_3 = \port$3983$0 [0];
+  assign \add_3$51  = \port$3983$0 [0];
+  assign add_4 = \port$3983$0 [1];
+  assign \add_4$53  = \port$3983$0 [1];
+  assign add_5 = \port$3983$0 [2];
+  assign \add_5$55  = \port$3983$0 [2];
+  assign add_6 = \port$3983$0 [3];
+  assign \add_6$57  = \port$3983$0 [3];
+  assign add_7 = \port$3983$0 [4];
+  assign \add_7$59  = \port$3983$0 [4];
   assign \add_8$61  = add_8;
   assign \add_9$63  = add_9;
   assign \index$66  = \$16 [3:0];
@@ -14155,7 +13833,7 @@ module \hwgen_top.registers (host_rst, bus__awaddr, bus__awvalid, bus__wdata, bu
   assign \$20  = { 17'h00000, value, 2'h0 };
 endmodule
 
-module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value, add_8, add_9, add_0, \port$3992$0 , add_1, host_clk);
+module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value, add_8, add_9, add_0, \port$3983$0 , add_1, host_clk);
   reg _always_  = 0;
   wire [4:0] \$1 ;
   wire [6:0] \$10 ;
@@ -14240,7 +13918,7 @@ module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value,
   wire [3:0] index;
   reg [47:0] old;
   reg [8:0] part;
-  input [4:0] \port$3992$0 ;
+  input [4:0] \port$3983$0 ;
   output [47:0] value;
   reg [47:0] sums [15:0];
   initial begin : init25
@@ -14269,15 +13947,15 @@ module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value,
   assign \$5  = \$signal  == 1'h1;
   assign \$6  = acc2 + add_2;
   assign \$7  = \$signal  == 2'h2;
-  assign \$8  = acc3 + \port$3992$0 [0];
+  assign \$8  = acc3 + \port$3983$0 [0];
   assign \$9  = \$signal  == 2'h3;
-  assign \$10  = acc4 + \port$3992$0 [1];
+  assign \$10  = acc4 + \port$3983$0 [1];
   assign \$11  = \$signal  == 3'h4;
-  assign \$12  = acc5 + \port$3992$0 [2];
+  assign \$12  = acc5 + \port$3983$0 [2];
   assign \$13  = \$signal  == 3'h5;
-  assign \$14  = acc6 + \port$3992$0 [3];
+  assign \$14  = acc6 + \port$3983$0 [3];
   assign \$15  = \$signal  == 3'h6;
-  assign \$16  = acc7 + \port$3992$0 [4];
+  assign \$16  = acc7 + \port$3983$0 [4];
   assign \$17  = \$signal  == 3'h7;
   assign \$18  = acc8 + add_8;
   assign \$19  = \$signal  == 4'h8;
@@ -14314,7 +13992,7 @@ module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value,
     if (_always_ ) begin end
     \$43  = \$16 [5:0];
     if (\$17 ) begin
-      \$43  = { 5'h00, \port$3992$0 [4] };
+      \$43  = { 5'h00, \port$3983$0 [4] };
     end
     if (clear) begin
       \$43  = 6'h00;
@@ -14485,7 +14163,7 @@ module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value,
     if (_always_ ) begin end
     \$39  = \$8 [5:0];
     if (\$9 ) begin
-      \$39  = { 5'h00, \port$3992$0 [0] };
+      \$39  = { 5'h00, \port$3983$0 [0] };
     end
     if (clear) begin
       \$39  = 6'h00;
@@ -14498,7 +14176,7 @@ module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value,
     if (_always_ ) begin end
     \$40  = \$10 [5:0];
     if (\$11 ) begin
-      \$40  = { 5'h00, \port$3992$0 [1] };
+      \$40  = { 5'h00, \port$3983$0 [1] };
     end
     if (clear) begin
       \$40  = 6'h00;
@@ -14511,7 +14189,7 @@ module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value,
     if (_always_ ) begin end
     \$41  = \$12 [5:0];
     if (\$13 ) begin
-      \$41  = { 5'h00, \port$3992$0 [2] };
+      \$41  = { 5'h00, \port$3983$0 [2] };
     end
     if (clear) begin
       \$41  = 6'h00;
@@ -14524,7 +14202,7 @@ module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value,
     if (_always_ ) begin end
     \$42  = \$14 [5:0];
     if (\$15 ) begin
-      \$42  = { 5'h00, \port$3992$0 [3] };
+      \$42  = { 5'h00, \port$3983$0 [3] };
     end
     if (clear) begin
       \$42  = 6'h00;
@@ -14533,11 +14211,11 @@ module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value,
       \$42  = 6'h00;
     end
   end
-  assign add_3 = \port$3992$0 [0];
-  assign add_4 = \port$3992$0 [1];
-  assign add_5 = \port$3992$0 [2];
-  assign add_6 = \port$3992$0 [3];
-  assign add_7 = \port$3992$0 [4];
+  assign add_3 = \port$3983$0 [0];
+  assign add_4 = \port$3983$0 [1];
+  assign add_5 = \port$3983$0 [2];
+  assign add_6 = \port$3983$0 [3];
+  assign add_7 = \port$3983$0 [4];
   assign \$signature__addr  = \$signal ;
   assign \$signature__addr$29  = \$signal ;
   assign \$signature__en  = 1'h1;
@@ -14551,7 +14229,7 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
 , error_1, code_1, error_2, code_2, done_3, error_3, code_3, done_4, error_4, code_4, done_5, error_5, code_5, clk);
   reg _always_  = 0;
   wire \$1 ;
-  wire \$10 ;
+  wire [3:0] \$10 ;
   wire \$100 ;
   wire \$101 ;
   wire \$102 ;
@@ -14562,7 +14240,7 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
   wire \$107 ;
   wire \$108 ;
   wire \$109 ;
-  wire [3:0] \$11 ;
+  wire \$11 ;
   wire \$110 ;
   wire \$111 ;
   wire \$112 ;
@@ -14573,7 +14251,7 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
   wire \$117 ;
   wire \$118 ;
   wire \$119 ;
-  wire \$12 ;
+  wire [3:0] \$12 ;
   wire \$120 ;
   wire \$121 ;
   wire \$122 ;
@@ -14584,7 +14262,7 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
   wire \$127 ;
   wire \$128 ;
   wire \$129 ;
-  wire [3:0] \$13 ;
+  wire \$13 ;
   wire \$130 ;
   wire \$131 ;
   wire \$132 ;
@@ -14595,7 +14273,7 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
   wire \$137 ;
   wire \$138 ;
   wire \$139 ;
-  wire \$14 ;
+  wire [3:0] \$14 ;
   wire \$140 ;
   wire \$141 ;
   wire \$142 ;
@@ -14606,7 +14284,7 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
   wire \$147 ;
   wire \$148 ;
   wire \$149 ;
-  wire [3:0] \$15 ;
+  wire \$15 ;
   wire \$150 ;
   wire \$151 ;
   wire \$152 ;
@@ -14617,7 +14295,7 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
   wire \$157 ;
   wire \$158 ;
   wire \$159 ;
-  wire \$16 ;
+  wire [3:0] \$16 ;
   wire \$160 ;
   wire \$161 ;
   wire \$162 ;
@@ -14628,7 +14306,7 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
   wire \$167 ;
   wire \$168 ;
   wire \$169 ;
-  wire [3:0] \$17 ;
+  wire \$17 ;
   wire \$170 ;
   wire \$171 ;
   wire \$172 ;
@@ -14639,7 +14317,7 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
   wire \$177 ;
   wire \$178 ;
   wire \$179 ;
-  wire \$18 ;
+  wire [3:0] \$18 ;
   wire \$180 ;
   wire \$181 ;
   wire \$182 ;
@@ -14650,7 +14328,7 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
   wire \$187 ;
   wire \$188 ;
   wire \$189 ;
-  wire [3:0] \$19 ;
+  wire \$19 ;
   wire \$190 ;
   wire \$191 ;
   wire \$192 ;
@@ -14662,7 +14340,7 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
   wire \$198 ;
   wire \$199 ;
   wire \$2 ;
-  wire [23:0] \$20 ;
+  wire [3:0] \$20 ;
   wire \$200 ;
   wire \$201 ;
   wire \$202 ;
@@ -14673,7 +14351,7 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
   wire \$207 ;
   wire \$208 ;
   wire \$209 ;
-  wire \$21 ;
+  wire [23:0] \$21 ;
   wire \$210 ;
   wire \$211 ;
   wire \$212 ;
@@ -14681,65 +14359,49 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
   wire \$214 ;
   wire \$215 ;
   wire \$216 ;
-  wire \$217 ;
-  wire \$218 ;
-  wire \$219 ;
+  reg \$217 ;
+  reg \$218 ;
+  reg [23:0] \$219 ;
   wire \$22 ;
-  wire \$220 ;
-  wire \$221 ;
-  wire \$222 ;
-  wire \$223 ;
-  wire \$224 ;
-  wire \$225 ;
-  wire \$226 ;
-  wire \$227 ;
-  wire \$228 ;
-  wire \$229 ;
+  reg \$220 ;
+  reg [23:0] \$221 ;
+  reg [31:0] \$222 ;
+  reg [7:0] \$223 ;
+  reg [3:0] \$224 ;
+  reg [23:0] \$225 ;
+  reg [3:0] \$226 ;
+  reg [23:0] \$227 ;
+  reg [3:0] \$228 ;
+  reg [23:0] \$229 ;
   wire \$23 ;
-  wire \$230 ;
-  wire \$231 ;
-  wire \$232 ;
-  reg \$233 ;
-  reg \$234 ;
+  reg [3:0] \$230 ;
+  reg [23:0] \$231 ;
+  reg [3:0] \$232 ;
+  reg [23:0] \$233 ;
+  reg [3:0] \$234 ;
   reg [23:0] \$235 ;
-  reg \$236 ;
+  reg [3:0] \$236 ;
   reg [23:0] \$237 ;
-  reg [31:0] \$238 ;
-  reg [7:0] \$239 ;
+  reg \$238 ;
+  reg \$239 ;
   wire \$24 ;
   reg [3:0] \$240 ;
-  reg [23:0] \$241 ;
-  reg [3:0] \$242 ;
-  reg [23:0] \$243 ;
-  reg [3:0] \$244 ;
-  reg [23:0] \$245 ;
-  reg [3:0] \$246 ;
-  reg [23:0] \$247 ;
-  reg [3:0] \$248 ;
-  reg [23:0] \$249 ;
+  reg [3:0] \$241 ;
+  reg [23:0] \$242 ;
+  wire [29:0] \$243 ;
+  wire [29:0] \$244 ;
+  wire [29:0] \$245 ;
+  wire [29:0] \$246 ;
+  wire [29:0] \$247 ;
+  wire [29:0] \$248 ;
   wire \$25 ;
-  reg [3:0] \$250 ;
-  reg [23:0] \$251 ;
-  reg [3:0] \$252 ;
-  reg [23:0] \$253 ;
-  reg \$254 ;
-  reg \$255 ;
-  reg [3:0] \$256 ;
-  reg [3:0] \$257 ;
-  reg [23:0] \$258 ;
-  wire [29:0] \$259 ;
   wire \$26 ;
-  wire [29:0] \$260 ;
-  wire [29:0] \$261 ;
-  wire [29:0] \$262 ;
-  wire [29:0] \$263 ;
-  wire [29:0] \$264 ;
   wire \$27 ;
   wire \$28 ;
   wire \$29 ;
-  wire [24:0] \$3 ;
-  wire [31:0] \$30 ;
-  wire \$31 ;
+  wire \$3 ;
+  wire \$30 ;
+  wire [31:0] \$31 ;
   wire \$32 ;
   wire \$33 ;
   wire \$34 ;
@@ -14748,7 +14410,7 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
   wire \$37 ;
   wire \$38 ;
   wire \$39 ;
-  wire \$4 ;
+  wire [24:0] \$4 ;
   wire \$40 ;
   wire \$41 ;
   wire \$42 ;
@@ -14781,7 +14443,7 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
   wire \$67 ;
   wire \$68 ;
   wire \$69 ;
-  wire [32:0] \$7 ;
+  wire \$7 ;
   wire \$70 ;
   wire \$71 ;
   wire \$72 ;
@@ -14792,7 +14454,7 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
   wire \$77 ;
   wire \$78 ;
   wire \$79 ;
-  wire \$8 ;
+  wire [32:0] \$8 ;
   wire \$80 ;
   wire \$81 ;
   wire \$82 ;
@@ -14803,7 +14465,7 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
   wire \$87 ;
   wire \$88 ;
   wire \$89 ;
-  wire [3:0] \$9 ;
+  wire \$9 ;
   wire \$90 ;
   wire \$91 ;
   wire \$92 ;
@@ -14815,11 +14477,10 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
   wire \$98 ;
   wire \$99 ;
   reg \$signal  = 1'h0;
-  wire \$signal$13 ;
+  wire \$signal$11 ;
+  reg \$signal$12 ;
   reg [31:0] \$signal$16  = 32'd0;
-  wire \$signal$176 ;
   reg \$signal$179 ;
-  reg \$signal$184 ;
   reg \$signal$55 ;
   reg [3:0] \$signal$57  = 4'h0;
   reg \$signal$6  = 1'h0;
@@ -14828,6 +14489,7 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
   reg [23:0] \$signal$9  = 24'h000000;
   input [31:0] address;
   wire [31:0] \address$173 ;
+  wire aligned;
   wire alive;
   input [32:0] beats__payload;
   wire [32:0] \beats__payload$169 ;
@@ -14843,12 +14505,6 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
   (* init = 1'h0 *)
   output busy;
   reg [4:0] causes;
-  wire chosen_0;
-  wire chosen_1;
-  wire chosen_2;
-  wire chosen_3;
-  wire chosen_4;
-  wire chosen_5;
   input clk;
   output [99:0] cmd_0__payload;
   wire [3:0] \cmd_0__payload.op ;
@@ -14973,53 +14629,67 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
   wire [5:0] have_3;
   wire [5:0] have_4;
   wire [5:0] have_5;
-  wire [113:0] i__payload;
-  wire [107:0] \i__payload$187 ;
-  wire [23:0] \i__payload$187.index ;
-  wire [3:0] \i__payload$187.op ;
-  wire [67:0] \i__payload$187.payload ;
-  wire [5:0] \i__payload$187.post ;
-  wire [5:0] \i__payload$187.wait ;
-  wire [115:0] \i__payload$191 ;
+  wire [136:0] i__payload;
+  wire [113:0] \i__payload$188 ;
+  wire [23:0] \i__payload$188.index ;
+  wire [3:0] \i__payload$188.op ;
+  wire [73:0] \i__payload$188.payload ;
+  wire [5:0] \i__payload$188.post ;
+  wire [5:0] \i__payload$188.wait ;
+  wire [107:0] \i__payload$191 ;
   wire [23:0] \i__payload$191.index ;
   wire [3:0] \i__payload$191.op ;
-  wire [75:0] \i__payload$191.payload ;
+  wire [67:0] \i__payload$191.payload ;
   wire [5:0] \i__payload$191.post ;
   wire [5:0] \i__payload$191.wait ;
-  wire [133:0] \i__payload$195 ;
-  wire [23:0] \i__payload$195.index ;
-  wire [3:0] \i__payload$195.op ;
-  wire [93:0] \i__payload$195.payload ;
-  wire [5:0] \i__payload$195.post ;
-  wire [5:0] \i__payload$195.wait ;
-  wire [134:0] \i__payload$199 ;
-  wire [23:0] \i__payload$199.index ;
-  wire [3:0] \i__payload$199.op ;
-  wire [94:0] \i__payload$199.payload ;
-  wire [5:0] \i__payload$199.post ;
-  wire [5:0] \i__payload$199.wait ;
+  wire [115:0] \i__payload$194 ;
+  wire [23:0] \i__payload$194.index ;
+  wire [3:0] \i__payload$194.op ;
+  wire [75:0] \i__payload$194.payload ;
+  wire [5:0] \i__payload$194.post ;
+  wire [5:0] \i__payload$194.wait ;
+  wire [133:0] \i__payload$197 ;
+  wire [23:0] \i__payload$197.index ;
+  wire [3:0] \i__payload$197.op ;
+  wire [93:0] \i__payload$197.payload ;
+  wire [5:0] \i__payload$197.post ;
+  wire [5:0] \i__payload$197.wait ;
+  wire [134:0] \i__payload$200 ;
+  wire [23:0] \i__payload$200.index ;
+  wire [3:0] \i__payload$200.op ;
+  wire [94:0] \i__payload$200.payload ;
+  wire [5:0] \i__payload$200.post ;
+  wire [5:0] \i__payload$200.wait ;
   wire [111:0] \i__payload$203 ;
   wire [23:0] \i__payload$203.index ;
   wire [3:0] \i__payload$203.op ;
   wire [71:0] \i__payload$203.payload ;
   wire [5:0] \i__payload$203.post ;
   wire [5:0] \i__payload$203.wait ;
-  wire [23:0] \i__payload.index ;
-  wire [3:0] \i__payload.op ;
-  wire [73:0] \i__payload.payload ;
-  wire [5:0] \i__payload.post ;
-  wire [5:0] \i__payload.wait ;
+  wire [127:0] \i__payload.command ;
+  wire [7:0] \i__payload.command.flags ;
+  wire [3:0] \i__payload.command.module ;
+  wire [3:0] \i__payload.command.op ;
+  wire [95:0] \i__payload.command.payload ;
+  wire [7:0] \i__payload.command.post ;
+  wire [7:0] \i__payload.command.wait ;
+  wire \i__payload.end ;
+  wire \i__payload.illegal ;
+  wire [5:0] \i__payload.target ;
+  wire \i__payload.unread ;
   wire i__ready;
-  wire \i__ready$188 ;
+  wire \i__ready$189 ;
   wire \i__ready$192 ;
-  wire \i__ready$196 ;
-  wire \i__ready$200 ;
+  wire \i__ready$195 ;
+  wire \i__ready$198 ;
+  wire \i__ready$201 ;
   wire \i__ready$204 ;
   wire i__valid;
-  wire \i__valid$186 ;
+  wire \i__valid$187 ;
   wire \i__valid$190 ;
-  wire \i__valid$194 ;
-  wire \i__valid$198 ;
+  wire \i__valid$193 ;
+  wire \i__valid$196 ;
+  wire \i__valid$199 ;
   wire \i__valid$202 ;
   wire idle;
   wire \idle$212 ;
@@ -15042,11 +14712,25 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
   wire [5:0] missing;
   output [3:0] \module ;
   reg [3:0] \module  = 4'h0;
-  wire [128:0] o__payload;
-  wire \o__payload.error ;
-  wire [127:0] \o__payload.word ;
+  wire [136:0] o__payload;
+  wire [128:0] \o__payload$178 ;
+  wire \o__payload$178.error ;
+  wire [127:0] \o__payload$178.word ;
+  wire [127:0] \o__payload.command ;
+  wire [7:0] \o__payload.command.flags ;
+  wire [3:0] \o__payload.command.module ;
+  wire [3:0] \o__payload.command.op ;
+  wire [95:0] \o__payload.command.payload ;
+  wire [7:0] \o__payload.command.post ;
+  wire [7:0] \o__payload.command.wait ;
+  wire \o__payload.end ;
+  wire \o__payload.illegal ;
+  wire [5:0] \o__payload.target ;
+  wire \o__payload.unread ;
   wire o__ready;
+  wire \o__ready$186 ;
   wire o__valid;
+  wire \o__valid$185 ;
   wire overflow_0;
   wire overflow_1;
   wire overflow_2;
@@ -15116,318 +14800,307 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
   input walking;
   input [31:0] watchdog;
   assign \$1  = \$signal  | halt;
-  assign \$2  = o__valid & o__ready;
-  assign \$3  = dispatched + 1'h1;
-  assign \$4  = ~ \$signal$6 ;
-  assign \$5  = alive | \$4 ;
-  assign \$6  = | \$signal$16 ;
-  assign \$7  = \$signal$16  - 1'h1;
-  assign \$8  = error_0 | overflow_0;
-  assign \$9  = error_0 ? code_0 : 4'h7;
-  assign \$10  = error_1 | overflow_1;
-  assign \$11  = error_1 ? code_1 : 4'h7;
-  assign \$12  = error_2 | overflow_2;
-  assign \$13  = error_2 ? code_2 : 4'h7;
-  assign \$14  = error_3 | overflow_3;
-  assign \$15  = error_3 ? code_3 : 4'h7;
-  assign \$16  = error_4 | overflow_4;
-  assign \$17  = error_4 ? code_4 : 4'h7;
-  assign \$18  = error_5 | overflow_5;
-  assign \$19  = error_5 ? code_5 : 4'h7;
-  assign \$20  = \begin  ? 24'h000000 : dispatched;
-  assign \$21  = ~ \$signal$6 ;
-  assign \$22  = start & \$21 ;
-  assign \$23  = ~ \$signal ;
-  assign \begin  = \$22  & \$23 ;
+  assign \$2  = \$signal$12  | o__payload[6];
+  assign \$3  = \$signal$11  & \$2 ;
+  assign \$4  = dispatched + 1'h1;
+  assign \$5  = ~ \$signal$6 ;
+  assign \$6  = alive | \$5 ;
+  assign \$7  = | \$signal$16 ;
+  assign \$8  = \$signal$16  - 1'h1;
+  assign \$9  = error_0 | overflow_0;
+  assign \$10  = error_0 ? code_0 : 4'h7;
+  assign \$11  = error_1 | overflow_1;
+  assign \$12  = error_1 ? code_1 : 4'h7;
+  assign \$13  = error_2 | overflow_2;
+  assign \$14  = error_2 ? code_2 : 4'h7;
+  assign \$15  = error_3 | overflow_3;
+  assign \$16  = error_3 ? code_3 : 4'h7;
+  assign \$17  = error_4 | overflow_4;
+  assign \$18  = error_4 ? code_4 : 4'h7;
+  assign \$19  = error_5 | overflow_5;
+  assign \$20  = error_5 ? code_5 : 4'h7;
+  assign \$21  = \begin  ? 24'h000000 : dispatched;
+  assign \$22  = ~ \$signal$6 ;
+  assign \$23  = start & \$22 ;
+  assign \$24  = ~ \$signal ;
+  assign \begin  = \$23  & \$24 ;
   assign retire = done_0 | error_0;
   assign \retire$92  = done_1 | error_1;
   assign \retire$107  = done_2 | error_2;
   assign \retire$122  = done_3 | error_3;
   assign \retire$137  = done_4 | error_4;
   assign \retire$152  = done_5 | error_5;
-  assign \$24  = ~ \$signal ;
-  assign \$25  = \request__valid$161  & \$24 ;
-  assign \$26  = ~ halt;
-  assign request__valid = \$25  & \$26 ;
-  assign \$27  = ~ \$signal ;
-  assign \$28  = \request__ready$165  & \$27 ;
-  assign \$29  = ~ halt;
-  assign request__ready = \$28  & \$29 ;
-  assign \$signal$176  = ! \$30 ;
-  assign \$31  = \begin  & \$signal$176 ;
-  assign \$32  = | count;
-  assign \start$177  = \$31  & \$32 ;
-  assign \$33  = ~ \$signal$176 ;
-  assign \$34  = ! o__payload[31:24];
-  assign \$35  = ! o__payload[15:14];
-  assign \$36  = \$34  & \$35 ;
-  assign \$37  = ! o__payload[23:22];
-  assign \$38  = \$36  & \$37 ;
-  assign \$39  = ! o__payload[31:24];
-  assign \$40  = ! o__payload[15:14];
-  assign \$41  = \$39  & \$40 ;
-  assign \$42  = ! o__payload[23:22];
-  assign \$43  = \$41  & \$42 ;
-  assign \$44  = ! o__payload[31:24];
-  assign \$45  = ! o__payload[15:14];
-  assign \$46  = \$44  & \$45 ;
-  assign \$47  = ! o__payload[23:22];
-  assign \$48  = \$46  & \$47 ;
-  assign \$49  = ! o__payload[31:24];
-  assign \$50  = ! o__payload[15:14];
-  assign \$51  = \$49  & \$50 ;
-  assign \$52  = ! o__payload[23:22];
-  assign \$53  = \$51  & \$52 ;
-  assign \$54  = ! o__payload[31:24];
-  assign \$55  = ! o__payload[15:14];
-  assign \$56  = \$54  & \$55 ;
-  assign \$57  = ! o__payload[23:22];
-  assign \$58  = \$56  & \$57 ;
-  assign \$59  = ! o__payload[31:24];
-  assign \$60  = ! o__payload[15:14];
-  assign \$61  = \$59  & \$60 ;
-  assign \$62  = ! o__payload[23:22];
-  assign \$63  = \$61  & \$62 ;
-  assign \$64  = ! o__payload[31:24];
-  assign \$65  = ! o__payload[15:14];
-  assign \$66  = \$64  & \$65 ;
-  assign \$67  = ! o__payload[23:22];
-  assign \$68  = \$66  & \$67 ;
-  assign \$69  = ! o__payload[31:24];
-  assign \$70  = ! o__payload[15:14];
-  assign \$71  = \$69  & \$70 ;
-  assign \$72  = ! o__payload[23:22];
-  assign \$73  = \$71  & \$72 ;
-  assign \$74  = ! o__payload[31:24];
-  assign \$75  = ! o__payload[15:14];
-  assign \$76  = \$74  & \$75 ;
-  assign \$77  = ! o__payload[23:22];
-  assign \$78  = \$76  & \$77 ;
-  assign \$79  = ! o__payload[31:24];
-  assign \$80  = ! o__payload[15:14];
-  assign \$81  = \$79  & \$80 ;
-  assign \$82  = ! o__payload[23:22];
-  assign \$83  = \$81  & \$82 ;
-  assign \$84  = ! o__payload[31:24];
-  assign \$85  = ! o__payload[15:14];
-  assign \$86  = \$84  & \$85 ;
-  assign \$87  = ! o__payload[23:22];
-  assign \$88  = \$86  & \$87 ;
-  assign \$89  = ! o__payload[31:24];
-  assign \$90  = ! o__payload[15:14];
-  assign \$91  = \$89  & \$90 ;
-  assign \$92  = ! o__payload[23:22];
-  assign \$93  = \$91  & \$92 ;
-  assign \$94  = ! o__payload[31:24];
-  assign \$95  = ! o__payload[15:14];
-  assign \$96  = \$94  & \$95 ;
-  assign \$97  = ! o__payload[23:22];
-  assign \$98  = \$96  & \$97 ;
-  assign \$99  = ! o__payload[31:24];
-  assign \$100  = ! o__payload[15:14];
-  assign \$101  = \$99  & \$100 ;
-  assign \$102  = ! o__payload[23:22];
-  assign \$103  = \$101  & \$102 ;
-  assign \$104  = ! o__payload[31:24];
-  assign \$105  = ! o__payload[15:14];
-  assign \$106  = \$104  & \$105 ;
-  assign \$107  = ! o__payload[23:22];
-  assign \$108  = \$106  & \$107 ;
-  assign \$109  = ! o__payload[31:24];
-  assign \$110  = ! o__payload[15:14];
-  assign \$111  = \$109  & \$110 ;
-  assign \$112  = ! o__payload[23:22];
-  assign \$113  = \$111  & \$112 ;
-  assign \$114  = ! o__payload[31:24];
-  assign \$115  = ! o__payload[15:14];
-  assign \$116  = \$114  & \$115 ;
-  assign \$117  = ! o__payload[23:22];
-  assign \$118  = \$116  & \$117 ;
-  assign \$119  = ! o__payload[31:24];
-  assign \$120  = ! o__payload[15:14];
-  assign \$121  = \$119  & \$120 ;
-  assign \$122  = ! o__payload[23:22];
-  assign \$123  = \$121  & \$122 ;
-  assign \$124  = ! o__payload[31:24];
-  assign \$125  = ! o__payload[15:14];
-  assign \$126  = \$124  & \$125 ;
-  assign \$127  = ! o__payload[23:22];
-  assign \$128  = \$126  & \$127 ;
-  assign \$signal$13  = o__payload[3:0] == 3'h7;
-  assign chosen_0 = ! o__payload[3:0];
-  assign \$129  = ~ \$signal ;
-  assign \$130  = \$signal$6  & \$129 ;
-  assign \$131  = ~ ending;
-  assign \$132  = \$130  & \$131 ;
-  assign \$133  = \$132  & o__valid;
-  assign \$134  = \$133  & \$signal$179 ;
-  assign \$135  = ~ o__payload[128];
-  assign \$136  = \$134  & \$135 ;
-  assign i__valid = \$136  & chosen_0;
-  assign \$137  = chosen_0 & i__ready;
-  assign chosen_1 = o__payload[3:0] == 1'h1;
-  assign \$138  = ~ \$signal ;
-  assign \$139  = \$signal$6  & \$138 ;
-  assign \$140  = ~ ending;
-  assign \$141  = \$139  & \$140 ;
-  assign \$142  = \$141  & o__valid;
-  assign \$143  = \$142  & \$signal$179 ;
-  assign \$144  = ~ o__payload[128];
-  assign \$145  = \$143  & \$144 ;
-  assign \i__valid$186  = \$145  & chosen_1;
-  assign \$146  = chosen_1 & \i__ready$188 ;
-  assign chosen_2 = o__payload[3:0] == 2'h2;
-  assign \$147  = ~ \$signal ;
-  assign \$148  = \$signal$6  & \$147 ;
-  assign \$149  = ~ ending;
+  assign \$25  = ~ \$signal ;
+  assign \$26  = \request__valid$161  & \$25 ;
+  assign \$27  = ~ halt;
+  assign request__valid = \$26  & \$27 ;
+  assign \$28  = ~ \$signal ;
+  assign \$29  = \request__ready$165  & \$28 ;
+  assign \$30  = ~ halt;
+  assign request__ready = \$29  & \$30 ;
+  assign aligned = ! \$31 ;
+  assign \$32  = \begin  & aligned;
+  assign \$33  = | count;
+  assign \start$177  = \$32  & \$33 ;
+  assign \$34  = ~ aligned;
+  assign \$35  = ! \o__payload$178 [31:24];
+  assign \$36  = ! \o__payload$178 [15:14];
+  assign \$37  = \$35  & \$36 ;
+  assign \$38  = ! \o__payload$178 [23:22];
+  assign \$39  = \$37  & \$38 ;
+  assign \$40  = ! \o__payload$178 [31:24];
+  assign \$41  = ! \o__payload$178 [15:14];
+  assign \$42  = \$40  & \$41 ;
+  assign \$43  = ! \o__payload$178 [23:22];
+  assign \$44  = \$42  & \$43 ;
+  assign \$45  = ! \o__payload$178 [31:24];
+  assign \$46  = ! \o__payload$178 [15:14];
+  assign \$47  = \$45  & \$46 ;
+  assign \$48  = ! \o__payload$178 [23:22];
+  assign \$49  = \$47  & \$48 ;
+  assign \$50  = ! \o__payload$178 [31:24];
+  assign \$51  = ! \o__payload$178 [15:14];
+  assign \$52  = \$50  & \$51 ;
+  assign \$53  = ! \o__payload$178 [23:22];
+  assign \$54  = \$52  & \$53 ;
+  assign \$55  = ! \o__payload$178 [31:24];
+  assign \$56  = ! \o__payload$178 [15:14];
+  assign \$57  = \$55  & \$56 ;
+  assign \$58  = ! \o__payload$178 [23:22];
+  assign \$59  = \$57  & \$58 ;
+  assign \$60  = ! \o__payload$178 [31:24];
+  assign \$61  = ! \o__payload$178 [15:14];
+  assign \$62  = \$60  & \$61 ;
+  assign \$63  = ! \o__payload$178 [23:22];
+  assign \$64  = \$62  & \$63 ;
+  assign \$65  = ! \o__payload$178 [31:24];
+  assign \$66  = ! \o__payload$178 [15:14];
+  assign \$67  = \$65  & \$66 ;
+  assign \$68  = ! \o__payload$178 [23:22];
+  assign \$69  = \$67  & \$68 ;
+  assign \$70  = ! \o__payload$178 [31:24];
+  assign \$71  = ! \o__payload$178 [15:14];
+  assign \$72  = \$70  & \$71 ;
+  assign \$73  = ! \o__payload$178 [23:22];
+  assign \$74  = \$72  & \$73 ;
+  assign \$75  = ! \o__payload$178 [31:24];
+  assign \$76  = ! \o__payload$178 [15:14];
+  assign \$77  = \$75  & \$76 ;
+  assign \$78  = ! \o__payload$178 [23:22];
+  assign \$79  = \$77  & \$78 ;
+  assign \$80  = ! \o__payload$178 [31:24];
+  assign \$81  = ! \o__payload$178 [15:14];
+  assign \$82  = \$80  & \$81 ;
+  assign \$83  = ! \o__payload$178 [23:22];
+  assign \$84  = \$82  & \$83 ;
+  assign \$85  = ! \o__payload$178 [31:24];
+  assign \$86  = ! \o__payload$178 [15:14];
+  assign \$87  = \$85  & \$86 ;
+  assign \$88  = ! \o__payload$178 [23:22];
+  assign \$89  = \$87  & \$88 ;
+  assign \$90  = ! \o__payload$178 [31:24];
+  assign \$91  = ! \o__payload$178 [15:14];
+  assign \$92  = \$90  & \$91 ;
+  assign \$93  = ! \o__payload$178 [23:22];
+  assign \$94  = \$92  & \$93 ;
+  assign \$95  = ! \o__payload$178 [31:24];
+  assign \$96  = ! \o__payload$178 [15:14];
+  assign \$97  = \$95  & \$96 ;
+  assign \$98  = ! \o__payload$178 [23:22];
+  assign \$99  = \$97  & \$98 ;
+  assign \$100  = ! \o__payload$178 [31:24];
+  assign \$101  = ! \o__payload$178 [15:14];
+  assign \$102  = \$100  & \$101 ;
+  assign \$103  = ! \o__payload$178 [23:22];
+  assign \$104  = \$102  & \$103 ;
+  assign \$105  = ! \o__payload$178 [31:24];
+  assign \$106  = ! \o__payload$178 [15:14];
+  assign \$107  = \$105  & \$106 ;
+  assign \$108  = ! \o__payload$178 [23:22];
+  assign \$109  = \$107  & \$108 ;
+  assign \$110  = ! \o__payload$178 [31:24];
+  assign \$111  = ! \o__payload$178 [15:14];
+  assign \$112  = \$110  & \$111 ;
+  assign \$113  = ! \o__payload$178 [23:22];
+  assign \$114  = \$112  & \$113 ;
+  assign \$115  = ! \o__payload$178 [31:24];
+  assign \$116  = ! \o__payload$178 [15:14];
+  assign \$117  = \$115  & \$116 ;
+  assign \$118  = ! \o__payload$178 [23:22];
+  assign \$119  = \$117  & \$118 ;
+  assign \$120  = ! \o__payload$178 [31:24];
+  assign \$121  = ! \o__payload$178 [15:14];
+  assign \$122  = \$120  & \$121 ;
+  assign \$123  = ! \o__payload$178 [23:22];
+  assign \$124  = \$122  & \$123 ;
+  assign \$125  = ! \o__payload$178 [31:24];
+  assign \$126  = ! \o__payload$178 [15:14];
+  assign \$127  = \$125  & \$126 ;
+  assign \$128  = ! \o__payload$178 [23:22];
+  assign \$129  = \$127  & \$128 ;
+  assign \$130  = ~ ending;
+  assign i__valid = o__valid & \$130 ;
+  assign \$131  = ~ \o__payload$178 [128];
+  assign \$132  = \$signal$179  & \$131 ;
+  assign \$133  = ! \o__payload$178 [3:0];
+  assign \$134  = \$132  & \$133 ;
+  assign \$135  = ~ \o__payload$178 [128];
+  assign \$136  = \$signal$179  & \$135 ;
+  assign \$137  = \o__payload$178 [3:0] == 1'h1;
+  assign \$138  = \$136  & \$137 ;
+  assign \$139  = ~ \o__payload$178 [128];
+  assign \$140  = \$signal$179  & \$139 ;
+  assign \$141  = \o__payload$178 [3:0] == 2'h2;
+  assign \$142  = \$140  & \$141 ;
+  assign \$143  = ~ \o__payload$178 [128];
+  assign \$144  = \$signal$179  & \$143 ;
+  assign \$145  = \o__payload$178 [3:0] == 2'h3;
+  assign \$146  = \$144  & \$145 ;
+  assign \$147  = ~ \o__payload$178 [128];
+  assign \$148  = \$signal$179  & \$147 ;
+  assign \$149  = \o__payload$178 [3:0] == 3'h4;
   assign \$150  = \$148  & \$149 ;
-  assign \$151  = \$150  & o__valid;
-  assign \$152  = \$151  & \$signal$179 ;
-  assign \$153  = ~ o__payload[128];
+  assign \$151  = ~ \o__payload$178 [128];
+  assign \$152  = \$signal$179  & \$151 ;
+  assign \$153  = \o__payload$178 [3:0] == 3'h5;
   assign \$154  = \$152  & \$153 ;
-  assign \i__valid$190  = \$154  & chosen_2;
-  assign \$155  = chosen_2 & \i__ready$192 ;
-  assign chosen_3 = o__payload[3:0] == 2'h3;
-  assign \$156  = ~ \$signal ;
-  assign \$157  = \$signal$6  & \$156 ;
-  assign \$158  = ~ ending;
-  assign \$159  = \$157  & \$158 ;
-  assign \$160  = \$159  & o__valid;
-  assign \$161  = \$160  & \$signal$179 ;
-  assign \$162  = ~ o__payload[128];
+  assign \$155  = ~ \o__payload$178 [128];
+  assign \$156  = \$signal$179  & \$155 ;
+  assign \$157  = \o__payload$178 [3:0] == 3'h7;
+  assign \$158  = \$156  & \$157 ;
+  assign \$159  = ~ \$signal$179 ;
+  assign \$160  = ~ \$signal ;
+  assign \$161  = \$signal$6  & \$160 ;
+  assign \$162  = ~ ending;
   assign \$163  = \$161  & \$162 ;
-  assign \i__valid$194  = \$163  & chosen_3;
-  assign \$164  = chosen_3 & \i__ready$196 ;
-  assign chosen_4 = o__payload[3:0] == 3'h4;
-  assign \$165  = ~ \$signal ;
-  assign \$166  = \$signal$6  & \$165 ;
-  assign \$167  = ~ ending;
-  assign \$168  = \$166  & \$167 ;
-  assign \$169  = \$168  & o__valid;
-  assign \$170  = \$169  & \$signal$179 ;
-  assign \$171  = ~ o__payload[128];
-  assign \$172  = \$170  & \$171 ;
-  assign \i__valid$198  = \$172  & chosen_4;
-  assign \$173  = chosen_4 & \i__ready$200 ;
-  assign chosen_5 = o__payload[3:0] == 3'h5;
-  assign \$174  = ~ \$signal ;
+  assign \$signal$11  = \$163  & \o__valid$185 ;
+  assign \$164  = ~ \$signal ;
+  assign \$165  = \$signal$6  & \$164 ;
+  assign \$166  = \$signal$12  | o__payload[6];
+  assign \$167  = \$165  & \$166 ;
+  assign \o__ready$186  = ending | \$167 ;
+  assign \i__valid$187  = \$signal$11  & o__payload[0];
+  assign \$168  = o__payload[0] & \i__ready$189 ;
+  assign \i__valid$190  = \$signal$11  & o__payload[1];
+  assign \$169  = o__payload[1] & \i__ready$192 ;
+  assign \i__valid$193  = \$signal$11  & o__payload[2];
+  assign \$170  = o__payload[2] & \i__ready$195 ;
+  assign \i__valid$196  = \$signal$11  & o__payload[3];
+  assign \$171  = o__payload[3] & \i__ready$198 ;
+  assign \i__valid$199  = \$signal$11  & o__payload[4];
+  assign \$172  = o__payload[4] & \i__ready$201 ;
+  assign \i__valid$202  = \$signal$11  & o__payload[5];
+  assign \$173  = o__payload[5] & \i__ready$204 ;
+  assign \$174  = ~ ending;
   assign \$175  = \$signal$6  & \$174 ;
-  assign \$176  = ~ ending;
+  assign \$176  = ~ \$signal ;
   assign \$177  = \$175  & \$176 ;
-  assign \$178  = \$177  & o__valid;
-  assign \$179  = \$178  & \$signal$179 ;
-  assign \$180  = ~ o__payload[128];
-  assign \$181  = \$179  & \$180 ;
-  assign \i__valid$202  = \$181  & chosen_5;
-  assign \$182  = chosen_5 & \i__ready$204 ;
-  assign \$183  = ~ \$signal ;
-  assign \$184  = \$signal$6  & \$183 ;
-  assign \$185  = ~ ending;
-  assign \$186  = \$184  & \$185 ;
-  assign \$187  = \$186  & \$signal$179 ;
-  assign \$188  = ~ o__payload[128];
-  assign \$189  = \$187  & \$188 ;
-  assign \$190  = \$signal$184  | \$signal$13 ;
-  assign o__ready = \$189  & \$190 ;
-  assign \$191  = ~ ending;
+  assign \$178  = \o__valid$185  & o__payload[7];
+  assign \$179  = \o__valid$185  & o__payload[8];
+  assign \$180  = dispatched == \$signal$9 ;
+  assign \$181  = & { \empty$211 , \empty$210 , \empty$209 , \empty$208 , \empty$207 , empty };
+  assign \$182  = \$181  & \idle$212 ;
+  assign \$183  = ~ \o__valid$185 ;
+  assign idle = \$182  & \$183 ;
+  assign \$184  = \$signal$6  & ending;
+  assign \$185  = \$184  & idle;
+  assign \$186  = ~ \$signal ;
+  assign \$187  = \$185  & \$186 ;
+  assign \$188  = | struck;
+  assign \$189  = ~ \$188 ;
+  assign done = \$187  & \$189 ;
+  assign \$190  = | { done_5, done_4, done_3, done_2, done_1, done_0 };
+  assign alive = \begin  | \$190 ;
+  assign \$191  = | watchdog;
   assign \$192  = \$signal$6  & \$191 ;
-  assign \$193  = ~ \$signal ;
+  assign \$193  = ! \$signal$16 ;
   assign \$194  = \$192  & \$193 ;
-  assign \$195  = o__valid & o__payload[128];
-  assign \$196  = ~ \$signal$179 ;
-  assign \$197  = o__valid & \$196 ;
-  assign \$198  = dispatched == \$signal$9 ;
-  assign \$199  = & { \empty$211 , \empty$210 , \empty$209 , \empty$208 , \empty$207 , empty };
-  assign idle = \$199  & \idle$212 ;
-  assign \$200  = \$signal$6  & ending;
-  assign \$201  = \$200  & idle;
-  assign \$202  = ~ \$signal ;
-  assign \$203  = \$201  & \$202 ;
+  assign \$195  = ~ alive;
+  assign \$196  = \$194  & \$195 ;
+  assign \$197  = ~ done;
+  assign expired = \$196  & \$197 ;
+  assign \$198  = ~ \empty$211 ;
+  assign \$199  = ~ \empty$210 ;
+  assign \$200  = ~ \empty$209 ;
+  assign \$201  = ~ \empty$208 ;
+  assign \$202  = ~ \empty$207 ;
+  assign \$203  = ~ empty;
   assign \$204  = | struck;
-  assign \$205  = ~ \$204 ;
-  assign done = \$203  & \$205 ;
-  assign \$206  = | { done_5, done_4, done_3, done_2, done_1, done_0 };
-  assign alive = \begin  | \$206 ;
-  assign \$207  = | watchdog;
-  assign \$208  = \$signal$6  & \$207 ;
-  assign \$209  = ! \$signal$16 ;
-  assign \$210  = \$208  & \$209 ;
-  assign \$211  = ~ alive;
-  assign \$212  = \$210  & \$211 ;
-  assign \$213  = ~ done;
-  assign expired = \$212  & \$213 ;
-  assign \$214  = ~ \empty$211 ;
-  assign \$215  = ~ \empty$210 ;
-  assign \$216  = ~ \empty$209 ;
-  assign \$217  = ~ \empty$208 ;
-  assign \$218  = ~ \empty$207 ;
-  assign \$219  = ~ empty;
-  assign \$220  = | struck;
-  assign \$221  = ~ \$signal ;
-  assign first = \$220  & \$221 ;
-  assign \$222  = ~ waiting;
-  assign \$223  = | missing;
-  assign \$224  = | { missing[5], missing[3], missing[0] };
-  assign \$225  = ~ walking;
-  assign \$226  = \$signal$6  & \$225 ;
-  assign \$227  = cmd_0__valid & cmd__ready;
-  assign \$228  = cmd_1__valid & \cmd__ready$89 ;
-  assign \$229  = cmd_2__valid & \cmd__ready$104 ;
-  assign \$230  = cmd_3__valid & \cmd__ready$119 ;
-  assign \$231  = cmd_4__valid & \cmd__ready$134 ;
-  assign \$232  = cmd_5__valid & \cmd__ready$149 ;
+  assign \$205  = ~ \$signal ;
+  assign first = \$204  & \$205 ;
+  assign \$206  = ~ waiting;
+  assign \$207  = | missing;
+  assign \$208  = | { missing[5], missing[3], missing[0] };
+  assign \$209  = ~ walking;
+  assign \$210  = \$signal$6  & \$209 ;
+  assign \$211  = cmd_0__valid & cmd__ready;
+  assign \$212  = cmd_1__valid & \cmd__ready$89 ;
+  assign \$213  = cmd_2__valid & \cmd__ready$104 ;
+  assign \$214  = cmd_3__valid & \cmd__ready$119 ;
+  assign \$215  = cmd_4__valid & \cmd__ready$134 ;
+  assign \$216  = cmd_5__valid & \cmd__ready$149 ;
   always @(posedge clk)
-    stop <= \$233 ;
+    stop <= \$217 ;
   always @(posedge clk)
-    \$signal$6  <= \$234 ;
+    \$signal$6  <= \$218 ;
   always @(posedge clk)
-    dispatched <= \$235 ;
+    dispatched <= \$219 ;
   always @(posedge clk)
-    ending <= \$236 ;
+    ending <= \$220 ;
   always @(posedge clk)
-    \$signal$9  <= \$237 ;
+    \$signal$9  <= \$221 ;
   always @(posedge clk)
-    \$signal$16  <= \$238 ;
+    \$signal$16  <= \$222 ;
   always @(posedge clk)
-    struck <= \$239 ;
+    struck <= \$223 ;
   always @(posedge clk)
-    code0 <= \$240 ;
+    code0 <= \$224 ;
   always @(posedge clk)
-    index0 <= \$241 ;
+    index0 <= \$225 ;
   always @(posedge clk)
-    code1 <= \$242 ;
+    code1 <= \$226 ;
   always @(posedge clk)
-    index1 <= \$243 ;
+    index1 <= \$227 ;
   always @(posedge clk)
-    code2 <= \$244 ;
+    code2 <= \$228 ;
   always @(posedge clk)
-    index2 <= \$245 ;
+    index2 <= \$229 ;
   always @(posedge clk)
-    code3 <= \$246 ;
+    code3 <= \$230 ;
   always @(posedge clk)
-    index3 <= \$247 ;
+    index3 <= \$231 ;
   always @(posedge clk)
-    code4 <= \$248 ;
+    code4 <= \$232 ;
   always @(posedge clk)
-    index4 <= \$249 ;
+    index4 <= \$233 ;
   always @(posedge clk)
-    code5 <= \$250 ;
+    code5 <= \$234 ;
   always @(posedge clk)
-    index5 <= \$251 ;
+    index5 <= \$235 ;
   always @(posedge clk)
-    \$signal$57  <= \$252 ;
+    \$signal$57  <= \$236 ;
   always @(posedge clk)
-    late <= \$253 ;
+    late <= \$237 ;
   always @(posedge clk)
-    error <= \$254 ;
+    error <= \$238 ;
   always @(posedge clk)
-    \$signal  <= \$255 ;
+    \$signal  <= \$239 ;
   always @(posedge clk)
-    \code$62  <= \$256 ;
+    \code$62  <= \$240 ;
   always @(posedge clk)
-    \module  <= \$257 ;
+    \module  <= \$241 ;
   always @(posedge clk)
-    \index$66  <= \$258 ;
+    \index$66  <= \$242 ;
+  \hwgen_top.sequencer.decoded decoded (
+    .clk(clk),
+    .i__payload(i__payload),
+    .i__ready(o__ready),
+    .i__valid(i__valid),
+    .o__payload(o__payload),
+    .o__ready(\o__ready$186 ),
+    .o__valid(\o__valid$185 ),
+    .rst(rst)
+  );
   \hwgen_top.sequencer.fetch fetch (
     .address(address),
     .clk(clk),
@@ -15435,7 +15108,7 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
     .discard(ending),
     .i__valid(\start$177 ),
     .idle(\idle$212 ),
-    .\o__payload$24 (o__payload),
+    .\o__payload$24 (\o__payload$178 ),
     .\o__ready$28 (o__ready),
     .\o__valid$22 (o__valid),
     .request__payload(request__payload),
@@ -15451,11 +15124,11 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
     .cmd__valid(cmd_2__valid),
     .empty(\empty$208 ),
     .have(\have$109 ),
-    .i__payload(\i__payload$191 ),
-    .i__ready(\i__ready$192 ),
-    .i__valid(\i__valid$190 ),
+    .i__payload(\i__payload$194 ),
+    .i__ready(\i__ready$195 ),
+    .i__valid(\i__valid$193 ),
     .o__ready(\cmd__ready$104 ),
-    .oldest__data(\$261 ),
+    .oldest__data(\$245 ),
     .retire(\retire$107 ),
     .rst(rst),
     .stop(stop),
@@ -15467,12 +15140,12 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
     .cmd__valid(cmd_3__valid),
     .empty(\empty$209 ),
     .have(\have$124 ),
-    .i__payload(\i__payload$195 ),
-    .i__ready(\i__ready$196 ),
-    .i__valid(\i__valid$194 ),
+    .i__payload(\i__payload$197 ),
+    .i__ready(\i__ready$198 ),
+    .i__valid(\i__valid$196 ),
     .missing(missing),
     .o__ready(\cmd__ready$119 ),
-    .oldest__data(\$262 ),
+    .oldest__data(\$246 ),
     .retire(\retire$122 ),
     .rst(rst),
     .stop(stop),
@@ -15485,11 +15158,11 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
     .cmd__valid(cmd_0__valid),
     .empty(empty),
     .have(have),
-    .i__payload(i__payload),
-    .i__ready(i__ready),
-    .i__valid(i__valid),
+    .i__payload(\i__payload$188 ),
+    .i__ready(\i__ready$189 ),
+    .i__valid(\i__valid$187 ),
     .o__ready(cmd__ready),
-    .oldest__data(\$259 ),
+    .oldest__data(\$243 ),
     .retire(retire),
     .rst(rst),
     .stop(stop),
@@ -15501,11 +15174,11 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
     .cmd__valid(cmd_4__valid),
     .empty(\empty$210 ),
     .have(\have$139 ),
-    .i__payload(\i__payload$199 ),
-    .i__ready(\i__ready$200 ),
-    .i__valid(\i__valid$198 ),
+    .i__payload(\i__payload$200 ),
+    .i__ready(\i__ready$201 ),
+    .i__valid(\i__valid$199 ),
     .o__ready(\cmd__ready$134 ),
-    .oldest__data(\$263 ),
+    .oldest__data(\$247 ),
     .retire(\retire$137 ),
     .rst(rst),
     .stop(stop),
@@ -15521,7 +15194,7 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
     .i__ready(\i__ready$204 ),
     .i__valid(\i__valid$202 ),
     .o__ready(\cmd__ready$149 ),
-    .oldest__data(\$264 ),
+    .oldest__data(\$248 ),
     .retire(\retire$152 ),
     .rst(rst),
     .stop(stop),
@@ -15533,11 +15206,11 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
     .cmd__valid(cmd_1__valid),
     .empty(\empty$207 ),
     .have(\have$94 ),
-    .i__payload(\i__payload$187 ),
-    .i__ready(\i__ready$188 ),
-    .i__valid(\i__valid$186 ),
+    .i__payload(\i__payload$191 ),
+    .i__ready(\i__ready$192 ),
+    .i__valid(\i__valid$190 ),
     .o__ready(\cmd__ready$89 ),
-    .oldest__data(\$260 ),
+    .oldest__data(\$244 ),
     .retire(\retire$92 ),
     .rst(rst),
     .stop(stop),
@@ -15573,295 +15246,295 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
   );
   always @* begin
     if (_always_ ) begin end
-    \$233  = \$1 ;
+    \$217  = \$1 ;
     if (rst) begin
-      \$233  = 1'h0;
+      \$217  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$234  = \$signal$6 ;
+    \$218  = \$signal$6 ;
     if (\begin ) begin
-      \$234  = 1'h1;
+      \$218  = 1'h1;
     end
     if (done) begin
-      \$234  = 1'h0;
+      \$218  = 1'h0;
     end
     if (first) begin
-      \$234  = 1'h0;
+      \$218  = 1'h0;
     end
     if (rst) begin
-      \$234  = 1'h0;
+      \$218  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$235  = dispatched;
+    \$219  = dispatched;
     if (\begin ) begin
-      \$235  = 24'h000000;
+      \$219  = 24'h000000;
     end
-    if (\$2 ) begin
-      \$235  = \$3 [23:0];
+    if (\$3 ) begin
+      \$219  = \$4 [23:0];
     end
     if (rst) begin
-      \$235  = 24'h000000;
+      \$219  = 24'h000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$236  = ending;
+    \$220  = ending;
     if (\begin ) begin
-      \$236  = 1'h0;
+      \$220  = 1'h0;
     end
-    if (\$2 ) begin
-      if (\$signal$13 ) begin
-        \$236  = 1'h1;
+    if (\$3 ) begin
+      if (o__payload[6]) begin
+        \$220  = 1'h1;
       end
     end
     if (done) begin
-      \$236  = 1'h0;
+      \$220  = 1'h0;
     end
     if (rst) begin
-      \$236  = 1'h0;
+      \$220  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$237  = \$signal$9 ;
+    \$221  = \$signal$9 ;
     if (\begin ) begin
-      \$237  = count;
+      \$221  = count;
     end
+    if (rst) begin
+      \$221  = 24'h000000;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$222  = \$signal$16 ;
+    if (\$6 ) begin
+      \$222  = watchdog;
+    end else if (\$7 ) begin
+      \$222  = \$8 [31:0];
+    end
+    if (rst) begin
+      \$222  = 32'd0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$223 [0] = \$9 ;
+    \$223 [1] = \$11 ;
+    \$223 [2] = \$13 ;
+    \$223 [3] = \$15 ;
+    \$223 [4] = \$17 ;
+    \$223 [5] = \$19 ;
+    \$223 [6] = \$signal$55 ;
+    \$223 [7] = expired;
+    if (rst) begin
+      \$223  = 8'h00;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$224  = \$10 ;
+    if (rst) begin
+      \$224  = 4'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$225  = \$243 [29:6];
+    if (rst) begin
+      \$225  = 24'h000000;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$226  = \$12 ;
+    if (rst) begin
+      \$226  = 4'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$227  = \$244 [29:6];
+    if (rst) begin
+      \$227  = 24'h000000;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$228  = \$14 ;
+    if (rst) begin
+      \$228  = 4'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$229  = \$245 [29:6];
+    if (rst) begin
+      \$229  = 24'h000000;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$230  = \$16 ;
+    if (rst) begin
+      \$230  = 4'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$231  = \$246 [29:6];
+    if (rst) begin
+      \$231  = 24'h000000;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$232  = \$18 ;
+    if (rst) begin
+      \$232  = 4'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$233  = \$247 [29:6];
+    if (rst) begin
+      \$233  = 24'h000000;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$234  = \$20 ;
+    if (rst) begin
+      \$234  = 4'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$235  = \$248 [29:6];
+    if (rst) begin
+      \$235  = 24'h000000;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$236  = code;
+    if (rst) begin
+      \$236  = 4'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$237  = \$21 ;
     if (rst) begin
       \$237  = 24'h000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$238  = \$signal$16 ;
-    if (\$5 ) begin
-      \$238  = watchdog;
-    end else if (\$6 ) begin
-      \$238  = \$7 [31:0];
-    end
+    \$238  = first;
     if (rst) begin
-      \$238  = 32'd0;
+      \$238  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$239 [0] = \$8 ;
-    \$239 [1] = \$10 ;
-    \$239 [2] = \$12 ;
-    \$239 [3] = \$14 ;
-    \$239 [4] = \$16 ;
-    \$239 [5] = \$18 ;
-    \$239 [6] = \$signal$55 ;
-    \$239 [7] = expired;
+    \$239  = \$signal ;
+    if (first) begin
+      \$239  = 1'h1;
+    end
     if (rst) begin
-      \$239  = 8'h00;
+      \$239  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$240  = \$9 ;
+    \$240  = \code$62 ;
+    if (first) begin
+      \$240  = \$signal$63 ;
+    end
     if (rst) begin
       \$240  = 4'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$241  = \$259 [29:6];
-    if (rst) begin
-      \$241  = 24'h000000;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$242  = \$11 ;
-    if (rst) begin
-      \$242  = 4'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$243  = \$260 [29:6];
-    if (rst) begin
-      \$243  = 24'h000000;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$244  = \$13 ;
-    if (rst) begin
-      \$244  = 4'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$245  = \$261 [29:6];
-    if (rst) begin
-      \$245  = 24'h000000;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$246  = \$15 ;
-    if (rst) begin
-      \$246  = 4'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$247  = \$262 [29:6];
-    if (rst) begin
-      \$247  = 24'h000000;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$248  = \$17 ;
-    if (rst) begin
-      \$248  = 4'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$249  = \$263 [29:6];
-    if (rst) begin
-      \$249  = 24'h000000;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$250  = \$19 ;
-    if (rst) begin
-      \$250  = 4'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$251  = \$264 [29:6];
-    if (rst) begin
-      \$251  = 24'h000000;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$252  = code;
-    if (rst) begin
-      \$252  = 4'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$253  = \$20 ;
-    if (rst) begin
-      \$253  = 24'h000000;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$254  = first;
-    if (rst) begin
-      \$254  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$255  = \$signal ;
+    \$241  = \module ;
     if (first) begin
-      \$255  = 1'h1;
+      \$241  = \$signal$65 ;
     end
     if (rst) begin
-      \$255  = 1'h0;
+      \$241  = 4'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$256  = \code$62 ;
+    \$242  = \index$66 ;
     if (first) begin
-      \$256  = \$signal$63 ;
+      \$242  = \index$67 ;
     end
     if (rst) begin
-      \$256  = 4'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$257  = \module ;
-    if (first) begin
-      \$257  = \$signal$65 ;
-    end
-    if (rst) begin
-      \$257  = 4'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$258  = \index$66 ;
-    if (first) begin
-      \$258  = \index$67 ;
-    end
-    if (rst) begin
-      \$258  = 24'h000000;
+      \$242  = 24'h000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
     give_0 = 6'h00;
     if (done_0) begin
-      give_0 = \$259 [5:0];
+      give_0 = \$243 [5:0];
     end
   end
   always @* begin
     if (_always_ ) begin end
     give_1 = 6'h00;
     if (done_1) begin
-      give_1 = \$260 [5:0];
+      give_1 = \$244 [5:0];
     end
   end
   always @* begin
     if (_always_ ) begin end
     give_2 = 6'h00;
     if (done_2) begin
-      give_2 = \$261 [5:0];
+      give_2 = \$245 [5:0];
     end
   end
   always @* begin
     if (_always_ ) begin end
     give_3 = 6'h00;
     if (done_3) begin
-      give_3 = \$262 [5:0];
+      give_3 = \$246 [5:0];
     end
   end
   always @* begin
     if (_always_ ) begin end
     give_4 = 6'h00;
     if (done_4) begin
-      give_4 = \$263 [5:0];
+      give_4 = \$247 [5:0];
     end
   end
   always @* begin
     if (_always_ ) begin end
     give_5 = 6'h00;
     if (done_5) begin
-      give_5 = \$264 [5:0];
+      give_5 = \$248 [5:0];
     end
   end
   always @* begin
     if (_always_ ) begin end
     \$signal$55  = 1'h0;
     if (\begin ) begin
-      if (\$33 ) begin
+      if (\$34 ) begin
         \$signal$55  = 1'h1;
       end
     end
-    if (\$194 ) begin
-      if (\$195 ) begin
+    if (\$177 ) begin
+      if (\$178 ) begin
         \$signal$55  = 1'h1;
-      end else if (\$197 ) begin
+      end else if (\$179 ) begin
         \$signal$55  = 1'h1;
-      end else if (\$198 ) begin
+      end else if (\$180 ) begin
         \$signal$55  = 1'h1;
       end
     end
@@ -15870,16 +15543,16 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
     if (_always_ ) begin end
     code = 4'h0;
     if (\begin ) begin
-      if (\$33 ) begin
+      if (\$34 ) begin
         code = 4'h3;
       end
     end
-    if (\$194 ) begin
-      if (\$195 ) begin
+    if (\$177 ) begin
+      if (\$178 ) begin
         code = 4'h8;
-      end else if (\$197 ) begin
+      end else if (\$179 ) begin
         code = 4'h1;
-      end else if (\$198 ) begin
+      end else if (\$180 ) begin
         code = 4'h2;
       end
     end
@@ -15887,67 +15560,67 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
   always @* begin
     if (_always_ ) begin end
     \$signal$179  = 1'h0;
-    casez (o__payload[7:0])
+    casez (\o__payload$178 [7:0])
       8'h10:
-          \$signal$179  = \$38 ;
+          \$signal$179  = \$39 ;
       8'h15:
-          \$signal$179  = \$43 ;
+          \$signal$179  = \$44 ;
       8'h11:
-          \$signal$179  = \$48 ;
+          \$signal$179  = \$49 ;
       8'h12:
-          \$signal$179  = \$53 ;
+          \$signal$179  = \$54 ;
       8'h22:
-          \$signal$179  = \$58 ;
+          \$signal$179  = \$59 ;
       8'h32:
-          \$signal$179  = \$63 ;
+          \$signal$179  = \$64 ;
       8'h42:
-          \$signal$179  = \$68 ;
+          \$signal$179  = \$69 ;
       8'h13:
-          \$signal$179  = \$73 ;
+          \$signal$179  = \$74 ;
       8'h23:
-          \$signal$179  = \$78 ;
+          \$signal$179  = \$79 ;
       8'h33:
-          \$signal$179  = \$83 ;
+          \$signal$179  = \$84 ;
       8'h14:
-          \$signal$179  = \$88 ;
+          \$signal$179  = \$89 ;
       8'h24:
-          \$signal$179  = \$93 ;
+          \$signal$179  = \$94 ;
       8'h34:
-          \$signal$179  = \$98 ;
+          \$signal$179  = \$99 ;
       8'h44:
-          \$signal$179  = \$103 ;
+          \$signal$179  = \$104 ;
       8'h54:
-          \$signal$179  = \$108 ;
+          \$signal$179  = \$109 ;
       8'h64:
-          \$signal$179  = \$113 ;
+          \$signal$179  = \$114 ;
       8'h74:
-          \$signal$179  = \$118 ;
+          \$signal$179  = \$119 ;
       8'h84:
-          \$signal$179  = \$123 ;
+          \$signal$179  = \$124 ;
       8'h17:
-          \$signal$179  = \$128 ;
+          \$signal$179  = \$129 ;
     endcase
   end
   always @* begin
     if (_always_ ) begin end
-    \$signal$184  = 1'h0;
-    if (\$137 ) begin
-      \$signal$184  = 1'h1;
+    \$signal$12  = 1'h0;
+    if (\$168 ) begin
+      \$signal$12  = 1'h1;
     end
-    if (\$146 ) begin
-      \$signal$184  = 1'h1;
+    if (\$169 ) begin
+      \$signal$12  = 1'h1;
     end
-    if (\$155 ) begin
-      \$signal$184  = 1'h1;
+    if (\$170 ) begin
+      \$signal$12  = 1'h1;
     end
-    if (\$164 ) begin
-      \$signal$184  = 1'h1;
+    if (\$171 ) begin
+      \$signal$12  = 1'h1;
+    end
+    if (\$172 ) begin
+      \$signal$12  = 1'h1;
     end
     if (\$173 ) begin
-      \$signal$184  = 1'h1;
-    end
-    if (\$182 ) begin
-      \$signal$184  = 1'h1;
+      \$signal$12  = 1'h1;
     end
   end
   always @* begin
@@ -15978,22 +15651,22 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
   always @* begin
     if (_always_ ) begin end
     \$signal$65  = 4'h7;
-    if (\$214 ) begin
+    if (\$198 ) begin
       \$signal$65  = 4'h5;
     end
-    if (\$215 ) begin
+    if (\$199 ) begin
       \$signal$65  = 4'h4;
     end
-    if (\$216 ) begin
+    if (\$200 ) begin
       \$signal$65  = 4'h3;
     end
-    if (\$217 ) begin
+    if (\$201 ) begin
       \$signal$65  = 4'h2;
     end
-    if (\$218 ) begin
+    if (\$202 ) begin
       \$signal$65  = 4'h1;
     end
-    if (\$219 ) begin
+    if (\$203 ) begin
       \$signal$65  = 4'h0;
     end
     if (struck[6]) begin
@@ -16021,23 +15694,23 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
   always @* begin
     if (_always_ ) begin end
     \index$67  = late;
-    if (\$214 ) begin
-      \index$67  = \$264 [29:6];
+    if (\$198 ) begin
+      \index$67  = \$248 [29:6];
     end
-    if (\$215 ) begin
-      \index$67  = \$263 [29:6];
+    if (\$199 ) begin
+      \index$67  = \$247 [29:6];
     end
-    if (\$216 ) begin
-      \index$67  = \$262 [29:6];
+    if (\$200 ) begin
+      \index$67  = \$246 [29:6];
     end
-    if (\$217 ) begin
-      \index$67  = \$261 [29:6];
+    if (\$201 ) begin
+      \index$67  = \$245 [29:6];
     end
-    if (\$218 ) begin
-      \index$67  = \$260 [29:6];
+    if (\$202 ) begin
+      \index$67  = \$244 [29:6];
     end
-    if (\$219 ) begin
-      \index$67  = \$259 [29:6];
+    if (\$203 ) begin
+      \index$67  = \$243 [29:6];
     end
     if (struck[6]) begin
       \index$67  = late;
@@ -16064,16 +15737,16 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
   always @* begin
     if (_always_ ) begin end
     causes = 5'h00;
-    if (\$222 ) begin
+    if (\$206 ) begin
       causes[4] = 1'h1;
-    end else if (\$223 ) begin
+    end else if (\$207 ) begin
       if (missing[1]) begin
         causes[0] = 1'h1;
       end else if (missing[2]) begin
         causes[1] = 1'h1;
       end else if (missing[4]) begin
         causes[2] = 1'h1;
-      end else if (\$224 ) begin
+      end else if (\$208 ) begin
         causes[3] = 1'h1;
       end
     end
@@ -16081,58 +15754,58 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
   always @* begin
     if (_always_ ) begin end
     stall = 5'h00;
-    if (\$226 ) begin
+    if (\$210 ) begin
       stall = causes;
     end
   end
-  assign index = \$259 [29:6];
-  assign \index$30  = \$260 [29:6];
-  assign \index$36  = \$261 [29:6];
-  assign \index$42  = \$262 [29:6];
-  assign \index$48  = \$263 [29:6];
-  assign \index$54  = \$264 [29:6];
+  assign index = \$243 [29:6];
+  assign \index$30  = \$244 [29:6];
+  assign \index$36  = \$245 [29:6];
+  assign \index$42  = \$246 [29:6];
+  assign \index$48  = \$247 [29:6];
+  assign \index$54  = \$248 [29:6];
   assign cmd__valid = cmd_0__valid;
   assign cmd__payload = cmd_0__payload;
   assign cmd_0__ready = cmd__ready;
   assign \stop$76  = stop;
   assign have_0 = have;
   assign take = take_0;
-  assign post = \$259 [5:0];
+  assign post = \$243 [5:0];
   assign \cmd__valid$86  = cmd_1__valid;
   assign \cmd__payload$88  = cmd_1__payload;
   assign cmd_1__ready = \cmd__ready$89 ;
   assign \stop$91  = stop;
   assign have_1 = \have$94 ;
   assign \take$97  = take_1;
-  assign \post$99  = \$260 [5:0];
+  assign \post$99  = \$244 [5:0];
   assign \cmd__valid$101  = cmd_2__valid;
   assign \cmd__payload$103  = cmd_2__payload;
   assign cmd_2__ready = \cmd__ready$104 ;
   assign \stop$106  = stop;
   assign have_2 = \have$109 ;
   assign \take$112  = take_2;
-  assign \post$114  = \$261 [5:0];
+  assign \post$114  = \$245 [5:0];
   assign \cmd__valid$116  = cmd_3__valid;
   assign \cmd__payload$118  = cmd_3__payload;
   assign cmd_3__ready = \cmd__ready$119 ;
   assign \stop$121  = stop;
   assign have_3 = \have$124 ;
   assign \take$127  = take_3;
-  assign \post$129  = \$262 [5:0];
+  assign \post$129  = \$246 [5:0];
   assign \cmd__valid$131  = cmd_4__valid;
   assign \cmd__payload$133  = cmd_4__payload;
   assign cmd_4__ready = \cmd__ready$134 ;
   assign \stop$136  = stop;
   assign have_4 = \have$139 ;
   assign \take$142  = take_4;
-  assign \post$144  = \$263 [5:0];
+  assign \post$144  = \$247 [5:0];
   assign \cmd__valid$146  = cmd_5__valid;
   assign \cmd__payload$148  = cmd_5__payload;
   assign cmd_5__ready = \cmd__ready$149 ;
   assign \stop$151  = stop;
   assign have_5 = \have$154 ;
   assign \take$157  = take_5;
-  assign \post$159  = \$264 [5:0];
+  assign \post$159  = \$248 [5:0];
   assign \request__payload$163  = request__payload;
   assign \beats__valid$167  = beats__valid;
   assign \beats__payload$169  = beats__payload;
@@ -16141,10 +15814,22 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
   assign \address$173  = address;
   assign \count$174  = count;
   assign discard = ending;
-  assign trace_issue = { \$232 , \$231 , \$230 , \$229 , \$228 , \$227  };
+  assign i__ready = o__ready;
+  assign trace_issue = { \$216 , \$215 , \$214 , \$213 , \$212 , \$211  };
   assign trace_retire = { \retire$152 , \retire$137 , \retire$122 , \retire$107 , \retire$92 , retire };
-  assign trace_index = { \$264 [29:6], \$263 [29:6], \$262 [29:6], \$261 [29:6], \$260 [29:6], \$259 [29:6] };
+  assign trace_index = { \$248 [29:6], \$247 [29:6], \$246 [29:6], \$245 [29:6], \$244 [29:6], \$243 [29:6] };
   assign busy = \$signal$6 ;
+  assign \o__payload.target  = o__payload[5:0];
+  assign \o__payload.end  = o__payload[6];
+  assign \o__payload.unread  = o__payload[7];
+  assign \o__payload.illegal  = o__payload[8];
+  assign \o__payload.command  = o__payload[136:9];
+  assign \o__payload.command.module  = o__payload[12:9];
+  assign \o__payload.command.op  = o__payload[16:13];
+  assign \o__payload.command.wait  = o__payload[24:17];
+  assign \o__payload.command.post  = o__payload[32:25];
+  assign \o__payload.command.flags  = o__payload[40:33];
+  assign \o__payload.command.payload  = o__payload[136:41];
   assign \struck.worker  = struck[5:0];
   assign \struck.stream  = struck[6];
   assign \struck.watchdog  = struck[7];
@@ -16180,73 +15865,217 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
   assign \beats__payload.error  = beats__payload[32];
   assign \beats__payload$169.data  = beats__payload[31:0];
   assign \beats__payload$169.error  = beats__payload[32];
-  assign \o__payload.word  = o__payload[127:0];
-  assign \o__payload.error  = o__payload[128];
-  assign \i__payload.op  = i__payload[3:0];
-  assign \i__payload.wait  = i__payload[9:4];
-  assign \i__payload.post  = i__payload[15:10];
-  assign \i__payload.index  = i__payload[39:16];
-  assign \i__payload.payload  = i__payload[113:40];
-  assign \i__payload$187.op  = \i__payload$187 [3:0];
-  assign \i__payload$187.wait  = \i__payload$187 [9:4];
-  assign \i__payload$187.post  = \i__payload$187 [15:10];
-  assign \i__payload$187.index  = \i__payload$187 [39:16];
-  assign \i__payload$187.payload  = \i__payload$187 [107:40];
+  assign \o__payload$178.word  = \o__payload$178 [127:0];
+  assign \o__payload$178.error  = \o__payload$178 [128];
+  assign \i__payload.target  = i__payload[5:0];
+  assign \i__payload.end  = i__payload[6];
+  assign \i__payload.unread  = i__payload[7];
+  assign \i__payload.illegal  = i__payload[8];
+  assign \i__payload.command  = i__payload[136:9];
+  assign \i__payload.command.module  = i__payload[12:9];
+  assign \i__payload.command.op  = i__payload[16:13];
+  assign \i__payload.command.wait  = i__payload[24:17];
+  assign \i__payload.command.post  = i__payload[32:25];
+  assign \i__payload.command.flags  = i__payload[40:33];
+  assign \i__payload.command.payload  = i__payload[136:41];
+  assign \i__payload$188.op  = \i__payload$188 [3:0];
+  assign \i__payload$188.wait  = \i__payload$188 [9:4];
+  assign \i__payload$188.post  = \i__payload$188 [15:10];
+  assign \i__payload$188.index  = \i__payload$188 [39:16];
+  assign \i__payload$188.payload  = \i__payload$188 [113:40];
   assign \i__payload$191.op  = \i__payload$191 [3:0];
   assign \i__payload$191.wait  = \i__payload$191 [9:4];
   assign \i__payload$191.post  = \i__payload$191 [15:10];
   assign \i__payload$191.index  = \i__payload$191 [39:16];
-  assign \i__payload$191.payload  = \i__payload$191 [115:40];
-  assign \i__payload$195.op  = \i__payload$195 [3:0];
-  assign \i__payload$195.wait  = \i__payload$195 [9:4];
-  assign \i__payload$195.post  = \i__payload$195 [15:10];
-  assign \i__payload$195.index  = \i__payload$195 [39:16];
-  assign \i__payload$195.payload  = \i__payload$195 [133:40];
-  assign \i__payload$199.op  = \i__payload$199 [3:0];
-  assign \i__payload$199.wait  = \i__payload$199 [9:4];
-  assign \i__payload$199.post  = \i__payload$199 [15:10];
-  assign \i__payload$199.index  = \i__payload$199 [39:16];
-  assign \i__payload$199.payload  = \i__payload$199 [134:40];
+  assign \i__payload$191.payload  = \i__payload$191 [107:40];
+  assign \i__payload$194.op  = \i__payload$194 [3:0];
+  assign \i__payload$194.wait  = \i__payload$194 [9:4];
+  assign \i__payload$194.post  = \i__payload$194 [15:10];
+  assign \i__payload$194.index  = \i__payload$194 [39:16];
+  assign \i__payload$194.payload  = \i__payload$194 [115:40];
+  assign \i__payload$197.op  = \i__payload$197 [3:0];
+  assign \i__payload$197.wait  = \i__payload$197 [9:4];
+  assign \i__payload$197.post  = \i__payload$197 [15:10];
+  assign \i__payload$197.index  = \i__payload$197 [39:16];
+  assign \i__payload$197.payload  = \i__payload$197 [133:40];
+  assign \i__payload$200.op  = \i__payload$200 [3:0];
+  assign \i__payload$200.wait  = \i__payload$200 [9:4];
+  assign \i__payload$200.post  = \i__payload$200 [15:10];
+  assign \i__payload$200.index  = \i__payload$200 [39:16];
+  assign \i__payload$200.payload  = \i__payload$200 [134:40];
   assign \i__payload$203.op  = \i__payload$203 [3:0];
   assign \i__payload$203.wait  = \i__payload$203 [9:4];
   assign \i__payload$203.post  = \i__payload$203 [15:10];
   assign \i__payload$203.index  = \i__payload$203 [39:16];
   assign \i__payload$203.payload  = \i__payload$203 [111:40];
-  assign \i__payload$203 [111:40] = o__payload[103:32];
+  assign \i__payload$203 [111:40] = o__payload[112:41];
   assign \i__payload$203 [39:16] = dispatched;
-  assign \i__payload$203 [15:10] = o__payload[21:16];
-  assign \i__payload$203 [9:4] = o__payload[13:8];
-  assign \i__payload$203 [3:0] = o__payload[7:4];
-  assign \i__payload$199 [134:40] = o__payload[126:32];
-  assign \i__payload$199 [39:16] = dispatched;
-  assign \i__payload$199 [15:10] = o__payload[21:16];
-  assign \i__payload$199 [9:4] = o__payload[13:8];
-  assign \i__payload$199 [3:0] = o__payload[7:4];
-  assign \i__payload$195 [133:40] = o__payload[125:32];
-  assign \i__payload$195 [39:16] = dispatched;
-  assign \i__payload$195 [15:10] = o__payload[21:16];
-  assign \i__payload$195 [9:4] = o__payload[13:8];
-  assign \i__payload$195 [3:0] = o__payload[7:4];
-  assign \i__payload$191 [115:40] = o__payload[107:32];
+  assign \i__payload$203 [15:10] = o__payload[30:25];
+  assign \i__payload$203 [9:4] = o__payload[22:17];
+  assign \i__payload$203 [3:0] = o__payload[16:13];
+  assign \i__payload$200 [134:40] = o__payload[135:41];
+  assign \i__payload$200 [39:16] = dispatched;
+  assign \i__payload$200 [15:10] = o__payload[30:25];
+  assign \i__payload$200 [9:4] = o__payload[22:17];
+  assign \i__payload$200 [3:0] = o__payload[16:13];
+  assign \i__payload$197 [133:40] = o__payload[134:41];
+  assign \i__payload$197 [39:16] = dispatched;
+  assign \i__payload$197 [15:10] = o__payload[30:25];
+  assign \i__payload$197 [9:4] = o__payload[22:17];
+  assign \i__payload$197 [3:0] = o__payload[16:13];
+  assign \i__payload$194 [115:40] = o__payload[116:41];
+  assign \i__payload$194 [39:16] = dispatched;
+  assign \i__payload$194 [15:10] = o__payload[30:25];
+  assign \i__payload$194 [9:4] = o__payload[22:17];
+  assign \i__payload$194 [3:0] = o__payload[16:13];
+  assign \i__payload$191 [107:40] = o__payload[108:41];
   assign \i__payload$191 [39:16] = dispatched;
-  assign \i__payload$191 [15:10] = o__payload[21:16];
-  assign \i__payload$191 [9:4] = o__payload[13:8];
-  assign \i__payload$191 [3:0] = o__payload[7:4];
-  assign \i__payload$187 [107:40] = o__payload[99:32];
-  assign \i__payload$187 [39:16] = dispatched;
-  assign \i__payload$187 [15:10] = o__payload[21:16];
-  assign \i__payload$187 [9:4] = o__payload[13:8];
-  assign \i__payload$187 [3:0] = o__payload[7:4];
-  assign i__payload[113:40] = o__payload[105:32];
-  assign i__payload[39:16] = dispatched;
-  assign i__payload[15:10] = o__payload[21:16];
-  assign i__payload[9:4] = o__payload[13:8];
-  assign i__payload[3:0] = o__payload[7:4];
-  assign \$30 [31:4] = 28'h0000000;
-  assign \$30 [3:0] = address[3:0];
+  assign \i__payload$191 [15:10] = o__payload[30:25];
+  assign \i__payload$191 [9:4] = o__payload[22:17];
+  assign \i__payload$191 [3:0] = o__payload[16:13];
+  assign \i__payload$188 [113:40] = o__payload[114:41];
+  assign \i__payload$188 [39:16] = dispatched;
+  assign \i__payload$188 [15:10] = o__payload[30:25];
+  assign \i__payload$188 [9:4] = o__payload[22:17];
+  assign \i__payload$188 [3:0] = o__payload[16:13];
+  assign i__payload[136:9] = \o__payload$178 [127:0];
+  assign i__payload[8] = \$159 ;
+  assign i__payload[7] = \o__payload$178 [128];
+  assign i__payload[6] = \$158 ;
+  assign i__payload[5:0] = { \$154 , \$150 , \$146 , \$142 , \$138 , \$134  };
+  assign \$31 [31:4] = 28'h0000000;
+  assign \$31 [3:0] = address[3:0];
 endmodule
 
-module \hwgen_top.sequencer.fetch (request__ready, i__valid, \o__ready$28 , request__valid, idle, w_en, rst, address, count, discard, \o__payload$24 , \o__valid$22 , request__payload, w_data, clk);
+module \hwgen_top.sequencer.decoded (i__valid, o__ready, i__ready, rst, i__payload, o__valid, o__payload, clk);
+  reg _always_  = 0;
+  wire \$1 ;
+  wire \$2 ;
+  wire \$3 ;
+  wire \$4 ;
+  wire \$5 ;
+  reg \$6 ;
+  reg \$7 ;
+  reg [136:0] \$8 ;
+  reg [136:0] \$9 ;
+  (* init = 137'h00000000000000000000000000000000000 *)
+  wire [136:0] \$signal ;
+  reg [136:0] \$signal$9  = 137'h00000000000000000000000000000000000;
+  input clk;
+  reg full = 1'h0;
+  input [136:0] i__payload;
+  wire [127:0] \i__payload.command ;
+  wire [7:0] \i__payload.command.flags ;
+  wire [3:0] \i__payload.command.module ;
+  wire [3:0] \i__payload.command.op ;
+  wire [95:0] \i__payload.command.payload ;
+  wire [7:0] \i__payload.command.post ;
+  wire [7:0] \i__payload.command.wait ;
+  wire \i__payload.end ;
+  wire \i__payload.illegal ;
+  wire [5:0] \i__payload.target ;
+  wire \i__payload.unread ;
+  output i__ready;
+  input i__valid;
+  output [136:0] o__payload;
+  reg [136:0] o__payload = 137'h00000000000000000000000000000000000;
+  wire [127:0] \o__payload.command ;
+  wire [7:0] \o__payload.command.flags ;
+  wire [3:0] \o__payload.command.module ;
+  wire [3:0] \o__payload.command.op ;
+  wire [95:0] \o__payload.command.payload ;
+  wire [7:0] \o__payload.command.post ;
+  wire [7:0] \o__payload.command.wait ;
+  wire \o__payload.end ;
+  wire \o__payload.illegal ;
+  wire [5:0] \o__payload.target ;
+  wire \o__payload.unread ;
+  input o__ready;
+  output o__valid;
+  reg o__valid = 1'h0;
+  input rst;
+  assign i__ready = ~ full;
+  assign \$1  = ~ o__valid;
+  assign \$2  = \$1  | o__ready;
+  assign \$3  = ~ full;
+  assign \$4  = i__valid & \$3 ;
+  assign \$5  = full | i__valid;
+  always @(posedge clk)
+    o__valid <= \$6 ;
+  always @(posedge clk)
+    full <= \$7 ;
+  always @(posedge clk)
+    o__payload <= \$8 ;
+  always @(posedge clk)
+    \$signal$9  <= \$9 ;
+  always @* begin
+    if (_always_ ) begin end
+    \$6  = o__valid;
+    if (\$2 ) begin
+      \$6  = \$5 ;
+    end
+    if (rst) begin
+      \$6  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$7  = full;
+    if (\$2 ) begin
+      \$7  = 1'h0;
+    end else if (\$4 ) begin
+      \$7  = 1'h1;
+    end
+    if (rst) begin
+      \$7  = 1'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$8  = o__payload;
+    if (\$2 ) begin
+      (* full_case = 32'd1 *)
+      if (full) begin
+        \$8  = \$signal$9 ;
+      end else begin
+        \$8  = i__payload;
+      end
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$9  = \$signal$9 ;
+    if (\$2 ) begin
+    end else if (\$4 ) begin
+      \$9  = i__payload;
+    end
+  end
+  assign \$signal  = o__payload;
+  assign \o__payload.target  = o__payload[5:0];
+  assign \o__payload.end  = o__payload[6];
+  assign \o__payload.unread  = o__payload[7];
+  assign \o__payload.illegal  = o__payload[8];
+  assign \o__payload.command  = o__payload[136:9];
+  assign \o__payload.command.module  = o__payload[12:9];
+  assign \o__payload.command.op  = o__payload[16:13];
+  assign \o__payload.command.wait  = o__payload[24:17];
+  assign \o__payload.command.post  = o__payload[32:25];
+  assign \o__payload.command.flags  = o__payload[40:33];
+  assign \o__payload.command.payload  = o__payload[136:41];
+  assign \i__payload.target  = i__payload[5:0];
+  assign \i__payload.end  = i__payload[6];
+  assign \i__payload.unread  = i__payload[7];
+  assign \i__payload.illegal  = i__payload[8];
+  assign \i__payload.command  = i__payload[136:9];
+  assign \i__payload.command.module  = i__payload[12:9];
+  assign \i__payload.command.op  = i__payload[16:13];
+  assign \i__payload.command.wait  = i__payload[24:17];
+  assign \i__payload.command.post  = i__payload[32:25];
+  assign \i__payload.command.flags  = i__payload[40:33];
+  assign \i__payload.command.payload  = i__payload[136:41];
+endmodule
+
+module \hwgen_top.sequencer.fetch (request__ready, i__valid, request__valid, idle, \o__ready$28 , w_en, rst, address, count, discard, \o__payload$24 , \o__valid$22 , request__payload, w_data, clk);
   reg _always_  = 0;
   wire [30:0] \$1 ;
   wire [8:0] \$10 ;
@@ -17204,9 +17033,9 @@ module \hwgen_top.sequencer.queue_afetch.skid (i__valid, i__ready, o__ready, rst
   reg \$7 ;
   reg [99:0] \$8 ;
   reg [99:0] \$9 ;
-  reg [99:0] \$like  = 100'h0000000000000000000000000;
-  wire [3:0] \$like.op ;
-  wire [95:0] \$like.payload ;
+  (* init = 100'h0000000000000000000000000 *)
+  wire [99:0] \$signal ;
+  reg [99:0] \$signal$9  = 100'h0000000000000000000000000;
   input clk;
   reg full = 1'h0;
   input [99:0] i__payload;
@@ -17235,7 +17064,7 @@ module \hwgen_top.sequencer.queue_afetch.skid (i__valid, i__ready, o__ready, rst
   always @(posedge clk)
     o__payload <= \$8 ;
   always @(posedge clk)
-    \$like  <= \$9 ;
+    \$signal$9  <= \$9 ;
   always @* begin
     if (_always_ ) begin end
     \$6  = o__valid;
@@ -17264,30 +17093,23 @@ module \hwgen_top.sequencer.queue_afetch.skid (i__valid, i__ready, o__ready, rst
     if (\$2 ) begin
       (* full_case = 32'd1 *)
       if (full) begin
-        \$8  = \$like ;
+        \$8  = \$signal$9 ;
       end else begin
         \$8  = i__payload;
       end
     end
-    if (rst) begin
-      \$8  = 100'h0000000000000000000000000;
-    end
   end
   always @* begin
     if (_always_ ) begin end
-    \$9  = \$like ;
+    \$9  = \$signal$9 ;
     if (\$2 ) begin
     end else if (\$4 ) begin
       \$9  = i__payload;
     end
-    if (rst) begin
-      \$9  = 100'h0000000000000000000000000;
-    end
   end
+  assign \$signal  = o__payload;
   assign \o__payload.op  = o__payload[3:0];
   assign \o__payload.payload  = o__payload[99:4];
-  assign \$like.op  = \$like [3:0];
-  assign \$like.payload  = \$like [99:4];
   assign \i__payload.op  = i__payload[3:0];
   assign \i__payload.payload  = i__payload[99:4];
 endmodule
@@ -22410,7 +22232,7 @@ module \hwgen_top.store.words (o__ready, o__payload, rst, i__payload, i__valid, 
   assign \o__payload.last  = o__payload[64];
 endmodule
 
-module \hwgen_top.weight_buffer (write__en, \read__en$11 , rst, held, \port$4589$0 , \port$4598$0 , clk);
+module \hwgen_top.weight_buffer (write__en, \read__en$11 , rst, held, \port$4578$0 , \port$4587$0 , clk);
   reg _always_  = 0;
   reg [9:0] \$1 ;
   reg [63:0] \$2 ;
@@ -22426,8 +22248,8 @@ module \hwgen_top.weight_buffer (write__en, \read__en$11 , rst, held, \port$4589
   input clk;
   output [63:0] held;
   reg [63:0] held = 64'h0000000000000000;
-  input [83:0] \port$4589$0 ;
-  input [10:0] \port$4598$0 ;
+  input [83:0] \port$4578$0 ;
+  input [10:0] \port$4587$0 ;
   reg [9:0] read__addr = 10'h000;
   wire [19:0] \read__addr$9 ;
   wire [63:0] read__data;
@@ -22472,14 +22294,14 @@ module \hwgen_top.weight_buffer (write__en, \read__en$11 , rst, held, \port$4589
     held <= \$7 ;
   always @* begin
     if (_always_ ) begin end
-    \$1  = \port$4589$0 [73:64];
+    \$1  = \port$4578$0 [73:64];
     if (rst) begin
       \$1  = 10'h000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$2  = \port$4589$0 [63:0];
+    \$2  = \port$4578$0 [63:0];
     if (rst) begin
       \$2  = 64'h0000000000000000;
     end
@@ -22493,7 +22315,7 @@ module \hwgen_top.weight_buffer (write__en, \read__en$11 , rst, held, \port$4589
   end
   always @* begin
     if (_always_ ) begin end
-    \$4  = \port$4598$0 [9:0];
+    \$4  = \port$4587$0 [9:0];
     if (rst) begin
       \$4  = 10'h000;
     end
@@ -22518,17 +22340,14 @@ module \hwgen_top.weight_buffer (write__en, \read__en$11 , rst, held, \port$4589
     if (\$signal ) begin
       \$7  = read__data;
     end
-    if (rst) begin
-      \$7  = 64'h0000000000000000;
-    end
   end
-  assign write__addr = \port$4589$0 [83:64];
-  assign write__data = \port$4589$0 [63:0];
-  assign \read__addr$9  = { 9'h000, \port$4598$0  };
+  assign write__addr = \port$4578$0 [83:64];
+  assign write__data = \port$4578$0 [63:0];
+  assign \read__addr$9  = { 9'h000, \port$4587$0  };
   assign \read__data$15  = held;
 endmodule
 
-module \hwgen_top.wfetch (cmd__valid, read__en, cmd__ready, rst, cmd__payload, bus__data, \port$4598$0 , bus__valid, \port$4622$4 , done, error, code, clk);
+module \hwgen_top.wfetch (cmd__valid, read__en, cmd__ready, rst, cmd__payload, bus__data, \port$4587$0 , bus__valid, \port$4611$4 , done, error, code, clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -22619,8 +22438,8 @@ module \hwgen_top.wfetch (cmd__valid, read__en, cmd__ready, rst, cmd__payload, b
   reg illegal = 1'h0;
   reg log2_nbe = 1'h0;
   (* init = 11'h000 *)
-  output [10:0] \port$4598$0 ;
-  output [11:0] \port$4622$4 ;
+  output [10:0] \port$4587$0 ;
+  output [11:0] \port$4611$4 ;
   wire [19:0] read__addr;
   wire [63:0] read__data;
   output read__en;
@@ -22921,9 +22740,9 @@ module \hwgen_top.wfetch (cmd__valid, read__en, cmd__ready, rst, cmd__payload, b
   assign bus__log2_nbe = { 3'h0, word_3[15] };
   assign read__data = bus__data;
   assign read__en = \$signal$13 ;
-  assign \port$4598$0  = \$signal$9 ;
+  assign \port$4587$0  = \$signal$9 ;
   assign bus__valid = word_3[0];
-  assign \port$4622$4  = word_3[15:4];
+  assign \port$4611$4  = word_3[15:4];
   assign \cmd__payload.op  = cmd__payload[3:0];
   assign \cmd__payload.payload  = cmd__payload[99:4];
   assign \$8  = \$signal$12 ;
