@@ -8,6 +8,9 @@ from typing import Any
 
 Entry = dict[str, Any]
 
+_LONGEST = 80
+"""Characters of a value beyond which it is not printed: it holds packed numbers."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -53,4 +56,5 @@ def _short(value: Any) -> str:
     if isinstance(value, list):
         shown = ", ".join(_short(v) for v in value[:4])
         return f"[{shown}{f', ... {len(value)} in all' if len(value) > 4 else ''}]"
-    return str(value)
+    text = str(value)
+    return text if len(text) <= _LONGEST else f"({len(text)} characters)"
