@@ -31,7 +31,7 @@ def least_squares(gram: Matrix, cross: Matrix, near: Matrix, ridge: float) -> tu
     """
     damp = ridge * max(float(np.trace(gram)) / len(gram), 1e-12)
     hessian = gram + damp * np.eye(len(gram))
-    return np.linalg.solve(hessian, (cross + damp * near).T).T, hessian
+    return np.linalg.solve(hessian, (cross + damp * near).T).T.astype(np.float64), hessian
 
 
 def removal_costs(weights: Matrix, hessian: Matrix, fixed: int = 0) -> tuple[NDArray[np.int64], Matrix]:
@@ -53,7 +53,7 @@ def removal_costs(weights: Matrix, hessian: Matrix, fixed: int = 0) -> tuple[NDA
         What each one adds to the squared error.
     """
     rows, size = weights.shape
-    inverse = np.linalg.inv(hessian)
+    inverse = np.linalg.inv(hessian).astype(np.float64)
     order = np.empty((rows, size - fixed), np.int64)
     costs = np.empty((rows, size - fixed))
     step = max(1, _CHUNK_BYTES // (8 * size * size))

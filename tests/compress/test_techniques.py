@@ -14,10 +14,12 @@ from hwgen.compress.graph import BatchNorm, FloatConv, FloatGraph
 from hwgen.compress.plan import Plan
 from hwgen.compress.ratios import lamp_scores
 from hwgen.compress.technique import technique, techniques
+from hwgen.compress.techniques.adaround import AdaRound
 from hwgen.compress.techniques.bias_correction import BiasCorrection
 from hwgen.compress.techniques.equalize import Equalize
 from hwgen.compress.techniques.fold_batch_norm import FoldBatchNorm
 from hwgen.compress.techniques.huffman import Huffman
+from hwgen.compress.techniques.optimal_brain import OptimalBrain
 from hwgen.compress.techniques.prune import Prune
 from hwgen.compress.techniques.quantize import Quantize
 from hwgen.compress.techniques.share import Share
@@ -27,9 +29,10 @@ from hwgen.compress.techniques.tucker import Tucker
 from hwgen.errors import HwgenError
 from tests.compress.networks import RELU, conv, graph, images, norm, residual
 
-FAMILIES = {"bias_correction": "quantization", "equalize": "quantization", "fold_batch_norm": "quantization",
-            "huffman": "quantization", "prune": "sparsification", "quantize": "quantization",
-            "share": "quantization", "spatial": "decomposition", "svd": "decomposition", "tucker": "decomposition"}
+FAMILIES = {"adaround": "quantization", "bias_correction": "quantization", "equalize": "quantization",
+            "fold_batch_norm": "quantization", "huffman": "quantization", "optimal_brain": "sparsification",
+            "prune": "sparsification", "quantize": "quantization", "share": "quantization",
+            "spatial": "decomposition", "svd": "decomposition", "tucker": "decomposition"}
 
 
 def test_registry() -> None:
@@ -41,7 +44,8 @@ def test_registry() -> None:
 
 @pytest.mark.parametrize("step", [Quantize(), Quantize(granularity="group", group=1), Equalize(), FoldBatchNorm(),
                                   Prune(sparsity=0.5), Svd(energy=0.5), Spatial(rank=3),
-                                  Tucker(ratio=0.5), Share(entries=4), Huffman()], ids=lambda s: s.name)
+                                  Tucker(ratio=0.5), Share(entries=4), Huffman(),
+                                  OptimalBrain(sparsity=0.5), AdaRound(steps=20)], ids=lambda s: s.name)
 def test_a_plan_is_data(step: FoldBatchNorm) -> None:
     """Through JSON and back it gives the same network, and it can be printed."""
     net = residual()

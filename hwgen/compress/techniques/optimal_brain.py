@@ -38,8 +38,8 @@ class OptimalBrain(Technique):
     layer_sparsity: dict[str, float] = parameter({}, "instead: the share of each layer, by name", low=0, high=1)
     ratios: str = parameter("cost", "how a total is divided: the same share for every layer, or by the share of a "
                             "layer's results that a weight costs", choices=("uniform", "cost"))
-    refit: bool = parameter(True, "fit the layers that are not pruned as well, so that they make up for their inputs")
-    ridge: float = parameter(0.01, "how much the weights are held where they were, relative to the inputs' mean square",
+    refit: bool = parameter(False, "fit the later layers that are not pruned too: they make up for their inputs")
+    ridge: float = parameter(0.03, "how much the weights are held where they were, relative to the inputs' mean square",
                              low=0)
     samples: int = parameter(512, "inputs to fit on, stratified by class", low=16)
     layers: tuple[str, ...] = parameter((), "layers to prune, all if absent")
