@@ -1,7 +1,7 @@
 """Which way to round the weights of a layer, learned from its inputs' second moments.
 
-Nagel et al., "Up or down? Adaptive rounding for post-training quantization", ICML 2020. As the error of a layer's results
-is a quadratic form of its weights, no input is needed once the form is known: its gradient is a matrix product.
+Nagel et al., "Up or down? Adaptive rounding for post-training quantization", ICML 2020. As the error of a layer's
+results is a quadratic form of its weights, no input is needed once the form is known: its gradient is a matrix product.
 """
 
 from __future__ import annotations

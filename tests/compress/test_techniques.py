@@ -21,6 +21,7 @@ from hwgen.compress.techniques.fold_batch_norm import FoldBatchNorm
 from hwgen.compress.techniques.huffman import Huffman
 from hwgen.compress.techniques.optimal_brain import OptimalBrain
 from hwgen.compress.techniques.prune import Prune
+from hwgen.compress.techniques.prune_channels import PruneChannels
 from hwgen.compress.techniques.quantize import Quantize
 from hwgen.compress.techniques.share import Share
 from hwgen.compress.techniques.spatial import Spatial
@@ -31,8 +32,8 @@ from tests.compress.networks import RELU, conv, graph, images, norm, residual
 
 FAMILIES = {"adaround": "quantization", "bias_correction": "quantization", "equalize": "quantization",
             "fold_batch_norm": "quantization", "huffman": "quantization", "optimal_brain": "sparsification",
-            "prune": "sparsification", "quantize": "quantization", "share": "quantization",
-            "spatial": "decomposition", "svd": "decomposition", "tucker": "decomposition"}
+            "prune": "sparsification", "prune_channels": "sparsification", "quantize": "quantization",
+            "share": "quantization", "spatial": "decomposition", "svd": "decomposition", "tucker": "decomposition"}
 
 
 def test_registry() -> None:
@@ -45,7 +46,8 @@ def test_registry() -> None:
 @pytest.mark.parametrize("step", [Quantize(), Quantize(granularity="group", group=1), Equalize(), FoldBatchNorm(),
                                   Prune(sparsity=0.5), Svd(energy=0.5), Spatial(rank=3),
                                   Tucker(ratio=0.5), Share(entries=4), Huffman(),
-                                  OptimalBrain(sparsity=0.5), AdaRound(steps=20)], ids=lambda s: s.name)
+                                  OptimalBrain(sparsity=0.5), AdaRound(steps=20), PruneChannels(ratio=0.5)],
+                         ids=lambda s: s.name)
 def test_a_plan_is_data(step: FoldBatchNorm) -> None:
     """Through JSON and back it gives the same network, and it can be printed."""
     net = residual()

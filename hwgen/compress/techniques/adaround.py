@@ -67,10 +67,10 @@ class AdaRound(Technique):
         flat = [np.asarray(a, np.float64).reshape(len(op.weight), -1) for a in (quantizer.dequantize(down), start)]
         scale = np.broadcast_to(quantizer.scale, op.weight.shape).reshape(len(op.weight), -1)[:, :1].astype(np.float64)
         up, errors = [], np.zeros(2)
-        for group, (gram, cross) in enumerate(moments(graph, op.name, x, wanted, fake=True)):
+        for group, (moment, results) in enumerate(moments(graph, op.name, x, wanted, fake=True)):
             part = slice(group * outputs, (group + 1) * outputs)
-            cross = cross[:, :-1] - op.bias[part, None] * gram[-1, :-1]  # what the weights alone should make
-            gram = gram[:-1, :-1]
+            cross = results[:, :-1] - op.bias[part, None] * moment[-1, :-1]  # what the weights alone should make
+            gram = moment[:-1, :-1]
             bottom, share, s = flat[0][part], flat[1][part], scale[part]
             up.append(learn_rounding(bottom, share, s, gram, cross, steps=self.steps, rate=self.rate))
             errors += [rounding_error(bottom + s * u, gram, cross) for u in (share >= 0.5, up[-1])]
