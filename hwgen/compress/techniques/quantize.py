@@ -66,7 +66,7 @@ class Quantize(Technique):
         for op in graph.device_ops:
             floor = max(float(maps[name].scale) for name in op.inputs) / _MAX_RATIO
             if isinstance(op, FloatConv):
-                layers[op.name] = self._weights(op, float(maps[op.inputs[0]].scale))
+                layers[op.name] = self.weight_quantizer(op, float(maps[op.inputs[0]].scale))
                 floor *= float(layers[op.name].scale.max())
             maps[op.output] = maps[op.inputs[0]] if _keeps_scale(op) else self._map(ranges[op.output], width, floor)
         return self.plan(layers={name: q.to_json() for name, q in layers.items()},
@@ -93,8 +93,8 @@ class Quantize(Technique):
                                    symmetric=symmetric)
         return quantizer
 
-    def _weights(self, op: FloatConv, input_scale: float) -> Quantizer:
-        """The quantizer of a layer's weights."""
+    def weight_quantizer(self, op: FloatConv, input_scale: float = np.inf) -> Quantizer:
+        """The quantizer of a layer's weights; where the input's scale is known, the bias fits as well."""
         bits = self.layer_bits.get(op.name, self.weight_bits or self.bits)
         symmetric = self.weights == "symmetric"
         group, rows, shape = self._rows(op)
