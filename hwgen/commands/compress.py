@@ -31,6 +31,10 @@ def compress(
         Path | None,
         typer.Option("--train", metavar="FILE.npz", help="Fit on these x and y; without it, on a sample of --data."),
     ] = None,
+    checkpoints: Annotated[
+        Path | None,
+        typer.Option("--checkpoints", metavar="DIR", help="Keep training's state here; the same run goes on from it."),
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of samples.")] = 0,
     json: Json = None,
 ) -> None:
@@ -40,6 +44,7 @@ def compress(
         raise HwgenError("the output must be an .onnx file", where=str(output))
     for target in (output, plan, json):
         check_target(target)
+    check_target(checkpoints, folder=True)
     from hwgen.compress.data import load_data
     from hwgen.compress.load import load_float_model
     from hwgen.compress.pipeline import compress as run_recipe
@@ -50,7 +55,7 @@ def compress(
         graph = load_float_model(model)
         test = load_data(graph, data, seed)
         fit = test if train is None else load_data(graph, train, seed)
-        result = run_recipe(graph, steps, fit, test, follow=follow)
+        result = run_recipe(graph, steps, fit, test, follow=follow, checkpoints=checkpoints)
     plans = {"model": model.name, "recipe": recipe.name, "seed": seed, "steps": [p.to_json() for p in result.plans]}
     report: dict[str, Any] = {
         "model": model.name,

@@ -136,3 +136,25 @@ class Quantize(Technique):
 def keeps_scale(op: Op) -> bool:
     """True for operators whose result is at its input's scale: they move values, or pick one."""
     return isinstance(op, Pad | Reshape) or (isinstance(op, FloatPool) and op.kind == "max")
+
+
+def within_machine(graph: FloatGraph) -> FloatGraph:
+    """The quantised graph with scales that training made too small raised to what the machine can requantise."""
+    maps = dict(graph.maps)
+    new: dict[Op, tuple[Op, ...]] = {}
+    for op in graph.device_ops:
+        if op.output not in maps:
+            continue
+        floor = max(float(maps[name].scale) for name in op.inputs) / MAX_RATIO
+        if isinstance(op, FloatConv) and op.quantizer is not None and not op.quantizer.group:
+            needed = np.abs(op.bias).astype(np.float64) / (float(maps[op.inputs[0]].scale) * MAX_BIAS)
+            scale = op.quantizer.scale
+            needed = needed.reshape(-1, 1, 1, 1) if scale.ndim else needed.max()
+            quantizer = replace(op.quantizer, scale=np.maximum(scale, needed.astype(np.float32)))
+            new[op] = (replace(op, quantizer=quantizer),)
+            floor *= float(quantizer.scale.max())
+        if keeps_scale(op):
+            maps[op.output] = maps[op.inputs[0]]
+        elif float(maps[op.output].scale) < floor:
+            maps[op.output] = replace(maps[op.output], scale=np.float32(floor).reshape(()))
+    return replace(graph.replace_ops(new), maps=maps)
