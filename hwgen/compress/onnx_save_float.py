@@ -48,8 +48,9 @@ def float_onnx(graph: FloatGraph) -> bytes:
     nodes.append(helper.make_node("Transpose", [names[graph.output]], ["y"], "y/transpose", perm=[0, 2, 3, 1]))
     ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", *graph.shapes[of][1:]])
             for name, of in (("x", graph.input), ("y", graph.output))]
-    model = helper.make_model(helper.make_graph(nodes, graph.name, ends[:1], ends[1:], constants), producer_name="hwgen",
-                              opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=_IR_VERSION)
+    made = helper.make_graph(nodes, graph.name, ends[:1], ends[1:], constants)
+    model = helper.make_model(made, producer_name="hwgen", opset_imports=[helper.make_opsetid("", _OPSET)],
+                              ir_version=_IR_VERSION)
     onnx.checker.check_model(model, full_check=True)
     return bytes(model.SerializeToString(deterministic=True))
 

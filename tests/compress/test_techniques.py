@@ -26,9 +26,10 @@ from hwgen.compress.techniques.tucker import Tucker
 from hwgen.errors import HwgenError
 from tests.compress.networks import RELU, conv, graph, images, norm, residual
 
-FAMILIES = {"bias_correction": "quantization", "equalize": "quantization", "fold_batch_norm": "quantization",
-            "huffman": "quantization", "prune": "sparsification", "quantize": "quantization",
-            "share": "quantization", "spatial": "decomposition", "svd": "decomposition", "tucker": "decomposition"}
+FAMILIES = {"bias_correction": "quantization", "equalize": "quantization", "finetune": "sparsification",
+            "fold_batch_norm": "quantization", "huffman": "quantization", "prune": "sparsification",
+            "quantize": "quantization", "share": "quantization", "spatial": "decomposition",
+            "svd": "decomposition", "tucker": "decomposition"}
 
 
 def test_registry() -> None:

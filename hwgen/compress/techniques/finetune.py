@@ -40,7 +40,8 @@ class Finetune(Technique):
     epochs: int = parameter(10, "passes over the training data", low=1)
     rate: float = parameter(1e-3, "first learning rate; it falls to zero by a cosine", low=0)
     batch: int = parameter(128, "images of a step", low=1)
-    optimizer: str = parameter("adam", "adam (AdamW) or sgd (Nesterov momentum 0.9)", choices=("adam", "sgd"))
+    optimizer: str = parameter("adam", "adam, adamw (decay apart from the gradient), sgd (Nesterov momentum "
+                               "0.9)", choices=("adam", "adamw", "sgd"))
     weight_decay: float = parameter(0.0, "of weights, not of biases, codebooks and scales", low=0)
     shift: int = parameter(0, "pixels that images are moved by at most", low=0)
     flip: bool = parameter(False, "mirror half of the images")
@@ -109,6 +110,7 @@ def _entry(op: FloatConv | BatchNorm) -> dict[str, Any]:
 def _restored(op: Any, entry: dict[str, Any]) -> Any:
     """Undo `_entry`."""
     if isinstance(op, BatchNorm):
-        return replace(op, **{name: unpack(entry[name]) for name in _BN})
+        return replace(op, gamma=unpack(entry["gamma"]), beta=unpack(entry["beta"]), mean=unpack(entry["mean"]),
+                       variance=unpack(entry["variance"]))
     quantizer = Quantizer.from_json(entry["quantizer"]) if "quantizer" in entry else None
     return replace(op, weight=unpack(entry["weight"]), bias=unpack(entry["bias"]), quantizer=quantizer)

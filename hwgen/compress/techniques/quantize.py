@@ -156,5 +156,5 @@ def within_machine(graph: FloatGraph) -> FloatGraph:
         if keeps_scale(op):
             maps[op.output] = maps[op.inputs[0]]
         elif float(maps[op.output].scale) < floor:
-            maps[op.output] = replace(maps[op.output], scale=np.float32(floor).reshape(()))
+            maps[op.output] = replace(maps[op.output], scale=np.array(floor, np.float32))
     return replace(graph.replace_ops(new), maps=maps)

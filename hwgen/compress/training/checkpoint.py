@@ -46,7 +46,7 @@ class Checkpoint:
         try:
             found: dict[str, Any] = torch.load(self.path, weights_only=True)
             identity = found["identity"]
-        except Exception as error:  # noqa: BLE001 - of a damaged file PyTorch raises whatever its parts raise
+        except Exception as error:  # of a damaged file PyTorch raises whatever its parts raise
             raise HwgenError("the checkpoint cannot be read", where=str(self.path), remedy="delete it") from error
         if identity != self.identity:
             raise HwgenError("the checkpoint is of another network, recipe, seed or data", where=str(self.path),

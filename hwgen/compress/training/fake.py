@@ -93,9 +93,10 @@ class Fake(nn.Module):
         if quantizer.group:
             x = x.reshape(*form[:-1], -1, quantizer.group)
         if quantizer.narrow and quantizer.bits == 1:
-            y: torch.Tensor = _Sign.apply(x, self.scale(), self.factor)
+            y: torch.Tensor = _Sign.apply(x, self.scale(), self.factor)  # type: ignore[no-untyped-call]
         else:
-            y = _Fake.apply(x, self.scale(), self.zero, quantizer.qmin, quantizer.qmax, self.factor)
+            bounds = self.zero, quantizer.qmin, quantizer.qmax
+            y = _Fake.apply(x, self.scale(), *bounds, self.factor)  # type: ignore[no-untyped-call]
         return y.reshape(form) if quantizer.group else y
 
     def trained(self) -> Quantizer:

@@ -24,8 +24,8 @@ from hwgen.compress.training.loop import train
 from hwgen.compress.training.settings import Settings
 from hwgen.model.graph import Op
 
-_SETTINGS = {"lenet300": Settings(epochs=15, batch=128, weight_decay=0.05, keep_zeros=False),
-             "lenet5": Settings(epochs=8, batch=128, weight_decay=0.05, keep_zeros=False, shift=1)}
+_SETTINGS = {"lenet300": Settings(epochs=15, optimizer="adamw", batch=128, weight_decay=0.05, keep_zeros=False),
+             "lenet5": Settings(epochs=6, optimizer="adamw", batch=128, weight_decay=0.05, keep_zeros=False, shift=1)}
 
 
 def lenet300(seed: int) -> FloatGraph:
@@ -90,9 +90,9 @@ def main(arguments: list[str] | None = None) -> None:
                        checkpoint=options.output / f"{options.network}.pt")
     write_file(options.output / f"{options.network}.onnx", float_onnx(trained))
     for part, data in (("train", train_data), ("test", test)):
-        np.savez_compressed(options.output / f"mnist_{part}.npz", x=data.x, y=data.y)
+        np.savez_compressed(options.output / f"mnist_{part}.npz", x=data.x, y=np.asarray(data.y))
     accuracy = float_accuracy(trained, test)
-    assert accuracy is not None
+    assert accuracy is not None  # there are labels
     print(f"test accuracy {100 * accuracy.top1:.2f} % ({100 * accuracy.low:.2f}-{100 * accuracy.high:.2f})")
 
 

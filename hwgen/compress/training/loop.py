@@ -169,7 +169,7 @@ def _optimizer(network: Network, settings: Settings) -> torch.optim.Optimizer:
     for part in network.convolutions:
         used = part.op.weight[part.op.weight != 0].astype(np.float64)
         size = float(np.sqrt(np.mean(used**2))) if used.size else 1.0
-        usual = (2 / np.prod(part.op.weight.shape[1:])) ** 0.5
+        usual = float(2 / np.prod(part.op.weight.shape[1:])) ** 0.5
         # Decay would pull a codebook's entries, which are few and all needed, to zero.
         decay = settings.weight_decay if part.weight.index is None else 0.0
         groups.append({"params": [part.weight.values], "weight_decay": decay, "share": min(size / usual, 1.0)})
@@ -178,7 +178,9 @@ def _optimizer(network: Network, settings: Settings) -> torch.optim.Optimizer:
         groups.append({"params": list(others.values()), "weight_decay": 0.0, "share": 1.0})
     if settings.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=settings.rate, momentum=_MOMENTUM, nesterov=True)
-    return torch.optim.AdamW(groups, lr=settings.rate, fused=True)
+    if settings.optimizer == "adamw":
+        return torch.optim.AdamW(groups, lr=settings.rate, fused=True)
+    return torch.optim.Adam(groups, lr=settings.rate, fused=True)
 
 
 @contextlib.contextmanager

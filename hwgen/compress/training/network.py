@@ -83,8 +83,12 @@ class Network(nn.Module):
 
     def to_graph(self) -> FloatGraph:
         """The graph with what was trained."""
-        new = {op: (part.trained(op),) for op, part, _ in self._walk
-               if isinstance(part, Convolution | Normalisation)}
+        new: dict[Op, tuple[Op]] = {}
+        for op, part, _ in self._walk:
+            if isinstance(part, Convolution) and isinstance(op, FloatConv):
+                new[op] = (part.trained(op),)
+            if isinstance(part, Normalisation) and isinstance(op, BatchNorm):
+                new[op] = (part.trained(op),)
         trained = {key: fake.trained() for key, fake in self.fakes.items() if isinstance(fake, Fake)}
         return replace(self.graph.replace_ops(new),
                        maps={name: trained[self._fake_of[name]] for name in self.graph.maps})

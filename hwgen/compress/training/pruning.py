@@ -49,8 +49,8 @@ class Pruner:
         magnitudes = []
         for layer in self.layers:
             layer.weight.regrow = self.settings.regrow and not self.settled
-            values = layer.weight.values.detach()
-            magnitudes.append((values if layer.weight.regrow else values * _mask(layer)).numpy().reshape(-1))
+            held = layer.weight.values.detach()
+            magnitudes.append((held if layer.weight.regrow else held * _mask(layer)).numpy().reshape(-1))
         for layer, values, count in zip(self.layers, magnitudes, self._removed(magnitudes, done), strict=True):
             keep = np.ones(len(values), np.float32)
             keep[np.argsort(np.abs(values), kind="stable")[: int(count)]] = 0
