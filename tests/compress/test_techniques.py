@@ -26,7 +26,7 @@ from hwgen.compress.techniques.tucker import Tucker
 from hwgen.errors import HwgenError
 from tests.compress.networks import RELU, conv, graph, images, norm, residual
 
-FAMILIES = {"bias_correction": "quantization", "equalize": "quantization", "finetune": "sparsification",
+FAMILIES = {"bias_correction": "quantization", "equalize": "quantization", "finetune": "quantization",
             "fold_batch_norm": "quantization", "huffman": "quantization", "prune": "sparsification",
             "quantize": "quantization", "share": "quantization", "spatial": "decomposition",
             "svd": "decomposition", "tucker": "decomposition"}

@@ -29,11 +29,11 @@ class Finetune(Technique):
     Weights that are zero stay zero, codebooks keep their indices (each entry gets the sum of its weights' gradients,
     Han 2016). After `quantize` this is quantisation-aware training: weights and maps are rounded as they will be, and
     gradients pass straight through (Bengio 2013); scales are held, or learned (LSQ, Esser 2020). The file then has
-    these very scales.
+    these very scales. Alone it mends what rounding did, hence quantization; one that prunes is sparsification.
     """
 
     name: ClassVar[str] = "finetune"
-    family: ClassVar[Family] = "sparsification"
+    family: ClassVar[Family] = "quantization"
     on_either: ClassVar[bool] = True
     trains: ClassVar[bool] = True
 
@@ -63,6 +63,8 @@ class Finetune(Technique):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.sparsity is not None or self.layer_sparsity:
+            object.__setattr__(self, "family", "sparsification")
         if self.sparsity is not None and self.layer_sparsity:
             raise HwgenError("give sparsity or layer_sparsity, not both")
         if self.regrow and self.sparsity is None and not self.layer_sparsity:

@@ -219,6 +219,7 @@ def test_deep_compression_with_training() -> None:
         {"name": "share", "entries": 8}, {"name": "finetune", "epochs": 2},
         {"name": "quantize"}, {"name": "finetune", "epochs": 2}, {"name": "huffman"}])
     assert recipe.family == "joint"
+    assert [step.family for step in recipe.steps[:3]] == ["sparsification", "quantization", "quantization"]
     done = compress(net, recipe, data, test)
     assert [row.integer for row in done.rows] == [False] * 4 + [True] * 3
     assert done.rows[-1].counts.nonzero <= 0.31 * done.rows[0].counts.weights
