@@ -35,6 +35,10 @@ def compress(
         int | None,
         typer.Option("--fit", metavar="N", help="Fit on N inputs of --data alone, and measure on all others."),
     ] = None,
+    checkpoints: Annotated[
+        Path | None,
+        typer.Option("--checkpoints", metavar="DIR", help="Keep training's state here; the same run goes on from it."),
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of samples.")] = 0,
     json: Json = None,
 ) -> None:
@@ -46,6 +50,7 @@ def compress(
         raise HwgenError("give --train or --fit, not both")
     for target in (output, plan, json):
         check_target(target)
+    check_target(checkpoints, folder=True)
     from hwgen.compress.data import load_data
     from hwgen.compress.load import load_float_model
     from hwgen.compress.pipeline import compress as run_recipe
@@ -58,7 +63,7 @@ def compress(
         fit = test if train is None else load_data(graph, train, seed)
         if fit_on is not None:
             fit, test = test.split(fit_on)
-        result = run_recipe(graph, steps, fit, test, follow=follow)
+        result = run_recipe(graph, steps, fit, test, follow=follow, checkpoints=checkpoints)
     plans = {"model": model.name, "recipe": recipe.name, "seed": seed, "steps": [p.to_json() for p in result.plans]}
     report: dict[str, Any] = {
         "model": model.name,

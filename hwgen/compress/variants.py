@@ -31,7 +31,7 @@ def answers(graph: FloatGraph, variants: Mapping[_Key, FloatGraph], x: NDArray[n
             {key: np.concatenate([p[1][i] for p in parts]) for i, key in enumerate(variants)})
 
 
-def _changed(variant: FloatGraph, own: set[object], known: Maps) -> FloatArray:
+def _changed(variant: FloatGraph, own: set[Op], known: Maps) -> FloatArray:
     """The output of a variant, with the maps of the network itself at hand."""
     values = dict(known)
     new: set[str] = set()

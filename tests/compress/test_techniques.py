@@ -31,9 +31,10 @@ from hwgen.errors import HwgenError
 from tests.compress.networks import RELU, conv, graph, images, norm, residual
 
 FAMILIES = {"adaround": "quantization", "bias_correction": "quantization", "equalize": "quantization",
-            "fold_batch_norm": "quantization", "huffman": "quantization", "optimal_brain": "sparsification",
-            "prune": "sparsification", "prune_channels": "sparsification", "quantize": "quantization",
-            "share": "quantization", "spatial": "decomposition", "svd": "decomposition", "tucker": "decomposition"}
+            "finetune": "quantization", "fold_batch_norm": "quantization", "huffman": "quantization",
+            "optimal_brain": "sparsification", "prune": "sparsification", "prune_channels": "sparsification",
+            "quantize": "quantization", "share": "quantization", "spatial": "decomposition", "svd": "decomposition",
+            "tucker": "decomposition"}
 
 
 def test_registry() -> None:

@@ -23,10 +23,10 @@ from hwgen.model.graph import Op, Pad, Reshape
 LEAST_SAMPLES = 16
 """Ranges from fewer inputs than this are chance."""
 
-_MAX_RATIO = 64.0
+MAX_RATIO = 64.0
 """Input scale times weight scale over output scale: the machine can multiply by less than 128."""
 
-_MAX_BIAS = float(1 << 30)
+MAX_BIAS = float(1 << 30)
 """Bias in accumulator steps; leaves a bit of the 32 for the products."""
 
 
@@ -64,11 +64,11 @@ class Quantize(Technique):
         maps = {graph.input: self._map(ranges[graph.input], width)}
         layers: dict[str, Quantizer] = {}
         for op in graph.device_ops:
-            floor = max(float(maps[name].scale) for name in op.inputs) / _MAX_RATIO
+            floor = max(float(maps[name].scale) for name in op.inputs) / MAX_RATIO
             if isinstance(op, FloatConv):
                 layers[op.name] = self.weight_quantizer(op, float(maps[op.inputs[0]].scale))
                 floor *= float(layers[op.name].scale.max())
-            maps[op.output] = maps[op.inputs[0]] if _keeps_scale(op) else self._map(ranges[op.output], width, floor)
+            maps[op.output] = maps[op.inputs[0]] if keeps_scale(op) else self._map(ranges[op.output], width, floor)
         return self.plan(layers={name: q.to_json() for name, q in layers.items()},
                          maps={name: q.to_json() for name, q in maps.items()})
 
@@ -112,7 +112,7 @@ class Quantize(Technique):
         quantizer = from_range(low.reshape(shape), high.reshape(shape), bits, symmetric=symmetric, group=group)
         if group:
             return quantizer
-        needed = np.abs(op.bias).astype(np.float64) / (input_scale * _MAX_BIAS)
+        needed = np.abs(op.bias).astype(np.float64) / (input_scale * MAX_BIAS)
         needed = needed.reshape(-1, 1, 1, 1) if shape else needed.max()
         if np.all(quantizer.scale >= needed):
             return quantizer
@@ -133,6 +133,28 @@ class Quantize(Technique):
         return group, op.weight.reshape(-1, group), shape
 
 
-def _keeps_scale(op: Op) -> bool:
+def keeps_scale(op: Op) -> bool:
     """True for operators whose result is at its input's scale: they move values, or pick one."""
     return isinstance(op, Pad | Reshape) or (isinstance(op, FloatPool) and op.kind == "max")
+
+
+def within_machine(graph: FloatGraph) -> FloatGraph:
+    """The quantised graph with scales that training made too small raised to what the machine can requantise."""
+    maps = dict(graph.maps)
+    new: dict[Op, tuple[Op, ...]] = {}
+    for op in graph.device_ops:
+        if op.output not in maps:
+            continue
+        floor = max(float(maps[name].scale) for name in op.inputs) / MAX_RATIO
+        if isinstance(op, FloatConv) and op.quantizer is not None and not op.quantizer.group:
+            needed = np.abs(op.bias).astype(np.float64) / (float(maps[op.inputs[0]].scale) * MAX_BIAS)
+            scale = op.quantizer.scale
+            needed = needed.reshape(-1, 1, 1, 1) if scale.ndim else needed.max()
+            quantizer = replace(op.quantizer, scale=np.maximum(scale, needed.astype(np.float32)))
+            new[op] = (replace(op, quantizer=quantizer),)
+            floor *= float(quantizer.scale.max())
+        if keeps_scale(op):
+            maps[op.output] = maps[op.inputs[0]]
+        elif float(maps[op.output].scale) < floor:
+            maps[op.output] = replace(maps[op.output], scale=np.array(floor, np.float32))
+    return replace(graph.replace_ops(new), maps=maps)
