@@ -48,7 +48,7 @@ def test_curves_are_those_of_the_techniques() -> None:
     assert curve.error[at] == pytest.approx(distance(run_float(net, data.x).reshape(64, -1), pruned))
     for curve in study.curves:
         if curve.curve == "bits":
-            assert curve.error == sorted(curve.error, reverse=True)
+            assert curve.error[-1] < 0.1 * curve.error[0]
     assert study.notes == ["depthwise: a layer of 8 groups cannot be split"]
 
 
