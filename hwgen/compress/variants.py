@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from hwgen.compress.execute import Maps, execute, gather
 from hwgen.compress.graph import FloatArray, FloatGraph
+from hwgen.model.graph import Op
 
 _Key = TypeVar("_Key")
 
@@ -31,7 +32,7 @@ def answers(graph: FloatGraph, variants: Mapping[_Key, FloatGraph], x: NDArray[n
             {key: np.concatenate([p[1][i] for p in parts]) for i, key in enumerate(variants)})
 
 
-def _changed(variant: FloatGraph, own: set[object], known: Maps) -> FloatArray:
+def _changed(variant: FloatGraph, own: set[Op], known: Maps) -> FloatArray:
     """The output of a variant, with the maps of the network itself at hand."""
     values = dict(known)
     new: set[str] = set()
