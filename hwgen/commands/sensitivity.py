@@ -23,6 +23,9 @@ def sensitivity(
     plot: Annotated[
         Path | None, typer.Option("--plot", metavar="FILE.svg", help="Also draw them, as .svg or .png.")
     ] = None,
+    error: Annotated[
+        bool, typer.Option("--error", help="Draw the error of the outputs, not top-1.")
+    ] = False,
     curves: Annotated[
         str, typer.Option("--curves", metavar="LIST", help="bits, rank, and grains of the step prune, with commas.")
     ] = "bits,element,vector,rank",
@@ -47,7 +50,7 @@ def sensitivity(
     with counted("inputs") as progress:
         study = measure(graph, given, wanted, samples=samples, progress=progress)
     report = {"model": model.name, "data": data.name, "seed": seed, **study.to_json()}
-    picture = None if plot is None else sensitivity_picture(report, plot.suffix.lower()[1:])
+    picture = None if plot is None else sensitivity_picture(report, plot.suffix.lower()[1:], error=error)
     write_file(output, json.dumps(report, indent=2) + "\n")
     if plot is not None and picture is not None:
         write_file(plot, picture)

@@ -8,7 +8,8 @@ from typing import Any
 
 from hwgen.compress.data import Data
 from hwgen.compress.decompose import MatrixDecomposition, is_matrix, with_chains
-from hwgen.compress.graph import FloatConv, FloatGraph
+from hwgen.compress.graph import FloatArray, FloatConv, FloatGraph
+from hwgen.compress.mixed import WIDTHS
 from hwgen.compress.technique import chosen_layers
 from hwgen.compress.techniques.fold_batch_norm import fold_batch_norm
 from hwgen.compress.techniques.prune import Prune, least_zeroed
@@ -18,7 +19,6 @@ from hwgen.compress.techniques.svd import Svd
 from hwgen.compress.variants import answers, distance, top1
 from hwgen.errors import HwgenError
 
-BITS = (2, 3, 4, 5, 6, 8)
 SPARSITIES = (0.25, 0.5, 0.625, 0.75, 0.875, 0.95)
 RANKS = (0.125, 0.25, 0.5, 0.75)
 GRAINS = ("element", "vector", "kernel", "block", "channel", "filter", "bank")
@@ -99,7 +99,7 @@ def sensitivity(graph: FloatGraph, data: Data, curves: Sequence[str] = ("bits", 
 def _variants(graph: FloatGraph, op: FloatConv, curve: str, notes: list[str]) -> Iterator[tuple[float, FloatGraph]]:
     """Settings of a curve and the network of each."""
     if curve == "bits":
-        for bits in BITS:
+        for bits in WIDTHS:
             yield bits, _with_weight(graph, op, rounded(op, bits))
     elif curve == "rank":
         step: MatrixDecomposition = Svd(rank=1) if is_matrix(graph, op) else Spatial(rank=1)
@@ -120,10 +120,10 @@ def _variants(graph: FloatGraph, op: FloatConv, curve: str, notes: list[str]) ->
             yield sparsity, _with_weight(graph, op, least_zeroed(grain, op, round(sparsity * op.weight.size)))
 
 
-def rounded(op: FloatConv, bits: int) -> Any:
+def rounded(op: FloatConv, bits: int) -> FloatArray:
     """Weights as so many bits have them: symmetric, a scale a channel, ranges of least squared error."""
-    return Quantize(weight_bits=bits, weight_range="mse").weight_quantizer(op).fake(op.weight)
+    return Quantize(weight_range="mse").weight_quantizer(op, bits).fake(op.weight)
 
 
-def _with_weight(graph: FloatGraph, op: FloatConv, weight: Any) -> FloatGraph:
+def _with_weight(graph: FloatGraph, op: FloatConv, weight: FloatArray) -> FloatGraph:
     return graph.replace_ops({op: (replace(op, weight=weight),)})

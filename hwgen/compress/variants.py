@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from hwgen.compress.execute import Maps, execute, gather
 from hwgen.compress.graph import FloatArray, FloatGraph
+from hwgen.model.graph import Op
 
 _Key = TypeVar("_Key")
 

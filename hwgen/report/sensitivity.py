@@ -13,7 +13,7 @@ TITLES = {"bits": "weight bits", "rank": "share of the full rank"}
 """What the settings of a curve are; of all others they are sparsities."""
 
 
-def sensitivity_picture(study: Mapping[str, Any], kind: str) -> bytes:
+def sensitivity_picture(study: Mapping[str, Any], kind: str, *, error: bool = False) -> bytes:
     """Draw a study.
 
     Parameters
@@ -22,6 +22,8 @@ def sensitivity_picture(study: Mapping[str, Any], kind: str) -> bytes:
         As `hwgen sensitivity` writes it.
     kind : str
         File format: svg or png.
+    error : bool
+        Draw the error of the outputs although there is an accuracy: on few inputs it says more.
     """
     curves = study["curves"]
     kinds = list(dict.fromkeys(curve["curve"] for curve in curves))
@@ -30,7 +32,7 @@ def sensitivity_picture(study: Mapping[str, Any], kind: str) -> bytes:
     marks = dict(zip(layers, "os^vDPX*<>hp" * (1 + len(layers) // 12), strict=False))
     figure = Figure(figsize=(3.2 * len(kinds) + 0.4, 4.6), layout="constrained")
     panels = figure.subplots(1, len(kinds), sharey=True, squeeze=False)[0]
-    labelled = study["top1"] is not None
+    labelled = study["top1"] is not None and not error
     for axes, name in zip(panels, kinds, strict=True):
         for curve in curves:
             if curve["curve"] == name:
