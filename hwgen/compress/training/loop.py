@@ -100,7 +100,7 @@ class _Run:
                 self.pruner.update(done)
             loss, right = self._step(pick, done)
             loss_sum, correct, seen = loss_sum + loss * len(pick), correct + right, seen + len(pick)
-            if time.monotonic() - said > _SAY_SECONDS:
+            if time.monotonic() - said > _SAY_SECONDS and number + 1 < len(batches):
                 said = time.monotonic()
                 say(self._text(number + 1, len(batches), loss_sum / seen, correct / seen))
         if not np.isfinite(loss_sum):
