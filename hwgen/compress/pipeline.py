@@ -18,6 +18,7 @@ from hwgen.compress.graph import FloatGraph
 from hwgen.compress.lower import lower
 from hwgen.compress.plan import Plan
 from hwgen.compress.recipe import Recipe
+from hwgen.compress.technique import Surroundings
 from hwgen.errors import HwgenError
 from hwgen.model.onnx_reader import read_onnx
 from hwgen.model.onnx_writer import write_onnx
@@ -58,7 +59,7 @@ class Compressed:
 
 
 def compress(graph: FloatGraph, recipe: Recipe, fit: Data, test: Data, *, follow: Callable[[str], None] | None = None,
-             progress: Progress | None = None) -> Compressed:
+             progress: Progress | None = None, checkpoints: Path | None = None) -> Compressed:
     """Compress a network.
 
     Parameters
@@ -74,6 +75,8 @@ def compress(graph: FloatGraph, recipe: Recipe, fit: Data, test: Data, *, follow
         Called with what is going on.
     progress : callable, optional
         Called with (inputs done, inputs in all) while accuracy is measured.
+    checkpoints : Path, optional
+        Folder for what long steps leave behind, to go on from when the same run is started again.
 
     Raises
     ------
@@ -83,8 +86,15 @@ def compress(graph: FloatGraph, recipe: Recipe, fit: Data, test: Data, *, follow
     if not recipe.quantizes:
         raise HwgenError("a recipe must quantise the network", where=recipe.name,
                          remedy='add [[step]] with name = "quantize"')
+    for number, step in enumerate(recipe.steps, 1):
+        with recipe.at(number):
+            step.check_installed()
+            if step.trains and fit is test:
+                raise HwgenError("training must not see the data that accuracy is measured on",
+                                 remedy="give training data: --train FILE.npz")
     say = follow or (lambda text: None)
     check_finite(graph)
+    original = graph
     plans: list[Plan] = []
     made: list[tuple[FloatGraph, bytes, float]] = [(graph, b"", 0.0)]
     content = b""
@@ -93,7 +103,7 @@ def compress(graph: FloatGraph, recipe: Recipe, fit: Data, test: Data, *, follow
         say(f"step {number} of {len(recipe.steps)}, {step.name}")
         start = time.perf_counter()
         with recipe.at(number):
-            plan = step.fit(graph, fit)
+            plan = step.fit_in(graph, fit, Surroundings(original, number, checkpoints, say))
             graph = step.apply(graph, plan)
             check_finite(graph)
             plans.append(plan)

@@ -8,6 +8,9 @@ from typing import Any
 
 Entry = dict[str, Any]
 
+_LONGEST = 200
+"""Characters of a value beyond which it is not printed: it holds packed numbers."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -22,6 +25,8 @@ class Plan:
         What is done to each layer and to each feature map, by name; the keys belong to the technique.
     notes : list of str
         What was left out, and why.
+    curve : list of dict
+        How training went, epoch by epoch.
     """
 
     technique: str
@@ -29,6 +34,7 @@ class Plan:
     layers: dict[str, Entry] = field(default_factory=dict)
     maps: dict[str, Entry] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    curve: list[Entry] = field(default_factory=list)
 
     def to_json(self) -> Entry:
         """Plain values."""
@@ -44,6 +50,7 @@ class Plan:
         for kind, entries in (("layer", self.layers), ("map", self.maps)):
             lines += [f"  {kind} {name}: {', '.join(f'{k} {_short(v)}' for k, v in entry.items())}"
                       for name, entry in entries.items()]
+        lines += [f"  {', '.join(f'{k} {_short(v)}' for k, v in entry.items())}" for entry in self.curve]
         return "\n".join(lines + [f"  note: {note}" for note in self.notes])
 
 
@@ -53,4 +60,6 @@ def _short(value: Any) -> str:
     if isinstance(value, list):
         shown = ", ".join(_short(v) for v in value[:4])
         return f"[{shown}{f', ... {len(value)} in all' if len(value) > 4 else ''}]"
+    if isinstance(value, str) and len(value) > _LONGEST:
+        return f"{value[:12]}... {len(value)} characters in all"  # numbers, packed
     return str(value)

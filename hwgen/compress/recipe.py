@@ -33,6 +33,8 @@ class Recipe:
         quantized = False
         for number, step in enumerate(self.steps, 1):
             with self.at(number):
+                if step.on_either:
+                    continue
                 if step.on_quantized and not quantized:
                     raise HwgenError("must stand after quantize")
                 if not step.on_quantized and quantized:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import cache
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from hwgen.compress.data import Data
@@ -20,6 +22,20 @@ Family = Literal["compact", "decomposition", "quantization", "sparsification", "
 tensors are split, else quantization if bits get fewer, else sparsification. More than one family is joint."""
 
 
+@dataclass(frozen=True)
+class Surroundings:
+    """What a step may know of the run that it is part of.
+
+    ``original`` is the network before the first step, ``number`` the step's own, from 1; ``checkpoints`` the folder for
+    what long work leaves behind; ``say`` is told how it goes.
+    """
+
+    original: FloatGraph
+    number: int = 1
+    checkpoints: Path | None = None
+    say: Callable[[str], None] = lambda text: None
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Technique(ABC):
     """A compressor. Subclasses are frozen dataclasses whose fields are `hwgen.compress.parameters.parameter`.
@@ -31,8 +47,12 @@ class Technique(ABC):
     family: ClassVar[Family]
     on_quantized: ClassVar[bool] = False
     """Whether it takes a network whose maps and weights have quantizers; others stand before `quantize`."""
+    on_either: ClassVar[bool] = False
+    """Whether it takes networks of either kind."""
     quantizes: ClassVar[bool] = False
     """Whether it gives them quantizers."""
+    trains: ClassVar[bool] = False
+    """Whether it must not be fitted on what accuracy is measured on."""
 
     def __post_init__(self) -> None:
         check_parameters(self)
@@ -56,6 +76,13 @@ class Technique(ABC):
     @abstractmethod
     def apply(self, graph: FloatGraph, plan: Plan) -> FloatGraph:
         """The network as a plan has it; the one given is not changed."""
+
+    def fit_in(self, graph: FloatGraph, data: Data, around: Surroundings) -> Plan:
+        """Decide as part of a recipe; most techniques need nothing of what is around them."""
+        return self.fit(graph, data)
+
+    def check_installed(self) -> None:  # noqa: B027 - most techniques need nothing
+        """Raise `HwgenError` when a package that it needs is not installed."""
 
     def __call__(self, graph: FloatGraph, data: Data) -> FloatGraph:
         """Fit and apply."""

@@ -114,7 +114,7 @@ def train(x: FloatArray, y: NDArray[np.int64], epochs: int = EPOCHS) -> Digits:
             loss = nn.functional.cross_entropy(network(_shifted(images[pick], generator)), labels[pick],
                                                label_smoothing=0.05)
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
             total += float(loss.detach()) * len(pick)

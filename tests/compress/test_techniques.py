@@ -12,12 +12,16 @@ from hwgen.compress.data import Data
 from hwgen.compress.execute import execute, fake_weights, run_float
 from hwgen.compress.graph import BatchNorm, FloatConv, FloatGraph
 from hwgen.compress.plan import Plan
+from hwgen.compress.ratios import lamp_scores
 from hwgen.compress.technique import technique, techniques
+from hwgen.compress.techniques.adaround import AdaRound
 from hwgen.compress.techniques.bias_correction import BiasCorrection
 from hwgen.compress.techniques.equalize import Equalize
 from hwgen.compress.techniques.fold_batch_norm import FoldBatchNorm
 from hwgen.compress.techniques.huffman import Huffman
-from hwgen.compress.techniques.prune import Prune, lamp_scores
+from hwgen.compress.techniques.optimal_brain import OptimalBrain
+from hwgen.compress.techniques.prune import Prune
+from hwgen.compress.techniques.prune_channels import PruneChannels
 from hwgen.compress.techniques.quantize import Quantize
 from hwgen.compress.techniques.share import Share
 from hwgen.compress.techniques.spatial import Spatial
@@ -26,9 +30,11 @@ from hwgen.compress.techniques.tucker import Tucker
 from hwgen.errors import HwgenError
 from tests.compress.networks import RELU, conv, graph, images, norm, residual
 
-FAMILIES = {"bias_correction": "quantization", "equalize": "quantization", "fold_batch_norm": "quantization",
-            "huffman": "quantization", "prune": "sparsification", "quantize": "quantization",
-            "share": "quantization", "spatial": "decomposition", "svd": "decomposition", "tucker": "decomposition"}
+FAMILIES = {"adaround": "quantization", "bias_correction": "quantization", "equalize": "quantization",
+            "finetune": "quantization", "fold_batch_norm": "quantization", "huffman": "quantization",
+            "optimal_brain": "sparsification", "prune": "sparsification", "prune_channels": "sparsification",
+            "quantize": "quantization", "share": "quantization", "spatial": "decomposition", "svd": "decomposition",
+            "tucker": "decomposition"}
 
 
 def test_registry() -> None:
@@ -40,7 +46,9 @@ def test_registry() -> None:
 
 @pytest.mark.parametrize("step", [Quantize(), Quantize(granularity="group", group=1), Equalize(), FoldBatchNorm(),
                                   Prune(sparsity=0.5), Svd(energy=0.5), Spatial(rank=3),
-                                  Tucker(ratio=0.5), Share(entries=4), Huffman()], ids=lambda s: s.name)
+                                  Tucker(ratio=0.5), Share(entries=4), Huffman(),
+                                  OptimalBrain(sparsity=0.5), AdaRound(steps=20), PruneChannels(ratio=0.5)],
+                         ids=lambda s: s.name)
 def test_a_plan_is_data(step: FoldBatchNorm) -> None:
     """Through JSON and back it gives the same network, and it can be printed."""
     net = residual()
@@ -245,7 +253,7 @@ def test_budget_and_layers() -> None:
 
 def test_lamp_scores_by_hand() -> None:
     """Squares 9, 1, 4: sorted 1, 4, 9 with tails 14, 13, 9."""
-    assert lamp_scores(np.array([3.0, -1.0, 2.0], np.float32)) == pytest.approx([1, 1 / 14, 4 / 13])
+    assert lamp_scores(np.array([9.0, 1.0, 4.0])) == pytest.approx([1, 1 / 14, 4 / 13])
 
 
 def test_lamp_spares_a_small_layer() -> None:

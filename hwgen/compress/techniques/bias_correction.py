@@ -57,15 +57,5 @@ def _mean(graph: FloatGraph, name: str, sample: Data, *, fake: bool) -> NDArray[
         y = execute(plain, [maps[plain.inputs[0]]], graph.shapes)
         return y.sum(axis=(0, 1, 2), dtype=np.float64), y.size // y.shape[3]
 
-    parts = gather(_up_to(graph, layer), sample.x, total, fake=fake)
+    parts = gather(graph.before(name), sample.x, total, fake=fake)
     return np.asarray(np.sum([p[0] for p in parts], axis=0) / sum(p[1] for p in parts))
-
-
-def _up_to(graph: FloatGraph, layer: FloatConv) -> FloatGraph:
-    """The operators before a layer."""
-    ops = []
-    for op in graph.ops:
-        if op.name == layer.name:
-            break
-        ops.append(op)
-    return replace(graph, ops=tuple(ops))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from hwgen.compress.calibrate import Range, map_ranges
 from hwgen.compress.data import Data
 from hwgen.compress.graph import FloatConv, FloatGraph, FloatPool
+from hwgen.compress.mixed import choose_bits, measured_errors
 from hwgen.compress.parameters import parameter
 from hwgen.compress.plan import Plan
 from hwgen.compress.quantizer import MAX_BITS, Quantizer, from_range
@@ -23,11 +24,15 @@ from hwgen.model.graph import Op, Pad, Reshape
 LEAST_SAMPLES = 16
 """Ranges from fewer inputs than this are chance."""
 
-_MAX_RATIO = 64.0
+MAX_RATIO = 64.0
 """Input scale times weight scale over output scale: the machine can multiply by less than 128."""
 
-_MAX_BIAS = float(1 << 30)
+MAX_BIAS = float(1 << 30)
 """Bias in accumulator steps; leaves a bit of the 32 for the products."""
+
+
+_MIXED_SAMPLES = 64
+"""Inputs that mixed precision measures on."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -42,6 +47,8 @@ class Quantize(Technique):
     weight_bits: int | None = parameter(None, "width of weights, `bits` if absent", low=1, high=MAX_BITS)
     activation_bits: int | None = parameter(None, "width of activations, `bits` if absent", low=1, high=MAX_BITS)
     layer_bits: dict[str, int] = parameter({}, "width of the weights of single layers", low=1, high=MAX_BITS)
+    mean_bits: float | None = parameter(None, "instead: mean width of the weights of all layers that layer_bits does "
+                                        "not name, 2 to 8 each by what it costs the outputs", low=2, high=8)
     weights: str = parameter("symmetric", "scheme of weights", choices=("symmetric", "affine"))
     activations: str = parameter("affine", "scheme of activations", choices=("symmetric", "affine"))
     granularity: str = parameter("channel", "what of a weight tensor shares a scale: all, an output channel, a group "
@@ -52,10 +59,16 @@ class Quantize(Technique):
     percentile: float = parameter(99.99, "share of values kept at either end by `percentile`", low=50, high=100)
     samples: int = parameter(512, "inputs to calibrate on, stratified by class", low=LEAST_SAMPLES)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.mean_bits is not None and self.weight_bits is not None:
+            raise HwgenError("give weight_bits or mean_bits, not both")
+
     def fit(self, graph: FloatGraph, data: Data) -> Plan:
         for name in self.layer_bits:
             graph.conv(name)
         graph = fold_batch_norm(graph)
+        widths = self._widths(graph, data)
         width = self.activation_bits or self.bits
         ranges = map_ranges(graph, data.sample(self.samples, LEAST_SAMPLES), width, method=self.activation_range,
                             symmetric=self.activations == "symmetric", percentile=self.percentile)
@@ -64,11 +77,11 @@ class Quantize(Technique):
         maps = {graph.input: self._map(ranges[graph.input], width)}
         layers: dict[str, Quantizer] = {}
         for op in graph.device_ops:
-            floor = max(float(maps[name].scale) for name in op.inputs) / _MAX_RATIO
+            floor = max(float(maps[name].scale) for name in op.inputs) / MAX_RATIO
             if isinstance(op, FloatConv):
-                layers[op.name] = self._weights(op, float(maps[op.inputs[0]].scale))
+                layers[op.name] = self.weight_quantizer(op, widths[op.name], float(maps[op.inputs[0]].scale))
                 floor *= float(layers[op.name].scale.max())
-            maps[op.output] = maps[op.inputs[0]] if _keeps_scale(op) else self._map(ranges[op.output], width, floor)
+            maps[op.output] = maps[op.inputs[0]] if keeps_scale(op) else self._map(ranges[op.output], width, floor)
         return self.plan(layers={name: q.to_json() for name, q in layers.items()},
                          maps={name: q.to_json() for name, q in maps.items()})
 
@@ -93,9 +106,19 @@ class Quantize(Technique):
                                    symmetric=symmetric)
         return quantizer
 
-    def _weights(self, op: FloatConv, input_scale: float) -> Quantizer:
-        """The quantizer of a layer's weights."""
-        bits = self.layer_bits.get(op.name, self.weight_bits or self.bits)
+    def _widths(self, graph: FloatGraph, data: Data) -> dict[str, int]:
+        """Width of each layer's weights."""
+        widths = {op.name: self.layer_bits.get(op.name, self.weight_bits or self.bits) for op in graph.convs}
+        if self.mean_bits is not None:
+            free = [op for op in graph.convs if op.name not in self.layer_bits]
+            # The error of the outputs settles on fewer inputs than ranges do.
+            sample = data.sample(min(self.samples, _MIXED_SAMPLES), LEAST_SAMPLES)
+            errors = measured_errors(graph, free, sample.x, lambda op, b: self.weight_quantizer(op, b).fake(op.weight))
+            widths |= choose_bits(errors, {op.name: op.weight.size for op in free}, self.mean_bits)
+        return widths
+
+    def weight_quantizer(self, op: FloatConv, bits: int, input_scale: float = np.inf) -> Quantizer:
+        """The quantizer of a layer's weights; where the input's scale is known, the bias fits as well."""
         symmetric = self.weights == "symmetric"
         group, rows, shape = self._rows(op)
         if bits == 1 and symmetric:
@@ -112,7 +135,7 @@ class Quantize(Technique):
         quantizer = from_range(low.reshape(shape), high.reshape(shape), bits, symmetric=symmetric, group=group)
         if group:
             return quantizer
-        needed = np.abs(op.bias).astype(np.float64) / (input_scale * _MAX_BIAS)
+        needed = np.abs(op.bias).astype(np.float64) / (input_scale * MAX_BIAS)
         needed = needed.reshape(-1, 1, 1, 1) if shape else needed.max()
         if np.all(quantizer.scale >= needed):
             return quantizer
@@ -133,6 +156,28 @@ class Quantize(Technique):
         return group, op.weight.reshape(-1, group), shape
 
 
-def _keeps_scale(op: Op) -> bool:
+def keeps_scale(op: Op) -> bool:
     """True for operators whose result is at its input's scale: they move values, or pick one."""
     return isinstance(op, Pad | Reshape) or (isinstance(op, FloatPool) and op.kind == "max")
+
+
+def within_machine(graph: FloatGraph) -> FloatGraph:
+    """The quantised graph with scales that training made too small raised to what the machine can requantise."""
+    maps = dict(graph.maps)
+    new: dict[Op, tuple[Op, ...]] = {}
+    for op in graph.device_ops:
+        if op.output not in maps:
+            continue
+        floor = max(float(maps[name].scale) for name in op.inputs) / MAX_RATIO
+        if isinstance(op, FloatConv) and op.quantizer is not None and not op.quantizer.group:
+            needed = np.abs(op.bias).astype(np.float64) / (float(maps[op.inputs[0]].scale) * MAX_BIAS)
+            scale = op.quantizer.scale
+            needed = needed.reshape(-1, 1, 1, 1) if scale.ndim else needed.max()
+            quantizer = replace(op.quantizer, scale=np.maximum(scale, needed.astype(np.float32)))
+            new[op] = (replace(op, quantizer=quantizer),)
+            floor *= float(quantizer.scale.max())
+        if keeps_scale(op):
+            maps[op.output] = maps[op.inputs[0]]
+        elif float(maps[op.output].scale) < floor:
+            maps[op.output] = replace(maps[op.output], scale=np.array(floor, np.float32))
+    return replace(graph.replace_ops(new), maps=maps)

@@ -1,0 +1,103 @@
+"""Optimal brain compression of one layer: weights are removed in the order that costs least, the others make up for it.
+
+Frantar and Alistarh, "Optimal Brain Compression", NeurIPS 2022; the rule for a single weight is that of Hassibi and
+Stork, "Second order derivatives for network pruning: optimal brain surgeon", NIPS 1992.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Matrix = NDArray[np.float64]
+
+_CHUNK_BYTES = 1 << 28
+"""Bytes of inverse Hessians held at a time, one a row."""
+
+
+def least_squares(gram: Matrix, cross: Matrix, near: Matrix, ridge: float) -> tuple[Matrix, Matrix]:
+    """The weights that best make wanted outputs from given inputs, and the Hessian of their squared error.
+
+    Parameters
+    ----------
+    gram : array, shape (k, k)
+        Inputs by inputs, summed over all places.
+    cross : array, shape (rows, k)
+        Wanted outputs by inputs.
+    near : array, shape (rows, k)
+        Weights to stay near to where inputs say little.
+    ridge : float
+        How much that counts, relative to the inputs' mean square.
+    """
+    damp = ridge * max(float(np.trace(gram)) / len(gram), 1e-12)
+    hessian = gram + damp * np.eye(len(gram))
+    return np.linalg.solve(hessian, (cross + damp * near).T).T.astype(np.float64), hessian
+
+
+def removal_costs(weights: Matrix, hessian: Matrix, fixed: int = 0) -> tuple[NDArray[np.int64], Matrix]:
+    """Remove the weights of each row one by one, always the one whose loss costs least once the others have made up.
+
+    Parameters
+    ----------
+    weights : array, shape (rows, k)
+        At the minimum of the error.
+    hessian : array, shape (k, k)
+    fixed : int
+        So many of the last weights of a row are never removed.
+
+    Returns
+    -------
+    order : array, shape (rows, k - fixed)
+        Weights in the order they go.
+    costs : array
+        What each one adds to the squared error.
+    """
+    rows, size = weights.shape
+    inverse = np.linalg.inv(hessian).astype(np.float64)
+    order = np.empty((rows, size - fixed), np.int64)
+    costs = np.empty((rows, size - fixed))
+    step = max(1, _CHUNK_BYTES // (8 * size * size))
+    for start in range(0, rows, step):
+        part = slice(start, start + step)
+        order[part], costs[part] = _remove_all(weights[part].copy(), inverse, fixed)
+    return order, costs
+
+
+def _remove_all(w: Matrix, inverse: Matrix, fixed: int) -> tuple[NDArray[np.int64], Matrix]:
+    rows, size = w.shape
+    row = np.arange(rows)
+    inverses = np.repeat(inverse[None], rows, axis=0)
+    alive = np.ones((rows, size), bool)
+    alive[:, size - fixed:] = False
+    order = np.empty((rows, size - fixed), np.int64)
+    costs = np.empty((rows, size - fixed))
+    for i in range(size - fixed):
+        diagonal = np.maximum(np.diagonal(inverses, axis1=1, axis2=2), 1e-300)
+        cost = np.where(alive, w**2 / diagonal, np.inf)
+        p = order[:, i] = cost.argmin(axis=1)
+        costs[:, i] = cost[row, p]
+        column = inverses[row, :, p]
+        scale = diagonal[row, p]
+        w -= column * (w[row, p] / scale)[:, None]
+        w[row, p] = 0
+        inverses -= column[:, :, None] * (column / scale[:, None])[:, None, :]
+        alive[row, p] = False
+    return order, costs
+
+
+def refit(hessian: Matrix, weights: Matrix, kept: NDArray[np.bool_]) -> Matrix:
+    """The weights of least squared error among those that are zero outside a mask.
+
+    Parameters
+    ----------
+    hessian : array, shape (k, k)
+    weights : array, shape (rows, k)
+        At the minimum of the error without the mask.
+    kept : bool array, shape (rows, k)
+    """
+    wanted = weights @ hessian
+    result = np.zeros_like(weights)
+    for i, mask in enumerate(kept):
+        if mask.any():
+            result[i, mask] = np.linalg.solve(hessian[np.ix_(mask, mask)], wanted[i, mask])
+    return result
