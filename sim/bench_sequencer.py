@@ -282,7 +282,7 @@ async def watchdog_and_done(dut: Any) -> None:
             assert not (dut.done.value or dut.error.value), f"watchdog {limit}: a second end after {ends[-1]}"
             await FallingEdge(dut.clk)
     late = ends.index(())
-    assert 0 < late and all(e == () for e in ends[late:]) and all(e[0] == 6 for e in ends[:late]), ends
+    assert late > 0 and all(e == () for e in ends[late:]) and all(e[0] == 6 for e in ends[:late]), ends
 
 
 @cocotb.test()
