@@ -22,9 +22,9 @@ def fake(x: torch.Tensor, low: float, high: float) -> torch.Tensor:
     return torch.fake_quantize_per_tensor_affine(x, scale, round(-128 - low / scale), -128, 127)
 
 
-def fake_weight(weight: torch.Tensor) -> torch.Tensor:
+def fake_weight(weight: torch.Tensor, channels: int) -> torch.Tensor:
     scale = weight.detach().abs().flatten(1).amax(1) / 127
-    zero = torch.zeros(len(scale), dtype=torch.int32)
+    zero = torch.zeros(channels, dtype=torch.int32)
     return torch.fake_quantize_per_channel_affine(weight, scale, zero, 0, -128, 127)
 
 
@@ -37,17 +37,20 @@ class Network(torch.nn.Module):
         self.dense = torch.nn.Linear(8 * 4 * 4, 10)
 
     def conv(self, layer: torch.nn.Conv2d, x: torch.Tensor) -> torch.Tensor:
-        return torch.nn.functional.conv2d(x, fake_weight(layer.weight), layer.bias, layer.stride, layer.padding,
-                                          layer.dilation, layer.groups)
+        weight = fake_weight(layer.weight, layer.out_channels)
+        return torch.nn.functional.conv2d(x, weight, layer.bias, layer.stride, layer.padding, layer.dilation,
+                                          layer.groups)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         a = fake(torch.relu(self.conv(self.stem, fake(x, -3, 3))), 0, 2)
         b = fake(torch.nn.functional.relu6(self.conv(self.depthwise, a)), 0, 2)
         a = fake(torch.relu(a + fake(self.conv(self.pointwise, b), -1, 1)), 0, 2.5)
         a = fake(torch.nn.functional.avg_pool2d(a, 2), 0, 2)
-        return fake(torch.nn.functional.linear(a.flatten(1), fake_weight(self.dense.weight), self.dense.bias), -2, 2)
+        weight = fake_weight(self.dense.weight, 10)
+        return fake(torch.nn.functional.linear(a.flatten(1), weight, self.dense.bias), -2, 2)
 
 
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # the exporter's own
 @pytest.mark.parametrize("dynamo", [False, True], ids=["torchscript", "dynamo"])
 def test_export(dynamo: bool, tmp_path: Path) -> None:
     if dynamo:
