@@ -57,11 +57,10 @@ hidden when other commands are in between."""
 # SEQUENCER, LOAD, STORE (hwgen/hardware/sequencer.py, load.py, store.py; pinned by tests/sim/test_network.py)
 FETCH_BURST_COMMANDS = 16
 """Commands of a fetch burst; bursts end at multiples of 256 bytes, two are buffered, and they go before LOAD bursts."""
-START_TO_DISPATCH = 6
+START_TO_DISPATCH = 7
 """Command i is dispatched START_TO_DISPATCH + read latency + (i + 1) * max(1, beats of a command) cycles after the
-start
-write, when nothing else holds the bus (at 256 bits two commands share a beat, one is dispatched a cycle)."""
-DISPATCH_TO_START = 4
+start write, when nothing else holds the bus (at 256 bits two commands share a beat, one is dispatched a cycle)."""
+DISPATCH_TO_START = 3
 """Cycles from dispatch to the earliest acceptance by the module. A queue entry is in use until its command is
 *done*."""
 DONE_TO_START = 2

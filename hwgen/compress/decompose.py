@@ -15,7 +15,7 @@ from hwgen.compress.evbmf import evbmf_rank
 from hwgen.compress.graph import FloatConv, FloatGraph, Shape
 from hwgen.compress.parameters import parameter
 from hwgen.compress.plan import Plan
-from hwgen.compress.technique import Technique, chosen_layers
+from hwgen.compress.technique import Technique, check_named, chosen_layers
 from hwgen.errors import HwgenError
 from hwgen.model.graph import Op
 
@@ -37,8 +37,7 @@ class MatrixDecomposition(Technique):
         super().__post_init__()
         if sum([self.rank is not None, self.energy is not None, bool(self.ranks), self.evbmf]) != 1:
             raise HwgenError("give exactly one of rank, energy, ranks and evbmf")
-        if self.ranks and (self.layers or self.exclude):
-            raise HwgenError("ranks names its layers: layers and exclude must be absent")
+        check_named("ranks", self.ranks, self.layers, self.exclude)
 
     @abstractmethod
     def matrix(self, op: FloatConv) -> NDArray[np.float64]:

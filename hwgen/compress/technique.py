@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
@@ -111,6 +111,12 @@ def chosen_layers(graph: FloatGraph, include: tuple[str, ...], exclude: tuple[st
     if not chosen:
         raise HwgenError("no layer with weights is chosen", where=graph.name)
     return chosen
+
+
+def check_named(parameter: str, named: Mapping[str, Any], layers: tuple[str, ...], exclude: tuple[str, ...]) -> None:
+    """Refuse ``layers`` or ``exclude`` beside a parameter that names its layers itself."""
+    if named and (layers or exclude):
+        raise HwgenError(f"{parameter} names its layers: layers and exclude must be absent")
 
 
 @cache

@@ -17,7 +17,7 @@ from hwgen.compress.packing import pack, unpack
 from hwgen.compress.parameters import parameter
 from hwgen.compress.plan import Plan
 from hwgen.compress.ratios import least_scores, uniform
-from hwgen.compress.technique import Family, Technique, chosen_layers
+from hwgen.compress.technique import Family, Technique, check_named, chosen_layers
 from hwgen.compress.techniques.fold_batch_norm import fold_batch_norm
 from hwgen.errors import HwgenError
 
@@ -49,8 +49,7 @@ class OptimalBrain(Technique):
         super().__post_init__()
         if (self.sparsity is None) == (not self.layer_sparsity):
             raise HwgenError("give exactly one of sparsity and layer_sparsity")
-        if self.layer_sparsity and (self.layers or self.exclude):
-            raise HwgenError("layer_sparsity names its layers: layers and exclude must be absent")
+        check_named("layer_sparsity", self.layer_sparsity, self.layers, self.exclude)
 
     def fit(self, graph: FloatGraph, data: Data) -> Plan:
         graph = fold_batch_norm(graph)

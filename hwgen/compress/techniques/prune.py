@@ -15,7 +15,7 @@ from hwgen.compress.graph import FloatArray, FloatConv, FloatGraph
 from hwgen.compress.parameters import parameter
 from hwgen.compress.plan import Plan
 from hwgen.compress.ratios import lamp_scores, least_scores, uniform
-from hwgen.compress.technique import Family, Technique, chosen_layers
+from hwgen.compress.technique import Family, Technique, check_named, chosen_layers
 from hwgen.errors import HwgenError
 
 GRAINS = ("element", "vector", "kernel", "block", "channel", "filter", "n:m", "bank")
@@ -56,8 +56,7 @@ class Prune(Technique):
                              "absent")
         if not fixed and sum(given) != 1:
             raise HwgenError("give exactly one of sparsity, keep and layer_sparsity")
-        if self.layer_sparsity and (self.layers or self.exclude):
-            raise HwgenError("layer_sparsity names its layers: layers and exclude must be absent")
+        check_named("layer_sparsity", self.layer_sparsity, self.layers, self.exclude)
 
     def made_grain(self) -> Grain:
         """The grain of the parameters.

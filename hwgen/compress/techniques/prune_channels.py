@@ -13,7 +13,7 @@ from hwgen.compress.data import Data
 from hwgen.compress.graph import FloatConv, FloatGraph
 from hwgen.compress.parameters import parameter
 from hwgen.compress.plan import Plan
-from hwgen.compress.technique import Family, Technique, chosen_layers
+from hwgen.compress.technique import Family, Technique, check_named, chosen_layers
 from hwgen.compress.techniques.fold_batch_norm import fold_batch_norm
 from hwgen.errors import HwgenError
 
@@ -44,8 +44,7 @@ class PruneChannels(Technique):
         super().__post_init__()
         if (self.ratio is None) == (not self.layer_ratio):
             raise HwgenError("give exactly one of ratio and layer_ratio")
-        if self.layer_ratio and (self.layers or self.exclude):
-            raise HwgenError("layer_ratio names its layers: layers and exclude must be absent")
+        check_named("layer_ratio", self.layer_ratio, self.layers, self.exclude)
 
     def fit(self, graph: FloatGraph, data: Data) -> Plan:
         graph = self._prepared(graph)
