@@ -19,6 +19,7 @@ from hwgen.errors import HwgenError
 from hwgen.hardware.top import TOP_MODULE
 from hwgen.synth import tools
 from hwgen.synth.cells import FAMILIES, count
+from hwgen.synth.dsp_registers import absorb
 from hwgen.synth.wrapper import WRAPPER, box, wrapper
 
 TARGETS = tuple(FAMILIES)
@@ -192,7 +193,16 @@ class Routed(NamedTuple):
     device_usage: dict[str, tuple[int, int]]
 
 
+def _pack_multipliers(folder: Path) -> None:
+    path = folder / "netlist.json"
+    netlist = json.loads(path.read_text(encoding="utf-8"))
+    absorb(netlist, WRAPPER)
+    path.write_text(json.dumps(netlist), encoding="utf-8")
+
+
 def _nextpnr(folder: Path, seed: int, follow: Callable[[str], None]) -> Routed:
+    follow("moving registers into multiplier blocks")
+    _pack_multipliers(folder)
     follow("starting nextpnr (its first use takes minutes)")
     stage = "placing"
 
