@@ -11,6 +11,7 @@ from hwgen.errors import HwgenError
 from hwgen.toml_file import read_toml
 
 MAPPINGS = ("channel", "pixel", "depthwise")
+SKIPS = ("none", "weight", "activation", "both")
 OPERATORS = ("add", "max_pool")
 
 
@@ -51,7 +52,7 @@ class Config:
     mappings, operators : tuple of str
         What is built: ``channel`` always, ``pixel``, ``depthwise``; ``add``, ``max_pool``.
     skip : str
-        Zero skipping; ``none`` is a counter (dense lanes).
+        Operands whose zeros cost no cycle: ``none`` (dense lanes), ``weight``, ``activation`` or ``both``.
 
     Raises
     ------

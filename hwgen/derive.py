@@ -5,11 +5,15 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from hwgen.config import MAPPINGS, OPERATORS, Config
+from hwgen.config import MAPPINGS, OPERATORS, SKIPS, Config
 from hwgen.errors import HwgenError
 
 PARAM_BYTES = 9
 """Bytes of one channel's parameters: bias 4, multiplier 4, shift 1."""
+
+
+SKIP_WINDOW = 32
+"""Positions that a skipping lane looks at in a cycle: above one effectual position in 32 its multipliers stay busy."""
 
 
 def _power_of_two(value: int) -> bool:
@@ -45,8 +49,12 @@ def check(c: Config) -> None:
     rule("pixel" not in c.mappings or c.vector in (8, 16), f"the pixel mapping needs vector 8 or 16, not {c.vector}")
     rule(c.acc_bits >= c.weight_bits + c.act_bits + 1,
          f"acc_bits must be >= weight_bits + act_bits + 1 = {c.weight_bits + c.act_bits + 1}, not {c.acc_bits}")
-    rule(c.skip == "none", f"skip must be 'none', not {c.skip!r}")
+    rule(c.skip in SKIPS, f"skip must be {', '.join(SKIPS[:-1])} or {SKIPS[-1]}, not {c.skip!r}")
     d = Derived(c)
+    least = 2 * SKIP_WINDOW // d.vectors_per_word
+    for key in ("wmem_words", "amem_words") if c.skip != "none" else ():
+        v = getattr(c, key)
+        rule(v >= least, f"{key} must be >= {least} to skip zeros with vector {c.vector}, not {v}")
     rule(c.post_width % c.vector == 0 and _power_of_two(d.pipes), "post_width must be vector times a power of two, "
          f"not {c.post_width}")
     rule(d.pipes <= c.columns, f"post_width must be <= vector * columns = {c.vector * c.columns}, not {c.post_width}")

@@ -146,7 +146,11 @@ TABLE: tuple[Operation, ...] = (
         F("nx", 12, doc="rounds per row of rounds, >= 1"),
         F("dx", 16, True, doc="base step from round to round"),
         F("dy", 16, True, doc="base step at the end of a row of rounds"),
-    ), "Set the base address sequence of the rounds.", action=False),
+        F("log2_rc", 4, doc="log2 of channel groups along rows"),
+        F("row_groups", 6, doc="how many of them there are; rows of others take no part where zeros are skipped"),
+        F("log2_cc", 4, doc="log2 of channel groups along columns"),
+        F("column_groups", 6, doc="how many of them there are"),
+    ), "Set the base address sequence of the rounds, and the lanes that have work.", action=False),
     Operation(Module.POST, 1, "DRAIN", (
         F("y0", 13, True), F("x0", 17, True),
         F("a0", 21, True, doc="activation buffer address of the first result, in P-byte vectors"),

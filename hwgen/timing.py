@@ -2,17 +2,39 @@
 
 from __future__ import annotations
 
-# GRID (explained in hwgen/hardware/grid.py)
-RUN_OVERHEAD = 0
-"""Cycles between the last position of a RUN and the first one of the next RUN, accepted in time."""
-RUN_ACCUMULATE_GAP = 4
-"""The same when the next RUN has ``accumulate``."""
-RUN_RESTART = 1
-"""RUNs start at least rounds * segments + RUN_RESTART cycles apart (matters when all segments are single positions)."""
-RUN_START = 7
-"""Cycles from the acceptance of a RUN by an idle grid to its first position."""
-RUN_DRAIN = 7
-"""Cycles from the last position of a RUN to its ``done``."""
+from dataclasses import dataclass
+
+from hwgen.config import Config
+
+
+
+@dataclass(frozen=True)
+class Grid:
+    """GRID (explained in hwgen/hardware/grid.py and skipping_grid.py)."""
+
+    RUN_OVERHEAD: int = 0
+    """Cycles between the last position of a RUN and the first one of the next RUN, accepted in time."""
+    RUN_ACCUMULATE_GAP: int = 4
+    """The same when the next RUN has ``accumulate``."""
+    RUN_RESTART: int = 1
+    """RUNs start at least rounds * segments + RUN_RESTART cycles apart (matters when all segments are single
+    positions)."""
+    RUN_SPACING: int = 2
+    """RUNs start at least so many cycles apart."""
+    RUN_START: int = 7
+    """Cycles from the acceptance of a RUN by an idle grid to its first position."""
+    RUN_DRAIN: int = 7
+    """Cycles from the last position of a RUN to its ``done``."""
+
+
+DENSE, SKIPPING = Grid(), Grid(RUN_RESTART=0, RUN_SPACING=4, RUN_START=21)
+
+
+def grid(config: Config) -> Grid:
+    """Return the constants of a configuration's grid."""
+    return DENSE if config.skip == "none" else SKIPPING
+
+
 GRID_SET_CYCLES = 1
 """Cycles of a SEGMENT or BASE, hidden behind a RUN that walks."""
 

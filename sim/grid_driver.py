@@ -6,6 +6,7 @@ import json
 import os
 import random
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,7 @@ from hwgen import isa
 from hwgen.config import Config
 from hwgen.derive import Derived
 from hwgen.hardware.interfaces import DRAIN_LATENCY
-from hwgen.sim.grid_model import GridModel, Job
+from hwgen.sim.grid_model import GridModel, Job, all_lanes
 
 
 def configuration() -> Config:
@@ -66,8 +67,11 @@ class Bench:
         self.sweep: list[list[tuple[int, int, int]]] = [[] for _ in range(self.d.pipes)]  # drains to make first
         self.reads: list[deque[tuple[int, np.ndarray]]] = [deque() for _ in range(self.d.pipes)]
         self.checked = self.cycle = self.stalls = self.busy = self.slots = 0
+        self.walked = self.used = 0  # what `busy` and `slots` must be
         self.errors: list[int] = []
         self.gaps = self.drain_rate = 0.0
+        self.densities = (1.0, 1.0)
+        """Of weights and activations that `fill` makes."""
 
     async def start(self) -> None:
         """Start the clock and reset."""
@@ -116,6 +120,9 @@ class Bench:
             self.in_flight.append(sent)
             if sent.job is not None:
                 self.writing[sent.job.run["acc_base"]:sent.job.run["acc_base"] + sent.job.run["rounds"]] += 1
+                walked = int(self.model.walked(sent.job).sum())
+                self.walked += walked
+                self.used += walked if self.config.skip != "none" else sent.job.positions * sent.job.run["lanes"]
                 sent.result = self.model.run(sent.job).copy()
 
     def _commands_in(self) -> None:
@@ -173,6 +180,14 @@ class Bench:
         for c in range(self.config.columns):
             getattr(dut, f"patches__{c}__valid").value = int(c == patch)
 
+    def _operands(self, bits: int, shape: tuple[int, ...], density: float) -> np.ndarray:
+        """Return random operands, the given share of them, and of the words, not zero."""
+        values = self.values.integers(-(1 << bits - 1), 1 << bits - 1, shape)
+        if density == 1:
+            return np.where(values == 0, 1, values)
+        words = self.values.random((*shape[:-1], 1)) < density ** 0.5
+        return values * words * (self.values.random(shape) < density)
+
     def fill(self, half: int) -> None:
         """Queue writes of random operands to half ``half`` of every operand memory (model: at once)."""
         c, d, rng = self.config, self.d, self.rng
@@ -184,7 +199,7 @@ class Bench:
                 rows, columns = rng.getrandbits(c.rows) or 1, rng.getrandbits(c.columns) or 1
                 if log2_rc == 0:
                     rows, columns = (1 << c.rows) - 1, (1 << c.columns) - 1
-                bus = self.values.integers(-(1 << wb - 1), 1 << wb - 1, (d.weight_buses, d.word))
+                bus = self._operands(wb, (d.weight_buses, d.word), self.densities[0])
                 self.writes.append({"addr": w, "data": pack(bus.reshape(-1), 8), "log2_nbe": log2_nbe, "rows": rows,
                                     "columns": columns})
                 for r in (r for r in range(c.rows) if rows >> r & 1):
@@ -193,7 +208,7 @@ class Bench:
         for w in range(half * c.amem_words // 2, (half + 1) * c.amem_words // 2):
             for col in range(c.columns):
                 for rows in {(1 << c.rows) - 1, rng.getrandbits(c.rows) or 1}:
-                    value = self.values.integers(-(1 << ab - 1), 1 << ab - 1, d.word)
+                    value = self._operands(ab, (d.word,), self.densities[1])
                     self.writes.append({"patch": col, "addr": w, "data": pack(value, ab), "rows": rows})
                     for r in (r for r in range(c.rows) if rows >> r & 1):
                         self.model.amem[r, col, w * d.word:(w + 1) * d.word] = value
@@ -205,14 +220,20 @@ class Bench:
         self.queue.append(Sent(word("BASE", **job.base)))
         self.queue.append(Sent(word("RUN", **job.run), job))
 
-    async def settle(self, limit: int = 20000) -> None:
-        """Step until every command is done and every write is made."""
+    async def accepted(self) -> None:
+        """Step until every command is accepted."""
+        await self._until(lambda: not (self.queue or self.offered))
+
+    async def _until(self, good: Callable[[], bool], limit: int = 20000) -> None:
         for _ in range(limit):
-            if not (self.queue or self.offered or self.in_flight or self.writes):
-                break
+            if good():
+                return
             await self.step()
-        else:
-            raise AssertionError(f"not finished after {limit} cycles: {len(self.in_flight)} commands in flight")
+        raise AssertionError(f"not finished after {limit} cycles: {len(self.in_flight)} commands in flight")
+
+    async def settle(self) -> None:
+        """Step until every command is done and every write is made."""
+        await self._until(lambda: not (self.queue or self.offered or self.in_flight or self.writes))
         for _ in range(2):
             await self.step()
 
@@ -235,7 +256,7 @@ def simple(rounds: int, lengths: list[int], acc: int = 0, accumulate: int = 0) -
     segments = {k: (k, 0, n) for k, n in enumerate(lengths)}
     run = {"mode": 0, "max": 0, "accumulate": accumulate, "rounds": rounds, "seg_first": 0, "seg_count": len(lengths),
            "v_base": 0, "s_base": 0, "s_step": 1, "acc_base": acc, "lanes": 1}
-    return Job(run, {"nx": 1, "dx": 1, "dy": 1}, segments)
+    return Job(run, {"nx": 1, "dx": 1, "dy": 1} | all_lanes(), segments)
 
 
 async def bench(dut: Any) -> Bench:
@@ -246,5 +267,5 @@ async def bench(dut: Any) -> Bench:
     await b.settle()
     b.queue_job(simple(b.config.acc_vectors, [1]))
     await b.settle()
-    b.busy = b.slots = 0
+    b.busy = b.slots = b.walked = b.used = 0
     return b

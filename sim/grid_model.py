@@ -64,12 +64,58 @@ class GridModel:
         left, right = (self.amem, self.wmem) if r["mode"] == Mode.PIXEL else (self.wmem, self.amem)
         products = left[:, :, v % left.shape[2]] * right[:, :, s % right.shape[2]]
         where = slice(r["acc_base"], r["acc_base"] + r["rounds"])
+        before = self.acc[:, :, where].copy()
         result = products.max(axis=3) if r["max"] else products.sum(axis=3)
         if r["accumulate"]:
             result = result + self.acc[:, :, where]
         half = 1 << c.acc_bits - 1
-        self.acc[:, :, where] = (result + half) % (2 * half) - half
+        result = (result + half) % (2 * half) - half
+        self.acc[:, :, where] = np.where(at_work(job, c)[:, :, None, None], result, before)
         return self.acc[:, :, where]
+
+    def walked(self, job: Job) -> np.ndarray:
+        """Return the cycles in which each lane walks a position of ``job``, (rows, columns)."""
+        c, r = self.config, job.run
+        if c.skip == "none":
+            return np.full((c.rows, c.columns), job.positions)
+        v, s = addresses(job)
+        v, s = (v + r["v_base"]) % 65536, (s + r["s_base"]) % 65536
+        pixel, depthwise = r["mode"] == Mode.PIXEL, r["mode"] == Mode.DEPTHWISE
+        there = np.ones((c.rows, c.columns, len(s), len(v)), bool)
+        if r["s_step"] == 1 and not r["max"]:
+            for memory, operand in ((self.wmem, "weight"), (self.amem, "activation")):
+                if c.skip not in (operand, "both"):
+                    continue
+                streamed = pixel == (operand == "weight")
+                unit = c.vector if depthwise or not streamed else 1
+                used = (memory.reshape(c.rows, c.columns, -1, unit) != 0).any(axis=3)
+                there &= used[:, :, s % used.shape[2]] if streamed else used[:, :, None, v % used.shape[2]]
+        positions = np.maximum(there.sum(axis=3), 1).sum(axis=2)
+        return np.where(at_work(job, c), positions, 0)
+
+
+def at_work(job: Job, config: Config) -> np.ndarray:
+    """Return which lanes take part in ``job``, (rows, columns)."""
+    if config.skip == "none":
+        return np.ones((config.rows, config.columns), bool)
+    rows, columns = np.arange(config.rows), np.arange(config.columns)
+    b = job.base
+    return np.outer(rows % (1 << b["log2_rc"]) < b["row_groups"], columns % (1 << b["log2_cc"]) < b["column_groups"])
+
+
+def all_lanes() -> dict[str, int]:
+    """Return the fields of BASE that let all lanes take part."""
+    return {"log2_rc": 0, "row_groups": 1, "log2_cc": 0, "column_groups": 1}
+
+
+def random_lanes(rng: random.Random, config: Config) -> dict[str, int]:
+    """Return fields of BASE: mostly all lanes."""
+    fields = all_lanes()
+    for log2, groups, size in (("log2_rc", "row_groups", config.rows), ("log2_cc", "column_groups", config.columns)):
+        if rng.random() < 0.3:
+            fields[log2] = rng.randrange(size.bit_length())
+            fields[groups] = rng.randint(1, 1 << fields[log2])
+    return fields
 
 
 def random_job(rng: random.Random, config: Config, half: int, limit: int = 150) -> Job:
@@ -86,7 +132,7 @@ def random_job(rng: random.Random, config: Config, half: int, limit: int = 150) 
         count = rng.choice([1, 1, 2, 3, rng.randint(1, min(8, config.segments))])
         first = rng.randint(0, config.segments - count)
         longest = rng.choice([1, 1, 2, 5, v_half])
-        s_step = rng.choice([0, 1, 1, 1, 2, 3, rng.randint(0, 255)])
+        s_step = rng.choice([0, 1, 1, 1, 1, 1, 2, 3, rng.randint(0, 255)])
         s_zero, v_zero = rng.randrange(65536), rng.randrange(65536)
         segments: dict[int, Segment] = {}
         for k in range(first, first + count):
@@ -95,7 +141,7 @@ def random_job(rng: random.Random, config: Config, half: int, limit: int = 150) 
             segments[k] = ((s_zero + offset) % 65536, (v_zero + start) % 65536, length)
         span = max(1, s_half // 4)
         nx = rng.choice([1, 1, 2, 3, 7, config.acc_vectors, config.acc_vectors + 1, 4095])
-        base = {"nx": nx, "dx": rng.randint(-span, span), "dy": rng.randint(-span, span)}
+        base = {"nx": nx, "dx": rng.randint(-span, span), "dy": rng.randint(-span, span)} | random_lanes(rng, config)
         rounds = rng.choice([1, 1, 2, 3, rng.randint(1, config.acc_vectors)])
         run = {"mode": int(mode), "max": int("max_pool" in config.operators and rng.random() < 0.25), "accumulate": 0,
                "rounds": rounds, "seg_first": first, "seg_count": count, "v_base": 0, "s_base": 0, "s_step": s_step,

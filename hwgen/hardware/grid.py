@@ -161,32 +161,44 @@ class Grid(wiring.Component):
     def _operand_writes(self, m: Module, lanes: list[list[dict[str, Signal]]]) -> None:
         """Register both buses once, so that their long wires cost a cycle and not the clock."""
         c, d = self.config, Derived(self.config)
-        bus, values = self.weights, []
+        bus, values, bits, skip = self.weights, [], [], c.skip != "none"
         for b in range(d.weight_buses):
             word = Signal(d.word * c.weight_bits, name=f"bus{b}", reset_less=True)
             choices = [bus.data.word_select(b % (1 << n), 8 * d.word) for n in range(d.weight_buses.bit_length())]
             chosen = Array(choices)[bus.log2_nbe] if len(choices) > 1 else choices[0]
             m.d.sync += word.eq(Cat(chosen[8 * i:8 * i + c.weight_bits] for i in range(d.word)))
             values.append(word)
+            if skip:
+                bits.append(Signal(d.word, name=f"bus{b}_bits", reset_less=True))
+                m.d.sync += bits[b].eq(Cat(chosen[8 * i:8 * i + c.weight_bits].any() for i in range(d.word)))
         w_addr = Signal(16)
         m.d.sync += w_addr.eq(bus.addr)
         for col in range(c.columns):
             patch, addr = self.patches[col], Signal(16, name=f"addr{col}")
             data = Signal(d.word * (c.act_bits + 1), name=f"patch{col}", reset_less=True)
             m.d.sync += [data.eq(patch.data), addr.eq(patch.addr)]
+            act_bits = Signal(d.word, name=f"patch{col}_bits", reset_less=True)
+            if skip:
+                m.d.sync += act_bits.eq(Cat(patch.data.word_select(i, c.act_bits + 1).any() for i in range(d.word)))
             for r in range(c.rows):
                 lane = lanes[r][col]
                 m.d.sync += [lane["weight_write"].eq(bus.valid & bus.rows[r] & bus.columns[col]),
                              lane["act_write"].eq(patch.valid & patch.rows[r])]
                 m.d.comb += [lane["weight_addr"].eq(w_addr), lane["weight_data"].eq(values[r % d.weight_buses]),
                              lane["act_addr"].eq(addr), lane["act_data"].eq(data)]
+                if skip:
+                    m.d.comb += [lane["weight_bits"].eq(bits[r % d.weight_buses]), lane["act_bits"].eq(act_bits)]
 
     def _drain(self, m: Module, lanes: list[list[dict[str, Signal]]]) -> None:
         """Route reads to the lanes, from registers. A lane that was not read gives zeros: an OR collects the data."""
         pipes = Derived(self.config).pipes
+        # Dense lanes read back in the same cycles.
+        reading = lanes[0][0]["readback_next"]
+        if self.config.skip != "none":
+            reading = Cat(lane["readback_next"] for row in lanes for lane in row).any()
         for j in range(pipes):
             port, address, data = self.drain[j], Signal.like(self.drain[j].addr, name=f"drain_addr{j}"), []
-            m.d.comb += port.ready.eq(~lanes[0][0]["readback_next"])
+            m.d.comb += port.ready.eq(~reading)
             m.d.sync += address.eq(port.addr)
             for col in range(j, self.config.columns, pipes):
                 for r in range(self.config.rows):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth import Module, Mux, Signal, Value
+from amaranth import Array, Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -28,11 +28,14 @@ class Decoder(wiring.Component):
         Table entry of a SEGMENT.
     job, lanes : Out
         Of a RUN.
+    rows, columns : Out
+        Lanes that have work, as BASE says; only where zeros are skipped.
     """
 
     def __init__(self, config: Config) -> None:
         self.config, self.shape = config, WalkShape(config)
-        super().__init__({
+        masks = {} if config.skip == "none" else {"rows": Out(config.rows), "columns": Out(config.columns)}
+        super().__init__(masks | {
             "command": In(CommandLayout), "accept": In(1), "tag": Out(2), "is_segment": Out(1),
             "index": Out(self.shape.seg_bits), "entry": Out(self.shape.segment), "job": Out(self.shape.job),
             "lanes": Out(10)})
@@ -62,6 +65,9 @@ class Decoder(wiring.Component):
             # No RUN has more rounds than there are accumulators, so a longer row never ends.
             vectors = self.config.acc_vectors
             m.d.sync += [nx_more.eq(Mux(base.nx > vectors, vectors - 1, base.nx - 1)), dx.eq(base.dx), dy.eq(base.dy)]
+            if self.config.skip != "none":
+                m.d.sync += [self.rows.eq(_first_of_each(self.config.rows, base.log2_rc, base.row_groups)),
+                             self.columns.eq(_first_of_each(self.config.columns, base.log2_cc, base.column_groups))]
         m.d.comb += [self.job.nx_more.eq(nx_more), self.job.dx.eq(dx), self.job.dy.eq(dy)]
         return m
 
@@ -90,3 +96,9 @@ class Decoder(wiring.Component):
             job.v_base.eq(run.v_base), job.s_base.eq(run.s_base), job.seg_first.eq(run.seg_first),
             job.seg_last.eq(seg_end - 1), job.acc_first.eq(run.acc_base), job.acc_last.eq(acc_end - 1)]
         self._judge(m, illegal, (seg_end > c.segments) | (acc_end > c.acc_vectors), RUN)
+
+
+def _first_of_each(width: int, log2: Value, count: Value) -> Value:
+    """Return a mask of the first ``count`` of every 1 << ``log2``, of ``width``."""
+    masks = [Cat(n % (1 << k) < count for n in range(width)) for k in range(width.bit_length())]
+    return Array(masks)[log2]

@@ -26,6 +26,7 @@ from amaranth.utils import bits_for
 
 from hwgen.config import Config
 from hwgen.derive import Derived
+from hwgen.hardware.encoder import SkipWalker
 from hwgen.hardware.select import pick
 from hwgen.hardware.walker import BLOCK_RAM, Walker, WalkShape
 
@@ -41,7 +42,8 @@ def _slice(value: Value, index: Value, width: int) -> Value:
 def lane_members(config: Config) -> dict[str, wiring.Member]:
     """Return the ports of `Lane`."""
     shape, d = WalkShape(config), Derived(config)
-    return {
+    bits = {} if config.skip == "none" else {"weight_bits": In(d.word), "act_bits": In(d.word)}
+    return bits | {
         "start": In(1), "job": In(shape.job), "ready": Out(1), "generating": Out(1),
         "walking": Out(1), "opens": Out(1), "done": Out(1),
         "segment_write": In(1), "segment_index": In(shape.seg_bits), "segment": In(shape.segment),
@@ -64,6 +66,8 @@ class Lane(wiring.Component):
         A position is walked in this cycle; it is the first of its job.
     done : Out(1)
         The last accumulator of a job is written in this cycle: reads from the next cycle on see it.
+    weight_bits, act_bits : In
+        With ``skip``: of every value of a word that is written, whether it is not zero.
     weight_write, weight_addr, weight_data : In
         Write a word (W values of ``weight_bits``) of wmem, visible to positions walked from the next cycle on.
     act_write, act_addr, act_data : In
@@ -82,21 +86,42 @@ class Lane(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.walker = walker = Walker(self.config)
-        for name in ("start", "job", "segment_write", "segment_index", "segment"):
+        dense = self.config.skip == "none"
+        m.submodules.walker = walker = Walker(self.config) if dense else SkipWalker(self.config)
+        ready, generating = self._jobs(m, walker)
+        for name in ("segment_write", "segment_index", "segment"):
             m.d.comb += Value.cast(getattr(walker, name)).eq(Value.cast(getattr(self, name)))
+        for name in () if dense else (f"{a}_{b}" for a in ("weight", "act") for b in ("write", "addr", "bits")):
+            m.d.comb += getattr(walker, name).eq(getattr(self, name))
         # The position in cycle n of the table above is `at[n]`.
         at = [walker.position] + [Signal(self.shape.position, name=f"at{n}", reset_less=True) for n in range(1, 7)]
         valid = [walker.valid] + [Signal(name=f"valid{n}") for n in range(1, 7)]
         for n in range(6):
             m.d.sync += [at[n + 1].eq(at[n]), valid[n + 1].eq(valid[n])]
         m.d.comb += [
-            self.ready.eq(walker.ready), self.generating.eq(walker.generating), self.walking.eq(valid[0]),
-            self.opens.eq(walker.opens), self.done.eq(valid[6] & at[6].end), walker.hold.eq(Cat(valid[:4]).any())]
+            self.ready.eq(ready), self.generating.eq(generating), self.walking.eq(valid[0]),
+            self.opens.eq(walker.opens), self.done.eq(valid[6] & at[6].end),
+            walker.hold.eq(Cat(valid[:4 if dense else 2]).any())]
         weights, acts = self._operands(m, at)
         products = self._products(m, at, weights, acts)
         self._accumulate(m, at, valid, products)
         return m
+
+    def _jobs(self, m: Module, walker: Walker) -> tuple[Value, Value]:
+        """Hand jobs to the walker; returns ``ready`` and ``generating``.
+
+        Skipping lanes have one waiting, since they do not all finish at the same time.
+        """
+        if self.config.skip == "none":
+            m.d.comb += [walker.start.eq(self.start), Value.cast(walker.job).eq(Value.cast(self.job))]
+            return walker.ready, walker.generating
+        waiting, job = Signal(), Signal(self.shape.job, name="waiting_job", reset_less=True)
+        m.d.comb += [walker.start.eq(waiting & walker.ready), Value.cast(walker.job).eq(job.as_value())]
+        with m.If(self.start):
+            m.d.sync += [waiting.eq(1), job.eq(self.job)]
+        with m.Elif(walker.ready):
+            m.d.sync += waiting.eq(0)
+        return ~waiting, walker.generating | waiting
 
     def _memory(self, m: Module, name: str, width: int, depth: int) -> tuple[Value, Signal]:
         """Build an operand memory; return its read address and its output, registered."""
@@ -133,7 +158,8 @@ class Lane(wiring.Component):
         for n in range(c.vector):
             w, a = Signal(wb, name=f"w{n}", reset_less=True), Signal(ab, name=f"a{n}", reset_less=True)
             w_own, a_own = w_vector[n * wb:(n + 1) * wb], a_vector[n * ab:(n + 1) * ab]
-            m.d.sync += w.eq(Mux(p.kind.pixel, w_scalar, w_own) if pixel else w_own)
+            used = Mux(p.kind.pixel, w_scalar, w_own) if pixel else w_own
+            m.d.sync += w.eq(used if c.skip == "none" else Mux(p.blank, 0, used))
             m.d.sync += a.eq(Mux(a_is_vector, a_own, a_scalar) if pixel or depthwise else a_scalar)
             weights.append(w)
             acts.append(a)
@@ -149,7 +175,11 @@ class Lane(wiring.Component):
             if "max_pool" in self.config.operators:
                 # The register is the running maximum: only its clock enable knows about `max`.
                 larger = (product.as_signed() - keep.as_signed())[-1] == 0
-                with m.If(~at[4].kind.max | at[4].first | larger):
+                # Skipping lanes may have no position for a while in the middle of a round.
+                wins = at[4].first | larger
+                if self.config.skip != "none":
+                    wins &= ~at[4].blank
+                with m.If(~at[4].kind.max | wins):
                     m.d.sync += keep.eq(product)
             else:
                 m.d.sync += keep.eq(product)

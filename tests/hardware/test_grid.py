@@ -10,11 +10,13 @@ import pytest
 from hwgen.config import Config
 from hwgen.hardware.grid import Grid
 from hwgen.hardware.lane import lane_verilog
+from hwgen.hardware.skipping_grid import build_grid
 from hwgen.hardware.verilog import convert
 from hwgen.presets import preset
 from hwgen.sim.runner import run_bench
 
 SMALL = Config(name="grid", rows=2, columns=2, wmem_words=32, amem_words=32, segments=16, acc_vectors=16)
+SKIP = SMALL.replace(wmem_words=64, amem_words=64)
 CONFIGS = {
     "base": SMALL,
     "one": SMALL.replace(rows=1, columns=1, vector=1, mappings=("channel", "depthwise"), post_width=1),
@@ -25,12 +27,17 @@ CONFIGS = {
         weight_bits=3, act_bits=5, mappings=("channel", "pixel"), operators=("add",), acc_bits=16, wmem_words=64),
     "buses": SMALL.replace(rows=4, columns=1, axi_bits=256, mappings=("channel",), operators=(), segments=5),
     "pipes": SMALL.replace(rows=1, columns=4, post_width=16),
+    "both": SKIP.replace(skip="both"),
+    "weight": SKIP.replace(skip="weight"),
+    "activation": SKIP.replace(skip="activation", rows=1),
+    "fine": SKIP.replace(skip="both", vector=1, mappings=("channel", "depthwise"), post_width=1),
+    "block": SKIP.replace(skip="both", vector=16, post_width=16, columns=1, axi_bits=128),
 }
 
 
 def run_grid(config: Config, simulator: str = "icarus", lane: str | None = None) -> int:
     """Run the bench on a grid; returns the number of tests."""
-    sources = {"grid.v": convert(Grid(config), "hwgen_grid"), "lane.v": lane or lane_verilog(config)}
+    sources = {"grid.v": convert(build_grid(config), "hwgen_grid"), "lane.v": lane or lane_verilog(config)}
     return run_bench("hwgen_grid", sources, "hwgen.sim.bench_grid", simulator=simulator,
                      env={"HWGEN_CONFIG": json.dumps(config.to_dict())}).tests
 
