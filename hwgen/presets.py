@@ -12,6 +12,7 @@ PRESETS: dict[str, Config] = {c.name: c for c in (
            mappings=("channel", "depthwise")),
     Config(name="small", rows=2, columns=2, acc_vectors=256, act_kib=32, weight_kib=32, param_kib=2),
     Config(name="base"),
+    Config(name="base-sparse", skip="both"),
     Config(name="large", rows=8, columns=4, act_kib=128, weight_kib=128, param_kib=8, banks=8, axi_bits=128,
            outstanding=8, post_width=16),
     Config(name="huge", rows=16, columns=8, act_kib=256, weight_kib=256, param_kib=16, banks=16, axi_bits=256,

@@ -259,10 +259,10 @@ class CycleModel:
         return unit.last + t.AFETCH_DONE
 
     def _grid(self, e: Entry, unit: _Unit, offer: float) -> float:
-        t = timing
+        t = timing.grid(self.config)
         if e.name != "RUN":
             unit.accepted = offer
-            return offer + t.GRID_SET_CYCLES
+            return offer + timing.GRID_SET_CYCLES
         gap = t.RUN_ACCUMULATE_GAP if e.args["accumulate"] else t.RUN_OVERHEAD
         first = max(offer + t.RUN_START, unit.last + 1 + gap)
         unit.last = first + max(e.info["cycles"], e.args["rounds"] * e.args["seg_count"] + t.RUN_RESTART) - 1

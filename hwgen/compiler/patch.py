@@ -140,7 +140,11 @@ class PatchTile:
             sy, sx = (work.stride[0] // patch.step[0], work.stride[1] // patch.step[1])
             step = sx * patch.words * unit
             context.stream.setting(
-                "BASE", nx=self.shape.tw, dx=step, dy=sy * patch.width * patch.words * unit - (self.shape.tw - 1) * step
+                "BASE",
+                nx=self.shape.tw,
+                dx=step,
+                dy=sy * patch.width * patch.words * unit - (self.shape.tw - 1) * step,
+                **self.shape.work(self.count),
             )
             context.stream.add(
                 "RUN",

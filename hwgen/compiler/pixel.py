@@ -72,7 +72,7 @@ class PixelTile:
             acc, _ = context.accumulators
             table = pixel_segments(work, chunk, d)
             first, n_segments = context.segment_table(table)
-            context.stream.setting("BASE", nx=rounds, dx=n, dy=0)
+            context.stream.setting("BASE", nx=rounds, dx=n, dy=0, **self.shape.work(self.count))
             context.stream.add(
                 "RUN",
                 {

@@ -60,6 +60,15 @@ class Shape:
         over = self.rp if self.rp_axis == self.cp_axis else 1
         return (self.th * over, 0) if self.cp_axis == "y" else (0, self.tw * over)
 
+    def work(self, count: int) -> dict[str, int]:
+        """Return the fields of BASE that name the lanes of ``count`` channel groups (group cc * Rc + rc)."""
+        return {
+            "log2_rc": self.log2_rc,
+            "row_groups": min(count, self.rc),
+            "log2_cc": self.log2_cc,
+            "column_groups": max(1, count // self.rc),
+        }
+
     @property
     def block(self) -> tuple[int, int]:
         """Output pixels (y, x) of all lanes together."""

@@ -38,6 +38,14 @@ def round_bases(s: State) -> NDArray[np.int64]:
     return turns * r["dy"] + (t - turns) * r["dx"]
 
 
+def _at_work(s: State) -> NDArray[np.bool_]:
+    """Return which lanes take part, shape (columns, rows, 1, 1): all of a dense machine."""
+    c, r = s.config, s.register("BASE")
+    rows, columns = np.arange(c.rows), np.arange(c.columns)
+    there = np.outer(columns % (1 << r["log2_cc"]) < r["column_groups"], rows % (1 << r["log2_rc"]) < r["row_groups"])
+    return (there | (c.skip == "none"))[:, :, None, None]
+
+
 def run(s: State) -> Work:
     """Walk the segments in every lane for all rounds."""
     a, c, d = s.command.args, s.config, s.derived
@@ -60,6 +68,7 @@ def run(s: State) -> Work:
     s.within("v_base", int(v.min()), int(v.max()), v_memory.shape[2], f"vector operand ({name})")
     s.within("s_base", int(stream.min()), int(stream.max()), s_memory.shape[2], f"streamed operand ({name})")
 
+    at_work = _at_work(s)
     exact: Any = np.float32 if len(v) << c.weight_bits - 1 + c.act_bits <= 1 << 24 else np.float64
     vectors = v_memory[:, :, v].astype(exact)  # (columns, rows, K, P)
     wide = mode is Mode.DEPTHWISE or a["max"]
@@ -70,7 +79,7 @@ def run(s: State) -> Work:
         acc = s.acc[:, :, a["acc_base"] + t:a["acc_base"] + t + len(chunk)]
         if a["accumulate"]:
             total += acc
-        acc[...] = wrap(total, c.acc_bits)
+        acc[...] = np.where(at_work, wrap(total, c.acc_bits), acc)
     return Work(items=rounds * len(v), macs=rounds * len(v) * a["lanes"] * c.vector)
 
 
