@@ -9,6 +9,7 @@ import numpy as np
 from hwgen.compiler import choose
 from hwgen.compiler.context import Constant, Context, Image, Tile, emit
 from hwgen.compiler.cost import CycleModel, layer_cycles
+from hwgen.compiler.density import Profile
 from hwgen.compiler.lower import Lowering, boundary_tiles
 from hwgen.compiler.maps import Layout
 from hwgen.compiler.patch import Choice
@@ -33,7 +34,9 @@ better by itself."""
 PAGE = 4096
 
 
-def compile_graph(graph: Graph, config: Config, mappings: tuple[str, ...] | None = None) -> Program:
+def compile_graph(
+    graph: Graph, config: Config, mappings: tuple[str, ...] | None = None, profile: Profile | None = None
+) -> Program:
     """Compile a quantised graph.
 
     Parameters
@@ -42,6 +45,8 @@ def compile_graph(graph: Graph, config: Config, mappings: tuple[str, ...] | None
     config : Config
     mappings : tuple of str, optional
         Restricts the mapping search (default: all that are built).
+    profile : mapping of str to Density, optional
+        Of maps, where zero activations are skipped; without it they count as dense.
 
     Raises
     ------
@@ -53,7 +58,7 @@ def compile_graph(graph: Graph, config: Config, mappings: tuple[str, ...] | None
     layouts = {n: Layout.of(t.shape, config) for n, t in graph.tensors.items()}
     trimmed = replace(graph, ops=tuple(ops), input=source, output=target)
     placement = place(trimmed, layouts, config, tuple(ops))
-    lowering = Lowering(trimmed, config, placement, mappings or config.mappings, _fastest)
+    lowering = Lowering(trimmed, config, placement, mappings or config.mappings, profile or {}, _fastest)
     tiles: list[Tile] = []
     if source in placement.chip:
         tiles += boundary_tiles(0, placement.view(source), placement.dram[source], out=False)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from hwgen.compiler.context import Tile
+from hwgen.compiler.effectual import share, whole
 from hwgen.compiler.patch import Choice, Patch, fits, patch_tiles
 from hwgen.compiler.pixel import PixelChoice, pixel_fits, pixel_tiles
 from hwgen.compiler.shape import Shape, channel_tiles, lane_splits, make_shape
@@ -64,13 +65,14 @@ def estimate(work: Work, choice: Choice, config: Config) -> Estimate:
     patch = Patch.of(work, choice.th, choice.tw, choice.rows, min(choice.words, words))
     wmem = -(-kw * choice.rows * min(channels, choice.words * d.word) * config.vector // d.word)
     keep_w, keep_a = n_chunks * wmem <= config.wmem_words, n_chunks * patch.size <= config.amem_words
+    walked = share(work, config, whole(work, d.word))
     run = fetch = weights = post = dma = 0
     groups = -(-len(work.outputs) // config.vector)
     tail, first = 0, True
     rounds = choice.th * choice.tw
     head = 0
     for count, shape, tiles in _tiles(work, choice, groups, config):
-        run += tiles * (rounds * k + n_chunks * RUN_OVERHEAD)
+        run += tiles * (int(rounds * max(n_chunks, k * walked)) + n_chunks * RUN_OVERHEAD)
         parts = shape.rp * (min(shape.rc, count) if depthwise else 1)
         f = n_chunks * (parts * patch.size + FETCH_OVERHEAD)
         if first or depthwise or choice.weights_outer or not keep_a:
@@ -105,13 +107,14 @@ def estimate_pixel(work: Work, choice: PixelChoice, config: Config) -> Estimate:
     full, rest = divmod(-(-len(work.outputs) // d.word), choice.blocks)
     sets = [(n, rc, cc, choice.blocks) for _, n, rc, cc in channel_tiles(full, choice.log2_rc, choice.log2_cc, config)]
     sets += [(1, 0, 0, rest)] if rest else []
+    walked = share(work, config, whole(work, d.word))
     run = fetch = weights = post = dma = tail = head = 0
     wmem = 0
     for count, rc, cc, blocks in sets:
         shape = make_shape(config, rc, cc, choice.th, choice.tw, work.height, work.width)
         tiles = -(-work.height // shape.block[0]) * -(-work.width // shape.block[1])
         rounds = blocks * d.word
-        run += tiles * (rounds * k + n_chunks * RUN_OVERHEAD)
+        run += tiles * (int(rounds * max(n_chunks, k * walked)) + n_chunks * RUN_OVERHEAD)
         fetch += tiles * n_chunks * (shape.rp * vectors + FETCH_OVERHEAD + 2 * d.word)
         wmem = max(wmem, -(-rounds * k // (n_chunks * d.word)))
         w = -(-count // min(shape.rc, d.weight_buses)) * -(-rounds * k // d.word) + n_chunks * FETCH_OVERHEAD

@@ -10,6 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
 from hwgen import isa, timing
 from hwgen.compiler.intervals import Busy, Intervals, overlap, stretched
 from hwgen.compiler.readbus import ReadBus
@@ -97,6 +100,8 @@ class CycleModel:
         t = timing
         self._units = {m: _Unit() for m in isa.WORKERS}
         self._table = 0.0
+        self._lanes = np.full((self.config.rows, self.config.columns), -2.0)
+        """Last position of each skipping lane."""
         burst_beats = t.FETCH_BURST_COMMANDS * self.command_beats
         self._bus = bus = ReadBus(self.memory.latency, self.config.outstanding, burst_beats)
         tokens: dict[tuple[int, int], list[float]] = {}
@@ -264,10 +269,22 @@ class CycleModel:
             unit.accepted = offer
             return offer + timing.GRID_SET_CYCLES
         gap = t.RUN_ACCUMULATE_GAP if e.args["accumulate"] else t.RUN_OVERHEAD
+        if e.walk is not None:
+            return self._skipping(e.walk, unit, offer, gap)
         first = max(offer + t.RUN_START, unit.last + 1 + gap)
         unit.last = first + max(e.info["cycles"], e.args["rounds"] * e.args["seg_count"] + t.RUN_RESTART) - 1
         # The next RUN is taken while this one walks.
         unit.accepted = first
+        return unit.last + t.RUN_DRAIN
+
+    def _skipping(self, walk: NDArray[np.float64], unit: _Unit, offer: float, gap: int) -> float:
+        """Account for a RUN whose lanes each go at their own pace."""
+        t, works = timing.SKIPPING, walk > 0
+        first = np.maximum(offer + t.RUN_START, self._lanes + 1 + gap)
+        self._lanes = np.where(works, first + np.ceil(walk) - 1, self._lanes)
+        taken = float(first[works].max())
+        unit.accepted = max(taken - t.RUN_START, unit.accepted + t.RUN_SPACING)
+        unit.last = float(self._lanes[works].max())
         return unit.last + t.RUN_DRAIN
 
     def _post(self, e: Entry, unit: _Unit, offer: float) -> float:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from hwgen.compiler import choose
 from hwgen.compiler.context import Context, Tile
+from hwgen.compiler.density import Density, Profile
 from hwgen.compiler.eltwise import Box, Rescale, identity, rescale_tiles
 from hwgen.compiler.maps import View
 from hwgen.compiler.patch import Choice
@@ -28,6 +29,7 @@ class Lowering:
     config: Config
     placement: Placement
     mappings: tuple[str, ...]
+    profile: Profile
     chooser: Callable[[list[tuple[float, Choice, Work]], Config], tuple[Choice, Work, list[Tile]]]
     picked: dict[int, tuple[str, str]] = field(default_factory=dict)
     """(mapping, detail) by operator index."""
@@ -73,7 +75,8 @@ class Lowering:
     def _operator(self, index: int, op: Op, views: dict[str, View], rows: range) -> Iterator[Tile]:
         tensors = self.graph.tensors
         source, result = views[op.inputs[0]], views[op.output]
-        site = Site(index, source, result, rows, tensors[op.inputs[0]].zero_point, tensors[op.output].zero_point)
+        site = Site(index, source, result, rows, tensors[op.inputs[0]].zero_point, tensors[op.output].zero_point,
+                    self.profile.get(op.inputs[0], Density()))
         if isinstance(op, Conv):
             modes = (
                 [Mode.DEPTHWISE]

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hwgen.compiler.context import Block, Constant, Context, Tile
 from hwgen.compiler.drain import emit_drain
+from hwgen.compiler.effectual import lane_cycles
 from hwgen.compiler.fetch import Window, emit_afetch
 from hwgen.compiler.pack import pack_groups, pack_params, words_per_group
 from hwgen.compiler.shape import Shape, channel_tiles, make_shape
@@ -167,9 +169,16 @@ class PatchTile:
                 ],
                 writes=[("acc", slice(acc, acc + rounds))],
                 cycles=rounds * sum(r[2] for r in table),
+                walk=self._walk(context, chunk, rounds, sum(r[2] for r in table)),
             )
         if self.finish:
             emit_drain(context, work, self.shape, self.block, self.first, self.count, self.y, self.x)
+
+    def _walk(self, context: Context, chunk: Chunk, rounds: int, n: int) -> NDArray[np.float64] | None:
+        step = context.d.vectors_per_word if self.work.mode is Mode.DEPTHWISE else 1
+        start = self.first - self.work.outputs.start // context.config.vector
+        groups = [(start + g * step, 1) for g in range(self.count)]
+        return lane_cycles(self.work, context.config, self.shape, chunk, groups, rounds, n)
 
     def _values(self, chunk: Chunk) -> int:
         return self.work.kernel[1] if self._ones else positions(self.work, chunk)

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hwgen.compiler.context import Block, Constant, Context, Tile
 from hwgen.compiler.drain import emit_drain
+from hwgen.compiler.effectual import lane_cycles
 from hwgen.compiler.fetch import Window, emit_afetch
 from hwgen.compiler.pack import pack_groups, pack_params
 from hwgen.compiler.patch import Choice, chunks, positions
@@ -91,11 +93,17 @@ class PixelTile:
                 reads=[("wmem", slice(wmem, wmem + words)), ("amem", slice(amem, amem + size))],
                 writes=[("acc", slice(acc, acc + rounds))],
                 cycles=rounds * n,
+                walk=self._walk(context, chunk, rounds, n),
             )
         if self.finish:
             emit_drain(
                 context, work, self.shape, self.block, self.first, self.count, self.y, self.x, self.blocks
             )
+
+    def _walk(self, context: Context, chunk: Chunk, rounds: int, n: int) -> NDArray[np.float64] | None:
+        start = self.first - self.work.outputs.start // context.d.word
+        groups = [((start + g * self.blocks) * context.d.word, rounds) for g in range(self.count)]
+        return lane_cycles(self.work, context.config, self.shape, chunk, groups, rounds, n)
 
     def _fetch_pixels(self, context: Context, chunk: Chunk) -> tuple[int, int]:
         work, shape, d = self.work, self.shape, context.d

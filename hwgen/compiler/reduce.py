@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hwgen.compiler.density import Density
 from hwgen.compiler.maps import Layout, View
 from hwgen.compiler.work import Chunk, Work
 from hwgen.config import Config
@@ -27,6 +28,7 @@ class Site:
     rows: range
     in_zero: int
     out_zero: int
+    density: Density = field(default_factory=Density)
 
 
 Weights = Callable[[int, int, Chunk], NDArray[np.int8]]
@@ -117,6 +119,7 @@ def conv_works(op: Conv, site: Site, mode: Mode, config: Config) -> list[Work]:
         range(0, total),
         range(0, out),
         _dense(weight, 0, mode, config.vector, d.word),
+        density=site.density,
     )
     if op.groups == 1:
         return [base]
@@ -188,6 +191,7 @@ def pool_works(op: Pool, site: Site, config: Config) -> list[Work]:
         range(0, channels),
         lambda first, count, chunk: np.ones((count, chunk.rows * op.kernel[1], config.vector), np.int8),
         scalar=True,
+        density=site.density,
     )
     if op.kind == "max":
         # q - zp of padding must lose against every value.

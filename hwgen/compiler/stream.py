@@ -28,6 +28,8 @@ class Entry:
     info: dict[str, int] = field(default_factory=dict)
     view: View | None = None
     """The map that a POST command writes."""
+    walk: NDArray[np.float64] | None = None
+    """Expected cycles of a RUN in each lane (rows, columns), where zeros are skipped."""
 
     @property
     def module(self) -> Module:
@@ -75,10 +77,11 @@ class Stream:
         reads: Iterable[Access] = (),
         writes: Iterable[Access] = (),
         view: View | None = None,
+        walk: NDArray[np.float64] | None = None,
         **info: int,
     ) -> Entry:
         """Append a command and the tokens that its accesses require."""
-        entry = Entry(name, args, self.layer, info=info, view=view)
+        entry = Entry(name, args, self.layer, info=info, view=view, walk=walk)
         index, me = len(self.entries), entry.module
         self.entries.append(entry)
         if index == len(self._module):

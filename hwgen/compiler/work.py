@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from hwgen.compiler.density import Density
 from hwgen.compiler.maps import View
 from hwgen.compiler.pack import rounding_bits
 from hwgen.isa import Mode
@@ -66,6 +67,8 @@ class Work:
     """Output columns to compute; all when None."""
     dedupe: dict[object, object] = field(default_factory=dict)
     """Constants shared between the stripes of one layer."""
+    density: Density = field(default_factory=Density)
+    """Of the source."""
 
     @property
     def height(self) -> int:

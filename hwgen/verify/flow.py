@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from hwgen.compiler import Program, compile_graph
 from hwgen.compiler.cost import layer_cycles
+from hwgen.compiler.density import Density, measure
 from hwgen.config import Config
 from hwgen.derive import Derived
 from hwgen.emit import generate
@@ -27,6 +28,9 @@ from hwgen.verify import reference
 from hwgen.verify.inputs import images
 from hwgen.verify.replay import Mismatch, compare_writes, maps, of_machine, split_writes
 from hwgen.verify.result import LayerResult, VerifyResult
+
+PROFILE_IMAGES = 16
+"""Whose maps are looked at to choose mappings."""
 
 EXAMPLES = 10
 """Mismatches that are reported in full."""
@@ -76,6 +80,15 @@ def compare_graph(
                 )
             )
     return total, found
+
+
+def profile(graph: Graph, config: Config, x: NDArray[np.int8]) -> dict[str, Density] | None:
+    """Measure the maps of some images with the golden model, for a machine that skips zero activations."""
+    if config.skip not in ("activation", "both"):
+        return None
+    kept = golden.run(graph, x[:PROFILE_IMAGES], keep=True).tensors
+    return {name: measure(values, graph.tensors[name].zero_point, config.vector) for name, values in kept.items()
+            if values.ndim == 4}
 
 
 def measured_layers(program: Program, run: RunResult) -> list[int]:
@@ -131,7 +144,7 @@ def verify(
     graph = graph or load_model(path)
     x = images(graph, inputs, random, seed) if x is None else x
     say("compiling")
-    program = compile_graph(graph, config)
+    program = compile_graph(graph, config, profile=profile(graph, config, x))
     say("generating Verilog")
     verilog = generate(config)
     say("golden model")
