@@ -69,18 +69,38 @@ def run(s: State) -> Work:
     s.within("s_base", int(stream.min()), int(stream.max()), s_memory.shape[2], f"streamed operand ({name})")
 
     at_work = _at_work(s)
+    walked = np.zeros((c.columns, c.rows), np.int64)
     exact: Any = np.float32 if len(v) << c.weight_bits - 1 + c.act_bits <= 1 << 24 else np.float64
     vectors = v_memory[:, :, v].astype(exact)  # (columns, rows, K, P)
     wide = mode is Mode.DEPTHWISE or a["max"]
     step = max(1, _BLOCK // (d.lanes * len(v) * (c.vector if wide else 1)))
     for t in range(0, rounds, step):
         chunk = stream[t:t + step]
+        walked += _walked(s, vectors, s_memory[:, :, chunk], len(v))
         total = _reduce(vectors, s_memory[:, :, chunk].astype(exact), mode, bool(a["max"])).astype(np.int64)
         acc = s.acc[:, :, a["acc_base"] + t:a["acc_base"] + t + len(chunk)]
         if a["accumulate"]:
             total += acc
         acc[...] = np.where(at_work, wrap(total, c.acc_bits), acc)
-    return Work(items=rounds * len(v), macs=rounds * len(v) * a["lanes"] * c.vector)
+    return Work(items=rounds * len(v), macs=rounds * len(v) * a["lanes"] * c.vector,
+                walked=None if c.skip == "none" else (walked * at_work[:, :, 0, 0]).T)
+
+
+def _walked(s: State, vectors: NDArray[Any], stream: NDArray[Any], positions: int) -> NDArray[np.int64]:
+    """Count the positions at which no skipped operand is zero, at least one a round; shape (columns, rows)."""
+    a, skip = s.command.args, s.config.skip
+    rounds = stream.shape[2]
+    if skip == "none" or a["s_step"] != 1 or a["max"]:
+        return np.full(vectors.shape[:2], rounds * positions)
+    pixel = a["mode"] == Mode.PIXEL
+    there_v = (vectors != 0).any(axis=3)
+    there_s = (stream != 0) if stream.ndim == 4 else (stream != 0).any(axis=4)
+    if skip == ("activation" if not pixel else "weight"):
+        there_v = np.ones_like(there_v)
+    if skip == ("weight" if not pixel else "activation"):
+        there_s = np.ones_like(there_s)
+    found = np.matmul(there_s.astype(np.float32), there_v.astype(np.float32)[..., None])[..., 0]
+    return np.maximum(found, 1).sum(axis=2).astype(np.int64)
 
 
 def _reduce(vectors: NDArray[Any], stream: NDArray[Any], mode: Mode, maximum: bool) -> Any:

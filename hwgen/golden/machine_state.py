@@ -32,12 +32,15 @@ class Work:
         Multiply-accumulates of the active lanes (RUN).
     reads, writes : int
         Activation buffer words read, words or P-byte vectors written.
+    walked : int64 array, shape (rows, columns)
+        Cycles in which each lane walks a position of a RUN, where zeros are skipped.
     """
 
     items: int = 0
     macs: int = 0
     reads: int = 0
     writes: int = 0
+    walked: NDArray[np.int64] | None = None
 
 
 @dataclass

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwgen.compiler import Program, compile_graph
-from hwgen.compiler.cost import layer_cycles
+from hwgen.compiler.cost import CycleModel, layer_cycles
 from hwgen.compiler.density import Density, measure
 from hwgen.config import Config
 from hwgen.derive import Derived
 from hwgen.emit import generate
 from hwgen.golden import graph as golden
-from hwgen.golden.machine import Machine
+from hwgen.golden.machine import Machine, MachineResult
 from hwgen.golden.machine_state import PostInfo
 from hwgen.isa import Command
 from hwgen.model import load_model
@@ -38,16 +38,25 @@ EXAMPLES = 10
 Progress = Callable[[str], None]
 
 
-def machine_writes(program: Program, image: NDArray[np.uint8]) -> tuple[dict[int, PostInfo], NDArray[np.uint8]]:
-    """Run the golden machine; return what every DRAIN and ELTWISE wrote, and the memory afterwards."""
+def machine_writes(program: Program, image: NDArray[np.uint8]) -> tuple[dict[int, PostInfo], MachineResult]:
+    """Run the golden machine; return what every DRAIN and ELTWISE wrote, and its result."""
     seen: dict[int, PostInfo] = {}
 
     def observe(index: int, command: Command, info: PostInfo | None) -> None:
         if info is not None:
             seen[index] = info
 
-    result = Machine(program.config).run(program.commands, image, observe=observe)
-    return seen, result.memory
+    return seen, Machine(program.config).run(program.commands, image, observe=observe)
+
+
+def predict(program: Program, done: MachineResult) -> None:
+    """Let the cycle model tell again, by what the lanes really walk with the operands of this run."""
+    for entry, work in zip(program.entries, done.work, strict=True):
+        if work.walked is not None:
+            entry.walk = work.walked.astype(float)
+    times = CycleModel(program.config).finish_times(program.entries)
+    for plan, cycles in zip(program.layers, layer_cycles(program.entries, times, len(program.layers)), strict=True):
+        plan.predicted = cycles
 
 
 def compare_graph(
@@ -161,7 +170,9 @@ def verify(
     inner = _device_input(program, x)
     for i in range(len(x)):
         image = program.image(inner[i])
-        seen, memory = machine_writes(program, image)
+        seen, done = machine_writes(program, image)
+        if i == 0 and config.skip != "none":
+            predict(program, done)
         by_graph, wrong = compare_graph(program, seen, tensors, i)
         say(f"simulating image {i + 1} of {len(x)} ({simulator})")
         run = run_network(
@@ -180,7 +191,7 @@ def verify(
         writes = split_writes(program, seen, run.writes)
         by_rtl, more = compare_writes(program, seen, writes, EXAMPLES, "RTL against golden machine")
         size = program.map_region(program.output)[1]
-        expected = program.read_map(program.output, memory)
+        expected = program.read_map(program.output, done.memory)
         raw = np.frombuffer(run.outputs[0], np.int8)[:size]
         got = program.layouts[program.output].unpack(raw, Derived(config).word)
         lost = int((expected != got).sum())
