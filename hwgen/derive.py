@@ -95,6 +95,11 @@ class Derived:
         return self.dma_words
 
     @property
+    def bits_words(self) -> int:
+        """Operand words whose zero bits share a word of block RAM, which must not be read while it is written."""
+        return 1 if self.config.skip == "none" else SKIP_WINDOW // self.word
+
+    @property
     def lanes(self) -> int:
         return self.config.rows * self.config.columns
 

@@ -35,6 +35,11 @@ CONFIGS = {
     # Every map beyond 4 KiB goes through DRAM in stripes; weights come in pieces.
     "striped": _SMALL.replace(name="striped", act_kib=4, weight_kib=8, param_kib=1, banks=2),
     # Reductions in many chunks, tables and accumulators nearly always full.
+    # Zeros are skipped.
+    **{f"skip_{skip}": _SMALL.replace(name=f"skip_{skip}", skip=skip) for skip in ("weight", "activation", "both")},
+    "skip_fine": _SMALL.replace(
+        name="skip_fine", skip="both", vector=1, mappings=("channel", "depthwise"), post_width=2, columns=4),
+    "skip_block": _SMALL.replace(name="skip_block", skip="both", vector=16, post_width=32, axi_bits=128),
     "cramped": _SMALL.replace(name="cramped", amem_words=64, wmem_words=64, acc_vectors=32, segments=16, queue=4),
 }
 """Machines by name; everything random graphs are made of can be compiled for those without small buffers."""
@@ -44,7 +49,7 @@ SMALL_BUFFERS = ("tiny", "striped", "cramped")
 
 def limits(config: Config) -> Limits:
     """Return limits that suit a machine: weights that fit its width."""
-    return Limits(weight_bits=config.weight_bits)
+    return Limits(weight_bits=config.weight_bits, sparse=config.skip != "none")
 
 
 def _run(program: Program, image: np.ndarray, poison: int) -> tuple[dict[int, PostInfo], MachineResult]:

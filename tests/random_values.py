@@ -41,6 +41,8 @@ class Limits:
     ops: int = 5
     """Steps; an addition or concatenation is one with its branches."""
     weight_bits: int = 8
+    sparse: bool = False
+    """Most weights are zero, in every pattern that matters to machines that skip them."""
     without: tuple[str, ...] = ()
     """Names out of `KINDS` that are left out."""
 
@@ -92,8 +94,27 @@ class Draws:
             multiplier.astype(np.int64), shift.astype(np.int64), zero_point, low, high, self.pick(*ROUNDINGS)
         )
 
+    def _sparse(self, low: int, high: int, shape: tuple[int, ...]) -> NDArray[np.int8]:
+        """Return weights with single ones, whole channels, alternate ones, or all but one left out."""
+        w = self.rng.integers(low, high + 1, shape).astype(np.int8)
+        style = self.between(0, 4)
+        if style == 0:
+            w[self.rng.random(shape) >= self.pick(0.02, 0.1, 0.3, 0.5)] = 0
+        elif style == 1:
+            w[self.rng.random(shape[0]) < 0.5] = 0
+        elif style == 2:
+            w.reshape(-1)[:: self.pick(2, 3)] = 0
+        elif style == 3:
+            w[..., self.rng.random(shape[-1]) < 0.6] = 0
+        else:
+            kept = self.between(0, w.size - 1)
+            w.reshape(-1)[np.arange(w.size) != kept] = 0
+        return w
+
     def weight(self, shape: tuple[int, ...]) -> NDArray[np.int8]:
         low, high = -(1 << self.limits.weight_bits - 1), (1 << self.limits.weight_bits - 1) - 1
+        if self.limits.sparse and self.between(0, 5):
+            return self._sparse(low, high, shape)
         style = self.between(0, 9)
         if style == 0:
             return np.full(shape, self.pick(0, low, high), np.int8)

@@ -23,6 +23,7 @@ from tests.random_networks import CONFIGS, SMALL_BUFFERS, check_machine, check_r
 FORCED = (("channel",), ("pixel",), ("channel", "depthwise"), ("pixel", "depthwise"))
 NIGHTLY = 80
 """Seeds per machine in the nightly run of golden graph and golden machine."""
+SKIPPING = tuple(name for name, config in CONFIGS.items() if config.skip != "none")
 RTL_CONFIGS = ("small", "cramped", "vector16", "vector4", "axi256")
 
 
@@ -79,6 +80,17 @@ def test_machine_forced_many(name: str, mappings: tuple[str, ...]) -> None:
 @pytest.mark.slow
 def test_rtl() -> None:
     sweep("tiny", range(12), simulator="verilator")
+
+
+@pytest.mark.slow
+def test_rtl_skipping() -> None:
+    sweep("skip_both", range(12), simulator="verilator")
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", SKIPPING)
+def test_rtl_skipping_many(name: str) -> None:
+    sweep(name, range(4000, 4100), simulator="verilator")
 
 
 @pytest.mark.nightly

@@ -78,7 +78,8 @@ class Context:
                 "dram": self.image.map_words,
             }
         )
-        self.wmem, self.amem = Ring(c.wmem_words), Ring(c.amem_words)
+        unit = self.d.bits_words
+        self.wmem, self.amem = Ring(c.wmem_words, unit), Ring(c.amem_words, unit)
         self.acc = Ring(c.acc_vectors)
         self._tables: list[tuple[tuple[int, int, int], ...]] = [(), ()]
         self._half = 0

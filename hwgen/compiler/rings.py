@@ -9,19 +9,25 @@ class Ring:
     """A memory filled round and round, that remembers what it still holds.
 
     Reuse of an address needs no care here: `Stream` derives the waits from the addresses themselves.
+
+    Parameters
+    ----------
+    size : int
+    unit : int
+        Elements that are written and read as one: what is placed begins with such a unit.
     """
 
-    def __init__(self, size: int) -> None:
-        self.size = size
+    def __init__(self, size: int, unit: int = 1) -> None:
+        self.size, self.unit = size, unit
         self._next = 0
         self._held: dict[Hashable, tuple[int, int]] = {}
 
-    def place(self, key: Hashable, count: int, align: int = 1) -> tuple[int, bool]:
+    def place(self, key: Hashable, count: int) -> tuple[int, bool]:
         """Return (address, whether ``key`` is held there already); otherwise the next ``count`` elements now hold
         it."""
         if key in self._held and self._held[key][1] == count:
             return self._held[key][0], True
-        start = -(-self._next // align) * align
+        start = -(-self._next // self.unit) * self.unit
         if start + count > self.size:
             start = 0
         if count > self.size:
