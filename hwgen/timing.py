@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from hwgen.config import Config
 
 
-
 @dataclass(frozen=True)
 class Grid:
     """GRID (explained in hwgen/hardware/grid.py and skipping_grid.py)."""

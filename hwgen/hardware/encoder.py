@@ -1,8 +1,9 @@
 """The zero-skipping walker: only the positions at which both operands may be other than zero.
 
-A segment is cut into windows of `WINDOW` positions that start where the streamed operand's window does. A window takes a
-cycle each of these stages; windows without a position are dropped on their way to a queue, and one position a cycle comes
-out of it, so that neither empty windows nor ends of segments or rounds cost a cycle while the queue is not empty.
+A segment is cut into windows of `WINDOW` positions that start where the streamed operand's window does. A window takes
+a cycle in each of these stages; windows without a position are dropped on their way to a queue, and one position a
+cycle comes out of it, so that neither empty windows nor ends of segments or rounds cost a cycle while the queue is not
+empty.
 
 =====  ==============================================================================
 cycle  work
@@ -15,14 +16,14 @@ cycle  work
 7      merge: the last position of a round is only known when none follows
 =====  ==============================================================================
 
-A round without a position gives one whose weight counts as zero. Segments whose streamed operand advances by other steps
-than one, and maxima, which zeros take part in, are walked whole.
+A round without a position gives one whose weight counts as zero. Segments whose streamed operand advances by other
+steps than one, and maxima, which zeros take part in, are walked whole.
 """
 
 from __future__ import annotations
 
 from amaranth import Cat, Const, Module, Mux, Signal
-from amaranth.lib import data
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In
 from amaranth.utils import bits_for
 
@@ -57,7 +58,7 @@ class SkipWalker(Walker):
     """
 
     def __init__(self, config: Config) -> None:
-        ports = {}
+        ports: dict[str, wiring.Member] = {}
         for name, words in (("weight", config.wmem_words), ("act", config.amem_words)):
             ports |= {f"{name}_write": In(1), f"{name}_addr": In(bits_for(words - 1)),
                       f"{name}_bits": In(Derived(config).word)}
@@ -227,5 +228,5 @@ class SkipWalker(Walker):
             m.d.sync += s_next.eq(s_here + x.s_step)
         m.d.sync += [
             self.valid.eq(x_valid), self.opens.eq(x_first & x.first_round), p.kind.eq(x.kind), p.v.eq(x.v + index),
-            p.s.eq(Mux(x.sparse, Cat(index, x.s[WINDOW_BITS:]), s_here)), p.acc.eq(x.acc), p.first.eq(x_first & x_valid),
-            p.last.eq(x_last), p.end.eq(x_last & x.last_round), p.blank.eq(x_blank | ~x_valid)]
+            p.s.eq(Mux(x.sparse, Cat(index, x.s[WINDOW_BITS:]), s_here)), p.acc.eq(x.acc),
+            p.first.eq(x_first & x_valid), p.last.eq(x_last), p.end.eq(x_last & x.last_round), p.blank.eq(x_blank | ~x_valid)]

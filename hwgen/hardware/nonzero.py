@@ -1,7 +1,7 @@
 """Which operands of a lane's memory are not zero: one bit each, read a window at a time.
 
-Written with the operands, a word at a time. Two arrangements of the same memory: bits of single values, for the streamed
-operand, and bits of vectors of P values, for the vector operand.
+Written with the operands, a word at a time. Two arrangements of the same memory: bits of single values, for the
+streamed operand, and bits of vectors of P values, for the vector operand.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""The grid of lanes that skip zeros: each at its own pace, one job ahead of the slowest at most.
+"""The grid of lanes that skip zeros: each at its own pace.
 
-Cycles (constants in `hwgen.timing`, pinned by tests/hardware/test_skipping_grid.py)
------------------------------------------------------------------------------------
-A lane walks a RUN in max(1, positions at which no skipped operand is zero) cycles a round, and goes on to the next one at
-once when that is there. A RUN is handed to all lanes when none of them still has the one before waiting; it is done when
-all lanes that have work (BASE) are. Otherwise as in `hwgen.hardware.grid`; a SEGMENT waits while a lane may still read a
-range that contains it.
+Cycles (`hwgen.timing.SKIPPING`, pinned by tests/hardware/test_grid.py)
+-----------------------------------------------------------------------
+A lane walks a RUN in max(1, positions at which no skipped operand is zero) cycles a round, and goes on to the next one
+at once when that is there. A RUN is handed to all lanes when none of them still has the one before waiting; it is done
+when all lanes that have work (BASE) are, which may be `_IN_FLIGHT` RUNs apart. Otherwise as in `hwgen.hardware.grid`; a
+SEGMENT waits while a lane may still read a range that contains it.
 """
 
 from __future__ import annotations
