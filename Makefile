@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 MODELS ?= ../shared/models
+DATA ?= ../shared/data
 WORKERS ?= 2
 
 .PHONY: help demo test fast nightly lint bench sample clean
@@ -52,7 +53,7 @@ lint: $(VENV)/dev.stamp
 	$(BIN)/python -m mypy
 
 bench: $(VENV)/verify.stamp
-	$(BIN)/hwgen bench --models $(MODELS) -o docs/benchmarks.md
+	$(BIN)/hwgen bench --models $(MODELS) --data $(DATA) -o docs/benchmarks.md --plot docs/speedup.svg
 
 sample: $(VENV)/verify.stamp
 	$(BIN)/hwgen generate --preset tiny -o rtl/sample_tiny

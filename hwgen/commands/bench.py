@@ -25,6 +25,13 @@ def bench(
     only: Annotated[
         str | None, typer.Option("--only", metavar="TEXT", help="Rows whose network or preset contains it.")
     ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", metavar="DIR", help="Folder of real inputs: also measure what skipping zeros gives."),
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", metavar="FILE.svg", help="Speed-up against density, with --data.")
+    ] = None,
     json: Json = None,
 ) -> None:
     """Measure networks and presets on the generated Verilog and write the table; exit code 1 when a byte differs.
@@ -33,6 +40,9 @@ def bench(
     """
     check_target(output)
     check_target(json)
+    check_target(plot)
+    if plot is not None and data is None:
+        raise HwgenError("--plot is of what zeros give, which needs real inputs", remedy="add --data DIR")
     from hwgen.benchmarks import BENCHMARKS
     from hwgen.presets import preset
     from hwgen.report.benchmarks import table
@@ -59,14 +69,33 @@ def bench(
         cycles, verdict = value["cycles"], "bit-exact" if value["bit_exact"] else "DIFFERENT"
         text = f"{b.network} on {b.preset}: {cycles['total']:,} cycles ({cycles['predicted']:,} predicted), {verdict}"
         target.print(text, soft_wrap=True)
+    zeros = _zeros(models, data, plot, only) if data is not None else ("", True)
     if measured:
-        write_file(output, table(measured, failed))
+        write_file(output, table(measured, failed, zeros[0]))
         write_json(json, [row(b, measured.get(b), failed.get(b)) for b in chosen])
     if failed:
         lines = [f"{len(failed)} of {len(chosen)} benchmarks failed:"]
         raise HwgenError("\n".join(lines + [f"{b.network} on {b.preset}: {text}" for b, text in failed.items()]))
-    if not all(value["bit_exact"] for value in measured.values()):
+    if not (zeros[1] and all(value["bit_exact"] for value in measured.values())):
         raise typer.Exit(DIFFERENT)
+
+
+def _zeros(models: Path, data: Path, plot: Path | None, only: str | None) -> tuple[str, bool]:
+    """Measure what skipping zeros gives; returns the table and whether every byte was right."""
+    from hwgen.report.speedups import speedup_picture, speedup_table
+    from hwgen.speedups import SPEEDUPS
+    from hwgen.verify.speedup import curves, measure
+
+    rows = {}
+    for row in (r for r in SPEEDUPS if only is None or only.lower() in f"{r.name} {r.preset}".lower()):
+        with busy(f"{row.name} on {row.preset}") as progress:
+            rows[row] = found = measure(row, models, data, progress)
+        console().print(f"{row.name} on {row.preset}: {found.speedup:.2f}x over base", soft_wrap=True)
+    if plot is not None:
+        with busy("speed-up against density") as progress:
+            picture = speedup_picture(curves(progress))
+        write_file(plot, picture)
+    return speedup_table(rows), all(m.bit_exact for m in rows.values())
 
 
 def row(b: Benchmark, result: dict[str, Any] | None, error: str | None) -> dict[str, Any]:

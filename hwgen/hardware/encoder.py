@@ -229,4 +229,5 @@ class SkipWalker(Walker):
         m.d.sync += [
             self.valid.eq(x_valid), self.opens.eq(x_first & x.first_round), p.kind.eq(x.kind), p.v.eq(x.v + index),
             p.s.eq(Mux(x.sparse, Cat(index, x.s[WINDOW_BITS:]), s_here)), p.acc.eq(x.acc),
-            p.first.eq(x_first & x_valid), p.last.eq(x_last), p.end.eq(x_last & x.last_round), p.blank.eq(x_blank | ~x_valid)]
+            p.first.eq(x_first & x_valid), p.last.eq(x_last), p.end.eq(x_last & x.last_round),
+            p.blank.eq(x_blank | ~x_valid)]

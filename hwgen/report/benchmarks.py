@@ -37,7 +37,7 @@ share of it reached. Simulator speed is of the machine that ran it.
 """
 
 
-def table(measured: Measured, failed: Mapping[Benchmark, str] | None = None) -> str:
+def table(measured: Measured, failed: Mapping[Benchmark, str] | None = None, zeros: str = "") -> str:
     """Return the Markdown of ``docs/benchmarks.md``.
 
     Parameters
@@ -46,6 +46,8 @@ def table(measured: Measured, failed: Mapping[Benchmark, str] | None = None) -> 
         Of benchmarks to the result as `hwgen verify --json` writes it.
     failed : mapping, optional
         Of benchmarks that could not be measured to the reason.
+    zeros : str
+        Section on skipping zeros.
     """
     lines = [HEADER, "| " + " | ".join(COLUMNS) + " |", "|" + "---|" * len(COLUMNS)]
     for b, r in measured.items():
@@ -60,6 +62,7 @@ def table(measured: Measured, failed: Mapping[Benchmark, str] | None = None) -> 
     if failed:
         reasons = [f"* {b.network} on {b.preset}: {' '.join(text.split())}" for b, text in failed.items()]
         lines += ["## Not measured", "", *reasons, ""]
+    lines += [zeros] if zeros else []
     lines += simulators(measured)
     return "\n".join(lines) + "\n"
 
