@@ -23,8 +23,8 @@ class Zeros:
     weights, activations : float
         Shares that are not.
     grain : str
-        Of the weights: ``element``; ``vector``: of 8 neighbouring output channels together; ``N:M``: N of M neighbouring
-        input channels are not, whatever ``weights`` says.
+        Of the weights: ``element``; ``vector``: of 8 neighbouring output channels together; ``N:M``: N of M
+        neighbouring input channels are not, whatever ``weights`` says.
     """
 
     weights: float = 1.0
