@@ -53,6 +53,8 @@ class Config:
         What is built: ``channel`` always, ``pixel``, ``depthwise``; ``add``, ``max_pool``.
     skip : str
         Operands whose zeros cost no cycle: ``none`` (dense lanes), ``weight``, ``activation`` or ``both``.
+    gate : bool
+        A multiplier with a zero operand keeps its inputs still, which saves power and no cycle (Eyeriss; Chen 2016).
 
     Raises
     ------
@@ -82,6 +84,7 @@ class Config:
     mappings: tuple[str, ...] = MAPPINGS
     operators: tuple[str, ...] = OPERATORS
     skip: str = "none"
+    gate: bool = False
 
     def __post_init__(self) -> None:
         from hwgen.derive import check
@@ -113,9 +116,9 @@ class Config:
                              remedy=f"the keys are: preset, {', '.join(known)}")
         for key, value in table.items():
             expected = "a list of strings" if key in ("mappings", "operators") else "a string" if key in (
-                "name", "skip") else "an integer"
+                "name", "skip") else "true or false" if key == "gate" else "an integer"
             good = {"a list of strings": isinstance(value, list) and all(isinstance(v, str) for v in value),
-                    "a string": isinstance(value, str),
+                    "a string": isinstance(value, str), "true or false": isinstance(value, bool),
                     "an integer": isinstance(value, int) and not isinstance(value, bool)}[expected]
             if not good:
                 raise HwgenError(f"{key} must be {expected}, not {value!r}", where=str(path))

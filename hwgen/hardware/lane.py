@@ -82,6 +82,7 @@ class Lane(wiring.Component):
 
     def __init__(self, config: Config) -> None:
         self.config, self.shape = config, WalkShape(config)
+        self._live: list[Signal] = []  # with ``gate``: the operands of this multiplier are new
         super().__init__(lane_members(config))
 
     def elaborate(self, platform: object) -> Module:
@@ -159,8 +160,16 @@ class Lane(wiring.Component):
             w, a = Signal(wb, name=f"w{n}", reset_less=True), Signal(ab, name=f"a{n}", reset_less=True)
             w_own, a_own = w_vector[n * wb:(n + 1) * wb], a_vector[n * ab:(n + 1) * ab]
             used = Mux(p.kind.pixel, w_scalar, w_own) if pixel else w_own
-            m.d.sync += w.eq(used if c.skip == "none" else Mux(p.blank, 0, used))
-            m.d.sync += a.eq(Mux(a_is_vector, a_own, a_scalar) if pixel or depthwise else a_scalar)
+            streamed = Mux(a_is_vector, a_own, a_scalar) if pixel or depthwise else a_scalar
+            load = [w.eq(used if c.skip == "none" else Mux(p.blank, 0, used)), a.eq(streamed)]
+            if c.gate:
+                live = Signal(name=f"live{n}")
+                m.d.sync += live.eq(used.any() & streamed.any())
+                with m.If(used.any() & streamed.any()):
+                    m.d.sync += load
+                self._live.append(live)
+            else:
+                m.d.sync += load
             weights.append(w)
             acts.append(a)
         return weights, acts
@@ -172,14 +181,18 @@ class Lane(wiring.Component):
         for n, (w, a) in enumerate(zip(weights, acts, strict=True)):
             product, keep = (Signal(width, name=f"{name}{n}", reset_less=True) for name in ("product", "kept"))
             m.d.sync += product.eq(w.as_signed() * a.as_signed())
+            if self.config.gate:
+                live = Signal(name=f"live{n}_product")
+                m.d.sync += live.eq(self._live[n])
+                product = Mux(live, product, 0)
             if "max_pool" in self.config.operators:
                 # The register is the running maximum: only its clock enable knows about `max`.
                 larger = (product.as_signed() - keep.as_signed())[-1] == 0
                 # Skipping lanes may have no position for a while in the middle of a round.
-                wins = at[4].first | larger
+                takes = ~at[4].kind.max | at[4].first | larger
                 if self.config.skip != "none":
-                    wins &= ~at[4].blank
-                with m.If(~at[4].kind.max | wins):
+                    takes &= ~(at[4].kind.max & at[4].blank)
+                with m.If(takes):
                     m.d.sync += keep.eq(product)
             else:
                 m.d.sync += keep.eq(product)

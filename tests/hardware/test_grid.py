@@ -27,6 +27,7 @@ CONFIGS = {
         weight_bits=3, act_bits=5, mappings=("channel", "pixel"), operators=("add",), acc_bits=16, wmem_words=64),
     "buses": SMALL.replace(rows=4, columns=1, axi_bits=256, mappings=("channel",), operators=(), segments=5),
     "pipes": SMALL.replace(rows=1, columns=4, post_width=16),
+    "gate": SMALL.replace(gate=True, rows=1),
     "both": SKIP.replace(skip="both"),
     "weight": SKIP.replace(skip="weight"),
     "activation": SKIP.replace(skip="activation", rows=1),
