@@ -34,7 +34,9 @@ def demo(
     from hwgen.golden.graph import run
     from hwgen.golden.inputs import quantize_input
     from hwgen.report.page import page
+    from hwgen.sim.tools import require
 
+    require(sim.value)
     target = console()
     with busy(f"generating {machine.name}"):
         files = generate(machine)
