@@ -113,6 +113,17 @@ def test_bad_data_leave_nothing(tmp_path: Path) -> None:
         assert {p.name for p in tmp_path.iterdir()} == {"recipe.toml", "bad.npz"}
 
 
+def test_a_shipped_recipe_by_name(tmp_path: Path) -> None:
+    arguments = ["compress", MODEL, "--recipe", "int8", "--data", DATA, "-o", tmp_path / "out.onnx"]
+    done = CliRunner().invoke(app, [*map(str, arguments)])
+    assert done.exit_code == 0, done.output
+    assert json.loads((tmp_path / "out.plan.json").read_text())["recipe"] == "int8.toml"
+    arguments[3] = "int9"
+    done = CliRunner().invoke(app, [*map(str, arguments[:-1]), str(tmp_path / "other.onnx")])
+    assert done.exit_code == 2 and "there is no recipe 'int9'" in done.stderr and "w4a8_adaround" in done.stderr
+    assert not (tmp_path / "other.onnx").exists()
+
+
 def test_output_must_be_onnx(tmp_path: Path) -> None:
     (tmp_path / "recipe.toml").write_text(INT8)
     arguments = ["compress", MODEL, "--recipe", tmp_path / "recipe.toml", "--data", DATA, "-o", tmp_path / "out.bin"]
