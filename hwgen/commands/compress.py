@@ -44,6 +44,10 @@ def compress(
         Path | None,
         typer.Option("--checkpoints", metavar="DIR", help="Keep training's state here; the same run goes on from it."),
     ] = None,
+    annotate: Annotated[
+        bool,
+        typer.Option("--annotate", help="Write also what the machine lacks: real numbers, the scheme in metadata."),
+    ] = False,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of samples.")] = 0,
     json: Json = None,
 ) -> None:
@@ -70,12 +74,14 @@ def compress(
         fit = test if train is None else load_data(graph, train, seed)
         if fit_on is not None:
             fit, test = test.split(fit_on)
-        result = run_recipe(graph, steps, fit, test, follow=follow, checkpoints=checkpoints)
+        result = run_recipe(graph, steps, fit, test, follow=follow, checkpoints=checkpoints, annotate=annotate)
     write_file(output, result.onnx)
     write_json(plan, plan_json(result, model, recipe_file, seed))
     report = {"output": str(output), "plan": str(plan), "fitted_on": (train or data).name}
     write_json(json, report_json(result, steps, model, recipe_file, fit, test) | report)
     show(f"{graph.name}, {recipe_file.name} ({steps.family})", result)
+    if not result.rows[-1].integer:
+        console().print("the machine has no such scheme: the file holds real numbers", soft_wrap=True)
     console().print(f"{output} and {plan}", soft_wrap=True)
 
 
