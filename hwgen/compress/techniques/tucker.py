@@ -94,6 +94,9 @@ def tucker2(weight: NDArray[Any], of_input: int, of_output: int) -> tuple[NDArra
     left, core, right : arrays
         (inputs, in rank), (out rank, kh, kw, in rank), (outputs, out rank); the outer two have orthonormal columns.
     """
+    if not weight.any():  # TensorLy divides by the norm
+        sides = np.eye(weight.shape[3], of_input), np.eye(weight.shape[0], of_output)
+        return sides[0], np.zeros((of_output, *weight.shape[1:3], of_input)), sides[1]
     from tensorly.decomposition import partial_tucker
 
     (core, (right, left)), _ = partial_tucker(weight.astype(np.float64), rank=[of_output, of_input], modes=[0, 3],
