@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -44,6 +45,10 @@ class Tucker(Technique):
             raise HwgenError("in_ranks and out_ranks must name the same layers")
         if given and (self.layers or self.exclude):
             raise HwgenError("in_ranks and out_ranks name their layers: layers and exclude must be absent")
+
+    def check_installed(self) -> None:
+        if importlib.util.find_spec("tensorly") is None:
+            raise HwgenError("tucker needs TensorLy, which is not installed", remedy='pip install "hwgen[tensor]"')
 
     def fit(self, graph: FloatGraph, data: Data) -> Plan:
         named = tuple(self.in_ranks) or self.layers
