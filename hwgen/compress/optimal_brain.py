@@ -14,6 +14,9 @@ Matrix = NDArray[np.float64]
 _CHUNK_BYTES = 1 << 28
 """Bytes of inverse Hessians held at a time, one a row."""
 
+_TOGETHER = 32
+"""Removals whose changes of the inverse Hessian are made at once."""
+
 
 def least_squares(gram: Matrix, cross: Matrix, near: Matrix, ridge: float) -> tuple[Matrix, Matrix]:
     """The weights that best make wanted outputs from given inputs, and the Hessian of their squared error.
@@ -66,21 +69,30 @@ def removal_costs(weights: Matrix, hessian: Matrix, fixed: int = 0) -> tuple[NDA
 def _remove_all(w: Matrix, inverse: Matrix, fixed: int) -> tuple[NDArray[np.int64], Matrix]:
     rows, size = w.shape
     row = np.arange(rows)
+    # Every removal takes c c' from a row's inverse. The products of many removals at once are one of matrices, which
+    # is several times faster; until then ``taken`` holds the vectors c, and of the inverse only what is looked at is
+    # brought up to date: its diagonal and one column.
     inverses = np.repeat(inverse[None], rows, axis=0)
+    diagonal = np.diagonal(inverses, axis1=1, axis2=2).copy()
+    taken = np.zeros((rows, size, _TOGETHER))
     alive = np.ones((rows, size), bool)
     alive[:, size - fixed:] = False
     order = np.empty((rows, size - fixed), np.int64)
     costs = np.empty((rows, size - fixed))
     for i in range(size - fixed):
-        diagonal = np.maximum(np.diagonal(inverses, axis1=1, axis2=2), 1e-300)
-        cost = np.where(alive, w**2 / diagonal, np.inf)
+        waiting = i % _TOGETHER
+        if i and not waiting:
+            inverses -= taken @ taken.transpose(0, 2, 1)
+        cost = np.where(alive, w**2 / np.maximum(diagonal, 1e-300), np.inf)
         p = order[:, i] = cost.argmin(axis=1)
         costs[:, i] = cost[row, p]
-        column = inverses[row, :, p]
-        scale = diagonal[row, p]
-        w -= column * (w[row, p] / scale)[:, None]
+        known = taken[:, :, :waiting]
+        column = inverses[row, :, p] - (known @ known[row, p, :, None])[:, :, 0]
+        root = np.sqrt(np.maximum(diagonal[row, p], 1e-300))[:, None]
+        c = taken[:, :, waiting] = column / root
+        w -= c * (w[row, p][:, None] / root)
         w[row, p] = 0
-        inverses -= column[:, :, None] * (column / scale[:, None])[:, None, :]
+        diagonal -= c**2
         alive[row, p] = False
     return order, costs
 

@@ -11,6 +11,8 @@ from hwgen.compress.count import count
 from hwgen.compress.execute import run_float
 from hwgen.compress.graph import FloatConv, FloatGraph
 from hwgen.compress.lower import lower
+from hwgen.compress.pipeline import compress
+from hwgen.compress.recipe import make_recipe
 from hwgen.compress.technique import Technique
 from hwgen.compress.techniques.quantize import Quantize
 from hwgen.compress.techniques.spatial import Spatial
@@ -149,3 +151,35 @@ def test_refused_and_left_out() -> None:
     assert Tucker(ratio=1.0).fit(net, data).notes == ["stem: ranks 3 and 8 of 3 and 8 save nothing, left as it is"]
     assert not Tucker(ratio=0.5, exclude=("stem",)).fit(net, data).layers
     assert list(Spatial(rank=2).fit(net, data).layers) == ["stem"]
+
+
+def test_without_tensorly_nothing_is_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    recipe = make_recipe("r", [{"name": "tucker", "ratio": 0.5}, {"name": "quantize"}])
+    net = residual()
+    with pytest.raises(HwgenError, match=r"r: step 1 \(tucker\): tucker needs TensorLy") as missing:
+        compress(net, recipe, images(net), images(net), follow=pytest.fail)
+    assert missing.value.remedy == 'pip install "hwgen[tensor]"'
+
+
+@pytest.mark.parametrize("step", [Svd(energy=1.0), Spatial(energy=1.0), Tucker(ratio=1.0)], ids=lambda s: s.name)
+def test_split_again_and_again(step: Technique) -> None:
+    """Every part of a chain has maps of its own, also when chains of one kind are inside each other."""
+    net = residual()
+    data = images(net)
+    done = net
+    for _ in range(3):
+        done = replace(step, layers=tuple(op.name for op in done.convs if op.groups == 1))(done, data)
+    written = [op.output for op in done.ops]
+    assert len(set(written)) == len(written) == len({op.name for op in done.ops}) and len(done.convs) > 8
+    assert np.allclose(run_float(done, data.x), run_float(net, data.x), atol=1e-4)
+
+
+@pytest.mark.parametrize("step", [Tucker(ratio=0.5), Tucker(evbmf=True), Spatial(energy=0.5), Spatial(evbmf=True)],
+                         ids=lambda s: f"{s.name}-{'evbmf' if s.evbmf else 'given'}")
+def test_weights_that_are_all_zero(step: Technique) -> None:
+    weight = np.zeros((12, 3, 3, 10))
+    net = one(weight)
+    data = images(net)
+    done = step(net, data)
+    assert len(done.convs) > 1 and np.array_equal(run_float(done, data.x), run_float(net, data.x))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -44,6 +45,10 @@ class Tucker(Technique):
             raise HwgenError("in_ranks and out_ranks must name the same layers")
         if given and (self.layers or self.exclude):
             raise HwgenError("in_ranks and out_ranks name their layers: layers and exclude must be absent")
+
+    def check_installed(self) -> None:
+        if importlib.util.find_spec("tensorly") is None:
+            raise HwgenError("tucker needs TensorLy, which is not installed", remedy='pip install "hwgen[tensor]"')
 
     def fit(self, graph: FloatGraph, data: Data) -> Plan:
         named = tuple(self.in_ranks) or self.layers
@@ -94,6 +99,9 @@ def tucker2(weight: NDArray[Any], of_input: int, of_output: int) -> tuple[NDArra
     left, core, right : arrays
         (inputs, in rank), (out rank, kh, kw, in rank), (outputs, out rank); the outer two have orthonormal columns.
     """
+    if not weight.any():  # TensorLy divides by the norm
+        sides = np.eye(weight.shape[3], of_input), np.eye(weight.shape[0], of_output)
+        return sides[0], np.zeros((of_output, *weight.shape[1:3], of_input)), sides[1]
     from tensorly.decomposition import partial_tucker
 
     (core, (right, left)), _ = partial_tucker(weight.astype(np.float64), rank=[of_output, of_input], modes=[0, 3],

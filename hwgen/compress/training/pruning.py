@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hwgen.compress.ratios import lamp_scores
+from hwgen.compress.ratios import lamp_scores, least_scores
 from hwgen.compress.training.layers import Convolution
 from hwgen.compress.training.network import Network
 from hwgen.compress.training.settings import Settings
@@ -71,10 +71,8 @@ class Pruner:
         goal = settings.sparsity_at(done, first, max(settings.sparsity or 0.0, first))
         if settings.ratios == "uniform":
             return np.rint(goal * self.sizes).astype(np.int64)
-        scores = np.concatenate([lamp_scores(part.astype(np.float64) ** 2) for part in values])
-        layer_of = np.repeat(np.arange(len(values)), self.sizes)
-        count = round(goal * len(scores))
-        return np.bincount(layer_of[np.argsort(scores, kind="stable")[:count]], minlength=len(values))
+        scores = [lamp_scores(part.astype(np.float64) ** 2) for part in values]
+        return np.array(least_scores(scores, [1] * len(scores), round(goal * int(self.sizes.sum()))))
 
 
 def _mask(layer: Convolution) -> torch.Tensor:
