@@ -59,6 +59,8 @@ class Finetune(Technique):
     freeze: float = parameter(0.75, "share of the training after which regrowing ends", low=0, high=1)
     updates: int = parameter(8, "times an epoch that masks are renewed", low=1)
     regrow: bool = parameter(False, "pruned weights go on learning and may come back")
+    bfloat16: bool = parameter(False, "multiply in bfloat16, about twice as fast on processors that can; what is "
+                               "learned stays float32")
     threads: int = parameter(1, "threads of PyTorch; another number may give other last bits", low=1)
 
     def __post_init__(self) -> None:

@@ -30,6 +30,7 @@ class Settings:
     freeze: float = 0.75
     updates: int = 8
     regrow: bool = False
+    bfloat16: bool = False
     threads: int = 1
 
     @property

@@ -49,10 +49,10 @@ def right(net: FloatGraph, data: Data) -> float:
     return float((run_float(net, data.x).reshape(len(data), -1).argmax(1) == data.y).mean())
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
-def test_it_learns(optimizer: str) -> None:
+@pytest.mark.parametrize("options", [{}, {"optimizer": "sgd"}, {"bfloat16": True}], ids=str)
+def test_it_learns(options: dict[str, object]) -> None:
     net, data = taught()
-    plan = Finetune(epochs=10, batch=32, rate=0.01, optimizer=optimizer).fit(net, data)
+    plan = Finetune(epochs=10, batch=32, rate=0.01, **options).fit(net, data)  # type: ignore[arg-type]
     assert right(net, data) < 0.5 and right(Finetune().apply(net, plan), data) > 0.8
     assert [entry["epoch"] for entry in plan.curve] == list(range(1, 11))
     assert plan.curve[-1]["loss"] < plan.curve[0]["loss"] and "epoch 10" in str(plan)
@@ -184,7 +184,7 @@ class _StopError(Exception):
 
 @pytest.mark.parametrize("options", [
     {"shift": 1, "flip": True, "sparsity": 0.7, "regrow": True, "distill": 0.5}, {"sparsity": 0.5, "optimizer": "sgd"},
-    {"scales": "learned"}], ids=str)
+    {"scales": "learned"}, {"bfloat16": True, "distill": 0.5}], ids=str)
 def test_an_interrupted_run_goes_on_to_the_same_bits(tmp_path: Path, options: dict[str, object]) -> None:
     net, data = taught()
     if "scales" in options:
