@@ -105,7 +105,7 @@ class Fake(nn.Module):
     @property
     def rectifies(self) -> bool:
         """Whether its smallest value is zero, so that a ReLU before it changes nothing."""
-        return self.bounds[0] == 0.0
+        return bool(self.bounds[0] == 0.0)
 
     def trained(self) -> Quantizer:
         """The quantizer with the scale as it is now."""

@@ -189,15 +189,16 @@ def _optimizer(network: Network, settings: Settings) -> torch.optim.Optimizer:
 def _torch_settings(threads: int) -> Iterator[None]:
     """Deterministic algorithms, so many threads, no denormal numbers: what a mask silences fades into them, slowly."""
     before, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    fills = torch.utils.deterministic.fill_uninitialized_memory
+    memory: Any = torch.utils.deterministic
+    fills = memory.fill_uninitialized_memory
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # nothing reads it; filling takes a tenth of a step
+    memory.fill_uninitialized_memory = False  # nothing reads it; filling takes a tenth of a step
     torch.set_flush_denormal(True)
     try:
         yield
     finally:
         torch.set_flush_denormal(False)
-        torch.utils.deterministic.fill_uninitialized_memory = fills
+        memory.fill_uninitialized_memory = fills
         torch.use_deterministic_algorithms(strict)
         torch.set_num_threads(before)
