@@ -11,6 +11,7 @@ import pytest
 
 from hwgen.compress.data import Data
 from hwgen.compress.execute import run_float
+from hwgen.compress.grains import Block
 from hwgen.compress.graph import FloatGraph
 from hwgen.compress.lower import lower
 from hwgen.compress.pipeline import compress
@@ -118,11 +119,33 @@ def test_pruning_hits_its_target(schedule: str, regrow: bool, ratios: str) -> No
         "stem": 54, "depthwise": 0, "pointwise": 0, "dense": 80}
 
 
+@pytest.mark.parametrize("ratios", ["uniform", "lamp"])
+def test_vectors_go_together(ratios: str) -> None:
+    net, data = taught()
+    done = Finetune(epochs=2, batch=32, rate=0.01, sparsity=0.5, vector=8, ratios=ratios)(net, data)
+    fit = [op for op in done.convs if Block(8, 1).misfit(op) is None]
+    assert 0 < len(fit) < len(done.convs)
+    zeros = 0
+    for op in done.convs:
+        assert op not in fit or Block(8, 1).holds(op, op.weight != 0)
+        assert op in fit or op.weight.all()
+        zeros += int((op.weight == 0).sum())
+        if ratios == "uniform" and op in fit:
+            assert (op.weight == 0).mean() == pytest.approx(0.5, abs=0.02)
+    assert zeros == pytest.approx(0.5 * sum(op.weight.size for op in fit), abs=32)
+    with pytest.raises(HwgenError, match=r"vectors do not fit: its output channels .* multiple of 8, not 5") as found:
+        Finetune(vector=8, layer_sparsity={"dense": 0.5}).fit(net, data)
+    assert found.value.where == "dense"
+    with pytest.raises(HwgenError, match="vectors of 7 output channels fit no layer"):
+        Finetune(vector=7, sparsity=0.5).fit(net, data)
+
+
 def test_schedules_by_hand() -> None:
     cubic, stages = Settings(ramp=0.5), Settings(schedule="iterative", rounds=2, ramp=1.0)
     assert [cubic.sparsity_at(t, 0.2, 0.8) for t in (0, 0.25, 0.5, 1)] == pytest.approx([0.2, 0.725, 0.8, 0.8])
     assert [stages.sparsity_at(t, 0, 0.75) for t in (0, 0.49, 0.5, 1)] == pytest.approx([0.5, 0.5, 0.75, 0.75])
     assert [Settings(rate=2.0).rate_at(t) for t in (0, 0.5, 1)] == pytest.approx([2, 1, 0])
+    assert [Settings(rate=2.0, warmup=1.0).rate_at(t) for t in (0, 0.5, 1)] == pytest.approx([0, 0.5, 0])
 
 
 def test_only_regrowing_brings_weights_back() -> None:
