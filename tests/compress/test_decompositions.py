@@ -13,8 +13,8 @@ from hwgen.compress.execute import run_float
 from hwgen.compress.graph import FloatConv, FloatGraph
 from hwgen.compress.lower import lower
 from hwgen.compress.pipeline import compress
-from hwgen.compress.recipe import make_recipe
 from hwgen.compress.rank_plan import least_error, tucker_choices
+from hwgen.compress.recipe import make_recipe
 from hwgen.compress.technique import Technique
 from hwgen.compress.techniques.quantize import Quantize
 from hwgen.compress.techniques.spatial import Spatial
