@@ -62,6 +62,16 @@ def test_many_weights_in_the_order_of_one_by_one() -> None:
             now = refit(hessian, w[i : i + 1], kept)
 
 
+def test_inputs_that_are_nearly_one() -> None:
+    """A Hessian beyond what float64 can invert: every weight still goes once, at a finite cost."""
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(100, 1)) + 1e-7 * rng.normal(size=(100, 40))
+    w, hessian = rng.normal(size=(2, 40)), x.T @ x
+    with np.errstate(all="raise"):
+        order, costs = removal_costs(w, hessian + 1e-12 * np.eye(40))
+    assert np.isfinite(costs).all() and all(len(set(row)) == 40 for row in order.tolist())
+
+
 def test_greedy_is_near_the_best_of_all_masks() -> None:
     shares = []
     for seed in range(20):

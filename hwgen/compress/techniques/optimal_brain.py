@@ -40,7 +40,7 @@ class OptimalBrain(Technique):
                             "layer's results that a weight costs", choices=("uniform", "cost"))
     refit: bool = parameter(False, "fit the later layers that are not pruned too: they make up for their inputs")
     ridge: float = parameter(0.03, "how much the weights are held where they were, relative to the inputs' mean square",
-                             low=1e-6)
+                             low=1e-4)  # moments come from float32: with less the Hessian need not be positive
     samples: int = parameter(512, "inputs to fit on, stratified by class", low=16)
     layers: tuple[str, ...] = parameter((), "layers to prune, all if absent")
     exclude: tuple[str, ...] = parameter((), "layers to leave alone")
