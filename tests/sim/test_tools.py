@@ -47,7 +47,9 @@ def test_headers_without_a_compiler(no_wheel: Path) -> None:
         tools.require_headers("lz4.h")
 
 
-@pytest.mark.parametrize(("value", "command"), [(None, ["g++"]), ("", ["g++"]), ("ccache clang++", ["ccache", "clang++"])])
+@pytest.mark.parametrize(
+    ("value", "command"), [(None, ["g++"]), ("", ["g++"]), ("ccache clang++", ["ccache", "clang++"])]
+)
 def test_compiler_is_that_of_the_environment(
     no_wheel: Path, monkeypatch: pytest.MonkeyPatch, value: str | None, command: list[str]
 ) -> None:
@@ -60,7 +62,9 @@ def test_compiler_is_that_of_the_environment(
     assert tools.require_compiler() == command
 
 
-@pytest.mark.parametrize(("simulator", "text"), [("verilator", "Verilator is not"), ("icarus", "Icarus Verilog is not")])
+@pytest.mark.parametrize(
+    ("simulator", "text"), [("verilator", "Verilator is not"), ("icarus", "Icarus Verilog is not")]
+)
 def test_require_looks_for_the_simulator(no_wheel: Path, simulator: str, text: str) -> None:
     with pytest.raises(HwgenError, match=text):
         tools.require(simulator)
