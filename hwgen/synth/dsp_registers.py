@@ -13,8 +13,8 @@ from typing import Any, cast
 BLOCK, FLIPFLOP = "MULT18X18D", "TRELLIS_FF"
 CONSTANTS = ("0", "1", "x", "z")
 PLAIN = {"CEMUX": "1", "CLKMUX": "CLK", "LSRMUX": "LSR", "REGSET": "RESET"}
-"""A flip-flop that the block can hold: always enabled, rising edge, zero at power-up, reset by a one
-(which never comes)."""
+"""A flip-flop that the block can hold: always enabled, rising edge, zero at power-up; a reset input, which is
+tied to 0, is not inverted."""
 
 Bit = int | str
 Cell = dict[str, Any]
