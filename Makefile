@@ -10,7 +10,7 @@ WORKERS ?= 2
 .PHONY: help demo test fast nightly lint bench sample clean
 
 help:
-	@echo "make demo     recognise digits on generated Verilog, write hwgen-demo/report.html"
+	@echo "make demo     compress a digit recogniser, run it on generated Verilog, write hwgen-demo/report.html"
 	@echo "make test     every test but the nightly ones"
 	@echo "make fast     the quick ones, under two minutes"
 	@echo "make nightly  all tests, the long random ones included"

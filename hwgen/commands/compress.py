@@ -15,12 +15,17 @@ from hwgen.errors import HwgenError
 
 if TYPE_CHECKING:
     from hwgen.compress.accuracy import Accuracy
-    from hwgen.compress.pipeline import Row
+    from hwgen.compress.data import Data
+    from hwgen.compress.pipeline import Compressed, Row
+    from hwgen.compress.recipe import Recipe
 
 
 def compress(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="Trained float network, .tflite or .onnx.")],
-    recipe: Annotated[Path, typer.Option("--recipe", metavar="RECIPE.toml", help="What to do, [[step]] by [[step]].")],
+    recipe: Annotated[
+        str,
+        typer.Option("--recipe", metavar="RECIPE", help="What to do, step by step: a TOML file, or a shipped name."),
+    ],
     data: Annotated[
         Path, typer.Option("--data", metavar="DATA.npz", help="x: inputs, real, NHWC; y: labels, to measure accuracy.")
     ],
@@ -39,6 +44,10 @@ def compress(
         Path | None,
         typer.Option("--checkpoints", metavar="DIR", help="Keep training's state here; the same run goes on from it."),
     ] = None,
+    annotate: Annotated[
+        bool,
+        typer.Option("--annotate", help="Write also what the machine lacks: real numbers, the scheme in metadata."),
+    ] = False,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of samples.")] = 0,
     json: Json = None,
 ) -> None:
@@ -55,36 +64,51 @@ def compress(
     from hwgen.compress.load import load_float_model
     from hwgen.compress.pipeline import compress as run_recipe
     from hwgen.compress.recipe import load_recipe
+    from hwgen.compress.shipped import find_recipe
 
-    steps = load_recipe(recipe)
+    recipe_file = find_recipe(recipe)
+    steps = load_recipe(recipe_file)
     with busy(f"reading {model}") as follow:
         graph = load_float_model(model)
         test = load_data(graph, data, seed)
         fit = test if train is None else load_data(graph, train, seed)
         if fit_on is not None:
             fit, test = test.split(fit_on)
-        result = run_recipe(graph, steps, fit, test, follow=follow, checkpoints=checkpoints)
-    plans = {"model": model.name, "recipe": recipe.name, "seed": seed, "steps": [p.to_json() for p in result.plans]}
-    report: dict[str, Any] = {
+        result = run_recipe(graph, steps, fit, test, follow=follow, checkpoints=checkpoints, annotate=annotate)
+    write_file(output, result.onnx)
+    write_json(plan, plan_json(result, model, recipe_file, seed))
+    report = {"output": str(output), "plan": str(plan), "fitted_on": (train or data).name}
+    write_json(json, report_json(result, steps, model, recipe_file, fit, test) | report)
+    show(f"{graph.name}, {recipe_file.name} ({steps.family})", result)
+    if not result.rows[-1].integer:
+        console().print("the machine has no such scheme: the file holds real numbers", soft_wrap=True)
+    console().print(f"{output} and {plan}", soft_wrap=True)
+
+
+def plan_json(result: Compressed, model: Path, recipe: Path, seed: int) -> dict[str, Any]:
+    """Return the plans of a run and what they belong to (docs/interfaces.md)."""
+    return {"model": model.name, "recipe": recipe.name, "seed": seed, "steps": [p.to_json() for p in result.plans]}
+
+
+def report_json(result: Compressed, steps: Recipe, model: Path, recipe: Path, fit: Data, test: Data) -> dict[str, Any]:
+    """Return what a run measured (docs/interfaces.md), but for the files around it."""
+    return {
         "model": model.name,
         "recipe": recipe.name,
         "family": steps.family,
-        "seed": seed,
-        "output": str(output),
-        "plan": str(plan),
-        "fitted_on": (train or data).name,
+        "seed": test.seed,
         "fit_inputs": len(fit),
         "test_inputs": len(test),
         "rows": [row.to_json() for row in result.rows],
     }
-    write_file(output, result.onnx)
-    write_json(plan, plans)
-    write_json(json, report)
-    console().print(table(f"{graph.name}, {recipe.name} ({steps.family})", result.rows))
+
+
+def show(title: str, result: Compressed) -> None:
+    """Print the table of a run and what its steps left out."""
+    console().print(table(title, result.rows))
     for made in result.plans:
         for note in made.notes:
             console().print(f"{made.technique}: {note}", soft_wrap=True)
-    console().print(f"{output} and {plan}", soft_wrap=True)
 
 
 def table(title: str, rows: list[Row]) -> Table:

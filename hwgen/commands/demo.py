@@ -1,7 +1,8 @@
-"""``hwgen demo``: the network that comes with the package, from file to report."""
+"""``hwgen demo``: the network that comes with the package, from float weights to a report of its run on Verilog."""
 
 from __future__ import annotations
 
+import json
 import tempfile
 import time
 from pathlib import Path
@@ -10,52 +11,74 @@ from typing import Annotated
 import numpy as np
 import typer
 
+from hwgen.commands import compress as compressing
 from hwgen.commands.files import check_target, write_file, write_folder, write_json
 from hwgen.commands.options import Preset
 from hwgen.commands.output import busy, console
 from hwgen.commands.verify import DIFFERENT, Simulator, show, verified
 from hwgen.presets import preset as find_preset
 
+RECIPE = "digits_joint"
+"""The shipped recipe that it shows: of several families, without training."""
+
 
 def demo(
     output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for Verilog and report.")
+        Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for network, Verilog and report.")
     ] = Path("hwgen-demo"),
     preset: Preset = "base",
     images: Annotated[int, typer.Option("--images", min=1, max=100, metavar="N", help="Digits to simulate.")] = 3,
     sim: Annotated[Simulator, typer.Option("--sim", help="Simulator.")] = Simulator.verilator,
 ) -> None:
-    """Recognise handwritten digits on generated Verilog: generate, simulate, compare, report."""
+    """Recognise handwritten digits on generated Verilog: compress, generate, simulate, compare, report."""
     check_target(output, folder=True)
     machine = find_preset(preset or "base")
     start = time.perf_counter()
-    from hwgen.embedded import MODEL, digit_images, embedded_model
+    from hwgen.compress.data import load_data
+    from hwgen.compress.load import load_float_model
+    from hwgen.compress.pipeline import compress
+    from hwgen.compress.recipe import load_recipe
+    from hwgen.compress.shipped import find_recipe
+    from hwgen.embedded import DATA, FLOAT_MODEL, TRAIN
     from hwgen.emit import generate
     from hwgen.golden.graph import run
     from hwgen.golden.inputs import quantize_input
+    from hwgen.model.onnx_reader import read_onnx
     from hwgen.report.page import page
+    from hwgen.sim.tools import require
 
+    require(sim.value)
     target = console()
+    recipe = find_recipe(RECIPE)
+    steps = load_recipe(recipe)
+    with busy("compressing the network") as follow:
+        network = load_float_model(FLOAT_MODEL)
+        fit, test = load_data(network, TRAIN), load_data(network, DATA)
+        made = compress(network, steps, fit, test, follow=follow)
+    compressing.show(f"{network.name}, {recipe.name} ({steps.family})", made)
     with busy(f"generating {machine.name}"):
-        files = generate(machine)
+        files: dict[str, str | bytes] = dict(generate(machine))
+    model, plan = output / "digits.onnx", output / "digits.plan.json"
+    compression = compressing.report_json(made, steps, FLOAT_MODEL, recipe, fit, test) | {
+        "output": str(model), "plan": str(plan), "fitted_on": TRAIN.name}  # fmt: skip
+    plans = compressing.plan_json(made, FLOAT_MODEL, recipe, fit.seed)
+    files |= {model.name: made.onnx, plan.name: json.dumps(plans, indent=1) + "\n",
+              "compress.json": json.dumps(compression, indent=1) + "\n"}  # fmt: skip
     write_folder(output, files)
-    graph = embedded_model()
-    x, labels = digit_images()
-    quantised = quantize_input(graph, x)
-    classes = run(graph, quantised).output.reshape(len(x), -1).argmax(axis=1)
-    target.print(
-        f"golden model: {100 * float((classes == labels).mean()):.1f} % of {len(x)} test digits are recognised"
-    )
+    graph = read_onnx(model)
+    assert test.y is not None  # the package's images have labels
+    chosen, labels = quantize_input(graph, test.x[:images]), test.y[:images]
     with busy(f"simulating {images} digits on {machine.name}") as progress, tempfile.TemporaryDirectory() as folder:
         inputs = Path(folder) / "digits.npz"
-        np.savez(inputs, x=quantised[:images], y=labels[:images])
-        result = verified(MODEL, machine, sim, inputs=inputs, progress=progress)
+        np.savez(inputs, x=chosen, y=labels)
+        result = verified(model, machine, sim, inputs=inputs, progress=progress)
     value = result.to_json()
     show(result, layers=True)
     write_json(output / "result.json", value)
-    write_file(output / "report.html", page(value))
+    write_file(output / "report.html", page(value, compression))
     if result.bit_exact:  # then the hardware's classes are the golden model's
-        read, true = (", ".join(map(str, values[:images])) for values in (classes, labels))
+        classes = run(graph, chosen).output.reshape(images, -1).argmax(axis=1)
+        read, true = (", ".join(map(str, values)) for values in (classes, labels))
         target.print(f"digits read by the hardware: {read}; labels: {true}")
     target.print(f"{output / 'report.html'} ({time.perf_counter() - start:.1f} s)", soft_wrap=True)
     if not result.bit_exact:

@@ -13,6 +13,9 @@ from hwgen.errors import HwgenError
 
 Range = tuple[float, float]
 
+_NARROW = 1e-9
+"""Width of a range relative to its ends below which its values count as one."""
+
 
 def map_ranges(graph: FloatGraph, data: Data, bits: int, *, method: str, symmetric: bool,
                percentile: float) -> dict[str, Range]:
@@ -29,16 +32,19 @@ def map_ranges(graph: FloatGraph, data: Data, bits: int, *, method: str, symmetr
         if not np.isfinite(pair).all():
             raise HwgenError("the map must be finite on the sample, but holds NaN or infinity", where=name,
                              remedy="give inputs in the network's own range")
-    if method == "min-max":
-        return {name: choose(np.array(pair), np.ones(2), bits, method=method, symmetric=symmetric)
-                for name, pair in ends.items()}
+    # Where all values are nearly one, bins would fall together.
+    wide = {} if method == "min-max" else {
+        name: pair for name, pair in ends.items() if pair[1] - pair[0] > _NARROW * max(map(abs, pair))}
+    result = {name: choose(np.array(pair), np.ones(2), bits, method="min-max", symmetric=symmetric)
+              for name, pair in ends.items() if name not in wide}
+    if not wide:
+        return result
 
     def histogram(maps: Maps) -> dict[str, NDArray[np.int64]]:
-        return {name: np.histogram(value, BINS, ends[name])[0] for name, value in maps.items()}
+        return {name: np.histogram(maps[name].astype(np.float64), BINS, wide[name])[0] for name in wide}
 
     filled = gather(graph, data.x, histogram, fake=False)
-    result = {}
-    for name, (low, high) in ends.items():
+    for name, (low, high) in wide.items():
         counts = np.sum([part[name] for part in filled], axis=0)
         centres = low + (np.arange(BINS) + 0.5) * (high - low) / BINS
         result[name] = choose(centres, counts, bits, method=method, symmetric=symmetric, percentile=percentile)

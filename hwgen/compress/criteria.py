@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from hwgen.compress.channels import Channels, Indices, scaled
 from hwgen.compress.data import Data
-from hwgen.compress.execute import run_float
 from hwgen.compress.graph import BatchNorm, FloatArray, FloatConv, FloatGraph
+from hwgen.compress.variants import answers
 from hwgen.errors import HwgenError
 from hwgen.model.graph import Op
 
@@ -87,25 +87,28 @@ def _gammas(graph: FloatGraph, channels: Channels, classes: Indices, layers: Seq
 def _taylor(graph: FloatGraph, channels: Channels, classes: Indices, data: Data) -> Scores:
     if data.y is None:
         raise HwgenError("the criterion taylor needs labels", remedy="give y")
-    scores = np.empty(len(classes))
-    for i, chosen in enumerate(classes):
-        ends = [_loss(_gated(graph, channels, int(chosen), 1 + step), data.x, data.y) for step in (_STEP, -_STEP)]
-        scores[i] = ((ends[0] - ends[1]) / (2 * _STEP)) ** 2
-    return scores
+    gates = {(i, step): _gated(graph, channels, int(chosen), 1 + step) for i, chosen in enumerate(classes)
+             for step in (_STEP, -_STEP)}
+    _, outputs = answers(graph, gates, data.x)
+    losses = {key: _loss(scores, data.y) for key, scores in outputs.items()}
+    return np.array([((losses[i, _STEP] - losses[i, -_STEP]) / (2 * _STEP)) ** 2 for i in range(len(classes))])
 
 
 def _gated(graph: FloatGraph, channels: Channels, chosen: int, gate: float) -> FloatGraph:
     """The graph with what new values a class's channels get times ``gate``: depthwise layers pass it on themselves."""
     new: dict[Op, Iterable[Op]] = {}
     for op in graph.convs:
-        factor = np.where(channels.of(op.output) == chosen, np.float32(gate), np.float32(1))
+        mine = channels.of(op.output) == chosen
+        if not mine.any():
+            continue  # what is before the first change need not run again
+        factor = np.where(mine, np.float32(gate), np.float32(1))
         # A depthwise layer multiplies a map that is gated already: only its bias is not.
         new[op] = (replace(op, bias=op.bias * factor) if op.depthwise else scaled(op, factor),)
     return graph.replace_ops(new)
 
 
-def _loss(graph: FloatGraph, x: FloatArray, y: NDArray[np.int64]) -> float:
+def _loss(outputs: FloatArray, y: NDArray[np.int64]) -> float:
     """Mean cross entropy."""
-    scores = run_float(graph, x, fake=False).reshape(len(x), -1).astype(np.float64)
+    scores = outputs.astype(np.float64)
     scores -= scores.max(axis=1, keepdims=True)
     return float((np.log(np.exp(scores).sum(axis=1)) - scores[np.arange(len(y)), y]).mean())

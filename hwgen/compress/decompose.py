@@ -74,7 +74,10 @@ class MatrixDecomposition(Technique):
 
     def _rank(self, op: FloatConv, matrix: NDArray[np.float64], values: NDArray[np.floating]) -> int:
         if self.energy is not None:
-            share = np.cumsum(values**2) / max(float((values**2).sum()), 1e-300)
+            total = float((values**2).sum())
+            if not total:
+                return 1
+            share = np.cumsum(values**2) / total
             return min(int(np.searchsorted(share, self.energy - 1e-12)) + 1, len(values))
         if self.evbmf:
             return max(evbmf_rank(matrix), 1)
@@ -113,9 +116,11 @@ def is_matrix(graph: FloatGraph, op: FloatConv) -> bool:
 def part(op: FloatConv, weight: NDArray[Any], name: str, source: str, **changes: Any) -> FloatConv:
     """A layer of a chain: ``weight`` (outputs, kh, kw, inputs), no clamp, no bias, stride 1 unless ``changes`` say so.
 
-    It reads the map ``source`` and writes one that is named after ``name``.
+    It reads the map ``source`` and writes one that is called as itself: a layer that is split again has the map of the
+    one before it, but never its name.
     """
-    return replace(FloatConv(name=f"{op.name}/{name}", inputs=(source,), output=f"{op.output}/{name}", source=op.source,
+    name = f"{op.name}/{name}"
+    return replace(FloatConv(name=name, inputs=(source,), output=name, source=op.source,
                              weight=weight.astype(np.float32), bias=np.zeros(len(weight), np.float32)), **changes)
 
 
@@ -129,6 +134,8 @@ def with_chains(graph: FloatGraph, chains: Mapping[Op, tuple[FloatConv, ...]]) -
     shapes = dict(graph.shapes)
     for chain in chains.values():
         for op in chain[:-1]:
+            if op.output in shapes:
+                raise HwgenError(f"a map must not be called {op.output!r}, as a part of it would be", where=op.name)
             shapes[op.output] = _result_shape(shapes[op.inputs[0]], op)
     return replace(graph.replace_ops(chains), shapes=shapes)
 

@@ -14,6 +14,13 @@ from hwgen.model.onnx_lower import Emitter, clamp
 from hwgen.model.onnx_passes import fold_pads
 from hwgen.model.onnx_values import Pending, View, Weights
 
+_ANNOTATE = "or give --annotate, which writes real numbers with the scheme in metadata"
+
+
+class SchemeError(HwgenError):
+    """A scheme that can be evaluated, but that neither QDQ of 8 bits nor the machine has."""
+
+
 _KINDS: dict[type[Op], str] = {FloatConv: "conv", FloatAdd: "add", FloatPool: "average", Concat: "concat",
                                Activation: "same"}
 
@@ -28,9 +35,11 @@ def lower(graph: FloatGraph) -> Graph:
 
     Raises
     ------
-    HwgenError
+    SchemeError
         When a quantizer does not fit the machine: more than 8 bits, scales per group, weights that less their zero
         point take more than 8 bits.
+    HwgenError
+        When something has no quantizer, or no integer form.
     """
     return _Lowering(graph).run()
 
@@ -50,8 +59,8 @@ class _Lowering:
                 raise HwgenError("the network is not quantised: a map has no quantizer", where=f"{graph.name}: {name}",
                                  remedy="add a step `quantize`")
             if graph.maps[name].bits > 8:
-                raise HwgenError(f"activations must have at most 8 bits on the machine, not {graph.maps[name].bits}",
-                                 where=name)
+                raise SchemeError(f"activations must have at most 8 bits on the machine, not {graph.maps[name].bits}",
+                                  where=name, remedy=f"use at most 8 bits, {_ANNOTATE}")
         self.views[graph.input] = self._map(graph.input)
         for op in graph.device_ops:
             self._operator(op)
@@ -110,16 +119,19 @@ def _weights(op: FloatConv) -> Weights:
     check_weights(quantizer, op.name)
     q = quantizer.quantize(op.weight) - quantizer.zero_point
     if q.min() < -128 or q.max() > 127:
-        raise HwgenError("weights less their zero point must fit 8 bits on the machine, not "
-                         f"{q.min()}..{q.max()}", where=op.name, remedy="use symmetric weights, or 7 bits")
+        raise SchemeError("weights less their zero point must fit 8 bits on the machine, not "
+                          f"{q.min()}..{q.max()}", where=op.name,
+                          remedy=f"use symmetric weights, or 7 bits, {_ANNOTATE}")
     scale = np.array(np.broadcast_to(quantizer.scale.reshape(-1), len(op.weight)))
     return Weights(values=q.astype(np.int8), scale=scale, zero_point=np.zeros(len(scale), np.int64))
 
 
 def check_weights(quantizer: Quantizer, where: str) -> None:
-    """Raise `HwgenError` when the machine has no such weights."""
+    """Raise `SchemeError` when the machine has no such weights."""
     if quantizer.bits > 8:
-        raise HwgenError(f"weights must have at most 8 bits on the machine, not {quantizer.bits}", where=where)
+        raise SchemeError(f"weights must have at most 8 bits on the machine, not {quantizer.bits}", where=where,
+                          remedy=f"use at most 8 bits, {_ANNOTATE}")
     if quantizer.group:
-        raise HwgenError("scales per group of input channels cannot be lowered: the machine has one accumulator and "
-                         "one scale for an output channel", where=where, remedy='use granularity = "channel"')
+        raise SchemeError("scales per group of input channels cannot be lowered: the machine has one accumulator and "
+                          "one scale for an output channel", where=where,
+                          remedy=f'use granularity = "channel", {_ANNOTATE}')

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +15,19 @@ Matrix = NDArray[np.float64]
 
 _IMAGES = 32
 """Worked on at a time."""
+
+
+def rows(op: FloatConv) -> list[Matrix]:
+    """Weights of a layer's output channels, of each group a matrix with a row a channel, the bias last."""
+    whole = np.concatenate([op.weight.reshape(len(op.weight), -1), op.bias[:, None]], axis=1).astype(np.float64)
+    return np.split(whole, op.groups)
+
+
+def with_rows(op: FloatConv, parts: Sequence[Matrix]) -> tuple[FloatArray, FloatArray]:
+    """Weights and bias of a layer that `rows` would make these of."""
+    whole = np.concatenate(parts)
+    return whole[:, :-1].reshape(op.weight.shape).astype(np.float32), whole[:, -1].astype(np.float32)
+
 
 def columns(op: FloatConv, x: FloatArray) -> list[FloatArray]:
     """What each output of a layer multiplies, a row a place, for each group: its weights' order and a last 1 for the

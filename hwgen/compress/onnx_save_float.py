@@ -13,10 +13,12 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from hwgen.compress.graph import Clamped, FloatAdd, FloatConv, FloatGraph, FloatPool
+from hwgen.compress.graph import Activation, Clamped, FloatAdd, FloatConv, FloatGraph, FloatPool
 from hwgen.errors import HwgenError
+from hwgen.model.graph import Concat, Host, Op, Pad
 
 _OPSET, _IR_VERSION = 17, 8
+_NCHW_AXIS = {1: 2, 2: 3, 3: 1}
 
 
 def float_onnx(graph: FloatGraph) -> bytes:
@@ -25,27 +27,31 @@ def float_onnx(graph: FloatGraph) -> bytes:
     Raises
     ------
     HwgenError
-        When the network holds something other than convolutions, pooling and additions, or its clamps are no ReLU.
+        When the network holds batch normalisation or a reshape: fold the one; the other has no form here.
     """
     nodes: list[Any] = [helper.make_node("Transpose", ["x"], ["x_nchw"], "x/transpose", perm=[0, 3, 1, 2])]
     constants: list[Any] = []
     names = {graph.input: "x_nchw"}
     for op in graph.device_ops:
         inputs = [names[name] for name in op.inputs]
-        kind, attributes = _node(op)
-        if isinstance(op, FloatConv):
-            for what, values in (("weight", op.weight.transpose(0, 3, 1, 2)), ("bias", op.bias)):
-                constants.append(_constant(f"{op.name}/{what}", values))
-                inputs.append(f"{op.name}/{what}")
-        relu = isinstance(op, Clamped) and (op.lo, op.hi) == (0.0, np.inf)
-        if isinstance(op, Clamped) and not relu and (op.lo, op.hi) != (-np.inf, np.inf):
-            raise HwgenError(f"a clamp to {op.lo:g}..{op.hi:g} cannot be written", where=op.name)
+        kind, attributes, given = _node(op)
+        for what, values in given.items():
+            constants.append(numpy_helper.from_array(np.ascontiguousarray(values), f"{op.name}/{what}"))
+            inputs.append(f"{op.name}/{what}")
         result = names[op.output] = f"map/{op.output}"
-        first = f"{result}/sum" if relu else result
+        clamp = _clamp(op)
+        first = f"{result}/sum" if clamp else result
         nodes.append(helper.make_node(kind, inputs, [first], op.name, **attributes))
-        if relu:
-            nodes.append(helper.make_node("Relu", [first], [result], f"{op.name}/relu"))
-    nodes.append(helper.make_node("Transpose", [names[graph.output]], ["y"], "y/transpose", perm=[0, 2, 3, 1]))
+        if clamp:
+            kind, bounds = clamp
+            constants += [numpy_helper.from_array(value, f"{op.name}/{what}") for what, value in bounds.items()]
+            nodes.append(helper.make_node(kind, [first, *(f"{op.name}/{what}" for what in bounds)], [result],
+                                          f"{op.name}/{kind.lower()}"))
+    softmax = any(isinstance(op, Host) and op.kind == "softmax" for op in graph.ops)
+    last = "y_nhwc" if softmax else "y"
+    nodes.append(helper.make_node("Transpose", [names[graph.output]], [last], "y/transpose", perm=[0, 2, 3, 1]))
+    if softmax:
+        nodes.append(helper.make_node("Softmax", [last], ["y"], "y/softmax", axis=-1))
     ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", *graph.shapes[of][1:]])
             for name, of in (("x", graph.input), ("y", graph.output))]
     made = helper.make_graph(nodes, graph.name, ends[:1], ends[1:], constants)
@@ -55,22 +61,38 @@ def float_onnx(graph: FloatGraph) -> bytes:
     return bytes(model.SerializeToString(deterministic=True))
 
 
-def _node(op: Any) -> tuple[str, dict[str, Any]]:
-    """ONNX's operator and its attributes."""
+def _node(op: Op) -> tuple[str, dict[str, Any], dict[str, NDArray[Any]]]:
+    """ONNX's operator, its attributes, and the constants that it reads."""
     if isinstance(op, FloatAdd):
-        return "Add", {}
+        return "Add", {}, {}
+    if isinstance(op, Activation):
+        return "Identity", {}, {}
+    if isinstance(op, Concat):
+        return "Concat", {"axis": _NCHW_AXIS[op.axis]}, {}
+    if isinstance(op, Pad):
+        top, bottom, left, right = op.pad
+        return "Pad", {}, {"pads": np.array([0, 0, top, left, 0, 0, bottom, right], np.int64),
+                           "value": np.zeros((), np.float32)}
     if not isinstance(op, FloatConv | FloatPool):
         raise HwgenError(f"{type(op).__name__} cannot be written", where=op.name)
     top, bottom, left, right = op.pad
     common: dict[str, Any] = {"strides": list(op.stride), "pads": [top, left, bottom, right]}
     if isinstance(op, FloatConv):
+        weight = op.weight.transpose(0, 3, 1, 2).astype(np.float32)
         return "Conv", common | {"dilations": list(op.dilation), "group": op.groups,
-                                 "kernel_shape": list(op.weight.shape[1:3])}
+                                 "kernel_shape": list(op.weight.shape[1:3])}, {
+                                     "weight": weight, "bias": op.bias.astype(np.float32)}
     common["kernel_shape"] = list(op.kernel)
     if op.kind == "max":
-        return "MaxPool", common
-    return "AveragePool", common | {"count_include_pad": int(op.include_pad)}
+        return "MaxPool", common, {}
+    return "AveragePool", common | {"count_include_pad": int(op.include_pad)}, {}
 
 
-def _constant(name: str, values: NDArray[Any]) -> Any:
-    return numpy_helper.from_array(np.ascontiguousarray(values, np.float32), name)
+def _clamp(op: Op) -> tuple[str, dict[str, NDArray[Any]]] | None:
+    """ONNX's operator for an operator's clamp, and its bounds; None where there is no clamp."""
+    if not isinstance(op, Clamped) or (op.lo, op.hi) == (-np.inf, np.inf):
+        return None
+    if (op.lo, op.hi) == (0.0, np.inf):
+        return "Relu", {}
+    lowest, highest = np.finfo(np.float32).min, np.finfo(np.float32).max
+    return "Clip", {"low": np.array(max(op.lo, lowest), np.float32), "high": np.array(min(op.hi, highest), np.float32)}

@@ -12,10 +12,13 @@ from typing import Any
 import numpy as np
 
 from hwgen.compress.accuracy import Accuracy, Progress, float_accuracy, integer_accuracy
+from hwgen.compress.annotate import annotated, metadata
 from hwgen.compress.count import Counts, count
 from hwgen.compress.data import Data
+from hwgen.compress.execute import fake_weights
 from hwgen.compress.graph import FloatGraph
-from hwgen.compress.lower import lower
+from hwgen.compress.lower import SchemeError, lower
+from hwgen.compress.onnx_save_float import float_onnx
 from hwgen.compress.plan import Plan
 from hwgen.compress.recipe import Recipe
 from hwgen.compress.technique import Surroundings
@@ -59,7 +62,7 @@ class Compressed:
 
 
 def compress(graph: FloatGraph, recipe: Recipe, fit: Data, test: Data, *, follow: Callable[[str], None] | None = None,
-             progress: Progress | None = None, checkpoints: Path | None = None) -> Compressed:
+             progress: Progress | None = None, checkpoints: Path | None = None, annotate: bool = False) -> Compressed:
     """Compress a network.
 
     Parameters
@@ -77,6 +80,8 @@ def compress(graph: FloatGraph, recipe: Recipe, fit: Data, test: Data, *, follow
         Called with (inputs done, inputs in all) while accuracy is measured.
     checkpoints : Path, optional
         Folder for what long steps leave behind, to go on from when the same run is started again.
+    annotate : bool
+        Make a file also where the machine has no such scheme: of real numbers, the scheme in its metadata.
 
     Raises
     ------
@@ -108,8 +113,10 @@ def compress(graph: FloatGraph, recipe: Recipe, fit: Data, test: Data, *, follow
             check_finite(graph)
             plans.append(plan)
             if graph.maps:
-                content = to_onnx(graph)
+                content = _integers(graph, annotate=annotate)
         made.append((graph, content, time.perf_counter() - start))
+    with recipe.at(len(recipe.steps)):
+        whole = annotated(content or float_onnx(fake_weights(graph)), metadata(graph, plans, real=not content))
     rows = []
     for number, (network, file, seconds) in enumerate(made):
         name, family = (network.name, "") if not number else (recipe.steps[number - 1].name,
@@ -117,7 +124,7 @@ def compress(graph: FloatGraph, recipe: Recipe, fit: Data, test: Data, *, follow
         say(f"accuracy after {number} of {len(recipe.steps)} steps")
         accuracy = onnx_accuracy(file, test, progress) if file else float_accuracy(network, test, progress)
         rows.append(Row(number, name, family, count(network), accuracy, bool(file), seconds))
-    return Compressed(graph, content, plans, rows)
+    return Compressed(graph, whole, plans, rows)
 
 
 def check_finite(graph: FloatGraph) -> None:
@@ -126,6 +133,16 @@ def check_finite(graph: FloatGraph) -> None:
         for what, values in (("weights", op.weight), ("bias", op.bias)):
             if not np.isfinite(values).all():
                 raise HwgenError(f"its {what} must be finite, but hold NaN or infinity", where=op.name)
+
+
+def _integers(graph: FloatGraph, *, annotate: bool) -> bytes:
+    """The file of a network with quantizers; nothing when it cannot be one of integers and need not be."""
+    try:
+        return to_onnx(graph)
+    except SchemeError:
+        if not annotate:
+            raise
+        return b""
 
 
 def to_onnx(graph: FloatGraph) -> bytes:

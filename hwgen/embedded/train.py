@@ -1,146 +1,107 @@
-"""Train, quantise and write the embedded network: ``python -m hwgen.embedded.train`` (needs ``hwgen[train]``).
+"""Train the embedded network and write its files: ``python -m hwgen.embedded.train`` (needs ``hwgen[train]``).
 
 Convolution, residual block of depthwise and pointwise convolutions, a depthwise-separable layer of stride 2, average
 pooling and a fully connected layer, on scikit-learn's handwritten digits (UCI Optical Recognition of Handwritten
-Digits). The same versions of torch and scikit-learn give the same files.
+Digits). The same versions of torch and scikit-learn give the same files. The int8 network is what `hwgen compress`
+makes of the float one with the recipe ``int8``.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits  # type: ignore[import-untyped]
 from sklearn.model_selection import train_test_split  # type: ignore[import-untyped]
-from torch import nn
 
-from hwgen.embedded.quantize import Layer, quantize_digits
-from hwgen.golden.graph import run
-from hwgen.golden.inputs import quantize_input
-from hwgen.model.onnx_reader import read_onnx
-from hwgen.model.onnx_writer import write_onnx
-
-FloatArray = NDArray[np.float32]
+from hwgen.compress.data import Data
+from hwgen.compress.data import load_data as read_data
+from hwgen.compress.graph import BatchNorm, FloatAdd, FloatConv, FloatGraph, FloatPool, Shape
+from hwgen.compress.load import load_float_model
+from hwgen.compress.onnx_save_float import float_onnx
+from hwgen.compress.pipeline import compress
+from hwgen.compress.recipe import load_recipe
+from hwgen.compress.shipped import find_recipe
+from hwgen.compress.techniques.fold_batch_norm import fold_batch_norm
+from hwgen.compress.training.loop import train
+from hwgen.compress.training.settings import Settings
+from hwgen.model.graph import Op
 
 SEED = 1
-EPOCHS = 80
-BATCH = 64
+SETTINGS = Settings(epochs=80, batch=64, optimizer="adamw", rate=1e-2, weight_decay=1e-2, shift=1, keep_zeros=False)
 
 
-class Digits(nn.Module):
-    """The float network; every convolution has its batch normalisation, which quantisation folds."""
+def untrained(seed: int = SEED) -> FloatGraph:
+    """The network with random weights of He's size (He 2015)."""
+    rng = np.random.default_rng(seed)
+    ops: list[Op] = []
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.stem = _conv(1, 16, 3)
-        self.depthwise_1 = _conv(16, 16, 3, groups=16)
-        self.pointwise_1 = _conv(16, 16, 1)
-        self.depthwise_2 = _conv(16, 16, 3, stride=2, groups=16)
-        self.pointwise_2 = _conv(16, 32, 1)
-        self.dense = nn.Linear(2 * 2 * 32, 10)
+    def conv(name: str, source: str, form: tuple[int, int, int, int], **options: Any) -> FloatConv:
+        weight = rng.normal(0, np.sqrt(2 / np.prod(form[1:])), form).astype(np.float32)
+        bias = np.zeros(form[0], np.float32)
+        return FloatConv(name=name, inputs=(source,), output=f"{name}_out", source="Conv", weight=weight, bias=bias,
+                         pad=(form[1] // 2,) * 4 if form[1] % 2 else (0,) * 4, **options)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Class scores (N, 10) of images (N, 1, 8, 8) from 0 to 16."""
-        a = torch.relu(self.stem(x))
-        b = self.pointwise_1(torch.relu(self.depthwise_1(a)))
-        a = torch.relu(a + b)
-        a = torch.relu(self.pointwise_2(torch.relu(self.depthwise_2(a))))
-        a = nn.functional.avg_pool2d(a, 2)
-        return torch.as_tensor(self.dense(nn.functional.dropout(a.flatten(1), 0.2, self.training)))
+    def normalised(name: str, source: str, form: tuple[int, int, int, int], lo: float = 0.0, **options: Any) -> None:
+        ops.append(replace(conv(name, source, form, **options), output=f"{name}_sum"))
+        ones, zeros = np.ones(form[0], np.float32), np.zeros(form[0], np.float32)
+        ops.append(BatchNorm(name=f"{name}_norm", inputs=(f"{name}_sum",), output=f"{name}_out", gamma=ones, beta=zeros,
+                             mean=zeros, variance=ones, epsilon=1e-5, lo=lo))
 
-    def layers(self) -> dict[str, Layer]:
-        """Weights (O, kh, kw, I) and biases of each layer, batch normalisation folded."""
-        result = {name: _folded(module) for name, module in self.named_children() if isinstance(module, nn.Sequential)}
-        weight = self.dense.weight.detach().numpy().reshape(10, 32, 2, 2).transpose(0, 2, 3, 1)
-        return result | {"dense": Layer(weight, self.dense.bias.detach().numpy())}
-
-
-def _conv(channels: int, out: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Sequential:
-    conv = nn.Conv2d(channels, out, kernel, stride, kernel // 2, groups=groups, bias=False)
-    return nn.Sequential(conv, nn.BatchNorm2d(out))
-
-
-def _folded(module: nn.Sequential) -> Layer:
-    conv, norm = module[0], module[1]
-    assert isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
-    assert norm.running_var is not None and norm.running_mean is not None
-    factor = norm.weight / torch.sqrt(norm.running_var + norm.eps)
-    weight = (conv.weight * factor.reshape(-1, 1, 1, 1)).detach().numpy().transpose(0, 2, 3, 1)
-    bias = (norm.bias - norm.running_mean * factor).detach().numpy()
-    return Layer(weight, bias, conv.stride[0], int(conv.padding[0]),
-                 conv.groups)
+    normalised("stem", "image", (16, 3, 3, 1))
+    normalised("depthwise_1", "stem_out", (16, 3, 3, 1), groups=16)
+    normalised("pointwise_1", "depthwise_1_out", (16, 1, 1, 16), lo=-np.inf)
+    ops.append(FloatAdd(name="residual", inputs=("stem_out", "pointwise_1_out"), output="residual_out", lo=0.0))
+    normalised("depthwise_2", "residual_out", (16, 3, 3, 1), groups=16, stride=(2, 2))
+    normalised("pointwise_2", "depthwise_2_out", (32, 1, 1, 16))
+    ops.append(FloatPool(name="pool", inputs=("pointwise_2_out",), output="pool_out", kind="average", kernel=(2, 2),
+                         stride=(2, 2)))
+    ops.append(conv("dense", "pool_out", (10, 2, 2, 32)))
+    shapes: dict[str, Shape] = {"image": (1, 8, 8, 1), "residual_out": (1, 8, 8, 16), "pool_out": (1, 2, 2, 32),
+                                "dense_out": (1, 1, 1, 10)}
+    for name, shape in (("stem", (1, 8, 8, 16)), ("depthwise_1", (1, 8, 8, 16)), ("pointwise_1", (1, 8, 8, 16)),
+                        ("depthwise_2", (1, 4, 4, 16)), ("pointwise_2", (1, 4, 4, 32))):
+        shapes |= {f"{name}_sum": shape, f"{name}_out": shape}
+    return FloatGraph("digits", shapes, tuple(ops), "image", "dense_out")
 
 
-def load_data() -> tuple[FloatArray, FloatArray, NDArray[np.int64], NDArray[np.int64]]:
-    """Training and test images (N, 8, 8, 1) from 0 to 16, training and test labels: 80 to 20, stratified."""
+def load_data(seed: int = SEED) -> tuple[Data, Data]:
+    """Training and test images (N, 8, 8, 1) from 0 to 16 with labels: 80 to 20, stratified."""
     images, labels = load_digits(return_X_y=True)
-    x = images.reshape(-1, 8, 8, 1).astype(np.float32)
-    split: tuple[FloatArray, FloatArray, NDArray[np.int64], NDArray[np.int64]] = train_test_split(
-        x, labels.astype(np.int64), test_size=0.2, random_state=SEED, stratify=labels)
-    return split
-
-
-def _shifted(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Each image (N, 1, 8, 8) moved by -1, 0 or 1 pixels in both directions."""
-    padded = nn.functional.pad(x, (1, 1, 1, 1))
-    offset = torch.randint(0, 3, (2, len(x)), generator=generator)
-    rows = offset[0][:, None, None] + torch.arange(8)[:, None]
-    columns = offset[1][:, None, None] + torch.arange(8)
-    return padded[torch.arange(len(x))[:, None, None], 0, rows, columns].unsqueeze(1)
-
-
-def train(x: FloatArray, y: NDArray[np.int64], epochs: int = EPOCHS) -> Digits:
-    """Train on images (N, 8, 8, 1) and labels (N,); progress goes to stderr."""
-    torch.manual_seed(SEED)
-    torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True)
-    generator = torch.Generator().manual_seed(SEED)
-    images, labels = torch.from_numpy(x.transpose(0, 3, 1, 2).copy()), torch.from_numpy(y)
-    network = Digits()
-    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-2, weight_decay=1e-2)
-    steps = -(-len(x) // BATCH)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=1e-2, total_steps=epochs * steps)
-    shown = time.monotonic()
-    for epoch in range(epochs):
-        order = torch.randperm(len(x), generator=generator)
-        total = 0.0
-        for start in range(0, len(x), BATCH):
-            pick = order[start : start + BATCH]
-            loss = nn.functional.cross_entropy(network(_shifted(images[pick], generator)), labels[pick],
-                                               label_smoothing=0.05)
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            schedule.step()
-            total += float(loss.detach()) * len(pick)
-        if time.monotonic() - shown > 2 or epoch == epochs - 1:
-            shown = time.monotonic()
-            print(f"epoch {epoch + 1}/{epochs}: loss {total / len(x):.4f}", file=sys.stderr)
-    return network.eval()
+    x: NDArray[np.float32] = images.reshape(-1, 8, 8, 1).astype(np.float32)
+    x_train, x_test, y_train, y_test = train_test_split(x, labels.astype(np.int64), test_size=0.2, random_state=seed,
+                                                        stratify=labels)
+    return Data(x_train, y_train, seed), Data(x_test, y_test, seed)
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Write ``digits.onnx`` and ``digits_test.npz``."""
+    """Write ``digits_float.onnx``, ``digits.onnx``, ``digits_train.npz`` and ``digits_test.npz``."""
     parser = argparse.ArgumentParser(description="Train the embedded network and write its files.")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent, help="folder, this package by default")
-    parser.add_argument("--epochs", type=int, default=EPOCHS)
+    parser.add_argument("--epochs", type=int, default=SETTINGS.epochs)
     options = parser.parse_args(arguments)
-    x_train, x_test, y_train, y_test = load_data()
-    network = train(x_train, y_train, options.epochs)
-    with torch.no_grad():
-        scores = network(torch.from_numpy(x_test.transpose(0, 3, 1, 2).copy())).numpy()
-    options.output.mkdir(parents=True, exist_ok=True)
-    write_onnx(quantize_digits(network.layers(), x_train), options.output / "digits.onnx")
-    np.savez_compressed(options.output / "digits_test.npz", x=x_test, y=y_test)
-    graph = read_onnx(options.output / "digits.onnx")
-    result = run(graph, quantize_input(graph, x_test)).output.reshape(len(x_test), 10)
-    print(f"test accuracy: float {np.mean(scores.argmax(1) == y_test):.4f}, "
-          f"int8 {np.mean(result.argmax(1) == y_test):.4f} of {len(y_test)} images")
+    folder: Path = options.output
+    fit, test = load_data()
+    start = untrained()
+    trained, _ = train(start, start, fit, replace(SETTINGS, epochs=options.epochs),
+                       say=lambda text: print(text, file=sys.stderr, flush=True))
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "digits_float.onnx").write_bytes(float_onnx(fold_batch_norm(trained)))
+    for part, data in (("train", fit), ("test", test)):
+        np.savez_compressed(folder / f"digits_{part}.npz", x=data.x, y=np.asarray(data.y))
+    # From the files, as the command line does it.
+    network = load_float_model(folder / "digits_float.onnx")
+    fit, test = (read_data(network, folder / f"digits_{part}.npz") for part in ("train", "test"))
+    made = compress(network, load_recipe(find_recipe("int8")), fit, test)
+    (folder / "digits.onnx").write_bytes(made.onnx)
+    for row in made.rows:
+        assert row.accuracy is not None  # there are labels
+        print(f"{row.name}: {row.accuracy.correct} of {row.accuracy.total} test images right")
 
 
 if __name__ == "__main__":

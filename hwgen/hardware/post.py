@@ -266,11 +266,3 @@ class Post(wiring.Component):
 
 def _bits(nest: Nest, names: str) -> int:
     return sum(1 << nest.names.index(n) for n in names)
-
-
-def post_verilog_sources(config: Config, name: str = "hwgen_post") -> dict[str, str]:
-    """Return file name -> Verilog of POST alone, for unit benches and synthesis."""
-    from amaranth.back import verilog
-
-    return {f"{name}.v": verilog.convert(Post(config), name=name, emit_src=False, strip_internal_attrs=True),
-            f"{requantise.REQUANTISE_MODULE}.v": requantise.requantiser_verilog()}

@@ -6,13 +6,15 @@ they save the flip-flops, their wires, and the way from them to the block, which
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import Any, cast
 
 BLOCK, FLIPFLOP = "MULT18X18D", "TRELLIS_FF"
 CONSTANTS = ("0", "1", "x", "z")
-PLAIN = {"CEMUX": "1", "CLKMUX": "CLK", "REGSET": "RESET"}
-"""A flip-flop that the block can hold: always enabled, rising edge, zero at power-up."""
+PLAIN = {"CEMUX": "1", "CLKMUX": "CLK", "LSRMUX": "LSR", "REGSET": "RESET"}
+"""A flip-flop that the block can hold: always enabled, rising edge, zero at power-up; a reset input, which is
+tied to 0, is not inverted."""
 
 Bit = int | str
 Cell = dict[str, Any]
@@ -20,6 +22,8 @@ Cell = dict[str, Any]
 
 def absorb(netlist: dict[str, Any], top: str) -> int:
     """Move plain flip-flops into the multiplier blocks that they feed or follow, in place.
+
+    A block gets registers of one clock; one that has some already stays as it is.
 
     Parameters
     ----------
@@ -49,7 +53,8 @@ def absorb(netlist: dict[str, Any], top: str) -> int:
         by_d.pop(d, None)
         del cells[name]
 
-    for cell in [c for c in cells.values() if c["type"] == BLOCK]:
+    for cell in [c for c in cells.values() if c["type"] == BLOCK and not _has_registers(c)]:
+        used: set[Bit] = set()
         operands = [_registers(cell, port, by_q) for port in "AB"]
         clocks = {_one(plain[name], "CLK") for names in operands for name in names.values()}
         if all(operands) and len(clocks) == 1:  # nextpnr knows no times of a block with one operand registered
@@ -62,9 +67,10 @@ def absorb(netlist: dict[str, Any], top: str) -> int:
                     if not readers[bit]:
                         remove(bit)
                 _enable(cell, f"REG_INPUT{port}", clocks)
+            used = clocks
         results = _registers(cell, "P", by_d, readers)
         clocks = {_one(plain[name], "CLK") for name in results.values()}
-        if len(clocks) == 1:
+        if len(clocks) == 1 and used <= clocks:
             for at, bit in _bits(cell, "P", readers):
                 q = _one(plain[results[bit]], "Q")
                 cell["connections"][at] = [q]
@@ -80,6 +86,10 @@ def _is_plain(cell: Cell) -> bool:
     return all(parameters.get(name, "").rstrip() == value for name, value in PLAIN.items()) and all(
         bit in ("0", "x") for bits in held_by for bit in bits
     )
+
+
+def _has_registers(block: Cell) -> bool:
+    return any(re.fullmatch("REG_.*_CLK", n) and value != "NONE" for n, value in block["parameters"].items())
 
 
 def _one(cell: Cell, port: str) -> Bit:

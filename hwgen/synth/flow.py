@@ -109,6 +109,8 @@ def synthesise(
         raise HwgenError(f"target must be one of {', '.join(TARGETS)}, not {target!r}")
     if pnr and target != "ecp5":
         raise HwgenError(f"place and route is for ecp5, not {target}", remedy="leave --pnr out")
+    for tool in ("yosys", *(["nextpnr-ecp5"] if pnr else [])):
+        tools.require(tool)
     follow("generating Verilog")
     texts = {name: text for name, text in generate(config).items() if name.endswith(".v")}
     with tempfile.TemporaryDirectory(prefix="hwgen-synth-") as name:

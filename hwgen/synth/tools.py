@@ -26,6 +26,12 @@ class ToolError(RuntimeError):
     """A tool did not accept what it was given; the message carries the end of its log."""
 
 
+def require(tool: str) -> None:
+    """Raise HwgenError when the package of a tool is not installed."""
+    if importlib.util.find_spec(STARTERS[tool][0]) is None:
+        raise HwgenError(f"{tool} is not installed", remedy='pip install "hwgen[synth]"')
+
+
 def run(
     tool: str, arguments: Sequence[str], folder: Path, follow: Callable[[str], None], log: Path | None = None
 ) -> None:
@@ -40,9 +46,8 @@ def run(
     ToolError
         When it fails.
     """
+    require(tool)
     package, function = STARTERS[tool]
-    if importlib.util.find_spec(package) is None:
-        raise HwgenError(f"{tool} is not installed", remedy='pip install "hwgen[synth]"')
     code = f"import sys, {package}; sys.exit({package}.{function}(sys.argv[1:]))"
     last: deque[str] = deque(maxlen=TAIL)
     with subprocess.Popen(

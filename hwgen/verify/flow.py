@@ -24,6 +24,7 @@ from hwgen.model import load_model
 from hwgen.model.graph import Graph, Host
 from hwgen.sim.network import check_waves, run_network
 from hwgen.sim.run_result import RunResult
+from hwgen.sim.tools import require
 from hwgen.verify import reference
 from hwgen.verify.inputs import images
 from hwgen.verify.replay import Mismatch, compare_writes, maps, of_machine, split_writes
@@ -148,6 +149,7 @@ def verify(
         For anything a user can mend.
     """
     say = progress or (lambda text: None)
+    require(simulator)
     check_waves(waves, simulator)
     say("reading the network")
     graph = graph or load_model(path)

@@ -6,12 +6,14 @@ import json
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from click.testing import Result
+from onnx import numpy_helper
 from typer.testing import CliRunner
 
 from hwgen.cli import app
-from hwgen.embedded import DATA, MODEL
+from hwgen.embedded import DATA, FLOAT_MODEL, MODEL
 from hwgen.golden.graph import run
 from hwgen.golden.inputs import quantize_input
 from hwgen.model.onnx_reader import read_onnx
@@ -91,6 +93,15 @@ def test_without_labels(tmp_path: Path) -> None:
     ('[[step]]\nname = "prune"\nsparsity = 0.5\n', "a recipe must quantise the network"),
     (INT8 + "activation_bits = 12\n", "step 1 (quantize): x: activations must have at most 8 bits on the machine"),
     (INT8 + 'granularity = "group"\ngroup = 1\n', "step 1 (quantize): stem: scales per group"),
+    ('[[step]]\nname = "quantise"\n', "step 1 (quantise): unknown step 'quantise'"),
+    (INT8 + '[[step]]\nname = "prune"\nsparsity = 0.5\n', "step 2 (prune): must stand before quantize"),
+    ('[[step]]\nname = "prune"\nsparsity = 1.5\n' + INT8, "step 1 (prune): sparsity must be in 0..1, not 1.5"),
+    ('[[step]]\nname = "tucker"\nin_ranks = { stem = 2 }\nout_ranks = { stem = 8 }\n' + INT8,
+     "step 1 (tucker): stem: in_ranks must be at most 1"),
+    ('[[step]]\nname = "prune_channels"\nlayer_ratio = { dense = 0.5 }\n' + INT8,
+     "step 1 (prune_channels): dense: its channels cannot be removed: they are the network's output"),
+    ('[[step]]\nname = "prune"\ngrain = "vector"\nsparsity = 0.5\nlayers = ["dense"]\n' + INT8,
+     "step 1 (prune): dense: grain vector does not fit"),
     ('[[step]]\nname = "svd"\nranks = { dense = 99 }\n' + INT8, "step 1 (svd): dense: rank must be at most 10"),
     ('[[step]]\nname = "prune"\nsparsity = 0.5\nlayers = ["dence"]\n' + INT8, "there is no layer 'dence' with weights"),
 ])
@@ -111,6 +122,38 @@ def test_bad_data_leave_nothing(tmp_path: Path) -> None:
         done = compress(tmp_path, INT8, data=tmp_path / "bad.npz")
         assert done.exit_code == 2 and message in done.stderr.replace("\n", " "), done.stderr
         assert {p.name for p in tmp_path.iterdir()} == {"recipe.toml", "bad.npz"}
+
+
+def test_a_shipped_recipe_by_name(tmp_path: Path) -> None:
+    arguments = ["compress", MODEL, "--recipe", "int8", "--data", DATA, "-o", tmp_path / "out.onnx"]
+    done = CliRunner().invoke(app, [*map(str, arguments)])
+    assert done.exit_code == 0, done.output
+    assert json.loads((tmp_path / "out.plan.json").read_text())["recipe"] == "int8.toml"
+    arguments[3] = "int9"
+    done = CliRunner().invoke(app, [*map(str, arguments[:-1]), str(tmp_path / "other.onnx")])
+    assert done.exit_code == 2 and "there is no recipe 'int9'" in done.stderr and "w4a8_adaround" in done.stderr
+    assert not (tmp_path / "other.onnx").exists()
+
+
+def test_weights_that_are_no_numbers_leave_nothing(tmp_path: Path) -> None:
+    model = onnx.load(FLOAT_MODEL)
+    weight = next(t for t in model.graph.initializer if t.name == "dense/weight")
+    values = numpy_helper.to_array(weight).copy()
+    values[3, 1] = np.nan
+    weight.CopyFrom(numpy_helper.from_array(values, weight.name))
+    onnx.save(model, tmp_path / "bad.onnx")
+    done = compress(tmp_path, INT8, model=tmp_path / "bad.onnx")
+    said = done.stderr.replace("\n", " ")
+    assert done.exit_code == 2 and "dense" in said and "must be finite, but hold NaN" in said, said
+    assert {p.name for p in tmp_path.iterdir()} == {"recipe.toml", "bad.onnx"}
+
+
+def test_a_scheme_that_the_machine_lacks(tmp_path: Path) -> None:
+    done = compress(tmp_path, INT8 + "weight_bits = 12\n", "--annotate", model=FLOAT_MODEL)
+    assert done.exit_code == 0 and "the machine has no such scheme" in done.stdout, done.output
+    props = {p.key: p.value for p in onnx.load(tmp_path / "out.onnx").metadata_props}
+    assert json.loads(props["hwgen.layers"])["dense"]["quantizer"]["bits"] == 12
+    assert not json.loads((tmp_path / "out.json").read_text())["rows"][1]["integer"]
 
 
 def test_output_must_be_onnx(tmp_path: Path) -> None:

@@ -157,3 +157,39 @@ def test_refused_parameters_and_data() -> None:
     with pytest.raises(HwgenError, match="stem clamps to a range without zero"):
         PruneChannels(layer_ratio={"stem": 0.5}).fit(clamped, images(net))
     assert isinstance(stem, FloatConv)
+
+
+def test_refit_finds_what_makes_up_for_a_channel_that_others_hold() -> None:
+    """One channel is the mean of two others: without it the reader can compute the same, and refitting finds out."""
+    rng = np.random.default_rng(8)
+    first = conv(rng, "first", "x", 3, 8)
+    first.weight[2], first.bias[2] = (first.weight[0] + first.weight[1]) / 2, (first.bias[0] + first.bias[1]) / 2
+    first.weight[2:3] *= np.float32(0.9)
+    first.bias[2:3] *= np.float32(0.9)
+    net = graph([first, conv(rng, "second", "first_out", 8, 4)],
+                {"x": (6, 6, 3), "first_out": (6, 6, 8), "second_out": (6, 6, 4)})
+    data, other = images(net, 128), images(net, 32, seed=9)
+    wanted = run_float(net, other.x)
+    errors = []
+    for refit in (False, True):
+        step = PruneChannels(layer_ratio={"first": 0.125}, refit=refit)
+        plan = step.fit(net, data)
+        done = step.apply(net, plan)
+        assert plan.layers["first"]["removed"] == [int(np.argmin(np.square(first.weight).sum(axis=(1, 2, 3))))]
+        errors.append(float(np.square(run_float(done, other.x) - wanted).mean() / wanted.var()))
+    assert plan.layers["first"]["removed"] == [2] and errors[1] < 1e-3 < 0.02 < errors[0], errors
+
+
+@pytest.mark.parametrize("net", [residual(), branches()], ids=["add", "concat"])
+@pytest.mark.parametrize("criterion", ["l2", "bn_gamma"])
+def test_refit_through_ties(net: FloatGraph, criterion: str) -> None:
+    if criterion == "bn_gamma" and not any(op.name == "norm" for op in net.ops):
+        return
+    layers = ("stem",) if criterion == "bn_gamma" else ()
+    data, other = images(net, 128), images(net, 32, seed=9)
+    wanted = run_float(net, other.x)
+    errors = []
+    for refit in (False, True):
+        done = PruneChannels(ratio=0.25, criterion=criterion, refit=refit, layers=layers)(net, data)
+        errors.append(float(np.square(run_float(done, other.x) - wanted).mean()))
+    assert errors[1] < errors[0]

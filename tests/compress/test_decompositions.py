@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,9 @@ from hwgen.compress.count import count
 from hwgen.compress.execute import run_float
 from hwgen.compress.graph import FloatConv, FloatGraph
 from hwgen.compress.lower import lower
+from hwgen.compress.pipeline import compress
+from hwgen.compress.rank_plan import least_error, tucker_choices
+from hwgen.compress.recipe import make_recipe
 from hwgen.compress.technique import Technique
 from hwgen.compress.techniques.quantize import Quantize
 from hwgen.compress.techniques.spatial import Spatial
@@ -105,6 +109,45 @@ def test_tucker_error_is_that_of_the_product_and_near_the_bound() -> None:
     assert max(tails) <= error**2 <= sum(tails)  # De Lathauwer 2000: the truncated HOSVD is within the sum
 
 
+def test_tucker_plans_ranks_for_a_budget() -> None:
+    """Of two layers of one shape the one of low rank is split, the other stays; with less, both are."""
+    rng = np.random.default_rng(7)
+    low = np.pad(low_rank(rng, 5, 7), ((0, 0), (0, 0), (0, 0), (0, 8)))
+    net = graph([conv(rng, "full", "x", 32, 32, **RELU), replace(conv(rng, "low", "full_out", 32, 32), weight=low)],
+                {"x": (8, 8, 32), "full_out": (8, 8, 32), "low_out": (8, 8, 32)})
+    assert net.conv("full").weight.shape == low.shape
+    data = images(net)
+    layer = 9 * 32 * 32
+    share = (layer + 32 * 5 + 9 * 5 * 7 + 7 * 32) / (2 * layer)
+    plan = Tucker(macs=share + 1e-6).fit(net, data)
+    assert {name: (at["in_rank"], at["out_rank"]) for name, at in plan.layers.items()} == {"low": (5, 7)}
+    assert plan.notes == ["full: left as it is, others lose less for what they save"]
+    for share, multiple in ((0.45, 1), (0.3, 4), (0.2, 8)):
+        step = Tucker(macs=share, multiple=multiple)
+        plan = step.fit(net, data)
+        ranks = [at[key] for at in plan.layers.values() for key in ("in_rank", "out_rank")]
+        assert len(ranks) == 4 and not any(rank % multiple for rank in ranks)
+        used = count(step.apply(net, plan)).macs / count(net).macs
+        assert used <= share and used > share - (0.01 if multiple == 1 else 0.15)
+
+
+def test_ranks_of_least_error() -> None:
+    """Near the best of all combinations, and no layer alone can be had better."""
+    rng = np.random.default_rng(8)
+    net = residual()
+    choices = {f"layer{i}": [replace(c, error=c.error * rng.uniform(0.5, 2)) for c in
+                             tucker_choices(net, net.conv("stem"), 2)] for i in range(3)}
+    for budget in (11500, 20000, 30000):
+        found = least_error(choices, budget)
+        left, error = budget - sum(c.macs for c in found.values()), sum(c.error for c in found.values())
+        assert left >= 0
+        assert not any(c.error < found[name].error and c.macs <= found[name].macs + left
+                       for name, of_layer in choices.items() for c in of_layer)
+        best = min(sum(c.error for c in some) for some in itertools.product(*choices.values())
+                   if sum(c.macs for c in some) <= budget)
+        assert error <= 1.1 * best
+
+
 @pytest.mark.parametrize("step", [Svd(evbmf=True), Spatial(evbmf=True)], ids=lambda s: s.name)
 def test_matrix_ranks_by_noise(step: Technique) -> None:
     rng = np.random.default_rng(5)
@@ -144,8 +187,44 @@ def test_refused_and_left_out() -> None:
         Tucker(ratio=0.5, layers=("depthwise",)).fit(net, data)
     with pytest.raises(HwgenError, match="must name the same layers"):
         Tucker(in_ranks={"stem": 1})
-    with pytest.raises(HwgenError, match="give exactly one of evbmf, ratio, and in_ranks with out_ranks"):
+    with pytest.raises(HwgenError, match="give exactly one of evbmf, ratio, macs, and in_ranks with out_ranks"):
         Tucker(evbmf=True, ratio=0.5)
+    with pytest.raises(HwgenError, match="multiple needs macs"):
+        Tucker(ratio=0.5, multiple=4)
+    with pytest.raises(HwgenError, match="the layers to split take at least 1280 multiplications, not 0"):
+        Tucker(macs=0.0).fit(net, data)
     assert Tucker(ratio=1.0).fit(net, data).notes == ["stem: ranks 3 and 8 of 3 and 8 save nothing, left as it is"]
     assert not Tucker(ratio=0.5, exclude=("stem",)).fit(net, data).layers
     assert list(Spatial(rank=2).fit(net, data).layers) == ["stem"]
+
+
+def test_without_tensorly_nothing_is_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    recipe = make_recipe("r", [{"name": "tucker", "ratio": 0.5}, {"name": "quantize"}])
+    net = residual()
+    with pytest.raises(HwgenError, match=r"r: step 1 \(tucker\): tucker needs TensorLy") as missing:
+        compress(net, recipe, images(net), images(net), follow=pytest.fail)
+    assert missing.value.remedy == 'pip install "hwgen[tensor]"'
+
+
+@pytest.mark.parametrize("step", [Svd(energy=1.0), Spatial(energy=1.0), Tucker(ratio=1.0)], ids=lambda s: s.name)
+def test_split_again_and_again(step: Technique) -> None:
+    """Every part of a chain has maps of its own, also when chains of one kind are inside each other."""
+    net = residual()
+    data = images(net)
+    done = net
+    for _ in range(3):
+        done = replace(step, layers=tuple(op.name for op in done.convs if op.groups == 1))(done, data)
+    written = [op.output for op in done.ops]
+    assert len(set(written)) == len(written) == len({op.name for op in done.ops}) and len(done.convs) > 8
+    assert np.allclose(run_float(done, data.x), run_float(net, data.x), atol=1e-4)
+
+
+@pytest.mark.parametrize("step", [Tucker(ratio=0.5), Tucker(evbmf=True), Spatial(energy=0.5), Spatial(evbmf=True)],
+                         ids=lambda s: f"{s.name}-{'evbmf' if s.evbmf else 'given'}")
+def test_weights_that_are_all_zero(step: Technique) -> None:
+    weight = np.zeros((12, 3, 3, 10))
+    net = one(weight)
+    data = images(net)
+    done = step(net, data)
+    assert len(done.convs) > 1 and np.array_equal(run_float(done, data.x), run_float(net, data.x))

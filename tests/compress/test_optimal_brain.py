@@ -46,6 +46,32 @@ def test_costs_add_up_to_the_loss_of_the_refitted_weights() -> None:
         assert loss(refit(hessian, w, kept), w, hessian) == pytest.approx(float(costs[:, :gone].sum()), rel=1e-6)
 
 
+def test_many_weights_in_the_order_of_one_by_one() -> None:
+    """More removals than are worked off together, against solving the least squares anew after each."""
+    w, hessian = problem(4, rows=2, size=80)
+    hessian += 10 * np.eye(80)
+    order, costs = removal_costs(w, hessian, fixed=1)
+    for i in range(2):
+        kept, now = np.ones((1, 80), bool), w[i : i + 1]
+        for n in range(79):
+            alive = np.flatnonzero(kept[0])
+            price = now[0, alive] ** 2 / np.diagonal(np.linalg.inv(hessian[np.ix_(alive, alive)]))
+            price[alive == 79] = np.inf
+            assert alive[price.argmin()] == order[i, n] and costs[i, n] == pytest.approx(price.min(), rel=1e-6)
+            kept[0, order[i, n]] = False
+            now = refit(hessian, w[i : i + 1], kept)
+
+
+def test_inputs_that_are_nearly_one() -> None:
+    """A Hessian beyond what float64 can invert: every weight still goes once, at a finite cost."""
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(100, 1)) + 1e-7 * rng.normal(size=(100, 40))
+    w, hessian = rng.normal(size=(2, 40)), x.T @ x
+    with np.errstate(all="raise"):
+        order, costs = removal_costs(w, hessian + 1e-12 * np.eye(40))
+    assert np.isfinite(costs).all() and all(len(set(row)) == 40 for row in order.tolist())
+
+
 def test_greedy_is_near_the_best_of_all_masks() -> None:
     shares = []
     for seed in range(20):

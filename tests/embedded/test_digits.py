@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import onnx
 import pytest
 
-from hwgen.embedded import DATA, MODEL, digit_images, embedded_model
+from hwgen.compress.data import load_data
+from hwgen.compress.load import load_float_model
+from hwgen.compress.pipeline import compress
+from hwgen.compress.recipe import load_recipe
+from hwgen.compress.shipped import find_recipe
+from hwgen.embedded import DATA, FLOAT_MODEL, MODEL, TRAIN, digit_images, embedded_model
 from hwgen.golden.graph import GraphResult, run
 from hwgen.golden.inputs import quantize_input
 from hwgen.model.graph import Add, Conv, Graph, Pool
@@ -53,9 +60,18 @@ def test_what_it_is_made_of(graph: Graph) -> None:
     assert any(isinstance(op, Pool) for op in graph.ops)
 
 
-def test_size() -> None:
-    assert MODEL.stat().st_size < 100_000
-    assert DATA.stat().st_size < 100_000
+@pytest.mark.parametrize("path", [FLOAT_MODEL, MODEL, TRAIN, DATA], ids=lambda path: path.name)
+def test_size(path: Path) -> None:
+    assert path.stat().st_size < 100_000
+
+
+def test_the_integers_are_what_the_compressor_makes_of_the_float_network() -> None:
+    network = load_float_model(FLOAT_MODEL)
+    fit, test = load_data(network, TRAIN), load_data(network, DATA)
+    made = compress(network, load_recipe(find_recipe("int8")), fit, test)
+    assert made.onnx == MODEL.read_bytes()
+    before, after = (row.accuracy for row in made.rows)
+    assert before is not None and after is not None and after.correct >= before.correct - 2
 
 
 def test_images_are_those_the_training_held_out() -> None:
@@ -64,7 +80,11 @@ def test_images_are_those_the_training_held_out() -> None:
     from sklearn.model_selection import train_test_split  # type: ignore[import-untyped]
 
     images, labels = load_digits(return_X_y=True)
-    _, held_out, _, held_out_labels = train_test_split(images, labels, test_size=0.2, random_state=1, stratify=labels)
+    shown, held_out, shown_labels, held_out_labels = train_test_split(images, labels, test_size=0.2, random_state=1,
+                                                                      stratify=labels)
     x, y = digit_images()
     assert np.array_equal(x.reshape(360, 64), held_out)
     assert np.array_equal(y, held_out_labels)
+    with np.load(TRAIN) as data:
+        assert np.array_equal(data["x"].reshape(1437, 64), shown)
+        assert np.array_equal(data["y"], shown_labels)

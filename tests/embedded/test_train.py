@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hwgen.embedded import DATA
+from hwgen.embedded import DATA, TRAIN
 
 pytest.importorskip("torch", reason="PyTorch is not installed (hwgen[train])")
 pytest.importorskip("sklearn", reason="scikit-learn is not installed (hwgen[train])")
@@ -17,7 +17,8 @@ def test_same_files_twice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
 
     for folder in ("first", "second"):
         main(["--epochs", "1", "--output", str(tmp_path / folder)])
-    for name in ("digits.onnx", "digits_test.npz"):
+    for name in ("digits_float.onnx", "digits.onnx", "digits_train.npz", "digits_test.npz"):
         assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()
-    assert (tmp_path / "first" / "digits_test.npz").read_bytes() == DATA.read_bytes()
-    assert "int8" in capsys.readouterr().out
+    for path in (DATA, TRAIN):
+        assert (tmp_path / "first" / path.name).read_bytes() == path.read_bytes()
+    assert "quantize: " in capsys.readouterr().out

@@ -45,9 +45,11 @@ def test_tflite_network_to_onnx(name: str, tmp_path: Path) -> None:
 
 
 def test_written_twice_is_the_same_file(tmp_path: Path) -> None:
-    write_onnx(embedded_model(), tmp_path / "digits.onnx")
-    assert (tmp_path / "digits.onnx").read_bytes() == MODEL.read_bytes()
-    onnx.checker.check_model(onnx.load(tmp_path / "digits.onnx"), full_check=True)
+    write_onnx(embedded_model(), tmp_path / MODEL.name)
+    first = (tmp_path / MODEL.name).read_bytes()
+    onnx.checker.check_model(onnx.load(tmp_path / MODEL.name), full_check=True)
+    write_onnx(read_onnx(tmp_path / MODEL.name), tmp_path / MODEL.name)
+    assert (tmp_path / MODEL.name).read_bytes() == first
 
 
 def test_weight_scales_follow_from_the_multipliers() -> None:

@@ -26,11 +26,11 @@ class Text(HTMLParser):
         self.text += data
 
 
-def read(value: dict[str, object]) -> Text:
+def read(value: dict[str, object], compression: dict[str, object] | None = None) -> Text:
     from hwgen.report.page import page
 
     parser = Text()
-    parser.feed(page(value))
+    parser.feed(page(value, compression))
     return parser
 
 
@@ -45,6 +45,20 @@ def test_difference_is_said_first_and_shown() -> None:
     found = read(result(bit_exact=False))
     assert "Not bit-exact: 3 values differ." in found.text
     assert "expected 5, got 6" in found.text
+
+
+def test_how_it_was_compressed() -> None:
+    row = {"step": 0, "name": "digits", "family": "", "parameters": 2586, "weights": 2480, "nonzero": 2480,
+           "macs": 46592, "mac_density": 1.0, "bytes": 10344, "integer": False, "seconds": 0.0,
+           "accuracy": {"top1": 0.975, "low": 0.95, "high": 0.99, "correct": 351, "total": 360}}
+    last = {**row, "step": 1, "name": "prune<", "family": "sparsification", "nonzero": 1240, "mac_density": 0.5,
+            "bytes": 2586, "integer": True, "accuracy": None}
+    found = read(result(), {"model": "digits.onnx", "recipe": "r.toml", "family": "joint", "fit_inputs": 1437,
+                            "test_inputs": 360, "rows": [row, last]})
+    for text in ("r.toml (joint), fitted on 1,437 inputs", "prune<", "sparsification", "10,344", "4.00x", "50.0 %",
+                 "97.50 % (95.00-99.00)", "no labels"):
+        assert text in found.text
+    assert "How the network was compressed" not in read(result()).text
 
 
 def test_the_same_result_gives_the_same_picture_but_for_ids() -> None:

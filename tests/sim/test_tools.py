@@ -42,6 +42,34 @@ def test_no_compiler(no_wheel: Path) -> None:
         tools.verilator()
 
 
+def test_headers_without_a_compiler(no_wheel: Path) -> None:
+    with pytest.raises(HwgenError, match=r"Verilator needs g\+\+, which is not on PATH"):
+        tools.require_headers("lz4.h")
+
+
+@pytest.mark.parametrize(
+    ("value", "command"), [(None, ["g++"]), ("", ["g++"]), ("ccache clang++", ["ccache", "clang++"])]
+)
+def test_compiler_is_that_of_the_environment(
+    no_wheel: Path, monkeypatch: pytest.MonkeyPatch, value: str | None, command: list[str]
+) -> None:
+    if value is not None:
+        monkeypatch.setenv("CXX", value)
+    assert tools.compiler() == command
+    with pytest.raises(HwgenError, match=f"Verilator needs {command[0].replace('+', '.')}, which is not on PATH"):
+        tools.require_compiler()
+    program(no_wheel, command[0])
+    assert tools.require_compiler() == command
+
+
+@pytest.mark.parametrize(
+    ("simulator", "text"), [("verilator", "Verilator is not"), ("icarus", "Icarus Verilog is not")]
+)
+def test_require_looks_for_the_simulator(no_wheel: Path, simulator: str, text: str) -> None:
+    with pytest.raises(HwgenError, match=text):
+        tools.require(simulator)
+
+
 def test_no_icarus(no_wheel: Path) -> None:
     with pytest.raises(HwgenError, match="Icarus Verilog is not installed"):
         tools.icarus()

@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import copy
+import random
 from typing import Any
 
 import pytest
 
 from hwgen.synth.dsp_registers import absorb
+from tests.synth.netlists import CLOCKS, INPUTS, flipflop, outputs, random_netlist
 
-CLK = 2
+CLK = CLOCKS[0]
 A, B, P = range(10, 14), range(20, 24), range(30, 38)
 """Nets of the operands' registers and of the product; inputs are 100 above, the product's register 100 above it."""
 
-
-def _flipflop(d: int | str, q: int, **changes: str) -> dict[str, Any]:
-    return {
-        "type": "TRELLIS_FF",
-        "parameters": {"CEMUX": "1 ", "CLKMUX": "CLK", "LSRMUX": "LSR", "REGSET": "RESET"} | changes,
-        "port_directions": {"CLK": "input", "LSR": "input", "DI": "input", "Q": "output"},
-        "connections": {"CLK": [CLK], "LSR": ["0"], "DI": [d], "Q": [q]},
-    }
 
 
 def _netlist() -> dict[str, Any]:
@@ -34,8 +28,8 @@ def _netlist() -> dict[str, Any]:
         "connections": nets,
     }
     cells = {"mul": block}
-    cells |= {f"ff{bit}": _flipflop(bit + 100, bit) for bit in (*A, *B)}
-    cells |= {f"ff{bit}": _flipflop(bit, bit + 100) for bit in P}
+    cells |= {f"ff{bit}": flipflop(bit + 100, bit) for bit in (*A, *B)}
+    cells |= {f"ff{bit}": flipflop(bit, bit + 100) for bit in P}
     ports = {
         "x": {"direction": "input", "bits": [CLK, *(b + 100 for b in (*A, *B))]},
         "y": {"direction": "output", "bits": [b + 100 for b in P]},
@@ -64,7 +58,7 @@ def test_all_three_registers_move() -> None:
 )
 def test_operands_stay_when_one_flipflop_cannot_move(changes: dict[str, str]) -> None:
     netlist = _netlist()
-    _cells(netlist)["ff11"] = _flipflop(111, 11, **changes)
+    _cells(netlist)["ff11"] = flipflop(111, 11, **changes)
     assert absorb(netlist, "top") == 8
     assert "REG_INPUTA_CLK" not in _cells(netlist)["mul"]["parameters"]
     assert "REG_INPUTB_CLK" not in _cells(netlist)["mul"]["parameters"]
@@ -105,3 +99,47 @@ def test_a_register_between_two_blocks_moves_once() -> None:
     crossed = "REG_OUTPUT_CLK" in first["parameters"]
     assert crossed != ("REG_INPUTA_CLK" in second["parameters"])
     assert all(second["connections"][f"A{n}"] == first["connections"][f"P{n}"] for n in range(8))
+
+
+def test_a_product_register_of_another_clock_stays() -> None:
+    """The block is clocked by one net here."""
+    netlist = _netlist()
+    for bit in P:
+        _cells(netlist)[f"ff{bit}"]["connections"]["CLK"] = [3]
+    assert absorb(netlist, "top") == 8
+    mul = _cells(netlist)["mul"]
+    assert mul["connections"]["CLK0"] == [CLK] and "REG_OUTPUT_CLK" not in mul["parameters"]
+
+
+def test_a_reset_of_inverted_polarity_stays() -> None:
+    netlist = _netlist()
+    _cells(netlist)["ff30"] = flipflop(30, 130, LSRMUX="INV")
+    assert absorb(netlist, "top") == 8
+
+
+def test_registers_that_a_block_has_already_are_kept() -> None:
+    netlist = _netlist()
+    assert absorb(netlist, "top") == 16
+    cells = _cells(netlist)
+    cells |= {f"again{bit}": flipflop(bit + 200, bit + 100) for bit in (*A, *B)}
+    cells |= {f"again{bit}": flipflop(bit + 100, bit + 200) for bit in P}
+    netlist["modules"]["top"]["ports"]["x"]["bits"] = [CLK]
+    netlist["modules"]["top"]["ports"]["y"]["bits"] = [bit + 200 for bit in P]
+    assert absorb(netlist, "top") == 0
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_random_netlists_compute_the_same(seed: int) -> None:
+    """Shared and chained registers, feedback, read products, two clocks: outputs agree in every cycle."""
+    rng = random.Random(seed)
+    netlist = random_netlist(rng)
+    before = copy.deepcopy(netlist)
+    gone = absorb(netlist, "top")
+    assert gone == len(_cells(before)) - len(_cells(netlist))
+    stimulus = [([rng.randrange(2) for _ in range(INPUTS)], rng.choice(CLOCKS)) for _ in range(40)]
+    assert outputs(netlist, stimulus) == outputs(before, stimulus)
+
+
+def test_random_netlists_have_registers_to_move() -> None:
+    gone = [absorb(random_netlist(random.Random(seed)), "top") for seed in range(200)]
+    assert sum(n > 0 for n in gone) > 50

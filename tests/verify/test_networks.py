@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import random
+
 import numpy as np
 import pytest
 
 from hwgen.benchmarks import LAYER_CYCLES, LAYER_TOLERANCE, MODEL_TOLERANCE
+from hwgen.compiler import compile_graph
 from hwgen.embedded import MODEL, digit_images
+from hwgen.emit import generate
 from hwgen.golden.inputs import quantize_input
 from hwgen.model import load_model
 from hwgen.presets import PRESETS, preset
+from hwgen.sim.network import run_network
 from hwgen.verify import VerifyResult, verify
 from tests.shared_data import INT8_NETWORKS, real_inputs, shared_file
 
@@ -39,8 +44,8 @@ def test_trained_networks(name: str, network: str) -> None:
     graph = load_model(path)
     shape = graph.tensors[graph.input].shape[1:]
     real = quantize_input(graph, real_inputs(network, 1)).reshape(-1, *shape)
-    random = np.random.default_rng(7).integers(-128, 128, (1, *shape), dtype=np.int8)
-    result = verify(path, preset(name), x=np.concatenate([real, random]), graph=graph)
+    noise = np.random.default_rng(7).integers(-128, 128, (1, *shape), dtype=np.int8)
+    result = verify(path, preset(name), x=np.concatenate([real, noise]), graph=graph)
     assert result.bit_exact, result.summary()
     assert result.reference is not None
     assert result.reference["different"] == 0
@@ -63,3 +68,24 @@ def test_stalls_change_cycles_but_no_byte() -> None:
     rough = verify(MODEL, preset("tiny"), x=x, graph=graph, simulator="icarus", stalls=40, seed=3)
     assert rough.bit_exact, rough.summary()
     assert rough.total > calm.total
+
+
+@pytest.mark.slow
+def test_run_after_a_reset_in_the_middle_of_a_layer() -> None:
+    """Most data registers keep their values: none of them may show in the bytes, cycles or counters of the next run."""
+    graph, config = load_model(MODEL), preset("tiny")
+    program = compile_graph(graph, config)
+    image = program.image(quantize_input(graph, digit_images()[0][:1])[0]).tobytes()
+    arguments = generate(config), config, image, program.command_base, program.command_count, [(0, len(image))]
+    good = run_network(*arguments, timeout=100_000)
+    assert good.finished and good.error is None
+    for seed in range(12):
+        rng = random.Random(seed)
+        at, stalls = rng.randrange(1, good.cycles), rng.choice((0, 30))
+        again = run_network(*arguments, soft_reset_at=at, stalls=stalls, seed=seed + 1, timeout=200_000)
+        assert again.finished and again.error is None, f"reset at {at}"
+        assert again.outputs == good.outputs, f"reset at {at}"
+        assert stalls or (again.cycles, again.counters) == (good.cycles, good.counters), f"reset at {at}"
+        byte = rng.randrange(program.command_base)
+        again = run_network(*arguments, read_error=(byte, byte + 1), retry=True, timeout=200_000)
+        assert again.finished and again.error is None and again.outputs == good.outputs, f"error at byte {byte}"

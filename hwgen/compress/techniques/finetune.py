@@ -39,6 +39,7 @@ class Finetune(Technique):
 
     epochs: int = parameter(10, "passes over the training data", low=1)
     rate: float = parameter(1e-3, "first learning rate; it falls to zero by a cosine", low=0)
+    warmup: float = parameter(0.0, "share of the training during which the rate rises from zero", low=0, high=1)
     batch: int = parameter(128, "images of a step", low=1)
     optimizer: str = parameter("adam", "adam, adamw (decay apart from the gradient), sgd (Nesterov momentum "
                                "0.9)", choices=("adam", "adamw", "sgd"))
@@ -50,7 +51,8 @@ class Finetune(Technique):
     temperature: float = parameter(4.0, "of distillation", low=0.01)
     keep_zeros: bool = parameter(True, "hold weights that are zero")
     scales: str = parameter("held", "of a quantised network: held, or learned", choices=("held", "learned"))
-    sparsity: float | None = parameter(None, "share of all weights that are zero in the end", low=0, high=1)
+    sparsity: float | None = parameter(None, "share of all weights (of the layers that vector fits) that are zero in "
+                                       "the end", low=0, high=1)
     layer_sparsity: dict[str, float] = parameter({}, "instead: the share of each layer, by name", low=0, high=1)
     ratios: str = parameter("lamp", "how a total is divided: uniform or lamp", choices=("uniform", "lamp"))
     schedule: str = parameter("cubic", "how sparsity rises: cubic or iterative", choices=("cubic", "iterative"))
@@ -58,7 +60,11 @@ class Finetune(Technique):
     ramp: float = parameter(0.5, "share of the training by which sparsity is reached", low=0, high=1)
     freeze: float = parameter(0.75, "share of the training after which regrowing ends", low=0, high=1)
     updates: int = parameter(8, "times an epoch that masks are renewed", low=1)
+    vector: int = parameter(1, "neighbouring output channels whose weights become zero together; layers that they do "
+                            "not fit are not pruned", low=1)
     regrow: bool = parameter(False, "pruned weights go on learning and may come back")
+    bfloat16: bool = parameter(False, "multiply in bfloat16, about twice as fast on processors that can; what is "
+                               "learned stays float32")
     threads: int = parameter(1, "threads of PyTorch; another number may give other last bits", low=1)
 
     def __post_init__(self) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hwgen.compress.data import Data
 from hwgen.compress.graph import FloatConv, FloatGraph
-from hwgen.compress.moments import moments, plain_results
+from hwgen.compress.moments import moments, plain_results, rows, with_rows
 from hwgen.compress.optimal_brain import Matrix, least_squares, refit, removal_costs
 from hwgen.compress.packing import pack, unpack
 from hwgen.compress.parameters import parameter
@@ -40,7 +40,7 @@ class OptimalBrain(Technique):
                             "layer's results that a weight costs", choices=("uniform", "cost"))
     refit: bool = parameter(False, "fit the later layers that are not pruned too: they make up for their inputs")
     ridge: float = parameter(0.03, "how much the weights are held where they were, relative to the inputs' mean square",
-                             low=0)
+                             low=1e-4)  # moments come from float32: with less the Hessian need not be positive
     samples: int = parameter(512, "inputs to fit on, stratified by class", low=16)
     layers: tuple[str, ...] = parameter((), "layers to prune, all if absent")
     exclude: tuple[str, ...] = parameter((), "layers to leave alone")
@@ -87,8 +87,7 @@ class OptimalBrain(Technique):
             wanted = plain_results(graph, op.name, x)
             power = float(np.square(wanted - wanted.mean(axis=(0, 1, 2)), dtype=np.float64).sum())
             costs = []
-            for start, (gram, _) in zip(_starts(op), moments(graph, op.name, x, wanted), strict=True):
-                weights = _rows(op, start)
+            for weights, (gram, _) in zip(rows(op), moments(graph, op.name, x, wanted), strict=True):
                 target, hessian = least_squares(gram, weights @ gram, weights, self.ridge)
                 _, cost = removal_costs(target, hessian, 1)
                 costs.append(np.maximum.accumulate(cost, axis=1).reshape(-1))
@@ -99,20 +98,19 @@ class OptimalBrain(Technique):
                 count: int) -> tuple[NDArray[np.float32], NDArray[np.float32], float]:
         """Weights and bias with ``count`` weights zero, and the error of the results relative to their spread."""
         parts = []
-        for start, (gram, cross) in zip(_starts(op), moments(graph, op.name, x, wanted), strict=True):
-            parts.append((gram, cross, *least_squares(gram, cross, _rows(op, start), self.ridge)))
+        for near, (gram, cross) in zip(rows(op), moments(graph, op.name, x, wanted), strict=True):
+            parts.append((gram, cross, *least_squares(gram, cross, near, self.ridge)))
         kept = [np.ones(target.shape, bool) for _, _, target, _ in parts]
         if count:
             ordered = [removal_costs(target, hessian, 1) for _, _, target, hessian in parts]
             _remove(kept, ordered, count)
         fitted = [refit(hessian, target, mask) for (_, _, target, hessian), mask in zip(parts, kept, strict=True)]
-        rows = np.concatenate(fitted)
         squares = np.square(wanted, dtype=np.float64).sum()
         error = squares + sum(float(np.sum((w @ gram) * w) - 2 * np.sum(w * cross))
                               for w, (gram, cross, _, _) in zip(fitted, parts, strict=True))
         spread = float(np.square(wanted - wanted.mean(axis=(0, 1, 2)), dtype=np.float64).sum())
-        weight = rows[:, :-1].reshape(op.weight.shape).astype(np.float32)
-        return weight, rows[:, -1].astype(np.float32), float(max(error, 0.0) / max(spread, 1e-300)) ** 0.5
+        weight, bias = with_rows(op, fitted)
+        return weight, bias, float(max(error, 0.0) / max(spread, 1e-300)) ** 0.5
 
 
 def _remove(kept: list[NDArray[np.bool_]], ordered: list[tuple[NDArray[np.int64], Matrix]], count: int) -> None:
@@ -121,23 +119,11 @@ def _remove(kept: list[NDArray[np.bool_]], ordered: list[tuple[NDArray[np.int64]
     costs = np.concatenate([np.maximum.accumulate(c, axis=1) for _, c in ordered])
     chosen = np.argsort(costs.reshape(-1), kind="stable")[:count]
     taken = np.bincount(chosen // costs.shape[1], minlength=len(costs))
-    rows = np.concatenate([order for order, _ in ordered])
+    orders = np.concatenate([order for order, _ in ordered])
     masks = np.concatenate(kept)
-    for mask, order, n in zip(masks, rows, taken, strict=True):
+    for mask, order, n in zip(masks, orders, taken, strict=True):
         mask[order[:n]] = False
     kept[:] = np.split(masks, len(kept))
-
-
-def _starts(op: FloatConv) -> range:
-    """The first output channel of each group."""
-    return range(0, len(op.weight), len(op.weight) // op.groups)
-
-
-def _rows(op: FloatConv, start: int) -> Matrix:
-    """Weights of a group's output channels, a row each, the bias last."""
-    stop = start + len(op.weight) // op.groups
-    weight = op.weight[start:stop].reshape(stop - start, -1)
-    return np.concatenate([weight, op.bias[start:stop, None]], axis=1).astype(np.float64)
 
 
 def _with(graph: FloatGraph, entries: dict[str, dict[str, Any]]) -> FloatGraph:

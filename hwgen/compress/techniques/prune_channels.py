@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,8 +12,10 @@ from hwgen.compress.channels import Channels, without
 from hwgen.compress.criteria import CRITERIA, importance
 from hwgen.compress.data import Data
 from hwgen.compress.graph import FloatConv, FloatGraph
+from hwgen.compress.packing import pack, unpack
 from hwgen.compress.parameters import parameter
 from hwgen.compress.plan import Plan
+from hwgen.compress.reconstruct import reconstructed
 from hwgen.compress.technique import Family, Technique, check_named, chosen_layers
 from hwgen.compress.techniques.fold_batch_norm import fold_batch_norm
 from hwgen.errors import HwgenError
@@ -36,7 +39,8 @@ class PruneChannels(Technique):
     ratios: str = parameter("uniform", "how a total is divided: the same share everywhere, or the least of all, each "
                             "relative to its layer's mean", choices=("uniform", "global"))
     multiple: int = parameter(1, "the channels that stay are a multiple of it, rounded up", low=1)
-    samples: int = parameter(256, "inputs for the criterion taylor, stratified by class", low=16)
+    refit: bool = parameter(False, "fit all layers anew so that they make up for what is gone: no labels, no training")
+    samples: int = parameter(256, "inputs for the criterion taylor and for refit, stratified by class", low=16)
     layers: tuple[str, ...] = parameter((), "layers whose output channels go, all that can be removed if absent")
     exclude: tuple[str, ...] = parameter((), "layers to leave alone")
 
@@ -51,7 +55,7 @@ class PruneChannels(Technique):
         channels = Channels(graph)
         notes: list[str] = []
         groups = self._groups(graph, channels, notes)
-        sample = data.sample(self.samples, 16) if self.criterion == "taylor" else data
+        sample = data.sample(self.samples, 16) if self.criterion == "taylor" or self.refit else data
         scored = [importance(self.criterion, graph, channels, group, sample) for group in groups]
         ratios = [self._ratio(group) for group in groups]
         if self.ratios == "global" and self.ratio is not None:
@@ -69,15 +73,24 @@ class PruneChannels(Technique):
                 own = channels.of(op.output)
                 layers[op.name] = {"channels": len(own), "removed": np.flatnonzero(np.isin(own, gone)).tolist(),
                                    "tied": [o.name for o in group if o is not op]}
+        if self.refit:
+            dense = fold_batch_norm(graph)  # a criterion may have wanted it as it is
+            removed = _gone(graph, channels, layers)
+            kept = {op.name: np.flatnonzero(~np.isin(channels.of(op.output), list(removed))) for op in dense.convs}
+            small = fold_batch_norm(without(graph, channels, removed))
+            for name, op in reconstructed(dense, small, kept, sample.x).items():
+                layers.setdefault(name, {}).update(weight=pack(op.weight), bias=pack(op.bias))
         return self.plan(layers=layers, notes=notes)
 
     def apply(self, graph: FloatGraph, plan: Plan) -> FloatGraph:
         graph = self._prepared(graph)
         channels = Channels(graph)
-        gone: set[int] = set()
-        for name, entry in plan.layers.items():
-            gone |= set(channels.of(graph.conv(name).output)[entry["removed"]].tolist())
-        return without(graph, channels, gone)
+        small = without(graph, channels, _gone(graph, channels, plan.layers))
+        if not self.refit:
+            return small
+        small = fold_batch_norm(small)
+        return small.replace_ops({op: (replace(op, weight=unpack(plan.layers[op.name]["weight"]),
+                                               bias=unpack(plan.layers[op.name]["bias"])),) for op in small.convs})
 
     def _prepared(self, graph: FloatGraph) -> FloatGraph:
         return graph if self.criterion == "bn_gamma" else fold_batch_norm(graph)
@@ -115,3 +128,9 @@ class PruneChannels(Technique):
         if len(set(given.values())) > 1:
             raise HwgenError(f"layers whose channels are tied must have one ratio, not {given}", where=group[0].name)
         return next(iter(given.values()), self.ratio or 0.0)
+
+
+def _gone(graph: FloatGraph, channels: Channels, layers: Mapping[str, Mapping[str, Any]]) -> set[int]:
+    """The classes of channels that a plan removes."""
+    return {int(c) for name, entry in layers.items()
+            for c in channels.of(graph.conv(name).output)[entry.get("removed", [])]}

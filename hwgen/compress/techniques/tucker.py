@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hwgen.compress.count import count
 from hwgen.compress.data import Data
 from hwgen.compress.decompose import is_matrix, last, part, splittable, with_chains
 from hwgen.compress.evbmf import evbmf_rank
 from hwgen.compress.graph import FloatConv, FloatGraph
 from hwgen.compress.parameters import parameter
 from hwgen.compress.plan import Plan
+from hwgen.compress.rank_plan import least_error, tucker_choices
 from hwgen.compress.technique import Family, Technique, chosen_layers
 from hwgen.errors import HwgenError
 
@@ -30,6 +33,9 @@ class Tucker(Technique):
 
     evbmf: bool = parameter(False, "ranks that stand out from noise")
     ratio: float | None = parameter(None, "instead: ranks as a share of the channels", low=0, high=1)
+    macs: float | None = parameter(None, "instead: ranks that lose least at this share of the network's "
+                                   "multiplications", low=0, high=1)
+    multiple: int = parameter(1, "ranks by macs are multiples of it, or all channels", low=1)
     in_ranks: dict[str, int] = parameter({}, "instead, with out_ranks: input rank of each layer, by name", low=1)
     out_ranks: dict[str, int] = parameter({}, "output rank of each layer, by name", low=1)
     layers: tuple[str, ...] = parameter((), "layers to split")
@@ -38,24 +44,35 @@ class Tucker(Technique):
     def __post_init__(self) -> None:
         super().__post_init__()
         given = bool(self.in_ranks or self.out_ranks)
-        if sum([self.evbmf, self.ratio is not None, given]) != 1:
-            raise HwgenError("give exactly one of evbmf, ratio, and in_ranks with out_ranks")
+        if sum([self.evbmf, self.ratio is not None, self.macs is not None, given]) != 1:
+            raise HwgenError("give exactly one of evbmf, ratio, macs, and in_ranks with out_ranks")
+        if self.multiple > 1 and self.macs is None:
+            raise HwgenError("multiple needs macs")
         if set(self.in_ranks) != set(self.out_ranks):
             raise HwgenError("in_ranks and out_ranks must name the same layers")
         if given and (self.layers or self.exclude):
             raise HwgenError("in_ranks and out_ranks name their layers: layers and exclude must be absent")
 
+    def check_installed(self) -> None:
+        if importlib.util.find_spec("tensorly") is None:
+            raise HwgenError("tucker needs TensorLy, which is not installed", remedy='pip install "hwgen[tensor]"')
+
     def fit(self, graph: FloatGraph, data: Data) -> Plan:
         named = tuple(self.in_ranks) or self.layers
         layers: dict[str, dict[str, Any]] = {}
         notes = []
-        for op in splittable(chosen_layers(graph, named, self.exclude), named):
-            if not named and is_matrix(graph, op):
-                continue
+        chosen = [op for op in splittable(chosen_layers(graph, named, self.exclude), named)
+                  if named or not is_matrix(graph, op)]
+        planned = self._planned(graph, chosen) if self.macs is not None else {}
+        for op in chosen:
             outputs, height, width, inputs = op.weight.shape
-            of_input, of_output = self._ranks(op)
+            ranks = planned[op.name] if planned else self._ranks(op)
+            if ranks is None:
+                notes.append(f"{op.name}: left as it is, others lose less for what they save")
+                continue
+            of_input, of_output = ranks
             size = inputs * of_input + height * width * of_input * of_output + of_output * outputs
-            if not named and size >= op.weight.size:
+            if not named and not planned and size >= op.weight.size:
                 notes.append(f"{op.name}: ranks {of_input} and {of_output} of {inputs} and {outputs} save nothing, "
                              "left as it is")
                 continue
@@ -70,6 +87,13 @@ class Tucker(Technique):
     def apply(self, graph: FloatGraph, plan: Plan) -> FloatGraph:
         return with_chains(graph, {op: _chain(op, plan.layers[op.name]["in_rank"], plan.layers[op.name]["out_rank"])
                                    for op in graph.convs if op.name in plan.layers})
+
+    def _planned(self, graph: FloatGraph, chosen: list[FloatConv]) -> dict[str, tuple[int, int] | None]:
+        """Ranks of the layers to split, None for those that stay."""
+        budget = int((self.macs or 0.0) * count(graph).macs) - count(graph).macs
+        choices = {op.name: tucker_choices(graph, op, self.multiple) for op in chosen}
+        budget += sum(of_layer[0].macs for of_layer in choices.values())
+        return {name: choice.ranks for name, choice in least_error(choices, budget).items()}
 
     def _ranks(self, op: FloatConv) -> tuple[int, int]:
         outputs, height, width, inputs = op.weight.shape
@@ -94,6 +118,9 @@ def tucker2(weight: NDArray[Any], of_input: int, of_output: int) -> tuple[NDArra
     left, core, right : arrays
         (inputs, in rank), (out rank, kh, kw, in rank), (outputs, out rank); the outer two have orthonormal columns.
     """
+    if not weight.any():  # TensorLy divides by the norm
+        sides = np.eye(weight.shape[3], of_input), np.eye(weight.shape[0], of_output)
+        return sides[0], np.zeros((of_output, *weight.shape[1:3], of_input)), sides[1]
     from tensorly.decomposition import partial_tucker
 
     (core, (right, left)), _ = partial_tucker(weight.astype(np.float64), rank=[of_output, of_input], modes=[0, 3],

@@ -21,24 +21,26 @@ class _Fake(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, scale: torch.Tensor, zero: torch.Tensor, qmin: int, qmax: int,
-                factor: float) -> torch.Tensor:
-        low, high = qmin - zero, qmax - zero
-        ctx.save_for_backward(x, scale, low, high)
+    def forward(ctx: Any, x: torch.Tensor, scale: torch.Tensor, low: Any, high: Any, factor: float) -> torch.Tensor:
+        steps = x / scale
+        y = torch.clamp(steps, low, high)
+        inside = y == steps
+        y = y.round_().mul_(scale)
         ctx.factor = factor
-        return torch.clamp(torch.round(x / scale), low, high) * scale
+        ctx.save_for_backward(inside, *((x, y, scale) if ctx.needs_input_grad[1] else ()))
+        return y
 
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         (grad,) = grads
-        x, scale, low, high = ctx.saved_tensors
-        steps = x / scale
-        inside = (steps >= low) & (steps <= high)
+        inside, *learning = ctx.saved_tensors
         of_scale = None
-        if ctx.needs_input_grad[1]:
-            slope = torch.clamp(torch.round(steps), low, high) - steps * inside
-            of_scale = (grad * slope).sum_to_size(scale.shape) * ctx.factor
-        return grad * inside, of_scale, None, None, None, None
+        if learning:
+            x, y, scale = learning
+            slope = x * inside
+            torch.sub(y, slope, out=slope)
+            of_scale = slope.mul_(grad).sum_to_size(scale.shape) / scale * ctx.factor
+        return grad * inside, of_scale, None, None, None
 
 
 class _Sign(torch.autograd.Function):
@@ -73,13 +75,15 @@ class Fake(nn.Module):
     """
 
     start: torch.Tensor
-    zero: torch.Tensor
 
     def __init__(self, quantizer: Quantizer, *, learned: bool, values: int) -> None:
         super().__init__()
         self.quantizer = quantizer
         self.register_buffer("start", torch.from_numpy(np.array(quantizer.scale, np.float32)), persistent=False)
-        self.register_buffer("zero", torch.from_numpy(np.array(quantizer.zero_point, np.float32)), persistent=False)
+        zero = torch.from_numpy(np.array(quantizer.zero_point, np.float32))
+        bounds = quantizer.qmin - zero, quantizer.qmax - zero
+        # Plain numbers, where they are enough, are several times faster to clamp by.
+        self.bounds = tuple(float(bound) if bound.numel() == 1 else bound for bound in bounds)
         self.growth = nn.Parameter(torch.zeros_like(self.start)) if learned else None
         self.factor = 1 / (max(values, 1) * max(quantizer.qmax, 1)) ** 0.5
 
@@ -89,15 +93,19 @@ class Fake(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Values that the quantizer can represent."""
-        quantizer, form = self.quantizer, x.shape
+        quantizer, form, x = self.quantizer, x.shape, x.float()
         if quantizer.group:
             x = x.reshape(*form[:-1], -1, quantizer.group)
         if quantizer.narrow and quantizer.bits == 1:
             y: torch.Tensor = _Sign.apply(x, self.scale(), self.factor)  # type: ignore[no-untyped-call]
         else:
-            bounds = self.zero, quantizer.qmin, quantizer.qmax
-            y = _Fake.apply(x, self.scale(), *bounds, self.factor)  # type: ignore[no-untyped-call]
+            y = _Fake.apply(x, self.scale(), *self.bounds, self.factor)  # type: ignore[no-untyped-call]
         return y.reshape(form) if quantizer.group else y
+
+    @property
+    def rectifies(self) -> bool:
+        """Whether its smallest value is zero, so that a ReLU before it changes nothing."""
+        return bool(self.bounds[0] == 0.0)
 
     def trained(self) -> Quantizer:
         """The quantizer with the scale as it is now."""

@@ -124,7 +124,10 @@ class _Run:
         for group in self.optimizer.param_groups:
             group["lr"] = settings.rate_at(done) * group["share"]
         x = augmented(self.x[pick], settings.shift, settings.flip, self.generator)
-        scores = self.network(x)
+        with torch.autocast("cpu", torch.bfloat16, enabled=settings.bfloat16):
+            scores = self.network(x).float()
+            with torch.no_grad():
+                taught = None if self.teacher is None else self.teacher(x).float()
         loss = scores.new_zeros(())
         right = 0
         if self.y is not None:
@@ -132,9 +135,8 @@ class _Run:
             right = int((scores.detach().argmax(1) == y).sum())
             if settings.distill < 1:
                 loss = loss + (1 - settings.distill) * functional.cross_entropy(scores, y)
-        if self.teacher is not None:
-            with torch.no_grad():
-                wanted = functional.log_softmax(self.teacher(x) / settings.temperature, 1)
+        if taught is not None:
+            wanted = functional.log_softmax(taught / settings.temperature, 1)
             given = functional.log_softmax(scores / settings.temperature, 1)
             apart = functional.kl_div(given, wanted, reduction="batchmean", log_target=True)
             loss = loss + settings.distill * settings.temperature**2 * apart
@@ -187,12 +189,16 @@ def _optimizer(network: Network, settings: Settings) -> torch.optim.Optimizer:
 def _torch_settings(threads: int) -> Iterator[None]:
     """Deterministic algorithms, so many threads, no denormal numbers: what a mask silences fades into them, slowly."""
     before, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    memory: Any = torch.utils.deterministic
+    fills = memory.fill_uninitialized_memory
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
+    memory.fill_uninitialized_memory = False  # nothing reads it; filling takes a tenth of a step
     torch.set_flush_denormal(True)
     try:
         yield
     finally:
         torch.set_flush_denormal(False)
+        memory.fill_uninitialized_memory = fills
         torch.use_deterministic_algorithms(strict)
         torch.set_num_threads(before)

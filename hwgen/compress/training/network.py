@@ -71,10 +71,15 @@ class Network(nn.Module):
                 y = part(maps[op.inputs[0]], self._scale(op.inputs[0]))
             else:
                 y = _result(op, part, [maps[name] for name in op.inputs], self.graph)
-            if isinstance(op, Clamped) and _clamps(op):
+            if isinstance(op, Clamped) and _clamps(op) and not self._clamped_by(fake, op):
                 y = functional.relu(y) if (op.lo, op.hi) == (0.0, np.inf) else torch.clamp(y, op.lo, op.hi)
             maps[op.output] = y if fake is None else self.fakes[fake](y)
         return maps[self.graph.output].flatten(1)
+
+    def _clamped_by(self, key: str | None, op: Clamped) -> bool:
+        """Whether quantising the result clamps it as the operator does."""
+        fake = self.fakes[key] if key is not None else None
+        return isinstance(fake, Fake) and fake.rectifies and (op.lo, op.hi) == (0.0, np.inf)
 
     def _scale(self, name: str) -> torch.Tensor | None:
         """The scale of a quantised map."""

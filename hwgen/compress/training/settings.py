@@ -12,6 +12,7 @@ class Settings:
 
     epochs: int = 10
     rate: float = 1e-3
+    warmup: float = 0.0
     batch: int = 128
     optimizer: str = "adam"
     weight_decay: float = 0.0
@@ -29,7 +30,9 @@ class Settings:
     ramp: float = 0.5
     freeze: float = 0.75
     updates: int = 8
+    vector: int = 1
     regrow: bool = False
+    bfloat16: bool = False
     threads: int = 1
 
     @property
@@ -38,8 +41,12 @@ class Settings:
         return self.sparsity is not None or bool(self.layer_sparsity)
 
     def rate_at(self, done: float) -> float:
-        """The learning rate after a share of the training: half a cosine down to zero (Loshchilov 2017)."""
-        return self.rate * (1 + math.cos(math.pi * done)) / 2
+        """The learning rate after a share of the training: half a cosine down to zero (Loshchilov 2017).
+
+        It rises from zero during the first ``warmup`` of it (Goyal 2017).
+        """
+        rising = min(done / self.warmup, 1.0) if self.warmup > 0 else 1.0
+        return self.rate * rising * (1 + math.cos(math.pi * done)) / 2
 
     def sparsity_at(self, done: float, first: float, last: float) -> float:
         """Which share of the weights is to be zero after a share of the training.

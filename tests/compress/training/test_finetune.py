@@ -11,6 +11,7 @@ import pytest
 
 from hwgen.compress.data import Data
 from hwgen.compress.execute import run_float
+from hwgen.compress.grains import Block
 from hwgen.compress.graph import FloatGraph
 from hwgen.compress.lower import lower
 from hwgen.compress.pipeline import compress
@@ -49,10 +50,10 @@ def right(net: FloatGraph, data: Data) -> float:
     return float((run_float(net, data.x).reshape(len(data), -1).argmax(1) == data.y).mean())
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
-def test_it_learns(optimizer: str) -> None:
+@pytest.mark.parametrize("options", [{}, {"optimizer": "sgd"}, {"bfloat16": True}], ids=str)
+def test_it_learns(options: dict[str, object]) -> None:
     net, data = taught()
-    plan = Finetune(epochs=10, batch=32, rate=0.01, optimizer=optimizer).fit(net, data)
+    plan = Finetune(epochs=10, batch=32, rate=0.01, **options).fit(net, data)  # type: ignore[arg-type]
     assert right(net, data) < 0.5 and right(Finetune().apply(net, plan), data) > 0.8
     assert [entry["epoch"] for entry in plan.curve] == list(range(1, 11))
     assert plan.curve[-1]["loss"] < plan.curve[0]["loss"] and "epoch 10" in str(plan)
@@ -118,11 +119,33 @@ def test_pruning_hits_its_target(schedule: str, regrow: bool, ratios: str) -> No
         "stem": 54, "depthwise": 0, "pointwise": 0, "dense": 80}
 
 
+@pytest.mark.parametrize("ratios", ["uniform", "lamp"])
+def test_vectors_go_together(ratios: str) -> None:
+    net, data = taught()
+    done = Finetune(epochs=2, batch=32, rate=0.01, sparsity=0.5, vector=8, ratios=ratios)(net, data)
+    fit = [op for op in done.convs if Block(8, 1).misfit(op) is None]
+    assert 0 < len(fit) < len(done.convs)
+    zeros = 0
+    for op in done.convs:
+        assert op not in fit or Block(8, 1).holds(op, op.weight != 0)
+        assert op in fit or op.weight.all()
+        zeros += int((op.weight == 0).sum())
+        if ratios == "uniform" and op in fit:
+            assert (op.weight == 0).mean() == pytest.approx(0.5, abs=0.02)
+    assert zeros == pytest.approx(0.5 * sum(op.weight.size for op in fit), abs=32)
+    with pytest.raises(HwgenError, match=r"vectors do not fit: its output channels .* multiple of 8, not 5") as found:
+        Finetune(vector=8, layer_sparsity={"dense": 0.5}).fit(net, data)
+    assert found.value.where == "dense"
+    with pytest.raises(HwgenError, match="vectors of 7 output channels fit no layer"):
+        Finetune(vector=7, sparsity=0.5).fit(net, data)
+
+
 def test_schedules_by_hand() -> None:
     cubic, stages = Settings(ramp=0.5), Settings(schedule="iterative", rounds=2, ramp=1.0)
     assert [cubic.sparsity_at(t, 0.2, 0.8) for t in (0, 0.25, 0.5, 1)] == pytest.approx([0.2, 0.725, 0.8, 0.8])
     assert [stages.sparsity_at(t, 0, 0.75) for t in (0, 0.49, 0.5, 1)] == pytest.approx([0.5, 0.5, 0.75, 0.75])
     assert [Settings(rate=2.0).rate_at(t) for t in (0, 0.5, 1)] == pytest.approx([2, 1, 0])
+    assert [Settings(rate=2.0, warmup=1.0).rate_at(t) for t in (0, 0.5, 1)] == pytest.approx([0, 0.5, 0])
 
 
 def test_only_regrowing_brings_weights_back() -> None:
@@ -184,7 +207,7 @@ class _StopError(Exception):
 
 @pytest.mark.parametrize("options", [
     {"shift": 1, "flip": True, "sparsity": 0.7, "regrow": True, "distill": 0.5}, {"sparsity": 0.5, "optimizer": "sgd"},
-    {"scales": "learned"}], ids=str)
+    {"scales": "learned"}, {"bfloat16": True, "distill": 0.5}], ids=str)
 def test_an_interrupted_run_goes_on_to_the_same_bits(tmp_path: Path, options: dict[str, object]) -> None:
     net, data = taught()
     if "scales" in options:
