@@ -210,13 +210,21 @@
 #define HWGEN_SEGMENT_V_START_WIDTH 16u
 #define HWGEN_SEGMENT_LENGTH_SHIFT 72u
 #define HWGEN_SEGMENT_LENGTH_WIDTH 16u
-#define HWGEN_OP_BASE 0x33u /* Set the base address sequence of the rounds. */
+#define HWGEN_OP_BASE 0x33u /* Set the base address sequence of the rounds, and the lanes that have work. */
 #define HWGEN_BASE_NX_SHIFT 32u
 #define HWGEN_BASE_NX_WIDTH 12u
 #define HWGEN_BASE_DX_SHIFT 44u
 #define HWGEN_BASE_DX_WIDTH 16u
 #define HWGEN_BASE_DY_SHIFT 60u
 #define HWGEN_BASE_DY_WIDTH 16u
+#define HWGEN_BASE_LOG2_RC_SHIFT 76u
+#define HWGEN_BASE_LOG2_RC_WIDTH 4u
+#define HWGEN_BASE_ROW_GROUPS_SHIFT 80u
+#define HWGEN_BASE_ROW_GROUPS_WIDTH 6u
+#define HWGEN_BASE_LOG2_CC_SHIFT 86u
+#define HWGEN_BASE_LOG2_CC_WIDTH 4u
+#define HWGEN_BASE_COLUMN_GROUPS_SHIFT 90u
+#define HWGEN_BASE_COLUMN_GROUPS_WIDTH 6u
 #define HWGEN_OP_DRAIN 0x14u /* Requantise accumulators of the lanes into the activation buffer. */
 #define HWGEN_DRAIN_Y0_SHIFT 32u
 #define HWGEN_DRAIN_Y0_WIDTH 13u

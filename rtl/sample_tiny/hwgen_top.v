@@ -5102,10 +5102,14 @@ module \hwgen_top.grid.decoder (accept, rst, command, lanes, job, tag, is_segmen
   reg [12:0] acc_end;
   input accept;
   wire [95:0] base;
-  wire [51:0] \base._spare ;
+  wire [31:0] \base._spare ;
+  wire [5:0] \base.column_groups ;
   wire [15:0] \base.dx ;
   wire [15:0] \base.dy ;
+  wire [3:0] \base.log2_cc ;
+  wire [3:0] \base.log2_rc ;
   wire [11:0] \base.nx ;
+  wire [5:0] \base.row_groups ;
   input clk;
   input [99:0] command;
   wire [3:0] \command.op ;
@@ -5344,7 +5348,11 @@ module \hwgen_top.grid.decoder (accept, rst, command, lanes, job, tag, is_segmen
   assign \base.nx  = command[15:4];
   assign \base.dx  = command[31:16];
   assign \base.dy  = command[47:32];
-  assign \base._spare  = command[99:48];
+  assign \base.log2_rc  = command[51:48];
+  assign \base.row_groups  = command[57:52];
+  assign \base.log2_cc  = command[61:58];
+  assign \base.column_groups  = command[67:62];
+  assign \base._spare  = command[99:68];
   assign \job.kind  = job[3:0];
   assign \job.kind.pixel  = job[0];
   assign \job.kind.depthwise  = job[1];
