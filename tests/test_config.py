@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,8 @@ RULES: list[tuple[dict[str, Any], str]] = [
     ({"mappings": ("channel", "pixel")}, "operator max_pool needs the depthwise mapping"),
     ({"vector": 4}, "the pixel mapping needs vector 8 or 16, not 4"),
     ({"acc_bits": 16}, "acc_bits must be >= weight_bits + act_bits + 1 = 17, not 16"),
-    ({"skip": "bits"}, "skip must be 'none', not 'bits'"),
+    ({"skip": "bits"}, "skip must be none, weight, activation or both, not 'bits'"),
+    ({"skip": "both", "wmem_words": 32}, "wmem_words must be >= 64 to skip zeros with vector 8, not 32"),
     *(({"post_width": v}, f"post_width must be vector times a power of two, not {v}") for v in (0, 4, 12, 24)),
     ({"post_width": 32}, "post_width must be <= vector * columns = 16, not 32"),
     ({"axi_bits": 256, "banks": 2}, "banks must be >= 4 (activation words per DMA word), not 2"),
@@ -106,7 +108,7 @@ def test_toml_starts_from_a_preset(tmp_path: Path) -> None:
 
 
 def test_to_dict_is_what_toml_reads(tmp_path: Path) -> None:
-    lines = [f"{k} = {v!r}" for k, v in PRESETS["large"].to_dict().items()]
+    lines = [f"{k} = {json.dumps(v)}" for k, v in PRESETS["large"].to_dict().items()]
     assert Config.from_toml(write(tmp_path, "\n".join(lines))) == PRESETS["large"]
 
 
@@ -138,7 +140,7 @@ def test_toml_error(tmp_path: Path, text: str, what: str, remedy: str | None) ->
 def test_toml_with_an_unknown_preset(tmp_path: Path) -> None:
     with pytest.raises(HwgenError) as error:
         Config.from_toml(write(tmp_path, 'preset = "medium"'))
-    assert str(error.value) == "preset must be one of tiny, small, base, large, huge, not 'medium'"
+    assert str(error.value) == "preset must be one of {', '.join(PRESETS)}, not 'medium'"
 
 
 def test_toml_with_a_broken_rule_names_the_configuration(tmp_path: Path) -> None:
@@ -157,11 +159,12 @@ def test_toml_that_cannot_be_read(tmp_path: Path) -> None:
 
 
 def test_presets() -> None:
-    assert list(PRESETS) == ["tiny", "small", "base", "large", "huge"]
+    assert list(PRESETS) == ["tiny", "small", "base", "base-sparse", "sparse-fine", "sparse-block", "large", "huge"]
     assert all(preset(name).name == name for name in PRESETS)
     assert preset("base") == Config()
-    assert [Derived(c).multipliers for c in PRESETS.values()] == [8, 32, 64, 256, 1024]
-    assert all(set(c.mappings) == set(MAPPINGS) for c in PRESETS.values() if c.name != "tiny")
+    assert [Derived(c).multipliers for c in PRESETS.values()] == [8, 32, 64, 64, 64, 64, 256, 1024]
+    assert all(set(c.mappings) == set(MAPPINGS) for c in PRESETS.values() if c.vector >= 8)
+    assert preset("base").replace(name="base-sparse", skip="both") == preset("base-sparse")
     assert all(set(c.operators) == set(OPERATORS) for c in PRESETS.values())
 
 
@@ -173,6 +176,7 @@ def test_presets() -> None:
             {
                 "word": 8,
                 "vectors_per_word": 1,
+                "bits_words": 1,
                 "dma_bytes": 8,
                 "dma_words": 1,
                 "weight_buses": 1,
@@ -190,6 +194,7 @@ def test_presets() -> None:
             {
                 "word": 8,
                 "vectors_per_word": 2,
+                "bits_words": 1,
                 "dma_bytes": 16,
                 "dma_words": 2,
                 "weight_buses": 2,
@@ -207,6 +212,7 @@ def test_presets() -> None:
             {
                 "word": 8,
                 "vectors_per_word": 1,
+                "bits_words": 1,
                 "dma_bytes": 32,
                 "dma_words": 4,
                 "weight_buses": 4,
@@ -224,6 +230,7 @@ def test_presets() -> None:
             {
                 "word": 8,
                 "vectors_per_word": 2,
+                "bits_words": 1,
                 "dma_bytes": 8,
                 "dma_words": 1,
                 "weight_buses": 1,

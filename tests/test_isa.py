@@ -70,8 +70,8 @@ def test_layout_of_one_command() -> None:
 
 
 def test_negative_fields_are_twos_complement() -> None:
-    raw = encode(Command("BASE", {"nx": 1, "dx": -1, "dy": -32768}))
-    assert int.from_bytes(raw[4:], "little") == 1 | 0xFFFF << 12 | 0x8000 << 28
+    raw = encode(Command("PO_PIPE", {"dy": -1, "dx": -65536, "da": 1, "dp": 0}))
+    assert int.from_bytes(raw[4:], "little") == 0x1FFF | 0x10000 << 13 | 1 << 30
 
 
 def test_table_is_consistent() -> None:
@@ -99,11 +99,11 @@ def test_every_field_is_range_checked(op: Operation) -> None:
                 encode(Command(op.name, args))
 
 
-@pytest.mark.parametrize("args", [{"nx": 1, "dx": 1}, {"nx": 1, "dx": 1, "dy": 1, "dz": 1}])
+@pytest.mark.parametrize("args", [{"level": 4}, {"level": 4, "ds": 1, "dt": 1}])
 def test_fields_must_be_complete_and_known(args: dict[str, int]) -> None:
-    text = f"BASE: fields must be ['nx', 'dx', 'dy'], not {sorted(args)}"
+    text = f"PO_SOURCE: fields must be ['level', 'ds'], not {sorted(args)}"
     with pytest.raises(ValueError, match=f"^{re.escape(text)}$"):
-        encode(Command("BASE", args))
+        encode(Command("PO_SOURCE", args))
 
 
 LEGAL = {(int(o.module), o.code) for o in TABLE}

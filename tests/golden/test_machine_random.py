@@ -13,6 +13,7 @@ from hwgen.errors import HwgenError
 from hwgen.golden.machine import Machine, MachineResult
 from hwgen.golden.machine_state import State
 from hwgen.isa import Command
+from hwgen.sim.grid_model import all_lanes
 from tests.golden.naive_machine import COMMANDS
 
 SMALL: dict[str, Any] = {
@@ -125,7 +126,8 @@ def draw(rng: random.Random, c: Config, name: str) -> list[Command]:
             )
             for i in range(4)
         ]
-        out.append(Command("BASE", {"nx": rng.randint(1, 4), "dx": rng.randint(-2, 6), "dy": rng.randint(-6, 9)}))
+        steps = {"nx": rng.randint(1, 4), "dx": rng.randint(-2, 6), "dy": rng.randint(-6, 9)}
+        out.append(Command("BASE", steps | all_lanes()))
         first = rng.randint(0, 3)
         return [
             *out,
