@@ -140,7 +140,7 @@ def test_toml_error(tmp_path: Path, text: str, what: str, remedy: str | None) ->
 def test_toml_with_an_unknown_preset(tmp_path: Path) -> None:
     with pytest.raises(HwgenError) as error:
         Config.from_toml(write(tmp_path, 'preset = "medium"'))
-    assert str(error.value) == "preset must be one of {', '.join(PRESETS)}, not 'medium'"
+    assert str(error.value) == f"preset must be one of {', '.join(PRESETS)}, not 'medium'"
 
 
 def test_toml_with_a_broken_rule_names_the_configuration(tmp_path: Path) -> None:
