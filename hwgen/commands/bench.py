@@ -55,6 +55,8 @@ def bench(
         raise HwgenError(
             f"the networks {', '.join(absent)} are absent", where=str(models), remedy="give their folder with --models"
         )
+    if data is not None:
+        _look_for_inputs(models, data)
     measured: dict[Benchmark, dict[str, Any]] = {}
     failed: dict[Benchmark, str] = {}
     target = console()
@@ -80,6 +82,15 @@ def bench(
         raise typer.Exit(DIFFERENT)
 
 
+def _look_for_inputs(models: Path, data: Path) -> None:
+    """Raise HwgenError when something is absent that is needed only after everything else is measured."""
+    from hwgen.speedups import SPEEDUPS
+
+    needed = {p for s in SPEEDUPS if isinstance(s.work, str) for p in (models / s.work, data / s.data[0])}
+    if absent := sorted(str(p) for p in needed if not p.is_file()):
+        raise HwgenError(f"absent: {', '.join(absent)}", remedy="give their folders with --models and --data")
+
+
 def _zeros(models: Path, data: Path, plot: Path | None, only: str | None) -> tuple[str, bool]:
     """Measure what skipping zeros gives; returns the table and whether every byte was right."""
     from hwgen.report.speedups import speedup_picture, speedup_table
@@ -95,7 +106,7 @@ def _zeros(models: Path, data: Path, plot: Path | None, only: str | None) -> tup
         with busy("speed-up against density") as progress:
             picture = speedup_picture(curves(progress))
         write_file(plot, picture)
-    return speedup_table(rows), all(m.bit_exact for m in rows.values())
+    return speedup_table(rows) if rows else "", all(m.bit_exact for m in rows.values())
 
 
 def row(b: Benchmark, result: dict[str, Any] | None, error: str | None) -> dict[str, Any]:
