@@ -13,6 +13,10 @@ from hwgen.toml_file import read_toml
 MAPPINGS = ("channel", "pixel", "depthwise")
 SKIPS = ("none", "weight", "activation", "both")
 OPERATORS = ("add", "max_pool")
+WEIGHT_FORMATS = ("packed", "bitmap", "vector", "nm", "run")
+
+
+_LISTS = ("mappings", "operators", "weight_formats")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +60,13 @@ class Config:
     gate : bool
         A multiplier with a zero operand keeps its inputs still, which saves power and no cycle (Eyeriss; Chen 2016).
 
+    weight_formats : tuple of str
+        How weights may be stored in DRAM and the weight buffer (`hwgen.golden.weight_stream`): ``packed`` in 1..8 bits
+        each; of those that are not zero, found by ``bitmap``, by words (``vector``), by index in groups of four
+        (``nm``) or by zero ``run``. Without any, a byte each and no decoder.
+    codebook : int
+        Entries that values may be looked up in, a power of two up to 256, or 0.
+
     Raises
     ------
     HwgenError
@@ -85,6 +96,8 @@ class Config:
     operators: tuple[str, ...] = OPERATORS
     skip: str = "none"
     gate: bool = False
+    weight_formats: tuple[str, ...] = ()
+    codebook: int = 0
 
     def __post_init__(self) -> None:
         from hwgen.derive import check
@@ -115,7 +128,7 @@ class Config:
             raise HwgenError(f"unknown key{'s' * (len(unknown) > 1)} {', '.join(unknown)}", where=str(path),
                              remedy=f"the keys are: preset, {', '.join(known)}")
         for key, value in table.items():
-            expected = "a list of strings" if key in ("mappings", "operators") else "a string" if key in (
+            expected = "a list of strings" if key in _LISTS else "a string" if key in (
                 "name", "skip") else "true or false" if key == "gate" else "an integer"
             good = {"a list of strings": isinstance(value, list) and all(isinstance(v, str) for v in value),
                     "a string": isinstance(value, str), "true or false": isinstance(value, bool),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from hwgen.config import MAPPINGS, OPERATORS, SKIPS, Config
+from hwgen.config import MAPPINGS, OPERATORS, SKIPS, WEIGHT_FORMATS, Config
 from hwgen.errors import HwgenError
 
 PARAM_BYTES = 9
@@ -40,7 +40,7 @@ def check(c: Config) -> None:
         v = getattr(c, key)
         rule(_power_of_two(v) and low <= v <= high, f"{key} must be a power of two in {low}..{high}, not {v}")
     rule(c.axi_bits in (32, 64, 128, 256), f"axi_bits must be 32, 64, 128 or 256, not {c.axi_bits}")
-    for key, legal in (("mappings", MAPPINGS), ("operators", OPERATORS)):
+    for key, legal in (("mappings", MAPPINGS), ("operators", OPERATORS), ("weight_formats", WEIGHT_FORMATS)):
         names = getattr(c, key)
         rule(set(names) <= set(legal) and len(set(names)) == len(names),
              f"{key} must be distinct names out of {', '.join(legal)}, not {list(names)}")
@@ -49,6 +49,10 @@ def check(c: Config) -> None:
     rule("pixel" not in c.mappings or c.vector in (8, 16), f"the pixel mapping needs vector 8 or 16, not {c.vector}")
     rule(c.acc_bits >= c.weight_bits + c.act_bits + 1,
          f"acc_bits must be >= weight_bits + act_bits + 1 = {c.weight_bits + c.act_bits + 1}, not {c.acc_bits}")
+    rule(not c.weight_formats or "packed" in c.weight_formats, "weight_formats must contain packed, or be empty")
+    rule(c.codebook == 0 or (_power_of_two(c.codebook) and 2 <= c.codebook <= 256),
+         f"codebook must be 0 or a power of two in 2..256, not {c.codebook}")
+    rule(c.codebook == 0 or c.weight_formats != (), "a codebook needs weight_formats, packed at least")
     rule(c.skip in SKIPS, f"skip must be {', '.join(SKIPS[:-1])} or {SKIPS[-1]}, not {c.skip!r}")
     d = Derived(c)
     least = 2 * SKIP_WINDOW // d.vectors_per_word

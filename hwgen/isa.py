@@ -46,6 +46,17 @@ class Buffer(IntEnum):
     PARAM = 2
 
 
+class Format(IntEnum):
+    """How the weights of a stream are stored (`hwgen.golden.weight_stream`)."""
+
+    PACKED = 0
+    BITMAP = 1
+    VECTOR = 2
+    ONE_OF_FOUR = 3
+    TWO_OF_FOUR = 4
+    RUN = 5
+
+
 class Final(IntEnum):
     """Ties of the last rounding step: up, away from zero, to even."""
 
@@ -101,7 +112,24 @@ TABLE: tuple[Operation, ...] = (
         F("groups", 8, doc="lane groups to fill, >= 1"),
         F("log2_rc", 4, doc="log2 of channel groups along rows"),
         F("log2_cc", 4, doc="log2 of channel groups along columns"),
-    ), "Copy weights to the lanes' weight memories, lane group after lane group."),
+    ), "Copy weights to the lanes' weight memories, lane group after lane group; only of machines without streams."),
+    Operation(Module.WFETCH, 2, "WSTREAM", (
+        F("src", 20, doc="weight buffer address, in DMA words: first the marks, then the values"),
+        F("count", 13, doc="DMA words per lane group, >= 1"),
+        F("dst", 12, doc="lane weight memory address, in words of W values"),
+        F("groups", 8, doc="lane groups to fill, >= 1"),
+        F("log2_rc", 3, doc="log2 of channel groups along rows"),
+        F("log2_cc", 3, doc="log2 of channel groups along columns"),
+        F("format", 3, doc="0 packed, 1 bitmap, 2 vector, 3 one of four, 4 two of four, 5 run"),
+        F("bits", 3, doc="bits of a value, less one"),
+        F("codebook", 1, doc="1: values are entries of the codebook"),
+        F("marks", 14, doc="DMA words that say which weights are not zero"),
+        F("values", 16, doc="DMA words of values"),
+    ), "Decode a weight stream into the lanes' weight memories, lane group after lane group."),
+    Operation(Module.WFETCH, 3, "CODEBOOK", (
+        F("src", 20, doc="weight buffer address, in DMA words"),
+        F("entries", 9, doc="bytes, 1..256"),
+    ), "Load the codebook.", action=False),
     Operation(Module.AFETCH, 1, "AFETCH", (
         F("y0", 13, True, doc="row of the first word in the map"),
         F("x0", 17, True, doc="column of the first word in the map"),

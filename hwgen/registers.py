@@ -135,7 +135,10 @@ REGISTERS: tuple[Register, ...] = (
             (
                 "code",
                 4,
-                "1 illegal, 2 no END, 3 address, 4 AXI read, 5 AXI write, 6 watchdog, 7 token overflow, 8 AXI fetch",
+                (
+                    "1 illegal, 2 no END, 3 address, 4 AXI read, 5 AXI write, 6 watchdog, 7 token overflow, "
+                    "8 AXI fetch, 9 corrupt stream"
+                ),
             ),
             ("module", 4, "7 the sequencer itself"),
             ("index", 24, "of the command in the stream"),

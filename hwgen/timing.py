@@ -55,6 +55,16 @@ WFETCH_START = 4
 WFETCH_DONE = 1
 """Cycles from the last word on the bus to ``done``."""
 
+# WSTREAM, CODEBOOK (explained in hwgen/hardware/wstream.py)
+WSTREAM_OVERHEAD = 9
+"""Cycles of a stream beyond a word each, to the next one."""
+WSTREAM_MARKS = 1
+"""More of one with marks."""
+WSTREAM_START = 10
+"""Cycles from the offer of a WSTREAM to an idle unit to the first word on the bus."""
+CODEBOOK_OVERHEAD = 5
+"""Cycles of a CODEBOOK beyond one for each entry."""
+
 # POST (explained in hwgen/hardware/post.py)
 POST_START = 9
 """Cycles from the offer of a DRAIN or ELTWISE to an idle unit to its first read, plus ``param_block`` * passes."""

@@ -12,8 +12,8 @@ from hwgen.hardware.act_buffer import POST_READS, ActBuffer
 from hwgen.hardware.afetch import ActFetch
 from hwgen.hardware.bank_hash import banked_read, banked_write, grouped_read, grouped_write
 from hwgen.hardware.interfaces import buffer_write, patch_bus, weight_bus, worker_ports
-from hwgen.hardware.wfetch import WeightFetch
 from hwgen.hardware.word_buffer import WordBuffer
+from hwgen.hardware.wstream import build_wfetch
 
 
 class ActFetchTop(wiring.Component):
@@ -47,7 +47,7 @@ class ActFetchTop(wiring.Component):
 
 
 class WeightFetchTop(wiring.Component):
-    """WFETCH on a weight buffer."""
+    """The weight fetcher of a configuration on a weight buffer."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -55,7 +55,7 @@ class WeightFetchTop(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.unit = unit = WeightFetch(self.config)
+        m.submodules.unit = unit = build_wfetch(self.config)
         m.submodules.weight_buffer = buffer = WordBuffer(
             self.config, Derived(self.config).weight_words)
         for pin in ("done", "error", "code"):

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from hwgen import isa
 from hwgen.config import Config
 from hwgen.errors import HwgenError
-from hwgen.golden import machine_grid, machine_memory, machine_post
+from hwgen.golden import machine_grid, machine_memory, machine_post, machine_weights
 from hwgen.golden.machine_memory import LEVELS
 from hwgen.golden.machine_state import PostInfo, State, Work
 from hwgen.isa import Command, Module
@@ -134,8 +134,9 @@ def _decoded(commands: Sequence[Command] | bytes) -> list[Command]:
 
 def _execute(s: State) -> tuple[Work, PostInfo | None]:
     name = s.command.name
-    plain = {"LOAD": machine_memory.load, "STORE": machine_memory.store, "WFETCH": machine_memory.wfetch,
-             "AFETCH": machine_memory.afetch, "RUN": machine_grid.run}
+    plain = {"LOAD": machine_memory.load, "STORE": machine_memory.store, "WFETCH": machine_weights.wfetch,
+             "WSTREAM": machine_weights.wstream, "CODEBOOK": machine_weights.codebook, "AFETCH": machine_memory.afetch,
+             "RUN": machine_grid.run}
     if name in plain:
         return plain[name](s), None
     if name == "DRAIN":

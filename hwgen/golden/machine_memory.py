@@ -1,4 +1,4 @@
-"""Golden machine: the units that move data (LOAD, STORE, WFETCH, AFETCH)."""
+"""Golden machine: the units that move data (LOAD, STORE, AFETCH)."""
 
 from __future__ import annotations
 
@@ -38,30 +38,6 @@ def store(s: State) -> Work:
     s.within("src", a["src"], a["src"] + a["count"] - 1, len(s.act) // width, "ACT DMA word")
     s.memory[target] = s.act[a["src"] * width:(a["src"] + a["count"]) * width]
     return Work(items=a["count"], reads=a["count"] * s.derived.dma_words)
-
-
-def wfetch(s: State) -> Work:
-    """Weight buffer to the lanes' weight memories."""
-    a, c, d = s.command.args, s.config, s.derived
-    count, groups, dst = a["count"], a["groups"], a["dst"]
-    rc_count, cc_count = 1 << a["log2_rc"], 1 << a["log2_cc"]
-    s.require(count >= 1, "count", ">= 1")
-    s.require(rc_count <= c.rows, "log2_rc", f"<= log2 of {c.rows} rows")
-    s.require(cc_count <= c.columns, "log2_cc", f"<= log2 of {c.columns} columns")
-    buses = min(rc_count, d.weight_buses)
-    per_column = rc_count // buses
-    s.require(1 <= groups <= per_column * cc_count, "groups", f"in 1..{per_column * cc_count}")
-    s.within("src", a["src"], a["src"] + groups * count - 1, d.weight_words, "WEIGHT DMA word")
-    s.within("dst", dst, dst + count - 1, c.wmem_words, "wmem word")
-
-    raw = s.weight.view(np.int8).reshape(d.weight_words, d.dma_words, d.word)[a["src"]:a["src"] + groups * count]
-    words = wrap(raw.astype(np.int64), c.weight_bits).reshape(groups, count, d.dma_words, d.word)
-    column, row = np.indices((c.columns, c.rows))
-    group = column % cc_count * per_column + row % rc_count // buses
-    lanes = group < groups
-    column, row, group = column[lanes], row[lanes], group[lanes]
-    s.wmem[column, row, dst:dst + count] = words[group, :, row % buses]
-    return Work(items=groups * count)
 
 
 def afetch(s: State) -> Work:

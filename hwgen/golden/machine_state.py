@@ -26,8 +26,8 @@ class Work:
     Attributes
     ----------
     items : int
-        DMA words of LOAD, STORE and WFETCH; words one engine fetches of AFETCH; positions of all rounds of RUN;
-        result vectors of DRAIN (of all pipes, dropped ones included) and ELTWISE.
+        DMA words of LOAD, STORE and CODEBOOK, to the lanes of WFETCH and WSTREAM; words one engine fetches of AFETCH;
+        positions of all rounds of RUN; result vectors of DRAIN (of all pipes, dropped ones included) and ELTWISE.
     macs : int
         Multiply-accumulates of the active lanes (RUN).
     reads, writes : int
@@ -87,6 +87,8 @@ class State:
         Buffers as bytes.
     wmem, amem : int8 and int16 arrays, shape (columns, rows, words, W)
     acc : int32 array, shape (columns, rows, acc_vectors, P)
+    codebook : int8 array
+        Entries that were loaded last.
     registers : dict
         Arguments of the last setting command by (name, level or index).
     """
@@ -112,6 +114,7 @@ class State:
         self.param = noise((d.param_words * d.dma_bytes,), 8).astype(np.uint8)
         self.wmem = noise((*lanes, c.wmem_words, d.word), c.weight_bits).astype(np.int8)
         self.amem = noise((*lanes, c.amem_words, d.word), c.act_bits + 1).astype(np.int16)
+        self.codebook = np.zeros(0, np.int8)
         self.acc = noise((*lanes, c.acc_vectors, c.vector), c.acc_bits).astype(np.int32)
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth import Cat, Module, Mux, Signal, Value
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import Out
 
@@ -10,6 +10,7 @@ from hwgen.config import Config
 from hwgen.derive import Derived
 from hwgen.hardware.delay import delayed
 from hwgen.hardware.interfaces import ACT_READ_LATENCY, buffer_read, payload_layout, weight_bus, worker_ports
+from hwgen.hardware.lane_walk import LaneWalk, clipped
 from hwgen.isa import BY_NAME
 
 ILLEGAL, OUTSIDE = 1, 3
@@ -36,72 +37,35 @@ class WeightFetch(wiring.Component):
         m = Module()
         c, d = self.config, self.derived
         p = data.View(payload_layout("WFETCH"), self.cmd.payload.payload)
-        row_bits, column_bits, bus_bits = ((n - 1).bit_length() for n in (c.rows, c.columns, d.weight_buses))
-
-        # One more bit than an address needs says that the address has run out of the memory.
-        src, dst = Signal(d.weight_words.bit_length()), Signal(c.wmem_words.bit_length())
-        left, groups = Signal(len(p.count)), Signal(len(p.groups))
-        rows, columns, log2_nbe = Signal(c.rows), Signal(c.columns), Signal(range(max(2, bus_bits + 1)))
-        running, halted, illegal = Signal(), Signal(), Signal()
-        start_rows, start_columns = Signal(c.rows), Signal(c.columns)
-        start_nbe = Mux(p.log2_rc < bus_bits, p.log2_rc, bus_bits)
-        with m.Switch(p.log2_rc):
-            for k in range(row_bits + 1):
-                with m.Case(k):
-                    m.d.comb += start_rows.eq(
-                        sum(1 << r for r in range(c.rows) if r % (1 << k) < d.weight_buses))
-        with m.Switch(p.log2_cc):
-            for k in range(column_bits + 1):
-                with m.Case(k):
-                    m.d.comb += start_columns.eq(sum(1 << n for n in range(0, c.columns, 1 << k)))
-
-        group_end, end, bad, step = Signal(), Signal(), Signal(), Signal()
+        src, running, halted, illegal = Signal(d.weight_words.bit_length()), Signal(), Signal(), Signal()
+        walk = LaneWalk(m, c, p)
+        bad, step = Signal(), Signal()
         m.d.comb += [
-            group_end.eq(left == 1), end.eq(group_end & (groups == 1)),
-            bad.eq(illegal | (src >= d.weight_words) | dst[-1] | ~rows.any() | ~columns.any()),
+            bad.eq(illegal | (src >= d.weight_words) | walk.outside),
             step.eq(running & ~bad), self.read.en.eq(step), self.read.addr.eq(src),
-            self.cmd.ready.eq(running & (end | bad))]
+            self.cmd.ready.eq(running & (walk.end | bad))]
         with m.If(running):
-            m.d.sync += [src.eq(src + 1), dst.eq(dst + 1), left.eq(left - 1)]
-            with m.If(group_end):
-                m.d.sync += [left.eq(p.count), dst.eq(_clipped(p.dst, c.wmem_words)), groups.eq(groups - 1)]
-                turned = Signal(c.rows)
-                with m.Switch(log2_nbe):
-                    for k in range(bus_bits + 1):
-                        with m.Case(k):
-                            m.d.comb += turned.eq(rows.rotate_left(1 << k))
-                m.d.sync += rows.eq(turned)
-                with m.If(turned[0]):
-                    # All groups along the rows are served. The next column group; past the last one no column is left.
-                    m.d.sync += columns.eq(columns << 1)
-                    with m.If(columns[-1]):
-                        m.d.sync += columns.eq(0)
-            m.d.sync += running.eq(~(end | bad))
+            m.d.sync += src.eq(src + 1)
+            walk.step(m)
+            m.d.sync += running.eq(~(walk.end | bad))
         with m.If(self.cmd.valid & ~running & ~halted):
+            walk.start(m)
             m.d.sync += [
-                running.eq(1), rows.eq(start_rows), columns.eq(start_columns), log2_nbe.eq(start_nbe),
-                src.eq(_clipped(p.src, d.weight_words)), dst.eq(_clipped(p.dst, c.wmem_words)),
-                left.eq(p.count), groups.eq(p.groups),
-                illegal.eq((self.cmd.payload.op != BY_NAME["WFETCH"].code) | (p.count == 0) | (p.groups == 0)),
-            ]
+                running.eq(1), src.eq(clipped(p.src, d.weight_words)),
+                illegal.eq((self.cmd.payload.op != BY_NAME["WFETCH"].code) | (p.count == 0) | (p.groups == 0))]
         with m.If(running & bad):
             m.d.sync += halted.eq(1)
 
         # Everything that belongs to a word follows it through the buffer.
-        word = Cat(step, step & end, running & bad, illegal, dst[:-1], rows, columns, log2_nbe)
+        word = Cat(step, step & walk.end, running & bad, illegal, walk.dst[:-1], walk.rows, walk.columns, walk.log2_nbe)
         word = delayed(m, word, ACT_READ_LATENCY, "word")
         valid, last, fault, wrong = word[0], word[1], word[2], word[3]
         at = 4
-        for target, source in ((self.bus.addr, dst[:-1]), (self.bus.rows, rows), (self.bus.columns, columns),
-                               (self.bus.log2_nbe, log2_nbe)):
+        for target, source in ((self.bus.addr, walk.dst[:-1]), (self.bus.rows, walk.rows),
+                               (self.bus.columns, walk.columns), (self.bus.log2_nbe, walk.log2_nbe)):
             m.d.comb += target.eq(word[at:at + len(source)])
             at += len(source)
         m.d.comb += [self.bus.valid.eq(valid), self.bus.data.eq(self.read.data)]
         m.d.sync += [self.done.eq(last), self.error.eq(fault), self.code.eq(Mux(wrong, ILLEGAL, OUTSIDE))]
         return m
 
-
-def _clipped(value: Value, limit: int) -> Value:
-    """Return ``value`` in as many bits as ``limit`` has, or ``limit`` when it is larger."""
-    bits = limit.bit_length()
-    return Mux(value[bits:].any(), limit, value[:bits])

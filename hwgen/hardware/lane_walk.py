@@ -1,0 +1,86 @@
+"""Which lanes the next weight word is for, and where in their memories it goes."""
+
+from __future__ import annotations
+
+from amaranth import Module, Mux, Signal, Value
+from amaranth.lib import data
+
+from hwgen.config import Config
+from hwgen.derive import Derived
+
+
+class LaneWalk:
+    """Registers that step word by word through one lane group after the other.
+
+    Parameters
+    ----------
+    m : Module
+        That they belong to.
+    config : Config
+    p : View
+        Payload with ``count``, ``dst``, ``groups``, ``log2_rc`` and ``log2_cc``.
+
+    Attributes
+    ----------
+    end : Signal
+        The word is the last one.
+    outside : Value
+        No memory has its place.
+    """
+
+    def __init__(self, m: Module, config: Config, p: data.View) -> None:
+        self.config, d, self._p = config, Derived(config), p
+        row_bits, column_bits = ((n - 1).bit_length() for n in (config.rows, config.columns))
+        self._bus_bits = bus_bits = (d.weight_buses - 1).bit_length()
+        # One more bit than an address needs says that the address has run out of the memory.
+        self.dst = Signal(config.wmem_words.bit_length(), name="dst")
+        self.left, self.groups = Signal(len(p.count), name="left"), Signal(len(p.groups), name="groups")
+        self.rows, self.columns = Signal(config.rows, name="rows"), Signal(config.columns, name="columns")
+        self.log2_nbe = Signal(range(max(2, bus_bits + 1)), name="log2_nbe")
+        self._start_rows = Signal(config.rows, name="start_rows")
+        self._start_columns = Signal(config.columns, name="start_columns")
+        with m.Switch(p.log2_rc):
+            for k in range(row_bits + 1):
+                with m.Case(k):
+                    m.d.comb += self._start_rows.eq(
+                        sum(1 << r for r in range(config.rows) if r % (1 << k) < d.weight_buses))
+        with m.Switch(p.log2_cc):
+            for k in range(column_bits + 1):
+                with m.Case(k):
+                    m.d.comb += self._start_columns.eq(sum(1 << n for n in range(0, config.columns, 1 << k)))
+        self._group_end, self.end = Signal(name="group_end"), Signal(name="end")
+        m.d.comb += [self._group_end.eq(self.left == 1), self.end.eq(self._group_end & (self.groups == 1))]
+        self.outside: Value = self.dst[-1] | ~self.rows.any() | ~self.columns.any()
+
+    def start(self, m: Module) -> None:
+        """Begin with the command's first word."""
+        p, bus_bits = self._p, self._bus_bits
+        m.d.sync += [
+            self.rows.eq(self._start_rows), self.columns.eq(self._start_columns),
+            self.log2_nbe.eq(Mux(p.log2_rc < bus_bits, p.log2_rc, bus_bits)),
+            self.dst.eq(clipped(p.dst, self.config.wmem_words)), self.left.eq(p.count), self.groups.eq(p.groups)]
+
+    def step(self, m: Module) -> None:
+        """Go on to the next word."""
+        p = self._p
+        m.d.sync += [self.dst.eq(self.dst + 1), self.left.eq(self.left - 1)]
+        with m.If(self._group_end):
+            m.d.sync += [self.left.eq(p.count), self.dst.eq(clipped(p.dst, self.config.wmem_words)),
+                         self.groups.eq(self.groups - 1)]
+            turned = Signal(self.config.rows, name="turned")
+            with m.Switch(self.log2_nbe):
+                for k in range(self._bus_bits + 1):
+                    with m.Case(k):
+                        m.d.comb += turned.eq(self.rows.rotate_left(1 << k))
+            m.d.sync += self.rows.eq(turned)
+            with m.If(turned[0]):
+                # All groups along the rows are served. The next column group; past the last one no column is left.
+                m.d.sync += self.columns.eq(self.columns << 1)
+                with m.If(self.columns[-1]):
+                    m.d.sync += self.columns.eq(0)
+
+
+def clipped(value: Value, limit: int) -> Value:
+    """Return ``value`` in as many bits as ``limit`` has, or ``limit`` when it is larger."""
+    bits = limit.bit_length()
+    return Mux(value[bits:].any(), limit, value[:bits])

@@ -1,0 +1,162 @@
+"""WSTREAM and CODEBOOK: weight streams to the weight memories of the lanes, decoded."""
+
+from __future__ import annotations
+
+from amaranth import Cat, Module, Mux, Signal, Value
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import Out
+
+from hwgen.config import Config
+from hwgen.derive import Derived
+from hwgen.golden.machine_weights import NEEDS
+from hwgen.hardware.delay import delayed
+from hwgen.hardware.fifo import Fifo
+from hwgen.hardware.interfaces import ACT_READ_LATENCY, buffer_read, payload_layout, weight_bus, worker_ports
+from hwgen.hardware.lane_walk import LaneWalk
+from hwgen.hardware.weight_decoder import TAG_LAST, WeightDecoder
+from hwgen.hardware.wfetch import WeightFetch
+from hwgen.isa import BY_NAME
+
+ILLEGAL, OUTSIDE, CORRUPT = 1, 3, 9
+AHEAD = 8
+"""Words of values under way and waiting."""
+
+
+class WeightStream(wiring.Component):
+    """Worker module WFETCH of a machine with ``weight_formats``: a DMA word of weights a cycle.
+
+    The weight buffer is read a word a cycle, at two places: marks when none wait, else values as far as there is room.
+    The command stays on the port until its last word has been decoded. Errors come instead of ``done``; words that are
+    on their way then may still reach the lanes. After one nothing more is accepted.
+
+    Ports
+    -----
+    cmd, done, error, code : see `interfaces.worker_ports`; ``done`` comes one cycle after the last word on the bus.
+    read : weight buffer.
+    bus : weight words to the lanes.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config, self.derived = config, Derived(config)
+        super().__init__({**worker_ports(), "read": Out(buffer_read(config)), "bus": Out(weight_bus(config))})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        c, d = self.config, self.derived
+        p = data.View(payload_layout("WSTREAM"), self.cmd.payload.payload)
+        book = data.View(payload_layout("CODEBOOK"), self.cmd.payload.payload)
+        is_book = self.cmd.payload.op == BY_NAME["CODEBOOK"].code
+        running, halted, illegal, outside, parsing = Signal(), Signal(), Signal(), Signal(), Signal()
+        start, end, good = Signal(), Signal(21), Signal()
+        walk = LaneWalk(m, c, p)
+        tag = Cat(walk.end, walk.dst[:-1], walk.rows, walk.columns, walk.log2_nbe)
+        m.submodules.decoder = decoder = WeightDecoder(c, len(tag))
+
+        m.d.comb += [
+            start.eq(self.cmd.valid & ~running & ~halted), decoder.start.eq(start),
+            end.eq(p.src + Mux(is_book, (book.entries + d.dma_bytes - 1) >> (d.dma_bytes - 1).bit_length(),
+                               p.marks + p.values)),
+            decoder.format.eq(p.format), decoder.bits.eq(p.bits), decoder.codebook.eq(p.codebook),
+            decoder.values.eq(p.values), decoder.tag.eq(tag), decoder.tagged.eq(parsing & good),
+            good.eq(running & ~illegal & ~outside)]
+        queue, more_marks = self._reader(m, decoder, p, is_book, start, end, good)
+        book_ends = self._codebook(m, decoder, queue, book.entries, is_book & good)
+
+        # Marks must end with the last word, and the last word with them.
+        unplaced, fault = Signal(), Signal()
+        m.d.comb += [
+            unplaced.eq(decoder.step & walk.outside),
+            fault.eq(good & ~is_book & (
+                decoder.short | decoder.long | decoder.wrong | (parsing & decoder.idle & ~more_marks)
+                | (decoder.step & walk.end & more_marks)))]
+        with m.If(decoder.step):
+            walk.step(m)
+            m.d.sync += parsing.eq(~walk.end)
+        last = decoder.valid & decoder.out_tag[TAG_LAST]
+        bad = illegal | outside | unplaced | fault
+        ends = running & (last | book_ends | bad)
+        m.d.comb += self.cmd.ready.eq(ends)
+        with m.If(ends):
+            m.d.sync += [running.eq(0), halted.eq(bad)]
+        with m.If(start):
+            walk.start(m)
+            m.d.sync += [
+                running.eq(1), parsing.eq(~is_book), outside.eq(end > d.weight_words),
+                illegal.eq(Mux(is_book, self._bad_book(book.entries), self._bad_stream(p)))]
+
+        m.d.comb += [self.bus.valid.eq(decoder.valid & running & ~bad), self.bus.data.eq(decoder.out)]
+        at = 1
+        for target, source in ((self.bus.addr, walk.dst[:-1]), (self.bus.rows, walk.rows),
+                               (self.bus.columns, walk.columns), (self.bus.log2_nbe, walk.log2_nbe)):
+            m.d.comb += target.eq(decoder.out_tag[at:at + len(source)])
+            at += len(source)
+        m.d.sync += [self.done.eq(ends & ~bad), self.error.eq(running & bad), self.code.eq(
+            Mux(illegal, ILLEGAL, Mux(outside | unplaced, OUTSIDE, CORRUPT)))]
+        return m
+
+    def _bad_stream(self, p: data.View) -> Value:
+        """Whether the machine cannot read such a stream."""
+        built = [int(f) for f, name in NEEDS.items() if name in self.config.weight_formats]
+        wrong = (self.cmd.payload.op != BY_NAME["WSTREAM"].code) | (p.count == 0) | (p.groups == 0)
+        wrong |= ~p.format.matches(*built)
+        return wrong if self.config.codebook else wrong | p.codebook
+
+    def _bad_book(self, entries: Value) -> Value:
+        return (entries == 0) | (entries > self.config.codebook)
+
+    def _reader(self, m: Module, decoder: WeightDecoder, p: data.View, is_book: Value, start: Signal, end: Signal,
+                good: Signal) -> tuple[Fifo, Value]:
+        """Read the buffer; returns the queue of values, and whether marks are still to come or wait."""
+        d = self.derived
+        mark_at, value_at = Signal(20), Signal(20)
+        marks_left, values_left, asked = Signal(14), Signal(16), Signal()
+        mark, value, popped = Signal(), Signal(), Signal()
+        room = Signal(range(AHEAD + 1), init=AHEAD)
+        m.submodules.queue = queue = Fifo(8 * d.dma_bytes, AHEAD)
+        m.d.comb += [
+            mark.eq(good & (marks_left != 0) & decoder.mark_wanted & ~asked),
+            value.eq(good & ~mark & (values_left != 0) & (room != 0)),
+            self.read.en.eq(mark | value), self.read.addr.eq(Mux(mark, mark_at, value_at))]
+        arrives = delayed(m, Cat(mark, value), ACT_READ_LATENCY, "arrives")
+        m.d.comb += [
+            decoder.mark.eq(arrives[0]), decoder.word.eq(self.read.data), queue.i.valid.eq(arrives[1]),
+            queue.i.payload.eq(self.read.data), decoder.value_valid.eq(queue.o.valid & ~is_book),
+            decoder.value.eq(queue.o.payload), popped.eq(queue.o.valid & queue.o.ready)]
+        with m.If(mark):
+            m.d.sync += [mark_at.eq(mark_at + 1), marks_left.eq(marks_left - 1), asked.eq(1)]
+        with m.Elif(arrives[0]):
+            m.d.sync += asked.eq(0)
+        with m.If(value):
+            m.d.sync += [value_at.eq(value_at + 1), values_left.eq(values_left - 1)]
+        m.d.sync += room.eq(room + popped - value)
+        with m.If(start):
+            m.d.sync += [
+                mark_at.eq(p.src), value_at.eq(p.src + Mux(is_book, 0, p.marks)),
+                marks_left.eq(Mux(is_book, 0, p.marks)), values_left.eq(Mux(is_book, end - p.src, p.values))]
+        return queue, (marks_left != 0) | asked | ~decoder.mark_wanted
+
+    def _codebook(
+        self, m: Module, decoder: WeightDecoder, queue: Fifo, entries: Value, active: Value
+    ) -> Value:
+        """Write the codebook, a byte a cycle; returns whether that is its last one."""
+        width = self.derived.dma_bytes
+        if not self.config.codebook:
+            m.d.comb += queue.o.ready.eq(decoder.value_ready)
+            return Signal(name="no_book")
+        log = (width - 1).bit_length()
+        at, size, write, ends = Signal(9), Signal(9), Signal(), Signal()
+        m.d.comb += [
+            write.eq(active & queue.o.valid), ends.eq(write & (at + 1 == entries)),
+            decoder.book_write.eq(write), decoder.book_addr.eq(at), decoder.entries.eq(size),
+            decoder.book_data.eq(queue.o.payload.word_select(at[:log], 8)),
+            queue.o.ready.eq(Mux(active, ends | at[:log].all(), decoder.value_ready))]
+        with m.If(write):
+            m.d.sync += at.eq(Mux(ends, 0, at + 1))
+            with m.If(ends):
+                m.d.sync += size.eq(entries)
+        return ends
+
+
+def build_wfetch(config: Config) -> WeightFetch | WeightStream:
+    """Return the weight fetcher of a configuration."""
+    return WeightStream(config) if config.weight_formats else WeightFetch(config)
