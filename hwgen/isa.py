@@ -128,7 +128,7 @@ TABLE: tuple[Operation, ...] = (
     ), "Decode a weight stream into the lanes' weight memories, lane group after lane group."),
     Operation(Module.WFETCH, 3, "CODEBOOK", (
         F("src", 20, doc="weight buffer address, in DMA words"),
-        F("entries", 9, doc="bytes, 1..256"),
+        F("log2_entries", 4, doc="log2 of the bytes, 1..8"),
     ), "Load the codebook.", action=False),
     Operation(Module.AFETCH, 1, "AFETCH", (
         F("y0", 13, True, doc="row of the first word in the map"),

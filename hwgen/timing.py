@@ -57,10 +57,8 @@ WFETCH_DONE = 1
 
 # WSTREAM, CODEBOOK (explained in hwgen/hardware/wstream.py)
 WSTREAM_OVERHEAD = 9
-"""Cycles of a stream beyond a word each, to the next one."""
-WSTREAM_MARKS = 1
-"""More of one with marks."""
-WSTREAM_START = 10
+"""Least cycles of a stream beyond a word each, to the next one; marks and runs take few more."""
+WSTREAM_START = 9
 """Cycles from the offer of a WSTREAM to an idle unit to the first word on the bus."""
 CODEBOOK_OVERHEAD = 5
 """Cycles of a CODEBOOK beyond one for each entry."""

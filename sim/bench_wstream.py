@@ -77,12 +77,12 @@ class Streams:
         return at
 
     def book(self, values: NDArray[np.int8]) -> bool:
-        """Add a codebook."""
-        raw = np.zeros(-(-len(values) // self.d.dma_bytes) * self.d.dma_bytes, np.uint8)
+        """Add a codebook of a power of two of entries."""
+        raw = np.zeros(max(len(values), self.d.dma_bytes), np.uint8)
         raw[: len(values)] = values.view(np.uint8)
         src = self.store(raw)
         if src is not None:
-            self.commands.append(isa.Command("CODEBOOK", {"src": src, "entries": len(values)}))
+            self.commands.append(isa.Command("CODEBOOK", {"src": src, "log2_entries": len(values).bit_length() - 1}))
             self.cycles.append(len(values))
         return src is not None
 
@@ -100,10 +100,12 @@ class Streams:
         assert keep is not None
         bits, table = weight_stream.value_bits(words[keep]), None
         if rng.random() < 0.4 and c.codebook:
-            table = rng.permutation(np.unique(words[keep]) if keep.any() else np.zeros(1, np.int8))
-            if len(table) > c.codebook or not self.book(table):
+            found = np.unique(words[keep])
+            bits = max(1, (len(found) - 1).bit_length())
+            table = rng.integers(-128, 128, 1 << bits).astype(np.int8)
+            table[: len(found)] = found
+            if len(table) > c.codebook or not self.book(rng.permuted(table, out=table)):
                 return False
-            bits = max(1, (len(table) - 1).bit_length())
         marks, values = weight_stream.encode(words, keep, form, bits, d.word, table)
         src = self.store(np.concatenate([marks, values]))
         if src is None:
@@ -160,8 +162,8 @@ def _check_pace(bench: Bench, streams: Streams) -> None:
         if command.name == "CODEBOOK":
             low, high = timing.CODEBOOK_OVERHEAD, timing.CODEBOOK_OVERHEAD
         else:
-            low = timing.WSTREAM_OVERHEAD + (timing.WSTREAM_MARKS if command.args["marks"] else 0)
-            high = low + 1 + streams.cycles[i + 1] // 10
+            low = timing.WSTREAM_OVERHEAD
+            high = low + 3 + streams.cycles[i + 1] // 10
         assert low <= extra[i] <= high, f"{command}: {extra[i]} cycles beyond a word a cycle, not {low}..{high}"
 
 
@@ -173,9 +175,13 @@ async def start_latency(dut: Any) -> None:
     assert streams.stream("no zero", Format.PACKED)
     bench = _bench(dut, config, _seed(), streams)
     await bench.begin()
+    bench.commands.add(streams.commands[:-1])
+    await bench.finish(len(streams.commands) - 1)
+    for _ in range(5):
+        await bench.step()
     bench.commands.add(streams.commands[-1:])
     first = bench.cycle + 1
-    await bench.finish(1)
+    await bench.finish(len(streams.commands))
     assert bench.cycles[0] - first == timing.WSTREAM_START, f"{bench.cycles[0] - first} cycles"
 
 
@@ -239,11 +245,12 @@ async def illegal_streams(dut: Any) -> None:
         *((stream(format=f), 1) for f in missing),
         (stream(src=d.weight_words), 3), (stream(src=(1 << 20) - 1), 3), (stream(dst=4095, count=2), 3),
         (stream(log2_rc=7), 3), (stream(log2_cc=7), 3),
-        (isa.Command("CODEBOOK", {"src": 0, "entries": 0}), 1),
-        (isa.Command("CODEBOOK", {"src": 0, "entries": 257}), 1),
+        (isa.Command("CODEBOOK", {"src": 0, "log2_entries": 0}), 1),
+        (isa.Command("CODEBOOK", {"src": 0, "log2_entries": config.codebook.bit_length()}), 1),
     ]
-    if config.codebook > d.dma_bytes:
-        cases.append((isa.Command("CODEBOOK", {"src": d.weight_words - 1, "entries": d.dma_bytes + 1}), 3))
+    if config.codebook:
+        cases.append((isa.Command("CODEBOOK", {"src": d.weight_words, "log2_entries": 1}), 3))
+        cases.append((stream(codebook=1, bits=7), 9))
     if not config.codebook:
         cases.append((stream(codebook=1), 1))
     for bad, code in cases:

@@ -30,6 +30,8 @@ def wstream(s: State) -> Work:
     s.require(a["format"] in tuple(Format) and NEEDS[Format(a["format"])] in c.weight_formats, "format",
               "one that the machine has")
     s.require(not a["codebook"] or c.codebook > 0, "codebook", "0 on a machine without one")
+    fits = not a["codebook"] or 1 << a["bits"] + 1 <= len(s.codebook)
+    s.require(fits, "weight stream", f"one whose indices all have an entry in a codebook of {len(s.codebook)}")
     s.within("src", a["src"], a["src"] + a["marks"] + a["values"] - 1, d.weight_words, "WEIGHT DMA word")
     marks, values = _words(s, a["src"], a["marks"]), _words(s, a["src"] + a["marks"], a["values"])
     total = a["groups"] * a["count"]
@@ -46,10 +48,12 @@ def wstream(s: State) -> Work:
 def codebook(s: State) -> Work:
     """Weight buffer to the codebook."""
     a, d = s.command.args, s.derived
-    s.require(1 <= a["entries"] <= s.config.codebook, "entries", f"in 1..{s.config.codebook}")
-    words = -(-a["entries"] // d.dma_bytes)
+    s.require(1 <= a["log2_entries"] and 1 << a["log2_entries"] <= s.config.codebook, "log2_entries",
+              f"of 2..{s.config.codebook} entries")
+    entries = 1 << a["log2_entries"]
+    words = -(-entries // d.dma_bytes)
     s.within("src", a["src"], a["src"] + words - 1, d.weight_words, "WEIGHT DMA word")
-    s.codebook = _words(s, a["src"], words).view(np.int8)[: a["entries"]].copy()
+    s.codebook = _words(s, a["src"], words).view(np.int8)[:entries].copy()
     return Work(items=words)
 
 

@@ -101,8 +101,8 @@ def encode(words: NDArray[np.int8], keep: Bits, form: Format, bits: int, lane_wo
         Of a value or an index, 1..8.
     lane_word : int
         W.
-    codebook : int8 array, optional
-        Distinct values, among them all that are kept.
+    codebook : int8 array, shape (2**bits,), optional
+        Values, among them all that are kept.
     """
     width = words.shape[1]
     values = words[keep]
@@ -122,7 +122,7 @@ def decode(marks: Bytes, values: Bytes, count: int, form: Format, bits: int, lan
     Raises
     ------
     CorruptStreamError
-        When marks or values end too early or too late, or an index has no entry.
+        When marks or values end too early or too late.
     """
     flags = np.unpackbits(marks, bitorder="little").astype(bool)
     keep = _keep(flags, count, form, lane_word, width)
@@ -140,8 +140,6 @@ def decode(marks: Bytes, values: Bytes, count: int, form: Format, bits: int, lan
     raw = np.packbits(np.concatenate([found, np.repeat(sign, 8 - bits, axis=1)], axis=1), axis=1, bitorder="little")
     raw = raw.reshape(-1)
     if codebook is not None:
-        if total and raw.max() >= len(codebook):
-            raise CorruptStreamError(f"index {raw.max()} of a codebook with {len(codebook)} entries")
         raw = codebook[raw].view(np.uint8)
     out = np.zeros((count, width), np.int8)
     out[keep] = raw.view(np.int8)

@@ -15,6 +15,13 @@ def pick(values: list[Value], index: Value) -> Value:
     return values[0]
 
 
+def rotate(values: list[Value], index: Value) -> list[Value]:
+    """Return 2**k values, the one of ``index`` first, through k multiplexers each."""
+    for bit in range(len(values).bit_length() - 1):
+        values = [Mux(index[bit], values[(n + (1 << bit)) % len(values)], value) for n, value in enumerate(values)]
+    return values
+
+
 def one_of(values: list[Value], chosen: Value) -> Value:
     """Return the value whose bit of ``chosen`` is set (at most one is), else 0."""
     return reduce(or_, (value & chosen[i].replicate(len(value)) for i, value in enumerate(values)))

@@ -15,7 +15,7 @@ goes to the ring of values, a byte each.
 
 from __future__ import annotations
 
-from amaranth import Cat, Module, Mux, Signal, Value
+from amaranth import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -23,7 +23,7 @@ from amaranth.lib.wiring import In, Out
 from hwgen.config import Config
 from hwgen.derive import Derived
 from hwgen.hardware.aligned_ring import AlignedRing
-from hwgen.hardware.select import pick
+from hwgen.hardware.select import pick, rotate
 from hwgen.hardware.weight_marks import WeightMarks
 
 PLANES = 8
@@ -53,7 +53,7 @@ class WeightDecoder(wiring.Component):
         A word of marks is on ``word``.
     value_valid, value, value_ready : stream of words of values.
     word : In
-    book_write, book_addr, book_data, entries : In
+    book_write, book_addr, book_data : In
         Codebook.
     valid, out, out_tag : Out
         A decoded word.
@@ -62,7 +62,7 @@ class WeightDecoder(wiring.Component):
     long : Out(1)
         With the last word: there are more.
     wrong : Out(1)
-        Marks or an index that cannot be.
+        Marks that cannot be.
     idle : Out(1)
         No bitmap is at hand: without more marks nothing will come.
     """
@@ -74,7 +74,7 @@ class WeightDecoder(wiring.Component):
             "start": In(1), "format": In(3), "bits": In(3), "codebook": In(1), "values": In(16),
             "tag": In(tag_bits), "tagged": In(1), "step": Out(1), "word": In(8 * width), "mark": In(1),
             "mark_wanted": Out(1), "value_valid": In(1), "value": In(8 * width), "value_ready": Out(1),
-            "book_write": In(1), "book_addr": In(8), "book_data": In(8), "entries": In(9),
+            "book_write": In(1), "book_addr": In(8), "book_data": In(8),
             "valid": Out(1), "out": Out(8 * width), "out_tag": Out(tag_bits), "short": Out(1), "long": Out(1),
             "wrong": Out(1), "idle": Out(1)})
 
@@ -107,17 +107,16 @@ class WeightDecoder(wiring.Component):
         self._account(m, ring, total, c_valid, c_go, c_tag[TAG_LAST])
 
         # take -> book
-        parts = [ring.parts.word_select(n, 8) for n in range(width)]
+        parts = rotate([ring.parts.word_select(n, 8) for n in range(width)], ring.head)
         o_valid, o_tag = Signal(), Signal(len(tag), reset_less=True)
         o_bytes, o_mask = Signal(8 * width, reset_less=True), Signal(width, reset_less=True)
-        lanes = [Signal(range(width), name=f"lane{n}") for n in range(width)]
-        m.d.comb += [lane.eq(ring.head + rank) for lane, rank in zip(lanes, ranks, strict=True)]
-        m.d.sync += [o_valid.eq(c_go), o_tag.eq(c_tag), o_mask.eq(c_bitmap),
-                     o_bytes.eq(Cat(pick(parts, lane) for lane in lanes))]
+        # No more than n values lie before the n-th weight.
+        m.d.sync += [o_valid.eq(c_go), o_tag.eq(c_tag), o_mask.eq(c_bitmap), o_bytes.eq(Cat(
+            pick(parts[:1 << n.bit_length()], rank) for n, rank in enumerate(ranks)))]
         self._book(m, o_valid, o_tag, o_bytes, o_mask)
         with m.If(self.start):
             m.d.sync += [b_valid.eq(0), c_valid.eq(0)]
-        m.d.comb += self.wrong.eq((marks.wrong & self.step) | self._bad_index(m, o_valid, o_bytes, o_mask))
+        m.d.comb += self.wrong.eq(marks.wrong & self.step)
         return m
 
     def _values(self, m: Module) -> AlignedRing:
@@ -132,7 +131,7 @@ class WeightDecoder(wiring.Component):
             move.eq(planes.enough & ring.room), planes.take_enable.eq(move), planes.clear.eq(self.start),
             ring.push.eq(move), ring.clear.eq(self.start)]
         stored = [planes.parts.word_select(n, width) for n in range(PLANES)]
-        turned = [pick([stored[(n + k) % PLANES] for n in range(PLANES)], planes.head) for k in range(PLANES)]
+        turned = rotate(stored, planes.head)
         top = pick(turned, self.bits) & (~self.codebook).replicate(width)
         rows = [turned[0]] + [Mux(self.bits >= k, turned[k], top) for k in range(1, PLANES)]
         m.d.comb += ring.word.eq(Cat(Cat(row[n] for row in rows) for n in range(width)))
@@ -141,18 +140,17 @@ class WeightDecoder(wiring.Component):
     def _account(self, m: Module, ring: AlignedRing, total: Signal, valid: Signal, go: Signal, last: Value) -> None:
         """Follow which word of values the weights so far have come to, whatever has been fetched."""
         log = (self.d.dma_bytes - 1).bit_length()
-        opened, parts, left = Signal(17), Signal(range(PLANES + 1)), Signal(log)
-        block, word, after = Signal(), Signal(), Signal(17)
+        closed, parts, left = Signal(16), Signal(range(PLANES + 1)), Signal(log)
+        block, word, some = Signal(), Signal(), Signal()
         m.d.comb += [
-            left.eq(-ring.head), block.eq(total > left), word.eq(block & (self.bits >= parts)),
-            after.eq(opened + word), self.short.eq(valid & word & (opened == self.values)),
-            self.long.eq(go & last & (after != self.values))]
+            left.eq(-ring.head), block.eq(total > left), word.eq(block & (self.bits >= parts)), some.eq(closed != 0),
+            self.short.eq(valid & word & ~some), self.long.eq(go & last & (closed != word))]
         with m.If(go):
-            m.d.sync += opened.eq(after)
+            m.d.sync += closed.eq(closed - word)
             with m.If(block):
                 m.d.sync += parts.eq(parts + Mux(word, PLANES, 0) - self.bits - 1)
         with m.If(self.start):
-            m.d.sync += [opened.eq(0), parts.eq(0)]
+            m.d.sync += [closed.eq(self.values), parts.eq(0)]
 
     def _book(self, m: Module, valid: Signal, tag: Signal, raw: Signal, mask: Signal) -> None:
         """Look values up, or let them pass; weights without one are zero."""
@@ -170,17 +168,20 @@ class WeightDecoder(wiring.Component):
                 values[n] = Mux(self.codebook, read.data, values[n])
         m.d.comb += self.out.eq(Cat(value & used[n].replicate(8) for n, value in enumerate(values)))
 
-    def _bad_index(self, m: Module, valid: Signal, raw: Signal, mask: Signal) -> Value:
-        if not self.config.codebook:
-            return Signal(name="no_index")
-        width = self.d.dma_bytes
-        over = Cat((raw.word_select(n, 8) >= self.entries) & mask[n] for n in range(width))
-        return valid & self.codebook & over.any()
-
 
 def _prefix_counts(bits: Signal) -> list[Value]:
-    """Return how many of the bits below each place are set, and of all."""
-    counts: list[Value] = [bits[:0]]
-    for n in range(len(bits)):
-        counts.append(sum((bits[k] for k in range(1, n + 1)), start=bits[0]))
+    """Return how many of the bits below each place are set, and of all: of each four from a table, then added."""
+    counts: list[Value] = [Const(0, 1)]
+    before: Value = Const(0, 1)
+    for low in range(0, len(bits), 4):
+        for n in range(1, 5):
+            counts.append(before + _count_four(bits[low:low + n]))
+        before = counts[-1]
     return counts
+
+
+def _count_four(bits: Value) -> Value:
+    """Return how many of up to four bits are set, each bit of the count a function of them."""
+    a, b, c, d = [*bits, *[Const(0, 1)] * (4 - len(bits))]
+    pairs = (a & b) ^ (a & c) ^ (a & d) ^ (b & c) ^ (b & d) ^ (c & d)
+    return Cat(a ^ b ^ c ^ d, pairs, a & b & c & d)

@@ -13,6 +13,7 @@ from hwgen.hardware.delay import delayed
 from hwgen.hardware.fifo import Fifo
 from hwgen.hardware.interfaces import ACT_READ_LATENCY, buffer_read, payload_layout, weight_bus, worker_ports
 from hwgen.hardware.lane_walk import LaneWalk
+from hwgen.hardware.select import pick
 from hwgen.hardware.weight_decoder import TAG_LAST, WeightDecoder
 from hwgen.hardware.wfetch import WeightFetch
 from hwgen.isa import BY_NAME
@@ -46,7 +47,8 @@ class WeightStream(wiring.Component):
         p = data.View(payload_layout("WSTREAM"), self.cmd.payload.payload)
         book = data.View(payload_layout("CODEBOOK"), self.cmd.payload.payload)
         is_book = self.cmd.payload.op == BY_NAME["CODEBOOK"].code
-        running, halted, illegal, outside, parsing = Signal(), Signal(), Signal(), Signal(), Signal()
+        running, halted, illegal, outside = Signal(), Signal(), Signal(), Signal()
+        parsing, unindexed = Signal(), Signal()
         start, end, good = Signal(), Signal(21), Signal()
         walk = LaneWalk(m, c, p)
         tag = Cat(walk.end, walk.dst[:-1], walk.rows, walk.columns, walk.log2_nbe)
@@ -54,20 +56,19 @@ class WeightStream(wiring.Component):
 
         m.d.comb += [
             start.eq(self.cmd.valid & ~running & ~halted), decoder.start.eq(start),
-            end.eq(p.src + Mux(is_book, (book.entries + d.dma_bytes - 1) >> (d.dma_bytes - 1).bit_length(),
-                               p.marks + p.values)),
+            end.eq(p.src + Mux(is_book, self._book_words(book), p.marks + p.values)),
             decoder.format.eq(p.format), decoder.bits.eq(p.bits), decoder.codebook.eq(p.codebook),
             decoder.values.eq(p.values), decoder.tag.eq(tag), decoder.tagged.eq(parsing & good),
             good.eq(running & ~illegal & ~outside)]
         queue, more_marks = self._reader(m, decoder, p, is_book, start, end, good)
-        book_ends = self._codebook(m, decoder, queue, book.entries, is_book & good)
+        book_ends, loaded = self._codebook(m, decoder, queue, book.log2_entries, is_book & good)
 
         # Marks must end with the last word, and the last word with them.
         unplaced, fault = Signal(), Signal()
         m.d.comb += [
             unplaced.eq(decoder.step & walk.outside),
             fault.eq(good & ~is_book & (
-                decoder.short | decoder.long | decoder.wrong | (parsing & decoder.idle & ~more_marks)
+                unindexed | decoder.short | decoder.long | decoder.wrong | (parsing & decoder.idle & ~more_marks)
                 | (decoder.step & walk.end & more_marks)))]
         with m.If(decoder.step):
             walk.step(m)
@@ -82,7 +83,8 @@ class WeightStream(wiring.Component):
             walk.start(m)
             m.d.sync += [
                 running.eq(1), parsing.eq(~is_book), outside.eq(end > d.weight_words),
-                illegal.eq(Mux(is_book, self._bad_book(book.entries), self._bad_stream(p)))]
+                illegal.eq(Mux(is_book, self._bad_book(book.log2_entries), self._bad_stream(p))),
+                unindexed.eq(~is_book & p.codebook & (p.bits >= loaded))]
 
         m.d.comb += [self.bus.valid.eq(decoder.valid & running & ~bad), self.bus.data.eq(decoder.out)]
         at = 1
@@ -101,14 +103,19 @@ class WeightStream(wiring.Component):
         wrong |= ~p.format.matches(*built)
         return wrong if self.config.codebook else wrong | p.codebook
 
-    def _bad_book(self, entries: Value) -> Value:
-        return (entries == 0) | (entries > self.config.codebook)
+    def _bad_book(self, log2_entries: Value) -> Value:
+        return (log2_entries == 0) | (log2_entries > max(0, self.config.codebook.bit_length() - 1))
+
+    def _book_words(self, book: data.View) -> Value:
+        """DMA words of a codebook."""
+        log = (self.derived.dma_bytes - 1).bit_length()
+        return Cat((book.log2_entries == n) | ((book.log2_entries <= log) if n == log else 0) for n in range(log, 9))
 
     def _reader(self, m: Module, decoder: WeightDecoder, p: data.View, is_book: Value, start: Signal, end: Signal,
                 good: Signal) -> tuple[Fifo, Value]:
         """Read the buffer; returns the queue of values, and whether marks are still to come or wait."""
         d = self.derived
-        mark_at, value_at = Signal(20), Signal(20)
+        mark_at, value_at = Signal(range(d.weight_words)), Signal(range(d.weight_words))
         marks_left, values_left, asked = Signal(14), Signal(16), Signal()
         mark, value, popped = Signal(), Signal(), Signal()
         room = Signal(range(AHEAD + 1), init=AHEAD)
@@ -136,25 +143,27 @@ class WeightStream(wiring.Component):
         return queue, (marks_left != 0) | asked | ~decoder.mark_wanted
 
     def _codebook(
-        self, m: Module, decoder: WeightDecoder, queue: Fifo, entries: Value, active: Value
-    ) -> Value:
-        """Write the codebook, a byte a cycle; returns whether that is its last one."""
+        self, m: Module, decoder: WeightDecoder, queue: Fifo, log2_entries: Value, active: Value
+    ) -> tuple[Value, Value]:
+        """Write the codebook, a byte a cycle; returns whether that is its last one, and the bits of an index."""
         width = self.derived.dma_bytes
+        loaded = Signal(4)
         if not self.config.codebook:
             m.d.comb += queue.o.ready.eq(decoder.value_ready)
-            return Signal(name="no_book")
+            return Signal(name="no_book"), loaded
         log = (width - 1).bit_length()
-        at, size, write, ends = Signal(9), Signal(9), Signal(), Signal()
+        at, write, ends = Signal(8), Signal(), Signal()
+        full = Cat(log2_entries > n for n in range(8))
         m.d.comb += [
-            write.eq(active & queue.o.valid), ends.eq(write & (at + 1 == entries)),
-            decoder.book_write.eq(write), decoder.book_addr.eq(at), decoder.entries.eq(size),
-            decoder.book_data.eq(queue.o.payload.word_select(at[:log], 8)),
+            write.eq(active & queue.o.valid), ends.eq(write & (at == full)),
+            decoder.book_write.eq(write), decoder.book_addr.eq(at),
+            decoder.book_data.eq(pick([queue.o.payload.word_select(n, 8) for n in range(width)], at[:log])),
             queue.o.ready.eq(Mux(active, ends | at[:log].all(), decoder.value_ready))]
         with m.If(write):
             m.d.sync += at.eq(Mux(ends, 0, at + 1))
-            with m.If(ends):
-                m.d.sync += size.eq(entries)
-        return ends
+        with m.If(ends):
+            m.d.sync += loaded.eq(log2_entries)
+        return ends, loaded
 
 
 def build_wfetch(config: Config) -> WeightFetch | WeightStream:
