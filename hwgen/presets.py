@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hwgen.config import Config
+from hwgen.config import WEIGHT_FORMATS, Config
 from hwgen.errors import HwgenError
 
 PRESETS: dict[str, Config] = {c.name: c for c in (
@@ -12,10 +12,12 @@ PRESETS: dict[str, Config] = {c.name: c for c in (
            mappings=("channel", "depthwise")),
     Config(name="small", rows=2, columns=2, acc_vectors=256, act_kib=32, weight_kib=32, param_kib=2),
     Config(name="base"),
-    Config(name="base-sparse", skip="both"),
+    Config(name="base-sparse", skip="both", weight_formats=WEIGHT_FORMATS, codebook=256),
     # One multiplier a lane: any zero of either operand is skipped. Sixteen: they share the positions.
-    Config(name="sparse-fine", skip="both", rows=8, columns=8, vector=1, mappings=("channel", "depthwise"), banks=8),
-    Config(name="sparse-block", skip="both", rows=2, columns=2, vector=16, post_width=16),
+    Config(name="sparse-fine", skip="both", rows=8, columns=8, vector=1, mappings=("channel", "depthwise"), banks=8,
+           weight_formats=WEIGHT_FORMATS, codebook=256),
+    Config(name="sparse-block", skip="both", rows=2, columns=2, vector=16, post_width=16,
+           weight_formats=WEIGHT_FORMATS, codebook=256),
     Config(name="large", rows=8, columns=4, act_kib=128, weight_kib=128, param_kib=8, banks=8, axi_bits=128,
            outstanding=8, post_width=16),
     Config(name="huge", rows=16, columns=8, act_kib=256, weight_kib=256, param_kib=16, banks=16, axi_bits=256,

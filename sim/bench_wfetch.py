@@ -13,8 +13,8 @@ from cocotb.triggers import FallingEdge, RisingEdge
 from hwgen import isa, timing
 from hwgen.config import Config
 from hwgen.derive import Derived
-from hwgen.golden.machine_weights import wfetch
 from hwgen.golden.machine_state import State
+from hwgen.golden.machine_weights import wfetch
 from hwgen.sim.bench_tools import Commands, configuration, start
 
 

@@ -17,6 +17,7 @@ from hwgen.compiler.pixel import PixelChoice
 from hwgen.compiler.place import Placement, place
 from hwgen.compiler.preflight import preflight
 from hwgen.compiler.program import LayerPlan, Program, macs
+from hwgen.compiler.weight_store import SMALLEST, check
 from hwgen.compiler.work import Work
 from hwgen.config import Config
 from hwgen.derive import Derived
@@ -35,7 +36,11 @@ PAGE = 4096
 
 
 def compile_graph(
-    graph: Graph, config: Config, mappings: tuple[str, ...] | None = None, profile: Profile | None = None
+    graph: Graph,
+    config: Config,
+    mappings: tuple[str, ...] | None = None,
+    profile: Profile | None = None,
+    weight_format: str = SMALLEST,
 ) -> Program:
     """Compile a quantised graph.
 
@@ -47,18 +52,22 @@ def compile_graph(
         Restricts the mapping search (default: all that are built).
     profile : mapping of str to Density, optional
         Of maps, where zero activations are skipped; without it they count as dense.
+    weight_format : str
+        One of `hwgen.compiler.weight_store.CHOICES`.
 
     Raises
     ------
     HwgenError
         When an operator or a weight range is not supported by the configuration, or nothing fits.
     """
+    check(weight_format, config)
     ops, source, target = _device_ops(graph)
     preflight(graph, ops, config)
     layouts = {n: Layout.of(t.shape, config) for n, t in graph.tensors.items()}
     trimmed = replace(graph, ops=tuple(ops), input=source, output=target)
     placement = place(trimmed, layouts, config, tuple(ops))
-    lowering = Lowering(trimmed, config, placement, mappings or config.mappings, profile or {}, _fastest)
+    lowering = Lowering(trimmed, config, placement, mappings or config.mappings, profile or {}, _fastest,
+                        weight_format)
     tiles: list[Tile] = []
     if source in placement.chip:
         tiles += boundary_tiles(0, placement.view(source), placement.dram[source], out=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from hwgen.compiler import weight_store
 from hwgen.compiler.context import Tile
 from hwgen.compiler.effectual import share, whole
 from hwgen.compiler.patch import Choice, Patch, fits, patch_tiles
@@ -65,7 +66,7 @@ def estimate(work: Work, choice: Choice, config: Config) -> Estimate:
     patch = Patch.of(work, choice.th, choice.tw, choice.rows, min(choice.words, words))
     wmem = -(-kw * choice.rows * min(channels, choice.words * d.word) * config.vector // d.word)
     keep_w, keep_a = n_chunks * wmem <= config.wmem_words, n_chunks * patch.size <= config.amem_words
-    walked = share(work, config, whole(work, d.word))
+    walked, stored = share(work, config, whole(work, d.word)), weight_store.share(work, config)
     run = fetch = weights = post = dma = 0
     groups = -(-len(work.outputs) // config.vector)
     tail, first = 0, True
@@ -80,7 +81,7 @@ def estimate(work: Work, choice: Choice, config: Config) -> Estimate:
         nbe = min(shape.rc, d.weight_buses)
         w = n_chunks * (-(-count // nbe) * wmem + FETCH_OVERHEAD)
         weights += w if choice.weights_outer and keep_w else tiles * w
-        dma += n_chunks * -(-count // nbe) * wmem + count * d.param_block
+        dma += int(n_chunks * -(-count // nbe) * wmem * stored) + count * d.param_block
         lanes = -(-min(count, shape.rc) * shape.rp * shape.cp * max(1, count // shape.rc) // d.pipes)
         tail = lanes * (rounds + 1) + DRAIN_OVERHEAD
         post += tiles * tail
@@ -107,7 +108,7 @@ def estimate_pixel(work: Work, choice: PixelChoice, config: Config) -> Estimate:
     full, rest = divmod(-(-len(work.outputs) // d.word), choice.blocks)
     sets = [(n, rc, cc, choice.blocks) for _, n, rc, cc in channel_tiles(full, choice.log2_rc, choice.log2_cc, config)]
     sets += [(1, 0, 0, rest)] if rest else []
-    walked = share(work, config, whole(work, d.word))
+    walked, stored = share(work, config, whole(work, d.word)), weight_store.share(work, config)
     run = fetch = weights = post = dma = tail = head = 0
     wmem = 0
     for count, rc, cc, blocks in sets:
@@ -119,7 +120,7 @@ def estimate_pixel(work: Work, choice: PixelChoice, config: Config) -> Estimate:
         wmem = max(wmem, -(-rounds * k // (n_chunks * d.word)))
         w = -(-count // min(shape.rc, d.weight_buses)) * -(-rounds * k // d.word) + n_chunks * FETCH_OVERHEAD
         weights += tiles * w if n_chunks * wmem > config.wmem_words else w
-        dma += w
+        dma += int(w * stored)
         tail = -(-count * shape.rp * shape.cp // d.pipes) * (rounds + d.word) + DRAIN_OVERHEAD
         post += tiles * tail
         dma += tiles * (3 * n_chunks + 1) * _COMMAND_BITS // config.axi_bits

@@ -15,6 +15,7 @@ from hwgen.compiler.nest import fold
 from hwgen.compiler.rings import BlockRing, Ring
 from hwgen.compiler.shape import Shape
 from hwgen.compiler.stream import Stream
+from hwgen.compiler.weight_store import Stored
 from hwgen.config import Config
 from hwgen.derive import Derived
 from hwgen.errors import HwgenError
@@ -25,12 +26,16 @@ LOAD_PIECE = 512
 
 @dataclass(eq=False)
 class Constant:
-    """Weights and parameters of one channel tile as they lie in DRAM, ``weights`` first, both in whole DMA words."""
+    """Weights and parameters of one channel tile as they lie in DRAM, weights first, both in whole DMA words."""
 
-    weights: NDArray[np.uint8]
+    stored: Stored
     params: NDArray[np.uint8]
     dram: int = -1
     """DRAM byte address, set when the image is laid out."""
+
+    @property
+    def weights(self) -> NDArray[np.uint8]:
+        return self.stored.raw
 
 
 @dataclass(eq=False)
@@ -83,6 +88,7 @@ class Context:
         self.acc = Ring(c.acc_vectors)
         self._tables: list[tuple[tuple[int, int, int], ...]] = [(), ()]
         self._half = 0
+        self._book = b""
         self._stretch: dict[object, float] = {}
         self._lags: tuple[int, ...] = ()
         self.accumulators = (0, 0)
@@ -130,32 +136,41 @@ class Context:
         for level, count in enumerate(counts):
             self.stream.setting(name, level, level=level, count=count, **{k: v[level] for k, v in folded.items()})
 
-    def fetch_weights(
-        self, block: Block, key: object, words: int, shape: Shape, count: int, offset: int
-    ) -> tuple[int, int]:
-        """Emit the WFETCH of ``count`` lane groups of ``words`` wmem words, unless the lanes still hold them.
-
-        Returns (wmem word, weight buffer offset behind these weights).
-        """
+    def fetch_weights(self, block: Block, number: int, key: object, words: int, shape: Shape, count: int) -> int:
+        """Emit the fetch of part ``number`` of a block, ``count`` lane groups of ``words`` wmem words, unless the lanes
+        still hold them; return their wmem word."""
         nbe = min(shape.rc, self.d.weight_buses)
         groups = count // shape.rc * (shape.rc // nbe) if count >= shape.rc else -(-count // nbe)
         at, held = self.wmem.place((block.constant, key), words)
-        if not held:
-            src = block.weight_at + offset
+        if held:
+            return at
+        stored = block.constant.stored
+        part = stored.parts[number]
+        src = block.weight_at + stored.book_words + sum(p.words for p in stored.parts[:number])
+        if part.stream.get("codebook") and self._book != stored.book:
+            self._book = stored.book
+            book = slice(block.weight_at, block.weight_at + stored.book_words)
             self.stream.add(
-                "WFETCH",
-                {
-                    "src": src,
-                    "count": words,
-                    "dst": at,
-                    "groups": groups,
-                    "log2_rc": shape.log2_rc,
-                    "log2_cc": shape.log2_cc,
-                },
-                reads=[("weight", slice(src, src + groups * words))],
-                writes=[("wmem", slice(at, at + words))],
+                "CODEBOOK",
+                {"src": block.weight_at, "log2_entries": len(stored.book).bit_length() - 1},
+                reads=[("weight", book)],
             )
-        return at, offset + groups * words
+        self.stream.add(
+            "WSTREAM" if part.stream else "WFETCH",
+            {
+                "src": src,
+                "count": words,
+                "dst": at,
+                "groups": groups,
+                "log2_rc": shape.log2_rc,
+                "log2_cc": shape.log2_cc,
+                **part.stream,
+            },
+            reads=[("weight", slice(src, src + part.words))],
+            writes=[("wmem", slice(at, at + words))],
+            cycles=part.cycles,
+        )
+        return at
 
     def fetch_cycles(self, walk: Walk, drained: bool) -> int:
         """Return the cycles an AFETCH takes on the buses; ``drained`` when all engines had come to rest before it."""

@@ -241,6 +241,12 @@ class CycleModel:
 
     def _wfetch(self, e: Entry, unit: _Unit, offer: float) -> float:
         t = timing
+        if e.name != "WFETCH":
+            # Decoded to its end before the next one is taken.
+            book = e.name == "CODEBOOK"
+            cycles = (1 << e.args["log2_entries"]) + t.CODEBOOK_OVERHEAD if book else t.WSTREAM_START + e.info["cycles"]
+            unit.accepted = unit.last = offer + cycles - 1
+            return unit.last + t.WFETCH_DONE
         first = max(offer + t.WFETCH_START, unit.last + 1 + t.WFETCH_OVERHEAD)
         unit.last = first + e.args["groups"] * e.args["count"] - 1
         unit.accepted = unit.last - t.WFETCH_START + 1

@@ -13,6 +13,7 @@ from hwgen.compiler.maps import View
 from hwgen.compiler.patch import Choice
 from hwgen.compiler.place import Placement, Stripe, input_rows, stripe_rows
 from hwgen.compiler.reduce import Site, as_column, concat_works, conv_works, pool_works, single_row
+from hwgen.compiler.weight_store import SMALLEST
 from hwgen.compiler.work import Work
 from hwgen.config import Config
 from hwgen.derive import Derived
@@ -31,6 +32,8 @@ class Lowering:
     mappings: tuple[str, ...]
     profile: Profile
     chooser: Callable[[list[tuple[float, Choice, Work]], Config], tuple[Choice, Work, list[Tile]]]
+    form: str = SMALLEST
+    """How weights are stored."""
     picked: dict[int, tuple[str, str]] = field(default_factory=dict)
     """(mapping, detail) by operator index."""
     _choices: dict[tuple[int, int], tuple[Mode, Choice]] = field(default_factory=dict)
@@ -76,7 +79,7 @@ class Lowering:
         tensors = self.graph.tensors
         source, result = views[op.inputs[0]], views[op.output]
         site = Site(index, source, result, rows, tensors[op.inputs[0]].zero_point, tensors[op.output].zero_point,
-                    self.profile.get(op.inputs[0], Density()))
+                    self.profile.get(op.inputs[0], Density()), self.form)
         if isinstance(op, Conv):
             modes = (
                 [Mode.DEPTHWISE]
@@ -224,7 +227,7 @@ class Lowering:
                 yield from self._rescale(index, source, result, rows, zero, identity(zero), out_word=at * b.pixel)
                 at += a.width
             elif at % (p * vpw) or (a.channels % (p * vpw) and number + 1 < len(op.inputs) and b.pixel != a.pixel):
-                site = Site(index, source, result, rows, zero, zero)
+                site = Site(index, source, result, rows, zero, zero, form=self.form)
                 for part, work in enumerate(concat_works(site, at, self.config)):
                     best = choose.choose(work, self.config)
                     if not best:

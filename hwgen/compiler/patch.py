@@ -14,6 +14,7 @@ from hwgen.compiler.effectual import lane_cycles
 from hwgen.compiler.fetch import Window, emit_afetch
 from hwgen.compiler.pack import pack_groups, pack_params, words_per_group
 from hwgen.compiler.shape import Shape, channel_tiles, make_shape
+from hwgen.compiler.weight_store import store
 from hwgen.compiler.work import Chunk, Work
 from hwgen.config import Config
 from hwgen.derive import Derived
@@ -122,12 +123,10 @@ class PatchTile:
 
     def emit(self, context: Context) -> None:
         work, d = self.work, context.d
-        offset = 0
         for i, chunk in enumerate(self.part):
             patch = Patch.of(work, self.shape.th, self.shape.tw, chunk.rows, chunk.words)
-            wmem, offset = context.fetch_weights(
-                self.block, chunk, self._wmem_words(chunk, d), self.shape, self.count, offset
-            )
+            words = self._wmem_words(chunk, d)
+            wmem = context.fetch_weights(self.block, i, chunk, words, self.shape, self.count)
             amem = self._fetch_patch(context, chunk, patch)
             rounds = self.shape.rounds
             depthwise = work.mode is Mode.DEPTHWISE
@@ -277,7 +276,7 @@ def patch_tiles(work: Work, choice: Choice, config: Config, *, share: bool) -> I
                     config,
                 )
             )
-            work.dedupe[key] = Constant(np.concatenate(packed), block)
+            work.dedupe[key] = Constant(store(packed, work, config), block)
         found = work.dedupe[key]
         assert isinstance(found, Constant)
         return found

@@ -15,6 +15,7 @@ from hwgen.compiler.fetch import Window, emit_afetch
 from hwgen.compiler.pack import pack_groups, pack_params
 from hwgen.compiler.patch import Choice, chunks, positions
 from hwgen.compiler.shape import Shape, channel_tiles, make_shape
+from hwgen.compiler.weight_store import store
 from hwgen.compiler.work import Chunk, Work
 from hwgen.config import Config
 from hwgen.derive import Derived
@@ -62,11 +63,11 @@ class PixelTile:
 
     def emit(self, context: Context) -> None:
         work, d = self.work, context.d
-        rounds, offset = self.blocks * d.word, 0
+        rounds = self.blocks * d.word
         for i, chunk in enumerate(self.part):
             n = positions(work, chunk)
             words = -(-rounds * n // d.word)
-            wmem, offset = context.fetch_weights(self.block, chunk, words, self.shape, self.count, offset)
+            wmem = context.fetch_weights(self.block, i, chunk, words, self.shape, self.count)
             amem, size = self._fetch_pixels(context, chunk)
             fresh = self.start and i == 0
             if fresh:
@@ -161,7 +162,7 @@ def pixel_tiles(work: Work, choice: PixelChoice, config: Config, *, share: bool)
                 packed.append(pack_groups(w.reshape(count, -1), rc, config))
             r = work.requant
             work.dedupe[key] = Constant(
-                np.concatenate(packed),
+                store(packed, work, config),
                 pack_params(
                     np.where(good, work.bias[at], 0),
                     Requant(np.where(good, r.multiplier[at], 0), np.where(good, r.shift[at], 0), r.zero_point),

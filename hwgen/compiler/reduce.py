@@ -29,6 +29,8 @@ class Site:
     in_zero: int
     out_zero: int
     density: Density = field(default_factory=Density)
+    form: str = "smallest"
+    """How weights are stored (`hwgen.compiler.weight_store`)."""
 
 
 Weights = Callable[[int, int, Chunk], NDArray[np.int8]]
@@ -120,6 +122,9 @@ def conv_works(op: Conv, site: Site, mode: Mode, config: Config) -> list[Work]:
         range(0, out),
         _dense(weight, 0, mode, config.vector, d.word),
         density=site.density,
+        alphabet=np.unique(op.weight),
+        nonzero=float((op.weight != 0).mean()),
+        form=site.form,
     )
     if op.groups == 1:
         return [base]
@@ -192,6 +197,7 @@ def pool_works(op: Pool, site: Site, config: Config) -> list[Work]:
         lambda first, count, chunk: np.ones((count, chunk.rows * op.kernel[1], config.vector), np.int8),
         scalar=True,
         density=site.density,
+        form=site.form,
     )
     if op.kind == "max":
         # q - zp of padding must lose against every value.
@@ -246,6 +252,9 @@ def concat_works(site: Site, offset: int, config: Config) -> list[Work]:
                     range(outputs.start + part.start, outputs.start + part.stop),
                     _dense(weight[part.start : part.stop], 0, Mode.CHANNEL, p, d.word),
                     mask=mask,
+                    alphabet=np.arange(2, dtype=np.int8),
+                    nonzero=1 / n,
+                    form=site.form,
                 )
             )
     return works

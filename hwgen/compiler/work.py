@@ -69,6 +69,12 @@ class Work:
     """Constants shared between the stripes of one layer."""
     density: Density = field(default_factory=Density)
     """Of the source."""
+    alphabet: NDArray[np.int8] = field(default_factory=lambda: np.ones(1, np.int8))
+    """Values that weights have, rising."""
+    nonzero: float = 1.0
+    """Share of the weights that are not zero."""
+    form: str = "smallest"
+    """How weights are stored (`hwgen.compiler.weight_store`)."""
 
     @property
     def height(self) -> int:

@@ -48,7 +48,7 @@ def wstream(s: State) -> Work:
 def codebook(s: State) -> Work:
     """Weight buffer to the codebook."""
     a, d = s.command.args, s.derived
-    s.require(1 <= a["log2_entries"] and 1 << a["log2_entries"] <= s.config.codebook, "log2_entries",
+    s.require(a["log2_entries"] >= 1 and 1 << a["log2_entries"] <= s.config.codebook, "log2_entries",
               f"of 2..{s.config.codebook} entries")
     entries = 1 << a["log2_entries"]
     words = -(-entries // d.dma_bytes)

@@ -60,8 +60,7 @@ class AlignedRing(wiring.Component):
             behind = Signal(self.width, name=f"behind{j}", reset_less=True)
             word = self.word.word_select(j, self.width)
             with m.If(words[1] & (self.head <= j)):
-                with m.If(upto > j):
-                    m.d.sync += now.eq(behind)
+                m.d.sync += now.eq(Mux(upto > j, behind, now))
             with m.Elif(Mux(words[1], upto > self.lanes + j, ~words[0] | (upto > j))):
                 m.d.sync += now.eq(word)
             with m.If(self.push):

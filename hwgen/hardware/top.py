@@ -21,8 +21,8 @@ from hwgen.hardware.registers import AxiLite, Registers
 from hwgen.hardware.sequencer import Sequencer
 from hwgen.hardware.skipping_grid import build_grid
 from hwgen.hardware.store import Store
-from hwgen.hardware.wstream import build_wfetch
 from hwgen.hardware.word_buffer import WordBuffer
+from hwgen.hardware.wstream import build_wfetch
 from hwgen.registers import COUNTERS
 
 TOP_MODULE = "hwgen_top"
@@ -74,7 +74,8 @@ class Top(wiring.Component):
         m.submodules.act_buffer = act = ActBuffer(c)
         m.submodules.weight_buffer = weight = WordBuffer(c, d.weight_words)
         m.submodules.param_buffer = param = WordBuffer(c, d.param_words)
-        load, store, wfetch, afetch, grid, post = Load(c), Store(c), build_wfetch(c), ActFetch(c), build_grid(c), Post(c)
+        load, store, wfetch = Load(c), Store(c), build_wfetch(c)
+        afetch, grid, post = ActFetch(c), build_grid(c), Post(c)
         workers: dict[isa.Module, Any] = {
             isa.Module.LOAD: load,
             isa.Module.WFETCH: wfetch,

@@ -90,7 +90,8 @@ class WeightMarks(wiring.Component):
                     m.d.comb += [span.eq(width // 2), self.bitmap.eq(Cat(
                         _one_hot(half.word_select(n, 2)) for n in range(width // GROUP)))]
                 with m.Case(int(Format.TWO_OF_FOUR)):
-                    pairs = [(byte.word_select(2 * n, 2), byte.word_select(2 * n + 1, 2)) for n in range(width // GROUP)]
+                    fields = [byte.word_select(n, 2) for n in range(width // 2)]
+                    pairs = list(zip(fields[::2], fields[1::2], strict=True))
                     m.d.comb += [self.bitmap.eq(Cat(_one_hot(a) | _one_hot(b) for a, b in pairs)),
                                  self.wrong.eq(Cat(a >= b for a, b in pairs).any() & now_valid)]
             if "run" in formats:

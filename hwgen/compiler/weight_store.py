@@ -1,0 +1,167 @@
+"""How weights are stored: for each stream the smallest of what the configuration can decode."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwgen.compiler.work import Work
+from hwgen.config import WEIGHT_FORMATS, Config
+from hwgen.derive import Derived
+from hwgen.errors import HwgenError
+from hwgen.golden import weight_stream
+from hwgen.golden.machine_weights import NEEDS
+from hwgen.isa import Format
+
+SMALLEST = "smallest"
+CODEBOOK = "codebook"
+CHOICES = (SMALLEST, *WEIGHT_FORMATS, CODEBOOK)
+"""What may be asked for: that, or one format for all layers, or a codebook wherever values repeat enough."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """The weights of one fetch.
+
+    Attributes
+    ----------
+    words : int
+        DMA words stored.
+    cycles : int
+        That the fetch takes.
+    stream : dict of str to int
+        Fields of WSTREAM that say how to decode them; none where they are stored as they are.
+    """
+
+    words: int
+    cycles: int
+    stream: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """The weights of a tile as they lie in memory: the codebook, if there is one, then part after part.
+
+    Attributes
+    ----------
+    raw : uint8 array
+        Whole DMA words.
+    parts : tuple of Part
+    book : bytes
+    book_words : int
+    """
+
+    raw: NDArray[np.uint8]
+    parts: tuple[Part, ...]
+    book: bytes = b""
+    book_words: int = 0
+
+
+def check(form: str, config: Config) -> None:
+    """Raise HwgenError when ``form`` is none, or not built into the configuration."""
+    if form not in CHOICES:
+        raise HwgenError(f"weight format must be one of {', '.join(CHOICES)}, not {form!r}")
+    built = form == SMALLEST or (form in config.weight_formats if form != CODEBOOK else config.codebook > 0)
+    if not built:
+        have = ", ".join([*config.weight_formats, *([CODEBOOK] if config.codebook else [])]) or "none"
+        raise HwgenError(
+            f"weight format {form} is not built into this configuration, which has: {have}",
+            where=f"config {config.name!r}",
+            remedy="add it to weight_formats (a codebook: codebook = 256), or leave the choice to the compiler",
+        )
+
+
+def store(dense: Sequence[NDArray[np.uint8]], work: Work, config: Config) -> Stored:
+    """Return the weights of one tile in the smallest form.
+
+    Parameters
+    ----------
+    dense : sequence of uint8 arrays
+        DMA words of each part as the lanes get them (`pack.pack_groups`).
+    work : Work
+        Whose values (``alphabet``) may make a codebook, and whose ``form`` may ask for a format.
+    """
+    width = Derived(config).dma_bytes
+    if not config.weight_formats:
+        counts = [len(part) // width for part in dense]
+        return Stored(np.concatenate(dense), tuple(Part(n, n) for n in counts))
+    words = [part.view(np.int8).reshape(-1, width) for part in dense]
+    found = [s for book in _books(work, config) if (s := _with_book(words, book, work, config)) is not None]
+    if not found:
+        raise HwgenError(
+            f"weights cannot be stored in the format {work.form}",
+            where=f"operator {work.layer}",
+            remedy="nm takes two zeros in every four neighbours of a stream, a codebook few values; "
+            "leave the choice to the compiler",
+        )
+    return min(found, key=lambda s: len(s.raw))
+
+
+def share(work: Work, config: Config) -> float:
+    """Return about which share of a byte a weight of a layer takes, to rank choices."""
+    if not config.weight_formats:
+        return 1.0
+    bits = min([weight_stream.value_bits(work.alphabet)] + [_index_bits(book) for book in _books(work, config)[1:]])
+    density = work.nonzero
+    sizes = {"packed": bits, "bitmap": 1 + density * bits,
+             "run": (weight_stream.RUN_BITS + bits) * max(density, 1 / (weight_stream.LONGEST + 1))}
+    return min(size for name, size in sizes.items() if name in config.weight_formats) / 8
+
+
+def _books(work: Work, config: Config) -> list[NDArray[np.int8] | None]:
+    """Return what values may be stored as: themselves, or indices into a layer's values other than zero, or all."""
+    values = work.alphabet
+    books: list[NDArray[np.int8] | None] = [] if work.form == CODEBOOK else [None]
+    for table in (values[values != 0], np.union1d(values, [0]).astype(np.int8)) if config.codebook else ():
+        if 0 < len(table) <= config.codebook:
+            padded = np.zeros(1 << _index_bits(table), np.int8)
+            padded[: len(table)] = table
+            books.append(padded)
+    return books
+
+
+def _index_bits(table: NDArray[np.int8] | None) -> int:
+    assert table is not None
+    return max(1, (len(table) - 1).bit_length())
+
+
+def _forms(work: Work, config: Config) -> Iterable[Format]:
+    wanted = config.weight_formats if work.form in (SMALLEST, CODEBOOK) else (work.form,)
+    return [form for form, name in NEEDS.items() if name in wanted]
+
+
+def _with_book(
+    words: Sequence[NDArray[np.int8]], book: NDArray[np.int8] | None, work: Work, config: Config
+) -> Stored | None:
+    """Return the smallest form of each part with one codebook or none; None where a part has no form."""
+    d = Derived(config)
+    raw: list[NDArray[np.uint8]] = []
+    parts = []
+    if book is not None:
+        first = np.zeros(max(len(book), d.dma_bytes), np.uint8)
+        first[: len(book)] = book.view(np.uint8)
+        raw.append(first)
+    for part in words:
+        best: tuple[int, Format, NDArray[np.bool_], int] | None = None
+        for form in _forms(work, config):
+            keep = weight_stream.kept(part, form, d.word)
+            if keep is None or (book is not None and not np.isin(part[keep], book).all()):
+                continue
+            bits = weight_stream.value_bits(part[keep]) if book is None else _index_bits(book)
+            size = sum(weight_stream.stream_words(keep, form, bits, d.word))
+            if best is None or size < best[0]:
+                best = size, form, keep, bits
+        if best is None:
+            return None
+        size, form, keep, bits = best
+        marks, values = weight_stream.encode(part, keep, form, bits, d.word, book)
+        counts = len(marks) // d.dma_bytes, len(values) // d.dma_bytes
+        parts.append(Part(size, weight_stream.decode_cycles(keep, form, *counts), {
+            "format": int(form), "bits": bits - 1, "codebook": int(book is not None), "marks": counts[0],
+            "values": counts[1]}))
+        raw += [marks, values]
+    held = b"" if book is None else book.tobytes()
+    return Stored(np.concatenate(raw), tuple(parts), held, 0 if book is None else len(raw[0]) // d.dma_bytes)
