@@ -91,7 +91,7 @@ class Streams:
         c, d, rng = self.config, self.d, self.rng
         log2_rc, log2_cc = (int(rng.integers(0, (n - 1).bit_length() + 1)) for n in (c.rows, c.columns))
         most = ((1 << log2_rc) // min(1 << log2_rc, d.weight_buses)) << log2_cc
-        groups = int(rng.choice((most, rng.integers(1, most + 1))))
+        groups = int(rng.choice((most, int(rng.integers(1, most + 1)))))
         count = int(rng.integers(1, max(2, min(c.wmem_words, 48 // groups))))
         words = weights(kind, groups * count, d, int(rng.integers(1, c.weight_bits + 1)), rng)
         if form in (Format.ONE_OF_FOUR, Format.TWO_OF_FOUR):

@@ -182,6 +182,6 @@ def _prefix_counts(bits: Signal) -> list[Value]:
 
 def _count_four(bits: Value) -> Value:
     """Return how many of up to four bits are set, each bit of the count a function of them."""
-    a, b, c, d = [*bits, *[Const(0, 1)] * (4 - len(bits))]
+    a, b, c, d = (bits[n] if n < len(bits) else Const(0, 1) for n in range(4))
     pairs = (a & b) ^ (a & c) ^ (a & d) ^ (b & c) ^ (b & d) ^ (c & d)
     return Cat(a ^ b ^ c ^ d, pairs, a & b & c & d)
