@@ -169,13 +169,14 @@ class SkipWalker(Walker):
     def _match(self, m: Module, at: list[data.View], row_after: Signal, span: Signal) -> Signal:
         """Cycles 0 to 4: which positions of the window both operands have."""
         c, found, kind, whole = self.shape.config, self._bits(m, at[0], row_after), at[1].kind, ~at[1].sparse
-        # The streamed operand is one of these, the others are all ones: a register that is set takes no logic.
+        # The streamed operand is one of these, the others are all ones: a register that is set, and starts so, takes no
+        # logic.
         streamed = []
         for name, used in (("act_values", ~kind.pixel & ~kind.depthwise), ("weight_values", kind.pixel),
                            ("act_vectors", kind.depthwise if "depthwise" in c.mappings else None)):
             if name not in found or used is None:
                 continue
-            register = Signal(WINDOW, name=f"{name}_streamed", reset_less=True)
+            register = Signal(WINDOW, name=f"{name}_streamed", init=ALL, reset_less=True)
             with m.If(whole | ~used):
                 m.d.sync += register.eq(ALL)
             with m.Else():
@@ -184,7 +185,8 @@ class SkipWalker(Walker):
 
         choices = [found.get("weight_vectors")] + ([found.get("act_vectors")] if "pixel" in c.mappings else [])
         pairs = [Const(-1, 2 * WINDOW) if pair is None else pair for pair in choices]
-        v16, v4 = Signal(WINDOW + 15, reset_less=True), Signal(WINDOW + 3, reset_less=True)
+        v16 = Signal(WINDOW + 15, init=(1 << WINDOW + 15) - 1, reset_less=True)
+        v4 = Signal(WINDOW + 3, reset_less=True)
         s_bits, fits = Signal(WINDOW, reset_less=True), Signal(WINDOW, name="fits", reset_less=True)
         with m.If(whole):
             m.d.sync += v16.eq(-1)

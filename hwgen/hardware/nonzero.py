@@ -13,11 +13,14 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
 
 from hwgen.derive import SKIP_WINDOW
+from hwgen.hardware.select import pick
 from hwgen.hardware.walker import BLOCK_RAM
 
 WINDOW = SKIP_WINDOW
 WINDOW_BITS = bits_for(WINDOW - 1)
 _BYTE = 8
+_CELL = 4
+"""Bits of a word of distributed RAM that are written together."""
 
 
 class ValueBits(wiring.Component):
@@ -105,15 +108,17 @@ class VectorBits(wiring.Component):
         m.d.comb += self.pair.eq(Mux(odd_first, Cat(odd, even), Cat(even, odd)))
 
     def _distributed(self, m: Module, slot: Value, row: Value) -> None:
-        """Small: distributed RAM, whose rows are changed by reading them in the same cycle."""
+        """Small: distributed RAM, whose cells of four bits are changed by reading them in the same cycle."""
         m.submodules.memory = memory = Memory(shape=unsigned(WINDOW), depth=self.rows, init=[])
-        write, old = memory.write_port(), memory.read_port(domain="comb")
-        # Not a multiplexer, which Yosys would turn into a write enable, and so a cell of four bits, for each bit.
-        changes = Signal(WINDOW)
+        write, old = memory.write_port(granularity=_CELL), memory.read_port(domain="comb")
+        words = _CELL // self.per_word
+        in_cell, cell = slot[:bits_for(words) - 1], slot[bits_for(words) - 1:]
+        # Not a multiplexer, which Yosys would turn into a write enable, and so a cell, for each bit.
+        changes = Cat((in_cell == n).replicate(self.per_word) for n in range(words))
+        data = pick([old.data.word_select(n, _CELL) for n in range(WINDOW // _CELL)], cell)
         m.d.comb += [
-            changes.eq(Cat((slot == n).replicate(self.per_word) for n in range(WINDOW // self.per_word))),
-            old.addr.eq(row), write.addr.eq(row), write.en.eq(self.write),
-            write.data.eq(old.data & ~changes | self.bits.replicate(WINDOW // self.per_word) & changes)]
+            old.addr.eq(row), write.addr.eq(row), write.en.eq(Mux(self.write, 1 << cell, 0)),
+            write.data.eq((data & ~changes | self.bits.replicate(words) & changes).replicate(WINDOW // _CELL))]
         rows = []
         for name in ("at", "after"):
             read, addr = memory.read_port(domain="comb"), Signal.like(self.at, name=f"{name}_row", reset_less=True)
