@@ -26,7 +26,7 @@ class Grid:
     """Cycles from the last position of a RUN to its ``done``."""
 
 
-DENSE, SKIPPING = Grid(), Grid(RUN_RESTART=0, RUN_SPACING=4, RUN_START=21)
+DENSE, SKIPPING = Grid(), Grid(RUN_RESTART=0, RUN_SPACING=4, RUN_START=20)
 
 
 def grid(config: Config) -> Grid:

@@ -10,10 +10,10 @@ cycle  work
 =====  ==============================================================================
 0      read addresses of the bits of both operands
 1, 2   memory output, registered
-3      vector bits shifted to the streamed ones, coarse; positions that the segment has
-4      fine; AND
-5, 6   count
-7      merge: the last position of a round is only known when none follows
+2      vector bits shifted to the streamed ones, by 16; 3: by 8 and 4; positions that the segment has
+4      by 2 and 1; AND
+5      octets of the window that have any
+6      merge: the last position of a round is only known when none follows
 =====  ==============================================================================
 
 A round without a position gives one whose weight counts as zero. Segments whose streamed operand advances by other
@@ -22,14 +22,16 @@ steps than one, and maxima, which zeros take part in, are walked whole.
 
 from __future__ import annotations
 
-from amaranth import Cat, Const, Module, Mux, Signal
+from functools import reduce
+from operator import and_
+
+from amaranth import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In
 from amaranth.utils import bits_for
 
 from hwgen.config import Config
 from hwgen.derive import Derived
-from hwgen.hardware.delay import delayed
 from hwgen.hardware.fifo import Fifo
 from hwgen.hardware.nonzero import WINDOW, WINDOW_BITS, ValueBits, VectorBits
 from hwgen.hardware.select import pick
@@ -37,7 +39,8 @@ from hwgen.hardware.walker import Walker
 
 QUEUE = 16
 """Windows under way and queued."""
-STAGES = 7
+STAGES = 6
+OCTETS = WINDOW // 8
 ALL = (1 << WINDOW) - 1
 
 
@@ -73,16 +76,20 @@ class SkipWalker(Walker):
         valid = [Signal(name=f"window_valid{n}") for n in range(STAGES)]
         for n in range(STAGES - 1):
             m.d.sync += [at[n + 1].eq(at[n]), valid[n + 1].eq(valid[n])]
-        room = Signal()
-        span = self._windows(m, i, i_valid, take, room, at[0], valid[0])
-        mask, count = self._count(m, self._match(m, at, span))
-        queue = self._queue(m, at[-1], valid[-1], mask, count, valid[0], room)
+        room, row_after = Signal(), Signal(shape.v_bits - WINDOW_BITS)
+        m.d.comb += row_after.eq(at[0].v[WINDOW_BITS:] + 1)
+        span = self._windows(m, i, i_valid, take, room, at[0], valid[0], row_after)
+        fits = self._match(m, at, row_after, span)
+        mask, octets = Signal(WINDOW, name="mask", reset_less=True), Signal(OCTETS, reset_less=True)
+        m.d.sync += [mask.eq(fits), octets.eq(Cat(fits.word_select(n, 8).any() for n in range(OCTETS)))]
+        queue = self._queue(m, at[-1], valid[-1], mask, octets, valid[0], room)
         self._emit(m, queue)
 
     def _windows(
-        self, m: Module, i: data.View, i_valid: Signal, take: Signal, room: Signal, window: data.View, issued: Signal
+        self, m: Module, i: data.View, i_valid: Signal, take: Signal, room: Signal, window: data.View, issued: Signal,
+        row_after: Signal
     ) -> Signal:
-        """Cut segments into windows; return which of a window's positions the segment has (cycle 3)."""
+        """Cut segments into windows; return which of a window's positions the segment has (cycle 2)."""
         shape = self.shape
         j = Signal(data.StructLayout({**{n: i.shape()[n].shape for n in (
             "kind", "s_step", "acc", "last_segment", "first_round", "last_round", "v", "s")},
@@ -115,16 +122,30 @@ class SkipWalker(Walker):
         with m.Elif(issued):
             m.d.sync += [
                 active.eq(~single), left.eq(left - 1), single.eq(left == 1), from_.eq(0), window.fresh.eq(0),
-                window.v[WINDOW_BITS:].eq(window.v[WINDOW_BITS:] + 1),
-                window.s[WINDOW_BITS:].eq(window.s[WINDOW_BITS:] + 1), window.end.eq(last_segment & (left == 1))]
-        ends = delayed(m, Cat(from_, to), 2, "span_ends", reset_less=True)
+                window.v[WINDOW_BITS:].eq(row_after), window.s[WINDOW_BITS:].eq(window.s[WINDOW_BITS:] + 1),
+                window.end.eq(last_segment & (left == 1))]
+        return self._span(m, from_, to)
+
+    def _span(self, m: Module, from_: Signal, to: Signal) -> Signal:
+        """Return a bit for each of the positions ``from_`` .. ``to``, two cycles later.
+
+        The octets in which they are begin and end like the first and the last one, or they are full.
+        """
+        begin, end = (Signal(8, name=name, reset_less=True) for name in ("begin", "end"))
+        m.d.sync += [begin.eq((0xFF << from_[:3])[:8]), end.eq(Const(0xFF, 8) >> ~to[:3])]
         span = Signal(WINDOW, reset_less=True)
-        m.d.sync += span.eq(
-            (Const(ALL, WINDOW) << ends[:WINDOW_BITS])[:WINDOW] & (Const(ALL, WINDOW) >> ~ends[WINDOW_BITS:]))
+        for n in range(OCTETS):
+            begins, ends, none = (Signal(name=f"{name}{n}", reset_less=True) for name in ("begins", "ends", "none"))
+            m.d.sync += [begins.eq(from_[3:] == n), ends.eq(to[3:] == n), none.eq((from_[3:] > n) | (to[3:] < n))]
+            here = span.word_select(n, 8)
+            with m.If(none):
+                m.d.sync += here.eq(0)
+            with m.Else():
+                m.d.sync += here.eq((begin | (~begins).replicate(8)) & (end | (~ends).replicate(8)))
         return span
 
-    def _bits(self, m: Module, at: data.View) -> dict[str, Signal]:
-        """Read the bits of both memories for the window in cycle 0; return them, registered (cycle 2)."""
+    def _bits(self, m: Module, at: data.View, row_after: Signal) -> dict[str, Value]:
+        """Read the bits of both memories for the window in cycle 0; return them in cycle 1."""
         c, d, found = self.shape.config, Derived(self.shape.config), {}
         for name, words in (("weight", c.wmem_words), ("act", c.amem_words)):
             if not skips(c, {"act": "activation"}.get(name, name)):
@@ -136,61 +157,66 @@ class SkipWalker(Walker):
                 row = Mux(at.kind.depthwise, at.s[WINDOW_BITS:], row)
             vector_bits = Cat(bits[n:n + c.vector].any() for n in range(0, d.word, c.vector))
             m.d.comb += [vectors.write.eq(write), vectors.addr.eq(addr), vectors.bits.eq(vector_bits),
-                         vectors.at.eq(row)]
-            found[f"{name}_vectors"] = Signal(2 * WINDOW, name=f"{name}_pair", reset_less=True)
-            m.d.sync += found[f"{name}_vectors"].eq(vectors.pair)
+                         vectors.at.eq(row), vectors.after.eq(row_after)]
+            found[f"{name}_vectors"] = vectors.pair
             if name == "act" or "pixel" in c.mappings:
                 m.submodules[f"{name}_values"] = values = ValueBits(words, d.word)
                 m.d.comb += [values.write.eq(write), values.addr.eq(addr), values.bits.eq(bits),
                              values.at.eq(at.s[WINDOW_BITS:])]
-                found[f"{name}_values"] = Signal(WINDOW, name=f"{name}_window", reset_less=True)
-                m.d.sync += found[f"{name}_values"].eq(values.window)
+                found[f"{name}_values"] = values.window
         return found
 
-    def _match(self, m: Module, at: list[data.View], span: Signal) -> Signal:
+    def _match(self, m: Module, at: list[data.View], row_after: Signal, span: Signal) -> Signal:
         """Cycles 0 to 4: which positions of the window both operands have."""
-        found, kind = self._bits(m, at[0]), at[2].kind
-        all_ones = Const(-1, 2 * WINDOW)
-        streamed = Mux(kind.depthwise, found.get("act_vectors", all_ones)[:WINDOW], found.get("act_values", all_ones))
-        if "pixel" in self.shape.config.mappings:
-            streamed = Mux(kind.pixel, found.get("weight_values", all_ones), streamed)
-        vectors = Mux(kind.pixel, found.get("act_vectors", all_ones), found.get("weight_vectors", all_ones))
-        s_bits, v_part, fits = Signal(WINDOW), Signal(WINDOW + 7), Signal(WINDOW, name="fits", reset_less=True)
-        coarse = pick([vectors[8 * n:8 * n + WINDOW + 7] for n in range(4)], at[2].v[3:WINDOW_BITS])
-        whole = (~at[2].sparse).replicate(WINDOW + 7)
-        m.d.sync += [s_bits.eq(streamed[:WINDOW] | whole[:WINDOW]), v_part.eq(coarse | whole),
-                     fits.eq(pick([v_part[n:n + WINDOW] for n in range(8)], at[3].v[:3]) & s_bits & span)]
+        c, found, kind, whole = self.shape.config, self._bits(m, at[0], row_after), at[1].kind, ~at[1].sparse
+        # The streamed operand is one of these, the others are all ones: a register that is set, and starts so, takes no
+        # logic.
+        streamed = []
+        for name, used in (("act_values", ~kind.pixel & ~kind.depthwise), ("weight_values", kind.pixel),
+                           ("act_vectors", kind.depthwise if "depthwise" in c.mappings else None)):
+            if name not in found or used is None:
+                continue
+            register = Signal(WINDOW, name=f"{name}_streamed", init=ALL, reset_less=True)
+            with m.If(whole | ~used):
+                m.d.sync += register.eq(ALL)
+            with m.Else():
+                m.d.sync += register.eq(found[name][:WINDOW])
+            streamed.append(register)
+
+        choices = [found.get("weight_vectors")] + ([found.get("act_vectors")] if "pixel" in c.mappings else [])
+        pairs = [Const(-1, 2 * WINDOW) if pair is None else pair for pair in choices]
+        v16 = Signal(WINDOW + 15, init=(1 << WINDOW + 15) - 1, reset_less=True)
+        v4 = Signal(WINDOW + 3, reset_less=True)
+        s_bits, fits = Signal(WINDOW, reset_less=True), Signal(WINDOW, name="fits", reset_less=True)
+        with m.If(whole):
+            m.d.sync += v16.eq(-1)
+        with m.Else():
+            m.d.sync += v16.eq(pick([pick([pair[n:n + len(v16)] for pair in pairs], kind.pixel)
+                                     for n in (0, 16)], at[1].v[4]))
+        m.d.sync += [
+            v4.eq(pick([v16[n:n + len(v4)] for n in range(0, 16, 4)], at[2].v[2:4])),
+            s_bits.eq(reduce(and_, streamed, span)),
+            fits.eq(pick([v4[n:n + WINDOW] for n in range(4)], at[3].v[:2]) & s_bits)]
         return fits
 
-    def _count(self, m: Module, fits: Signal) -> tuple[Signal, Signal]:
-        """Cycles 5 and 6: count; returns the mask again and the count."""
-        mask = delayed(m, fits, 2, "counted", reset_less=True)
-        parts = [Signal(4, name=f"count{n}", reset_less=True) for n in range(4)]
-        count = Signal(range(WINDOW + 1), reset_less=True)
-        m.d.sync += [part.eq(sum(fits[8 * n + k] for k in range(8))) for n, part in enumerate(parts)]
-        m.d.sync += count.eq((parts[0] + parts[1]) + (parts[2] + parts[3]))
-        return mask, count
-
     def _queue(
-        self, m: Module, window: data.View, valid: Signal, mask: Signal, count: Signal, issued: Signal, room: Signal
+        self, m: Module, window: data.View, valid: Signal, mask: Signal, octets: Signal, issued: Signal, room: Signal
     ) -> Fifo:
-        """Cycle 7: drop what is empty, mark what ends a round; returns the queue."""
-        entry = data.StructLayout({
-            "window": window.shape(), "mask": WINDOW, "count": len(count), "first": 1, "blank": 1})
+        """Cycle 6: drop what is empty, mark what ends a round; returns the queue."""
+        entry = data.StructLayout({"window": window.shape(), "mask": WINDOW, "octets": OCTETS, "first": 1})
         m.submodules.queue = queue = Fifo(entry, QUEUE)
         held, held_valid, starts = Signal(entry, reset_less=True), Signal(), Signal(init=1)
         some, closes, same, push, load = Signal(), Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
-            some.eq(valid & (count != 0)), closes.eq(valid & (count == 0) & window.end),
+            some.eq(valid & octets.any()), closes.eq(valid & ~octets.any() & window.end),
             same.eq(held_valid & ~held.window.end), load.eq(some | closes & ~same),
             push.eq(held_valid & (held.window.end | some | closes)),
             queue.i.valid.eq(push), queue.i.payload.eq(held)]
         with m.If(closes & same):
             m.d.comb += queue.i.p.window.end.eq(1)
         with m.If(load):
-            m.d.sync += [
-                held_valid.eq(1), held.window.eq(window), held.first.eq(starts), held.blank.eq(closes),
-                held.mask.eq(Mux(closes, 1, mask)), held.count.eq(Mux(closes, 1, count))]
+            m.d.sync += [held_valid.eq(1), held.window.eq(window), held.first.eq(starts), held.mask.eq(mask),
+                         held.octets.eq(octets)]
         with m.Elif(push):
             m.d.sync += held_valid.eq(0)
         with m.If(valid):
@@ -202,32 +228,56 @@ class SkipWalker(Walker):
         return queue
 
     def _emit(self, m: Module, queue: Fifo) -> None:
-        """Give the positions of a window, one a cycle, from the lowest; two cycles later they are addresses."""
-        head = queue.o.p
-        now, now_valid, single, lowest = (
-            Signal(head.shape(), name="now", reset_less=True), Signal(), Signal(), Signal())
-        x = Signal(head.window.shape(), name="x", reset_less=True)
-        x_valid, x_first, x_last, x_fresh, x_blank, one = (
-            Signal(), Signal(), Signal(), Signal(), Signal(), Signal(WINDOW, name="one", reset_less=True))
-        guarded = head.first & head.window.first_round & head.window.kind.accumulate
-        m.d.comb += queue.o.ready.eq((~now_valid | single) & ~(guarded & (self.hold | now_valid | x_valid)))
-        with m.If(queue.o.valid & queue.o.ready):
-            m.d.sync += [now_valid.eq(1), now.eq(head), single.eq(head.count == 1), lowest.eq(1)]
-        with m.Else():
-            m.d.sync += [now_valid.eq(now_valid & ~single), now.mask.eq(now.mask & (now.mask - 1)),
-                         now.count.eq(now.count - 1), single.eq(now.count == 2), lowest.eq(0)]
-        m.d.sync += [
-            x_valid.eq(now_valid), x.eq(now.window), one.eq(now.mask & ~(now.mask - 1)), x_blank.eq(now.blank),
-            x_first.eq(now.first & lowest), x_last.eq(now.window.end & single), x_fresh.eq(now.window.fresh & lowest)]
+        """Give the positions of a window, one a cycle, from the lowest: octet by octet, of those that have any.
 
-        p, index, s_next, s_here = self.position, Signal(WINDOW_BITS), Signal(len(x.s)), Signal(len(x.s))
+        A blank position is that of a window without octets.
+        """
+        head = queue.o.p
+        now, now_valid, more_octets, octet, load = (
+            Signal(head.shape(), name="now", reset_less=True), Signal(), Signal(OCTETS), Signal(range(OCTETS)),
+            Signal())
+        x = Signal(head.window.shape(), name="x", reset_less=True)
+        x_valid, x_first, x_blank, x_octet, bits, more = (
+            Signal(), Signal(), Signal(), Signal(range(OCTETS)), Signal(8, name="bits", reset_less=True), Signal(8))
+        guarded = head.first & head.window.first_round & head.window.kind.accumulate
         m.d.comb += [
-            index.eq(Cat(Cat(one[n] for n in range(WINDOW) if n >> b & 1).any() for b in range(WINDOW_BITS))),
-            s_here.eq(Mux(x_fresh, x.s, s_next))]
-        with m.If(x_valid):
-            m.d.sync += s_next.eq(s_here + x.s_step)
+            more_octets.eq(_without_lowest(now.octets)), octet.eq(_lowest(now.octets)),
+            more.eq(_without_lowest(bits)), load.eq(now_valid & (~x_valid | ~more.any())),
+            queue.o.ready.eq((~now_valid | load & ~more_octets.any())
+                             & ~(guarded & (self.hold | now_valid | x_valid)))]
+        with m.If(queue.o.valid & queue.o.ready):
+            m.d.sync += [now_valid.eq(1), now.eq(head)]
+        with m.Elif(load):
+            m.d.sync += [now_valid.eq(more_octets.any()), now.octets.eq(more_octets), now.first.eq(0),
+                         now.window.fresh.eq(0)]
+        with m.If(load):
+            m.d.sync += [
+                x_valid.eq(1), x.eq(now.window), x.end.eq(now.window.end & ~more_octets.any()), x_first.eq(now.first),
+                x_blank.eq(~now.octets.any()), x_octet.eq(octet),
+                bits.eq(pick([now.mask.word_select(n, 8) for n in range(OCTETS)], octet))]
+        with m.Else():
+            m.d.sync += [x_valid.eq(x_valid & more.any()), bits.eq(more), x_first.eq(0), x.fresh.eq(0)]
+
+        p, index = self.position, Signal(WINDOW_BITS)
+        last = x.end & ~more.any()
+        m.d.comb += index.eq(Cat(_lowest(bits), x_octet))
         m.d.sync += [
-            self.valid.eq(x_valid), self.opens.eq(x_first & x.first_round), p.kind.eq(x.kind), p.v.eq(x.v + index),
-            p.s.eq(Mux(x.sparse, Cat(index, x.s[WINDOW_BITS:]), s_here)), p.acc.eq(x.acc),
-            p.first.eq(x_first & x_valid), p.last.eq(x_last), p.end.eq(x_last & x.last_round),
-            p.blank.eq(x_blank | ~x_valid)]
+            self.valid.eq(x_valid), self.opens.eq(x_first & x.first_round), p.kind.eq(x.kind),
+            p.v.eq(x.v + index), p.acc.eq(x.acc), p.first.eq(x_first), p.last.eq(last),
+            p.end.eq(last & x.last_round), p.blank.eq(x_blank | ~x_valid)]
+        with m.If(x_valid):
+            m.d.sync += p.s.eq(Mux(x.sparse, Cat(index, x.s[WINDOW_BITS:]), Mux(x.fresh, x.s, p.s + x.s_step)))
+
+
+def _lowest(bits: Value) -> Value:
+    """Return the index of the lowest bit of ``bits`` (a power of two of them) that is set."""
+    if len(bits) == 1:
+        return Const(0, 0)
+    half = len(bits) // 2
+    low, high = bits[:half], bits[half:]
+    return Cat(Mux(low.any(), _lowest(low), _lowest(high)), ~low.any())
+
+
+def _without_lowest(bits: Value) -> Value:
+    """Return ``bits`` without the lowest one that is set."""
+    return Cat(bits[n] & bits[:n].any() for n in range(len(bits)))

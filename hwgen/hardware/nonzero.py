@@ -6,18 +6,21 @@ streamed operand, and bits of vectors of P values, for the vector operand.
 
 from __future__ import annotations
 
-from amaranth import Cat, Module, Mux, Signal, unsigned
+from amaranth import Cat, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
 
 from hwgen.derive import SKIP_WINDOW
+from hwgen.hardware.select import pick
 from hwgen.hardware.walker import BLOCK_RAM
 
 WINDOW = SKIP_WINDOW
 WINDOW_BITS = bits_for(WINDOW - 1)
 _BYTE = 8
+_CELL = 4
+"""Bits of a word of distributed RAM that are written together."""
 
 
 class ValueBits(wiring.Component):
@@ -55,7 +58,7 @@ class ValueBits(wiring.Component):
 
 
 class VectorBits(wiring.Component):
-    """Bits of vectors in two banks of alternate rows, so that a window may begin anywhere.
+    """Bits of vectors, of which two rows that follow each other are read, so that a window may begin anywhere.
 
     Parameters
     ----------
@@ -66,48 +69,60 @@ class VectorBits(wiring.Component):
     ----------
     write, addr, bits : In
         Set the bits of the vectors of a word.
-    at : In
-        Row of `WINDOW` vectors to read.
+    at, after : In
+        Row of `WINDOW` vectors to read, and the one above it (modulo their number).
     pair : Out(2 * WINDOW)
-        A cycle later: that row, and above it the next one.
+        A cycle later: both rows.
     """
 
     def __init__(self, words: int, per_word: int) -> None:
         self.per_word, self.rows = per_word, words * per_word // WINDOW
+        row = In(bits_for(self.rows - 1))
         super().__init__({"write": In(1), "addr": In(bits_for(words - 1)), "bits": In(per_word),
-                          "at": In(bits_for(self.rows - 1)), "pair": Out(2 * WINDOW)})
+                          "at": row, "after": row, "pair": Out(2 * WINDOW)})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        slots = WINDOW // self.per_word
-        slot_bits = bits_for(slots - 1)
+        slot_bits = bits_for(WINDOW // self.per_word - 1)
         slot, row = self.addr[:slot_bits], self.addr[slot_bits:]
-        second = Signal.like(self.at)
-        m.d.comb += second.eq(self.at + 1)
+        if self.per_word % _BYTE == 0:
+            self._in_banks(m, slot, row)
+        else:
+            self._distributed(m, slot, row)
+        return m
+
+    def _in_banks(self, m: Module, slot: Value, row: Value) -> None:
+        """Large: block RAM, even rows in one and odd ones in another."""
         odd_first, outputs = Signal(), []
         m.d.sync += odd_first.eq(self.at[0])
-        for parity in range(2):
-            wanted = Mux(self.at[0] == parity, self.at, second)[1:]
-            enable = self.write & (row[0] == parity)
-            name = ("even", "odd")[parity]
-            if self.per_word % _BYTE == 0:
-                memory = Memory(shape=unsigned(WINDOW), depth=self.rows // 2, init=[], attrs=BLOCK_RAM)
-                write, read = memory.write_port(granularity=self.per_word), memory.read_port()
-                m.d.comb += [write.data.eq(self.bits.replicate(slots)), write.en.eq(Mux(enable, 1 << slot, 0)),
-                             read.addr.eq(wanted)]
-                output = read.data
-            else:
-                # Small: distributed RAM, whose words are changed by reading them in the same cycle.
-                memory = Memory(shape=unsigned(WINDOW), depth=self.rows // 2, init=[])
-                write, read = memory.write_port(), memory.read_port(domain="comb")
-                old, output = memory.read_port(domain="comb"), Signal(WINDOW, name=f"{name}_row", reset_less=True)
-                m.d.comb += [old.addr.eq(row[1:]), write.en.eq(enable), read.addr.eq(wanted), write.data.eq(Cat(
-                    Mux(slot == n, self.bits, old.data[n * self.per_word:(n + 1) * self.per_word])
-                    for n in range(slots)))]
-                m.d.sync += output.eq(read.data)
-            m.d.comb += write.addr.eq(row[1:])
-            m.submodules[name] = memory
-            outputs.append(output)
+        for parity, name in enumerate(("even", "odd")):
+            m.submodules[name] = memory = Memory(
+                shape=unsigned(WINDOW), depth=self.rows // 2, init=[], attrs=BLOCK_RAM)
+            write, read = memory.write_port(granularity=self.per_word), memory.read_port()
+            m.d.comb += [
+                write.addr.eq(row[1:]), write.data.eq(self.bits.replicate(WINDOW // self.per_word)),
+                write.en.eq(Mux(self.write & (row[0] == parity), 1 << slot, 0)),
+                read.addr.eq(Mux(self.at[0] == parity, self.at, self.after)[1:])]
+            outputs.append(read.data)
         even, odd = outputs
         m.d.comb += self.pair.eq(Mux(odd_first, Cat(odd, even), Cat(even, odd)))
-        return m
+
+    def _distributed(self, m: Module, slot: Value, row: Value) -> None:
+        """Small: distributed RAM, whose cells of four bits are changed by reading them in the same cycle."""
+        m.submodules.memory = memory = Memory(shape=unsigned(WINDOW), depth=self.rows, init=[])
+        write, old = memory.write_port(granularity=_CELL), memory.read_port(domain="comb")
+        words = _CELL // self.per_word
+        in_cell, cell = slot[:bits_for(words) - 1], slot[bits_for(words) - 1:]
+        # Not a multiplexer, which Yosys would turn into a write enable, and so a cell, for each bit.
+        changes = Cat((in_cell == n).replicate(self.per_word) for n in range(words))
+        data = pick([old.data.word_select(n, _CELL) for n in range(WINDOW // _CELL)], cell)
+        m.d.comb += [
+            old.addr.eq(row), write.addr.eq(row), write.en.eq(Mux(self.write, 1 << cell, 0)),
+            write.data.eq((data & ~changes | self.bits.replicate(words) & changes).replicate(WINDOW // _CELL))]
+        rows = []
+        for name in ("at", "after"):
+            read, addr = memory.read_port(domain="comb"), Signal.like(self.at, name=f"{name}_row", reset_less=True)
+            m.d.sync += addr.eq(getattr(self, name))
+            m.d.comb += read.addr.eq(addr)
+            rows.append(read.data)
+        m.d.comb += self.pair.eq(Cat(rows))
