@@ -104,6 +104,12 @@ class Derived:
         return 1 if self.config.skip == "none" else SKIP_WINDOW // self.word
 
     @property
+    def leaves_out(self) -> bool:
+        """Whether weight words that are all zero need not be written, as lanes mark them so with their neighbours."""
+        return (self.config.skip in ("weight", "both") and self.config.weight_formats != ()
+                and self.vectors_per_word in (1, self.word))
+
+    @property
     def lanes(self) -> int:
         return self.config.rows * self.config.columns
 

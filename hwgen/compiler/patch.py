@@ -276,7 +276,8 @@ def patch_tiles(work: Work, choice: Choice, config: Config, *, share: bool) -> I
                     config,
                 )
             )
-            work.dedupe[key] = Constant(store(packed, work, config), block)
+            counts = [words_per_group((work.kernel[1] if ones else positions(work, c)) * p, config) for c in part]
+            work.dedupe[key] = Constant(store(packed, counts, work, config), block)
         found = work.dedupe[key]
         assert isinstance(found, Constant)
         return found

@@ -12,7 +12,7 @@ from hwgen.compiler.context import Block, Constant, Context, Tile
 from hwgen.compiler.drain import emit_drain
 from hwgen.compiler.effectual import lane_cycles
 from hwgen.compiler.fetch import Window, emit_afetch
-from hwgen.compiler.pack import pack_groups, pack_params
+from hwgen.compiler.pack import pack_groups, pack_params, words_per_group
 from hwgen.compiler.patch import Choice, chunks, positions
 from hwgen.compiler.shape import Shape, channel_tiles, make_shape
 from hwgen.compiler.weight_store import store
@@ -161,8 +161,9 @@ def pixel_tiles(work: Work, choice: PixelChoice, config: Config, *, share: bool)
                 w[good] = work.weights(start, int(good.sum()), c)
                 packed.append(pack_groups(w.reshape(count, -1), rc, config))
             r = work.requant
+            counts = [words_per_group(blocks * d.word * positions(work, c), config) for c in part]
             work.dedupe[key] = Constant(
-                store(packed, work, config),
+                store(packed, counts, work, config),
                 pack_params(
                     np.where(good, work.bias[at], 0),
                     Requant(np.where(good, r.multiplier[at], 0), np.where(good, r.shift[at], 0), r.zero_point),

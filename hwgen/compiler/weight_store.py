@@ -74,22 +74,24 @@ def check(form: str, config: Config) -> None:
         )
 
 
-def store(dense: Sequence[NDArray[np.uint8]], work: Work, config: Config) -> Stored:
+def store(dense: Sequence[NDArray[np.uint8]], counts: Sequence[int], work: Work, config: Config) -> Stored:
     """Return the weights of one tile in the smallest form.
 
     Parameters
     ----------
     dense : sequence of uint8 arrays
         DMA words of each part as the lanes get them (`pack.pack_groups`).
+    counts : sequence of int
+        DMA words of a lane group in each part.
     work : Work
         Whose values (``alphabet``) may make a codebook, and whose ``form`` may ask for a format.
     """
     width = Derived(config).dma_bytes
     if not config.weight_formats:
-        counts = [len(part) // width for part in dense]
-        return Stored(np.concatenate(dense), tuple(Part(n, n) for n in counts))
+        plain = [len(part) // width for part in dense]
+        return Stored(np.concatenate(dense), tuple(Part(n, n) for n in plain))
     words = [part.view(np.int8).reshape(-1, width) for part in dense]
-    found = [s for book in _books(work, config) if (s := _with_book(words, book, work, config)) is not None]
+    found = [s for book in _books(work, config) if (s := _with_book(words, counts, book, work, config)) is not None]
     if not found:
         raise HwgenError(
             f"weights cannot be stored in the format {work.form}",
@@ -134,7 +136,11 @@ def _forms(work: Work, config: Config) -> Iterable[Format]:
 
 
 def _with_book(
-    words: Sequence[NDArray[np.int8]], book: NDArray[np.int8] | None, work: Work, config: Config
+    words: Sequence[NDArray[np.int8]],
+    counts: Sequence[int],
+    book: NDArray[np.int8] | None,
+    work: Work,
+    config: Config,
 ) -> Stored | None:
     """Return the smallest form of each part with one codebook or none; None where a part has no form."""
     d = Derived(config)
@@ -144,7 +150,7 @@ def _with_book(
         first = np.zeros(max(len(book), d.dma_bytes), np.uint8)
         first[: len(book)] = book.view(np.uint8)
         raw.append(first)
-    for part in words:
+    for part, count in zip(words, counts, strict=True):
         best: tuple[int, Format, NDArray[np.bool_], int] | None = None
         for form in _forms(work, config):
             keep = weight_stream.kept(part, form, d.word)
@@ -158,10 +164,11 @@ def _with_book(
             return None
         size, form, keep, bits = best
         marks, values = weight_stream.encode(part, keep, form, bits, d.word, book)
-        counts = len(marks) // d.dma_bytes, len(values) // d.dma_bytes
-        parts.append(Part(size, weight_stream.decode_cycles(keep, form, *counts), {
-            "format": int(form), "bits": bits - 1, "codebook": int(book is not None), "marks": counts[0],
-            "values": counts[1]}))
+        sizes = len(marks) // d.dma_bytes, len(values) // d.dma_bytes
+        cycles = weight_stream.decode_cycles(keep, form, *sizes, d.word, count, d.bits_words if d.leaves_out else 1)
+        parts.append(Part(size, cycles, {
+            "format": int(form), "bits": bits - 1, "codebook": int(book is not None), "marks": sizes[0],
+            "values": sizes[1]}))
         raw += [marks, values]
     held = b"" if book is None else book.tobytes()
     return Stored(np.concatenate(raw), tuple(parts), held, 0 if book is None else len(raw[0]) // d.dma_bytes)

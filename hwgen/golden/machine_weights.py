@@ -41,7 +41,12 @@ def wstream(s: State) -> Work:
                                      s.codebook if a["codebook"] else None)
     except weight_stream.CorruptStreamError as error:
         s.require(False, "weight stream", f"whole: {error}")
-    _to_lanes(s, words)
+    s.require(not d.leaves_out or a["dst"] % d.bits_words == 0, "dst", f"a multiple of {d.bits_words}")
+    lanes = _to_lanes(s, words)
+    if d.leaves_out:
+        # Bits of words that share a word of block RAM are set together.
+        end = a["dst"] + a["count"]
+        s.wmem[*lanes, end:-(-end // d.bits_words) * d.bits_words] = 0
     return Work(items=total)
 
 
@@ -62,8 +67,8 @@ def _words(s: State, at: int, count: int) -> NDArray[np.uint8]:
     return s.weight[at * width:(at + count) * width]
 
 
-def _to_lanes(s: State, raw: NDArray[np.int8]) -> None:
-    """Write DMA words of weights to lane group after lane group."""
+def _to_lanes(s: State, raw: NDArray[np.int8]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Write DMA words of weights to lane group after lane group; return columns and rows of the lanes that got some."""
     a, c, d = s.command.args, s.config, s.derived
     count, groups, dst = a["count"], a["groups"], a["dst"]
     rc_count, cc_count = 1 << a["log2_rc"], 1 << a["log2_cc"]
@@ -80,3 +85,4 @@ def _to_lanes(s: State, raw: NDArray[np.int8]) -> None:
     lanes = group < groups
     column, row, group = column[lanes], row[lanes], group[lanes]
     s.wmem[column, row, dst:dst + count] = words[group, :, row % buses]
+    return column, row

@@ -30,6 +30,8 @@ from hwgen.isa import Format
 
 RUN_BITS = 4
 LONGEST = (1 << RUN_BITS) - 1
+MARK_CYCLES = 5
+"""From the request for a word of marks to the next one."""
 GROUP = 4
 """Neighbours among which ONE_OF_FOUR and TWO_OF_FOUR count."""
 
@@ -146,13 +148,34 @@ def decode(marks: Bytes, values: Bytes, count: int, form: Format, bits: int, lan
     return out
 
 
-def decode_cycles(keep: Bits, form: Format, marks: int, values: int) -> int:
+def decode_cycles(
+    keep: Bits, form: Format, marks: int, values: int, lane_word: int = 0, count: int = 0, together: int = 1
+) -> int:
     """Return the cycles that a decoder takes for a stream: a source word or a DMA word of weights each, and at most
-    four runs."""
+    four runs.
+
+    Parameters
+    ----------
+    keep, form
+        As for `encode`.
+    marks, values : int
+        Words that they take.
+    lane_word, count, together : int
+        Where words of zeros are left out: W, words of a lane group, and of how many that lie together the last one must
+        be written.
+    """
     steps = len(keep)
+    if together > 1 and form in (Format.BITMAP, Format.VECTOR, Format.RUN):
+        number = np.arange(len(keep))
+        place = number % count
+        flags = 8 if form is Format.BITMAP else lane_word
+        written = keep.any(axis=1) | (place % together == together - 1) | (place == count - 1)
+        written |= (number % flags == flags - 1) & (form is not Format.RUN)
+        steps = int(written.sum())
     if form is Format.RUN:
         steps += int((keep.sum(axis=1) // 4).sum())
-    return max(steps, marks + values)
+    # Where words are left out, one of marks may be worth many of weights.
+    return max(steps, marks + values, MARK_CYCLES * (marks - 1) + 1 if together > 1 else 0)
 
 
 def _filled(bits: NDArray[np.uint8] | Bits, width: int) -> Bytes:

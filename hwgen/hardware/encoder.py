@@ -65,6 +65,8 @@ class SkipWalker(Walker):
         for name, words in (("weight", config.wmem_words), ("act", config.amem_words)):
             ports |= {f"{name}_write": In(1), f"{name}_addr": In(bits_for(words - 1)),
                       f"{name}_bits": In(Derived(config).word)}
+        if Derived(config).leaves_out:
+            ports["weight_fresh"] = In(1)
         super().__init__(config, ports)
 
     def _positions(self, m: Module, i: data.View, i_valid: Signal, take: Signal) -> None:
@@ -151,16 +153,21 @@ class SkipWalker(Walker):
             if not skips(c, {"act": "activation"}.get(name, name)):
                 continue
             write, addr, bits = (getattr(self, f"{name}_{port}") for port in ("write", "addr", "bits"))
-            m.submodules[f"{name}_vectors"] = vectors = VectorBits(words, d.vectors_per_word)
+            leaves_out = name == "weight" and d.leaves_out
+            m.submodules[f"{name}_vectors"] = vectors = VectorBits(words, d.vectors_per_word, leaves_out, d.bits_words)
             row = at.v[WINDOW_BITS:]
             if name == "act" and "depthwise" in c.mappings:
                 row = Mux(at.kind.depthwise, at.s[WINDOW_BITS:], row)
             vector_bits = Cat(bits[n:n + c.vector].any() for n in range(0, d.word, c.vector))
             m.d.comb += [vectors.write.eq(write), vectors.addr.eq(addr), vectors.bits.eq(vector_bits),
                          vectors.at.eq(row), vectors.after.eq(row_after)]
+            if leaves_out:
+                m.d.comb += vectors.fresh.eq(self.weight_fresh)
             found[f"{name}_vectors"] = vectors.pair
             if name == "act" or "pixel" in c.mappings:
-                m.submodules[f"{name}_values"] = values = ValueBits(words, d.word)
+                m.submodules[f"{name}_values"] = values = ValueBits(words, d.word, leaves_out)
+                if leaves_out:
+                    m.d.comb += values.fresh.eq(self.weight_fresh)
                 m.d.comb += [values.write.eq(write), values.addr.eq(addr), values.bits.eq(bits),
                              values.at.eq(at.s[WINDOW_BITS:])]
                 found[f"{name}_values"] = values.window

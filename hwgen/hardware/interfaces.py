@@ -57,9 +57,13 @@ def buffer_write(config: Config) -> wiring.Signature:
 
 
 def weight_bus(config: Config) -> wiring.Signature:
-    """WFETCH to the lanes, seen from WFETCH: one wmem word per bus; row r takes bus r % (1 << log2_nbe)."""
+    """WFETCH to the lanes, seen from WFETCH: one wmem word per bus; row r takes bus r % (1 << log2_nbe).
+
+    ``fresh``, where words may be left out: the other words of an aligned group of `Derived.bits_words` become zero.
+    """
     d = Derived(config)
     return wiring.Signature({
+        **({"fresh": Out(1)} if d.leaves_out else {}),
         "valid": Out(1), "addr": Out(16), "data": Out(8 * d.dma_bytes), "log2_nbe": Out(4),
         "rows": Out(config.rows), "columns": Out(config.columns)})
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth import Module, Mux, Signal, Value
+from amaranth import Const, Module, Mux, Signal, Value
 from amaranth.lib import data
 
 from hwgen.config import Config
@@ -19,16 +19,20 @@ class LaneWalk:
     config : Config
     p : View
         Payload with ``count``, ``dst``, ``groups``, ``log2_rc`` and ``log2_cc``.
+    leaves_out : bool
+        Words may be left out.
 
     Attributes
     ----------
-    end : Signal
-        The word is the last one.
+    jump : Signal
+        Words that are left out before the one at hand; at most ``free`` of its group of lanes and its row of bits.
+    at, end : Value, Signal
+        Its address; it is the last one.
     outside : Value
         No memory has its place.
     """
 
-    def __init__(self, m: Module, config: Config, p: data.View) -> None:
+    def __init__(self, m: Module, config: Config, p: data.View, leaves_out: bool = False) -> None:
         self.config, d, self._p = config, Derived(config), p
         row_bits, column_bits = ((n - 1).bit_length() for n in (config.rows, config.columns))
         self._bus_bits = bus_bits = (d.weight_buses - 1).bit_length()
@@ -49,7 +53,20 @@ class LaneWalk:
                 with m.Case(k):
                     m.d.comb += self._start_columns.eq(sum(1 << n for n in range(0, config.columns, 1 << k)))
         self._group_end, self.end = Signal(name="group_end"), Signal(name="end")
-        m.d.comb += [self._group_end.eq(self.left == 1), self.end.eq(self._group_end & (self.groups == 1))]
+        self.jump: Value = Const(0, 1)
+        self.free: Value = Const(0, 1)
+        self.at: Value = self.dst
+        self._next, self._rest = self.dst + 1, self.left - 1
+        group_end: Value = self.left == 1
+        if leaves_out:
+            row = d.bits_words - 1
+            self.jump, self.free = Signal(range(row + 1), name="jump"), Signal(range(row + 1), name="free")
+            in_row = row - self.dst[:row.bit_length()]
+            m.d.comb += self.free.eq(Mux(self.left > in_row, in_row, self.left - 1))
+            self.at = self.dst + self.jump
+            self._next, self._rest = self.dst + self.jump + 1, self.left - self.jump - 1
+            group_end = self.left == self.jump + 1
+        m.d.comb += [self._group_end.eq(group_end), self.end.eq(self._group_end & (self.groups == 1))]
         self.outside: Value = self.dst[-1] | ~self.rows.any() | ~self.columns.any()
 
     def start(self, m: Module) -> None:
@@ -63,7 +80,7 @@ class LaneWalk:
     def step(self, m: Module) -> None:
         """Go on to the next word."""
         p = self._p
-        m.d.sync += [self.dst.eq(self.dst + 1), self.left.eq(self.left - 1)]
+        m.d.sync += [self.dst.eq(self._next), self.left.eq(self._rest)]
         with m.If(self._group_end):
             m.d.sync += [self.left.eq(p.count), self.dst.eq(clipped(p.dst, self.config.wmem_words)),
                          self.groups.eq(self.groups - 1)]

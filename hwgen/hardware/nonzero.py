@@ -6,7 +6,7 @@ streamed operand, and bits of vectors of P values, for the vector operand.
 
 from __future__ import annotations
 
-from amaranth import Cat, Module, Mux, Signal, Value, unsigned
+from amaranth import Cat, Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -30,31 +30,45 @@ class ValueBits(wiring.Component):
     ----------
     words, values : int
         Operand words, and values of each.
+    leaves_out : bool
+        With ``fresh``.
 
     Attributes
     ----------
     write, addr, bits : In
         Set the bits of a word.
+    fresh : In(1)
+        And clear those of the others in its window.
     at : In
         Window to read, in units of `WINDOW` values.
     window : Out(WINDOW)
         A cycle later.
     """
 
-    def __init__(self, words: int, values: int) -> None:
-        self.per_row, self.depth = WINDOW // values, words * values // WINDOW
-        super().__init__({"write": In(1), "addr": In(bits_for(words - 1)), "bits": In(values),
-                          "at": In(bits_for(self.depth - 1)), "window": Out(WINDOW)})
+    def __init__(self, words: int, values: int, leaves_out: bool = False) -> None:
+        self.per_row, self.depth, self.leaves_out = WINDOW // values, words * values // WINDOW, leaves_out
+        super().__init__({**({"fresh": In(1)} if leaves_out else {}), "write": In(1), "addr": In(bits_for(words - 1)),
+                          "bits": In(values), "at": In(bits_for(self.depth - 1)), "window": Out(WINDOW)})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.memory = memory = Memory(shape=unsigned(WINDOW), depth=self.depth, init=[], attrs=BLOCK_RAM)
         write, read = memory.write_port(granularity=len(self.bits)), memory.read_port()
         low = bits_for(self.per_row - 1)
+        data, enable = _in_place(self, self.bits, self.addr[:low], self.per_row)
         m.d.comb += [
-            write.addr.eq(self.addr[low:]), write.data.eq(self.bits.replicate(self.per_row)),
-            write.en.eq(Mux(self.write, 1 << self.addr[:low], 0)), read.addr.eq(self.at), self.window.eq(read.data)]
+            write.addr.eq(self.addr[low:]), write.data.eq(data), write.en.eq(Mux(self.write, enable, 0)),
+            read.addr.eq(self.at), self.window.eq(read.data)]
         return m
+
+
+def _in_place(bits: ValueBits | VectorBits, value: Value, slot: Value, slots: int) -> tuple[Value, Value]:
+    """Return what is written to all slots of a row, and which of them are."""
+    if not bits.leaves_out:
+        return value.replicate(slots), Const(1, slots) << slot
+    here = [slot == n for n in range(slots)]
+    return (Cat(value & (h | ~bits.fresh).replicate(len(value)) for h in here),
+            Cat(here) | bits.fresh.replicate(slots))
 
 
 class VectorBits(wiring.Component):
@@ -64,22 +78,29 @@ class VectorBits(wiring.Component):
     ----------
     words, per_word : int
         Operand words, and vectors of each.
+    leaves_out : bool
+        With ``fresh``.
+    group : int
+        Words of `WINDOW` values.
 
     Attributes
     ----------
     write, addr, bits : In
         Set the bits of the vectors of a word.
+    fresh : In(1)
+        And clear those of the other words of its aligned group.
     at, after : In
         Row of `WINDOW` vectors to read, and the one above it (modulo their number).
     pair : Out(2 * WINDOW)
         A cycle later: both rows.
     """
 
-    def __init__(self, words: int, per_word: int) -> None:
+    def __init__(self, words: int, per_word: int, leaves_out: bool = False, group: int = 4) -> None:
         self.per_word, self.rows = per_word, words * per_word // WINDOW
+        self.leaves_out, self.group = leaves_out, group
         row = In(bits_for(self.rows - 1))
-        super().__init__({"write": In(1), "addr": In(bits_for(words - 1)), "bits": In(per_word),
-                          "at": row, "after": row, "pair": Out(2 * WINDOW)})
+        super().__init__({**({"fresh": In(1)} if leaves_out else {}), "write": In(1), "addr": In(bits_for(words - 1)),
+                          "bits": In(per_word), "at": row, "after": row, "pair": Out(2 * WINDOW)})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -99,9 +120,10 @@ class VectorBits(wiring.Component):
             m.submodules[name] = memory = Memory(
                 shape=unsigned(WINDOW), depth=self.rows // 2, init=[], attrs=BLOCK_RAM)
             write, read = memory.write_port(granularity=self.per_word), memory.read_port()
+            data, enable = _in_place(self, self.bits, slot, WINDOW // self.per_word)
             m.d.comb += [
-                write.addr.eq(row[1:]), write.data.eq(self.bits.replicate(WINDOW // self.per_word)),
-                write.en.eq(Mux(self.write & (row[0] == parity), 1 << slot, 0)),
+                write.addr.eq(row[1:]), write.data.eq(data),
+                write.en.eq(Mux(self.write & (row[0] == parity), enable, 0)),
                 read.addr.eq(Mux(self.at[0] == parity, self.at, self.after)[1:])]
             outputs.append(read.data)
         even, odd = outputs
@@ -116,9 +138,13 @@ class VectorBits(wiring.Component):
         # Not a multiplexer, which Yosys would turn into a write enable, and so a cell, for each bit.
         changes = Cat((in_cell == n).replicate(self.per_word) for n in range(words))
         data = pick([old.data.word_select(n, _CELL) for n in range(WINDOW // _CELL)], cell)
+        kept = ~changes
+        if self.leaves_out:
+            near = (self.group - 1).bit_length()
+            kept &= Cat(~(self.fresh & (in_cell >> near == n >> near)) for n in range(words))
         m.d.comb += [
             old.addr.eq(row), write.addr.eq(row), write.en.eq(Mux(self.write, 1 << cell, 0)),
-            write.data.eq((data & ~changes | self.bits.replicate(words) & changes).replicate(WINDOW // _CELL))]
+            write.data.eq((data & kept | self.bits.replicate(words) & changes).replicate(WINDOW // _CELL))]
         rows = []
         for name in ("at", "after"):
             read, addr = memory.read_port(domain="comb"), Signal.like(self.at, name=f"{name}_row", reset_less=True)

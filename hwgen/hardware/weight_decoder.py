@@ -49,6 +49,8 @@ class WeightDecoder(wiring.Component):
         DMA words of values that the stream has.
     tag : In, tagged : In(1), step : Out(1)
         What travels with the next word, while there is one; ``step`` takes it.
+    free : In, jump : Out
+        See `WeightMarks`.
     mark : In(1), mark_wanted : Out(1)
         A word of marks is on ``word``.
     value_valid, value, value_ready : stream of words of values.
@@ -71,6 +73,8 @@ class WeightDecoder(wiring.Component):
         self.config, self.d = config, Derived(config)
         width = self.d.dma_bytes
         super().__init__({
+            **({"free": In(range(self.d.bits_words)), "jump": Out(range(self.d.bits_words))}
+               if self.d.leaves_out else {}),
             "start": In(1), "format": In(3), "bits": In(3), "codebook": In(1), "values": In(16),
             "tag": In(tag_bits), "tagged": In(1), "step": Out(1), "word": In(8 * width), "mark": In(1),
             "mark_wanted": Out(1), "value_valid": In(1), "value": In(8 * width), "value_ready": Out(1),
@@ -91,6 +95,8 @@ class WeightDecoder(wiring.Component):
             marks.word.eq(self.word), self.mark_wanted.eq(marks.wanted),
             self.step.eq(self.tagged & marks.valid & b_ready), marks.step.eq(self.step | self.tagged & marks.partial),
             self.idle.eq(~marks.valid & ~marks.partial)]
+        if self.d.leaves_out:
+            m.d.comb += [marks.free.eq(self.free), self.jump.eq(marks.jump)]
         with m.If(b_ready):
             m.d.sync += [b_valid.eq(self.step), bitmap.eq(marks.bitmap), tag.eq(self.tag)]
         # count -> take

@@ -50,9 +50,17 @@ class WeightStream(wiring.Component):
         running, halted, illegal, outside = Signal(), Signal(), Signal(), Signal()
         parsing, unindexed = Signal(), Signal()
         start, end, good = Signal(), Signal(21), Signal()
-        walk = LaneWalk(m, c, p)
-        tag = Cat(walk.end, walk.dst[:-1], walk.rows, walk.columns, walk.log2_nbe)
+        walk, opened = LaneWalk(m, c, p, d.leaves_out), Signal()
+        fields = {"addr": walk.at[:len(walk.dst) - 1], "rows": walk.rows, "columns": walk.columns,
+                  "log2_nbe": walk.log2_nbe} | ({"fresh": ~opened} if d.leaves_out else {})
+        tag = Cat(walk.end, *fields.values())
         m.submodules.decoder = decoder = WeightDecoder(c, len(tag))
+        if d.leaves_out:
+            m.d.comb += [walk.jump.eq(decoder.jump), decoder.free.eq(walk.free)]
+            with m.If(start):
+                m.d.sync += opened.eq(0)
+            with m.Elif(decoder.step):
+                m.d.sync += opened.eq(walk.jump != walk.free)
 
         m.d.comb += [
             start.eq(self.cmd.valid & ~running & ~halted), decoder.start.eq(start),
@@ -88,10 +96,9 @@ class WeightStream(wiring.Component):
 
         m.d.comb += [self.bus.valid.eq(decoder.valid & running & ~bad), self.bus.data.eq(decoder.out)]
         at = 1
-        for target, source in ((self.bus.addr, walk.dst[:-1]), (self.bus.rows, walk.rows),
-                               (self.bus.columns, walk.columns), (self.bus.log2_nbe, walk.log2_nbe)):
-            m.d.comb += target.eq(decoder.out_tag[at:at + len(source)])
-            at += len(source)
+        for name, value in fields.items():
+            m.d.comb += getattr(self.bus, name).eq(decoder.out_tag[at:at + len(value)])
+            at += len(value)
         m.d.sync += [self.done.eq(ends & ~bad), self.error.eq(running & bad), self.code.eq(
             Mux(illegal, ILLEGAL, Mux(outside | unplaced, OUTSIDE, CORRUPT)))]
         return m
@@ -101,6 +108,9 @@ class WeightStream(wiring.Component):
         built = [int(f) for f, name in NEEDS.items() if name in self.config.weight_formats]
         wrong = (self.cmd.payload.op != BY_NAME["WSTREAM"].code) | (p.count == 0) | (p.groups == 0)
         wrong |= ~p.format.matches(*built)
+        if self.derived.leaves_out:
+            # Words before it would be marked as zero.
+            wrong |= (p.dst & (self.derived.bits_words - 1)).any()
         return wrong if self.config.codebook else wrong | p.codebook
 
     def _bad_book(self, log2_entries: Value) -> Value:

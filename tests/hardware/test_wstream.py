@@ -11,9 +11,13 @@ from hwgen.hardware.verilog import convert
 from hwgen.sim.memory_top import WeightFetchTop
 from hwgen.sim.runner import run_bench
 
-SMALL = Config(name="wstream", weight_kib=4, wmem_words=64, weight_formats=WEIGHT_FORMATS, codebook=256)
+SMALL = Config(name="wstream", weight_kib=2, wmem_words=64, weight_formats=WEIGHT_FORMATS, codebook=256)
 CONFIGS = {
     "base": SMALL,
+    "sparse": SMALL.replace(skip="both"),
+    "sparse_fine": SMALL.replace(skip="weight", vector=1, post_width=1, mappings=("channel", "depthwise")),
+    "sparse_block": SMALL.replace(skip="both", vector=16, post_width=16, rows=2, columns=4, weight_kib=3),
+    "sparse_buses": SMALL.replace(skip="both", rows=8, columns=4, axi_bits=128),
     "packed": SMALL.replace(weight_formats=("packed",), codebook=0),
     "bitmap": SMALL.replace(weight_formats=("packed", "bitmap"), codebook=16, rows=1, columns=1),
     "two_buses": SMALL.replace(rows=8, columns=4, axi_bits=128),
@@ -33,6 +37,6 @@ def test_wstream_icarus(name: str) -> None:
     assert run_wstream(CONFIGS[name], "icarus") == 4
 
 
-@pytest.mark.parametrize("name", ["base", "two_buses"])
+@pytest.mark.parametrize("name", ["sparse", "sparse_buses"])
 def test_wstream_verilator(name: str) -> None:
     assert run_wstream(CONFIGS[name], "verilator") == 4
