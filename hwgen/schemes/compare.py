@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
+from statistics import fmean
 
 from hwgen.config import Config
 from hwgen.derive import Derived
 from hwgen.errors import HwgenError
 from hwgen.golden import graph as golden
 from hwgen.model import load_model
-from hwgen.model.graph import Conv, Graph
+from hwgen.model.graph import Conv
 from hwgen.schemes import SCHEMES
 from hwgen.schemes.layer import Layer, layer_of
 from hwgen.schemes.machine import run_machine
@@ -59,44 +58,51 @@ def compare(
     convolutions = [op for op in graph.device_ops if isinstance(op, Conv)]
     if not convolutions:
         raise HwgenError("the network has no layer that multiplies", where=str(path))
-    found: dict[str, list[Layer]] = {op.name: [] for op in convolutions}
+    found: dict[str, list[LayerFigures]] = {op.name: [] for op in convolutions}
     for i in range(len(x)):
+        say(f"{len(SCHEMES)} schemes on image {i + 1} of {len(x)}")
         tensors = golden.run(graph, x[i : i + 1], keep=True).tensors
         for number, op in enumerate(convolutions):
-            layer = _layer(graph, op, tensors[op.inputs[0]][0])
-            found[op.name].append(layer.sample(seed + number))
-    layers = []
-    for op in convolutions:
-        say(f"{len(SCHEMES)} schemes on {op.name}")
-        layers.append(_figures(op, found.pop(op.name), multipliers))
+            layer = layer_of(op, tensors[op.inputs[0]][0], graph.tensors[op.inputs[0]].zero_point).sample(seed + number)
+            before = found[op.name]
+            found[op.name].append(_figures(op, layer, multipliers, before[0] if before else None))
+    layers = [_mean(of_images) for of_images in found.values()]
     return Comparison(path.name, config.to_dict(), multipliers, len(x), seed, inputs is None, layers, ours)
 
 
-def _layer(graph: Graph, op: Conv, x: NDArray[np.int8]) -> Layer:
-    return layer_of(op, x, graph.tensors[op.inputs[0]].zero_point)
-
-
-def _figures(op: Conv, layers: list[Layer], multipliers: int) -> LayerFigures:
-    """Return the means over the layers of all images."""
-
-    def mean(values: list[float]) -> float:
-        return float(np.mean(values))
-
-    first, full = layers[0], layers[0].full()
+def _figures(op: Conv, layer: Layer, multipliers: int, other: LayerFigures | None) -> LayerFigures:
+    """Return the figures of a layer of one image; without zeros they are those of any ``other`` image."""
+    full = layer.full()
     return LayerFigures(
         op.name,
         op.source or type(op).__name__,
-        first.macs,
-        first.weight_density,
-        mean([layer.activation_density for layer in layers]),
-        mean([layer.effectual for layer in layers]),
-        first.sampled,
+        layer.macs,
+        layer.weight_density,
+        layer.activation_density,
+        layer.effectual,
+        layer.sampled,
         {
-            scheme.key: Figure(
-                mean([scheme.cycles(layer, multipliers) for layer in layers]),
-                mean([scheme.bound(layer, multipliers) for layer in layers]),
-                scheme.cycles(full, multipliers),
+            s.key: Figure(
+                s.cycles(layer, multipliers),
+                s.bound(layer, multipliers),
+                other.schemes[s.key].full if other else s.cycles(full, multipliers),
             )
-            for scheme in SCHEMES
+            for s in SCHEMES
+        },
+    )
+
+
+def _mean(images: list[LayerFigures]) -> LayerFigures:
+    """Return the means of a layer's figures over the images."""
+    first = images[0]
+    return replace(
+        first,
+        activation_density=fmean(f.activation_density for f in images),
+        effectual=fmean(f.effectual for f in images),
+        schemes={
+            key: Figure(
+                fmean(f.schemes[key].cycles for f in images), fmean(f.schemes[key].bound for f in images), figure.full
+            )
+            for key, figure in first.schemes.items()
         },
     )

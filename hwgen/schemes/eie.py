@@ -50,7 +50,7 @@ def eie_cycles(layer: Layer, multipliers: int) -> float:
     the pipeline, more rows than accumulators. EIE was made for fully connected layers.
     """
     windows = layer.windows.reshape(len(layer.windows), -1)
-    groups, filters, positions = layer.filters.shape
+    groups, filters, _ = layer.filters.shape
     # Columns follow each other group by group; in each the rows of its group, at their places among all.
     stored = np.concatenate([
         entries(np.pad(part, ((g * filters, (groups - 1 - g) * filters), (0, 0))), multipliers)

@@ -45,4 +45,6 @@ WEIGHT_ONLY = Scheme("weight_only", "ideal, weights", "W", "weights", "no machin
 ACTIVATION_ONLY = Scheme(
     "activation_only", "ideal, activations", "A", "activations", "no machine", "", _rule(False, True), activation_work
 )
-INNER_JOIN = Scheme("inner_join", "ideal inner join", "W+A", "both", "no machine", "", _rule(True, True), effectual_work)
+INNER_JOIN = Scheme(
+    "inner_join", "ideal inner join", "W+A", "both", "no machine", "", _rule(True, True), effectual_work
+)

@@ -1,4 +1,4 @@
-"""This machine's cycles, layer by layer, with memory and without."""
+"""Cycles of our machine, layer by layer, with memory and without."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def run_machine(graph: Graph, config: Config, x: NDArray[np.int8]) -> list[Machi
     if config.skip == "none":
         walked = [np.array([[e.info["cycles"]]]) if e.name == "RUN" else None for e in program.entries]
         return [
-            MachineLayer(n.name, n.mapping, n.predicted, c)
+            MachineLayer(n.name, n.mapping, float(n.predicted), float(c))
             for n, c in zip(program.layers, _by_layer(program, walked), strict=True)
         ]
     cycles, lanes = np.zeros(len(program.layers)), np.zeros(len(program.layers))

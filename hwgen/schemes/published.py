@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,7 +95,12 @@ def _two_of_four() -> Layer:
 
 
 def _scnn(density: float) -> Layer:
-    return random_layer(28, 96, 128, 3, density, density, some=6, pad=1)
+    return random_layer(28, 96, 128, 3, density, density, some=4, pad=1)
+
+
+@cache
+def _scnn_pruned() -> Layer:
+    return random_layer(28, 96, 128, 3, 0.35, 0.45, some=4, pad=1)
 
 
 def _fc6() -> Layer:
@@ -132,10 +138,6 @@ ROWS: tuple[Published, ...] = (
     Published("N:4", "3x3, 64 channels, 8x8", "2:4, 1", "2x", "F",
               2.0, 2.0, lambda: over_dense(N_OF_M, _two_of_four(), 64)),
 )  # fmt: skip
-
-
-def _scnn_pruned() -> Layer:
-    return random_layer(28, 96, 128, 3, 0.35, 0.45, some=6, pad=1)
 
 
 def table() -> str:

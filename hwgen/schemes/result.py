@@ -10,6 +10,10 @@ from rich.table import Table
 
 from hwgen.schemes import SCHEMES
 from hwgen.schemes.machine import MachineLayer
+from hwgen.schemes.scheme import Scheme
+
+MANY = 100_000
+"""Cycles of a network from which a table gives thousands."""
 
 
 @dataclass(frozen=True)
@@ -94,12 +98,7 @@ class Comparison:
             "macs": self.macs,
             "effectual": sum(layer.effectual for layer in self.layers),
             "dense": self.dense,
-            "schemes": {
-                s.key: {"title": s.title, "skips": s.skips, "source": s.source, "paper": s.paper, "speedup": self._speedup(total.cycles)}
-                | vars(total)
-                for s in SCHEMES
-                for total in [self.total(s.key)]
-            },
+            "schemes": {s.key: self._scheme(s) for s in SCHEMES},
             "machines": {
                 name: {
                     "cycles": sum(n.cycles for n in found),
@@ -117,40 +116,48 @@ class Comparison:
             ],
         }
 
+    def _scheme(self, scheme: Scheme) -> dict[str, Any]:
+        total = self.total(scheme.key)
+        about = {key: getattr(scheme, key) for key in ("title", "skips", "source", "paper")}
+        return about | {"speedup": self._speedup(total.cycles)} | vars(total)
+
     def _speedup(self, cycles: float) -> float | None:
         return self.dense / cycles if cycles else None
 
     def layer_table(self) -> Table:
-        """Return cycles by layer, in thousands."""
+        """Return cycles by layer, in thousands where they are many."""
+        ours = [self.machine(name) for name in self.machines]
+        totals = [self.total(s.key).cycles for s in SCHEMES]
+        totals += [sum(v) for found in ours for v in ([n.compute for n in found], [n.cycles for n in found])]
+        effectual = sum(layer.effectual for layer in self.layers)
+        many = max(totals) >= MANY
+        shown = _thousands if many else "{:,.0f}".format
         table = Table(
-            title=f"{self.model}: thousands of cycles on {self.multipliers} multipliers; this: {self.config['name']}",
+            title=f"{self.model}: {'thousands of ' if many else ''}cycles on {self.multipliers} multipliers; "
+            f"this: {self.config['name']}",
             box=box.SIMPLE,
             padding=(0, 1, 0, 0),
         )
         table.add_column("layer", max_width=15, no_wrap=True, overflow="ellipsis")
-        heads = ["MACs", "W %", "A %", "effec-\ntual", *(s.short for s in SCHEMES)]
+        heads = ["thousand\nMACs", "W %", "A %", "effec-\ntual", *(s.short for s in SCHEMES)]
         for name in self.machines:
             title = "grid" if name == "dense" else "this"
             heads += [f"{title},\nlanes", f"{title},\nall"]
         for head in heads:
             table.add_column(head, justify="right")
-        ours = [self.machine(name) for name in self.machines]
         for i, layer in enumerate(self.layers):
             table.add_row(
-                layer.name + (" (sampled)" if layer.sampled else ""),
+                ("~" if layer.sampled else "") + layer.name,
                 _thousands(layer.macs),
                 f"{100 * layer.weight_density:.0f}",
                 f"{100 * layer.activation_density:.0f}",
                 _thousands(layer.effectual),
-                *(_thousands(layer.schemes[s.key].cycles) for s in SCHEMES),
-                *(_thousands(v) for found in ours for v in (found[i].compute, found[i].cycles)),
+                *(shown(layer.schemes[s.key].cycles) for s in SCHEMES),
+                *(shown(v) for found in ours for v in (found[i].compute, found[i].cycles)),
                 end_section=i == len(self.layers) - 1,
             )
-        totals = [self.total(s.key).cycles for s in SCHEMES]
-        totals += [sum(v) for found in ours for v in ([n.compute for n in found], [n.cycles for n in found])]
-        effectual = sum(layer.effectual for layer in self.layers)
-        table.add_row("total", _thousands(self.macs), "", "", _thousands(effectual), *map(_thousands, totals))
-        table.add_row("speed-up", "", "", "", f"{_ratio(self.macs, effectual)}", *(_ratio(self.dense, t) for t in totals))
+        table.add_row("total", _thousands(self.macs), "", "", _thousands(effectual), *map(shown, totals))
+        table.add_row("speed-up", "", "", "", _ratio(self.macs, effectual), *(_ratio(self.dense, t) for t in totals))
         return table
 
     def scheme_table(self) -> Table:
@@ -183,17 +190,17 @@ class Comparison:
         """Return the lines printed below the tables."""
         what = f"{self.images} {'random ' if self.random else ''}input{'s' * (self.images != 1)}"
         lines = [
-            f"{what}; speed-up: over all products, {self.multipliers} a cycle; without zeros: by the same rule, no "
-            "zero but the padding; gain: over that; bound: all multipliers busy with what the scheme cannot skip",
-            'schemes and "lanes": computing alone, memory is never late; "all": fetches, drains and DMA included, which '
-            "is counted for this machine only",
+            f"{what}; speed-up: over all products, {self.multipliers} a cycle",
+            "bound: all multipliers busy with what the scheme cannot skip; gain: over the same rule without zeros",
+            "schemes and lanes: computing alone, memory is never late",
+            "all (this machine only): fetches, drains and DMA included",
         ]
         for name, found in self.machines.items():
             rest = sum(n.cycles for n in found) - sum(n.cycles for n in self.machine(name))
             title = self.config["name"] if name == "skipping" else "dense grid"
-            lines.append(f"{title}: {rest:,.0f} more cycles for additions, pooling and the like, which no scheme counts")
+            lines.append(f"{title}: {rest:,.0f} cycles more for additions and pooling, which no scheme counts")
         if any(layer.sampled for layer in self.layers):
-            lines.append(f"sampled layers: some output pixels (SCNN: input channels), seed {self.seed}, scaled up")
+            lines.append(f"~ some output pixels (SCNN: input channels), chosen by seed {self.seed}, scaled up")
         return lines
 
 

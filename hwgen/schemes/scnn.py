@@ -129,7 +129,8 @@ def _vectors(layer: Layer, machine: _Grid, channel: int, phase: tuple[int, int])
     place = (np.cumsum(needed) - needed)[pe] * machine.i + within
     packed = np.full((2, int(needed.sum()) * machine.i), -NOWHERE)
     packed[0, place], packed[1, place] = y + layer.pad[0], x + layer.pad[2]
-    return _Vectors(*packed.reshape(2, -1, machine.i), np.repeat(np.arange(machine.pes), needed))
+    y, x = packed.reshape(2, -1, machine.i)
+    return _Vectors(y, x, np.repeat(np.arange(machine.pes), needed))
 
 
 def _cycles(a: _Vectors, tap_y: Ints, tap_x: Ints, k: Ints, layer: Layer, machine: _Grid) -> NDArray[np.float64]:
@@ -155,7 +156,7 @@ def _cycles(a: _Vectors, tap_y: Ints, tap_x: Ints, k: Ints, layer: Layer, machin
     starts = np.flatnonzero(within % QUEUE == 0)
     worst = np.add.reduceat(hits, starts).max(axis=1)
     cycles = np.maximum(worst, np.diff(starts, append=cells))
-    return np.bincount(np.repeat(a.pe, len(tap_y))[starts], cycles, minlength=machine.pes)
+    return np.bincount(np.repeat(a.pe, len(tap_y))[starts], cycles, minlength=machine.pes).astype(np.float64)
 
 
 SCNN = Scheme(
