@@ -6,6 +6,9 @@ import numpy as np
 
 from hwgen.schemes import Layer
 
+MAY_LOSE = {"scnn", "sparten"}
+"""Zeros may cost them cycles: products that met no bank twice may now, filters are paired by density alone."""
+
 
 def matrix(weights: list[list[int]], inputs: list[int]) -> Layer:
     """A fully connected layer: a row of weights for each output."""

