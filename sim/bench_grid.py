@@ -9,6 +9,7 @@ import cocotb
 import numpy as np
 
 from hwgen import isa, timing
+from hwgen.sim import grid_corners
 from hwgen.sim.grid_driver import Sent, bench, simple, word
 from hwgen.sim.grid_model import all_lanes, random_job
 
@@ -32,6 +33,30 @@ async def random_jobs(dut: Any) -> None:
     assert (b.busy, b.slots) == (b.walked, b.used)
     assert len(modes) == len(b.config.mappings) and not b.errors and b.checked > 100
     dut._log.info(f"{b.cycle} cycles, {b.checked} vectors compared, {b.stalls} drain stalls")
+
+
+@cocotb.test()
+async def corners(dut: Any) -> None:
+    """No zero, nothing but zeros, a single other value, long runs of them, in all mappings: results and cycles."""
+    b = await bench(dut)
+    c, before = b.config, ("", "")
+    for pair in grid_corners.PAIRS:
+        if pair[0] == "column" and c.vector == 1:
+            continue
+        weights, acts = (
+            None if name == old else grid_corners.pattern(name, words * b.d.word, c.vector, bits, b.values)
+            for name, old, words, bits in zip(
+                pair, before, (c.wmem_words, c.amem_words), (c.weight_bits, c.act_bits + 1), strict=True))
+        b.load(weights, acts)
+        await b.settle()
+        before = pair
+        walked, busy = b.walked, b.busy
+        for job in grid_corners.jobs(c, b.values):
+            b.queue_job(job)
+        await b.settle()
+        assert b.busy - busy == b.walked - walked, pair
+        assert c.skip != "both" or pair != ("none", "none") or b.walked - walked == 4 * len(c.mappings) * b.d.lanes
+        await b.drain_all()
 
 
 @cocotb.test()

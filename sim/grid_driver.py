@@ -213,6 +213,19 @@ class Bench:
                     for r in (r for r in range(c.rows) if rows >> r & 1):
                         self.model.amem[r, col, w * d.word:(w + 1) * d.word] = value
 
+    def load(self, weights: np.ndarray | None, acts: np.ndarray | None) -> None:
+        """Queue writes of these operands (all values of a memory, or None) to every lane (model: at once)."""
+        c, w = self.config, self.d.word
+        rows, columns = (1 << c.rows) - 1, (1 << c.columns) - 1
+        if weights is not None:
+            self.model.wmem[:] = weights
+            self.writes += ({"addr": n, "data": pack(values, 8), "log2_nbe": 0, "rows": rows, "columns": columns}
+                            for n, values in enumerate(weights.reshape(-1, w)))
+        if acts is not None:
+            self.model.amem[:] = acts
+            self.writes += ({"patch": col, "addr": n, "data": pack(values, c.act_bits + 1), "rows": rows}
+                            for n, values in enumerate(acts.reshape(-1, w)) for col in range(c.columns))
+
     def queue_job(self, job: Job) -> None:
         """Queue the settings of ``job`` and its RUN."""
         for k, (offset, start, length) in job.segments.items():

@@ -32,7 +32,7 @@ from amaranth.utils import bits_for
 
 from hwgen.config import Config
 from hwgen.derive import Derived
-from hwgen.hardware.fifo import Fifo
+from hwgen.hardware.fifo import Backlog
 from hwgen.hardware.nonzero import WINDOW, WINDOW_BITS, ValueBits, VectorBits
 from hwgen.hardware.select import pick
 from hwgen.hardware.walker import Walker
@@ -133,7 +133,7 @@ class SkipWalker(Walker):
 
         The octets in which they are begin and end like the first and the last one, or they are full.
         """
-        begin, end = (Signal(8, name=name, reset_less=True) for name in ("begin", "end"))
+        begin, end = (Signal(8, name=name, reset_less=True) for name in ("begins_at", "ends_at"))
         m.d.sync += [begin.eq((0xFF << from_[:3])[:8]), end.eq(Const(0xFF, 8) >> ~to[:3])]
         span = Signal(WINDOW, reset_less=True)
         for n in range(OCTETS):
@@ -208,10 +208,10 @@ class SkipWalker(Walker):
 
     def _queue(
         self, m: Module, window: data.View, valid: Signal, mask: Signal, octets: Signal, issued: Signal, room: Signal
-    ) -> Fifo:
+    ) -> Backlog:
         """Cycle 6: drop what is empty, mark what ends a round; returns the queue."""
         entry = data.StructLayout({"window": window.shape(), "mask": WINDOW, "octets": OCTETS, "first": 1})
-        m.submodules.queue = queue = Fifo(entry, QUEUE)
+        m.submodules.queue = queue = Backlog(entry, QUEUE)
         held, held_valid, starts = Signal(entry, reset_less=True), Signal(), Signal(init=1)
         some, closes, same, push, load = Signal(), Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
@@ -234,7 +234,7 @@ class SkipWalker(Walker):
             under_way + issued < QUEUE - 1)]
         return queue
 
-    def _emit(self, m: Module, queue: Fifo) -> None:
+    def _emit(self, m: Module, queue: Backlog) -> None:
         """Give the positions of a window, one a cycle, from the lowest: octet by octet, of those that have any.
 
         A blank position is that of a window without octets.

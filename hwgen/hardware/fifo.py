@@ -57,3 +57,38 @@ class Fifo(wiring.Component):
         with m.If(take & ~put):
             m.d.sync += [level.eq(less), full.eq(0), self.o.valid.eq(level != 1)]
         return m
+
+
+class Backlog(wiring.Component):
+    """A `Fifo` for a source that knows when there is room: no level, and nothing to compare at the input.
+
+    Parameters
+    ----------
+    shape : ShapeLike
+    depth : int
+        Entries, a power of two.
+
+    Ports
+    -----
+    i : stream, always ready. o : stream.
+    """
+
+    def __init__(self, shape: ShapeLike, depth: int) -> None:
+        self.width, self.depth = Shape.cast(shape).width, depth
+        super().__init__({"i": In(stream.Signature(shape, always_ready=True)), "o": Out(stream.Signature(shape))})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.storage = storage = Memory(shape=self.width, depth=self.depth, init=[])
+        write, read = storage.write_port(), storage.read_port(domain="comb")
+        after = Signal.like(read.addr)
+        m.d.comb += [
+            write.data.eq(Value.cast(self.i.payload)), write.en.eq(self.i.valid), after.eq(read.addr + 1),
+            Value.cast(self.o.payload).eq(read.data)]
+        with m.If(self.i.valid):
+            m.d.sync += [write.addr.eq(write.addr + 1), self.o.valid.eq(1)]
+        with m.If(self.o.valid & self.o.ready):
+            m.d.sync += read.addr.eq(after)
+            with m.If(~self.i.valid):
+                m.d.sync += self.o.valid.eq(write.addr != after)
+        return m

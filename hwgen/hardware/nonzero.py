@@ -13,7 +13,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
 
 from hwgen.derive import SKIP_WINDOW
-from hwgen.hardware.select import pick
+from hwgen.hardware.select import one_of
 from hwgen.hardware.walker import BLOCK_RAM
 
 WINDOW = SKIP_WINDOW
@@ -137,7 +137,7 @@ class VectorBits(wiring.Component):
         in_cell, cell = slot[:bits_for(words) - 1], slot[bits_for(words) - 1:]
         # Not a multiplexer, which Yosys would turn into a write enable, and so a cell, for each bit.
         changes = Cat((in_cell == n).replicate(self.per_word) for n in range(words))
-        data = pick([old.data.word_select(n, _CELL) for n in range(WINDOW // _CELL)], cell)
+        data = one_of([old.data.word_select(n, _CELL) for n in range(WINDOW // _CELL)], write.en)
         kept = ~changes
         if self.leaves_out:
             near = (self.group - 1).bit_length()

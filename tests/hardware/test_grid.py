@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 
 import pytest
 
@@ -14,6 +13,7 @@ from hwgen.hardware.skipping_grid import build_grid
 from hwgen.hardware.verilog import convert
 from hwgen.presets import preset
 from hwgen.sim.runner import run_bench
+from tests.collisions import spoil
 
 SMALL = Config(name="grid", rows=2, columns=2, wmem_words=32, amem_words=32, segments=16, acc_vectors=16)
 SKIP = SMALL.replace(wmem_words=64, amem_words=64)
@@ -36,43 +36,35 @@ CONFIGS = {
 }
 
 
-def run_grid(config: Config, simulator: str = "icarus", lane: str | None = None) -> int:
-    """Run the bench on a grid; returns the number of tests."""
+def run_grid(config: Config, simulator: str = "icarus", lane: str | None = None, test: str | None = None) -> int:
+    """Run the bench, or one test of it, on a grid; returns the number of tests."""
     sources = {"grid.v": convert(build_grid(config), "hwgen_grid"), "lane.v": lane or lane_verilog(config)}
     return run_bench("hwgen_grid", sources, "hwgen.sim.bench_grid", simulator=simulator,
-                     env={"HWGEN_CONFIG": json.dumps(config.to_dict())}).tests
+                     env={"HWGEN_CONFIG": json.dumps(config.to_dict())}, testcase=test).tests
 
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_grid_icarus(name: str) -> None:
-    assert run_grid(CONFIGS[name]) == 4
+    assert run_grid(CONFIGS[name]) == 5
 
 
-def collisions_undefined(verilog: str) -> str:
-    """Let every memory of the lane give X for a word read while it is written, as ``no_rw_check`` allows."""
-    pattern = re.compile(
-        r"if \((?P<en>[^\n]+)\)\n\s+(?P<mem>\w+)\[(?P<wa>[^\n]+)\] <= [^\n]+;\n  end\n"
-        r"  reg \[(?P<top>\d+):0\] (?P<reg>_\d+_);\n  always @\(posedge clk\) begin\n(?:\s+if \([^\n]+\) begin\n)?"
-        r"\s+(?P=reg) <= (?P<read>(?P=mem)\[(?P<ra>[^\n]+)\]);")
-
-    def undefined(found: re.Match[str]) -> str:
-        old = f"{found['reg']} <= {found['read']};"
-        clash, bits = f"({found['en']}) && ({found['wa']}) == ({found['ra']})", int(found["top"]) + 1
-        new = f"{found['reg']} <= {clash} ? {bits}'bx : {found['read']};"
-        return found[0].replace(old, new)
-
-    text, count = pattern.subn(undefined, verilog)
-    assert count == verilog.count("no_rw_check") == 4
-    return text
+@pytest.mark.parametrize("name", ["base", "both", "fine"])
+def test_grid_undefined_collisions(name: str) -> None:
+    """Bits of zeros too are never read while they are written."""
+    config = CONFIGS[name]
+    assert run_grid(config, lane=spoil(lane_verilog(config))) == 5
 
 
-def test_grid_undefined_collisions() -> None:
-    config = CONFIGS["base"]
-    assert run_grid(config, lane=collisions_undefined(lane_verilog(config))) == 4
+@pytest.mark.parametrize("name", ["base-sparse", "sparse-fine", "sparse-block"])
+def test_corners_of_skipping_presets(name: str) -> None:
+    """One lane with the whole memories of a preset: rows of empty windows longer than any queue."""
+    config = preset(name)
+    config = config.replace(rows=1, columns=1, post_width=config.vector, acc_vectors=16)
+    assert run_grid(config, test="corners") == 1
 
 
 def test_grid_verilator() -> None:
-    assert run_grid(CONFIGS["base"], "verilator") == 4
+    assert run_grid(CONFIGS["base"], "verilator") == 5
 
 
 def test_text_is_deterministic_and_flat() -> None:
