@@ -17,16 +17,26 @@ def compile_(
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for the files.")],
     preset: Preset = None,
     config: ConfigFile = None,
+    profile: Annotated[
+        Path | None,
+        typer.Option("--profile", metavar="FILE.npz", help="x: typical inputs; their zeros decide mappings."),
+    ] = None,
 ) -> None:
     """Compile a network: memory image, command stream, layout and a plan per layer."""
     check_target(output, folder=True)
     machine = chosen_config(preset, config)
     from hwgen.compiler import compile_graph
     from hwgen.compiler.files import program_files
+    from hwgen.golden.inputs import quantize_input
+    from hwgen.inputs import load_inputs
     from hwgen.model import load_model
+    from hwgen.profile import profile as measure_maps
 
     with busy(f"compiling {model} for {machine.name}"):
-        program = compile_graph(load_model(model), machine)
+        graph = load_model(model)
+        typical = None if profile is None else quantize_input(graph, load_inputs(profile)[0])
+        maps = None if typical is None else measure_maps(graph, machine, typical)
+        program = compile_graph(graph, machine, profile=maps)
         files = program_files(program)
     write_folder(output, files)
     cycles = sum(layer.predicted for layer in program.layers)
