@@ -88,7 +88,7 @@ def bench(
         write_json(json, [row(b, measured.get(b), failed.get(b)) for b in chosen])
     errors = [f"{b.network} on {b.preset}: {text}" for b, text in failed.items()] + errors
     if errors:
-        raise HwgenError("\n".join([f"{len(errors)} benchmarks failed:", *errors]))
+        raise HwgenError("\n".join([f"{len(errors)} benchmark{'s' * (len(errors) != 1)} failed:", *errors]))
     if not all([*(value["bit_exact"] for value in measured.values()), *(m.bit_exact for m in skipping)]):
         raise typer.Exit(DIFFERENT)
 
