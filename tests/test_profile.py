@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pytest
 
 from hwgen.compiler import compile_graph
+from hwgen.compiler.density import Profile
 from hwgen.compiler.files import program_files
+from hwgen.config import Config
 from hwgen.embedded import DATA, MODEL, embedded_model
+from hwgen.errors import HwgenError
 from hwgen.golden.inputs import quantize_input
 from hwgen.inputs import load_inputs
+from hwgen.model.graph import Graph
 from hwgen.presets import preset
 from hwgen.profile import PROFILE_IMAGES, profile
 from hwgen.sparse_layer import Zeros, sparse_layer
+from hwgen.verify.inputs import images
 from tests.test_cli import call, refused
 
 
@@ -50,6 +56,24 @@ def test_compile_with_a_profile(tmp_path: Path) -> None:
     expected = program_files(compile_graph(graph, config, profile=profile(graph, config, x)))
     without = program_files(compile_graph(graph, config))
     assert (tmp_path / "with/plan.json").read_text() == expected["plan.json"] != without["plan.json"]
+
+
+def test_verify_compiles_by_the_profile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else by the images that are verified."""
+    graph, config = embedded_model(), preset("base-sparse")
+    used: list[Profile | None] = []
+
+    def compile_and_stop(graph: Graph, config: Config, profile: Profile | None) -> NoReturn:
+        used.append(profile)
+        raise HwgenError("enough")
+
+    monkeypatch.setattr("hwgen.verify.flow.compile_graph", compile_and_stop)
+    monkeypatch.setattr("hwgen.verify.flow.require", lambda simulator: None)
+    assert "enough" in call("verify", MODEL, "--preset", "base-sparse", "--profile", DATA).stderr
+    assert "enough" in call("verify", MODEL, "--preset", "base-sparse", "--seed", 3).stderr
+    digits, noise = quantize_input(graph, load_inputs(DATA)[0]), images(graph, None, seed=3)
+    assert used == [profile(graph, config, digits), profile(graph, config, noise)]
+    assert used[0] != used[1]
 
 
 def test_a_profile_that_does_not_fit(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from hwgen.commands.files import check_target, write_folder
-from hwgen.commands.options import ConfigFile, Model, Preset, chosen_config
+from hwgen.commands.options import ConfigFile, Model, Preset, Profile, chosen_config
 from hwgen.commands.output import busy, console
 
 
@@ -17,25 +17,20 @@ def compile_(
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for the files.")],
     preset: Preset = None,
     config: ConfigFile = None,
-    profile: Annotated[
-        Path | None,
-        typer.Option("--profile", metavar="FILE.npz", help="x: typical inputs; their zeros decide mappings."),
-    ] = None,
+    profile: Profile = None,
 ) -> None:
     """Compile a network: memory image, command stream, layout and a plan per layer."""
     check_target(output, folder=True)
     machine = chosen_config(preset, config)
     from hwgen.compiler import compile_graph
     from hwgen.compiler.files import program_files
-    from hwgen.golden.inputs import quantize_input
-    from hwgen.inputs import load_inputs
     from hwgen.model import load_model
     from hwgen.profile import profile as measure_maps
+    from hwgen.verify.inputs import images
 
     with busy(f"compiling {model} for {machine.name}"):
         graph = load_model(model)
-        typical = None if profile is None else quantize_input(graph, load_inputs(profile)[0])
-        maps = None if typical is None else measure_maps(graph, machine, typical)
+        maps = None if profile is None else measure_maps(graph, machine, images(graph, profile))
         program = compile_graph(graph, machine, profile=maps)
         files = program_files(program)
     write_folder(output, files)

@@ -114,7 +114,7 @@ def verify(
     progress: Progress | None = None,
     x: NDArray[np.int8] | None = None,
     graph: Graph | None = None,
-    typical: NDArray[np.int8] | None = None,
+    typical: Path | NDArray[np.int8] | None = None,
 ) -> VerifyResult:
     """Verify a network on a configuration.
 
@@ -136,7 +136,7 @@ def verify(
     x, graph : optional
         Quantised images and graph that are already in memory.
     typical : optional
-        Quantised images by whose maps the compiler chooses mappings (`hwgen.profile`); else the images verified.
+        Images, or their .npz file, by whose maps the compiler chooses mappings (`hwgen.profile`); else those verified.
 
     Raises
     ------
@@ -150,7 +150,8 @@ def verify(
     graph = graph or load_model(path)
     x = images(graph, inputs, random, seed) if x is None else x
     say("compiling")
-    program = compile_graph(graph, config, profile=profile(graph, config, x if typical is None else typical))
+    typical = images(graph, typical) if isinstance(typical, Path) else x if typical is None else typical
+    program = compile_graph(graph, config, profile=profile(graph, config, typical))
     say("generating Verilog")
     verilog = machine_verilog(config)
     say("golden model")
