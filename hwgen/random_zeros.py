@@ -13,6 +13,8 @@ from hwgen.sparse_layer import keep
 def with_random_zeros(graph: Graph, share: float, seed: int = 0) -> Graph:
     """Return a copy where that share of every layer's weights, rounded to whole ones, is zero; others are as they were.
 
+    No file holds it: its outside reference is ONNX Runtime, operator by operator.
+
     Raises
     ------
     ValueError
@@ -25,4 +27,4 @@ def with_random_zeros(graph: Graph, share: float, seed: int = 0) -> Graph:
         replace(op, weight=op.weight * keep(1 - share, op.weight.shape, rng)) if isinstance(op, Conv) else op
         for op in graph.ops
     )
-    return replace(graph, ops=ops)
+    return replace(graph, source="synthetic", ops=ops)

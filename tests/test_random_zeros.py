@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from hwgen.embedded import embedded_model
+from hwgen.embedded import digit_images, embedded_model
+from hwgen.golden.inputs import quantize_input
 from hwgen.model.graph import Conv, Graph
 from hwgen.random_zeros import with_random_zeros
+from hwgen.verify.reference import compare
 
 
 def weights(graph: Graph) -> list[np.ndarray]:
@@ -31,6 +35,12 @@ def test_seed_decides_and_the_network_stays() -> None:
     assert all(np.array_equal(a, b) for a, b in zip(before, weights(graph), strict=True))
     assert all(np.array_equal(a, b) for a, b in zip(before, weights(with_random_zeros(graph, 0)), strict=True))
     assert not any(w.any() for w in weights(with_random_zeros(graph, 1)))
+
+
+def test_it_is_compared_operator_by_operator() -> None:
+    graph = with_random_zeros(embedded_model(), 0.7)
+    found = compare(Path("absent.tflite"), graph, quantize_input(graph, digit_images()[0][:3]))
+    assert found is None or (found["name"] == "ONNX Runtime" and found["equal"] and found["values"])
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.1])
