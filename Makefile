@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 MODELS ?= ../shared/models
 DATA ?= ../shared/data
+# Folder of compressed networks, if there is one (docs/compression.md).
+COMPRESSED ?=
 WORKERS ?= 2
 
 .PHONY: help demo test fast nightly lint bench sample clean
@@ -53,7 +55,8 @@ lint: $(VENV)/dev.stamp
 	$(BIN)/python -m mypy
 
 bench: $(VENV)/verify.stamp
-	$(BIN)/hwgen bench --models $(MODELS) --data $(DATA) -o docs/benchmarks.md --plot docs/speedup.svg
+	$(BIN)/hwgen bench --models $(MODELS) --data $(DATA) -o docs/benchmarks.md --plot docs/speedup.svg \
+	  $(if $(COMPRESSED),--compressed $(COMPRESSED))
 
 sample: $(VENV)/verify.stamp
 	$(BIN)/hwgen generate --preset tiny -o rtl/sample_tiny

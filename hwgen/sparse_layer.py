@@ -38,7 +38,7 @@ def sparse_layer(zeros: Zeros, seed: int = 0) -> tuple[Graph, NDArray[np.int8]]:
     weight = _weights(zeros, rng)
     x = rng.integers(-128, 128, (1, SIZE, SIZE, CHANNELS))
     x[x == ZERO_POINT] += 1
-    x = _keep(zeros.activations, x.shape, rng) * (x - ZERO_POINT) + ZERO_POINT
+    x = keep(zeros.activations, x.shape, rng) * (x - ZERO_POINT) + ZERO_POINT
     tensors = {
         "x": Tensor("x", (1, SIZE, SIZE, CHANNELS), 0.05, ZERO_POINT, 0),
         "y": Tensor("y", (1, SIZE, SIZE, CHANNELS), 0.05, 5, 1),
@@ -56,7 +56,7 @@ def sparse_layer(zeros: Zeros, seed: int = 0) -> tuple[Graph, NDArray[np.int8]]:
     return Graph("layer", "synthetic", tensors, (layer,), "x", "y"), x.astype(np.int8)
 
 
-def _keep(share: float, shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.bool_]:
+def keep(share: float, shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.bool_]:
     """Return a mask with exactly that share of ones, at random places."""
     size = int(np.prod(shape))
     kept = np.zeros(size, np.bool_)
@@ -68,9 +68,9 @@ def _weights(zeros: Zeros, rng: np.random.Generator) -> NDArray[np.int8]:
     shape = (CHANNELS, KERNEL, KERNEL, CHANNELS)
     values = rng.integers(1, 128, shape) * rng.choice([-1, 1], shape)
     if zeros.grain == "element":
-        kept = _keep(zeros.weights, shape, rng)
+        kept = keep(zeros.weights, shape, rng)
     elif zeros.grain == "vector":
-        kept = np.repeat(_keep(zeros.weights, (shape[0] // 8, *shape[1:]), rng), 8, axis=0)
+        kept = np.repeat(keep(zeros.weights, (shape[0] // 8, *shape[1:]), rng), 8, axis=0)
     else:
         n, m = map(int, zeros.grain.split(":"))
         kept = (rng.random((values.size // m, m)).argsort(axis=1) < n).reshape(shape)

@@ -244,7 +244,8 @@ async def illegal_streams(dut: Any) -> None:
     cases: list[tuple[isa.Command | int, int]] = [
         (stream(count=0), 1), (stream(groups=0), 1), (stream(format=7), 1), (1, 1), (0, 1),
         *((stream(format=f), 1) for f in missing),
-        (stream(src=d.weight_words), 3), (stream(src=(1 << 20) - 1), 3), (stream(dst=4096 - d.bits_words, count=2 * d.bits_words), 3),
+        (stream(src=d.weight_words), 3), (stream(src=(1 << 20) - 1), 3),
+        (stream(dst=4096 - d.bits_words, count=2 * d.bits_words), 3),
         (stream(log2_rc=7), 3), (stream(log2_cc=7), 3),
         (isa.Command("CODEBOOK", {"src": 0, "log2_entries": 0}), 1),
         (isa.Command("CODEBOOK", {"src": 0, "log2_entries": config.codebook.bit_length()}), 1),

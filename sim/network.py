@@ -120,8 +120,11 @@ def build(
                     "--x-initial",
                     "fast",
                     "--noassert",
+                    # g++ needs more than proportional time for large functions: pieces halve what 64 lanes take.
                     "--output-split",
-                    "0",
+                    "20000",
+                    "--output-split-cfuncs",
+                    "5000",
                     "-CFLAGS",
                     "-fcoroutines",
                     # g++ -O1 halves the compile time of -O2 for 5 % of speed; start-up code need not be fast at all.

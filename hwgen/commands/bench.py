@@ -15,6 +15,8 @@ from hwgen.errors import HwgenError
 
 if TYPE_CHECKING:
     from hwgen.benchmarks import Benchmark
+    from hwgen.speedups import Speedup
+    from hwgen.verify.speedup import Folders, Measured
 
 
 def bench(
@@ -29,6 +31,10 @@ def bench(
         Path | None,
         typer.Option("--data", metavar="DIR", help="Folder of real inputs: also measure what skipping zeros gives."),
     ] = None,
+    compressed: Annotated[
+        Path | None,
+        typer.Option("--compressed", metavar="DIR", help="Folder of compressed networks (docs/compression.md: names)."),
+    ] = None,
     plot: Annotated[
         Path | None, typer.Option("--plot", metavar="FILE.svg", help="Speed-up against density, with --data.")
     ] = None,
@@ -41,22 +47,24 @@ def bench(
     check_target(output)
     check_target(json)
     check_target(plot)
-    if plot is not None and data is None:
-        raise HwgenError("--plot is of what zeros give, which needs real inputs", remedy="add --data DIR")
+    for option, path in (("--plot", plot), ("--compressed", compressed)):
+        if path is not None and data is None:
+            raise HwgenError(f"{option} is of what zeros give, which needs real inputs", remedy="add --data DIR")
     from hwgen.benchmarks import BENCHMARKS
     from hwgen.presets import preset
     from hwgen.report.benchmarks import table
+    from hwgen.speedups import SPEEDUPS
 
     chosen = [b for b in BENCHMARKS if only is None or only.lower() in f"{b.network} {b.preset}".lower()]
-    if not chosen:
+    rows = [s for s in SPEEDUPS if only is None or only.lower() in f"{s.name} {s.machine}".lower()] if data else []
+    if not (chosen or rows):
         raise HwgenError(f"no benchmark's network or preset contains {only!r}")
     absent = sorted({b.model for b in chosen if not (models / b.model).is_file()})
     if absent:
         raise HwgenError(
             f"the networks {', '.join(absent)} are absent", where=str(models), remedy="give their folder with --models"
         )
-    if data is not None:
-        _look_for_inputs(models, data)
+    folders = None if data is None else _folders(models, data, compressed, rows)
     measured: dict[Benchmark, dict[str, Any]] = {}
     failed: dict[Benchmark, str] = {}
     target = console()
@@ -71,42 +79,62 @@ def bench(
         cycles, verdict = value["cycles"], "bit-exact" if value["bit_exact"] else "DIFFERENT"
         text = f"{b.network} on {b.preset}: {cycles['total']:,} cycles ({cycles['predicted']:,} predicted), {verdict}"
         target.print(text, soft_wrap=True)
-    zeros = _zeros(models, data, plot, only) if data is not None else ("", True)
-    if measured:
-        write_file(output, table(measured, failed, zeros[0]))
+    zeros, errors = _zeros(folders, plot, rows) if folders is not None else ({}, [])
+    skipping = [m for m in zeros.values() if not isinstance(m, str)]
+    if measured or skipping:
+        from hwgen.report.speedups import speedup_table
+
+        write_file(output, table(measured, failed, speedup_table(zeros)))
         write_json(json, [row(b, measured.get(b), failed.get(b)) for b in chosen])
-    if failed:
-        lines = [f"{len(failed)} of {len(chosen)} benchmarks failed:"]
-        raise HwgenError("\n".join(lines + [f"{b.network} on {b.preset}: {text}" for b, text in failed.items()]))
-    if not (zeros[1] and all(value["bit_exact"] for value in measured.values())):
+    errors = [f"{b.network} on {b.preset}: {text}" for b, text in failed.items()] + errors
+    if errors:
+        raise HwgenError("\n".join([f"{len(errors)} benchmark{'s' * (len(errors) != 1)} failed:", *errors]))
+    if not all([*(value["bit_exact"] for value in measured.values()), *(m.bit_exact for m in skipping)]):
         raise typer.Exit(DIFFERENT)
 
 
-def _look_for_inputs(models: Path, data: Path) -> None:
-    """Raise HwgenError when something is absent that is needed only after everything else is measured."""
-    from hwgen.speedups import SPEEDUPS
+def _folders(models: Path, data: Path, compressed: Path | None, rows: list[Speedup]) -> Folders:
+    """Return the folders; raise HwgenError when something is absent that is needed only after everything else."""
+    from hwgen.speedups import Network
+    from hwgen.verify.speedup import Folders
 
-    needed = {p for s in SPEEDUPS if isinstance(s.work, str) for p in (models / s.work, data / s.data[0])}
-    if absent := sorted(str(p) for p in needed if not p.is_file()):
+    folders = Folders(models, data, compressed)
+    always = [s for s in rows if not (isinstance(s.work, Network) and s.work.compressed)]
+    if absent := sorted({name for s in always for name in folders.absent(s)}):
         raise HwgenError(f"absent: {', '.join(absent)}", remedy="give their folders with --models and --data")
+    if compressed is not None and not compressed.is_dir():
+        raise HwgenError("the folder of compressed networks does not exist", where=str(compressed))
+    return folders
 
 
-def _zeros(models: Path, data: Path, plot: Path | None, only: str | None) -> tuple[str, bool]:
-    """Measure what skipping zeros gives; returns the table and whether every byte was right."""
-    from hwgen.report.speedups import speedup_picture, speedup_table
-    from hwgen.speedups import SPEEDUPS
+def _zeros(
+    folders: Folders, plot: Path | None, rows: list[Speedup]
+) -> tuple[dict[Speedup, Measured | str], list[str]]:
+    """Measure what skipping zeros gives; returns results, or why there is none, and which rows failed."""
+    from hwgen.report.speedups import speedup_picture
+    from hwgen.sim.run_result import SimulationError
     from hwgen.verify.speedup import curves, measure
 
-    rows = {}
-    for row in (r for r in SPEEDUPS if only is None or only.lower() in f"{r.name} {r.preset}".lower()):
-        with busy(f"{row.name} on {row.preset}") as progress:
-            rows[row] = found = measure(row, models, data, progress)
-        console().print(f"{row.name} on {row.preset}: {found.speedup:.2f}x over base", soft_wrap=True)
+    done: dict[Speedup, Measured | str] = {}
+    errors = []
+    for row in rows:
+        name = f"{row.name} on {row.machine}"
+        if absent := folders.absent(row):
+            done[row] = text = f"{', '.join(absent)} absent"
+        else:
+            with busy(name) as progress:
+                try:
+                    done[row] = found = measure(row, folders, progress)
+                    text = f"{found.speedup:.2f}x over base"
+                except (HwgenError, SimulationError) as error:
+                    done[row] = text = str(error)
+                    errors.append(f"{name}: {error}")
+        console().print(f"{name}: {text}", soft_wrap=True)
     if plot is not None:
         with busy("speed-up against density") as progress:
             picture = speedup_picture(curves(progress))
         write_file(plot, picture)
-    return speedup_table(rows) if rows else "", all(m.bit_exact for m in rows.values())
+    return done, errors
 
 
 def row(b: Benchmark, result: dict[str, Any] | None, error: str | None) -> dict[str, Any]:

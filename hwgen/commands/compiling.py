@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from hwgen.commands.files import check_target, write_folder
-from hwgen.commands.options import ConfigFile, Model, Preset, chosen_config
+from hwgen.commands.options import ConfigFile, Model, Preset, Profile, chosen_config
 from hwgen.commands.output import busy, console
 
 
@@ -17,6 +17,7 @@ def compile_(
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for the files.")],
     preset: Preset = None,
     config: ConfigFile = None,
+    profile: Profile = None,
 ) -> None:
     """Compile a network: memory image, command stream, layout and a plan per layer."""
     check_target(output, folder=True)
@@ -24,9 +25,13 @@ def compile_(
     from hwgen.compiler import compile_graph
     from hwgen.compiler.files import program_files
     from hwgen.model import load_model
+    from hwgen.profile import profile as measure_maps
+    from hwgen.verify.inputs import images
 
     with busy(f"compiling {model} for {machine.name}"):
-        program = compile_graph(load_model(model), machine)
+        graph = load_model(model)
+        maps = None if profile is None else measure_maps(graph, machine, images(graph, profile))
+        program = compile_graph(graph, machine, profile=maps)
         files = program_files(program)
     write_folder(output, files)
     cycles = sum(layer.predicted for layer in program.layers)

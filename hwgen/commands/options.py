@@ -14,6 +14,10 @@ from hwgen.presets import preset as find_preset
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="Quantised network, .tflite (int8) or .onnx (QDQ).")]
 Preset = Annotated[str | None, typer.Option("--preset", metavar="NAME", help="A named machine, see `hwgen presets`.")]
 ConfigFile = Annotated[Path | None, typer.Option("--config", metavar="FILE.toml", help="A machine of your own.")]
+Profile = Annotated[
+    Path | None,
+    typer.Option("--profile", metavar="FILE.npz", help="x: typical inputs, by whose zeros mappings are chosen."),
+]
 Json = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Also write the result as JSON.")]
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hwgen.commands.files import check_target, write_json
-from hwgen.commands.options import ConfigFile, Json, Model, Preset, chosen_config
+from hwgen.commands.options import ConfigFile, Json, Model, Preset, Profile, chosen_config
 from hwgen.commands.output import busy, console
 from hwgen.config import Config
 from hwgen.errors import HwgenError
@@ -40,6 +40,7 @@ def verify(
         typer.Option("--random", min=1, metavar="N", help="That many random inputs (default: 1, without --inputs)."),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, metavar="S", help="Seed of the random inputs.")] = 1,
+    profile: Profile = None,
     layers: Annotated[bool, typer.Option("--layers", help="Print every layer.")] = False,
     waves: Annotated[
         Path | None, typer.Option("--waves", metavar="FILE.fst", help="Keep the waves around the first mismatch.")
@@ -51,7 +52,17 @@ def verify(
     check_target(waves)
     machine = chosen_config(preset, config)
     with busy(f"verifying {model} on {machine.name}") as progress:
-        result = verified(model, machine, sim, inputs=inputs, random=random, seed=seed, waves=waves, progress=progress)
+        result = verified(
+            model,
+            machine,
+            sim,
+            inputs=inputs,
+            random=random,
+            seed=seed,
+            profile=profile,
+            waves=waves,
+            progress=progress,
+        )
     write_json(json, result.to_json())
     show(result, layers)
     if not result.bit_exact:
@@ -66,6 +77,7 @@ def verified(
     inputs: Path | None = None,
     random: int | None = None,
     seed: int = 1,
+    profile: Path | None = None,
     waves: Path | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> VerifyResult:
@@ -75,7 +87,15 @@ def verified(
 
     try:
         return verify_model(
-            model, config, simulator=sim.value, inputs=inputs, random=random, seed=seed, waves=waves, progress=progress
+            model,
+            config,
+            simulator=sim.value,
+            inputs=inputs,
+            random=random,
+            seed=seed,
+            typical=profile,
+            waves=waves,
+            progress=progress,
         )
     except SimulationError as error:
         raise HwgenError(

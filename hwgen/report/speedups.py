@@ -8,31 +8,66 @@ from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
 
-from hwgen.speedups import Speedup
+from hwgen.speedups import IMAGES, TYPICAL, Speedup
 
 if TYPE_CHECKING:
     from hwgen.verify.speedup import Measured
 
-HEADER = """## Zeros
+HEADER = f"""## Zeros
 
 Cycles over those of `base`, which skips nothing, measured as above: a 3x3 convolution, 64 to 64 channels on 16 x 16
 pixels, with the given shares of weights and activations that are not zero (over the same layer without zeros), and
-networks as they are, on real inputs (mean of 4). Weights travel and are stored dense.
+networks on real inputs (mean of {IMAGES}; mappings are chosen by the zeros of {TYPICAL} others), as they are or made
+by the named recipe ([compression.md](compression.md)). A limit "of" a figure is a share of what the zeros among the
+weights have to give: multiply-accumulates over those by a weight that is not zero. Weights travel and are stored dense.
 
 | work | machine | `base` | measured | speed-up | must | aim | bit-exact |
 |---|---|---|---|---|---|---|---|"""
 
+WORST = 3
+"""Layers named where a limit is missed."""
 
-def speedup_table(rows: Mapping[Speedup, Measured]) -> str:
-    """Return Markdown."""
-    lines = [HEADER]
-    for row, m in rows.items():
-        must, aim = (f"{x}x {'met' if m.speedup >= x else 'MISSED'}" for x in (row.must, row.aim))
+
+def speedup_table(rows: Mapping[Speedup, Measured | str]) -> str:
+    """Return Markdown, nothing without rows; a row that was not measured has the reason."""
+    if not rows:
+        return ""
+    measured = {row: m for row, m in rows.items() if not isinstance(m, str)}
+    lines = [HEADER] if measured else ["## Zeros"]
+    for row, m in measured.items():
         lines.append(
-            f"| {row.name} | {row.preset} | {m.dense:,.0f} | **{m.skipping:,.0f}** | **{m.speedup:.2f}x** | {must} | "
-            f"{aim} | {'yes' if m.bit_exact else 'NO'} |"
+            f"| {row.name} | {row.machine} | {m.dense:,.0f} | **{m.skipping:,.0f}** | **{m.speedup:.2f}x** | "
+            f"{limit(row, row.must, m)} | {limit(row, row.aim, m)} | {'yes' if m.bit_exact else 'NO'} |"
         )
+    if missed := [note(row, m) for row, m in measured.items() if not meets(row, row.must, m)]:
+        lines += ["", "Limits that are missed:", "", *missed]
+    reasons = {row: " ".join(m.split()) for row, m in rows.items() if isinstance(m, str)}
+    if left := [f"* {row.name} on {row.machine}: {reason}" for row, reason in reasons.items()]:
+        lines += ["", "Not measured:", "", *left]
     return "\n".join(lines) + "\n"
+
+
+def limit(row: Speedup, value: float | None, m: Measured) -> str:
+    """Return a limit and whether it is kept."""
+    if value is None:
+        return ""
+    text = f"{value:g} of {1 / m.density:.2f}x" if row.of_bound else f"{value:.3g}x"
+    return f"{text} {'met' if meets(row, value, m) else 'MISSED'}"
+
+
+def meets(row: Speedup, value: float | None, m: Measured) -> bool:
+    """Whether a limit, if there is one, is kept."""
+    return value is None or m.speedup >= (value / m.density if row.of_bound else value)
+
+
+def note(row: Speedup, m: Measured) -> str:
+    """Return where the cycles go when the "must" is missed: the layers that are furthest from it."""
+    assert row.must is not None
+    asked = row.must / m.density if row.of_bound else row.must
+    lost = sorted(m.layers, key=lambda n: n.dense / asked - n.skipping)[:WORST]
+    where = ", ".join(f"{n.name} ({n.dense:,} cycles to {n.skipping:,})" for n in lost)
+    text = f"* {row.name} on {row.machine}: {m.speedup:.2f}x, {asked:.2f}x is asked for."
+    return text + (f" Most is lost in {where}." if lost else "")
 
 
 def speedup_picture(curves: Mapping[str, list[tuple[float, float]]]) -> bytes:

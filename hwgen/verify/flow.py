@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,6 @@ from numpy.typing import NDArray
 
 from hwgen.compiler import Program, compile_graph
 from hwgen.compiler.cost import CycleModel, layer_cycles
-from hwgen.compiler.density import Density, measure
 from hwgen.config import Config
 from hwgen.derive import Derived
 from hwgen.emit import generate
@@ -22,6 +22,7 @@ from hwgen.golden.machine_state import PostInfo
 from hwgen.isa import Command
 from hwgen.model import load_model
 from hwgen.model.graph import Graph, Host
+from hwgen.profile import profile
 from hwgen.sim.network import check_waves, run_network
 from hwgen.sim.run_result import RunResult
 from hwgen.sim.tools import require
@@ -30,13 +31,13 @@ from hwgen.verify.inputs import images
 from hwgen.verify.replay import Mismatch, compare_writes, maps, of_machine, split_writes
 from hwgen.verify.result import LayerResult, VerifyResult
 
-PROFILE_IMAGES = 16
-"""Whose maps are looked at to choose mappings."""
-
 EXAMPLES = 10
 """Mismatches that are reported in full."""
 
 Progress = Callable[[str], None]
+
+machine_verilog = functools.lru_cache(maxsize=4)(generate)
+"""A bench runs many networks on one machine, whose Verilog takes seconds to make."""
 
 
 def machine_writes(program: Program, image: NDArray[np.uint8]) -> tuple[dict[int, PostInfo], MachineResult]:
@@ -92,15 +93,6 @@ def compare_graph(
     return total, found
 
 
-def profile(graph: Graph, config: Config, x: NDArray[np.int8]) -> dict[str, Density] | None:
-    """Measure the maps of some images with the golden model, for a machine that skips zero activations."""
-    if config.skip not in ("activation", "both"):
-        return None
-    kept = golden.run(graph, x[:PROFILE_IMAGES], keep=True).tensors
-    return {name: measure(values, graph.tensors[name].zero_point, config.vector) for name, values in kept.items()
-            if values.ndim == 4}
-
-
 def measured_layers(program: Program, run: RunResult) -> list[int]:
     """Return the RTL cycles of each layer (`hwgen.compiler.cost.layer_cycles`)."""
     done = [run.completed.get(i, 0) for i in range(len(program.entries))]
@@ -122,6 +114,7 @@ def verify(
     progress: Progress | None = None,
     x: NDArray[np.int8] | None = None,
     graph: Graph | None = None,
+    typical: Path | NDArray[np.int8] | None = None,
 ) -> VerifyResult:
     """Verify a network on a configuration.
 
@@ -142,6 +135,8 @@ def verify(
         Told what is being done.
     x, graph : optional
         Quantised images and graph that are already in memory.
+    typical : optional
+        Images, or their .npz file, by whose maps the compiler chooses mappings (`hwgen.profile`); else those verified.
 
     Raises
     ------
@@ -155,9 +150,10 @@ def verify(
     graph = graph or load_model(path)
     x = images(graph, inputs, random, seed) if x is None else x
     say("compiling")
-    program = compile_graph(graph, config, profile=profile(graph, config, x))
+    typical = images(graph, typical) if isinstance(typical, Path) else x if typical is None else typical
+    program = compile_graph(graph, config, profile=profile(graph, config, typical))
     say("generating Verilog")
-    verilog = generate(config)
+    verilog = machine_verilog(config)
     say("golden model")
     ours = golden.run(graph, x, keep=True)
     tensors = ours.tensors

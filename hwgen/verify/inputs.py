@@ -13,7 +13,7 @@ from hwgen.inputs import load_inputs
 from hwgen.model.graph import Graph
 
 
-def images(graph: Graph, path: Path | None, random: int | None, seed: int) -> NDArray[np.int8]:
+def images(graph: Graph, path: Path | None, random: int | None = None, seed: int = 1) -> NDArray[np.int8]:
     """Return the quantised batch: from a file, or ``random`` seeded images (one when neither is given)."""
     if path is not None and random is not None:
         raise HwgenError("give either --inputs or --random, not both")
