@@ -15,7 +15,8 @@ from hwgen.config import Config
 from hwgen.golden.machine import Machine
 from hwgen.isa import Module
 from hwgen.model.graph import Graph
-from hwgen.verify.flow import predict, profile
+from hwgen.profile import profile
+from hwgen.verify.flow import predict
 
 
 @dataclass(frozen=True)
