@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from hwgen.config import Config
 from hwgen.derive import Derived
 from hwgen.errors import HwgenError
-from hwgen.isa import Command
+from hwgen.isa import SLOTS, Command
 
 
 def wrap(values: NDArray[np.int64], bits: int) -> NDArray[np.int64]:
@@ -26,7 +26,7 @@ class Work:
     Attributes
     ----------
     items : int
-        DMA words of LOAD, STORE and WFETCH; words one engine fetches of AFETCH; positions of all rounds of RUN;
+        DMA words of LOAD, STORE (packed ones: transferred) and WFETCH; words one engine fetches of AFETCH; positions of all rounds of RUN;
         result vectors of DRAIN (of all pipes, dropped ones included) and ELTWISE.
     macs : int
         Multiply-accumulates of the active lanes (RUN).
@@ -34,6 +34,8 @@ class Work:
         Activation buffer words read, words or P-byte vectors written.
     walked : int64 array, shape (rows, columns)
         Cycles in which each lane walks a position of a RUN, where zeros are skipped.
+    moved : tuple of int
+        DMA words of each block that LOAD_PACKED or STORE_PACKED transferred.
     """
 
     items: int = 0
@@ -41,6 +43,7 @@ class Work:
     reads: int = 0
     writes: int = 0
     walked: NDArray[np.int64] | None = None
+    moved: tuple[int, ...] = ()
 
 
 @dataclass
@@ -87,6 +90,8 @@ class State:
         Buffers as bytes.
     wmem, amem : int8 and int16 arrays, shape (columns, rows, words, W)
     acc : int32 array, shape (columns, rows, acc_vectors, P)
+    lengths : int64 array, shape (SLOTS,)
+        DMA words of each packed block in DRAM, 0 where none was stored.
     registers : dict
         Arguments of the last setting command by (name, level or index).
     """
@@ -112,6 +117,7 @@ class State:
         self.param = noise((d.param_words * d.dma_bytes,), 8).astype(np.uint8)
         self.wmem = noise((*lanes, c.wmem_words, d.word), c.weight_bits).astype(np.int8)
         self.amem = noise((*lanes, c.amem_words, d.word), c.act_bits + 1).astype(np.int16)
+        self.lengths = np.zeros(SLOTS, np.int64)
         self.acc = noise((*lanes, c.acc_vectors, c.vector), c.acc_bits).astype(np.int32)
 
     @property

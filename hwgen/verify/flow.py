@@ -51,10 +51,11 @@ def machine_writes(program: Program, image: NDArray[np.uint8]) -> tuple[dict[int
 
 
 def predict(program: Program, done: MachineResult) -> None:
-    """Let the cycle model tell again, by what the lanes really walk with the operands of this run."""
+    """Let the cycle model tell again, by what the lanes really walk and packed blocks take with the data of this run."""
     for entry, work in zip(program.entries, done.work, strict=True):
         if work.walked is not None:
             entry.walk = work.walked.astype(float)
+        entry.moved = work.moved
     times = CycleModel(program.config).finish_times(program.entries)
     for plan, cycles in zip(program.layers, layer_cycles(program.entries, times, len(program.layers)), strict=True):
         plan.predicted = cycles
@@ -93,8 +94,8 @@ def compare_graph(
 
 
 def profile(graph: Graph, config: Config, x: NDArray[np.int8]) -> dict[str, Density] | None:
-    """Measure the maps of some images with the golden model, for a machine that skips zero activations."""
-    if config.skip not in ("activation", "both"):
+    """Measure the maps of some images with the golden model, for a machine that skips zero activations or packs maps."""
+    if config.skip not in ("activation", "both") and not config.compress_maps:
         return None
     kept = golden.run(graph, x[:PROFILE_IMAGES], keep=True).tensors
     return {name: measure(values, graph.tensors[name].zero_point, config.vector) for name, values in kept.items()
@@ -173,7 +174,7 @@ def verify(
     for i in range(len(x)):
         image = program.image(inner[i])
         seen, done = machine_writes(program, image)
-        if i == 0 and config.skip != "none":
+        if i == 0 and (config.skip != "none" or config.compress_maps):
             predict(program, done)
         by_graph, wrong = compare_graph(program, seen, tensors, i)
         say(f"simulating image {i + 1} of {len(x)} ({simulator})")
