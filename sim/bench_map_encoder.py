@@ -44,7 +44,7 @@ async def all_kinds(dut: Any) -> None:
     rng = random.Random(random.randrange(1 << 31))
     await start(dut)
     for pause, stall in RATES:
-        blocks = mixture(rng, WIDTH, 14)
+        blocks = mixture(rng, WIDTH, 8)
         await _run(dut, blocks, [rng.random() < 0.25 and len(b.words) <= 64 for b in blocks], pause, stall)
 
 
@@ -61,6 +61,6 @@ async def rate(dut: Any) -> None:
     rng = random.Random(random.randrange(1 << 31))
     await start(dut)
     for kind, most in (("alternating", 1.0), ("full", 9 / 8)):
-        blocks = [block(rng, WIDTH, kind, 160, -128) for _ in range(6)]
-        s = await _run(dut, blocks, [False] * 6, 0.0, 0.0)
-        assert s.fed <= 6 * (160 * most + 4) + 8, (kind, s.fed)
+        blocks = [block(rng, WIDTH, kind, 160, -128) for _ in range(3)]
+        s = await _run(dut, blocks, [False] * 3, 0.0, 0.0)
+        assert s.fed <= 3 * (160 * most + 4) + 8, (kind, s.fed)

@@ -40,8 +40,8 @@ def block(rng: random.Random, width: int, kind: str, words: int, zero_point: int
 
 
 def mixture(rng: random.Random, width: int, count: int, longest: int = LONGEST_BLOCK) -> list[Block]:
-    """Make blocks of all kinds and sizes; zero points are signed."""
-    sizes = [1, longest, *(rng.randint(1, longest) for _ in range(count - 2))]
+    """Make blocks of all kinds, of 1, ``longest`` and a few words; zero points are signed."""
+    sizes = [1, longest, *(rng.randint(1, min(longest, 48)) for _ in range(count - 2))]
     rng.shuffle(sizes)
     return [block(rng, width, KINDS[i % len(KINDS)], n, rng.randrange(-128, 128)) for i, n in enumerate(sizes)]
 

@@ -115,7 +115,7 @@ class MapEncoder(wiring.Component):
         done = closing & ~flush & ~waits
         m.d.comb += [self.length.valid.eq(done), self.length.payload.eq(at - base)]
         with m.If(done & self.length.ready):
-            m.d.sync += [closing.eq(0), opened.eq(0), k.eq(0), closed.eq(at)]
+            m.d.sync += [closing.eq(0), opened.eq(0), k.eq(0), bits.eq(0), closed.eq(at)]
         self._read(m, ring, closed, read_at)
         return m
 
