@@ -96,7 +96,8 @@ LONGEST_BLOCK = 256
 F = Field
 _BLOCKS = (
     F("blocks", 11, doc=">= 1"),
-    F("block", 9, doc=f"DMA words of a block when unpacked, 1..{LONGEST_BLOCK}; its slot in DRAM has an eighth more, rounded up"),
+    F("block", 9, doc=f"DMA words of a block when unpacked, 1..{LONGEST_BLOCK}; its slot in DRAM has an eighth more, "
+      "rounded up"),
     F("zero_point", 8, True, doc="the byte that is left out"),
     F("slot", 11, doc="entry of the first block in the table of lengths"),
 )

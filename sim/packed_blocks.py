@@ -63,10 +63,11 @@ class Streams:
         self.cycles = 0
         self.fed = 0
 
-    async def run(self, items: Sequence[int], done: Callable[[], bool], most: int) -> None:
-        """Feed ``items`` until ``done``; raises AssertionError after ``most`` cycles."""
+    async def run(self, items: Sequence[int], sink: str, count: int) -> None:
+        """Feed ``items`` until ``sink`` has given ``count``; raises AssertionError when that takes far too long."""
         dut, at, offering = self.dut, 0, False
-        while not done():
+        most = self.cycles + 1000 + 20 * (len(items) + count)
+        while len(self.got[sink]) < count:
             await RisingEdge(dut.clk)
             offering = offering or (at < len(items) and self.rng.random() >= self.pause)
             getattr(dut, f"{self.source}__valid").value = int(offering)
@@ -83,7 +84,8 @@ class Streams:
             for name in self.sinks:
                 if int(getattr(dut, f"{name}__valid").value) and int(getattr(dut, f"{name}__ready").value):
                     self.got[name].append(int(getattr(dut, f"{name}__payload").value))
-            assert self.cycles < most, f"hangs after {at} of {len(items)} words, {({n: len(v) for n, v in self.got.items()})}"
+            given = {name: len(values) for name, values in self.got.items()}
+            assert self.cycles < most, f"hangs after {at} of {len(items)} words, {given}"
 
 
 RATES = ((0.0, 0.0), (0.5, 0.0), (0.0, 0.5), (0.3, 0.3))

@@ -251,7 +251,7 @@ class CycleModel:
         return unit.last + timing.STORE_OVERHEAD + self.memory.write_latency
 
     def _ring(self, e: Entry, unit: _Unit, offer: float) -> float:
-        """Account for a STORE through the ring: what is sent is packed before, a block, or a burst's words, at a time."""
+        """Account for a STORE through the ring: a block, or the words of a burst, is in it before it is sent."""
         t = timing
         if e.moved:
             blocks = [(e.args["block"], words) for words in e.moved]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from hwgen.compiler.density import Profile
 from hwgen.compiler.maps import Layout
@@ -92,7 +93,7 @@ def _lay_out(placement: Placement, packings: dict[str, Packing], config: Config)
     starts = [*sorted(set(placement.dram.values())), placement.dram_words]
     moved: dict[int, int] = {}
     words = 0
-    for at, after in zip(starts, starts[1:], strict=False):
+    for at, after in pairwise(starts):
         if at in plain.values():
             moved[at] = words
             words += after - at

@@ -66,7 +66,7 @@ def load_packed(s: State) -> Work:
         packed = s.memory[dram:dram + length * width].reshape(length, width)
         words = unpack(packed, a["block"], a["zero_point"])
         if words is None:
-            raise HwgenError(f"block {i}: the packed data is corrupt, its bits do not agree with its length of {length}",
+            raise HwgenError(f"block {i}: packed data is corrupt, its bits do not agree with its length of {length}",
                              where=s.where)
         s.act[chip:chip + words.size] = words.reshape(-1)
         moved.append(length)

@@ -26,8 +26,8 @@ class Work:
     Attributes
     ----------
     items : int
-        DMA words of LOAD, STORE (packed ones: transferred) and WFETCH; words one engine fetches of AFETCH; positions of all rounds of RUN;
-        result vectors of DRAIN (of all pipes, dropped ones included) and ELTWISE.
+        DMA words of LOAD, STORE (packed ones: transferred) and WFETCH; words one engine fetches of AFETCH; positions
+        of all rounds of RUN; result vectors of DRAIN (of all pipes, dropped ones included) and ELTWISE.
     macs : int
         Multiply-accumulates of the active lanes (RUN).
     reads, writes : int

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from amaranth import Module, Mux, Signal
-from amaranth.lib import data, wiring
+from amaranth.lib import data
 from amaranth.lib.wiring import Out
 
 from hwgen.config import Config
@@ -12,7 +12,7 @@ from hwgen.hardware.axi import Skid
 from hwgen.hardware.bank_hash import group_of
 from hwgen.hardware.dma import Splitter
 from hwgen.hardware.fifo import Fifo
-from hwgen.hardware.interfaces import LENGTH_BITS, SLOT_BITS, lengths_read, payload_layout
+from hwgen.hardware.interfaces import SLOT_BITS, lengths_read, payload_layout
 from hwgen.hardware.load import AHEAD, Load
 from hwgen.hardware.map_decoder import JobLayout, MapDecoder
 from hwgen.hardware.packed_store import judge_blocks
@@ -74,8 +74,9 @@ class PackedLoad(Load):
         ]
         with m.If(~valid):
             m.d.sync += [
-                valid.eq(self.cmd.valid), packed.eq(packs), code.eq(verdict), dram.eq(plain.dram), count.eq(plain.count),
-                dst.eq(Mux(packs, new.dst, plain.dst)), buffer.eq(Mux(packs, Buffer.ACT, plain.buffer)),
+                valid.eq(self.cmd.valid), packed.eq(packs), code.eq(verdict), dram.eq(plain.dram),
+                count.eq(plain.count), dst.eq(Mux(packs, new.dst, plain.dst)),
+                buffer.eq(Mux(packs, Buffer.ACT, plain.buffer)),
                 left.eq(new.blocks), block.eq(new.block), zero_point.eq(new.zero_point), slot.eq(new.slot),
                 bitmaps.eq((new.block + GROUP - 1) >> (GROUP - 1).bit_length()),
                 looked.eq(0), known.eq(~packs | (verdict != 0))]

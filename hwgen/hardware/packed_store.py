@@ -79,7 +79,8 @@ class PackedStore(Store):
             fire.eq(known & targets.i.ready & ((fault != 0) | (pieces.i.ready & jobs.i.ready))),
             pieces.i.valid.eq(fire & (fault == 0)), jobs.i.valid.eq(fire & (fault == 0)), targets.i.valid.eq(fire),
             pieces.i.p.src.eq(src), pieces.i.p.words_minus_1.eq(words - 1),
-            jobs.i.p.packed.eq(packed), jobs.i.p.zero_point.eq(zero_point), jobs.i.p.bitmaps.eq(Mux(packed, bitmaps, 0)),
+            jobs.i.p.packed.eq(packed), jobs.i.p.zero_point.eq(zero_point),
+            jobs.i.p.bitmaps.eq(Mux(packed, bitmaps, 0)),
             targets.i.p.dram.eq(dram), targets.i.p.slot.eq(slot), targets.i.p.packed.eq(packed),
             targets.i.p.final.eq(final), targets.i.p.code.eq(fault),
         ]

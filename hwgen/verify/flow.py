@@ -51,7 +51,7 @@ def machine_writes(program: Program, image: NDArray[np.uint8]) -> tuple[dict[int
 
 
 def predict(program: Program, done: MachineResult) -> None:
-    """Let the cycle model tell again, by what the lanes really walk and packed blocks take with the data of this run."""
+    """Let the cycle model tell again, by what lanes really walk and packed blocks really take in this run."""
     for entry, work in zip(program.entries, done.work, strict=True):
         if work.walked is not None:
             entry.walk = work.walked.astype(float)
@@ -94,7 +94,7 @@ def compare_graph(
 
 
 def profile(graph: Graph, config: Config, x: NDArray[np.int8]) -> dict[str, Density] | None:
-    """Measure the maps of some images with the golden model, for a machine that skips zero activations or packs maps."""
+    """Measure the maps of some images with the golden model, for a machine that skips or packs their zeros."""
     if config.skip not in ("activation", "both") and not config.compress_maps:
         return None
     kept = golden.run(graph, x[:PROFILE_IMAGES], keep=True).tensors
