@@ -59,6 +59,8 @@ class Config:
         Operands whose zeros cost no cycle: ``none`` (dense lanes), ``weight``, ``activation`` or ``both``.
     gate : bool
         A multiplier with a zero operand keeps its inputs still, which saves power and no cycle (Eyeriss; Chen 2016).
+    compress_maps : bool
+        Maps that do not fit on chip are packed in DRAM: their zeros are not transferred.
 
     weight_formats : tuple of str
         How weights may be stored in DRAM and the weight buffer (`hwgen.golden.weight_stream`): ``packed`` in 1..8 bits
@@ -98,6 +100,7 @@ class Config:
     gate: bool = False
     weight_formats: tuple[str, ...] = ()
     codebook: int = 0
+    compress_maps: bool = False
 
     def __post_init__(self) -> None:
         from hwgen.derive import check
@@ -129,7 +132,7 @@ class Config:
                              remedy=f"the keys are: preset, {', '.join(known)}")
         for key, value in table.items():
             expected = "a list of strings" if key in _LISTS else "a string" if key in (
-                "name", "skip") else "true or false" if key == "gate" else "an integer"
+                "name", "skip") else "true or false" if key in ("gate", "compress_maps") else "an integer"
             good = {"a list of strings": isinstance(value, list) and all(isinstance(v, str) for v in value),
                     "a string": isinstance(value, str), "true or false": isinstance(value, bool),
                     "an integer": isinstance(value, int) and not isinstance(value, bool)}[expected]

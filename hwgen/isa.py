@@ -10,6 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hwgen.config import Config
 
 COMMAND_BYTES = 16
 PAYLOAD_BITS = 96
@@ -86,13 +90,28 @@ class Operation:
     doc: str
     action: bool = True
     """False for a command that only sets registers of its module."""
+    option: str = ""
+    """Field of `hwgen.config.Config` without which a machine does not have it."""
 
     def __post_init__(self) -> None:
         if sum(f.width for f in self.fields) > PAYLOAD_BITS:
             raise ValueError(f"{self.name}: payload exceeds {PAYLOAD_BITS} bits")
 
 
+SLOTS = 2048
+"""Entries of the table of lengths: blocks of packed maps in DRAM."""
+
+LONGEST_BLOCK = 256
+"""DMA words of a block of a packed map."""
+
 F = Field
+_BLOCKS = (
+    F("blocks", 11, doc=">= 1"),
+    F("block", 9, doc=f"DMA words of a block when unpacked, 1..{LONGEST_BLOCK}; its slot in DRAM has an eighth more, "
+      "rounded up"),
+    F("zero_point", 8, True, doc="the byte that is left out"),
+    F("slot", 11, doc="entry of the first block in the table of lengths"),
+)
 TABLE: tuple[Operation, ...] = (
     Operation(Module.LOAD, 1, "LOAD", (
         F("dram", 32, doc="byte address, multiple of the DMA word"),
@@ -100,11 +119,21 @@ TABLE: tuple[Operation, ...] = (
         F("dst", 20, doc="destination, in DMA words"),
         F("count", 20, doc="DMA words, >= 1"),
     ), "Copy DRAM to an on-chip buffer."),
+    Operation(Module.LOAD, 2, "LOAD_PACKED", (
+        F("dram", 32, doc="byte address of the first slot, multiple of the DMA word"),
+        F("dst", 20, doc="activation buffer address, in DMA words"),
+        *_BLOCKS,
+    ), "Unpack blocks of a map from DRAM into the activation buffer.", option="compress_maps"),
     Operation(Module.STORE, 1, "STORE", (
         F("dram", 32, doc="byte address, multiple of the DMA word"),
         F("src", 20, doc="activation buffer address, in DMA words"),
         F("count", 20, doc="DMA words, >= 1"),
     ), "Copy the activation buffer to DRAM."),
+    Operation(Module.STORE, 2, "STORE_PACKED", (
+        F("dram", 32, doc="byte address of the first slot, multiple of the DMA word"),
+        F("src", 20, doc="activation buffer address, in DMA words"),
+        *_BLOCKS,
+    ), "Pack blocks of a map from the activation buffer into DRAM.", option="compress_maps"),
     Operation(Module.WFETCH, 1, "WFETCH", (
         F("src", 20, doc="weight buffer address, in DMA words"),
         F("count", 16, doc="DMA words per lane group, >= 1"),
@@ -228,6 +257,12 @@ TABLE: tuple[Operation, ...] = (
     Operation(Module.CTRL, 1, "END", (
     ), "Wait until everything is idle, raise the interrupt."),
 )
+
+
+def operations(config: Config) -> tuple[Operation, ...]:
+    """Return the operations that a machine has."""
+    return tuple(op for op in TABLE if not op.option or getattr(config, op.option))
+
 
 BY_NAME = {op.name: op for op in TABLE}
 BY_CODE = {(int(op.module), op.code): op for op in TABLE}

@@ -21,7 +21,7 @@ def profile(graph: Graph, config: Config, x: NDArray[np.int8]) -> Profile | None
     ----------
     graph : Graph
     config : Config
-        Where it does not skip zero activations, densities have no say.
+        Where zero activations are neither skipped nor packed, densities have no say.
     x : int8 array, shape (images, height, width, channels)
         At most `PROFILE_IMAGES` of them are taken, evenly spread, as files are often sorted by class.
 
@@ -29,7 +29,7 @@ def profile(graph: Graph, config: Config, x: NDArray[np.int8]) -> Profile | None
     -------
     mapping of tensor names to Density, or None
     """
-    if config.skip not in ("activation", "both"):
+    if config.skip not in ("activation", "both") and not config.compress_maps:
         return None
     some = np.linspace(0, len(x) - 1, min(len(x), PROFILE_IMAGES)).round().astype(int)
     kept = run(graph, x[some], keep=True).tensors

@@ -108,3 +108,11 @@ long as
 ``outstanding`` bursts (of up to 64 beats, ending at multiples of 64 beats) cover the read latency."""
 STORE_OVERHEAD = 8
 """A STORE is done STORE_OVERHEAD + beats + write response latency cycles after its acceptance."""
+
+# Packed maps (hwgen/hardware/packed_load.py, packed_store.py)
+LOAD_LOOKUP = 2
+"""Cycles from one block of a LOAD_PACKED to the next while its requests do not wait, and before the first."""
+BLOCK_OVERHEAD = 4
+"""Cycles in which STORE takes no words at the end of a block, or of a burst's words of a plain STORE."""
+BLOCK_SEND = 4
+"""Cycles from the last word of a block in the ring to its first beat."""

@@ -12,8 +12,7 @@ from hwgen.hardware.act_buffer import ActBuffer
 from hwgen.hardware.axi import BurstLayout, axi4, read_beat
 from hwgen.hardware.dma import ReadMaster
 from hwgen.hardware.interfaces import CommandLayout, buffer_read
-from hwgen.hardware.load import Load
-from hwgen.hardware.store import Store
+from hwgen.hardware.lengths import build_dma
 from hwgen.hardware.word_buffer import WordBuffer
 
 
@@ -54,8 +53,8 @@ class DmaTop(wiring.Component):
         m.submodules.act = act = ActBuffer(c)
         m.submodules.weight_buffer = weight = WordBuffer(c, d.weight_words)
         m.submodules.param_buffer = param = WordBuffer(c, d.param_words)
-        m.submodules.load = load = Load(c)
-        m.submodules.store = store = Store(c)
+        load, store = build_dma(m, c)
+        m.submodules.load, m.submodules.store = load, store
         for name, worker in (("load", load), ("store", store)):
             connect(m, flipped(getattr(self, f"{name}_cmd")), worker.cmd)
             m.d.comb += [getattr(self, f"{name}_{pin}").eq(getattr(worker, pin)) for pin in ("done", "error", "code")]

@@ -121,6 +121,7 @@ TOML_ERRORS = [
     ('rows = "8"', "rows must be an integer, not '8'", None),
     ("rows = true", "rows must be an integer, not True", None),
     ("rows = 8.0", "rows must be an integer, not 8.0", None),
+    ("compress_maps = 1", "compress_maps must be true or false, not 1", None),
     ("name = 8", "name must be a string, not 8", None),
     ("skip = []", "skip must be a string, not []", None),
     ('mappings = "channel"', "mappings must be a list of strings, not 'channel'", None),

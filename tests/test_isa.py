@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hwgen.config import Config
 from hwgen.isa import (
     BY_NAME,
     COMMAND_BYTES,
@@ -20,6 +21,7 @@ from hwgen.isa import (
     Operation,
     decode,
     encode,
+    operations,
 )
 
 
@@ -81,6 +83,16 @@ def test_table_is_consistent() -> None:
         assert len({f.name for f in op.fields}) == len(op.fields)
         assert sum(f.width for f in op.fields) <= PAYLOAD_BITS
     assert {o.module for o in TABLE} == set(Module)
+
+
+def test_options_add_operations() -> None:
+    """Only a machine with an option has the operations of it."""
+    optional = {"compress_maps": {"LOAD_PACKED", "STORE_PACKED"}}
+    assert {op.name: op.option for op in TABLE if op.option} == {n: o for o, names in optional.items() for n in names}
+    plain = {op.name for op in operations(Config())}
+    assert plain == {op.name for op in TABLE if not op.option}
+    for option, names in optional.items():
+        assert {op.name for op in operations(Config().replace(**{option: True}))} == plain | names
 
 
 def test_a_payload_that_does_not_fit() -> None:

@@ -12,6 +12,7 @@ from hwgen.compiler.cost import CycleModel, layer_cycles
 from hwgen.compiler.density import Profile
 from hwgen.compiler.lower import Lowering, boundary_tiles
 from hwgen.compiler.maps import Layout
+from hwgen.compiler.packed import choose_packings
 from hwgen.compiler.patch import Choice
 from hwgen.compiler.pixel import PixelChoice
 from hwgen.compiler.place import Placement, place
@@ -51,7 +52,8 @@ def compile_graph(
     mappings : tuple of str, optional
         Restricts the mapping search (default: all that are built).
     profile : mapping of str to Density, optional
-        Of maps, where zero activations are skipped; without it they count as dense.
+        Of maps, where zero activations are skipped or maps are packed; without it they count as dense (behind a
+        ReLU as half dense, to be packed).
     weight_format : str
         One of `hwgen.compiler.weight_store.CHOICES`.
 
@@ -66,7 +68,8 @@ def compile_graph(
     layouts = {n: Layout.of(t.shape, config) for n, t in graph.tensors.items()}
     trimmed = replace(graph, ops=tuple(ops), input=source, output=target)
     placement = place(trimmed, layouts, config, tuple(ops))
-    lowering = Lowering(trimmed, config, placement, mappings or config.mappings, profile or {}, _fastest,
+    packings = choose_packings(trimmed, ops, placement, config, profile or {})
+    lowering = Lowering(trimmed, config, placement, mappings or config.mappings, profile or {}, packings, _fastest,
                         weight_format)
     tiles: list[Tile] = []
     if source in placement.chip:

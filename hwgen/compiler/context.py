@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from hwgen import isa
 from hwgen.compiler.contention import Walk, fetch_cycles
 from hwgen.compiler.nest import fold
+from hwgen.compiler.packed import Packing
 from hwgen.compiler.rings import BlockRing, Ring
 from hwgen.compiler.shape import Shape
 from hwgen.compiler.stream import Stream
@@ -19,6 +20,7 @@ from hwgen.compiler.weight_store import Stored
 from hwgen.config import Config
 from hwgen.derive import Derived
 from hwgen.errors import HwgenError
+from hwgen.golden.packed_map import slot_words
 
 LOAD_PIECE = 512
 """DMA words of a weight LOAD."""
@@ -207,6 +209,27 @@ class Context:
             {"dram": self.image.map_base + dram_word * self.d.word, "src": act_word // nb, "count": count // nb},
             reads=[("act", slice(act_word, act_word + count))],
             writes=[("dram", slice(dram_word, dram_word + count))],
+        )
+
+    def copy_packed(self, packing: Packing, first: int, last: int, act_word: int, *, out: bool) -> None:
+        """Emit a LOAD_PACKED, or with ``out`` a STORE_PACKED, of rows ``first`` .. ``last`` - 1 of a map."""
+        d, per_row, step = self.d, packing.per_row, slot_words(packing.block) * self.d.dma_words
+        blocks, dram = (last - first) * per_row, packing.dram + first * per_row * step
+        chip = [("act", slice(act_word, act_word + blocks * packing.block * d.dma_words))]
+        slots = [("dram", slice(dram, dram + blocks * step))]
+        self.stream.add(
+            "STORE_PACKED" if out else "LOAD_PACKED",
+            {
+                "dram": self.image.map_base + dram * d.word,
+                "src" if out else "dst": act_word // d.dma_words,
+                "blocks": blocks,
+                "block": packing.block,
+                "zero_point": packing.zero_point,
+                "slot": packing.slot + first * per_row,
+            },
+            reads=chip if out else slots,
+            writes=slots if out else chip,
+            moved=(packing.expected,) * blocks,
         )
 
     def segment_table(self, rows: Sequence[tuple[int, int, int]]) -> tuple[int, int]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from hwgen import isa, timing
 from hwgen.compiler.intervals import Busy, Intervals, overlap, stretched
-from hwgen.compiler.readbus import ReadBus
+from hwgen.compiler.readbus import Burst, ReadBus
 from hwgen.compiler.stream import Entry
 from hwgen.config import Config
 from hwgen.derive import Derived
@@ -51,6 +51,8 @@ class _Unit:
     """When it took its latest command."""
     last: float = -2.0
     """Last element (position, word, read) of its latest action."""
+    packed: float = -2.0
+    """When STORE has the latest block in its ring."""
     done: float = 0.0
     """When its latest command is done."""
     dones: list[float] = field(default_factory=list)
@@ -200,7 +202,7 @@ class CycleModel:
                 chunks.append(first)
                 continue
             index = load.queue[len(load.dones)][0]
-            self._fill(entries[index], first)
+            self._fill(entries[index], burst, first)
             if burst.last:
                 complete(load, index, bus.free + t.LOAD_DONE)
         assert dispatched == len(entries), "the command stream waits for a token that nobody gives"
@@ -210,12 +212,19 @@ class CycleModel:
         """Account for the acceptance of a LOAD; its data come when the bus serves its bursts."""
         t, ahead = timing, unit.at - 1 - LOADS_AHEAD
         unit.accepted = max(offer, unit.accepted + t.LOAD_ISSUE, unit.dones[ahead] if ahead >= 0 else 0.0)
-        self._bus.ask_load(unit.accepted + t.LOAD_REQUEST, e.args["count"] * self.beats, BURST_BEATS)
+        for i, words in enumerate(e.moved or (e.args["count"],)):
+            ready = unit.accepted + t.LOAD_REQUEST + (i + 1) * t.LOAD_LOOKUP * bool(e.moved)
+            last = not e.moved or i == len(e.moved) - 1
+            self._bus.ask_load(ready, words * self.beats, BURST_BEATS, last=last)
 
-    def _fill(self, e: Entry, first: float) -> None:
+    def _fill(self, e: Entry, burst: Burst, first: float) -> None:
         """Account for a burst that arrives from cycle ``first`` on."""
-        if e.args["buffer"] != isa.Buffer.ACT:
+        if e.args.get("buffer", isa.Buffer.ACT) != isa.Buffer.ACT:
             return
+        if e.moved:
+            # Words come out at most one a cycle, and the bus waits.
+            self._bus.stall(max(0.0, burst.beats * e.args["block"] * e.args["blocks"] / sum(e.moved) / self.beats
+                                - burst.beats))
         if self.beats == 1:
             # POST writes a word a cycle: in one of so many groups of banks LOAD waits for it.
             share = self.d.dma_words / self.config.banks
@@ -231,13 +240,32 @@ class CycleModel:
         return 0.0
 
     def _store(self, e: Entry, unit: _Unit, offer: float) -> float:
-        beats = e.args["count"] * self.beats
         unit.accepted = offer
+        if self.config.compress_maps:
+            return self._ring(e, unit, offer)
+        beats = e.args["count"] * self.beats
         first = max(offer, unit.last)
         wait = STORE_YIELDS * self.d.dma_words / self.config.banks / self.beats
         unit.last = stretched(first, first + beats, wait, self._before.operating)
         self._now.storing.append(Busy(first, unit.last))
         return unit.last + timing.STORE_OVERHEAD + self.memory.write_latency
+
+    def _ring(self, e: Entry, unit: _Unit, offer: float) -> float:
+        """Account for a STORE through the ring: a block, or the words of a burst, is in it before it is sent."""
+        t = timing
+        if e.moved:
+            blocks = [(e.args["block"], words) for words in e.moved]
+        else:
+            count = e.args["count"]
+            blocks = [(min(BURST_BEATS, count - at),) * 2 for at in range(0, count, BURST_BEATS)]
+        first = max(offer, unit.packed)
+        for words, sent in blocks:
+            wait = STORE_YIELDS * self.d.dma_words / self.config.banks
+            begun = max(offer, unit.packed)
+            unit.packed = stretched(begun, begun + words + t.BLOCK_OVERHEAD, wait, self._before.operating)
+            unit.last = max(unit.packed + t.BLOCK_SEND, unit.last) + sent * self.beats
+        self._now.storing.append(Busy(first, unit.packed))
+        return unit.last + t.STORE_OVERHEAD + self.memory.write_latency
 
     def _wfetch(self, e: Entry, unit: _Unit, offer: float) -> float:
         t = timing

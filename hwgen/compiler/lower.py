@@ -10,6 +10,7 @@ from hwgen.compiler.context import Context, Tile
 from hwgen.compiler.density import Density, Profile
 from hwgen.compiler.eltwise import Box, Rescale, identity, rescale_tiles
 from hwgen.compiler.maps import View
+from hwgen.compiler.packed import Packing
 from hwgen.compiler.patch import Choice
 from hwgen.compiler.place import Placement, Stripe, input_rows, stripe_rows
 from hwgen.compiler.reduce import Site, as_column, concat_works, conv_works, pool_works, single_row
@@ -31,6 +32,7 @@ class Lowering:
     placement: Placement
     mappings: tuple[str, ...]
     profile: Profile
+    packings: dict[str, Packing]
     chooser: Callable[[list[tuple[float, Choice, Work]], Config], tuple[Choice, Work, list[Tile]]]
     form: str = SMALLEST
     """How weights are stored."""
@@ -66,14 +68,22 @@ class Lowering:
                 most = stripe_rows(op, place.layouts, name, stripe.rows)
                 base = place.stages[index, name] + (number % stripe.buffers) * most * layout.pitch
                 views[name] = View(f"{name}@{number}", layout, base - need.start * layout.pitch, need.start, need.stop)
-                offset, count = layout.rows(need.start, need.stop)
+                copy = self._copy(name, need, base, out=name == op.output)
                 if name == op.output:
-                    stores.append((place.dram[name] + offset, base, count))
+                    stores.append(copy)
                 else:
-                    yield Tile(index, _copy_in(place.dram[name] + offset, base, count))
+                    yield Tile(index, copy)
             yield from self._operator(index, op, views, rows)
-            for dram, chip, count in stores:
-                yield Tile(index, _copy_out(dram, chip, count))
+            for store in stores:
+                yield Tile(index, store)
+
+    def _copy(self, name: str, rows: range, chip: int, *, out: bool) -> Callable[[Context], None]:
+        """Return what copies rows of a map from DRAM to activation word ``chip``, or back."""
+        packing = self.packings.get(name)
+        if packing is not None:
+            return lambda context: context.copy_packed(packing, rows.start, rows.stop, chip, out=out)
+        offset, count = self.placement.layouts[name].rows(rows.start, rows.stop)
+        return (_copy_out if out else _copy_in)(self.placement.dram[name] + offset, chip, count)
 
     def _operator(self, index: int, op: Op, views: dict[str, View], rows: range) -> Iterator[Tile]:
         tensors = self.graph.tensors

@@ -43,12 +43,12 @@ class ReadBus:
         """Queue a burst of commands that can be asked for from cycle ``ready`` on."""
         self._commands.append(ready)
 
-    def ask_load(self, ready: float, beats: int, longest: int) -> None:
-        """Queue the bursts, of at most ``longest`` beats, of a LOAD of ``beats``."""
+    def ask_load(self, ready: float, beats: int, longest: int, *, last: bool = True) -> None:
+        """Queue the bursts, of at most ``longest`` beats, of a LOAD of ``beats``, or but its ``last`` ones."""
         while beats:
             now = min(beats, longest)
             beats -= now
-            self._loads.append(Burst(ready, now, beats == 0))
+            self._loads.append(Burst(ready, now, last and beats == 0))
 
     @property
     def idle(self) -> bool:

@@ -30,6 +30,8 @@ class Entry:
     """The map that a POST command writes."""
     walk: NDArray[np.float64] | None = None
     """Expected cycles of a RUN in each lane (rows, columns), where zeros are skipped."""
+    moved: tuple[int, ...] = ()
+    """Expected DMA words of each block of a LOAD_PACKED or STORE_PACKED."""
 
     @property
     def module(self) -> Module:
@@ -78,10 +80,11 @@ class Stream:
         writes: Iterable[Access] = (),
         view: View | None = None,
         walk: NDArray[np.float64] | None = None,
+        moved: tuple[int, ...] = (),
         **info: int,
     ) -> Entry:
         """Append a command and the tokens that its accesses require."""
-        entry = Entry(name, args, self.layer, info=info, view=view, walk=walk)
+        entry = Entry(name, args, self.layer, info=info, view=view, walk=walk, moved=moved)
         index, me = len(self.entries), entry.module
         self.entries.append(entry)
         if index == len(self._module):

@@ -134,7 +134,8 @@ def _decoded(commands: Sequence[Command] | bytes) -> list[Command]:
 
 def _execute(s: State) -> tuple[Work, PostInfo | None]:
     name = s.command.name
-    plain = {"LOAD": machine_memory.load, "STORE": machine_memory.store, "WFETCH": machine_weights.wfetch,
+    plain = {"LOAD": machine_memory.load, "STORE": machine_memory.store, "LOAD_PACKED": machine_memory.load_packed,
+             "STORE_PACKED": machine_memory.store_packed, "WFETCH": machine_weights.wfetch,
              "WSTREAM": machine_weights.wstream, "CODEBOOK": machine_weights.codebook, "AFETCH": machine_memory.afetch,
              "RUN": machine_grid.run}
     if name in plain:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from hwgen.errors import HwgenError
 from hwgen.golden.machine_state import State, Work, wrap
 from hwgen.golden.nest import expand
-from hwgen.isa import Buffer
+from hwgen.golden.packed_map import bitmap_words, pack, slot_words, unpack
+from hwgen.isa import LONGEST_BLOCK, SLOTS, Buffer
 
 LEVELS = 7
 
@@ -38,6 +40,48 @@ def store(s: State) -> Work:
     s.within("src", a["src"], a["src"] + a["count"] - 1, len(s.act) // width, "ACT DMA word")
     s.memory[target] = s.act[a["src"] * width:(a["src"] + a["count"]) * width]
     return Work(items=a["count"], reads=a["count"] * s.derived.dma_words)
+
+
+def _blocks(s: State, chip: str) -> list[tuple[int, int]]:
+    """Check a command that moves packed blocks; return the first byte of each in DRAM and on chip (field ``chip``)."""
+    a, width = s.command.args, s.derived.dma_bytes
+    s.require(s.config.compress_maps, "compress_maps", "set in the configuration")
+    s.require(a["blocks"] >= 1, "blocks", ">= 1")
+    s.require(1 <= a["block"] <= LONGEST_BLOCK, "block", f"in 1..{LONGEST_BLOCK}")
+    s.require(a["dram"] % width == 0, "dram", f"a multiple of {width}")
+    s.within("slot", a["slot"], a["slot"] + a["blocks"] - 1, SLOTS, "entry")
+    step = slot_words(a["block"]) * width
+    s.within("dram", a["dram"], a["dram"] + a["blocks"] * step - 1, len(s.memory), "DRAM byte")
+    s.within(chip, a[chip], a[chip] + a["blocks"] * a["block"] - 1, len(s.act) // width, "ACT DMA word")
+    return [(a["dram"] + i * step, (a[chip] + i * a["block"]) * width) for i in range(a["blocks"])]
+
+
+def load_packed(s: State) -> Work:
+    """DRAM to the activation buffer, unpacking."""
+    a, width, moved = s.command.args, s.derived.dma_bytes, []
+    for i, (dram, chip) in enumerate(_blocks(s, "dst")):
+        length = int(s.lengths[a["slot"] + i])
+        s.require(bitmap_words(a["block"]) < length <= slot_words(a["block"]), "slot",
+                  f"of blocks of {a['block']} words that were stored (block {i} has length {length})")
+        packed = s.memory[dram:dram + length * width].reshape(length, width)
+        words = unpack(packed, a["block"], a["zero_point"])
+        if words is None:
+            raise HwgenError(f"block {i}: packed data is corrupt, its bits do not agree with its length of {length}",
+                             where=s.where)
+        s.act[chip:chip + words.size] = words.reshape(-1)
+        moved.append(length)
+    return Work(items=sum(moved), writes=a["blocks"] * a["block"] * s.derived.dma_words, moved=tuple(moved))
+
+
+def store_packed(s: State) -> Work:
+    """Activation buffer to DRAM, packing."""
+    a, width, moved = s.command.args, s.derived.dma_bytes, []
+    for i, (dram, chip) in enumerate(_blocks(s, "src")):
+        packed = pack(s.act[chip:chip + a["block"] * width].reshape(a["block"], width), a["zero_point"])
+        s.memory[dram:dram + packed.size] = packed.reshape(-1)
+        s.lengths[a["slot"] + i] = len(packed)
+        moved.append(len(packed))
+    return Work(items=sum(moved), reads=a["blocks"] * a["block"] * s.derived.dma_words, moved=tuple(moved))
 
 
 def afetch(s: State) -> Work:

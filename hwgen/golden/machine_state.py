@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from hwgen.config import Config
 from hwgen.derive import Derived
 from hwgen.errors import HwgenError
-from hwgen.isa import Command
+from hwgen.isa import SLOTS, Command
 
 
 def wrap(values: NDArray[np.int64], bits: int) -> NDArray[np.int64]:
@@ -26,14 +26,17 @@ class Work:
     Attributes
     ----------
     items : int
-        DMA words of LOAD, STORE and CODEBOOK, to the lanes of WFETCH and WSTREAM; words one engine fetches of AFETCH;
-        positions of all rounds of RUN; result vectors of DRAIN (of all pipes, dropped ones included) and ELTWISE.
+        DMA words of LOAD, STORE (packed ones: transferred) and CODEBOOK, to the lanes of WFETCH and WSTREAM; words one
+        engine fetches of AFETCH; positions of all rounds of RUN; result vectors of DRAIN (of all pipes, dropped ones
+        included) and ELTWISE.
     macs : int
         Multiply-accumulates of the active lanes (RUN).
     reads, writes : int
         Activation buffer words read, words or P-byte vectors written.
     walked : int64 array, shape (rows, columns)
         Cycles in which each lane walks a position of a RUN, where zeros are skipped.
+    moved : tuple of int
+        DMA words of each block that LOAD_PACKED or STORE_PACKED transferred.
     """
 
     items: int = 0
@@ -41,6 +44,7 @@ class Work:
     reads: int = 0
     writes: int = 0
     walked: NDArray[np.int64] | None = None
+    moved: tuple[int, ...] = ()
 
 
 @dataclass
@@ -89,6 +93,8 @@ class State:
     acc : int32 array, shape (columns, rows, acc_vectors, P)
     codebook : int8 array
         Entries that were loaded last.
+    lengths : int64 array, shape (SLOTS,)
+        DMA words of each packed block in DRAM, 0 where none was stored.
     registers : dict
         Arguments of the last setting command by (name, level or index).
     """
@@ -115,6 +121,7 @@ class State:
         self.wmem = noise((*lanes, c.wmem_words, d.word), c.weight_bits).astype(np.int8)
         self.amem = noise((*lanes, c.amem_words, d.word), c.act_bits + 1).astype(np.int16)
         self.codebook = np.zeros(0, np.int8)
+        self.lengths = np.zeros(SLOTS, np.int64)
         self.acc = noise((*lanes, c.acc_vectors, c.vector), c.acc_bits).astype(np.int32)
 
     @property

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import bits_for
 
 from hwgen import isa
 from hwgen.config import Config
 from hwgen.derive import Derived
+from hwgen.golden.packed_map import slot_words
 
 CommandLayout = data.StructLayout({"op": 4, "payload": isa.PAYLOAD_BITS})
 """What a worker module sees of a command."""
+
+CORRUPT = 9
+"""Error code of compressed data that cannot be (the others are listed with register ERROR)."""
 
 ACT_READ_LATENCY = 3
 """Cycles from grant to data of activation, weight and parameter buffer reads."""
@@ -54,6 +59,20 @@ def buffer_read(config: Config) -> wiring.Signature:
 def buffer_write(config: Config) -> wiring.Signature:
     """Write port of the weight or parameter buffer, seen from the writer."""
     return wiring.Signature({"en": Out(1), "addr": Out(20), "data": Out(8 * Derived(config).dma_bytes)})
+
+
+SLOT_BITS = (isa.SLOTS - 1).bit_length()
+LENGTH_BITS = bits_for(slot_words(isa.LONGEST_BLOCK))
+
+
+def lengths_write() -> wiring.Signature:
+    """Write port of the table of lengths, seen from STORE."""
+    return wiring.Signature({"en": Out(1), "slot": Out(SLOT_BITS), "length": Out(LENGTH_BITS)})
+
+
+def lengths_read() -> wiring.Signature:
+    """Read port of the table of lengths, seen from LOAD: the length comes a cycle after its slot."""
+    return wiring.Signature({"slot": Out(SLOT_BITS), "length": In(LENGTH_BITS)})
 
 
 def weight_bus(config: Config) -> wiring.Signature:

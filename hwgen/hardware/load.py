@@ -28,10 +28,11 @@ class Load(wiring.Component):
     Errors: 1 misaligned address, no words or unknown buffer; 3 outside a buffer or beyond 4 GiB; 4 error response.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, ports: dict[str, wiring.Member] | None = None) -> None:
         self.config, self.derived = config, Derived(config)
         super().__init__(
             worker_ports()
+            | (ports or {})
             | {
                 "request": Out(stream.Signature(BurstLayout)),
                 "beats": In(stream.Signature(read_beat(config.axi_bits))),
@@ -51,26 +52,14 @@ class Load(wiring.Component):
 
     def _address_side(self, m: Module, ahead: Fifo) -> None:
         """Accept, check and hand to the splitter; bad commands only leave their code for the data side."""
-        d, ratio = self.derived, self.derived.dma_bytes * 8 // self.config.axi_bits
+        ratio = self.derived.dma_bytes * 8 // self.config.axi_bits
         log = ratio.bit_length() - 1
         m.submodules.splitter = splitter = Splitter(self.config.axi_bits, 20 + log)
         new, c = data.View(payload_layout("LOAD"), self.cmd.p.payload), Signal(payload_layout("LOAD"))
         valid, move = Signal(), Signal()
         verdict, code, room, end = Signal(4), Signal(4), Signal(21), Signal(33)
         good = Signal()
-        with m.Switch(new.buffer):
-            for buffer, words in (
-                (Buffer.ACT, d.act_words // d.dma_words),
-                (Buffer.WEIGHT, d.weight_words),
-                (Buffer.PARAM, d.param_words),
-            ):
-                with m.Case(buffer):
-                    m.d.comb += room.eq(words)
-        m.d.comb += end.eq(new.dram + (new.count << (d.dma_bytes.bit_length() - 1)))
-        with m.If((new.dram & (d.dma_bytes - 1)).any() | (new.count == 0) | (new.buffer == 3)):
-            m.d.comb += verdict.eq(1)
-        with m.Elif((new.dst + new.count > room) | (end > 1 << 32)):
-            m.d.comb += verdict.eq(3)
+        self._judge(m, new, room, end, verdict)
         m.d.comb += [
             good.eq(code == 0),
             move.eq(valid & ahead.i.ready & (splitter.i.ready | ~good)),
@@ -95,10 +84,26 @@ class Load(wiring.Component):
             splitter.o.ready.eq(self.request.ready),
         ]
 
+    def _judge(self, m: Module, new: data.View, room: Signal, end: Signal, verdict: Signal) -> None:
+        """Set the code of a LOAD that must not be executed, else 0."""
+        d = self.derived
+        with m.Switch(new.buffer):
+            for buffer, words in (
+                (Buffer.ACT, d.act_words // d.dma_words),
+                (Buffer.WEIGHT, d.weight_words),
+                (Buffer.PARAM, d.param_words),
+            ):
+                with m.Case(buffer):
+                    m.d.comb += room.eq(words)
+        m.d.comb += end.eq(new.dram + (new.count << (d.dma_bytes.bit_length() - 1)))
+        with m.If((new.dram & (d.dma_bytes - 1)).any() | (new.count == 0) | (new.buffer == 3)):
+            m.d.comb += verdict.eq(1)
+        with m.Elif((new.dst + new.count > room) | (end > 1 << 32)):
+            m.d.comb += verdict.eq(3)
+
     def _data_side(self, m: Module, ahead: Fifo) -> None:
         """Collect beats into words and write them."""
-        d, bits = self.derived, self.config.axi_bits
-        ratio = d.dma_bytes * 8 // bits
+        d = self.derived
         head, position, after = ahead.o.p, Signal(20), Signal(20, init=1)
         # A buffer of two between them: whether the activation buffer takes a word is too long a way to the beats.
         item = data.StructLayout({"data": 8 * d.dma_bytes, "dst": 20, "group": len(self.act.group), "buffer": 2,
@@ -120,13 +125,7 @@ class Load(wiring.Component):
         ]
         with m.If(take):
             m.d.sync += failed.eq((failed | self.beats.p.error) & ~(complete & ends))
-        if ratio == 1:
-            m.d.comb += [complete.eq(take), skid.i.p.data.eq(self.beats.p.data)]
-        else:
-            part, below = Signal(range(ratio)), Signal(bits * (ratio - 1))
-            m.d.comb += [complete.eq(take & (part == ratio - 1)), skid.i.p.data.eq(Cat(below, self.beats.p.data))]
-            with m.If(take):
-                m.d.sync += [part.eq(part + 1), below.eq(Cat(below, self.beats.p.data)[bits:])]
+        self._join(m, take, complete, skid.i.p.data)
         with m.If(complete):
             m.d.sync += [position.eq(Mux(ends, 0, after)), after.eq(Mux(ends, 1, after + 1))]
 
@@ -142,12 +141,29 @@ class Load(wiring.Component):
             self.error.eq((finished & word.failed) | bad),
             self.code.eq(Mux(bad, head.code, 4)),
         ]
+        self._write(m, skid)
+
+    def _join(self, m: Module, take: Signal, complete: Signal, word: Signal) -> None:
+        """Make words of the beats that are taken."""
+        bits = self.config.axi_bits
+        ratio = self.derived.dma_bytes * 8 // bits
+        if ratio == 1:
+            m.d.comb += [complete.eq(take), word.eq(self.beats.p.data)]
+        else:
+            part, below = Signal(range(ratio)), Signal(bits * (ratio - 1))
+            m.d.comb += [complete.eq(take & (part == ratio - 1)), word.eq(Cat(below, self.beats.p.data))]
+            with m.If(take):
+                m.d.sync += [part.eq(part + 1), below.eq(Cat(below, self.beats.p.data)[bits:])]
+
+    def _write(self, m: Module, skid: Skid) -> None:
+        """Write the word on offer to its buffer."""
+        word = skid.o.p
         m.d.comb += [
             self.act.valid.eq(skid.o.valid & (word.buffer == Buffer.ACT)),
             self.act.addr.eq(word.dst),
             self.act.group.eq(word.group),
             self.act.data.eq(word.data),
-            self.act.mask.eq(Const(-1, d.dma_bytes)),
+            self.act.mask.eq(Const(-1, self.derived.dma_bytes)),
             self.weight.en.eq(skid.o.valid & (word.buffer == Buffer.WEIGHT)),
             self.weight.addr.eq(word.dst),
             self.weight.data.eq(word.data),

@@ -16,14 +16,15 @@ from hwgen.hardware.tokens import N
 INDEX_BITS = 24
 
 
-def payload_bits(module: isa.Module) -> int:
+def payload_bits(config: Config, module: isa.Module) -> int:
     """Return the widest payload of the commands of ``module``; the queue stores no more."""
-    return max(sum(f.width for f in op.fields) for op in isa.TABLE if op.module is module)
+    return max(sum(f.width for f in op.fields) for op in isa.operations(config) if op.module is module)
 
 
-def entry(module: isa.Module) -> data.StructLayout:
+def entry(config: Config, module: isa.Module) -> data.StructLayout:
     """Return what the dispatcher puts into the queue of ``module``."""
-    return data.StructLayout({"op": 4, "wait": N, "post": N, "index": INDEX_BITS, "payload": payload_bits(module)})
+    bits = payload_bits(config, module)
+    return data.StructLayout({"op": 4, "wait": N, "post": N, "index": INDEX_BITS, "payload": bits})
 
 
 class Queue(wiring.Component):
@@ -41,10 +42,10 @@ class Queue(wiring.Component):
     """
 
     def __init__(self, config: Config, module: isa.Module) -> None:
-        self.module, self.depth = module, config.queue
+        self.config, self.module, self.depth = config, module, config.queue
         super().__init__(
             {
-                "i": In(stream.Signature(entry(module))),
+                "i": In(stream.Signature(entry(config, module))),
                 "cmd": Out(stream.Signature(CommandLayout)),
                 "retire": In(1),
                 "have": In(N),
@@ -60,8 +61,8 @@ class Queue(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        layout, depth = entry(self.module), self.depth
-        issue_layout = data.StructLayout({"op": 4, "wait": N, "payload": payload_bits(self.module)})
+        layout, depth = entry(self.config, self.module), self.depth
+        issue_layout = data.StructLayout({"op": 4, "wait": N, "payload": payload_bits(self.config, self.module)})
         meta_layout = data.StructLayout({"post": N, "index": INDEX_BITS})
         m.submodules.commands = commands = Memory(shape=issue_layout, depth=depth, init=[])
         m.submodules.meta = meta = Memory(shape=meta_layout, depth=depth, init=[])

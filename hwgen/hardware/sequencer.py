@@ -139,7 +139,7 @@ class Sequencer(wiring.Component):
             with m.If(~aligned):
                 m.d.comb += [error.eq(1), code.eq(ADDRESS)]
         with m.Switch(Cat(coming.module, coming.op)):
-            for op in isa.TABLE:
+            for op in isa.operations(self.config):
                 with m.Case(int(op.module) | op.code << 4):
                     m.d.comb += legal.eq((coming.flags == 0) & (coming.wait[6:] == 0) & (coming.post[6:] == 0))
         m.submodules.decoded = decoded = Skid(DecodedLayout)
@@ -164,7 +164,7 @@ class Sequencer(wiring.Component):
                 item.wait.eq(head.command.wait),
                 item.post.eq(head.command.post),
                 item.index.eq(dispatched),
-                item.payload.eq(head.command.payload[: payload_bits(isa.Module(i))]),
+                item.payload.eq(head.command.payload[: payload_bits(self.config, isa.Module(i))]),
             ]
             with m.If(head.target[i] & queue.i.ready):
                 m.d.comb += ready.eq(1)

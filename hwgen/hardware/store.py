@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from amaranth import Array, Const, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
@@ -30,10 +32,11 @@ class Store(wiring.Component):
     (begin no further burst), ``idle`` (no burst without a response), ``beat`` (a beat was sent).
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, ports: dict[str, wiring.Member] | None = None) -> None:
         self.config, self.derived = config, Derived(config)
         super().__init__(
             worker_ports()
+            | (ports or {})
             | {
                 "act": Out(grouped_read(config)),
                 "axi": Out(axi4(config.axi_bits)),
@@ -48,7 +51,7 @@ class Store(wiring.Component):
         m.submodules.bursts = bursts = Fifo(data.StructLayout({"src": 20, "words_minus_1": 7}), 4)
         m.submodules.answers = answers = Fifo(data.StructLayout({"code": 4, "last": 1}), BURSTS)
         self._address_side(m, bursts, answers)
-        self._data_side(m, bursts)
+        self._send(m, self._words(m, bursts).o)
         self._responses(m, answers)
         return m
 
@@ -60,11 +63,7 @@ class Store(wiring.Component):
         valid, verdict, code, end = Signal(), Signal(4), Signal(4), Signal(33)
         good, bad, fire, src = Signal(), Signal(), Signal(), Signal(20)
         out, last = splitter.o, splitter.last
-        m.d.comb += end.eq(new.dram + (new.count << (d.dma_bytes.bit_length() - 1)))
-        with m.If((new.dram & (d.dma_bytes - 1)).any() | (new.count == 0)):
-            m.d.comb += verdict.eq(1)
-        with m.Elif((new.src + new.count > d.act_words // d.dma_words) | (end > 1 << 32)):
-            m.d.comb += verdict.eq(3)
+        self._judge(m, new, end, verdict)
         m.d.comb += [
             good.eq(valid & (code == 0)),
             # A bad command joins the queue of answers only after the bursts before it: order of ``done`` and ``error``.
@@ -82,32 +81,39 @@ class Store(wiring.Component):
             answers.i.valid.eq(fire | bad),
             answers.i.p.code.eq(Mux(bad, code, 0)),
             answers.i.p.last.eq(Mux(bad, 1, last)),
-            axi.awsize.eq((self.config.axi_bits // 8).bit_length() - 1),
-            axi.awburst.eq(1),
-            axi.awcache.eq(3),
         ]
         with m.If(~valid):
             m.d.sync += [valid.eq(self.cmd.valid), c.eq(self.cmd.p.payload), code.eq(verdict)]
         with m.Elif((good & splitter.i.ready) | bad):
             m.d.sync += valid.eq(0)
-        with m.If(axi.awready):
-            m.d.sync += axi.awvalid.eq(0)
-        with m.If(fire):
-            m.d.sync += [
-                axi.awvalid.eq(1),
-                axi.awaddr.eq(out.p.address),
-                axi.awlen.eq(out.p.beats_minus_1),
-                src.eq(src + (out.p.beats_minus_1 >> log) + 1),
-            ]
+        self._ask(m, fire, out.p, src.eq(src + (out.p.beats_minus_1 >> log) + 1))
         with m.If(splitter.i.valid & splitter.i.ready):
             m.d.sync += src.eq(c.src)
 
-    def _data_side(self, m: Module, bursts: Fifo) -> None:
-        """Read words ahead of the bus, within the room of the FIFO, and send them."""
-        d, axi, act = self.derived, self.axi, self.act
-        ratio = d.dma_bytes * 8 // self.config.axi_bits
+    def _judge(self, m: Module, new: data.View, end: Signal, verdict: Signal) -> None:
+        """Set the code of a STORE that must not be executed, else 0."""
+        d = self.derived
+        m.d.comb += end.eq(new.dram + (new.count << (d.dma_bytes.bit_length() - 1)))
+        with m.If((new.dram & (d.dma_bytes - 1)).any() | (new.count == 0)):
+            m.d.comb += verdict.eq(1)
+        with m.Elif((new.src + new.count > d.act_words // d.dma_words) | (end > 1 << 32)):
+            m.d.comb += verdict.eq(3)
+
+    def _ask(self, m: Module, fire: Signal, burst: data.View, *also: Any) -> None:
+        """Put a burst on AW in the cycle behind ``fire``, and do ``also``."""
+        axi = self.axi
+        m.d.comb += [axi.awsize.eq((self.config.axi_bits // 8).bit_length() - 1), axi.awburst.eq(1),
+                     axi.awcache.eq(3)]
+        with m.If(axi.awready):
+            m.d.sync += axi.awvalid.eq(0)
+        with m.If(fire):
+            m.d.sync += [axi.awvalid.eq(1), axi.awaddr.eq(burst.address), axi.awlen.eq(burst.beats_minus_1), *also]
+
+    def _words(self, m: Module, bursts: Fifo, longest: int = BURST_BEATS) -> Fifo:
+        """Read words ahead of the bus, within the room of the FIFO that is returned."""
+        d, act = self.derived, self.act
         m.submodules.words = words = Fifo(data.StructLayout({"data": 8 * d.dma_bytes, "last": 1}), BUFFERED_WORDS)
-        at, held = Signal(range(BURST_BEATS)), Signal(range(BUFFERED_WORDS + 1))
+        at, held = Signal(range(longest)), Signal(range(BUFFERED_WORDS + 1))
         ask, final, room = Signal(), Signal(), Signal()
         grant, following, ends, sent = Signal(), Signal(20), Signal(), Signal()
         m.d.comb += [
@@ -137,20 +143,27 @@ class Store(wiring.Component):
             words.i.valid.eq(arriving[-1][0]),
             words.i.p.data.eq(act.data),
             words.i.p.last.eq(arriving[-1][1]),
-            axi.wvalid.eq(words.o.valid),
+        ]
+        return words
+
+    def _send(self, m: Module, words: wiring.PureInterface) -> None:
+        """Send a stream of words whose ``last`` ends a burst."""
+        axi, ratio = self.axi, self.derived.dma_bytes * 8 // self.config.axi_bits
+        m.d.comb += [
+            axi.wvalid.eq(words.valid),
             axi.wstrb.eq(Const(-1, self.config.axi_bits // 8)),
             self.beat.eq(axi.wvalid & axi.wready),
         ]
         if ratio == 1:
-            m.d.comb += [axi.wdata.eq(words.o.p.data), axi.wlast.eq(words.o.p.last), words.o.ready.eq(axi.wready)]
+            m.d.comb += [axi.wdata.eq(words.p.data), axi.wlast.eq(words.p.last), words.ready.eq(axi.wready)]
             return
         part = Signal(range(ratio))
         width = self.config.axi_bits
-        parts = Array(words.o.p.data[i * width : (i + 1) * width] for i in range(ratio))
+        parts = Array(words.p.data[i * width : (i + 1) * width] for i in range(ratio))
         m.d.comb += [
             axi.wdata.eq(parts[part]),
-            axi.wlast.eq(words.o.p.last & (part == ratio - 1)),
-            words.o.ready.eq(axi.wready & (part == ratio - 1)),
+            axi.wlast.eq(words.p.last & (part == ratio - 1)),
+            words.ready.eq(axi.wready & (part == ratio - 1)),
         ]
         with m.If(self.beat):
             m.d.sync += part.eq(part + 1)

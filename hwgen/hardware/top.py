@@ -15,12 +15,11 @@ from hwgen.hardware.act_buffer import ActBuffer
 from hwgen.hardware.afetch import ActFetch
 from hwgen.hardware.axi import axi4
 from hwgen.hardware.dma import ReadMaster
-from hwgen.hardware.load import Load
+from hwgen.hardware.lengths import build_dma
 from hwgen.hardware.post import Post
 from hwgen.hardware.registers import AxiLite, Registers
 from hwgen.hardware.sequencer import Sequencer
 from hwgen.hardware.skipping_grid import build_grid
-from hwgen.hardware.store import Store
 from hwgen.hardware.word_buffer import WordBuffer
 from hwgen.hardware.wstream import build_wfetch
 from hwgen.registers import COUNTERS
@@ -74,8 +73,8 @@ class Top(wiring.Component):
         m.submodules.act_buffer = act = ActBuffer(c)
         m.submodules.weight_buffer = weight = WordBuffer(c, d.weight_words)
         m.submodules.param_buffer = param = WordBuffer(c, d.param_words)
-        load, store, wfetch = Load(c), Store(c), build_wfetch(c)
-        afetch, grid, post = ActFetch(c), build_grid(c), Post(c)
+        load, store = build_dma(m, c)
+        wfetch, afetch, grid, post = build_wfetch(c), ActFetch(c), build_grid(c), Post(c)
         workers: dict[isa.Module, Any] = {
             isa.Module.LOAD: load,
             isa.Module.WFETCH: wfetch,

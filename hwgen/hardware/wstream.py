@@ -11,14 +11,21 @@ from hwgen.derive import Derived
 from hwgen.golden.machine_weights import NEEDS
 from hwgen.hardware.delay import delayed
 from hwgen.hardware.fifo import Fifo
-from hwgen.hardware.interfaces import ACT_READ_LATENCY, buffer_read, payload_layout, weight_bus, worker_ports
+from hwgen.hardware.interfaces import (
+    ACT_READ_LATENCY,
+    CORRUPT,
+    buffer_read,
+    payload_layout,
+    weight_bus,
+    worker_ports,
+)
 from hwgen.hardware.lane_walk import LaneWalk
 from hwgen.hardware.select import pick
 from hwgen.hardware.weight_decoder import TAG_LAST, WeightDecoder
 from hwgen.hardware.wfetch import WeightFetch
 from hwgen.isa import BY_NAME
 
-ILLEGAL, OUTSIDE, CORRUPT = 1, 3, 9
+ILLEGAL, OUTSIDE = 1, 3
 AHEAD = 8
 """Words of values under way and waiting."""
 

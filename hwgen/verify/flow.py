@@ -52,10 +52,11 @@ def machine_writes(program: Program, image: NDArray[np.uint8]) -> tuple[dict[int
 
 
 def predict(program: Program, done: MachineResult) -> None:
-    """Let the cycle model tell again, by what the lanes really walk with the operands of this run."""
+    """Let the cycle model tell again, by what lanes really walk and packed blocks really take in this run."""
     for entry, work in zip(program.entries, done.work, strict=True):
         if work.walked is not None:
             entry.walk = work.walked.astype(float)
+        entry.moved = work.moved
     times = CycleModel(program.config).finish_times(program.entries)
     for plan, cycles in zip(program.layers, layer_cycles(program.entries, times, len(program.layers)), strict=True):
         plan.predicted = cycles
@@ -169,7 +170,7 @@ def verify(
     for i in range(len(x)):
         image = program.image(inner[i])
         seen, done = machine_writes(program, image)
-        if i == 0 and config.skip != "none":
+        if i == 0 and (config.skip != "none" or config.compress_maps):
             predict(program, done)
         by_graph, wrong = compare_graph(program, seen, tensors, i)
         say(f"simulating image {i + 1} of {len(x)} ({simulator})")

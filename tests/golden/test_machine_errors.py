@@ -117,6 +117,31 @@ def test_refused_value(name: str, args: dict[str, int], text: str) -> None:
     assert str(error.value) == f"command {len(SETTINGS)} ({name}): {text}"
 
 
+PACKED_CASES: list[tuple[str, dict[str, int], str]] = [
+    *((n, changes, text) for n in ("LOAD_PACKED", "STORE_PACKED") for changes, text in (
+        ({"blocks": 0}, "blocks must be >= 1, not 0"),
+        ({"block": 0}, "block must be in 1..256, not 0"),
+        ({"block": 257}, "block must be in 1..256, not 257"),
+        ({"dram": 4}, "dram must be a multiple of 8, not 4"),
+        ({"dram": 1008, "block": 8}, "dram leads to DRAM byte 1008..1079, outside 0..1023"),
+        ({"slot": 2047, "blocks": 2}, "slot leads to entry 2047..2048, outside 0..2047"),
+    )),
+    ("LOAD_PACKED", {"dst": 120, "block": 3, "blocks": 3}, "dst leads to ACT DMA word 120..128, outside 0..127"),
+    ("STORE_PACKED", {"src": 120, "block": 3, "blocks": 3}, "src leads to ACT DMA word 120..128, outside 0..127"),
+    ("LOAD_PACKED", {}, "slot must be of blocks of 1 words that were stored (block 0 has length 0), not 0"),
+]
+
+
+@pytest.mark.parametrize(("name", "args", "text"), PACKED_CASES, ids=[f"{n}-{t[:25]}" for n, _, t in PACKED_CASES])
+def test_refused_packed(name: str, args: dict[str, int], text: str) -> None:
+    one = Command(name, {f.name: 0 for f in BY_NAME[name].fields} | {"blocks": 1, "block": 1} | args)
+    with pytest.raises(HwgenError) as error:
+        run(one, config=CONFIG.replace(compress_maps=True))
+    assert str(error.value) == f"command {len(SETTINGS)} ({name}): {text}"
+    with pytest.raises(HwgenError, match="compress_maps must be set in the configuration"):
+        run(one)
+
+
 SETTING_CASES: list[tuple[str, dict[str, int], str, str]] = [
     ("AF_MAP", {"cols": 3}, "AFETCH", "AF_MAP.cols must be in 1..2, not 3"),
     ("AF_MAP", {"rows_len": 0}, "AFETCH", "AF_MAP.rows_len must be >= 1, not 0"),
