@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,9 @@ from hwgen.config import Config
 from hwgen.derive import Derived
 from hwgen.errors import HwgenError
 from hwgen.isa import Command
+
+if TYPE_CHECKING:
+    from hwgen.golden.machine_zeros import Zeros
 
 
 def wrap(values: NDArray[np.int64], bits: int) -> NDArray[np.int64]:
@@ -34,6 +38,8 @@ class Work:
         Activation buffer words read, words or P-byte vectors written.
     walked : int64 array, shape (rows, columns)
         Cycles in which each lane walks a position of a RUN, where zeros are skipped.
+    zeros : Zeros
+        What is left out of such a RUN, and why.
     """
 
     items: int = 0
@@ -41,6 +47,7 @@ class Work:
     reads: int = 0
     writes: int = 0
     walked: NDArray[np.int64] | None = None
+    zeros: Zeros | None = None
 
 
 @dataclass

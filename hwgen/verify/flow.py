@@ -29,6 +29,7 @@ from hwgen.verify import reference
 from hwgen.verify.inputs import images
 from hwgen.verify.replay import Mismatch, compare_writes, maps, of_machine, split_writes
 from hwgen.verify.result import LayerResult, VerifyResult
+from hwgen.verify.zeros import LayerZeros, check_counters, layer_zeros
 
 PROFILE_IMAGES = 16
 """Whose maps are looked at to choose mappings."""
@@ -165,6 +166,7 @@ def verify(
     failures: list[str] = []
     per_layer: Counter[int] = Counter()
     first: RunResult | None = None
+    zeros: list[LayerZeros] = []
     build_s = run_s = 0.0
     cycles = 0
     # Far beyond any slow memory, near enough that a hang is found in seconds.
@@ -218,7 +220,12 @@ def verify(
             window = (max(at - 2000, 0), at + 200)
             _record(verilog, program, image, simulator, latency, stalls, seed, waves, window, limit)
             waves = None
-        first = first or run
+        if config.skip != "none" and run.finished and run.error is None:
+            failures += [f"image {i}: {text}" for text in check_counters(done.work, run.counters)]
+        if first is None:
+            first = run
+            if config.skip != "none":
+                zeros = layer_zeros(program, done.work, run, {name: t[:1] for name, t in tensors.items()})
         build_s, run_s, cycles = max(build_s, run.build_s), run_s + run.run_s, cycles + run.cycles
     if waves is not None:
         say("recording the waves")
@@ -231,6 +238,7 @@ def verify(
         config,
         program,
         first,
+        zeros,
         x,
         seed if inputs is None else None,
         examples,
@@ -282,6 +290,7 @@ def _result(
     config: Config,
     program: Program,
     run: RunResult,
+    zeros: list[LayerZeros],
     x: NDArray[np.int8],
     seed: int | None,
     examples: list[Mismatch],
@@ -295,7 +304,8 @@ def _result(
     multipliers = Derived(config).multipliers
     layers = [
         LayerResult(
-            n.name, n.op, n.mapping, c, n.predicted, n.macs, n.macs / (c * multipliers) if c else 0.0, wrong, n.detail
+            n.name, n.op, n.mapping, c, n.predicted, n.macs, n.macs / (c * multipliers) if c else 0.0, wrong, n.detail,
+            zeros[i] if zeros else None,
         )
         for (i, n), c in zip(enumerate(program.layers), measured_layers(program, run), strict=True)
         for wrong in [per_layer[i]]
