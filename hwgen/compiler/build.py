@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from hwgen.compiler import choose
+from hwgen.compiler.arrange import arrange
 from hwgen.compiler.context import Constant, Context, Image, Tile, emit
 from hwgen.compiler.cost import CycleModel, layer_cycles
 from hwgen.compiler.density import Profile
@@ -46,17 +47,20 @@ def compile_graph(
     mappings : tuple of str, optional
         Restricts the mapping search (default: all that are built).
     profile : mapping of str to Density, optional
-        Of maps, where zero activations are skipped; without it they count as dense.
+        Of the maps of the arranged graph (`hwgen.compiler.arrange`), where zero activations are skipped; without it
+        they count as dense.
 
     Raises
     ------
     HwgenError
         When an operator or a weight range is not supported by the configuration, or nothing fits.
     """
-    ops, source, target = _device_ops(graph)
-    preflight(graph, ops, config)
-    layouts = {n: Layout.of(t.shape, config) for n, t in graph.tensors.items()}
-    trimmed = replace(graph, ops=tuple(ops), input=source, output=target)
+    given = {op.name: op for op in graph.ops}
+    arranged, arrangement = arrange(graph, config)
+    ops, source, target = _device_ops(arranged)
+    preflight(arranged, ops, config)
+    layouts = {n: Layout.of(t.shape, config) for n, t in arranged.tensors.items()}
+    trimmed = replace(arranged, ops=tuple(ops), input=source, output=target)
     placement = place(trimmed, layouts, config, tuple(ops))
     lowering = Lowering(trimmed, config, placement, mappings or config.mappings, profile or {}, _fastest)
     tiles: list[Tile] = []
@@ -81,7 +85,7 @@ def compile_graph(
     context.stream.add("END", {})
     layers = [
         LayerPlan(
-            op.name, op.source or type(op).__name__, *_split(lowering.picked.get(i, ("none", "")), macs(op, graph))
+            op.name, op.source or type(op).__name__, *_split(lowering.picked.get(i, ("none", "")), macs(given[op.name], graph)),
         )
         for i, op in enumerate(ops)
     ]
@@ -107,6 +111,7 @@ def compile_graph(
         placement.dram,
         source,
         target,
+        arrangement,
     )
     for entry in context.stream.entries:
         try:

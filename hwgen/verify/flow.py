@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwgen.compiler import Program, compile_graph
+from hwgen.compiler.arrange import arrange
 from hwgen.compiler.cost import CycleModel, layer_cycles
 from hwgen.compiler.density import Density, measure
 from hwgen.config import Config
@@ -70,7 +71,8 @@ def compare_graph(
     layers = {op.output: i for i, op in enumerate(program.operators)}
     for name, got in maps(program, {i: of_machine(info) for i, info in seen.items()}).items():
         expected = tensors[name][image]
-        wrong = np.argwhere(got != expected)
+        got, computed = program.arrangement.restore(name, got)
+        wrong = np.argwhere((got != expected) & computed)
         if not len(wrong):
             continue
         total[layers.get(name, 0)] += len(wrong)
@@ -97,8 +99,9 @@ def profile(graph: Graph, config: Config, x: NDArray[np.int8]) -> dict[str, Dens
     """Measure the maps of some images with the golden model, for a machine that skips zero activations."""
     if config.skip not in ("activation", "both"):
         return None
-    kept = golden.run(graph, x[:PROFILE_IMAGES], keep=True).tensors
-    return {name: measure(values, graph.tensors[name].zero_point, config.vector) for name, values in kept.items()
+    arranged, _ = arrange(graph, config)
+    kept = golden.run(arranged, x[:PROFILE_IMAGES], keep=True).tensors
+    return {name: measure(values, arranged.tensors[name].zero_point, config.vector) for name, values in kept.items()
             if values.ndim == 4}
 
 
