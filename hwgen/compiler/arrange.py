@@ -26,9 +26,9 @@ LEAST = 2
 GAIN = 0.005
 """Of the heaviest block's cost, for less of which channels stay in their order."""
 
-VECTORS = 1.01
-"""Most that reordering may add to the positions at which any of P channels has a weight: those cost a cycle in channel
-mapping, and pruning by vectors keeps them few."""
+MORE = 1.01
+"""Most that reordering may add to the positions to walk: in channel mapping those count at which any of P channels has a
+weight, and pruning by vectors keeps them few."""
 
 
 @dataclass(frozen=True)
@@ -144,12 +144,15 @@ def _order(graph: Graph, names: list[str], channels: NDArray[np.int64], config: 
     cost, size = np.stack([w.sum(axis=1) for w in weights], axis=1).astype(float), Derived(config).word
     order = balanced(cost, size)
 
-    def vectors(of: NDArray[np.int64]) -> int:
+    def walked(of: NDArray[np.int64]) -> float:
+        """Positions by a pixel in the better mapping, of all layers."""
         starts = np.arange(0, len(of), config.vector)
-        return sum(int(np.logical_or.reduceat(w[of], starts, axis=0).sum()) for w in weights)
+        channel = [int(np.logical_or.reduceat(w[of], starts, axis=0).sum()) for w in weights]
+        pixel = cost.sum(axis=0) / config.vector if "pixel" in config.mappings else np.full(len(weights), np.inf)
+        return float(np.minimum(channel, pixel).sum())
 
     better = heaviest(cost, order, size) < heaviest(cost, same, size) - GAIN
-    return order if better and vectors(order) <= VECTORS * vectors(same) else same
+    return order if better and walked(order) <= MORE * walked(same) else same
 
 
 def _rearranged(op: Op, graph: Graph, found: dict[str, Constant], to: Arrangement) -> Op:
