@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from hwgen.compiler.balance import balanced, heaviest
 from hwgen.compiler.constant import Constant, constants, foldable, per_channel
+from hwgen.compiler.density import Samples, activity
 from hwgen.config import Config
 from hwgen.derive import Derived
 from hwgen.model.graph import Add, Conv, Graph, Op, Pool, Requant, Requantize, Reshape
@@ -64,11 +65,11 @@ class Arrangement:
         return out, there
 
 
-def arrange(graph: Graph, config: Config) -> tuple[Graph, Arrangement]:
+def arrange(graph: Graph, config: Config, samples: Samples | None = None) -> tuple[Graph, Arrangement]:
     """Rearrange the channels of a graph for a machine; nothing changes where no zeros are skipped.
 
     Input and output stay as they are, and so do maps whose channels move (concatenation, grouped convolution,
-    reshape).
+    reshape). Where there are ``samples``, weights count as much as the activations that they meet are not zero.
     """
     if config.skip == "none":
         return graph, Arrangement()
@@ -81,7 +82,7 @@ def arrange(graph: Graph, config: Config) -> tuple[Graph, Arrangement]:
         if len(channels) < LEAST:
             channels = np.union1d(channels, np.arange(min(LEAST, len(keep))))
         if config.skip in ("weight", "both"):
-            channels = channels[_order(graph, names, channels, config)]
+            channels = channels[_order(graph, names, channels, config, samples)]
         if len(channels) < len(keep) or (np.diff(channels) < 0).any():
             for n in names:
                 result.kept[n], result.constant[n] = channels, found[n]
@@ -134,14 +135,22 @@ def _needed(graph: Graph, found: dict[str, Constant]) -> dict[str, NDArray[np.bo
     return needed
 
 
-def _order(graph: Graph, names: list[str], channels: NDArray[np.int64], config: Config) -> NDArray[np.int64]:
+def _order(
+    graph: Graph, names: list[str], channels: NDArray[np.int64], config: Config, samples: Samples | None
+) -> NDArray[np.int64]:
     """Return the order of ``channels`` that balances the lanes of the convolutions that compute them."""
     same = np.arange(len(channels))
-    weights = [op.weight[channels].reshape(len(channels), -1) != 0 for op in graph.device_ops
-               if isinstance(op, Conv) and op.groups == 1 and op.output in names]
-    if not weights:
+    convs = [op for op in graph.device_ops if isinstance(op, Conv) and op.groups == 1 and op.output in names]
+    if not convs:
         return same
-    cost, size = np.stack([w.sum(axis=1) for w in weights], axis=1).astype(float), Derived(config).word
+    there = [op.weight[channels] != 0 for op in convs]
+    weights = [w.reshape(len(channels), -1) for w in there]
+    meet = [np.ones(w.shape[3]) for w in there]
+    if samples is not None and config.skip == "both":
+        meet = [activity(samples[op.inputs[0]], graph.tensors[op.inputs[0]].zero_point, config.vector)
+                for op in convs]  # fmt: skip
+    cost = np.stack([w.sum(axis=(1, 2)) @ a for w, a in zip(there, meet, strict=True)], axis=1)
+    size = Derived(config).word
     order = balanced(cost, size)
 
     def walked(of: NDArray[np.int64]) -> float:

@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 
 from hwgen.compiler import choose
-from hwgen.compiler.arrange import arrange
+from hwgen.compiler.arrange import Arrangement, arrange
 from hwgen.compiler.context import Constant, Context, Image, Tile, emit
 from hwgen.compiler.cost import CycleModel, layer_cycles
-from hwgen.compiler.density import Profile
+from hwgen.compiler.density import Profile, Samples, measure
 from hwgen.compiler.lower import Lowering, boundary_tiles
 from hwgen.compiler.maps import Layout
 from hwgen.compiler.patch import Choice
@@ -36,7 +36,7 @@ PAGE = 4096
 
 
 def compile_graph(
-    graph: Graph, config: Config, mappings: tuple[str, ...] | None = None, profile: Profile | None = None
+    graph: Graph, config: Config, mappings: tuple[str, ...] | None = None, samples: Samples | None = None
 ) -> Program:
     """Compile a quantised graph.
 
@@ -46,9 +46,9 @@ def compile_graph(
     config : Config
     mappings : tuple of str, optional
         Restricts the mapping search (default: all that are built).
-    profile : mapping of str to Density, optional
-        Of the maps of the arranged graph (`hwgen.compiler.arrange`), where zero activations are skipped; without it
-        they count as dense.
+    samples : mapping of str to int8 array, optional
+        Maps of some images by tensor name, shape (images, height, width, channels), where zero activations are
+        skipped; without them they count as dense.
 
     Raises
     ------
@@ -56,13 +56,14 @@ def compile_graph(
         When an operator or a weight range is not supported by the configuration, or nothing fits.
     """
     given = {op.name: op for op in graph.ops}
-    arranged, arrangement = arrange(graph, config)
+    arranged, arrangement = arrange(graph, config, samples)
     ops, source, target = _device_ops(arranged)
     preflight(arranged, ops, config)
     layouts = {n: Layout.of(t.shape, config) for n, t in arranged.tensors.items()}
     trimmed = replace(arranged, ops=tuple(ops), input=source, output=target)
     placement = place(trimmed, layouts, config, tuple(ops))
-    lowering = Lowering(trimmed, config, placement, mappings or config.mappings, profile or {}, _fastest)
+    lowering = Lowering(trimmed, config, placement, mappings or config.mappings,
+                        _profile(arranged, arrangement, config, samples), _fastest)  # fmt: skip
     tiles: list[Tile] = []
     if source in placement.chip:
         tiles += boundary_tiles(0, placement.view(source), placement.dram[source], out=False)
@@ -123,6 +124,15 @@ def compile_graph(
                 remedy="split the layer, or use a smaller input",
             ) from None
     return program
+
+
+def _profile(graph: Graph, arrangement: Arrangement, config: Config, samples: Samples | None) -> Profile:
+    """Measure samples of the network's maps as the machine's maps will be."""
+    found = {}
+    for name, maps in (samples or {}).items():
+        kept = maps[..., arrangement.kept[name]] if name in arrangement.kept else maps
+        found[name] = measure(kept, graph.tensors[name].zero_point, config.vector)
+    return found
 
 
 def _independent(placement: Placement, producer: Op, op: Add, index: int) -> bool:

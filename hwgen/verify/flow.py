@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwgen.compiler import Program, compile_graph
-from hwgen.compiler.arrange import arrange
 from hwgen.compiler.cost import CycleModel, layer_cycles
-from hwgen.compiler.density import Density, measure
+from hwgen.compiler.density import Samples
 from hwgen.config import Config
 from hwgen.derive import Derived
 from hwgen.emit import generate
@@ -32,7 +31,7 @@ from hwgen.verify.replay import Mismatch, compare_writes, maps, of_machine, spli
 from hwgen.verify.result import LayerResult, VerifyResult
 from hwgen.verify.zeros import LayerZeros, check_counters, layer_zeros
 
-PROFILE_IMAGES = 16
+SAMPLE_IMAGES = 16
 """Whose maps are looked at to choose mappings."""
 
 EXAMPLES = 10
@@ -95,14 +94,12 @@ def compare_graph(
     return total, found
 
 
-def profile(graph: Graph, config: Config, x: NDArray[np.int8]) -> dict[str, Density] | None:
-    """Measure the maps of some images with the golden model, for a machine that skips zero activations."""
+def sampled(graph: Graph, config: Config, x: NDArray[np.int8]) -> Samples | None:
+    """Return the maps of some images by the golden model, for a machine that skips zero activations."""
     if config.skip not in ("activation", "both"):
         return None
-    arranged, _ = arrange(graph, config)
-    kept = golden.run(arranged, x[:PROFILE_IMAGES], keep=True).tensors
-    return {name: measure(values, arranged.tensors[name].zero_point, config.vector) for name, values in kept.items()
-            if values.ndim == 4}
+    kept = golden.run(graph, x[:SAMPLE_IMAGES], keep=True).tensors
+    return {name: values for name, values in kept.items() if values.ndim == 4}
 
 
 def measured_layers(program: Program, run: RunResult) -> list[int]:
@@ -159,7 +156,7 @@ def verify(
     graph = graph or load_model(path)
     x = images(graph, inputs, random, seed) if x is None else x
     say("compiling")
-    program = compile_graph(graph, config, profile=profile(graph, config, x))
+    program = compile_graph(graph, config, samples=sampled(graph, config, x))
     say("generating Verilog")
     verilog = generate(config)
     say("golden model")
