@@ -14,6 +14,8 @@ MAPPINGS = ("channel", "pixel", "depthwise")
 SKIPS = ("none", "weight", "activation", "both")
 OPERATORS = ("add", "max_pool")
 WEIGHT_FORMATS = ("packed", "bitmap", "vector", "nm", "run")
+SMALLEST = "smallest"
+"""Instead of one of them: each stream of weights in the form that takes least."""
 
 
 _LISTS = ("mappings", "operators", "weight_formats")

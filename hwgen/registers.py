@@ -56,6 +56,17 @@ COUNTERS: tuple[tuple[str, str], ...] = (
 )
 """64-bit counters (the upper 16 bits read 0), low word first, in register order from ``COUNTER_BASE``."""
 
+SKIP_COUNTERS: tuple[tuple[str, str], ...] = (
+    ("empty_windows", "windows of 32 positions that hold none to walk, summed over the lanes"),
+    ("imbalance", "lanes that have done a RUN and walk nothing while others still walk it, summed over the cycles"),
+)
+"""Behind them, of machines that skip zeros."""
+
+
+def counters(config: Config) -> tuple[tuple[str, str], ...]:
+    """Return name and meaning of the counters of a machine, in register order."""
+    return COUNTERS if config.skip == "none" else COUNTERS + SKIP_COUNTERS
+
 
 def _bits(*rows: tuple[str, int, str]) -> tuple[Bits, ...]:
     """Pack ``(name, width, doc)`` rows from bit 0 upwards, read only."""
@@ -64,6 +75,19 @@ def _bits(*rows: tuple[str, int, str]) -> tuple[Bits, ...]:
         out.append(Bits(name, at, width, "ro", doc))
         at += width
     return tuple(out)
+
+
+def _counter_registers(first: int, table: tuple[tuple[str, str], ...]) -> tuple[Register, ...]:
+    return tuple(
+        Register(
+            f"{name.upper()}_{half}",
+            COUNTER_BASE + 8 * i + 4 * h,
+            (Bits("value", 0, 32),),
+            f"{doc} ({'low' if h == 0 else 'high'} word).",
+        )
+        for i, (name, doc) in enumerate(table, first)
+        for h, half in enumerate(("LO", "HI"))
+    )
 
 
 REGISTERS: tuple[Register, ...] = (
@@ -158,18 +182,15 @@ REGISTERS: tuple[Register, ...] = (
         (Bits("cycles", 0, 32, "rw"),),
         "Cycles without a completed command that are an error; 0: never.",
     ),
-    *(
-        Register(
-            f"{name.upper()}_{half}",
-            COUNTER_BASE + 8 * i + 4 * h,
-            (Bits("value", 0, 32),),
-            f"{doc} ({'low' if h == 0 else 'high'} word).",
-        )
-        for i, (name, doc) in enumerate(COUNTERS)
-        for h, half in enumerate(("LO", "HI"))
-    ),
+    *_counter_registers(0, COUNTERS),
 )
-BY_NAME = {r.name: r for r in REGISTERS}
+SKIP_REGISTERS = _counter_registers(len(COUNTERS), SKIP_COUNTERS)
+BY_NAME = {r.name: r for r in REGISTERS + SKIP_REGISTERS}
+
+
+def registers(config: Config) -> tuple[Register, ...]:
+    """Return the registers of a machine."""
+    return REGISTERS if config.skip == "none" else REGISTERS + SKIP_REGISTERS
 
 
 def constants(config: Config) -> dict[str, int]:

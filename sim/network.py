@@ -15,7 +15,7 @@ from pathlib import Path
 from hwgen.config import Config
 from hwgen.derive import Derived
 from hwgen.errors import HwgenError
-from hwgen.registers import COUNTERS
+from hwgen.registers import counters as counter_table
 from hwgen.sim import cache, tools
 from hwgen.sim.run_result import (
     RunResult,
@@ -82,7 +82,7 @@ def build(
     parameters = {
         "DATA_BITS": config.axi_bits,
         "LOG2_BYTES": log2_bytes,
-        "COUNTER_WORDS": 2 * len(COUNTERS),
+        "COUNTER_WORDS": 2 * len(counter_table(config)),
         "PIPES": Derived(config).pipes,
         "WORD_BYTES": Derived(config).word,
     }
@@ -288,7 +288,8 @@ def run_network(
         shutil.rmtree(folder, ignore_errors=True)
     cycles = registers["cycles"]
     counters = {
-        name: registers[f"word{2 * i}"] | registers[f"word{2 * i + 1}"] << 32 for i, (name, _) in enumerate(COUNTERS)
+        name: registers[f"word{2 * i}"] | registers[f"word{2 * i + 1}"] << 32
+        for i, (name, _) in enumerate(counter_table(config))
     }
     return RunResult(
         outputs=[dump[a - low * word : a - low * word + n] for a, n in outputs],

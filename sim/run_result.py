@@ -39,7 +39,7 @@ class RunResult:
     writes : list of (pipe, word address, byte mask, bytes)
         Result writes of POST, in order.
     counters : dict of str to int
-        The counter registers by name (`hwgen.registers.COUNTERS`).
+        The counter registers by name (`hwgen.registers.counters`).
     finished : bool
         False when the time limit passed without an interrupt.
     error : tuple of int or None

@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from hwgen.commands.files import check_target, write_folder
-from hwgen.commands.options import ConfigFile, Model, Preset, Profile, chosen_config
+from hwgen.commands.options import ConfigFile, Model, Preset, Profile, WeightFormat, chosen_config
 from hwgen.commands.output import busy, console
+from hwgen.config import SMALLEST
 
 
 def compile_(
@@ -18,6 +19,7 @@ def compile_(
     preset: Preset = None,
     config: ConfigFile = None,
     profile: Profile = None,
+    weight_format: WeightFormat = SMALLEST,
 ) -> None:
     """Compile a network: memory image, command stream, layout and a plan per layer."""
     check_target(output, folder=True)
@@ -25,13 +27,13 @@ def compile_(
     from hwgen.compiler import compile_graph
     from hwgen.compiler.files import program_files
     from hwgen.model import load_model
-    from hwgen.profile import profile as measure_maps
+    from hwgen.samples import samples
     from hwgen.verify.inputs import images
 
     with busy(f"compiling {model} for {machine.name}"):
         graph = load_model(model)
-        maps = None if profile is None else measure_maps(graph, machine, images(graph, profile))
-        program = compile_graph(graph, machine, profile=maps)
+        maps = None if profile is None else samples(graph, machine, images(graph, profile))
+        program = compile_graph(graph, machine, samples=maps, weight_format=weight_format)
         files = program_files(program)
     write_folder(output, files)
     cycles = sum(layer.predicted for layer in program.layers)

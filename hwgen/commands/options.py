@@ -18,6 +18,10 @@ Profile = Annotated[
     Path | None,
     typer.Option("--profile", metavar="FILE.npz", help="x: typical inputs, by whose zeros mappings are chosen."),
 ]
+WeightFormat = Annotated[
+    str,
+    typer.Option("--weight-format", metavar="NAME", help="Store weights as packed, bitmap, vector, nm, run, codebook."),
+]
 Json = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Also write the result as JSON.")]
 
 

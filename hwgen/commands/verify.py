@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hwgen.commands.files import check_target, write_json
-from hwgen.commands.options import ConfigFile, Json, Model, Preset, Profile, chosen_config
+from hwgen.commands.options import ConfigFile, Json, Model, Preset, Profile, WeightFormat, chosen_config
 from hwgen.commands.output import busy, console
-from hwgen.config import Config
+from hwgen.config import SMALLEST, Config
 from hwgen.errors import HwgenError
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def verify(
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, metavar="S", help="Seed of the random inputs.")] = 1,
     profile: Profile = None,
+    weight_format: WeightFormat = SMALLEST,
     layers: Annotated[bool, typer.Option("--layers", help="Print every layer.")] = False,
     waves: Annotated[
         Path | None, typer.Option("--waves", metavar="FILE.fst", help="Keep the waves around the first mismatch.")
@@ -60,6 +61,7 @@ def verify(
             random=random,
             seed=seed,
             profile=profile,
+            weight_format=weight_format,
             waves=waves,
             progress=progress,
         )
@@ -78,6 +80,7 @@ def verified(
     random: int | None = None,
     seed: int = 1,
     profile: Path | None = None,
+    weight_format: str = SMALLEST,
     waves: Path | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> VerifyResult:
@@ -94,6 +97,7 @@ def verified(
             random=random,
             seed=seed,
             typical=profile,
+            weight_format=weight_format,
             waves=waves,
             progress=progress,
         )

@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 
 from hwgen.compiler import choose
+from hwgen.compiler.arrange import Arrangement, arrange
 from hwgen.compiler.context import Constant, Context, Image, Tile, emit
 from hwgen.compiler.cost import CycleModel, layer_cycles
-from hwgen.compiler.density import Profile
+from hwgen.compiler.density import Profile, Samples, measure
 from hwgen.compiler.lower import Lowering, boundary_tiles
 from hwgen.compiler.maps import Layout
 from hwgen.compiler.packed import choose_packings
@@ -18,9 +19,9 @@ from hwgen.compiler.pixel import PixelChoice
 from hwgen.compiler.place import Placement, place
 from hwgen.compiler.preflight import preflight
 from hwgen.compiler.program import LayerPlan, Program, macs
-from hwgen.compiler.weight_store import SMALLEST, check
+from hwgen.compiler.weight_store import check
 from hwgen.compiler.work import Work
-from hwgen.config import Config
+from hwgen.config import SMALLEST, Config
 from hwgen.derive import Derived
 from hwgen.errors import HwgenError
 from hwgen.isa import encode
@@ -40,7 +41,7 @@ def compile_graph(
     graph: Graph,
     config: Config,
     mappings: tuple[str, ...] | None = None,
-    profile: Profile | None = None,
+    samples: Samples | None = None,
     weight_format: str = SMALLEST,
 ) -> Program:
     """Compile a quantised graph.
@@ -51,9 +52,9 @@ def compile_graph(
     config : Config
     mappings : tuple of str, optional
         Restricts the mapping search (default: all that are built).
-    profile : mapping of str to Density, optional
-        Of maps, where zero activations are skipped or maps are packed; without it they count as dense (behind a
-        ReLU as half dense, to be packed).
+    samples : mapping of str to int8 array, optional
+        Maps of some images by tensor name, shape (images, height, width, channels), where zero activations are
+        skipped or maps are packed; without them they count as dense (behind a ReLU as half dense, to be packed).
     weight_format : str
         One of `hwgen.compiler.weight_store.CHOICES`.
 
@@ -63,14 +64,17 @@ def compile_graph(
         When an operator or a weight range is not supported by the configuration, or nothing fits.
     """
     check(weight_format, config)
-    ops, source, target = _device_ops(graph)
-    preflight(graph, ops, config)
-    layouts = {n: Layout.of(t.shape, config) for n, t in graph.tensors.items()}
-    trimmed = replace(graph, ops=tuple(ops), input=source, output=target)
+    given = {op.name: op for op in graph.ops}
+    arranged, arrangement = arrange(graph, config, samples)
+    ops, source, target = _device_ops(arranged)
+    preflight(arranged, ops, config)
+    layouts = {n: Layout.of(t.shape, config) for n, t in arranged.tensors.items()}
+    trimmed = replace(arranged, ops=tuple(ops), input=source, output=target)
     placement = place(trimmed, layouts, config, tuple(ops))
-    packings = choose_packings(trimmed, ops, placement, config, profile or {})
-    lowering = Lowering(trimmed, config, placement, mappings or config.mappings, profile or {}, packings, _fastest,
-                        weight_format)
+    profile = _profile(arranged, arrangement, config, samples)
+    packings = choose_packings(trimmed, ops, placement, config, profile)
+    lowering = Lowering(trimmed, config, placement, mappings or config.mappings, profile, packings, _fastest,
+                        weight_format)  # fmt: skip
     tiles: list[Tile] = []
     if source in placement.chip:
         tiles += boundary_tiles(0, placement.view(source), placement.dram[source], out=False)
@@ -93,7 +97,7 @@ def compile_graph(
     context.stream.add("END", {})
     layers = [
         LayerPlan(
-            op.name, op.source or type(op).__name__, *_split(lowering.picked.get(i, ("none", "")), macs(op, graph))
+            op.name, op.source or type(op).__name__, *_split(lowering.picked.get(i, ("none", "")), macs(given[op.name], graph)),
         )
         for i, op in enumerate(ops)
     ]
@@ -119,6 +123,7 @@ def compile_graph(
         placement.dram,
         source,
         target,
+        arrangement,
     )
     for entry in context.stream.entries:
         try:
@@ -130,6 +135,15 @@ def compile_graph(
                 remedy="split the layer, or use a smaller input",
             ) from None
     return program
+
+
+def _profile(graph: Graph, arrangement: Arrangement, config: Config, samples: Samples | None) -> Profile:
+    """Measure samples of the network's maps as the machine's maps will be."""
+    found = {}
+    for name, maps in (samples or {}).items():
+        kept = maps[..., arrangement.kept[name]] if name in arrangement.kept else maps
+        found[name] = measure(kept, graph.tensors[name].zero_point, config.vector)
+    return found
 
 
 def _independent(placement: Placement, producer: Op, op: Add, index: int) -> bool:

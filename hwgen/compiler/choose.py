@@ -9,7 +9,7 @@ from hwgen.compiler import weight_store
 from hwgen.compiler.context import Tile
 from hwgen.compiler.effectual import share, whole
 from hwgen.compiler.patch import Choice, Patch, fits, patch_tiles
-from hwgen.compiler.pixel import PixelChoice, pixel_fits, pixel_tiles
+from hwgen.compiler.pixel import PixelChoice, pixel_fits, pixel_shape, pixel_tiles
 from hwgen.compiler.shape import Shape, channel_tiles, lane_splits, make_shape
 from hwgen.compiler.work import Work
 from hwgen.config import Config
@@ -112,7 +112,7 @@ def estimate_pixel(work: Work, choice: PixelChoice, config: Config) -> Estimate:
     run = fetch = weights = post = dma = tail = head = 0
     wmem = 0
     for count, rc, cc, blocks in sets:
-        shape = make_shape(config, rc, cc, choice.th, choice.tw, work.height, work.width)
+        shape = pixel_shape(work, choice, config, rc, cc)
         tiles = -(-work.height // shape.block[0]) * -(-work.width // shape.block[1])
         rounds = blocks * d.word
         run += tiles * (int(rounds * max(n_chunks, k * walked)) + n_chunks * RUN_OVERHEAD)

@@ -29,13 +29,27 @@ class Density:
 Profile = Mapping[str, Density]
 """By tensor name."""
 
+Samples = Mapping[str, NDArray[np.int8]]
+"""Maps of some images by tensor name, shape (images, height, width, channels)."""
+
+
+def there(maps: NDArray[np.int8], zero_point: int) -> NDArray[np.bool_]:
+    """Return which values of maps are not zero, shape (images, pixels, channels)."""
+    return maps.reshape(len(maps), -1, maps.shape[-1]) != zero_point
+
+
+def in_groups(values: NDArray[np.bool_], vector: int, axis: int) -> NDArray[np.bool_]:
+    """Return which groups of ``vector`` neighbours along ``axis`` have any value that is not zero."""
+    return np.logical_or.reduceat(values, np.arange(0, values.shape[axis], vector), axis=axis)
+
 
 def measure(maps: NDArray[np.int8], zero_point: int, vector: int) -> Density:
     """Measure a map of some images, shape (images, height, width, channels)."""
-    there = maps.reshape(len(maps), -1, maps.shape[-1]) != zero_point
+    values = there(maps, zero_point)
+    pixels, channels = (float(in_groups(values, vector, axis).mean()) for axis in (1, 2))
+    return Density(float(values.mean()), pixels, channels)
 
-    def groups(axis: int) -> float:
-        starts = np.arange(0, there.shape[axis], vector)
-        return float(np.logical_or.reduceat(there, starts, axis=axis).mean())
 
-    return Density(float(there.mean()), groups(1), groups(2))
+def activity(maps: NDArray[np.int8], zero_point: int, vector: int) -> NDArray[np.float64]:
+    """Return for every channel the share of ``vector`` neighbouring pixels with any value that is not zero."""
+    return in_groups(there(maps, zero_point), vector, 1).mean(axis=(0, 1))

@@ -14,9 +14,8 @@ from hwgen.compiler.packed import Packing
 from hwgen.compiler.patch import Choice
 from hwgen.compiler.place import Placement, Stripe, input_rows, stripe_rows
 from hwgen.compiler.reduce import Site, as_column, concat_works, conv_works, pool_works, single_row
-from hwgen.compiler.weight_store import SMALLEST
 from hwgen.compiler.work import Work
-from hwgen.config import Config
+from hwgen.config import SMALLEST, Config
 from hwgen.derive import Derived
 from hwgen.errors import HwgenError
 from hwgen.isa import Mode

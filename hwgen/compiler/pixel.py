@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hwgen.compiler.context import Block, Constant, Context, Tile
 from hwgen.compiler.drain import emit_drain
-from hwgen.compiler.effectual import lane_cycles
+from hwgen.compiler.effectual import activation_share, lane_cycles
 from hwgen.compiler.fetch import Window, emit_afetch
 from hwgen.compiler.pack import pack_groups, pack_params, words_per_group
 from hwgen.compiler.patch import Choice, chunks, positions
@@ -28,6 +28,17 @@ class PixelChoice(Choice):
     """`Choice` with th * tw == P and the channel blocks (of W) that a lane works through."""
 
     blocks: int
+
+
+UNEVEN = 0.9
+"""Share of positions with an activation below which lanes are given neighbouring rows: one that always has the same part
+of every row, say the sky's, would be ahead of the others or behind them for the whole layer."""
+
+
+def pixel_shape(work: Work, choice: PixelChoice, config: Config, log2_rc: int, log2_cc: int) -> Shape:
+    """Return how pixel groups are dealt out to the lanes."""
+    tall = activation_share(work, config) < UNEVEN
+    return make_shape(config, log2_rc, log2_cc, choice.th, choice.tw, work.height, work.width, tall=tall)
 
 
 def vector_words(work: Work, chunk: Chunk, d: Derived) -> int:
@@ -178,7 +189,7 @@ def pixel_tiles(work: Work, choice: PixelChoice, config: Config, *, share: bool)
 
     first_block = work.outputs.start // d.word
     for first, count, log2_rc, log2_cc, blocks in sets:
-        shape = make_shape(config, log2_rc, log2_cc, choice.th, choice.tw, work.height, work.width)
+        shape = pixel_shape(work, choice, config, log2_rc, log2_cc)
         shared: dict[Constant, Block] = {}
         for y in range(work.rows.start, work.rows.stop, shape.block[0]):
             for x in range(0, work.width, shape.block[1]):

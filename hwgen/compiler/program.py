@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from hwgen.compiler.arrange import Arrangement
 from hwgen.compiler.maps import Layout
 from hwgen.compiler.stream import Entry
 from hwgen.config import Config
@@ -35,7 +36,8 @@ class LayerPlan:
 class Program:
     """A compiled network.
 
-    ``image`` holds constants from DRAM address 0, maps from ``map_base`` and commands from ``command_base``.
+    ``image`` holds constants from DRAM address 0, maps from ``map_base`` and commands from ``command_base``. ``graph`` is
+    the network as it was given; ``layouts`` are those of the machine's maps, whose channels ``arrangement`` tells.
     """
 
     graph: Graph
@@ -51,6 +53,7 @@ class Program:
     dram: dict[str, int]
     input: str
     output: str
+    arrangement: Arrangement = field(default_factory=Arrangement)
 
     @property
     def operators(self) -> tuple[Op, ...]:

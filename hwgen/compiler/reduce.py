@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from hwgen.compiler.density import Density
 from hwgen.compiler.maps import Layout, View
 from hwgen.compiler.work import Chunk, Work
-from hwgen.config import Config
+from hwgen.config import SMALLEST, Config
 from hwgen.derive import Derived
 from hwgen.golden.fixedpoint import average_requant
 from hwgen.isa import Mode
@@ -29,7 +29,7 @@ class Site:
     in_zero: int
     out_zero: int
     density: Density = field(default_factory=Density)
-    form: str = "smallest"
+    form: str = SMALLEST
     """How weights are stored (`hwgen.compiler.weight_store`)."""
 
 

@@ -87,14 +87,17 @@ def lane_splits(config: Config) -> Iterator[tuple[int, int]]:
                 yield log2_rc, log2_cc
 
 
-def make_shape(config: Config, log2_rc: int, log2_cc: int, th: int, tw: int, height: int, width: int) -> Shape:
+def make_shape(
+    config: Config, log2_rc: int, log2_cc: int, th: int, tw: int, height: int, width: int, *, tall: bool = False
+) -> Shape:
     """Return the shape whose arrangement of pixel groups covers ``height`` x ``width`` outputs in the fewest tiles.
 
-    Among equals, the flattest: what follows can start when the first rows are there.
+    Among equals, the flattest: what follows can start when the first rows are there. With ``tall`` the tallest.
     """
     axes: tuple[Axis, ...] = ("y", "x") if height > 1 else ("x",)
     shapes = [Shape(config.rows, config.columns, log2_rc, log2_cc, th, tw, a, b) for a in axes for b in axes]
-    return min(shapes, key=lambda s: (-(-height // s.block[0]) * -(-width // s.block[1]), s.block[0]))
+    return min(shapes, key=lambda s: (-(-height // s.block[0]) * -(-width // s.block[1]),
+                                      -s.block[0] if tall else s.block[0]))
 
 
 def channel_tiles(groups: int, log2_rc: int, log2_cc: int, config: Config) -> Iterator[tuple[int, int, int, int]]:

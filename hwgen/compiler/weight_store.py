@@ -9,14 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwgen.compiler.work import Work
-from hwgen.config import WEIGHT_FORMATS, Config
+from hwgen.config import SMALLEST, WEIGHT_FORMATS, Config
 from hwgen.derive import Derived
 from hwgen.errors import HwgenError
 from hwgen.golden import weight_stream
 from hwgen.golden.machine_weights import NEEDS
 from hwgen.isa import Format
 
-SMALLEST = "smallest"
 CODEBOOK = "codebook"
 CHOICES = (SMALLEST, *WEIGHT_FORMATS, CODEBOOK)
 """What may be asked for: that, or one format for all layers, or a codebook wherever values repeat enough."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from hwgen.compiler.density import Density
 from hwgen.compiler.maps import View
 from hwgen.compiler.pack import rounding_bits
+from hwgen.config import SMALLEST
 from hwgen.isa import Mode
 from hwgen.model.graph import Requant
 
@@ -73,7 +74,7 @@ class Work:
     """Values that weights have, rising."""
     nonzero: float = 1.0
     """Share of the weights that are not zero."""
-    form: str = "smallest"
+    form: str = SMALLEST
     """How weights are stored (`hwgen.compiler.weight_store`)."""
 
     @property

@@ -12,22 +12,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwgen.golden.machine_state import State, Work, wrap
+from hwgen.golden.machine_zeros import Zeros, count
 from hwgen.isa import Mode
 
 _BLOCK = 1 << 21
 """Gathered values handled at a time; bounds the memory a RUN takes."""
 
 
-def positions(s: State) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Offsets of vector and streamed operand of every position of the current RUN's segments, shapes (K,)."""
+def positions(s: State) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Offsets of vector and streamed operand of every position of the current RUN's segments, shapes (K,), and the
+    first position of each segment."""
     a = s.command.args
     s.require(a["seg_count"] >= 1, "seg_count", ">= 1")
     s.within("seg_first, seg_count", a["seg_first"], a["seg_first"] + a["seg_count"] - 1, s.config.segments, "segment")
     rows = [s.register("SEGMENT", a["seg_first"] + i) for i in range(a["seg_count"])]
     length = np.array([r["length"] for r in rows])
-    i = np.arange(length.sum()) - np.repeat(np.cumsum(length) - length, length)
+    starts = np.cumsum(length) - length
+    i = np.arange(length.sum()) - np.repeat(starts, length)
     v = np.repeat(np.array([r["v_start"] for r in rows]), length) + i
-    return v, np.repeat(np.array([r["s_offset"] for r in rows]), length) + i * a["s_step"]
+    return v, np.repeat(np.array([r["s_offset"] for r in rows]), length) + i * a["s_step"], starts
 
 
 def round_bases(s: State) -> NDArray[np.int64]:
@@ -61,7 +64,7 @@ def run(s: State) -> Work:
     v_memory, s_memory = (s.amem, s.wmem) if mode is Mode.PIXEL else (s.wmem, s.amem)
     v_memory = v_memory.reshape(c.columns, c.rows, -1, c.vector)
     s_memory = s_memory.reshape((c.columns, c.rows, -1) + ((c.vector,) if mode is Mode.DEPTHWISE else ()))
-    v_offset, s_offset = positions(s)
+    v_offset, s_offset, starts = positions(s)
     v = a["v_base"] + v_offset
     stream = (a["s_base"] + round_bases(s)[:, None] + s_offset) % (1 << 16)
     name = names[mode]
@@ -69,38 +72,25 @@ def run(s: State) -> Work:
     s.within("s_base", int(stream.min()), int(stream.max()), s_memory.shape[2], f"streamed operand ({name})")
 
     at_work = _at_work(s)
-    walked = np.zeros((c.columns, c.rows), np.int64)
+    walked, zeros = np.zeros((c.columns, c.rows), np.int64), Zeros()
     exact: Any = np.float32 if len(v) << c.weight_bits - 1 + c.act_bits <= 1 << 24 else np.float64
     vectors = v_memory[:, :, v].astype(exact)  # (columns, rows, K, P)
     wide = mode is Mode.DEPTHWISE or a["max"]
     step = max(1, _BLOCK // (d.lanes * len(v) * (c.vector if wide else 1)))
     for t in range(0, rounds, step):
         chunk = stream[t:t + step]
-        walked += _walked(s, vectors, s_memory[:, :, chunk], len(v))
+        if c.skip != "none":
+            cycles, left_out = count(s, vectors, s_memory[:, :, chunk], chunk, starts, at_work[:, :, 0, 0])
+            walked, zeros = walked + cycles, zeros + left_out
         total = _reduce(vectors, s_memory[:, :, chunk].astype(exact), mode, bool(a["max"])).astype(np.int64)
         acc = s.acc[:, :, a["acc_base"] + t:a["acc_base"] + t + len(chunk)]
         if a["accumulate"]:
             total += acc
         acc[...] = np.where(at_work, wrap(total, c.acc_bits), acc)
-    return Work(items=rounds * len(v), macs=rounds * len(v) * a["lanes"] * c.vector,
-                walked=None if c.skip == "none" else (walked * at_work[:, :, 0, 0]).T)
-
-
-def _walked(s: State, vectors: NDArray[Any], stream: NDArray[Any], positions: int) -> NDArray[np.int64]:
-    """Count the positions at which no skipped operand is zero, at least one a round; shape (columns, rows)."""
-    a, skip = s.command.args, s.config.skip
-    rounds = stream.shape[2]
-    if skip == "none" or a["s_step"] != 1 or a["max"]:
-        return np.full(vectors.shape[:2], rounds * positions)
-    pixel = a["mode"] == Mode.PIXEL
-    there_v = (vectors != 0).any(axis=3)
-    there_s = (stream != 0) if stream.ndim == 4 else (stream != 0).any(axis=4)
-    if skip == ("activation" if not pixel else "weight"):
-        there_v = np.ones_like(there_v)
-    if skip == ("weight" if not pixel else "activation"):
-        there_s = np.ones_like(there_s)
-    found = np.matmul(there_s.astype(np.float32), there_v.astype(np.float32)[..., None])[..., 0]
-    return np.maximum(found, 1).sum(axis=2).astype(np.int64)
+    done = Work(items=rounds * len(v), macs=rounds * len(v) * a["lanes"] * c.vector)
+    if c.skip != "none":
+        done.walked, done.zeros = walked.T, zeros
+    return done
 
 
 def _reduce(vectors: NDArray[Any], stream: NDArray[Any], mode: Mode, maximum: bool) -> Any:

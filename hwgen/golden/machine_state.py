@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,9 @@ from hwgen.config import Config
 from hwgen.derive import Derived
 from hwgen.errors import HwgenError
 from hwgen.isa import SLOTS, Command
+
+if TYPE_CHECKING:
+    from hwgen.golden.machine_zeros import Zeros
 
 
 def wrap(values: NDArray[np.int64], bits: int) -> NDArray[np.int64]:
@@ -37,6 +41,8 @@ class Work:
         Cycles in which each lane walks a position of a RUN, where zeros are skipped.
     moved : tuple of int
         DMA words of each block that LOAD_PACKED or STORE_PACKED transferred.
+    zeros : Zeros
+        What is left out of such a RUN, and why.
     """
 
     items: int = 0
@@ -45,6 +51,7 @@ class Work:
     writes: int = 0
     walked: NDArray[np.int64] | None = None
     moved: tuple[int, ...] = ()
+    zeros: Zeros | None = None
 
 
 @dataclass

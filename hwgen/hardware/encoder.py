@@ -27,7 +27,7 @@ from operator import and_
 
 from amaranth import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
-from amaranth.lib.wiring import In
+from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
 
 from hwgen.config import Config
@@ -56,6 +56,8 @@ class SkipWalker(Walker):
     ----------
     weight_write, weight_addr, weight_bits, act_write, act_addr, act_bits : In
         Set the bits of a word (one a value: not zero), with the operands.
+    empty : Out(1)
+        A window without a position comes out of the search.
     hold : In(1)
         Two cycles ahead of what `Walker` wants: the position comes two cycles after it leaves the queue.
     """
@@ -67,6 +69,7 @@ class SkipWalker(Walker):
                       f"{name}_bits": In(Derived(config).word)}
         if Derived(config).leaves_out:
             ports["weight_fresh"] = In(1)
+        ports["empty"] = Out(1)
         super().__init__(config, ports)
 
     def _positions(self, m: Module, i: data.View, i_valid: Signal, take: Signal) -> None:
@@ -215,7 +218,8 @@ class SkipWalker(Walker):
         held, held_valid, starts = Signal(entry, reset_less=True), Signal(), Signal(init=1)
         some, closes, same, push, load = Signal(), Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
-            some.eq(valid & octets.any()), closes.eq(valid & ~octets.any() & window.end),
+            self.empty.eq(valid & ~octets.any()), some.eq(valid & octets.any()),
+            closes.eq(valid & ~octets.any() & window.end),
             same.eq(held_valid & ~held.window.end), load.eq(some | closes & ~same),
             push.eq(held_valid & (held.window.end | some | closes)),
             queue.i.valid.eq(push), queue.i.payload.eq(held)]

@@ -42,7 +42,7 @@ def _slice(value: Value, index: Value, width: int) -> Value:
 def lane_members(config: Config) -> dict[str, wiring.Member]:
     """Return the ports of `Lane`."""
     shape, d = WalkShape(config), Derived(config)
-    bits = {} if config.skip == "none" else {"weight_bits": In(d.word), "act_bits": In(d.word)}
+    bits = {} if config.skip == "none" else {"weight_bits": In(d.word), "act_bits": In(d.word), "empty": Out(1)}
     bits |= {"weight_fresh": In(1)} if d.leaves_out else {}
     return bits | {
         "start": In(1), "job": In(shape.job), "ready": Out(1), "generating": Out(1),
@@ -71,6 +71,8 @@ class Lane(wiring.Component):
         With ``skip``: of every value of a word that is written, whether it is not zero.
     weight_fresh : In(1)
         With a write: the other words whose bits share a word with its own are zero.
+    empty : Out(1)
+        With ``skip``: a window without a position was dropped.
     weight_write, weight_addr, weight_data : In
         Write a word (W values of ``weight_bits``) of wmem, visible to positions walked from the next cycle on.
     act_write, act_addr, act_data : In
@@ -99,6 +101,8 @@ class Lane(wiring.Component):
             m.d.comb += getattr(walker, name).eq(getattr(self, name))
         if Derived(self.config).leaves_out:
             m.d.comb += walker.weight_fresh.eq(self.weight_fresh)
+        if not dense:
+            m.d.comb += self.empty.eq(walker.empty)
         # The position in cycle n of the table above is `at[n]`.
         at = [walker.position] + [Signal(self.shape.position, name=f"at{n}", reset_less=True) for n in range(1, 7)]
         valid = [walker.valid] + [Signal(name=f"valid{n}") for n in range(1, 7)]

@@ -43,8 +43,9 @@ SLVERR = 2
 def counter_widths(config: Config) -> tuple[int, ...]:
     """Return the increment width of every counter of the table."""
     lanes = Derived(config).lanes.bit_length()
-    wide = {"lane_cycles": lanes, "multiplies": Derived(config).multipliers.bit_length()}
-    return tuple(wide.get(name, 1) for name, _ in table.COUNTERS)
+    wide = dict.fromkeys(("lane_cycles", "empty_windows", "imbalance"), lanes)
+    wide["multiplies"] = Derived(config).multipliers.bit_length()
+    return tuple(wide.get(name, 1) for name, _ in table.counters(config))
 
 
 class Registers(wiring.Component):
@@ -61,7 +62,7 @@ class Registers(wiring.Component):
     cmd_addr, cmd_count, watchdog : what the host has set.
     busy : the machine runs or resets. done, error (with code, module, index) : pulses.
     reset_done : pulse, a soft reset has been carried out.
-    add_<i> : increments of the counters, in the order of `hwgen.registers.COUNTERS` (beats, not bytes, for AXI).
+    add_<i> : increments of the counters, in the order of `hwgen.registers.counters` (beats, not bytes, for AXI).
     irq : interrupt, level.
     """
 
@@ -158,7 +159,7 @@ class Registers(wiring.Component):
     def _read(self, m: Module, readable: dict[tuple[str, str], Signal]) -> None:
         bus = self.bus
         m.submodules.counters = counters = Counters(counter_widths(self.config))
-        for i in range(len(table.COUNTERS)):
+        for i in range(len(counters.widths)):
             m.d.comb += getattr(counters, f"add_{i}").eq(getattr(self, f"add_{i}"))
         m.d.comb += counters.clear.eq(self.start & ~self.busy)
         fixed = table.constants(self.config)
@@ -169,7 +170,7 @@ class Registers(wiring.Component):
         count = Signal(64)
         m.d.comb += [counters.index.eq((address - (table.COUNTER_BASE >> 2)) >> 1), count.eq(counters.value)]
         with m.Switch(address):
-            for register in table.REGISTERS:
+            for register in table.registers(self.config):
                 with m.Case(register.offset >> 2):
                     m.d.comb += good.eq(1)
                     if register.name in fixed:

@@ -14,15 +14,30 @@ from functools import reduce
 from operator import add
 
 from amaranth import Cat, Module, Mux, Signal
+from amaranth.utils import bits_for
 
 from hwgen.config import Config
+from hwgen.derive import Derived
 from hwgen.hardware.fifo import Fifo
 from hwgen.hardware.grid import _IN_FLIGHT, ILLEGAL_COMMAND, OUT_OF_RANGE, Grid
 from hwgen.hardware.grid_decode import ILLEGAL, RANGE, RUN, SET, Decoder
 
 
 class SkippingGrid(Grid):
-    """A `Grid` whose lanes skip. ``active`` counts the lanes that walk, as ``busy``."""
+    """A `Grid` whose lanes skip. ``active`` counts the lanes that walk, as ``busy``.
+
+    Attributes
+    ----------
+    empty : Out
+        Windows without a position that lanes dropped (a cycle late).
+    ahead : Out
+        Lanes that have done the oldest RUN under way and walk nothing while others still walk it (a cycle late).
+    """
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        lanes = bits_for(Derived(config).lanes)
+        self.empty, self.ahead = Signal(lanes), Signal(lanes)
 
     def _control(self, m: Module, lanes: list[list[dict[str, Signal]]]) -> None:
         """Decode, check, start, report in order."""
@@ -77,21 +92,24 @@ class SkippingGrid(Grid):
 
         walking = Signal(range(len(every) + 1))
         m.d.comb += walking.eq(reduce(add, (lane["walking"] for lane in every)))
-        m.d.sync += [self.busy.eq(walking), self.active.eq(walking)]
+        m.d.sync += [self.busy.eq(walking), self.active.eq(walking),
+                     self.empty.eq(reduce(add, (lane["empty"] for lane in every)))]
 
     def _report(self, m: Module, every: list[dict[str, Signal]], order: Fifo) -> None:
         """Give ``done`` and ``error`` in the order of the commands."""
         tag, mask = order.o.payload[:2], order.o.payload[2:]
         pop, is_run = Signal(), Signal()
-        there = []
+        there, ahead = [], []
         m.d.comb += is_run.eq(tag == RUN)
         for n, lane in enumerate(every):
             finished = Signal(range(_IN_FLIGHT + 1), name=f"finished{n}")
             m.d.sync += finished.eq(finished + lane["done"] - (pop & is_run & mask[n]))
             there.append((finished != 0) | ~mask[n])
+            ahead.append((finished != 0) & ~lane["walking"])
         m.d.comb += [pop.eq(order.o.valid & (~is_run | Cat(there).all())), order.o.ready.eq(pop)]
+        # A lane has done no RUN but those it has work in, and reports them in order.
         m.d.sync += [
-            self.done.eq(pop & tag.matches(SET, RUN)), self.error.eq(pop & tag.matches(ILLEGAL, RANGE)),
+            self.ahead.eq(Mux(pop, 0, reduce(add, ahead))), self.done.eq(pop & tag.matches(SET, RUN)), self.error.eq(pop & tag.matches(ILLEGAL, RANGE)),
             self.code.eq(Mux(tag == RANGE, OUT_OF_RANGE, ILLEGAL_COMMAND))]
 
 

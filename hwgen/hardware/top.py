@@ -22,7 +22,7 @@ from hwgen.hardware.sequencer import Sequencer
 from hwgen.hardware.skipping_grid import build_grid
 from hwgen.hardware.word_buffer import WordBuffer
 from hwgen.hardware.wstream import build_wfetch
-from hwgen.registers import COUNTERS
+from hwgen.registers import counters
 
 TOP_MODULE = "hwgen_top"
 
@@ -185,5 +185,7 @@ class Top(wiring.Component):
                 for i, name in enumerate(("stall_wfetch", "stall_afetch", "stall_post", "stall_load", "stall_command"))
             },
         }
-        for i, (name, _) in enumerate(COUNTERS):
+        if self.config.skip != "none":
+            counts |= {"empty_windows": grid.empty, "imbalance": grid.ahead}
+        for i, (name, _) in enumerate(counters(self.config)):
             m.d.comb += getattr(registers, f"add_{i}").eq(counts[name])

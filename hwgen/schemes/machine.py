@@ -15,7 +15,7 @@ from hwgen.config import Config
 from hwgen.golden.machine import Machine
 from hwgen.isa import Module
 from hwgen.model.graph import Graph
-from hwgen.profile import profile
+from hwgen.samples import samples
 from hwgen.verify.flow import predict
 
 
@@ -45,7 +45,7 @@ def run_machine(graph: Graph, config: Config, x: NDArray[np.int8]) -> list[Machi
     HwgenError
         When the machine cannot run the network.
     """
-    program = compile_graph(graph, config, profile=profile(graph, config, x))
+    program = compile_graph(graph, config, samples=samples(graph, config, x))
     if config.skip == "none":
         walked = [np.array([[e.info["cycles"]]]) if e.name == "RUN" else None for e in program.entries]
         return [

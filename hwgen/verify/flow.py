@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from hwgen.compiler import Program, compile_graph
 from hwgen.compiler.cost import CycleModel, layer_cycles
-from hwgen.config import Config
+from hwgen.config import SMALLEST, Config
 from hwgen.derive import Derived
 from hwgen.emit import generate
 from hwgen.golden import graph as golden
@@ -22,7 +22,7 @@ from hwgen.golden.machine_state import PostInfo
 from hwgen.isa import Command
 from hwgen.model import load_model
 from hwgen.model.graph import Graph, Host
-from hwgen.profile import profile
+from hwgen.samples import samples
 from hwgen.sim.network import check_waves, run_network
 from hwgen.sim.run_result import RunResult
 from hwgen.sim.tools import require
@@ -30,6 +30,7 @@ from hwgen.verify import reference
 from hwgen.verify.inputs import images
 from hwgen.verify.replay import Mismatch, compare_writes, maps, of_machine, split_writes
 from hwgen.verify.result import LayerResult, VerifyResult
+from hwgen.verify.zeros import LayerZeros, check_counters, layer_zeros
 
 EXAMPLES = 10
 """Mismatches that are reported in full."""
@@ -71,7 +72,8 @@ def compare_graph(
     layers = {op.output: i for i, op in enumerate(program.operators)}
     for name, got in maps(program, {i: of_machine(info) for i, info in seen.items()}).items():
         expected = tensors[name][image]
-        wrong = np.argwhere(got != expected)
+        got, computed = program.arrangement.restore(name, got)
+        wrong = np.argwhere((got != expected) & computed)
         if not len(wrong):
             continue
         total[layers.get(name, 0)] += len(wrong)
@@ -116,6 +118,7 @@ def verify(
     x: NDArray[np.int8] | None = None,
     graph: Graph | None = None,
     typical: Path | NDArray[np.int8] | None = None,
+    weight_format: str = SMALLEST,
 ) -> VerifyResult:
     """Verify a network on a configuration.
 
@@ -137,7 +140,10 @@ def verify(
     x, graph : optional
         Quantised images and graph that are already in memory.
     typical : optional
-        Images, or their .npz file, by whose maps the compiler chooses mappings (`hwgen.profile`); else those verified.
+        Images, or their .npz file, by whose maps the compiler chooses mappings (`hwgen.samples`); else those verified.
+
+    weight_format : str
+        How weights are stored (`hwgen.compiler.weight_store.CHOICES`).
 
     Raises
     ------
@@ -152,7 +158,7 @@ def verify(
     x = images(graph, inputs, random, seed) if x is None else x
     say("compiling")
     typical = images(graph, typical) if isinstance(typical, Path) else x if typical is None else typical
-    program = compile_graph(graph, config, profile=profile(graph, config, typical))
+    program = compile_graph(graph, config, samples=samples(graph, config, typical), weight_format=weight_format)
     say("generating Verilog")
     verilog = machine_verilog(config)
     say("golden model")
@@ -162,6 +168,7 @@ def verify(
     failures: list[str] = []
     per_layer: Counter[int] = Counter()
     first: RunResult | None = None
+    zeros: list[LayerZeros] = []
     build_s = run_s = 0.0
     cycles = 0
     # Far beyond any slow memory, near enough that a hang is found in seconds.
@@ -215,7 +222,12 @@ def verify(
             window = (max(at - 2000, 0), at + 200)
             _record(verilog, program, image, simulator, latency, stalls, seed, waves, window, limit)
             waves = None
-        first = first or run
+        if config.skip != "none" and run.finished and run.error is None:
+            failures += [f"image {i}: {text}" for text in check_counters(done.work, run.counters)]
+        if first is None:
+            first = run
+            if config.skip != "none":
+                zeros = layer_zeros(program, done.work, run, {name: t[:1] for name, t in tensors.items()})
         build_s, run_s, cycles = max(build_s, run.build_s), run_s + run.run_s, cycles + run.cycles
     if waves is not None:
         say("recording the waves")
@@ -228,6 +240,7 @@ def verify(
         config,
         program,
         first,
+        zeros,
         x,
         seed if inputs is None else None,
         examples,
@@ -279,6 +292,7 @@ def _result(
     config: Config,
     program: Program,
     run: RunResult,
+    zeros: list[LayerZeros],
     x: NDArray[np.int8],
     seed: int | None,
     examples: list[Mismatch],
@@ -292,7 +306,8 @@ def _result(
     multipliers = Derived(config).multipliers
     layers = [
         LayerResult(
-            n.name, n.op, n.mapping, c, n.predicted, n.macs, n.macs / (c * multipliers) if c else 0.0, wrong, n.detail
+            n.name, n.op, n.mapping, c, n.predicted, n.macs, n.macs / (c * multipliers) if c else 0.0, wrong, n.detail,
+            zeros[i] if zeros else None,
         )
         for (i, n), c in zip(enumerate(program.layers), measured_layers(program, run), strict=True)
         for wrong in [per_layer[i]]

@@ -32,7 +32,7 @@ def of_machine(info: PostInfo) -> Vectors:
 
 
 def maps(program: Program, written: Mapping[int, Vectors]) -> dict[str, NDArray[np.int8]]:
-    """Return every operator's output map (H, W, C).
+    """Return every operator's output map (H, W, C), with the channels of the machine (`Program.arrangement`).
 
     Parameters
     ----------
@@ -113,6 +113,11 @@ def coordinate(program: Program, entry: Entry, address: int, lane: int) -> tuple
     return y, x, w * d.word + sub * program.config.vector + lane
 
 
+def channel(program: Program, entry: Entry, c: int) -> int:
+    """Return the network's channel of the machine's channel ``c``."""
+    return program.arrangement.channel(tensor_of(entry), c)
+
+
 def compare_writes(
     program: Program, expected: Mapping[int, PostInfo], actual: Mapping[int, Vectors], limit: int, against: str
 ) -> tuple[Counter[int], list[Mismatch]]:
@@ -138,7 +143,7 @@ def compare_writes(
                     tile_name(entry),
                     y,
                     x,
-                    c,
+                    channel(program, entry, c),
                     int(info.result[0, 0]),
                     0,
                     None,
@@ -163,7 +168,7 @@ def compare_writes(
                         tile_name(entry),
                         y,
                         x,
-                        c,
+                        channel(program, entry, c),
                         int(info.result[i, lane]),
                         int(got.values[i, lane]),
                         int(info.acc[i, lane]),

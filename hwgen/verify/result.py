@@ -8,6 +8,8 @@ from typing import Any
 from rich.table import Table
 
 from hwgen.verify.replay import Mismatch
+from hwgen.verify.tables import dense_table, zeros_table
+from hwgen.verify.zeros import LayerZeros
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,8 @@ class LayerResult:
     """macs / (cycles * multipliers)."""
     mismatches: int
     detail: str
+    zeros: LayerZeros | None = None
+    """Where zeros are skipped."""
 
 
 @dataclass
@@ -81,6 +85,7 @@ class VerifyResult:
                         "utilisation": n.utilisation,
                         "mismatches": n.mismatches,
                         "detail": n.detail,
+                        "zeros": n.zeros.to_json() if n.zeros else None,
                     }
                     for n in self.layers
                 ],
@@ -99,44 +104,7 @@ class VerifyResult:
 
     def table(self) -> Table:
         """Return the layer table."""
-        table = Table(title=f"{self.model} on {self.config['name']}")
-        for name, justify in (
-            ("layer", "left"),
-            ("operator", "left"),
-            ("mapping", "left"),
-            ("MACs", "right"),
-            ("cycles", "right"),
-            ("predicted", "right"),
-            ("of multipliers", "right"),
-            ("equal", "left"),
-        ):
-            table.add_column(name, justify="right" if justify == "right" else "left")
-        for n in self.layers:
-            share = f"{n.utilisation:.1%}" if n.macs else "-"
-            table.add_row(
-                n.name,
-                n.op,
-                n.mapping,
-                f"{n.macs:,}",
-                f"{n.cycles:,}",
-                f"{n.predicted:,}",
-                share,
-                "yes" if not n.mismatches else f"no: {n.mismatches}",
-            )
-        for name in self.host:
-            table.add_row(name, "", "host", "", "", "", "", "")
-        table.add_row(
-            "total",
-            "",
-            "",
-            f"{self.macs:,}",
-            f"{self.total:,}",
-            f"{self.predicted:,}",
-            f"{self.utilisation:.1%}",
-            "yes" if not self.mismatches else f"no: {self.mismatches}",
-            end_section=True,
-        )
-        return table
+        return zeros_table(self) if any(n.zeros for n in self.layers) else dense_table(self)
 
     def summary(self) -> list[str]:
         """Return the lines printed below the table."""

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from hwgen.compiler import compile_graph
 from hwgen.compiler import packed as module
-from hwgen.compiler.density import Density
 from hwgen.compiler.program import Program
 from hwgen.config import Config
 from hwgen.derive import Derived
 from hwgen.golden.packed_map import slot_words
+from hwgen.model.graph import Graph
 from hwgen.presets import preset
 from hwgen.verify.flow import machine_writes, predict
 from tests.packed_graph import ACT_KIB, packed_graph
@@ -26,7 +27,13 @@ CONFIGS = {
     "vector16": SMALL.replace(vector=16, post_width=16, act_kib=6),
     "skip": SMALL.replace(skip="both"),
 }
-SPARSE = Density(0.4)
+
+
+def _maps(graph: Graph, name: str, density: float) -> NDArray[np.int8]:
+    """Return a map of which so many values are not its zero point."""
+    tensor = graph.tensors[name]
+    keep = np.random.default_rng(1).random(tensor.shape) < density
+    return np.where(keep, np.where(tensor.zero_point == 1, 2, 1), tensor.zero_point).astype(np.int8)
 
 
 def stored(program: Program) -> dict[int, str]:
@@ -48,11 +55,11 @@ def test_maps_behind_a_relu_are_packed() -> None:
 
 def test_profile_decides() -> None:
     graph, names = packed_graph()
-    dense = dict.fromkeys(graph.tensors, Density(0.95))
-    assert "STORE_PACKED" not in stored(compile_graph(graph, SMALL, profile=dense)).values()
-    sparse = dense | {names["dense"]: SPARSE}
+    dense = {name: _maps(graph, name, 0.95) for name in graph.tensors}
+    assert "STORE_PACKED" not in stored(compile_graph(graph, SMALL, samples=dense)).values()
+    sparse = dense | {names["dense"]: _maps(graph, names["dense"], 0.4)}
     layer = next(i for i, op in enumerate(graph.ops) if op.output == names["dense"])
-    assert [k for k, v in stored(compile_graph(graph, SMALL, profile=sparse)).items() if v == "STORE_PACKED"] == [layer]
+    assert [k for k, v in stored(compile_graph(graph, SMALL, samples=sparse)).items() if v == "STORE_PACKED"] == [layer]
 
 
 @pytest.mark.parametrize("name", CONFIGS)

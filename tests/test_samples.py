@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from hwgen.compiler import compile_graph
-from hwgen.compiler.density import Profile
+from hwgen.compiler.density import Samples, measure
 from hwgen.compiler.files import program_files
 from hwgen.config import Config
 from hwgen.embedded import DATA, MODEL, embedded_model
@@ -18,7 +18,7 @@ from hwgen.golden.inputs import quantize_input
 from hwgen.inputs import load_inputs
 from hwgen.model.graph import Graph
 from hwgen.presets import preset
-from hwgen.profile import PROFILE_IMAGES, profile
+from hwgen.samples import SAMPLE_IMAGES, samples
 from hwgen.sparse_layer import Zeros, sparse_layer
 from hwgen.verify.inputs import images
 from tests.test_cli import call, refused
@@ -26,26 +26,27 @@ from tests.test_cli import call, refused
 
 def test_densities_are_those_of_the_maps() -> None:
     graph, x = sparse_layer(Zeros(activations=0.3))
-    found = profile(graph, preset("base-sparse"), x)
+    found = samples(graph, preset("base-sparse"), x)
     assert found is not None and set(found) == {"x", "y"}
-    assert found["x"].values == pytest.approx(0.3, abs=1e-3)
-    assert found["x"].values < found["x"].pixels <= 1
+    density = measure(found["x"], graph.tensors["x"].zero_point, 8)
+    assert density.values == pytest.approx(0.3, abs=1e-3)
+    assert density.values < density.pixels <= 1
 
 
 @pytest.mark.parametrize("name", ["base", "large"])
 def test_dense_machines_have_none(name: str) -> None:
     graph, x = sparse_layer(Zeros())
-    assert profile(graph, preset(name), x) is None
-    assert profile(graph, preset("base-sparse").replace(skip="weight"), x) is None
+    assert samples(graph, preset(name), x) is None
+    assert samples(graph, preset("base-sparse").replace(skip="weight"), x) is None
 
 
 def test_images_are_spread_over_all_that_are_given() -> None:
     graph, x = sparse_layer(Zeros())
     empty = np.full_like(x, graph.tensors["x"].zero_point)
     many = np.concatenate([x.repeat(500, axis=0), empty.repeat(500, axis=0)])
-    found = profile(graph, preset("base-sparse"), many)
-    assert found is not None and found["x"].values == 0.5
-    assert len(many) > PROFILE_IMAGES
+    found = samples(graph, preset("base-sparse"), many)
+    assert found is not None and measure(found["x"], graph.tensors["x"].zero_point, 8).values == 0.5
+    assert len(many) > SAMPLE_IMAGES
 
 
 def test_compile_with_a_profile(tmp_path: Path) -> None:
@@ -53,7 +54,7 @@ def test_compile_with_a_profile(tmp_path: Path) -> None:
     x = quantize_input(graph, load_inputs(DATA)[0])
     done = call("compile", MODEL, "--preset", "base-sparse", "--profile", DATA, "-o", tmp_path / "with")
     assert done.exit_code == 0, done.output
-    expected = program_files(compile_graph(graph, config, profile=profile(graph, config, x)))
+    expected = program_files(compile_graph(graph, config, samples=samples(graph, config, x)))
     without = program_files(compile_graph(graph, config))
     assert (tmp_path / "with/plan.json").read_text() == expected["plan.json"] != without["plan.json"]
 
@@ -61,10 +62,10 @@ def test_compile_with_a_profile(tmp_path: Path) -> None:
 def test_verify_compiles_by_the_profile(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else by the images that are verified."""
     graph, config = embedded_model(), preset("base-sparse")
-    used: list[Profile | None] = []
+    used: list[Samples | None] = []
 
-    def compile_and_stop(graph: Graph, config: Config, profile: Profile | None) -> NoReturn:
-        used.append(profile)
+    def compile_and_stop(graph: Graph, config: Config, samples: Samples | None, weight_format: str) -> NoReturn:
+        used.append(samples)
         raise HwgenError("enough")
 
     monkeypatch.setattr("hwgen.verify.flow.compile_graph", compile_and_stop)
@@ -72,7 +73,10 @@ def test_verify_compiles_by_the_profile(monkeypatch: pytest.MonkeyPatch) -> None
     assert "enough" in call("verify", MODEL, "--preset", "base-sparse", "--profile", DATA).stderr
     assert "enough" in call("verify", MODEL, "--preset", "base-sparse", "--seed", 3).stderr
     digits, noise = quantize_input(graph, load_inputs(DATA)[0]), images(graph, None, seed=3)
-    assert used == [profile(graph, config, digits), profile(graph, config, noise)]
+    for got, x in zip(used, (digits, noise), strict=True):
+        expected = samples(graph, config, x)
+        assert got is not None and expected is not None and got.keys() == expected.keys()
+        assert all(np.array_equal(got[name], expected[name]) for name in expected)
     assert used[0] != used[1]
 
 

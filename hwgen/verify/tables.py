@@ -1,0 +1,74 @@
+"""The tables that ``hwgen verify`` prints, a row a layer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from hwgen.verify.result import VerifyResult
+
+
+def _table(result: VerifyResult, left: tuple[str, ...], right: tuple[str, ...]) -> Table:
+    table = Table(title=f"{result.model} on {result.config['name']}")
+    for name in left:
+        table.add_column(name)
+    for name in right:
+        table.add_column(name, justify="right")
+    table.add_column("equal")
+    return table
+
+
+def _equal(mismatches: int) -> str:
+    return "yes" if not mismatches else f"no: {mismatches}"
+
+
+def dense_table(result: VerifyResult) -> Table:
+    """Return the table of a machine that walks every position: how far its multipliers were in use."""
+    table = _table(result, ("layer", "operator", "mapping"), ("MACs", "cycles", "predicted", "of multipliers"))
+    for n in result.layers:
+        share = f"{n.utilisation:.1%}" if n.macs else "-"
+        table.add_row(
+            n.name, n.op, n.mapping, f"{n.macs:,}", f"{n.cycles:,}", f"{n.predicted:,}", share, _equal(n.mismatches)
+        )
+    for name in result.host:
+        table.add_row(name, "", "host")
+    table.add_row(
+        "total", "", "", f"{result.macs:,}", f"{result.total:,}", f"{result.predicted:,}",
+        f"{result.utilisation:.1%}", _equal(result.mismatches), end_section=True,
+    )  # fmt: skip
+    return table
+
+
+def zeros_table(result: VerifyResult) -> Table:
+    """Return the table of a machine that skips zeros: what there was to skip, and what that gave."""
+    table = _table(
+        result, ("layer", "mapping"),
+        ("weights not 0", "activations not 0", "effectual bound", "cycles", "predicted", "of the bound",
+         "worst lane", "dense, predicted", "speed-up"),
+    )  # fmt: skip
+    bound = dense = 0.0
+    for n in result.layers:
+        z = n.zeros
+        if z is None:
+            continue
+        bound, dense = bound + z.bound, dense + z.dense
+        table.add_row(
+            n.name, n.mapping, "-" if z.weights is None else f"{z.weights:.1%}", f"{z.activations:.1%}",
+            f"{z.bound:,.0f}", f"{n.cycles:,}", f"{n.predicted:,}", _ratio(z.bound, n.cycles, "{:.1%}"),
+            _ratio(z.worst, z.mean, "{:.2f}x"), f"{z.dense:,}", _ratio(z.dense, n.cycles, "{:.2f}x"),
+            _equal(n.mismatches),
+        )  # fmt: skip
+    for name in result.host:
+        table.add_row(name, "host")
+    table.add_row(
+        "total", "", "", "", f"{bound:,.0f}", f"{result.total:,}", f"{result.predicted:,}",
+        _ratio(bound, result.total, "{:.1%}"), "", f"{dense:,.0f}", _ratio(dense, result.total, "{:.2f}x"),
+        _equal(result.mismatches), end_section=True,
+    )  # fmt: skip
+    return table
+
+
+def _ratio(a: float, b: float, form: str) -> str:
+    return form.format(a / b) if a and b else "-"
