@@ -19,6 +19,7 @@ from hwgen.presets import preset
 from hwgen.sim.network import run_network
 from hwgen.verify.flow import EXAMPLES, compare_graph
 from hwgen.verify.replay import compare_writes, split_writes
+from hwgen.verify.zeros import check_counters
 from tests.random_graphs import random_graph, random_input
 from tests.random_values import Limits
 
@@ -123,6 +124,9 @@ def check_rtl(seed: int, graph: Graph, program: Program, simulator: str) -> int:
     assert run.error is None and run.finished, report(
         seed, text, graph, 0, [f"error {run.error}, finished {run.finished}"]
     )
+    if config.skip != "none":
+        differ = check_counters(_run(program, image, seed)[1].work, run.counters)
+        assert not differ, report(seed, text, graph, 0, differ)
     total, wrong = compare_writes(
         program, seen, split_writes(program, seen, run.writes), EXAMPLES, "RTL against golden machine"
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from hwgen.config import MAPPINGS, OPERATORS, Config
+from hwgen.config import MAPPINGS, OPERATORS, WEIGHT_FORMATS, Config
 from hwgen.derive import Derived
 from hwgen.errors import HwgenError
 from hwgen.presets import PRESETS, preset
@@ -165,7 +165,8 @@ def test_presets() -> None:
     assert preset("base") == Config()
     assert [Derived(c).multipliers for c in PRESETS.values()] == [8, 32, 64, 64, 64, 64, 256, 1024]
     assert all(set(c.mappings) == set(MAPPINGS) for c in PRESETS.values() if c.vector >= 8)
-    assert preset("base").replace(name="base-sparse", skip="both") == preset("base-sparse")
+    assert preset("base").replace(
+        name="base-sparse", skip="both", weight_formats=WEIGHT_FORMATS, codebook=256) == preset("base-sparse")
     assert all(set(c.operators) == set(OPERATORS) for c in PRESETS.values())
 
 
@@ -178,6 +179,7 @@ def test_presets() -> None:
                 "word": 8,
                 "vectors_per_word": 1,
                 "bits_words": 1,
+                "leaves_out": False,
                 "dma_bytes": 8,
                 "dma_words": 1,
                 "weight_buses": 1,
@@ -196,6 +198,7 @@ def test_presets() -> None:
                 "word": 8,
                 "vectors_per_word": 2,
                 "bits_words": 1,
+                "leaves_out": False,
                 "dma_bytes": 16,
                 "dma_words": 2,
                 "weight_buses": 2,
@@ -214,6 +217,7 @@ def test_presets() -> None:
                 "word": 8,
                 "vectors_per_word": 1,
                 "bits_words": 1,
+                "leaves_out": False,
                 "dma_bytes": 32,
                 "dma_words": 4,
                 "weight_buses": 4,
@@ -232,6 +236,7 @@ def test_presets() -> None:
                 "word": 8,
                 "vectors_per_word": 2,
                 "bits_words": 1,
+                "leaves_out": False,
                 "dma_bytes": 8,
                 "dma_words": 1,
                 "weight_buses": 1,

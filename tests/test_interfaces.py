@@ -14,10 +14,12 @@ from hwgen.benchmarks import BENCHMARKS
 from hwgen.cli import app
 from hwgen.commands.bench import row
 from hwgen.embedded import DATA, MODEL
+from hwgen.golden.machine_zeros import Zeros
 from hwgen.presets import preset
 from hwgen.synth import SynthResult
 from hwgen.verify import VerifyResult
 from hwgen.verify.result import LayerResult
+from hwgen.verify.zeros import LayerZeros
 from tests.report.results import result
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -82,12 +84,15 @@ def test_bench() -> None:
 
 def test_verify() -> None:
     text = section("`hwgen verify --json FILE`")
-    layer = LayerResult("a", "Conv", "pixel", 1, 1, 1, 1.0, 0, "")
+    zeros = LayerZeros(0.5, 0.5, Zeros(), 1.0, 1.0, 1, 1, {"v": 0, "s": 0, "post": 0, "command": 0})
+    layer = LayerResult("a", "Conv", "pixel", 1, 1, 1, 1.0, 0, "", zeros)
     value = VerifyResult(
         "m", preset("tiny").to_dict(), 8, 1, 1, 0, [], 1, 1, 1, [layer], 1, 1, {}, {}, None, []
     ).to_json()
     assert set(value) == keys(text)
-    assert {*value["cycles"], *value["cycles"]["layers"][0], *value["bytes"]} <= names(text)
+    layer = value["cycles"]["layers"][0]
+    found = {*value["cycles"], *layer, *value["bytes"], *value["zeros"]}
+    assert found | {*layer["zeros"], *layer["zeros"]["lanes"], *layer["zeros"]["starved"]} <= names(text)
 
 
 def test_environment_variables() -> None:

@@ -16,6 +16,9 @@ from hwgen.commands.options import Json, Model
 from hwgen.commands.output import busy, console, counted
 from hwgen.errors import HwgenError
 
+DENSITY_INPUTS = 16
+"""Whose maps are looked at for the share of zeros: all maps of all of them are in memory at once."""
+
 
 def run(
     model: Model,
@@ -33,6 +36,7 @@ def run(
     """Run the golden model; print the top-1 accuracy when labels are given."""
     check_target(output)
     check_target(json)
+    from hwgen.golden.densities import densities
     from hwgen.golden.graph import run as run_graph
     from hwgen.golden.host import host_output
     from hwgen.golden.inputs import quantize_input
@@ -54,6 +58,8 @@ def run(
         "seconds": seconds,
         "inputs_per_s": len(y) / seconds,
     }
+    if json is not None:
+        report["layers"] = densities(graph, quantised[:DENSITY_INPUTS])
     if labels is not None:
         report["top1"] = top1(y, labels, str(inputs))
     if output is not None:

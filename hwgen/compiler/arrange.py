@@ -28,7 +28,7 @@ GAIN = 0.005
 """Of the heaviest block's cost, for less of which channels stay in their order."""
 
 MORE = 1.01
-"""Most that reordering may add to the positions to walk: in channel mapping those count at which any of P channels has a
+"""Most that reordering may add to the positions to walk: in channel mapping those at which any of P channels has a
 weight, and pruning by vectors keeps them few."""
 
 

@@ -97,7 +97,9 @@ def compile_graph(
     context.stream.add("END", {})
     layers = [
         LayerPlan(
-            op.name, op.source or type(op).__name__, *_split(lowering.picked.get(i, ("none", "")), macs(given[op.name], graph)),
+            op.name,
+            op.source or type(op).__name__,
+            *_split(lowering.picked.get(i, ("none", "")), macs(given[op.name], graph)),
         )
         for i, op in enumerate(ops)
     ]

@@ -31,8 +31,8 @@ class PixelChoice(Choice):
 
 
 UNEVEN = 0.9
-"""Share of positions with an activation below which lanes are given neighbouring rows: one that always has the same part
-of every row, say the sky's, would be ahead of the others or behind them for the whole layer."""
+"""Share of positions with an activation below which lanes are given neighbouring rows: one that always has the same
+part of every row, say the sky's, would be ahead of the others or behind them for the whole layer."""
 
 
 def pixel_shape(work: Work, choice: PixelChoice, config: Config, log2_rc: int, log2_cc: int) -> Shape:

@@ -36,8 +36,8 @@ class LayerPlan:
 class Program:
     """A compiled network.
 
-    ``image`` holds constants from DRAM address 0, maps from ``map_base`` and commands from ``command_base``. ``graph`` is
-    the network as it was given; ``layouts`` are those of the machine's maps, whose channels ``arrangement`` tells.
+    ``image`` holds constants from DRAM address 0, maps from ``map_base`` and commands from ``command_base``. ``graph``
+    is the network as it was given; ``layouts`` are those of the machine's maps, whose channels ``arrangement`` tells.
     """
 
     graph: Graph

@@ -1,4 +1,4 @@
-"""Golden machine: which positions of a RUN the lanes walk where zeros are skipped, and why they leave out the others."""
+"""Golden machine: which positions of a RUN lanes that skip zeros walk, and why they leave out the others."""
 
 from __future__ import annotations
 

@@ -218,8 +218,7 @@ class SkipWalker(Walker):
         held, held_valid, starts = Signal(entry, reset_less=True), Signal(), Signal(init=1)
         some, closes, same, push, load = Signal(), Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
-            self.empty.eq(valid & ~octets.any()), some.eq(valid & octets.any()),
-            closes.eq(valid & ~octets.any() & window.end),
+            self.empty.eq(valid & ~octets.any()), some.eq(valid & octets.any()), closes.eq(self.empty & window.end),
             same.eq(held_valid & ~held.window.end), load.eq(some | closes & ~same),
             push.eq(held_valid & (held.window.end | some | closes)),
             queue.i.valid.eq(push), queue.i.payload.eq(held)]

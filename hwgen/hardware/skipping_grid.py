@@ -107,9 +107,9 @@ class SkippingGrid(Grid):
             there.append((finished != 0) | ~mask[n])
             ahead.append((finished != 0) & ~lane["walking"])
         m.d.comb += [pop.eq(order.o.valid & (~is_run | Cat(there).all())), order.o.ready.eq(pop)]
-        # A lane has done no RUN but those it has work in, and reports them in order.
         m.d.sync += [
-            self.ahead.eq(Mux(pop, 0, reduce(add, ahead))), self.done.eq(pop & tag.matches(SET, RUN)), self.error.eq(pop & tag.matches(ILLEGAL, RANGE)),
+            self.ahead.eq(Mux(pop, 0, reduce(add, ahead))),
+            self.done.eq(pop & tag.matches(SET, RUN)), self.error.eq(pop & tag.matches(ILLEGAL, RANGE)),
             self.code.eq(Mux(tag == RANGE, OUT_OF_RANGE, ILLEGAL_COMMAND))]
 
 

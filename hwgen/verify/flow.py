@@ -70,9 +70,9 @@ def compare_graph(
     found: list[Mismatch] = []
     total: Counter[int] = Counter()
     layers = {op.output: i for i, op in enumerate(program.operators)}
-    for name, got in maps(program, {i: of_machine(info) for i, info in seen.items()}).items():
+    for name, held in maps(program, {i: of_machine(info) for i, info in seen.items()}).items():
         expected = tensors[name][image]
-        got, computed = program.arrangement.restore(name, got)
+        got, computed = program.arrangement.restore(name, held)
         wrong = np.argwhere((got != expected) & computed)
         if not len(wrong):
             continue

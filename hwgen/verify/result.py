@@ -8,7 +8,7 @@ from typing import Any
 from rich.table import Table
 
 from hwgen.verify.replay import Mismatch
-from hwgen.verify.tables import dense_table, zeros_table
+from hwgen.verify.tables import dense_table, skipped, zeros_table
 from hwgen.verify.zeros import LayerZeros
 
 
@@ -62,6 +62,12 @@ class VerifyResult:
     def utilisation(self) -> float:
         return self.macs / (self.total * self.multipliers) if self.total else 0.0
 
+    @property
+    def zeros(self) -> dict[str, float] | None:
+        """Sums over the layers of the effectual bound and of the dense twin's cycles; None where none are skipped."""
+        found = [n.zeros for n in self.layers if n.zeros is not None]
+        return {"bound": sum(z.bound for z in found), "dense": sum(z.dense for z in found)} if found else None
+
     def to_json(self) -> dict[str, Any]:
         """Return the documented keys (docs/interfaces.md)."""
         return {
@@ -95,6 +101,7 @@ class VerifyResult:
             "utilisation": self.utilisation,
             "bytes": {"read": self.bytes_read, "written": self.bytes_written},
             "counters": self.counters,
+            "zeros": self.zeros,
             "sim": self.sim,
             "reference": self.reference,
             "images": self.images,
@@ -104,11 +111,11 @@ class VerifyResult:
 
     def table(self) -> Table:
         """Return the layer table."""
-        return zeros_table(self) if any(n.zeros for n in self.layers) else dense_table(self)
+        return zeros_table(self) if self.zeros else dense_table(self)
 
     def summary(self) -> list[str]:
         """Return the lines printed below the table."""
-        lines = [*self.failures, *(str(e) for e in self.examples)]
+        lines = [*self.failures, *(str(e) for e in self.examples), *skipped(self)]
         sim = self.sim
         lines.append(
             f"simulated {sim['simulated_cycles']:,} cycles in {sim['run_s']:.1f} s "

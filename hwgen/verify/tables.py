@@ -6,8 +6,13 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
+from hwgen.golden.machine_zeros import Zeros
+
 if TYPE_CHECKING:
     from hwgen.verify.result import VerifyResult
+
+
+CAUSES = {"v": "V", "s": "S", "post": "accumulators", "command": "commands"}
 
 
 def _table(result: VerifyResult, left: tuple[str, ...], right: tuple[str, ...]) -> Table:
@@ -48,12 +53,11 @@ def zeros_table(result: VerifyResult) -> Table:
         ("weights not 0", "activations not 0", "effectual bound", "cycles", "predicted", "of the bound",
          "worst lane", "dense, predicted", "speed-up"),
     )  # fmt: skip
-    bound = dense = 0.0
+    total = result.zeros or {"bound": 0.0, "dense": 0.0}
     for n in result.layers:
         z = n.zeros
         if z is None:
             continue
-        bound, dense = bound + z.bound, dense + z.dense
         table.add_row(
             n.name, n.mapping, "-" if z.weights is None else f"{z.weights:.1%}", f"{z.activations:.1%}",
             f"{z.bound:,.0f}", f"{n.cycles:,}", f"{n.predicted:,}", _ratio(z.bound, n.cycles, "{:.1%}"),
@@ -63,11 +67,30 @@ def zeros_table(result: VerifyResult) -> Table:
     for name in result.host:
         table.add_row(name, "host")
     table.add_row(
-        "total", "", "", "", f"{bound:,.0f}", f"{result.total:,}", f"{result.predicted:,}",
-        _ratio(bound, result.total, "{:.1%}"), "", f"{dense:,.0f}", _ratio(dense, result.total, "{:.2f}x"),
+        "total", "", "", "", f"{total['bound']:,.0f}", f"{result.total:,}", f"{result.predicted:,}",
+        _ratio(total["bound"], result.total, "{:.1%}"), "", f"{total['dense']:,.0f}",
+        _ratio(total["dense"], result.total, "{:.2f}x"),
         _equal(result.mismatches), end_section=True,
     )  # fmt: skip
     return table
+
+
+def skipped(result: VerifyResult) -> list[str]:
+    """Return what a machine that skips left out, and what kept its lanes waiting, in all layers."""
+    found = [n.zeros for n in result.layers if n.zeros is not None]
+    if not found:
+        return []
+    p = sum((z.positions for z in found), Zeros())
+    starved = {cause: sum(z.starved[cause] for z in found) for cause in found[0].starved}
+    lanes, all_of = result.config["rows"] * result.config["columns"], max(p.positions, 1)
+    waits = ", ".join(f"for {what} {starved[cause]:,}" for cause, what in CAUSES.items())
+    return [
+        (f"{p.positions:,} positions: {p.effectual / all_of:.1%} effectual, left out for the weight "
+        f"{p.by_weight / all_of:.1%}, the activation {p.by_activation / all_of:.1%}, both {p.by_both / all_of:.1%}; "
+        f"{p.empty / max(p.windows, 1):.1%} of the windows empty, {p.blank:,} rounds without a position"),
+        (f"cycles in which all lanes waited: {waits}; in which some waited for others: "
+        f"{result.counters.get('imbalance', 0) / lanes:,.0f} (lane-cycles / lanes)"),
+    ]  # fmt: skip
 
 
 def _ratio(a: float, b: float, form: str) -> str:

@@ -17,6 +17,7 @@ def result(cycles: int = 1000, predicted: int = 990, bit_exact: bool = True) -> 
             "utilisation": 6400 / 8 / (cycles - 100),
             "mismatches": 0,
             "detail": "",
+            "zeros": None,
         },
         {
             "name": "add",
@@ -28,6 +29,7 @@ def result(cycles: int = 1000, predicted: int = 990, bit_exact: bool = True) -> 
             "utilisation": 0.0,
             "mismatches": 0,
             "detail": "",
+            "zeros": None,
         },
     ]
     return {
@@ -43,6 +45,7 @@ def result(cycles: int = 1000, predicted: int = 990, bit_exact: bool = True) -> 
         "utilisation": 6400 / 8 / cycles,
         "bytes": {"read": 5000, "written": 64},
         "images": 2,
+        "zeros": None,
         "sim": {"name": "icarus", "version": "Icarus 11", "build_s": 0.1, "run_s": 2.0, "cycles_per_s": 500.0},
         "reference": {"name": "ONNX Runtime", "equal": True, "summary": "10 values"},
     }
