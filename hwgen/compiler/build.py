@@ -103,6 +103,8 @@ def compile_graph(
         )
         for i, op in enumerate(ops)
     ]
+    for constant, layer_index in {t.block.constant: t.layer for t in tiles if t.block is not None}.items():
+        layers[layer_index].weight_bytes += len(constant.weights)
     for index, entry in enumerate(context.stream.entries):
         layers[entry.layer].commands.append(index)
     predicted = layer_cycles(

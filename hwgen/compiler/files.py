@@ -93,6 +93,7 @@ def plan(program: Program) -> dict[str, Any]:
             "predicted": x.predicted,
             "utilisation": utilisation(x.macs, x.predicted, multipliers),
             "commands": len(x.commands),
+            "weight_bytes": x.weight_bytes,
         }
         for x in program.layers
     ]
@@ -103,6 +104,7 @@ def plan(program: Program) -> dict[str, Any]:
         "multipliers": multipliers,
         "macs": macs,
         "predicted": cycles,
+        "weight_bytes": program.weight_bytes,
         "utilisation": utilisation(macs, cycles, multipliers),
         "layers": layers,
     }
@@ -121,13 +123,16 @@ def plan_markdown(program: Program) -> str:
         "",
         "Cycles and utilisation are those of the compiler's cycle model.",
         "",
-        "| layer | operator | mapping | tiling | MACs | cycles | utilisation |",
-        "|---|---|---|---|---:|---:|---:|",
+        "| layer | operator | mapping | tiling | MACs | cycles | utilisation | weights, bytes |",
+        "|---|---|---|---|---:|---:|---:|---:|",
     ]
     lines += [
         f"| {x['name']} | {x['op']} | {x['mapping']} | {x['detail']} | {x['macs']} | {x['predicted']} | "
-        f"{100 * x['utilisation']:.1f} % |"
+        f"{100 * x['utilisation']:.1f} % | {x['weight_bytes']} |"
         for x in value["layers"]
     ]
-    lines.append(f"| total | | | | {value['macs']} | {value['predicted']} | {100 * value['utilisation']:.1f} % |")
+    lines.append(
+        f"| total | | | | {value['macs']} | {value['predicted']} | {100 * value['utilisation']:.1f} % | "
+        f"{value['weight_bytes']} |"
+    )
     return "\n".join(lines) + "\n"

@@ -30,6 +30,8 @@ class LayerPlan:
     """Indices of its commands."""
     predicted: int = 0
     """Cycles by the compiler's cycle model, from the end of the layer before."""
+    weight_bytes: int = 0
+    """What its weights take in DRAM, codebooks included."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,11 @@ class Program:
         """Return a map (H, W, C) from a DRAM image."""
         start, size = self.map_region(name)
         return self.layouts[name].unpack(memory[start : start + size].view(np.int8), Derived(self.config).word)
+
+    @property
+    def weight_bytes(self) -> int:
+        """What all weights take in DRAM, codebooks included."""
+        return sum(layer.weight_bytes for layer in self.layers)
 
     @property
     def command_count(self) -> int:
