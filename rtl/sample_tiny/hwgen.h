@@ -143,7 +143,7 @@
 #define HWGEN_STORE_PACKED_ZERO_POINT_WIDTH 8u
 #define HWGEN_STORE_PACKED_SLOT_SHIFT 112u
 #define HWGEN_STORE_PACKED_SLOT_WIDTH 11u
-#define HWGEN_OP_WFETCH 0x11u /* Copy weights to the lanes' weight memories, lane group after lane group. */
+#define HWGEN_OP_WFETCH 0x11u /* Copy weights to the lanes' weight memories, lane group after lane group; only of machines without streams. */
 #define HWGEN_WFETCH_SRC_SHIFT 32u
 #define HWGEN_WFETCH_SRC_WIDTH 20u
 #define HWGEN_WFETCH_COUNT_SHIFT 52u
@@ -156,6 +156,34 @@
 #define HWGEN_WFETCH_LOG2_RC_WIDTH 4u
 #define HWGEN_WFETCH_LOG2_CC_SHIFT 96u
 #define HWGEN_WFETCH_LOG2_CC_WIDTH 4u
+#define HWGEN_OP_WSTREAM 0x21u /* Decode a weight stream into the lanes' weight memories, lane group after lane group. */
+#define HWGEN_WSTREAM_SRC_SHIFT 32u
+#define HWGEN_WSTREAM_SRC_WIDTH 20u
+#define HWGEN_WSTREAM_COUNT_SHIFT 52u
+#define HWGEN_WSTREAM_COUNT_WIDTH 13u
+#define HWGEN_WSTREAM_DST_SHIFT 65u
+#define HWGEN_WSTREAM_DST_WIDTH 12u
+#define HWGEN_WSTREAM_GROUPS_SHIFT 77u
+#define HWGEN_WSTREAM_GROUPS_WIDTH 8u
+#define HWGEN_WSTREAM_LOG2_RC_SHIFT 85u
+#define HWGEN_WSTREAM_LOG2_RC_WIDTH 3u
+#define HWGEN_WSTREAM_LOG2_CC_SHIFT 88u
+#define HWGEN_WSTREAM_LOG2_CC_WIDTH 3u
+#define HWGEN_WSTREAM_FORMAT_SHIFT 91u
+#define HWGEN_WSTREAM_FORMAT_WIDTH 3u
+#define HWGEN_WSTREAM_BITS_SHIFT 94u
+#define HWGEN_WSTREAM_BITS_WIDTH 3u
+#define HWGEN_WSTREAM_CODEBOOK_SHIFT 97u
+#define HWGEN_WSTREAM_CODEBOOK_WIDTH 1u
+#define HWGEN_WSTREAM_MARKS_SHIFT 98u
+#define HWGEN_WSTREAM_MARKS_WIDTH 14u
+#define HWGEN_WSTREAM_VALUES_SHIFT 112u
+#define HWGEN_WSTREAM_VALUES_WIDTH 16u
+#define HWGEN_OP_CODEBOOK 0x31u /* Load the codebook. */
+#define HWGEN_CODEBOOK_SRC_SHIFT 32u
+#define HWGEN_CODEBOOK_SRC_WIDTH 20u
+#define HWGEN_CODEBOOK_LOG2_ENTRIES_SHIFT 52u
+#define HWGEN_CODEBOOK_LOG2_ENTRIES_WIDTH 4u
 #define HWGEN_OP_AFETCH 0x12u /* Copy a patch (or transposed pixel groups) of a map to the lanes' activation memories. */
 #define HWGEN_AFETCH_Y0_SHIFT 32u
 #define HWGEN_AFETCH_Y0_WIDTH 13u
