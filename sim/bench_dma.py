@@ -23,14 +23,14 @@ SIZE = 1 << 16
 class Bench:
     """Memory, drivers of both command ports, and monitors."""
 
-    def __init__(self, dut: Any, stall: float) -> None:
+    def __init__(self, dut: Any, stall: float, size: int = SIZE) -> None:
         self.dut, self.config = dut, configuration()
         self.d = Derived(self.config)
         self.word = self.d.dma_bytes
         self.rng = random.Random(random.randrange(1 << 31))
         logging.getLogger("cocotb").setLevel(logging.WARNING)
-        self.ram = AxiRam(AxiBus.from_prefix(dut, "axi_"), dut.clk, dut.rst, size=SIZE)
-        self.data = self.rng.randbytes(SIZE)
+        self.ram = AxiRam(AxiBus.from_prefix(dut, "axi_"), dut.clk, dut.rst, size=size)
+        self.data = self.rng.randbytes(size)
         self.ram.write(0, self.data)
         if stall:
             channels = (

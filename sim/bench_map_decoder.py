@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import Sequence
 from typing import Any
@@ -12,12 +11,13 @@ import numpy as np
 from cocotb.triggers import FallingEdge
 from numpy.typing import NDArray
 
+from hwgen.derive import Derived
 from hwgen.golden.packed_map import bitmap_words, pack, unpack
 from hwgen.hardware.map_decoder import packed_layout, unpacked_layout
-from hwgen.sim.bench_tools import start
+from hwgen.sim.bench_tools import configuration, start
 from hwgen.sim.packed_blocks import RATES, Block, Streams, block, every_zero_point, mixture
 
-WIDTH = int(os.environ.get("HWGEN_WIDTH", "8"))
+WIDTH = Derived(configuration()).dma_bytes
 
 
 def _words(form: NDArray[np.uint8], b: Block, dst: int, *, final: bool, failed: int = -1) -> list[int]:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import Sequence
 from typing import Any
 
 import cocotb
 
+from hwgen.derive import Derived
 from hwgen.golden.packed_map import bitmap_words, pack
 from hwgen.hardware.map_encoder import word_layout
-from hwgen.sim.bench_tools import start
+from hwgen.sim.bench_tools import configuration, start
 from hwgen.sim.packed_blocks import RATES, Block, Streams, block, every_zero_point, mixture
 
-WIDTH = int(os.environ.get("HWGEN_WIDTH", "8"))
+WIDTH = Derived(configuration()).dma_bytes
 
 
 def _words(b: Block, *, packed: bool) -> list[int]:

@@ -48,7 +48,7 @@ def mixture(rng: random.Random, width: int, count: int, longest: int = LONGEST_B
 
 def every_zero_point(rng: random.Random, width: int) -> list[Block]:
     """Make 256 short blocks."""
-    return [block(rng, width, "random", rng.randint(1, 6), z) for z in range(-128, 128)]
+    return [block(rng, width, "random", rng.randint(1, 3), z) for z in range(-128, 128)]
 
 
 class Streams:

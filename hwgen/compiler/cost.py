@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from hwgen import isa, timing
 from hwgen.compiler.intervals import Busy, Intervals, overlap, stretched
 from hwgen.compiler.readbus import Burst, ReadBus
+from hwgen.compiler.ring import ring_blocks, through_ring
 from hwgen.compiler.stream import Entry
 from hwgen.config import Config
 from hwgen.derive import Derived
@@ -242,30 +243,18 @@ class CycleModel:
     def _store(self, e: Entry, unit: _Unit, offer: float) -> float:
         unit.accepted = offer
         if self.config.compress_maps:
-            return self._ring(e, unit, offer)
+            first = max(offer, unit.packed)
+            wait = STORE_YIELDS * self.d.dma_words / self.config.banks
+            blocks = ring_blocks(e, BURST_BEATS)
+            unit.packed, unit.last = through_ring(blocks, self.beats, first, unit.last, wait, self._before.operating)
+            self._now.storing.append(Busy(first, unit.packed))
+            return unit.last + timing.STORE_OVERHEAD + self.memory.write_latency
         beats = e.args["count"] * self.beats
         first = max(offer, unit.last)
         wait = STORE_YIELDS * self.d.dma_words / self.config.banks / self.beats
         unit.last = stretched(first, first + beats, wait, self._before.operating)
         self._now.storing.append(Busy(first, unit.last))
         return unit.last + timing.STORE_OVERHEAD + self.memory.write_latency
-
-    def _ring(self, e: Entry, unit: _Unit, offer: float) -> float:
-        """Account for a STORE through the ring: a block, or the words of a burst, is in it before it is sent."""
-        t = timing
-        if e.moved:
-            blocks = [(e.args["block"], words) for words in e.moved]
-        else:
-            count = e.args["count"]
-            blocks = [(min(BURST_BEATS, count - at),) * 2 for at in range(0, count, BURST_BEATS)]
-        first = max(offer, unit.packed)
-        for words, sent in blocks:
-            wait = STORE_YIELDS * self.d.dma_words / self.config.banks
-            begun = max(offer, unit.packed)
-            unit.packed = stretched(begun, begun + words + t.BLOCK_OVERHEAD, wait, self._before.operating)
-            unit.last = max(unit.packed + t.BLOCK_SEND, unit.last) + sent * self.beats
-        self._now.storing.append(Busy(first, unit.packed))
-        return unit.last + t.STORE_OVERHEAD + self.memory.write_latency
 
     def _wfetch(self, e: Entry, unit: _Unit, offer: float) -> float:
         t = timing

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from hwgen.config import Config
 from hwgen.hardware.map_decoder import MapDecoder
 from hwgen.hardware.map_encoder import MapEncoder
 from hwgen.hardware.verilog import convert
@@ -15,7 +18,7 @@ TESTS = {"map_encoder": 3, "map_decoder": 5}
 def run_unit(unit: str, width: int, simulator: str) -> int:
     component = {"map_encoder": MapEncoder, "map_decoder": MapDecoder}[unit](width)
     return run_bench(unit, convert(component, unit), f"hwgen.sim.bench_{unit}", simulator=simulator,
-                     env={"HWGEN_WIDTH": str(width)}).tests
+                     env={"HWGEN_CONFIG": json.dumps(Config(axi_bits=8 * width).to_dict())}).tests
 
 
 @pytest.mark.parametrize("width", [8, 16, 32])

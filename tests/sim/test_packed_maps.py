@@ -1,4 +1,4 @@
-"""The whole machine packs and unpacks: random blocks at every bus width against the golden machine, errors, resets."""
+"""The whole machine packs and unpacks: random blocks against the golden machine, errors, resets."""
 
 from __future__ import annotations
 
@@ -16,29 +16,17 @@ from hwgen.golden.machine import Machine, MachineResult
 from hwgen.golden.packed_map import slot_words
 from hwgen.isa import LONGEST_BLOCK, SLOTS, Command, Module, encode
 from hwgen.sim.network import RunResult, run_network
+from hwgen.sim.packed_streams import SIZE, ZERO_POINT, exchanges, packed, source_map
 from tests.sim.streams import COMMANDS_AT, CONFIGS, END, load, store, verilog
 
 SEED = random.SystemRandom().randrange(1 << 31)
-PACKED = {name: c.replace(name=f"p-{c.name}", compress_maps=True) for name, c in CONFIGS.items()}
-TINY = PACKED["axi32"]
-SOURCE, TARGET, SIZE = 0x2000, 0x8000, 0x20000
-ZERO = -5
-
-
-def packed(name: str, dram: int, chip: int, blocks: int, block: int, slot: int, wait: Sequence[Module] = (),
-           post: Sequence[Module] = (), zero_point: int = ZERO) -> Command:
-    chip_field = "dst" if name == "LOAD_PACKED" else "src"
-    return Command(name, {"dram": dram, chip_field: chip, "blocks": blocks, "block": block, "zero_point": zero_point,
-                          "slot": slot}, tuple(wait), tuple(post))
+TINY = CONFIGS["axi32"].replace(name="packs", compress_maps=True)
 
 
 def memory(commands: Sequence[Command], rng: random.Random) -> bytes:
     """Return a memory whose source region looks like maps: stretches of any density of zero points."""
     data = np.random.default_rng(rng.randrange(1 << 30)).integers(0, 256, SIZE).astype(np.uint8)
-    for at in range(SOURCE, TARGET, 512):
-        density = rng.choice((0.0, 0.1, 0.5, 0.5, 0.9, 1.0))
-        region = data[at:at + 512]
-        region[np.random.default_rng(rng.randrange(1 << 30)).random(512) >= density] = ZERO & 0xFF
+    source_map(data, rng)
     raw = b"".join(encode(c) for c in commands)
     data[COMMANDS_AT:COMMANDS_AT + len(raw)] = np.frombuffer(raw, np.uint8)
     return data.tobytes()
@@ -50,56 +38,15 @@ def run(commands: Sequence[Command], config: Config = TINY, data: bytes | None =
                        **{"timeout": 100000} | options)
 
 
-def turn(commands: list[Command], wait: Sequence[Module], post: Sequence[Module]) -> list[Command]:
-    """Let the first command take a token of another module and the last one give it one."""
-    first, last = commands[0], commands[-1]
-    commands[0] = Command(first.name, first.args, tuple(wait), first.post)
-    commands[-1] = Command(last.name, last.args, commands[-1].wait, tuple(post))
-    return commands
-
-
-def exchanges(config: Config, rng: random.Random, rounds: int) -> list[Command]:
-    """Blocks go out and some of them come back to other places, plain copies between; the last STORE shows them."""
-    d = Derived(config)
-    word, depth = d.dma_bytes, d.act_words // d.dma_words
-    most = (TARGET - SOURCE) // word
-    commands = turn([load(SOURCE, 0, at, min(most, depth - at)) for at in range(0, depth, most)], (), [Module.STORE])
-    dram, end = TARGET, SIZE - 0x4000
-    for _ in range(rounds):
-        block = rng.choice((1, rng.randint(1, 20), rng.randint(30, 70), LONGEST_BLOCK))
-        blocks = rng.randint(1, max(1, min(6, depth // 2 // block)))
-        slot, step = rng.randrange(SLOTS - blocks + 1), slot_words(block) * word
-        if block * blocks > depth or dram + step * blocks > end:
-            continue
-        stores = [packed("STORE_PACKED", dram, rng.randint(0, depth - block * blocks), blocks, block, slot)]
-        for _ in range(rng.randrange(3)):
-            n = rng.randint(1, min(90, depth))
-            stores.append(store(end + word * rng.randrange(64), rng.randint(0, depth - n), n))
-        rng.shuffle(stores)
-        skip = rng.randrange(blocks)
-        count = rng.randint(1, blocks - skip)
-        loads = [packed("LOAD_PACKED", dram + skip * step, rng.randint(0, depth - block * count), count, block,
-                        slot + skip)]
-        for _ in range(rng.randrange(3)):
-            n = rng.randint(1, 40)
-            loads.append(load(SOURCE + word * rng.randrange(64), rng.choice((0, 1)), rng.randint(0, 40), n))
-        rng.shuffle(loads)
-        commands += turn(stores, [Module.LOAD], [Module.LOAD]) + turn(loads, [Module.STORE], [Module.STORE])
-        dram += step * blocks
-    commands.append(store(end, 0, min(depth, 0x3000 // word), [Module.LOAD]))
-    return [*commands, END]
-
-
 def moved(result: MachineResult, commands: Sequence[Command], module: Module, config: Config) -> int:
     return sum(w.items for w, c in zip(result.work, commands, strict=True) if c.module is module) * (
         Derived(config).dma_bytes)
 
 
-@pytest.mark.parametrize("name", PACKED)
 @pytest.mark.parametrize("stalls", [0, 40])
-def test_exchanges(name: str, stalls: int) -> None:
+def test_exchanges(stalls: int) -> None:
     """DRAM ends as the golden machine's, byte by byte, and as many bytes were transferred."""
-    config, rng = PACKED[name], random.Random(SEED + stalls)
+    config, rng = TINY, random.Random(SEED + stalls)
     commands = exchanges(config, rng, 10)
     assert sum(c.name == "LOAD_PACKED" for c in commands) >= 3
     data = memory(commands, rng)
@@ -170,7 +117,7 @@ def test_corrupt_block(kind: str, stalls: int) -> None:
     ]
     data = bytearray(memory(commands, random.Random(1)))
     # What goes over the bits of the second block says that all bytes are there, and its length that half are.
-    data[0x2000:0x2000 + 8 * WORDS] = (bytes([ZERO & 0xFF, 7]) * (4 * WORDS))[:8 * WORDS]
+    data[0x2000:0x2000 + 8 * WORDS] = (bytes([ZERO_POINT & 0xFF, 7]) * (4 * WORDS))[:8 * WORDS]
     data[0x2000 + 256 * 8:0x2000 + 258 * 8] = b"\xff" * 16
     result = run(commands, data=bytes(data), stalls=stalls, seed=SEED)
     assert result.finished and result.error == (9, int(Module.LOAD), 3), result.error
