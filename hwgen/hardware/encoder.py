@@ -232,9 +232,11 @@ class SkipWalker(Walker):
         with m.If(valid):
             m.d.sync += starts.eq(window.end | starts & ~some)
 
-        under_way, popped = Signal(range(QUEUE + 1)), queue.o.valid & queue.o.ready
-        m.d.sync += [under_way.eq(under_way + issued - (valid & ~load) - popped), room.eq(
-            under_way + issued < QUEUE - 1)]
+        # A cycle late: when a window leaves follows from long logic.
+        under_way, popped = Signal(range(QUEUE + 1)), Signal()
+        m.d.sync += [
+            popped.eq(queue.o.valid & queue.o.ready),
+            under_way.eq(under_way + issued - (valid & ~load) - popped), room.eq(under_way + issued < QUEUE - 1)]
         return queue
 
     def _emit(self, m: Module, queue: Backlog) -> None:

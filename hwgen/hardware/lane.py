@@ -82,7 +82,7 @@ class Lane(wiring.Component):
     drain_data : Out
         The vector two cycles later, 0 when nothing was read then.
     readback_next : Out(1)
-        The accumulator memory is read for ``accumulate`` in the next cycle.
+        The accumulator memory is read for ``accumulate`` in the next cycle, with ``skip`` in the one behind it.
     """
 
     def __init__(self, config: Config) -> None:
@@ -216,10 +216,14 @@ class Lane(wiring.Component):
         write, read = memory.write_port(), memory.read_port()
         reading, stored = Signal(), Signal(c.vector * c.acc_bits, reset_less=True)
         readback = Signal()
+        # Lanes that skip tell it a cycle earlier, as all of them have to be asked.
+        ahead = 1 if c.skip == "none" else 0
+        m.d.comb += self.readback_next.eq(valid[ahead] & at[ahead].first & at[ahead].kind.accumulate)
         m.d.comb += [
-            self.readback_next.eq(valid[1] & at[1].first & at[1].kind.accumulate), read.en.eq(readback | self.drain),
+            read.en.eq(readback | self.drain),
             read.addr.eq(Mux(readback, at[2].acc, self.drain_addr)), self.drain_data.eq(stored)]
-        m.d.sync += readback.eq(self.readback_next)
+        m.d.sync += readback.eq(
+            self.readback_next if ahead else valid[1] & at[1].first & at[1].kind.accumulate)
         m.d.sync += [reading.eq(read.en), stored.eq(Mux(reading, read.data, 0))]
         # A maximum adds to nothing: the product register already holds it.
         fresh = at[4].first | (at[4].kind.max if "max_pool" in c.operators else 0)
