@@ -79,6 +79,8 @@ class Bench:
         for name in ("cmd__valid", "cmd__payload", "weights__valid", "weights__data", "weights__addr",
                      "weights__log2_nbe", "weights__rows", "weights__columns"):
             getattr(self.dut, name).value = 0
+        if self.d.leaves_out:
+            self.dut.weights__fresh.value = 0
         for c in range(self.config.columns):
             for name in ("valid", "addr", "data", "rows"):
                 getattr(self.dut, f"patches__{c}__{name}").value = 0
@@ -172,7 +174,9 @@ class Bench:
         dut, patch = self.dut, -1
         write = self.writes.popleft() if self.writes and self.rng.random() < 0.9 else {}
         if write:
-            patch = write.pop("patch", -1)
+            patch, fresh = write.pop("patch", -1), write.pop("fresh", 0)
+            if self.d.leaves_out:
+                dut.weights__fresh.value = fresh
             prefix = "weights__" if patch < 0 else f"patches__{patch}__"
             for name, value in write.items():
                 getattr(dut, prefix + name).value = value
@@ -219,8 +223,11 @@ class Bench:
         rows, columns = (1 << c.rows) - 1, (1 << c.columns) - 1
         if weights is not None:
             self.model.wmem[:] = weights
-            self.writes += ({"addr": n, "data": pack(values, 8), "log2_nbe": 0, "rows": rows, "columns": columns}
-                            for n, values in enumerate(weights.reshape(-1, w)))
+            together = self.d.bits_words if self.d.leaves_out else 1
+            self.writes += ({"addr": n, "data": pack(values, 8), "log2_nbe": 0, "rows": rows, "columns": columns,
+                             "fresh": int(n % together == 0)}
+                            for n, values in enumerate(weights.reshape(-1, w))
+                            if together == 1 or n % together == 0 or values.any())
         if acts is not None:
             self.model.amem[:] = acts
             self.writes += ({"patch": col, "addr": n, "data": pack(values, c.act_bits + 1), "rows": rows}
