@@ -150,21 +150,24 @@ def _with_book(
         first[: len(book)] = book.view(np.uint8)
         raw.append(first)
     for part, count in zip(words, counts, strict=True):
-        best: tuple[int, Format, NDArray[np.bool_], int] | None = None
+        best: tuple[int, Format, NDArray[np.bool_], int, int] | None = None
         for form in _forms(work, config):
             keep = weight_stream.kept(part, form, d.word)
             if keep is None or (book is not None and not np.isin(part[keep], book).all()):
                 continue
             bits = weight_stream.value_bits(part[keep]) if book is None else _index_bits(book)
-            size = sum(weight_stream.stream_words(keep, form, bits, d.word))
+            sizes = weight_stream.stream_words(keep, form, bits, d.word)
+            size, together = sum(sizes), d.bits_words if d.leaves_out else 1
+            cycles = weight_stream.decode_cycles(keep, form, *sizes, d.word, count, together)
+            if cycles > max(len(part), size) and work.form != form.name.lower():
+                continue  # slower than the lanes take it
             if best is None or size < best[0]:
-                best = size, form, keep, bits
+                best = size, form, keep, bits, cycles
         if best is None:
             return None
-        size, form, keep, bits = best
+        size, form, keep, bits, cycles = best
         marks, values = weight_stream.encode(part, keep, form, bits, d.word, book)
         sizes = len(marks) // d.dma_bytes, len(values) // d.dma_bytes
-        cycles = weight_stream.decode_cycles(keep, form, *sizes, d.word, count, d.bits_words if d.leaves_out else 1)
         parts.append(Part(size, cycles, {
             "format": int(form), "bits": bits - 1, "codebook": int(book is not None), "marks": sizes[0],
             "values": sizes[1]}))

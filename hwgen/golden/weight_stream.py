@@ -151,8 +151,7 @@ def decode(marks: Bytes, values: Bytes, count: int, form: Format, bits: int, lan
 def decode_cycles(
     keep: Bits, form: Format, marks: int, values: int, lane_word: int = 0, count: int = 0, together: int = 1
 ) -> int:
-    """Return the cycles that a decoder takes for a stream: a source word or a DMA word of weights each, and at most
-    four runs.
+    """Return the cycles that a decoder takes for a stream: one for each source word, DMA word of weights, or run.
 
     Parameters
     ----------
@@ -164,16 +163,15 @@ def decode_cycles(
         Where words of zeros are left out: W, words of a lane group, and of how many that lie together the last one must
         be written.
     """
-    steps = len(keep)
+    written = np.ones(len(keep), bool)
     if together > 1 and form in (Format.BITMAP, Format.VECTOR, Format.RUN):
         number = np.arange(len(keep))
         place = number % count
         flags = 8 if form is Format.BITMAP else lane_word
         written = keep.any(axis=1) | (place % together == together - 1) | (place == count - 1)
         written |= (number % flags == flags - 1) & (form is not Format.RUN)
-        steps = int(written.sum())
-    if form is Format.RUN:
-        steps += int((keep.sum(axis=1) // 4).sum())
+    each = np.maximum(keep.sum(axis=1), 1) if form is Format.RUN else np.ones(len(keep), np.int64)
+    steps = int(each[written].sum())
     # Where words are left out, one of marks may be worth many of weights.
     return max(steps, marks + values, MARK_CYCLES * (marks - 1) + 1 if together > 1 else 0)
 

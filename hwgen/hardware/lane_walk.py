@@ -33,7 +33,7 @@ class LaneWalk:
     """
 
     def __init__(self, m: Module, config: Config, p: data.View, leaves_out: bool = False) -> None:
-        self.config, d, self._p = config, Derived(config), p
+        self.config, d, self._p, self.leaves_out = config, Derived(config), p, leaves_out
         row_bits, column_bits = ((n - 1).bit_length() for n in (config.rows, config.columns))
         self._bus_bits = bus_bits = (d.weight_buses - 1).bit_length()
         # One more bit than an address needs says that the address has run out of the memory.
@@ -56,18 +56,25 @@ class LaneWalk:
         self.jump: Value = Const(0, 1)
         self.free: Value = Const(0, 1)
         self.at: Value = self.dst
-        self._next, self._rest = self.dst + 1, self.left - 1
+        self._next = self.dst + 1
         group_end: Value = self.left == 1
         if leaves_out:
-            row = d.bits_words - 1
-            self.jump, self.free = Signal(range(row + 1), name="jump"), Signal(range(row + 1), name="free")
-            in_row = row - self.dst[:row.bit_length()]
-            m.d.comb += self.free.eq(Mux(self.left > in_row, in_row, self.left - 1))
+            self._rows_of(m)
             self.at = self.dst + self.jump
-            self._next, self._rest = self.dst + self.jump + 1, self.left - self.jump - 1
-            group_end = self.left == self.jump + 1
+            self._next = self.dst + self.jump + 1
+            group_end = self._row_end & self._row_last
         m.d.comb += [self._group_end.eq(group_end), self.end.eq(self._group_end & (self.groups == 1))]
         self.outside: Value = self.dst[-1] | ~self.rows.any() | ~self.columns.any()
+
+    def _rows_of(self, m: Module) -> None:
+        """Count what is left of a row of bits (``free``) and of the lane group behind it (``left``) apart."""
+        row, p = Derived(self.config).bits_words, self._p
+        self.jump, self.free = Signal(range(row), name="jump"), Signal(range(row), name="free")
+        self._row_last, self._row_end = Signal(name="row_last"), Signal(name="row_end")
+        self._begin = [(self.free, Mux(p.count > row, row - 1, p.count - 1)), (self._row_last, p.count <= row),
+                       (self.left, p.count - row)]
+        self._row = row
+        m.d.comb += self._row_end.eq(self.jump == self.free)
 
     def start(self, m: Module) -> None:
         """Begin with the command's first word."""
@@ -75,14 +82,29 @@ class LaneWalk:
         m.d.sync += [
             self.rows.eq(self._start_rows), self.columns.eq(self._start_columns),
             self.log2_nbe.eq(Mux(p.log2_rc < bus_bits, p.log2_rc, bus_bits)),
-            self.dst.eq(clipped(p.dst, self.config.wmem_words)), self.left.eq(p.count), self.groups.eq(p.groups)]
+            self.dst.eq(clipped(p.dst, self.config.wmem_words)), self.groups.eq(p.groups)]
+        self._first_row(m)
+
+    def _first_row(self, m: Module) -> None:
+        if self.leaves_out:
+            m.d.sync += [target.eq(value) for target, value in self._begin]
+        else:
+            m.d.sync += self.left.eq(self._p.count)
 
     def step(self, m: Module) -> None:
         """Go on to the next word."""
         p = self._p
-        m.d.sync += [self.dst.eq(self._next), self.left.eq(self._rest)]
+        m.d.sync += self.dst.eq(self._next)
+        if self.leaves_out:
+            m.d.sync += self.free.eq(self.free - self.jump - 1)
+            with m.If(self._row_end):
+                m.d.sync += [self.free.eq(Mux(self.left > self._row, self._row - 1, self.left - 1)),
+                             self._row_last.eq(self.left <= self._row), self.left.eq(self.left - self._row)]
+        else:
+            m.d.sync += self.left.eq(self.left - 1)
         with m.If(self._group_end):
-            m.d.sync += [self.left.eq(p.count), self.dst.eq(clipped(p.dst, self.config.wmem_words)),
+            self._first_row(m)
+            m.d.sync += [self.dst.eq(clipped(p.dst, self.config.wmem_words)),
                          self.groups.eq(self.groups - 1)]
             turned = Signal(self.config.rows, name="turned")
             with m.Switch(self.log2_nbe):

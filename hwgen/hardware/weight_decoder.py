@@ -67,6 +67,8 @@ class WeightDecoder(wiring.Component):
         Marks that cannot be.
     idle : Out(1)
         No bitmap is at hand: without more marks nothing will come.
+    spare : Out(1)
+        The word of marks at hand is not needed, if no other word of weights is.
     """
 
     def __init__(self, config: Config, tag_bits: int) -> None:
@@ -80,7 +82,7 @@ class WeightDecoder(wiring.Component):
             "mark_wanted": Out(1), "value_valid": In(1), "value": In(8 * width), "value_ready": Out(1),
             "book_write": In(1), "book_addr": In(8), "book_data": In(8),
             "valid": Out(1), "out": Out(8 * width), "out_tag": Out(tag_bits), "short": Out(1), "long": Out(1),
-            "wrong": Out(1), "idle": Out(1)})
+            "wrong": Out(1), "idle": Out(1), "spare": Out(1)})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -94,7 +96,7 @@ class WeightDecoder(wiring.Component):
             marks.start.eq(self.start), marks.format.eq(self.format), marks.fill.eq(self.mark),
             marks.word.eq(self.word), self.mark_wanted.eq(marks.wanted),
             self.step.eq(self.tagged & marks.valid & b_ready), marks.step.eq(self.step | self.tagged & marks.partial),
-            self.idle.eq(~marks.valid & ~marks.partial)]
+            self.idle.eq(~marks.valid & ~marks.partial & ~marks.busy), self.spare.eq(marks.spare)]
         if self.d.leaves_out:
             m.d.comb += [marks.free.eq(self.free), self.jump.eq(marks.jump)]
         with m.If(b_ready):

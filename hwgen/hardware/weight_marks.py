@@ -9,11 +9,8 @@ from amaranth.lib.wiring import In, Out
 from hwgen.config import Config
 from hwgen.derive import Derived
 from hwgen.golden.weight_stream import GROUP, LONGEST, RUN_BITS
-from hwgen.hardware.select import pick
+from hwgen.hardware.select import pick, rotate
 from hwgen.isa import Format
-
-RUNS = 4
-"""Zero runs that are taken in a cycle."""
 
 
 class WeightMarks(wiring.Component):
@@ -39,7 +36,11 @@ class WeightMarks(wiring.Component):
     valid : Out(1)
         ``bitmap`` is one that may be taken.
     partial : Out(1)
-        More runs have to be taken before it is; a ``step`` does.
+        Another value of this word comes first; a ``step`` takes it.
+    busy : Out(1)
+        A word of marks is at hand.
+    spare : Out(1)
+        With a step: it is not needed, unless for other words.
     bitmap : Out(D)
     wrong : Out(1)
         The two indices of a group do not rise.
@@ -52,7 +53,8 @@ class WeightMarks(wiring.Component):
             **({"free": In(range(self.d.bits_words)), "jump": Out(range(self.d.bits_words))}
                if self.d.leaves_out else {}),
             "start": In(1), "format": In(3), "fill": In(1), "word": In(8 * width), "wanted": Out(1), "step": In(1),
-            "valid": Out(1), "partial": Out(1), "bitmap": Out(width), "wrong": Out(1)})
+            "valid": Out(1), "partial": Out(1), "bitmap": Out(width), "wrong": Out(1),
+            "busy": Out(1), "spare": Out(1)})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -66,12 +68,13 @@ class WeightMarks(wiring.Component):
         now, behind = Signal(size, reset_less=True), Signal(size, reset_less=True)
         now_valid = Signal()
         at = Signal(range(size))
-        span, after = Signal(range(max(width * self.d.bits_words, RUNS * RUN_BITS) + 1)), Signal(range(2 * size))
+        span, after = Signal(range(width * self.d.bits_words + 1)), Signal(range(2 * size))
         marked = self.format != int(Format.PACKED)
-        used = self.step & marked
+        used = Signal()
         empties = used & after[-1]
         load = behind_valid & marked & (~now_valid | empties)
-        m.d.comb += [after.eq(at + span), self.wanted.eq(~behind_valid)]
+        m.d.comb += [after.eq(at + span), self.wanted.eq(~behind_valid), used.eq(self.step & marked),
+                     self.busy.eq(now_valid)]
         m.d.sync += [now_valid.eq(load | now_valid & ~empties), behind_valid.eq(self.fill | behind_valid & ~load)]
         with m.If(used):
             m.d.sync += at.eq(after)
@@ -83,20 +86,17 @@ class WeightMarks(wiring.Component):
             m.d.sync += [now_valid.eq(0), behind_valid.eq(0), at.eq(0)]
 
         log, jump = (width - 1).bit_length(), Signal(range(self.d.bits_words), name="left_out")
-        words = [now.word_select(n, width) for n in range(8)]
+        words = rotate([now.word_select(n, width) for n in range(8)], at[log:])
+        byte = chosen = words[0]
         if self.d.leaves_out:
-            some = Signal(8)
+            some, by_bitmap = Signal(8), Signal.like(jump)
             with m.If(load):
                 m.d.sync += some.eq(Cat(behind.word_select(n, width).any() for n in range(8)))
-            m.d.comb += self.jump.eq(jump)
-            by_bitmap = Signal.like(jump)
+            m.d.comb += [self.jump.eq(jump), by_bitmap.eq(self._leading(some, at[log:]))]
+            chosen = pick(words[:self.d.bits_words], by_bitmap)
             with m.If(self.format == int(Format.BITMAP)):
-                m.d.comb += by_bitmap.eq(self._leading(some, at[log:]))
-            m.d.comb += jump.eq(by_bitmap)
-        word_at = Signal(3)
-        m.d.comb += word_at.eq(at[log:] + (by_bitmap if self.d.leaves_out else 0))
-        byte = pick(words, word_at)
-        m.d.comb += [self.valid.eq(now_valid), self.bitmap.eq(byte), span.eq((jump + 1) << log)]
+                m.d.comb += jump.eq(by_bitmap)
+        m.d.comb += [self.valid.eq(now_valid), self.bitmap.eq(chosen), span.eq((jump + 1) << log)]
         with m.Switch(self.format):
             with m.Case(int(Format.PACKED)):
                 m.d.comb += [self.valid.eq(1), self.bitmap.eq(-1)]
@@ -115,7 +115,7 @@ class WeightMarks(wiring.Component):
                                  self.wrong.eq(Cat(a >= b for a, b in pairs).any() & now_valid)]
             if "run" in formats:
                 with m.Case(int(Format.RUN)):
-                    self._runs(m, now, now_valid, at, span, jump)
+                    m.d.comb += [used.eq(self._runs(m, now, now_valid, at, jump)), span.eq(RUN_BITS)]
         return m
 
     def _leading(self, some: Value, index: Value) -> Value:
@@ -134,58 +134,42 @@ class WeightMarks(wiring.Component):
         index = at[low:(width - 1).bit_length()]
         if self.d.leaves_out:
             m.d.comb += jump.eq(self._leading(Cat(f.any() for f in fields), index))
-        bits = pick(fields, (index + jump)[:len(index)])
+        near = rotate(fields, index)[:self.d.bits_words if self.d.leaves_out else 1]
+        bits = pick(near, jump) if self.d.leaves_out else near[0]
         m.d.comb += [span.eq((jump + 1) << low), self.bitmap.eq(Cat(bit.replicate(self.d.word) for bit in bits))]
 
-    def _runs(self, m: Module, now: Signal, now_valid: Signal, at: Signal, span: Signal, jump: Signal) -> None:
-        """Up to `RUNS` zero runs: a value lies behind each; the one that leaves the word is taken again for the next.
+    def _runs(self, m: Module, now: Signal, now_valid: Signal, at: Signal, jump: Signal) -> Signal:
+        """A value a cycle, and the words before it that its run covers; returns whether a run is taken.
 
-        ``since`` is where the run at hand begins, counted from the word's first weight: negative in an earlier one.
+        ``place`` is where the next value lies, counted from the word at hand, ``ahead`` the run behind it.
         """
         width = self.d.dma_bytes
-        total = 8 * width // RUN_BITS
-        # Modulo a power of two: where it counts, a place is one of a word or at most 15 behind it.
-        reach = (width + LONGEST).bit_length()
-        since, found, begun = Signal(reach), Signal(width), Signal()
-        index = at[RUN_BITS.bit_length() - 1:]
-        padded = [now.word_select(n, RUN_BITS) if n < total else Const(0, RUN_BITS) for n in range(total + RUNS - 1)]
-        runs = [pick(padded[k:k + total], index) for k in range(RUNS)]
-        before: Value = since
-        if self.d.leaves_out:
-            # Whole words that the first run covers.
-            ahead, leap, earlier = Signal(reach), Signal.like(jump), Signal.like(jump)
-            covered = ahead[(width - 1).bit_length():]
-            m.d.comb += [ahead.eq(since + runs[0]), jump.eq(Mux(begun, earlier, leap)),
-                         leap.eq(Mux(begun, 0, Mux(covered < self.free, covered, self.free)))]
-            before = since - (leap << (width - 1).bit_length())
-            with m.If(self.step):
-                m.d.sync += earlier.eq(jump)
-        inside: Value = Const(1, 1)
-        taken, ends, hits = [], [before], []
-        for k, run in enumerate(runs):
-            there = Const(1, 1) if k == 0 else index < total - k
-            place, mine, end = (Signal(reach, name=f"place{k}"), Signal(name=f"mine{k}"), Signal(reach, name=f"end{k}"))
-            m.d.comb += [place.eq(before + run), mine.eq(inside & there & (place < width)), end.eq(place + 1)]
-            hits.append(Mux(mine, Const(1, width) << place[:(width - 1).bit_length()], 0)[:width])
-            closes = inside & there & (place >= width)
-            taken.append((mine, closes))
-            ends.append(end)
-            before, inside = end, mine
-        count = Signal(range(RUNS + 1))
-        m.d.comb += count.eq(sum(mine for mine, _ in taken))
-        closed = Cat(closes for _, closes in taken).any()
-        bitmap = found
-        for hit in hits:
-            bitmap = bitmap | hit
-        last = Signal(reach)
-        m.d.comb += last.eq(pick([*ends, *[ends[-1]] * (8 - len(ends))], count))
-        m.d.comb += [self.bitmap.eq(bitmap), span.eq(count << 2), self.valid.eq(now_valid & closed),
-                     self.partial.eq(now_valid & ~closed)]
+        log = (width - 1).bit_length()
+        place, ahead, placed, known = Signal(range(width + LONGEST + 1)), Signal(RUN_BITS), Signal(), Signal()
+        found, begun, earlier = Signal(width), Signal(), Signal.like(jump)
+        take, uses, here, follows, closes, able = Signal(), Signal(), Signal(), Signal.like(place), Signal(), Signal()
+        free = self.free if self.d.leaves_out else Const(0, 1)
+        covered, bitmap = place[log:], Signal(width)
+        m.d.comb += [
+            here.eq(covered <= free), follows.eq(place[:log] + 1 + ahead), closes.eq(~here | follows[log:].any()),
+            able.eq(placed & (~here | known)), uses.eq(self.step & here),
+            take.eq(now_valid & ~(placed & known & ~uses)),
+            bitmap.eq(found | Mux(here, Const(1, width) << place[:log], 0)), self.bitmap.eq(bitmap),
+            self.valid.eq(able & closes), self.partial.eq(able & ~closes),
+            self.spare.eq(now_valid & ((at == 0) | ((at == RUN_BITS) & known & ~here))),
+            jump.eq(Mux(begun, earlier, Mux(here, covered, free)))]
+        run = pick([now.word_select(n, RUN_BITS) for n in range(8 * width // RUN_BITS)], at[2:])
         with m.If(self.step):
-            m.d.sync += [since.eq(last - Mux(closed, width, 0)), found.eq(Mux(closed, 0, bitmap)),
-                         begun.eq(~closed)]
+            m.d.sync += [
+                place.eq(Mux(here, follows - Mux(closes, width, 0), Cat(place[:log], covered - free - 1))),
+                found.eq(Mux(closes, 0, bitmap)), begun.eq(~closes), earlier.eq(jump)]
+        with m.If(take & ~placed):
+            m.d.sync += [place.eq(run), placed.eq(1)]
+        with m.Elif(take | uses):
+            m.d.sync += [ahead.eq(run), known.eq(take)]
         with m.If(self.start):
-            m.d.sync += [since.eq(0), found.eq(0), begun.eq(0)]
+            m.d.sync += [placed.eq(0), known.eq(0), found.eq(0), begun.eq(0)]
+        return take
 
 
 def _one_hot(index: Value) -> Value:

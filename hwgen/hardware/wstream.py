@@ -79,12 +79,13 @@ class WeightStream(wiring.Component):
         book_ends, loaded = self._codebook(m, decoder, queue, book.log2_entries, is_book & good)
 
         # Marks must end with the last word, and the last word with them.
+        # They are told a cycle later; the last word is not on the bus before.
         unplaced, fault = Signal(), Signal()
-        m.d.comb += [
-            unplaced.eq(decoder.step & walk.outside),
+        m.d.sync += [
+            unplaced.eq(good & decoder.step & walk.outside),
             fault.eq(good & ~is_book & (
                 unindexed | decoder.short | decoder.long | decoder.wrong | (parsing & decoder.idle & ~more_marks)
-                | (decoder.step & walk.end & more_marks)))]
+                | (decoder.step & walk.end & (more_marks | decoder.spare))))]
         with m.If(decoder.step):
             walk.step(m)
             m.d.sync += parsing.eq(~walk.end)
