@@ -112,7 +112,10 @@ STORE_OVERHEAD = 8
 # Packed maps (hwgen/hardware/packed_load.py, packed_store.py)
 LOAD_LOOKUP = 2
 """Cycles from one block of a LOAD_PACKED to the next while its requests do not wait, and before the first."""
-BLOCK_OVERHEAD = 4
-"""Cycles in which STORE takes no words at the end of a block, or of a burst's words of a plain STORE."""
+UNPACK_DONE = 5
+"""Cycles by which the ``done`` of a LOAD_PACKED is later than that of a LOAD of as many beats (more when the last byte
+word is of many words)."""
+BLOCK_OVERHEAD, PIECE_OVERHEAD = 4, 2
+"""Cycles in which STORE takes no words at the end of a block, and of a burst's words of a plain STORE."""
 BLOCK_SEND = 4
 """Cycles from the last word of a block in the ring to its first beat."""

@@ -205,7 +205,7 @@ class CycleModel:
             index = load.queue[len(load.dones)][0]
             self._fill(entries[index], burst, first)
             if burst.last:
-                complete(load, index, bus.free + t.LOAD_DONE)
+                complete(load, index, bus.free + t.LOAD_DONE + t.UNPACK_DONE * bool(entries[index].moved))
         assert dispatched == len(entries), "the command stream waits for a token that nobody gives"
         return done
 

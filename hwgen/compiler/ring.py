@@ -10,11 +10,12 @@ from hwgen.compiler.stream import Entry
 
 
 def ring_blocks(e: Entry, piece: int) -> list[tuple[int, int]]:
-    """Return for each block of a STORE, or for its pieces of ``piece`` words, the words read and sent."""
+    """Return for each block of a STORE, or for its pieces of ``piece`` words, the cycles of reading and words sent."""
     if e.moved:
-        return [(e.args["block"], words) for words in e.moved]
+        return [(e.args["block"] + timing.BLOCK_OVERHEAD, words) for words in e.moved]
     count = e.args["count"]
-    return [(min(piece, count - at),) * 2 for at in range(0, count, piece)]
+    sizes = [min(piece, count - at) for at in range(0, count, piece)]
+    return [(words + timing.PIECE_OVERHEAD, words) for words in sizes]
 
 
 def through_ring(
@@ -33,7 +34,7 @@ def through_ring(
     wait : float
         Share of the time in which ``others`` are at work that reading waits for them.
     """
-    for words, length in blocks:
-        packed = stretched(packed, packed + words + timing.BLOCK_OVERHEAD, wait, others)
+    for cycles, length in blocks:
+        packed = stretched(packed, packed + cycles, wait, others)
         sent = max(packed + timing.BLOCK_SEND, sent) + length * beats
     return packed, sent

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hwgen import timing
 from hwgen.config import Config
 from hwgen.derive import Derived
 from hwgen.errors import HwgenError
@@ -58,6 +59,27 @@ def test_exchanges(stalls: int) -> None:
     beat = config.axi_bits // 8
     fetched = -(-len(commands) * 16 // beat) * beat
     assert result.counters["read_bytes"] == moved(golden, commands, Module.LOAD, config) + fetched
+
+
+def test_cycle_constants() -> None:
+    """A plain STORE, or a STORE_PACKED and a LOAD_PACKED of one block, alone on the bus."""
+    n, beats, latency, answer = 20, 2, 32, 8
+    fill = load(0x2000, 0, 0, 600, post=[Module.STORE])
+    sends = timing.BLOCK_SEND + timing.STORE_OVERHEAD + answer
+    plain = run([fill, store(0x10000, 0, n, [Module.LOAD]), END]).trace[1]
+    assert plain.completed == plain.issued + n + timing.PIECE_OVERHEAD + n * beats + sends
+    commands = [
+        fill,
+        packed("STORE_PACKED", 0x8000, 0, 1, 100, 0, [Module.LOAD], [Module.LOAD]),
+        packed("LOAD_PACKED", 0x8000, 600, 1, 100, 0, [Module.STORE]),
+        END,
+    ]
+    data = memory(commands, random.Random(1))
+    _, out, back = run(commands, data=data).trace
+    words = Machine(TINY).run(commands, data).work[1].items
+    assert out.completed == out.issued + 100 + timing.BLOCK_OVERHEAD + words * beats + sends
+    least = timing.LOAD_REQUEST + timing.LOAD_LOOKUP + latency + words * beats - 1 + timing.LOAD_DONE
+    assert least < back.completed - back.issued <= least + timing.UNPACK_DONE + 8
 
 
 def test_same_on_verilator() -> None:
