@@ -200,7 +200,8 @@ class Grid(wiring.Component):
         # Dense lanes read back in the same cycles.
         reading = lanes[0][0]["readback_next"]
         if self.config.skip != "none":
-            reading = Signal(name="reading")
+            # All lanes together are far from POST: they say so a cycle earlier, to a register.
+            reading = Signal()
             m.d.sync += reading.eq(Cat(lane["readback_next"] for row in lanes for lane in row).any())
         for j in range(pipes):
             port, address, data = self.drain[j], Signal.like(self.drain[j].addr, name=f"drain_addr{j}"), []
