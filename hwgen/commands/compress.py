@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,7 +10,7 @@ import typer
 from rich.table import Table
 
 from hwgen.commands.files import check_target, write_file, write_json
-from hwgen.commands.options import Json
+from hwgen.commands.options import ConfigFile, Json, Preset, chosen_config
 from hwgen.commands.output import busy, console
 from hwgen.errors import HwgenError
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from hwgen.compress.data import Data
     from hwgen.compress.pipeline import Compressed, Row
     from hwgen.compress.recipe import Recipe
+    from hwgen.config import Config
 
 
 def compress(
@@ -49,9 +51,15 @@ def compress(
         typer.Option("--annotate", help="Write also what the machine lacks: real numbers, the scheme in metadata."),
     ] = False,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of samples.")] = 0,
+    preset: Preset = None,
+    config: ConfigFile = None,
     json: Json = None,
 ) -> None:
-    """Compress a float network and print what each step did; accuracy of the result is the integer golden model's."""
+    """Compress a float network and print what each step did; accuracy of the result is the integer golden model's.
+
+    With a machine, also what the weights take in its memory.
+    """
+    machine = chosen_config(preset, config) if preset is not None or config is not None else None
     plan = output.with_suffix(".plan.json")
     if output.suffix.lower() != ".onnx":
         raise HwgenError("the output must be an .onnx file", where=str(output))
@@ -75,14 +83,30 @@ def compress(
         if fit_on is not None:
             fit, test = test.split(fit_on)
         result = run_recipe(graph, steps, fit, test, follow=follow, checkpoints=checkpoints, annotate=annotate)
+        stored = None if machine is None or not result.rows[-1].integer else stored_weights(result.onnx, machine)
     write_file(output, result.onnx)
     write_json(plan, plan_json(result, model, recipe_file, seed))
-    report = {"output": str(output), "plan": str(plan), "fitted_on": (train or data).name}
+    report = {"output": str(output), "plan": str(plan), "fitted_on": (train or data).name, "machine": stored}
     write_json(json, report_json(result, steps, model, recipe_file, fit, test) | report)
     show(f"{graph.name}, {recipe_file.name} ({steps.family})", result)
     if not result.rows[-1].integer:
         console().print("the machine has no such scheme: the file holds real numbers", soft_wrap=True)
+    if stored is not None:
+        console().print(f"weights on {stored['config']}: {stored['weight_bytes']:,} bytes", soft_wrap=True)
     console().print(f"{output} and {plan}", soft_wrap=True)
+
+
+def stored_weights(onnx: bytes, machine: Config) -> dict[str, Any]:
+    """Return what the weights of an ONNX network take in a machine's memory, as its compiler stores them."""
+    from hwgen.compiler import compile_graph
+    from hwgen.model.onnx_reader import read_onnx
+
+    with tempfile.TemporaryDirectory(prefix="hwgen-compress-") as folder:
+        path = Path(folder) / "network.onnx"
+        path.write_bytes(onnx)
+        program = compile_graph(read_onnx(path), machine)
+    return {"config": machine.name, "weight_bytes": program.weight_bytes,
+            "layers": {layer.name: layer.weight_bytes for layer in program.layers if layer.weight_bytes}}
 
 
 def plan_json(result: Compressed, model: Path, recipe: Path, seed: int) -> dict[str, Any]:

@@ -13,11 +13,17 @@ from onnx import numpy_helper
 from typer.testing import CliRunner
 
 from hwgen.cli import app
+from hwgen.compiler import compile_graph
+from hwgen.derive import Derived
 from hwgen.embedded import DATA, FLOAT_MODEL, MODEL
 from hwgen.golden.graph import run
 from hwgen.golden.inputs import quantize_input
+from hwgen.golden.machine import Machine
+from hwgen.isa import Buffer
 from hwgen.model.onnx_reader import read_onnx
+from hwgen.presets import preset
 
+PRUNED = '[[step]]\nname = "prune"\nsparsity = 0.8\n\n[[step]]\nname = "quantize"\n'
 INT8 = '[[step]]\nname = "quantize"\nbits = 8\n'
 JOINT = """
 [[step]]
@@ -161,3 +167,31 @@ def test_output_must_be_onnx(tmp_path: Path) -> None:
     arguments = ["compress", MODEL, "--recipe", tmp_path / "recipe.toml", "--data", DATA, "-o", tmp_path / "out.bin"]
     done = CliRunner().invoke(app, [*map(str, arguments)])
     assert done.exit_code == 2 and "the output must be an .onnx file" in done.stderr
+
+
+@pytest.mark.parametrize("machine", ["base", "base-sparse"])
+def test_weights_take_the_same_bytes_everywhere(tmp_path: Path, machine: str) -> None:
+    """Counted by the compressor, by the compiler, and moved by the golden machine, whose bytes the RTL's must equal."""
+    done = compress(tmp_path, PRUNED, "--preset", machine)
+    assert done.exit_code == 0, done.output
+    counted = json.loads((tmp_path / "out.json").read_text())["machine"]
+    assert f"weights on {machine}: {counted['weight_bytes']:,} bytes" in done.stdout
+    program = compile_graph(read_onnx(tmp_path / "out.onnx"), preset(machine))
+    assert counted["layers"] == {x.name: x.weight_bytes for x in program.layers if x.weight_bytes}
+    layout = program.layouts[program.input]
+    image = program.image(np.zeros((layout.height, layout.width, layout.channels), np.int8))
+    work = Machine(program.config).run(program.commands, image).work
+    moved = sum(
+        done.items
+        for done, entry in zip(work, program.entries, strict=True)
+        if entry.name == "LOAD" and entry.args["buffer"] == Buffer.WEIGHT
+    )
+    assert counted["weight_bytes"] == program.weight_bytes == moved * Derived(program.config).dma_bytes
+
+
+def test_pruned_weights_are_stored_smaller(tmp_path: Path) -> None:
+    sizes = []
+    for machine in ("base", "base-sparse"):
+        assert compress(tmp_path, PRUNED, "--preset", machine).exit_code == 0
+        sizes.append(json.loads((tmp_path / "out.json").read_text())["machine"]["weight_bytes"])
+    assert sizes[1] < 0.6 * sizes[0], sizes
