@@ -313,3 +313,11 @@ def test_verify_embedded_network_on_icarus(tmp_path: Path) -> None:
     assert all({"name", "op", "mapping", "cycles", "predicted", "macs", "utilisation"} <= set(x) for x in layers)
     assert sum(x["cycles"] for x in layers) == report["cycles"]["total"] > report["macs"] / report["multipliers"]
     assert all(x["name"] in result.stdout for x in layers)
+
+
+def test_weight_formats_that_a_machine_lacks(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    refused(call("compile", MODEL_TEXT, "--preset", "base", "--weight-format", "run", "-o", out),
+            "weight format run is not built into this configuration", "has: none")
+    refused(call("verify", MODEL_TEXT, "--preset", "base-sparse", "--weight-format", "zip"), "must be one of smallest")
+    assert not out.exists()
