@@ -93,7 +93,7 @@ class MapDecoder(wiring.Component):
             last.eq(number == job.block - 1),
             bitmaps.r_en.eq(on & there & (last | (turn == GROUP - 1))), jobs.o.ready.eq(on & there & last),
         ]
-        *lower, need = ranks(now)
+        *lower, need = ranks(m, now)
         with m.If(on):
             m.d.sync += [mask.valid.eq(there), mask.bits.eq(now), mask.need.eq(need), mask.last.eq(last),
                          mask.final.eq(job.final), mask.zero_point.eq(job.zero_point), mask.dst.eq(job.dst + number)]

@@ -32,11 +32,16 @@ def word_layout(width: int) -> data.StructLayout:
                               "bitmaps": bits_for(bitmap_words(LONGEST_BLOCK))})
 
 
-def ranks(mask: Value) -> list[Value]:
-    """Return for each bit of ``mask`` how many lower ones are set, and behind them how many are set in all."""
-    found: list[Value] = [mask[:0]]
+def ranks(m: Module, mask: Value) -> list[Value]:
+    """Return for each bit of ``mask`` how many lower ones are set, and behind them how many are set in all.
+
+    Each is a signal: an expression would be built anew wherever it is used.
+    """
+    found: list[Value] = [Const(0, 1)]
     for i in range(len(mask)):
-        found.append((found[-1] + mask[i])[:bits_for(i + 1)])
+        rank = Signal(range(i + 2), name=f"rank{i + 1}")
+        m.d.comb += rank.eq(found[-1] + mask[i])
+        found.append(rank)
     return found
 
 
@@ -133,9 +138,13 @@ class MapEncoder(wiring.Component):
             m.d.sync += one_valid.eq(self.i.valid)
             m.d.sync += [one[n].eq(i[n]) for n in ("data", "last", "packed", "bitmaps")]
             m.d.sync += one.mask.eq(Cat(~i.packed | (i.data.word_select(j, 8) != i.zero_point) for j in range(width)))
-        rank = ranks(one.mask)
+        rank = ranks(m, one.mask)
         source = [one.data.word_select(j, 8) for j in range(width)]
-        front = [one_of(source[k:], Cat(one.mask[j] & (rank[j] == k) for j in range(k, width))) for k in range(width)]
+        front = []
+        for k in range(width):
+            chosen = Signal(width - k, name=f"chosen{k}")
+            m.d.comb += chosen.eq(Cat(one.mask[j] & (rank[j] == k) for j in range(k, width)))
+            front.append(one_of(source[k:], chosen))
         with m.If(on):
             m.d.sync += two_valid.eq(one_valid)
             m.d.sync += [two[n].eq(one[n]) for n in ("last", "packed", "bitmaps", "mask")]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth import Module, Mux, Signal
+from amaranth import Const, Module, Mux, Signal
 from amaranth.lib import data
 from amaranth.lib.wiring import Out
 
@@ -116,12 +116,10 @@ class PackedLoad(Load):
             following.eq(Mux(unpacked.valid, unpacked.p.dst, head.job.dst + position)),
             skid.i.p.dst.eq(following), skid.i.p.group.eq(group_of(self.config, following)),
         ]
-        with m.If(unpacked.valid):
-            m.d.comb += [skid.i.p.data.eq(unpacked.p.data), skid.i.p.buffer.eq(Buffer.ACT),
-                         *(skid.i.p[n].eq(unpacked.p[n]) for n in ("last", "failed", "corrupt"))]
-        with m.Else():
-            m.d.comb += [skid.i.p.data.eq(word), skid.i.p.buffer.eq(head.buffer), skid.i.p.last.eq(ends),
-                         skid.i.p.failed.eq(fails)]
+        # Not under m.If: the group, a constant where there is one, would be undefined on Icarus.
+        plain = {"data": word, "buffer": head.buffer, "last": ends, "failed": fails, "corrupt": Const(0, 1)}
+        m.d.comb += [skid.i.p[n].eq(Mux(unpacked.valid, Buffer.ACT if n == "buffer" else unpacked.p[n], value))
+                     for n, value in plain.items()]
         self._join(m, take, complete, word)
         with m.If(take):
             m.d.sync += failed.eq(fails & ~(complete & ends & head.job.final))
