@@ -141,7 +141,7 @@ TABLE: tuple[Operation, ...] = (
         F("groups", 8, doc="lane groups to fill, >= 1"),
         F("log2_rc", 4, doc="log2 of channel groups along rows"),
         F("log2_cc", 4, doc="log2 of channel groups along columns"),
-    ), "Copy weights to the lanes' weight memories, lane group after lane group; only of machines without streams."),
+    ), "Copy weights to the lanes' weight memories, lane group after lane group; not of machines that decode streams."),
     Operation(Module.WFETCH, 2, "WSTREAM", (
         F("src", 20, doc="weight buffer address, in DMA words: first the marks, then the values"),
         F("count", 13, doc="DMA words per lane group, >= 1"),
@@ -154,11 +154,11 @@ TABLE: tuple[Operation, ...] = (
         F("codebook", 1, doc="1: values are entries of the codebook"),
         F("marks", 14, doc="DMA words that say which weights are not zero"),
         F("values", 16, doc="DMA words of values"),
-    ), "Decode a weight stream into the lanes' weight memories, lane group after lane group."),
+    ), "Decode a weight stream into the lanes' weight memories, lane group after lane group.", option="weight_formats"),
     Operation(Module.WFETCH, 3, "CODEBOOK", (
         F("src", 20, doc="weight buffer address, in DMA words"),
         F("log2_entries", 4, doc="log2 of the bytes, 1..8"),
-    ), "Load the codebook.", action=False),
+    ), "Load the codebook.", option="weight_formats"),
     Operation(Module.AFETCH, 1, "AFETCH", (
         F("y0", 13, True, doc="row of the first word in the map"),
         F("x0", 17, True, doc="column of the first word in the map"),

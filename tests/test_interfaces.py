@@ -52,11 +52,12 @@ def test_run(tmp_path: Path) -> None:
 def test_compress(tmp_path: Path) -> None:
     text = section("`hwgen compress --json FILE`")
     recipe = ROOT / "recipes/int8.toml"
-    report = written(tmp_path, "compress", MODEL, "--recipe", recipe, "--data", DATA, "-o", tmp_path / "out.onnx")
+    out = tmp_path / "out.onnx"
+    report = written(tmp_path, "compress", MODEL, "--recipe", recipe, "--data", DATA, "-o", out, "--preset", "base")
     plan = json.loads((tmp_path / "out.plan.json").read_text())
     assert set(report) == keys(text)
     row, step = report["rows"][1], plan["steps"][0]
-    inner = {*row, *row["accuracy"], *plan, *step}
+    inner = {*row, *row["accuracy"], *plan, *step, *report["machine"]}
     others = {"x", "y", "npz", "onnx", "json", "joint"}
     assert inner | set(report) == names(text) - others, (inner | set(report)) ^ (names(text) - others)
 

@@ -236,7 +236,7 @@ class Lowering:
                 yield from self._rescale(index, source, result, rows, zero, identity(zero), out_word=at * b.pixel)
                 at += a.width
             elif at % (p * vpw) or (a.channels % (p * vpw) and number + 1 < len(op.inputs) and b.pixel != a.pixel):
-                site = Site(index, source, result, rows, zero, zero, form=self.form)
+                site = Site(index, source, result, rows, zero, zero)
                 for part, work in enumerate(concat_works(site, at, self.config)):
                     best = choose.choose(work, self.config)
                     if not best:

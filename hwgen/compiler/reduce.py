@@ -197,7 +197,6 @@ def pool_works(op: Pool, site: Site, config: Config) -> list[Work]:
         lambda first, count, chunk: np.ones((count, chunk.rows * op.kernel[1], config.vector), np.int8),
         scalar=True,
         density=site.density,
-        form=site.form,
     )
     if op.kind == "max":
         # q - zp of padding must lose against every value.
@@ -254,7 +253,6 @@ def concat_works(site: Site, offset: int, config: Config) -> list[Work]:
                     mask=mask,
                     alphabet=np.arange(2, dtype=np.int8),
                     nonzero=1 / n,
-                    form=site.form,
                 )
             )
     return works

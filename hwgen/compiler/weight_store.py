@@ -1,4 +1,4 @@
-"""How weights are stored: for each stream the smallest of what the configuration can decode."""
+"""How weights are stored: for each stream the smallest of what the configuration can decode at the lanes' pace."""
 
 from __future__ import annotations
 
@@ -14,11 +14,15 @@ from hwgen.derive import Derived
 from hwgen.errors import HwgenError
 from hwgen.golden import weight_stream
 from hwgen.golden.machine_weights import NEEDS
-from hwgen.isa import Format
+from hwgen.isa import BY_NAME, Format
 
 CODEBOOK = "codebook"
 CHOICES = (SMALLEST, *WEIGHT_FORMATS, CODEBOOK)
-"""What may be asked for: that, or one format for all layers, or a codebook wherever values repeat enough."""
+"""What may be asked for: that, or one format for all layers, or a codebook in all layers whose values fit in one."""
+
+
+LONGEST = {f.name: (1 << f.width) - 1 for f in BY_NAME["WSTREAM"].fields if f.name in ("marks", "values")}
+"""DMA words that a stream may have."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,9 @@ def check(form: str, config: Config) -> None:
 
 
 def store(dense: Sequence[NDArray[np.uint8]], counts: Sequence[int], work: Work, config: Config) -> Stored:
-    """Return the weights of one tile in the smallest form.
+    """Return the weights of one tile in the smallest form that is decoded as fast as the lanes take weights.
+
+    All its parts have the same codebook, or none.
 
     Parameters
     ----------
@@ -90,13 +96,16 @@ def store(dense: Sequence[NDArray[np.uint8]], counts: Sequence[int], work: Work,
         plain = [len(part) // width for part in dense]
         return Stored(np.concatenate(dense), tuple(Part(n, n) for n in plain))
     words = [part.view(np.int8).reshape(-1, width) for part in dense]
-    found = [s for book in _books(work, config) if (s := _with_book(words, counts, book, work, config)) is not None]
+    found: list[Stored] = []
+    # Of a layer with too many values for a codebook, the values themselves, whatever is asked for.
+    for books in (_books(work, config), [None]):
+        found = found or [s for book in books if (s := _with_book(words, counts, book, work, config)) is not None]
     if not found:
         raise HwgenError(
             f"weights cannot be stored in the format {work.form}",
             where=f"operator {work.layer}",
-            remedy="nm takes two zeros in every four neighbours of a stream, a codebook few values; "
-            "leave the choice to the compiler",
+            remedy="nm takes two zeros in every four neighbours of a stream, and every format at most "
+            f"{LONGEST['marks']} words of marks and {LONGEST['values']} of values; leave the choice to the compiler",
         )
     return min(found, key=lambda s: len(s.raw))
 
@@ -159,8 +168,9 @@ def _with_book(
             sizes = weight_stream.stream_words(keep, form, bits, d.word)
             size, together = sum(sizes), d.bits_words if d.leaves_out else 1
             cycles = weight_stream.decode_cycles(keep, form, *sizes, d.word, count, together)
-            if cycles > max(len(part), size) and work.form != form.name.lower():
-                continue  # slower than the lanes take it
+            slow = cycles > max(len(part), size) and work.form != NEEDS[form]
+            if slow or sizes[0] > LONGEST["marks"] or sizes[1] > LONGEST["values"]:
+                continue
             if best is None or size < best[0]:
                 best = size, form, keep, bits, cycles
         if best is None:

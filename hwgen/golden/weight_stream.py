@@ -151,7 +151,7 @@ def decode(marks: Bytes, values: Bytes, count: int, form: Format, bits: int, lan
 def decode_cycles(
     keep: Bits, form: Format, marks: int, values: int, lane_word: int = 0, count: int = 0, together: int = 1
 ) -> int:
-    """Return the cycles that a decoder takes for a stream: one for each source word, DMA word of weights, or run.
+    """Return the cycles of decoding a stream: one a source word or a DMA word of weights, in RUN one a value.
 
     Parameters
     ----------
@@ -159,9 +159,12 @@ def decode_cycles(
         As for `encode`.
     marks, values : int
         Words that they take.
-    lane_word, count, together : int
-        Where words of zeros are left out: W, words of a lane group, and of how many that lie together the last one must
-        be written.
+    lane_word : int
+        W.
+    count : int
+        DMA words of a lane group.
+    together : int
+        Where words of zeros are left out: words in a row of bits, the last of which is written; else 1.
     """
     written = np.ones(len(keep), bool)
     if together > 1 and form in (Format.BITMAP, Format.VECTOR, Format.RUN):

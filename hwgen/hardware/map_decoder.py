@@ -22,7 +22,7 @@ from amaranth.utils import bits_for
 
 from hwgen.golden.packed_map import GROUP, bitmap_words
 from hwgen.hardware.fifo import Fifo
-from hwgen.hardware.map_encoder import ranks
+from hwgen.hardware.ranks import ranks
 from hwgen.hardware.select import pick
 from hwgen.isa import LONGEST_BLOCK
 

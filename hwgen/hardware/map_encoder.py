@@ -6,7 +6,7 @@ known after them, so a block is written to a ring memory and leaves it when it i
 
 from __future__ import annotations
 
-from amaranth import Cat, Const, Module, Mux, Signal, Value
+from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -14,6 +14,7 @@ from amaranth.utils import bits_for
 
 from hwgen.golden.packed_map import GROUP, bitmap_words
 from hwgen.hardware.interfaces import LENGTH_BITS
+from hwgen.hardware.ranks import ranks
 from hwgen.hardware.select import one_of, pick
 from hwgen.isa import LONGEST_BLOCK
 
@@ -30,19 +31,6 @@ def word_layout(width: int) -> data.StructLayout:
     """
     return data.StructLayout({"data": 8 * width, "last": 1, "packed": 1, "zero_point": 8,
                               "bitmaps": bits_for(bitmap_words(LONGEST_BLOCK))})
-
-
-def ranks(m: Module, mask: Value) -> list[Value]:
-    """Return for each bit of ``mask`` how many lower ones are set, and behind them how many are set in all.
-
-    Each is a signal: an expression would be built anew wherever it is used.
-    """
-    found: list[Value] = [Const(0, 1)]
-    for i in range(len(mask)):
-        rank = Signal(range(i + 2), name=f"rank{i + 1}")
-        m.d.comb += rank.eq(found[-1] + mask[i])
-        found.append(rank)
-    return found
 
 
 class MapEncoder(wiring.Component):

@@ -95,7 +95,7 @@ class VectorBits(wiring.Component):
         A cycle later: both rows.
     """
 
-    def __init__(self, words: int, per_word: int, leaves_out: bool = False, group: int = 4) -> None:
+    def __init__(self, words: int, per_word: int, leaves_out: bool, group: int) -> None:
         self.per_word, self.rows = per_word, words * per_word // WINDOW
         self.leaves_out, self.group = leaves_out, group
         row = In(bits_for(self.rows - 1))

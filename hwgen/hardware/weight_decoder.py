@@ -15,7 +15,7 @@ goes to the ring of values, a byte each.
 
 from __future__ import annotations
 
-from amaranth import Cat, Const, Module, Mux, Signal, Value
+from amaranth import Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -23,6 +23,7 @@ from amaranth.lib.wiring import In, Out
 from hwgen.config import Config
 from hwgen.derive import Derived
 from hwgen.hardware.aligned_ring import AlignedRing
+from hwgen.hardware.ranks import ranks
 from hwgen.hardware.select import pick, rotate
 from hwgen.hardware.weight_marks import WeightMarks
 
@@ -55,6 +56,7 @@ class WeightDecoder(wiring.Component):
         A word of marks is on ``word``.
     value_valid, value, value_ready : stream of words of values.
     word : In
+        What the weight buffer gives, for ``mark``.
     book_write, book_addr, book_data : In
         Codebook.
     valid, out, out_tag : Out
@@ -103,12 +105,12 @@ class WeightDecoder(wiring.Component):
             m.d.sync += [b_valid.eq(self.step), bitmap.eq(marks.bitmap), tag.eq(self.tag)]
         # count -> take
         c_bitmap, c_tag = Signal(width, reset_less=True), Signal(len(tag), reset_less=True)
-        ranks = [Signal(range(width), name=f"rank{n}", reset_less=True) for n in range(width)]
+        lower = [Signal(range(width), name=f"lower{n}", reset_less=True) for n in range(width)]
         total = Signal(range(width + 1), reset_less=True)
-        sums = _prefix_counts(bitmap)
+        sums = ranks(m, bitmap)
         with m.If(c_ready):
             m.d.sync += [c_valid.eq(b_valid), c_bitmap.eq(bitmap), c_tag.eq(tag), total.eq(sums[width]),
-                         *(rank.eq(sums[n]) for n, rank in enumerate(ranks))]
+                         *(rank.eq(sums[n]) for n, rank in enumerate(lower))]
 
         ring = self._values(m)
         m.d.comb += [ring.take.eq(total), c_go.eq(c_valid & ring.enough), ring.take_enable.eq(c_go)]
@@ -120,7 +122,7 @@ class WeightDecoder(wiring.Component):
         o_bytes, o_mask = Signal(8 * width, reset_less=True), Signal(width, reset_less=True)
         # No more than n values lie before the n-th weight.
         m.d.sync += [o_valid.eq(c_go), o_tag.eq(c_tag), o_mask.eq(c_bitmap), o_bytes.eq(Cat(
-            pick(parts[:1 << n.bit_length()], rank) for n, rank in enumerate(ranks)))]
+            pick(parts[:1 << n.bit_length()], rank) for n, rank in enumerate(lower)))]
         self._book(m, o_valid, o_tag, o_bytes, o_mask)
         with m.If(self.start):
             m.d.sync += [b_valid.eq(0), c_valid.eq(0)]
@@ -175,21 +177,3 @@ class WeightDecoder(wiring.Component):
                              write.data.eq(self.book_data), read.addr.eq(raw.word_select(n, 8))]
                 values[n] = Mux(self.codebook, read.data, values[n])
         m.d.comb += self.out.eq(Cat(value & used[n].replicate(8) for n, value in enumerate(values)))
-
-
-def _prefix_counts(bits: Signal) -> list[Value]:
-    """Return how many of the bits below each place are set, and of all: of each four from a table, then added."""
-    counts: list[Value] = [Const(0, 1)]
-    before: Value = Const(0, 1)
-    for low in range(0, len(bits), 4):
-        for n in range(1, 5):
-            counts.append(before + _count_four(bits[low:low + n]))
-        before = counts[-1]
-    return counts
-
-
-def _count_four(bits: Value) -> Value:
-    """Return how many of up to four bits are set, each bit of the count a function of them."""
-    a, b, c, d = (bits[n] if n < len(bits) else Const(0, 1) for n in range(4))
-    pairs = (a & b) ^ (a & c) ^ (a & d) ^ (b & c) ^ (b & d) ^ (c & d)
-    return Cat(a ^ b ^ c ^ d, pairs, a & b & c & d)

@@ -19,7 +19,8 @@ Cycles over those of `base`, which skips nothing, measured as above: a 3x3 convo
 pixels, with the given shares of weights and activations that are not zero (over the same layer without zeros), and
 networks on real inputs (mean of {IMAGES}; mappings are chosen by the zeros of {TYPICAL} others), as they are or made
 by the named recipe ([compression.md](compression.md)). A limit "of" a figure is a share of what the zeros among the
-weights have to give: multiply-accumulates over those by a weight that is not zero. Weights travel and are stored compressed.
+weights have to give: multiply-accumulates over those by a weight that is not zero. Weights travel and are
+stored compressed.
 
 | work | machine | `base` | measured | speed-up | must | aim | bit-exact |
 |---|---|---|---|---|---|---|---|"""

@@ -143,7 +143,7 @@
 #define HWGEN_STORE_PACKED_ZERO_POINT_WIDTH 8u
 #define HWGEN_STORE_PACKED_SLOT_SHIFT 112u
 #define HWGEN_STORE_PACKED_SLOT_WIDTH 11u
-#define HWGEN_OP_WFETCH 0x11u /* Copy weights to the lanes' weight memories, lane group after lane group; only of machines without streams. */
+#define HWGEN_OP_WFETCH 0x11u /* Copy weights to the lanes' weight memories, lane group after lane group; not of machines that decode streams. */
 #define HWGEN_WFETCH_SRC_SHIFT 32u
 #define HWGEN_WFETCH_SRC_WIDTH 20u
 #define HWGEN_WFETCH_COUNT_SHIFT 52u

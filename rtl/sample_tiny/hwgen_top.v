@@ -501,14 +501,14 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
     .fetch__0__data(reads__0__data),
     .fetch__0__valid(fetch__0__valid),
     .load__ready(act__ready),
-    .\port$3533$0 (\$24 ),
-    .\port$3535$0 (\$25 ),
-    .\port$4590$0 (\$19 ),
-    .\port$4752$0 (\$22 ),
-    .\port$5195$23 (\$27 [11:1]),
-    .\port$5195$38 (\$28 ),
-    .\port$5292$1 (\$29 ),
-    .\port$5292$22 (\$30 ),
+    .\port$3521$0 (\$24 ),
+    .\port$3523$0 (\$25 ),
+    .\port$4578$0 (\$19 ),
+    .\port$4740$0 (\$22 ),
+    .\port$5183$23 (\$27 [11:1]),
+    .\port$5183$38 (\$28 ),
+    .\port$5280$1 (\$29 ),
+    .\port$5280$22 (\$30 ),
     .post_read__0__data(\reads__0__data$262 ),
     .post_read__0__valid(post_read__0__valid),
     .post_read__1__data(reads__1__data),
@@ -536,7 +536,7 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
     .\code$87 (code_2),
     .done(done_2),
     .error(error_2),
-    .\port$4752$0 (\$22 ),
+    .\port$4740$0 (\$22 ),
     .read__data(reads__0__data),
     .read__ready(\$18 [0]),
     .reads__0__bank(fetch__0__bank),
@@ -560,9 +560,9 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
     .patches__0__data(patches__0__data),
     .patches__0__rows(patches__0__rows),
     .patches__0__valid(patches__0__valid),
-    .\port$3354$0 (\$23 ),
-    .\port$4623$4 (\$21 [10:0]),
-    .\port$5195$22 (\$27 [6:0]),
+    .\port$3342$0 (\$23 ),
+    .\port$4611$4 (\$21 [10:0]),
+    .\port$5183$22 (\$27 [6:0]),
     .rst(\rst$58 ),
     .weights__data(read__data),
     .weights__valid(weights__valid)
@@ -582,7 +582,7 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
     .error(error_0),
     .o__ready(request__ready),
     .param__en(\write__en$186 ),
-    .\port$4590$0 (\$19 ),
+    .\port$4578$0 (\$19 ),
     .request__payload(load__payload),
     .request__valid(load__valid),
     .rst(\rst$58 ),
@@ -591,8 +591,8 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
   \hwgen_top.param_buffer param_buffer (
     .clk(clk),
     .held(\param__data$280 ),
-    .\port$4590$0 (\$19 [83:0]),
-    .\port$5120$0 (\$26 ),
+    .\port$4578$0 (\$19 [83:0]),
+    .\port$5108$0 (\$26 ),
     .\read__en$11 (\read__en$282 ),
     .rst(\rst$58 ),
     .write__en(\write__en$186 )
@@ -610,15 +610,15 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
     .drain__0__valid(drain__0__valid),
     .error(error_4),
     .param__en(\read__en$282 ),
-    .\port$3354$0 (\$23 ),
-    .\port$3533$0 (\$24 ),
-    .\port$3535$0 (\$25 ),
-    .\port$4476$1 (\$18 [2:1]),
-    .\port$5120$0 (\$26 ),
-    .\port$5195$22 (\$27 ),
-    .\port$5195$38 (\$28 ),
-    .\port$5292$1 (\$29 ),
-    .\port$5292$22 (\$30 ),
+    .\port$3342$0 (\$23 ),
+    .\port$3521$0 (\$24 ),
+    .\port$3523$0 (\$25 ),
+    .\port$4464$1 (\$18 [2:1]),
+    .\port$5108$0 (\$26 ),
+    .\port$5183$22 (\$27 ),
+    .\port$5183$38 (\$28 ),
+    .\port$5280$1 (\$29 ),
+    .\port$5280$22 (\$30 ),
     .ports__0__ready(writes__0__ready),
     .reads__0__valid(post_read__0__valid),
     .reads__1__valid(post_read__1__valid),
@@ -685,7 +685,7 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
     .\index$39 (index),
     .irq(irq),
     .\module (\module ),
-    .\port$3995$0 (stall),
+    .\port$3983$0 (stall),
     .reset_done(\rst$58 ),
     .soft_reset(soft_reset),
     .start(\start$347 ),
@@ -782,8 +782,8 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
   \hwgen_top.weight_buffer weight_buffer (
     .clk(clk),
     .held(read__data),
-    .\port$4590$0 (\$19 [83:0]),
-    .\port$4599$0 (\$20 ),
+    .\port$4578$0 (\$19 [83:0]),
+    .\port$4587$0 (\$20 ),
     .\read__en$11 (read__en),
     .rst(\rst$58 ),
     .write__en(write__en)
@@ -798,8 +798,8 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
     .code(code_1),
     .done(done_1),
     .error(error_1),
-    .\port$4599$0 (\$20 ),
-    .\port$4623$4 (\$21 ),
+    .\port$4587$0 (\$20 ),
+    .\port$4611$4 (\$21 ),
     .rst(\rst$58 ),
     .step(read__en)
   );
@@ -1104,8 +1104,8 @@ module hwgen_top(rst, s_axi_awaddr, s_axi_awprot, s_axi_awvalid, s_axi_wdata, s_
   assign \command_data__payload.error  = beats__payload[32];
 endmodule
 
-module \hwgen_top.act_buffer (fetch__0__data, post_read__0__data, post_read__1__data, store__data, store__ready, load__ready, post_write__0__ready, \wide_valid$46 , post_read__0__valid, post_read__1__valid, \valid$40 , \port$3533$0 , \port$3535$0 , rst, ready, \port$4590$0 , fetch__0__valid, \port$4752$0 , bank__0, \port$5195$23 , \port$5195$38 
-, \port$5292$1 , \port$5292$22 , wide_valid, store__addr, wide_group, clk);
+module \hwgen_top.act_buffer (fetch__0__data, post_read__0__data, post_read__1__data, store__data, store__ready, load__ready, post_write__0__ready, \wide_valid$46 , post_read__0__valid, post_read__1__valid, \valid$40 , \port$3521$0 , \port$3523$0 , rst, ready, \port$4578$0 , fetch__0__valid, \port$4740$0 , bank__0, \port$5183$23 , \port$5183$38 
+, \port$5280$1 , \port$5280$22 , wide_valid, store__addr, wide_group, clk);
   reg _always_  = 0;
   wire [9:0] \$1 ;
   wire [9:0] \$10 ;
@@ -1208,14 +1208,14 @@ module \hwgen_top.act_buffer (fetch__0__data, post_read__0__data, post_read__1__
   reg [9:0] load_row_1 = 10'h000;
   reg [63:0] output0 = 64'h0000000000000000;
   reg [63:0] output1 = 64'h0000000000000000;
-  input [3:0] \port$3533$0 ;
-  input [3:0] \port$3535$0 ;
-  input [84:0] \port$4590$0 ;
-  input [10:0] \port$4752$0 ;
-  input [10:0] \port$5195$23 ;
-  input [12:0] \port$5195$38 ;
-  input [10:0] \port$5292$1 ;
-  input [32:0] \port$5292$22 ;
+  input [3:0] \port$3521$0 ;
+  input [3:0] \port$3523$0 ;
+  input [84:0] \port$4578$0 ;
+  input [10:0] \port$4740$0 ;
+  input [10:0] \port$5183$23 ;
+  input [12:0] \port$5183$38 ;
+  input [10:0] \port$5280$1 ;
+  input [32:0] \port$5280$22 ;
   wire [19:0] post_read__0__addr;
   wire post_read__0__bank;
   output [63:0] post_read__0__data;
@@ -1353,11 +1353,11 @@ module \hwgen_top.act_buffer (fetch__0__data, post_read__0__data, post_read__1__
   assign \$47  = ~ \wide_banks$92 [1];
   assign \$48  = \grants__1$93  & \$47 ;
   always @(posedge clk)
-    read_row0_1 <= \port$4752$0 [10:1];
+    read_row0_1 <= \port$4740$0 [10:1];
   always @(posedge clk)
-    read_row1_1 <= \port$5195$23 [10:1];
+    read_row1_1 <= \port$5183$23 [10:1];
   always @(posedge clk)
-    read_row2_1 <= \port$5195$38 [10:1];
+    read_row2_1 <= \port$5183$38 [10:1];
   always @(posedge clk)
     store_row_1 <= store__addr[10:1];
   always @(posedge clk)
@@ -1393,15 +1393,15 @@ module \hwgen_top.act_buffer (fetch__0__data, post_read__0__data, post_read__1__
   always @(posedge clk)
     store_chosen <= \$62 ;
   always @(posedge clk)
-    write_row0_1 <= \port$5292$1 [10:1];
+    write_row0_1 <= \port$5280$1 [10:1];
   always @(posedge clk)
-    write_data0_1 <= { \port$5292$22 [31:0], \port$5292$22 [31:0] };
+    write_data0_1 <= { \port$5280$22 [31:0], \port$5280$22 [31:0] };
   always @(posedge clk)
-    write_mask0_1 <= { \port$3535$0 , \port$3533$0  };
+    write_mask0_1 <= { \port$3523$0 , \port$3521$0  };
   always @(posedge clk)
-    load_row_1 <= \port$4590$0 [74:65];
+    load_row_1 <= \port$4578$0 [74:65];
   always @(posedge clk)
-    load_data_1 <= \port$4590$0 [63:0];
+    load_data_1 <= \port$4578$0 [63:0];
   always @(posedge clk)
     load_mask_1 <= 8'hff;
   always @(posedge clk)
@@ -1448,7 +1448,7 @@ module \hwgen_top.act_buffer (fetch__0__data, post_read__0__data, post_read__1__
     .clk(clk),
     .grants__0(grants__0),
     .grants__1(grants__1),
-    .\port$5195$49 (\port$5195$38 [12:11]),
+    .\port$5183$49 (\port$5183$38 [12:11]),
     .ready(ready),
     .rst(rst),
     .valid(valid),
@@ -1458,7 +1458,7 @@ module \hwgen_top.act_buffer (fetch__0__data, post_read__0__data, post_read__1__
     .wide_valid(wide_valid)
   );
   \hwgen_top.act_buffer.write_arbiter write_arbiter (
-    .bank__0(\port$5292$22 [32]),
+    .bank__0(\port$5280$22 [32]),
     .clk(clk),
     .grants__0(\grants__0$91 ),
     .grants__1(\grants__1$93 ),
@@ -1466,7 +1466,7 @@ module \hwgen_top.act_buffer (fetch__0__data, post_read__0__data, post_read__1__
     .rst(rst),
     .valid(\valid$40 ),
     .wide_banks(\wide_banks$92 ),
-    .wide_group(\port$4590$0 [84]),
+    .wide_group(\port$4578$0 [84]),
     .wide_ready(load__ready),
     .wide_valid(\wide_valid$46 )
   );
@@ -1507,7 +1507,7 @@ module \hwgen_top.act_buffer (fetch__0__data, post_read__0__data, post_read__1__
   end
   always @* begin
     if (_always_ ) begin end
-    \$54  = \port$5195$38 [11];
+    \$54  = \port$5183$38 [11];
     if (rst) begin
       \$54  = 1'h0;
     end
@@ -1528,7 +1528,7 @@ module \hwgen_top.act_buffer (fetch__0__data, post_read__0__data, post_read__1__
   end
   always @* begin
     if (_always_ ) begin end
-    \$57  = \port$5195$38 [12];
+    \$57  = \port$5183$38 [12];
     if (rst) begin
       \$57  = 1'h0;
     end
@@ -1584,11 +1584,11 @@ module \hwgen_top.act_buffer (fetch__0__data, post_read__0__data, post_read__1__
   end
   assign fetch__0__bank = bank__0;
   assign fetch__0__ready = ready[0];
-  assign bank__1 = \port$5195$38 [11];
-  assign post_read__0__bank = \port$5195$38 [11];
+  assign bank__1 = \port$5183$38 [11];
+  assign post_read__0__bank = \port$5183$38 [11];
   assign post_read__0__ready = ready[1];
-  assign bank__2 = \port$5195$38 [12];
-  assign post_read__1__bank = \port$5195$38 [12];
+  assign bank__2 = \port$5183$38 [12];
+  assign post_read__1__bank = \port$5183$38 [12];
   assign post_read__1__ready = ready[2];
   assign store__valid = wide_valid;
   assign store__group = wide_group;
@@ -1596,21 +1596,21 @@ module \hwgen_top.act_buffer (fetch__0__data, post_read__0__data, post_read__1__
   assign \$signature__en  = 1'h1;
   assign \$signature__en$29  = 1'h1;
   assign post_write__0__valid = \valid$40 ;
-  assign \bank__0$42  = \port$5292$22 [32];
-  assign post_write__0__bank = \port$5292$22 [32];
+  assign \bank__0$42  = \port$5280$22 [32];
+  assign post_write__0__bank = \port$5280$22 [32];
   assign \ready$45  = post_write__0__ready;
   assign load__valid = \wide_valid$46 ;
-  assign \wide_group$48  = \port$4590$0 [84];
-  assign load__group = \port$4590$0 [84];
+  assign \wide_group$48  = \port$4578$0 [84];
+  assign load__group = \port$4578$0 [84];
   assign \wide_ready$51  = load__ready;
-  assign fetch__0__addr = { 9'h000, \port$4752$0  };
-  assign post_read__0__addr = { 9'h000, \port$5195$23  };
-  assign post_read__1__addr = { 9'h000, \port$5195$38 [10:0] };
-  assign post_write__0__addr = { 9'h000, \port$5292$1  };
-  assign post_write__0__data = { \port$5292$22 [31:0], \port$5292$22 [31:0] };
-  assign post_write__0__mask = { \port$3535$0 , \port$3533$0  };
-  assign load__addr = \port$4590$0 [83:64];
-  assign load__data = \port$4590$0 [63:0];
+  assign fetch__0__addr = { 9'h000, \port$4740$0  };
+  assign post_read__0__addr = { 9'h000, \port$5183$23  };
+  assign post_read__1__addr = { 9'h000, \port$5183$38 [10:0] };
+  assign post_write__0__addr = { 9'h000, \port$5280$1  };
+  assign post_write__0__data = { \port$5280$22 [31:0], \port$5280$22 [31:0] };
+  assign post_write__0__mask = { \port$3523$0 , \port$3521$0  };
+  assign load__addr = \port$4578$0 [83:64];
+  assign load__data = \port$4578$0 [63:0];
   assign load__mask = 8'hff;
   assign valid[2] = post_read__1__valid;
   assign valid[1] = post_read__0__valid;
@@ -1621,7 +1621,7 @@ module \hwgen_top.act_buffer (fetch__0__data, post_read__0__data, post_read__1__
   assign \$44  = store_index_2;
 endmodule
 
-module \hwgen_top.act_buffer.read_arbiter (wide_ready, rst, valid, wide_banks, grants__0, grants__1, ready, bank__0, \port$5195$49 , wide_valid, wide_group, clk);
+module \hwgen_top.act_buffer.read_arbiter (wide_ready, rst, valid, wide_banks, grants__0, grants__1, ready, bank__0, \port$5183$49 , wide_valid, wide_group, clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -1740,7 +1740,7 @@ module \hwgen_top.act_buffer.read_arbiter (wide_ready, rst, valid, wide_banks, g
   reg [2:0] following;
   output [2:0] grants__0;
   output [2:0] grants__1;
-  input [1:0] \port$5195$49 ;
+  input [1:0] \port$5183$49 ;
   reg port1_overtakes0 = 1'h0;
   reg port2_overtakes0 = 1'h0;
   reg port2_overtakes1 = 1'h0;
@@ -1758,9 +1758,9 @@ module \hwgen_top.act_buffer.read_arbiter (wide_ready, rst, valid, wide_banks, g
   reg yields = 1'h0;
   assign \$1  = ! bank__0;
   assign \$2  = valid[0] & \$1 ;
-  assign \$3  = ! \port$5195$49 [0];
+  assign \$3  = ! \port$5183$49 [0];
   assign \$4  = valid[1] & \$3 ;
-  assign \$5  = ! \port$5195$49 [1];
+  assign \$5  = ! \port$5183$49 [1];
   assign \$6  = valid[2] & \$5 ;
   assign \$8  = valid[0] & \$7 ;
   assign \$10  = valid[1] & \$9 ;
@@ -1813,35 +1813,35 @@ module \hwgen_top.act_buffer.read_arbiter (wide_ready, rst, valid, wide_banks, g
   assign \$61  = bank__0 == wide_group;
   assign \$62  = wide_ready & \$61 ;
   assign \$63  = valid[1] & port1_overtakes0;
-  assign \$64  = \port$5195$49 [0] == bank__0;
+  assign \$64  = \port$5183$49 [0] == bank__0;
   assign \$65  = \$63  & \$64 ;
   assign \$66  = valid[2] & port2_overtakes0;
-  assign \$67  = \port$5195$49 [1] == bank__0;
+  assign \$67  = \port$5183$49 [1] == bank__0;
   assign \$68  = \$66  & \$67 ;
   assign \$69  = | { \$68 , \$65 , \$62  };
   assign \$70  = ~ \$69 ;
   assign \$71  = valid[0] & \$70 ;
-  assign \$72  = \port$5195$49 [0] == wide_group;
+  assign \$72  = \port$5183$49 [0] == wide_group;
   assign \$73  = wide_ready & \$72 ;
   assign \$74  = ~ port1_overtakes0;
   assign \$75  = valid[0] & \$74 ;
-  assign \$76  = bank__0 == \port$5195$49 [0];
+  assign \$76  = bank__0 == \port$5183$49 [0];
   assign \$77  = \$75  & \$76 ;
   assign \$78  = valid[2] & port2_overtakes1;
-  assign \$79  = \port$5195$49 [1] == \port$5195$49 [0];
+  assign \$79  = \port$5183$49 [1] == \port$5183$49 [0];
   assign \$80  = \$78  & \$79 ;
   assign \$81  = | { \$80 , \$77 , \$73  };
   assign \$82  = ~ \$81 ;
   assign \$83  = valid[1] & \$82 ;
-  assign \$84  = \port$5195$49 [1] == wide_group;
+  assign \$84  = \port$5183$49 [1] == wide_group;
   assign \$85  = wide_ready & \$84 ;
   assign \$86  = ~ port2_overtakes0;
   assign \$87  = valid[0] & \$86 ;
-  assign \$88  = bank__0 == \port$5195$49 [1];
+  assign \$88  = bank__0 == \port$5183$49 [1];
   assign \$89  = \$87  & \$88 ;
   assign \$90  = ~ port2_overtakes1;
   assign \$91  = valid[1] & \$90 ;
-  assign \$92  = \port$5195$49 [0] == \port$5195$49 [1];
+  assign \$92  = \port$5183$49 [0] == \port$5183$49 [1];
   assign \$93  = \$91  & \$92 ;
   assign \$94  = | { \$93 , \$89 , \$85  };
   assign \$95  = ~ \$94 ;
@@ -1920,8 +1920,8 @@ module \hwgen_top.act_buffer.read_arbiter (wide_ready, rst, valid, wide_banks, g
     end
   end
   assign requests0 = { \$6 , \$4 , \$2  };
-  assign bank__1 = \port$5195$49 [0];
-  assign bank__2 = \port$5195$49 [1];
+  assign bank__1 = \port$5183$49 [0];
+  assign bank__2 = \port$5183$49 [1];
   assign requests1 = { \$12 , \$10 , \$8  };
   assign wanted = { \$14 , \$13  };
   assign ready[2] = \$96 ;
@@ -1934,8 +1934,8 @@ module \hwgen_top.act_buffer.read_arbiter (wide_ready, rst, valid, wide_banks, g
   assign grants__0[1] = \$35 ;
   assign grants__0[0] = \$29 ;
   assign \$7  = bank__0;
-  assign \$9  = \port$5195$49 [0];
-  assign \$11  = \port$5195$49 [1];
+  assign \$9  = \port$5183$49 [0];
+  assign \$11  = \port$5183$49 [1];
   assign \$18  = wide_group;
   assign \$21  = { \$signal , 1'h0 };
   assign \$22 [3:1] = \$21 [3:1];
@@ -2062,7 +2062,7 @@ module \hwgen_top.act_buffer.write_arbiter (wide_ready, grants__0, grants__1, re
   assign \$21  = \$20 ;
 endmodule
 
-module \hwgen_top.afetch (cmd__valid, read__data, cmd__ready, done, rst, cmd__payload, read__ready, error, \code$87 , reads__0__valid, \port$4752$0 , reads__0__bank, buses__0__valid, buses__0__addr, buses__0__rows, buses__0__data, clk);
+module \hwgen_top.afetch (cmd__valid, read__data, cmd__ready, done, rst, cmd__payload, read__ready, error, \code$87 , reads__0__valid, \port$4740$0 , reads__0__bank, buses__0__valid, buses__0__addr, buses__0__rows, buses__0__data, clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -2286,7 +2286,7 @@ module \hwgen_top.afetch (cmd__valid, read__data, cmd__ready, done, rst, cmd__pa
   wire out__valid;
   reg [4:0] outstanding = 5'h00;
   wire [95:0] payload;
-  output [10:0] \port$4752$0 ;
+  output [10:0] \port$4740$0 ;
   wire push;
   wire [19:0] read__addr;
   wire read__bank;
@@ -2508,7 +2508,7 @@ module \hwgen_top.afetch (cmd__valid, read__data, cmd__ready, done, rst, cmd__pa
     .done(done),
     .fill(fill),
     .full(full),
-    .\port$4752$0 (\$141 ),
+    .\port$4740$0 (\$141 ),
     .push(\$signal$45 ),
     .read__bank(reads__0__bank),
     .\read__data$29 (read__data),
@@ -2530,7 +2530,7 @@ module \hwgen_top.afetch (cmd__valid, read__data, cmd__ready, done, rst, cmd__pa
     .out__payload(out__payload),
     .out__ready(out__ready),
     .out__valid(out__valid),
-    .\port$4281$4 (cmd__payload[18:4]),
+    .\port$4269$4 (cmd__payload[18:4]),
     .rst(rst),
     .start(start)
   );
@@ -2927,7 +2927,7 @@ module \hwgen_top.afetch (cmd__valid, read__data, cmd__ready, done, rst, cmd__pa
   assign \$signal$73  = fill;
   assign \transpose$74  = transpose;
   assign \done$76  = done;
-  assign \port$4752$0  = \$141 ;
+  assign \port$4740$0  = \$141 ;
   assign \cmd__payload.op  = cmd__payload[3:0];
   assign \cmd__payload.payload  = cmd__payload[99:4];
   assign \initial.y  = \initial [12:0];
@@ -2967,7 +2967,7 @@ module \hwgen_top.afetch (cmd__valid, read__data, cmd__ready, done, rst, cmd__pa
   assign \$96  = \$95 ;
 endmodule
 
-module \hwgen_top.afetch.engine0 (\read__data$29 , push, done, written, rst, read__ready, zero_point, fill, transpose, word, full, asks, \port$4752$0 , read__bank, bus__valid, bus__addr, bus__rows, bus__data, clk);
+module \hwgen_top.afetch.engine0 (\read__data$29 , push, done, written, rst, read__ready, zero_point, fill, transpose, word, full, asks, \port$4740$0 , read__bank, bus__valid, bus__addr, bus__rows, bus__data, clk);
   reg _always_  = 0;
   wire [5:0] \$1 ;
   wire \$10 ;
@@ -3084,7 +3084,7 @@ module \hwgen_top.afetch.engine0 (\read__data$29 , push, done, written, rst, rea
   wire \now.turn ;
   wire \now.valid ;
   wire \now.write ;
-  output [10:0] \port$4752$0 ;
+  output [10:0] \port$4740$0 ;
   input push;
   wire [4:0] pushed;
   wire [19:0] read__addr;
@@ -3383,7 +3383,7 @@ module \hwgen_top.afetch.engine0 (\read__data$29 , push, done, written, rst, rea
   assign \$signature__en  = push;
   assign read__valid = asks;
   assign read__addr = { 9'h000, \$signal$13 [10:0] };
-  assign \port$4752$0  = \$signal$13 [10:0];
+  assign \port$4740$0  = \$signal$13 [10:0];
   assign \$signature__data.addr  = word[10:0];
   assign \$signature__data.inside  = word[11];
   assign \$signature__data.last  = word[12];
@@ -3448,7 +3448,7 @@ module \hwgen_top.afetch.engine0 (\read__data$29 , push, done, written, rst, rea
   assign now[0] = \$signal ;
 endmodule
 
-module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4281$4 , \initial , deltas, count_en, delta_en, busy, out__valid, out__payload, clk);
+module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4269$4 , \initial , deltas, count_en, delta_en, busy, out__valid, out__payload, clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -3610,7 +3610,7 @@ module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4281$4 , \ini
   input out__ready;
   output out__valid;
   reg out__valid = 1'h0;
-  input [14:0] \port$4281$4 ;
+  input [14:0] \port$4269$4 ;
   reg [2:0] read__addr = 3'h7;
   (* init = 3'h7 *)
   wire [2:0] \read__addr$26 ;
@@ -3631,7 +3631,7 @@ module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4281$4 , \ini
   end
   always @(posedge clk) begin
     if (delta_en[2])
-      delta_a[\port$4281$4 [2:0]] <= deltas[50:30];
+      delta_a[\port$4269$4 [2:0]] <= deltas[50:30];
   end
   assign \read__data$56  = delta_a[read__addr];
   reg [16:0] delta_x [7:0];
@@ -3641,7 +3641,7 @@ module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4281$4 , \ini
   end
   always @(posedge clk) begin
     if (delta_en[1])
-      delta_x[\port$4281$4 [2:0]] <= deltas[29:13];
+      delta_x[\port$4269$4 [2:0]] <= deltas[29:13];
   end
   assign \read__data$55  = delta_x[read__addr];
   reg [12:0] delta_y [7:0];
@@ -3651,7 +3651,7 @@ module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4281$4 , \ini
   end
   always @(posedge clk) begin
     if (delta_en[0])
-      delta_y[\port$4281$4 [2:0]] <= deltas[12:0];
+      delta_y[\port$4269$4 [2:0]] <= deltas[12:0];
   end
   assign read__data = delta_y[read__addr];
   assign \$signal  = busy & \$2 ;
@@ -3675,7 +3675,7 @@ module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4281$4 , \ini
   assign \$13  = ~ spent[5];
   assign advance5 = \$13  & \$14 ;
   assign \$15  = ~ spent[6];
-  assign \$16  = \port$4281$4 [14:3] == 1'h1;
+  assign \$16  = \port$4269$4 [14:3] == 1'h1;
   assign \$17  = ~ last;
   assign \$18  = & spent;
   assign \$19  = \$signal  & \$18 ;
@@ -3776,9 +3776,9 @@ module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4281$4 , \ini
     if (_always_ ) begin end
     \$77  = count0;
     if (count_en) begin
-      casez (\port$4281$4 [2:0])
+      casez (\port$4269$4 [2:0])
         3'h0:
-            \$77  = \port$4281$4 [14:3];
+            \$77  = \port$4269$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -3789,11 +3789,11 @@ module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4281$4 , \ini
     if (_always_ ) begin end
     \$78  = count1;
     if (count_en) begin
-      casez (\port$4281$4 [2:0])
+      casez (\port$4269$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
-            \$78  = \port$4281$4 [14:3];
+            \$78  = \port$4269$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -3804,13 +3804,13 @@ module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4281$4 , \ini
     if (_always_ ) begin end
     \$79  = count2;
     if (count_en) begin
-      casez (\port$4281$4 [2:0])
+      casez (\port$4269$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
             /* empty */;
         3'h2:
-            \$79  = \port$4281$4 [14:3];
+            \$79  = \port$4269$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -3821,7 +3821,7 @@ module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4281$4 , \ini
     if (_always_ ) begin end
     \$80  = count3;
     if (count_en) begin
-      casez (\port$4281$4 [2:0])
+      casez (\port$4269$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
@@ -3829,7 +3829,7 @@ module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4281$4 , \ini
         3'h2:
             /* empty */;
         3'h3:
-            \$80  = \port$4281$4 [14:3];
+            \$80  = \port$4269$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -3840,7 +3840,7 @@ module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4281$4 , \ini
     if (_always_ ) begin end
     \$81  = count4;
     if (count_en) begin
-      casez (\port$4281$4 [2:0])
+      casez (\port$4269$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
@@ -3850,7 +3850,7 @@ module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4281$4 , \ini
         3'h3:
             /* empty */;
         3'h4:
-            \$81  = \port$4281$4 [14:3];
+            \$81  = \port$4269$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -3861,7 +3861,7 @@ module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4281$4 , \ini
     if (_always_ ) begin end
     \$82  = count5;
     if (count_en) begin
-      casez (\port$4281$4 [2:0])
+      casez (\port$4269$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
@@ -3873,7 +3873,7 @@ module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4281$4 , \ini
         3'h4:
             /* empty */;
         3'h5:
-            \$82  = \port$4281$4 [14:3];
+            \$82  = \port$4269$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -3884,7 +3884,7 @@ module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4281$4 , \ini
     if (_always_ ) begin end
     \$83  = count6;
     if (count_en) begin
-      casez (\port$4281$4 [2:0])
+      casez (\port$4269$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
@@ -3898,7 +3898,7 @@ module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4281$4 , \ini
         3'h5:
             /* empty */;
         3'h6:
-            \$83  = \port$4281$4 [14:3];
+            \$83  = \port$4269$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -3909,7 +3909,7 @@ module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4281$4 , \ini
     if (_always_ ) begin end
     \$84  = single;
     if (count_en) begin
-      casez (\port$4281$4 [2:0])
+      casez (\port$4269$4 [2:0])
         3'h0:
             \$84 [0] = \$16 ;
         3'h1:
@@ -4156,20 +4156,20 @@ module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4281$4 , \ini
       \$97  = 56'h00000000000000;
     end
   end
-  assign \$signature__addr  = \port$4281$4 [2:0];
-  assign level_at = \port$4281$4 [2:0];
+  assign \$signature__addr  = \port$4269$4 [2:0];
+  assign level_at = \port$4269$4 [2:0];
   assign \$signature__data  = deltas[12:0];
   assign \$signature__en  = delta_en[0];
   assign came = read__addr;
-  assign \$signature__addr$23  = \port$4281$4 [2:0];
+  assign \$signature__addr$23  = \port$4269$4 [2:0];
   assign \$signature__data$24  = deltas[29:13];
   assign \$signature__en$25  = delta_en[1];
   assign \read__addr$26  = read__addr;
-  assign \$signature__addr$27  = \port$4281$4 [2:0];
+  assign \$signature__addr$27  = \port$4269$4 [2:0];
   assign \$signature__data$28  = deltas[50:30];
   assign \$signature__en$29  = delta_en[2];
   assign \read__addr$30  = read__addr;
-  assign count = \port$4281$4 [14:3];
+  assign count = \port$4269$4 [14:3];
   assign skip = 7'h00;
   assign \deltas.y  = deltas[12:0];
   assign \deltas.x  = deltas[29:13];
@@ -4196,7 +4196,7 @@ module \hwgen_top.afetch.nest (start, out__ready, load, rst, \port$4281$4 , \ini
   assign \$70  = single[6];
 endmodule
 
-module \hwgen_top.grid (cmd__valid, cmd__ready, drain__0__ready, drain__0__valid, \port$3354$0 , rst, command, weights__data, weights__valid, \port$4623$4 , patches__0__valid, patches__0__addr, patches__0__rows, patches__0__data, done, error, code, busy, active, drain__0__data, \port$5195$22 
+module \hwgen_top.grid (cmd__valid, cmd__ready, drain__0__ready, drain__0__valid, \port$3342$0 , rst, command, weights__data, weights__valid, \port$4611$4 , patches__0__valid, patches__0__addr, patches__0__rows, patches__0__data, done, error, code, busy, active, drain__0__data, \port$5183$22 
 , clk);
   reg _always_  = 0;
   wire \$1 ;
@@ -4450,9 +4450,9 @@ module \hwgen_top.grid (cmd__valid, cmd__ready, drain__0__ready, drain__0__valid
   input [1:0] patches__0__rows;
   input patches__0__valid;
   wire pop;
-  input \port$3354$0 ;
-  input [10:0] \port$4623$4 ;
-  input [6:0] \port$5195$22 ;
+  input \port$3342$0 ;
+  input [10:0] \port$4611$4 ;
+  input [6:0] \port$5183$22 ;
   input rst;
   wire start;
   wire [1:0] tag;
@@ -4535,20 +4535,20 @@ module \hwgen_top.grid (cmd__valid, cmd__ready, drain__0__ready, drain__0__valid
   assign \$42  = lane0_0_walking ? 2'h2 : 2'h0;
   assign \$43  = \o__ready$41  ? \o__payload$77  : current;
   assign \$44  = lane0_0_walking ? \$43  : 10'h000;
-  assign \$45  = weights__valid & \port$4623$4 [8];
-  assign \$46  = \$45  & \port$4623$4 [10];
+  assign \$45  = weights__valid & \port$4611$4 [8];
+  assign \$46  = \$45  & \port$4611$4 [10];
   assign \$47  = patches__0__valid & patches__0__rows[0];
-  assign \$48  = weights__valid & \port$4623$4 [9];
-  assign \$49  = \$48  & \port$4623$4 [10];
+  assign \$48  = weights__valid & \port$4611$4 [9];
+  assign \$49  = \$48  & \port$4611$4 [10];
   assign \$50  = patches__0__valid & patches__0__rows[1];
   assign \$51  = drain__0__valid & drain__0__ready;
-  assign \$52  = ! \port$5195$22 [6];
+  assign \$52  = ! \port$5183$22 [6];
   assign \$53  = \$51  & \$52 ;
-  assign \$54  = ! \port$3354$0 ;
+  assign \$54  = ! \port$3342$0 ;
   assign \$55  = \$53  & \$54 ;
   assign \$56  = drain__0__valid & drain__0__ready;
   assign \$58  = \$56  & \$57 ;
-  assign \$59  = ! \port$3354$0 ;
+  assign \$59  = ! \port$3342$0 ;
   assign \$60  = \$58  & \$59 ;
   assign \$61  = lane0_0_drain_data | lane1_0_drain_data;
   always @(posedge clk)
@@ -4899,7 +4899,7 @@ module \hwgen_top.grid (cmd__valid, cmd__ready, drain__0__ready, drain__0__valid
   end
   always @* begin
     if (_always_ ) begin end
-    \$91  = { 8'h00, \port$4623$4 [7:0] };
+    \$91  = { 8'h00, \port$4611$4 [7:0] };
     if (rst) begin
       \$91  = 16'h0000;
     end
@@ -4941,7 +4941,7 @@ module \hwgen_top.grid (cmd__valid, cmd__ready, drain__0__ready, drain__0__valid
   end
   always @* begin
     if (_always_ ) begin end
-    \$97  = { 6'h00, \port$5195$22 [5:0] };
+    \$97  = { 6'h00, \port$5183$22 [5:0] };
     if (rst) begin
       \$97  = 12'h000;
     end
@@ -4995,12 +4995,12 @@ module \hwgen_top.grid (cmd__valid, cmd__ready, drain__0__ready, drain__0__valid
   assign lane0_0_drain_addr = drain_addr0[5:0];
   assign lane1_0_drain_addr = drain_addr0[5:0];
   assign \index$69  = command[8:4];
-  assign weights__addr = { 8'h00, \port$4623$4 [7:0] };
-  assign weights__rows = \port$4623$4 [9:8];
-  assign weights__columns = \port$4623$4 [10];
-  assign drain__0__addr = { 6'h00, \port$5195$22 [5:0] };
-  assign drain__0__row = { 4'h0, \port$5195$22 [6] };
-  assign drain__0__column = { 4'h0, \port$3354$0  };
+  assign weights__addr = { 8'h00, \port$4611$4 [7:0] };
+  assign weights__rows = \port$4611$4 [9:8];
+  assign weights__columns = \port$4611$4 [10];
+  assign drain__0__addr = { 6'h00, \port$5183$22 [5:0] };
+  assign drain__0__row = { 4'h0, \port$5183$22 [6] };
+  assign drain__0__column = { 4'h0, \port$3342$0  };
   assign \command.op  = command[3:0];
   assign \command.payload  = command[99:4];
   assign \cmd__payload.op  = command[3:0];
@@ -5059,7 +5059,7 @@ module \hwgen_top.grid (cmd__valid, cmd__ready, drain__0__ready, drain__0__valid
   assign \entry.s_offset  = entry[10:0];
   assign \entry.v_start  = entry[19:11];
   assign \entry.more  = entry[28:20];
-  assign \$57  = \port$5195$22 [6];
+  assign \$57  = \port$5183$22 [6];
 endmodule
 
 module \hwgen_top.grid.decoder (accept, rst, command, lanes, job, tag, is_segment, entry, clk);
@@ -5651,7 +5651,7 @@ module \hwgen_top.grid.order (i__valid, o__ready, i__ready, o__payload, rst, i__
   assign less = \$3 [4:0];
 endmodule
 
-module \hwgen_top.load (cmd__valid, o__ready, beats__valid, act__ready, cmd__ready, beats__ready, act__valid, weight__en, param__en, rst, cmd__payload, beats__payload, done, error, code, request__payload, request__valid, \port$4590$0 , clk);
+module \hwgen_top.load (cmd__valid, o__ready, beats__valid, act__ready, cmd__ready, beats__ready, act__valid, weight__en, param__en, rst, cmd__payload, beats__payload, done, error, code, request__payload, request__valid, \port$4578$0 , clk);
   reg _always_  = 0;
   wire [22:0] \$1 ;
   wire \$10 ;
@@ -5812,7 +5812,7 @@ module \hwgen_top.load (cmd__valid, o__ready, beats__valid, act__ready, cmd__rea
   wire [19:0] param__addr;
   wire [63:0] param__data;
   output param__en;
-  output [84:0] \port$4590$0 ;
+  output [84:0] \port$4578$0 ;
   output [39:0] request__payload;
   wire [31:0] \request__payload.address ;
   wire [7:0] \request__payload.beats_minus_1 ;
@@ -6080,7 +6080,7 @@ module \hwgen_top.load (cmd__valid, o__ready, beats__valid, act__ready, cmd__rea
   assign weight__data = \o__payload$43 [63:0];
   assign param__addr = \o__payload$43 [83:64];
   assign param__data = \o__payload$43 [63:0];
-  assign \port$4590$0  = \o__payload$43 [84:0];
+  assign \port$4578$0  = \o__payload$43 [84:0];
   assign \cmd__payload.op  = cmd__payload[3:0];
   assign \cmd__payload.payload  = cmd__payload[99:4];
   assign \i__payload.buffer  = i__payload[1:0];
@@ -6587,7 +6587,7 @@ module \hwgen_top.load.splitter (o__ready, i__valid, i__ready, rst, i__payload, 
   assign \$34  = { 2'h0, i__payload[31:2] };
 endmodule
 
-module \hwgen_top.param_buffer (write__en, \read__en$11 , rst, held, \port$4590$0 , \port$5120$0 , clk);
+module \hwgen_top.param_buffer (write__en, \read__en$11 , rst, held, \port$4578$0 , \port$5108$0 , clk);
   reg _always_  = 0;
   reg [6:0] \$1 ;
   reg [63:0] \$2 ;
@@ -6603,8 +6603,8 @@ module \hwgen_top.param_buffer (write__en, \read__en$11 , rst, held, \port$4590$
   input clk;
   output [63:0] held;
   reg [63:0] held = 64'h0000000000000000;
-  input [83:0] \port$4590$0 ;
-  input [16:0] \port$5120$0 ;
+  input [83:0] \port$4578$0 ;
+  input [16:0] \port$5108$0 ;
   reg [6:0] read__addr = 7'h00;
   wire [19:0] \read__addr$9 ;
   wire [63:0] read__data;
@@ -6649,14 +6649,14 @@ module \hwgen_top.param_buffer (write__en, \read__en$11 , rst, held, \port$4590$
     held <= \$7 ;
   always @* begin
     if (_always_ ) begin end
-    \$1  = \port$4590$0 [70:64];
+    \$1  = \port$4578$0 [70:64];
     if (rst) begin
       \$1  = 7'h00;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$2  = \port$4590$0 [63:0];
+    \$2  = \port$4578$0 [63:0];
     if (rst) begin
       \$2  = 64'h0000000000000000;
     end
@@ -6670,7 +6670,7 @@ module \hwgen_top.param_buffer (write__en, \read__en$11 , rst, held, \port$4590$
   end
   always @* begin
     if (_always_ ) begin end
-    \$4  = \port$5120$0 [6:0];
+    \$4  = \port$5108$0 [6:0];
     if (rst) begin
       \$4  = 7'h00;
     end
@@ -6696,14 +6696,14 @@ module \hwgen_top.param_buffer (write__en, \read__en$11 , rst, held, \port$4590$
       \$7  = read__data;
     end
   end
-  assign write__addr = \port$4590$0 [83:64];
-  assign write__data = \port$4590$0 [63:0];
-  assign \read__addr$9  = { 3'h0, \port$5120$0  };
+  assign write__addr = \port$4578$0 [83:64];
+  assign write__data = \port$4578$0 [63:0];
+  assign \read__addr$9  = { 3'h0, \port$5108$0  };
   assign \read__data$15  = held;
 endmodule
 
-module \hwgen_top.post (cmd__valid, sources__0__data, sources__1__data, ports__0__ready, drain__0__ready, cmd__ready, param__en, drain__0__valid, \port$3354$0 , reads__0__valid, reads__1__valid, writes__0__valid, \port$3533$0 , \port$3535$0 , rst, cmd__payload, \port$4476$1 , buffer__data, drain__0__data, \port$5120$0 , \port$5195$22 
-, \port$5195$38 , done, error, \code$133 , \port$5292$1 , \port$5292$22 , clk);
+module \hwgen_top.post (cmd__valid, sources__0__data, sources__1__data, ports__0__ready, drain__0__ready, cmd__ready, param__en, drain__0__valid, \port$3342$0 , reads__0__valid, reads__1__valid, writes__0__valid, \port$3521$0 , \port$3523$0 , rst, cmd__payload, \port$4464$1 , buffer__data, drain__0__data, \port$5108$0 , \port$5183$22 
+, \port$5183$38 , done, error, \code$133 , \port$5280$1 , \port$5280$22 , clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -7066,15 +7066,15 @@ module \hwgen_top.post (cmd__valid, sources__0__data, sources__1__data, ports__0
   wire [19:0] param__addr;
   wire [63:0] param__data;
   output param__en;
-  output \port$3354$0 ;
-  output [3:0] \port$3533$0 ;
-  output [3:0] \port$3535$0 ;
-  input [1:0] \port$4476$1 ;
-  output [16:0] \port$5120$0 ;
-  output [11:0] \port$5195$22 ;
-  output [12:0] \port$5195$38 ;
-  output [10:0] \port$5292$1 ;
-  output [32:0] \port$5292$22 ;
+  output \port$3342$0 ;
+  output [3:0] \port$3521$0 ;
+  output [3:0] \port$3523$0 ;
+  input [1:0] \port$4464$1 ;
+  output [16:0] \port$5108$0 ;
+  output [11:0] \port$5183$22 ;
+  output [12:0] \port$5183$38 ;
+  output [10:0] \port$5280$1 ;
+  output [32:0] \port$5280$22 ;
   wire [19:0] ports__0__addr;
   wire ports__0__bank;
   wire [63:0] ports__0__data;
@@ -7341,10 +7341,10 @@ module \hwgen_top.post (cmd__valid, sources__0__data, sources__1__data, ports__0
     .items__payload(items__payload),
     .items__ready(items__ready),
     .o__ready(destination__valid),
-    .\port$3354$0 (\$126 ),
-    .\port$4476$1 (\port$4476$1 ),
-    .\port$5195$0 (\$127 ),
-    .\port$5195$38 (\$128 ),
+    .\port$3342$0 (\$126 ),
+    .\port$4464$1 (\port$4464$1 ),
+    .\port$5183$0 (\$127 ),
+    .\port$5183$38 (\$128 ),
     .results__ready(results__ready),
     .rst(rst),
     .sources__0__data(sources__0__data),
@@ -7363,9 +7363,9 @@ module \hwgen_top.post (cmd__valid, sources__0__data, sources__1__data, ports__0
     .out__payload(element__payload),
     .out__ready(out__ready),
     .out__valid(element__valid),
-    .\port$2801$0 (\$34 ),
-    .\port$2802$0 (\$35 ),
-    .\port$4347$4 (cmd__payload[81:4]),
+    .\port$2789$0 (\$34 ),
+    .\port$2790$0 (\$35 ),
+    .\port$4335$4 (cmd__payload[81:4]),
     .rst(rst),
     .start(\$signal$12 )
   );
@@ -7376,7 +7376,7 @@ module \hwgen_top.post (cmd__valid, sources__0__data, sources__1__data, ports__0
     .enable(enable),
     .load(\load$32 ),
     .operands(operands),
-    .\port$5173$0 (vectors),
+    .\port$5161$0 (vectors),
     .rst(rst)
   );
   \hwgen_top.post.output \output  (
@@ -7389,14 +7389,14 @@ module \hwgen_top.post (cmd__valid, sources__0__data, sources__1__data, ports__0
     .i__payload(\$127 [21:0]),
     .i__valid(destination__valid),
     .\i__valid$4 (valid),
-    .\port$3533$0 (\$129 ),
-    .\port$3535$0 (\$130 ),
-    .\port$3610$0 (\$signal$146 ),
-    .\port$3611$0 (\$signal$147 ),
-    .\port$3612$0 (\$signal$148 ),
-    .\port$3613$0 (\$signal$149 ),
-    .\port$5292$1 (\$131 ),
-    .\port$5292$22 (\$132 ),
+    .\port$3521$0 (\$129 ),
+    .\port$3523$0 (\$130 ),
+    .\port$3598$0 (\$signal$146 ),
+    .\port$3599$0 (\$signal$147 ),
+    .\port$3600$0 (\$signal$148 ),
+    .\port$3601$0 (\$signal$149 ),
+    .\port$5280$1 (\$131 ),
+    .\port$5280$22 (\$132 ),
     .ports__0__ready(ports__0__ready),
     .ports__0__valid(writes__0__valid),
     .rst(rst)
@@ -7405,7 +7405,7 @@ module \hwgen_top.post (cmd__valid, sources__0__data, sources__1__data, ports__0
     .buffer__data(buffer__data),
     .buffer__en(param__en),
     .clk(clk),
-    .\port$5120$0 (\$125 ),
+    .\port$5108$0 (\$125 ),
     .ready(block_ready),
     .request__payload(request__payload),
     .request__ready(requests__ready),
@@ -7487,7 +7487,7 @@ module \hwgen_top.post (cmd__valid, sources__0__data, sources__1__data, ports__0
     .marker(marker),
     .o__ready(items__ready),
     .\o__ready$10 (requests__ready),
-    .\port$2798$0 (\$32 ),
+    .\port$2786$0 (\$32 ),
     .requests__payload(request__payload),
     .requests__valid(request__valid),
     .room(out__ready),
@@ -7905,16 +7905,16 @@ module \hwgen_top.post (cmd__valid, sources__0__data, sources__1__data, ports__0
   assign reads__0__bank = \$128 [11];
   assign sources__0__bank = \$128 [11];
   assign reads__0__data = sources__0__data;
-  assign sources__0__ready = \port$4476$1 [0];
-  assign reads__0__ready = \port$4476$1 [0];
+  assign sources__0__ready = \port$4464$1 [0];
+  assign reads__0__ready = \port$4464$1 [0];
   assign sources__0__valid = reads__0__valid;
   assign reads__1__addr = { 9'h000, \$128 [10:0] };
   assign sources__1__addr = { 9'h000, \$128 [10:0] };
   assign reads__1__bank = \$128 [12];
   assign sources__1__bank = \$128 [12];
   assign reads__1__data = sources__1__data;
-  assign sources__1__ready = \port$4476$1 [1];
-  assign reads__1__ready = \port$4476$1 [1];
+  assign sources__1__ready = \port$4464$1 [1];
+  assign reads__1__ready = \port$4464$1 [1];
   assign sources__1__valid = reads__1__valid;
   assign writes__0__addr = { 9'h000, \$131  };
   assign ports__0__addr = { 9'h000, \$131  };
@@ -7942,14 +7942,14 @@ module \hwgen_top.post (cmd__valid, sources__0__data, sources__1__data, ports__0
   assign \code$134  = \code$133 ;
   assign q = { \$signal$149 , \$signal$148 , \$signal$147 , \$signal$146  };
   assign room = out__ready;
-  assign \port$3354$0  = \$126 ;
-  assign \port$3533$0  = \$129 ;
-  assign \port$3535$0  = \$130 ;
-  assign \port$5120$0  = \$125 ;
-  assign \port$5195$22  = \$127 [33:22];
-  assign \port$5195$38  = \$128 ;
-  assign \port$5292$1  = \$131 ;
-  assign \port$5292$22  = \$132 ;
+  assign \port$3342$0  = \$126 ;
+  assign \port$3521$0  = \$129 ;
+  assign \port$3523$0  = \$130 ;
+  assign \port$5108$0  = \$125 ;
+  assign \port$5183$22  = \$127 [33:22];
+  assign \port$5183$38  = \$128 ;
+  assign \port$5280$1  = \$131 ;
+  assign \port$5280$22  = \$132 ;
   assign \cmd__payload.op  = cmd__payload[3:0];
   assign \cmd__payload.payload  = cmd__payload[99:4];
   assign \$signal$2.height  = \$signal$2 [12:0];
@@ -8104,8 +8104,8 @@ module \hwgen_top.post (cmd__valid, sources__0__data, sources__1__data, ports__0
   assign \$3  = bad_shift;
 endmodule
 
-module \hwgen_top.post.issue (sources__0__data, sources__1__data, drain__0__ready, items__payload, take, issued, drain__0__valid, \port$3354$0 , sources__0__valid, sources__1__valid, o__ready, items__ready, rst, \port$4476$1 , drain__0__data, add, i__valid, block_ready, acc, vectors, \port$5195$0 
-, \port$5195$38 , results__ready, clk);
+module \hwgen_top.post.issue (sources__0__data, sources__1__data, drain__0__ready, items__payload, take, issued, drain__0__valid, \port$3342$0 , sources__0__valid, sources__1__valid, o__ready, items__ready, rst, \port$4464$1 , drain__0__data, add, i__valid, block_ready, acc, vectors, \port$5183$0 
+, \port$5183$38 , results__ready, clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -8278,10 +8278,10 @@ module \hwgen_top.post.issue (sources__0__data, sources__1__data, drain__0__read
   reg part1_0 = 1'h0;
   reg part1_1 = 1'h0;
   reg part1_2 = 1'h0;
-  output \port$3354$0 ;
-  input [1:0] \port$4476$1 ;
-  output [33:0] \port$5195$0 ;
-  output [12:0] \port$5195$38 ;
+  output \port$3342$0 ;
+  input [1:0] \port$4464$1 ;
+  output [33:0] \port$5183$0 ;
+  output [12:0] \port$5183$38 ;
   wire [21:0] results__payload;
   wire \results__payload.action ;
   wire [11:0] \results__payload.address ;
@@ -8330,24 +8330,24 @@ module \hwgen_top.post.issue (sources__0__data, sources__1__data, drain__0__read
   assign \$28  = \$signal$8  & \$27 ;
   assign \$29  = ~ \$signal$26 ;
   assign sources__0__valid = \$28  & \$29 ;
-  assign \granted$27  = sources__0__valid & \port$4476$1 [0];
+  assign \granted$27  = sources__0__valid & \port$4464$1 [0];
   assign \$30  = o__payload[34] & add;
   assign \$31  = \$signal$8  & \$30 ;
   assign \$32  = ~ \$signal$33 ;
   assign sources__1__valid = \$31  & \$32 ;
-  assign \granted$34  = sources__1__valid & \port$4476$1 [1];
+  assign \granted$34  = sources__1__valid & \port$4464$1 [1];
   assign \$33  = ~ \$signal$18 ;
   assign \$34  = o__payload[35] & \$33 ;
   assign \$35  = ~ drain__0__ready;
   assign \$36  = \$34  & \$35 ;
   assign \$38  = ~ \$signal$26 ;
   assign \$39  = \$37  & \$38 ;
-  assign \$40  = ~ \port$4476$1 [0];
+  assign \$40  = ~ \port$4464$1 [0];
   assign \$41  = \$39  & \$40 ;
   assign \$42  = o__payload[34] & add;
   assign \$43  = ~ \$signal$33 ;
   assign \$44  = \$42  & \$43 ;
-  assign \$45  = ~ \port$4476$1 [1];
+  assign \$45  = ~ \port$4464$1 [1];
   assign \$46  = \$44  & \$45 ;
   assign \$47  = | { \$46 , \$41 , \$36  };
   assign \$48  = ~ \$47 ;
@@ -8602,14 +8602,14 @@ module \hwgen_top.post.issue (sources__0__data, sources__1__data, drain__0__read
   assign drain__0__column = { 4'h0, \$26  };
   assign drain__0__addr = { 6'h00, o__payload[27:22] };
   assign sources__0__bank = o__payload[49];
-  assign sources__0__ready = \port$4476$1 [0];
+  assign sources__0__ready = \port$4464$1 [0];
   assign sources__0__addr = { 9'h000, o__payload[33:23] };
   assign sources__1__bank = o__payload[50];
-  assign sources__1__ready = \port$4476$1 [1];
+  assign sources__1__ready = \port$4464$1 [1];
   assign sources__1__addr = { 9'h000, o__payload[48:38] };
-  assign \port$3354$0  = \$26 ;
-  assign \port$5195$0  = o__payload[33:0];
-  assign \port$5195$38  = o__payload[50:38];
+  assign \port$3342$0  = \$26 ;
+  assign \port$5183$0  = o__payload[33:0];
+  assign \port$5183$38  = o__payload[50:38];
   assign \i__payload.item  = i__payload[48:0];
   assign \i__payload.item.result  = i__payload[21:0];
   assign \i__payload.item.result.address  = i__payload[11:0];
@@ -8835,7 +8835,7 @@ module \hwgen_top.post.issue.skid (o__ready, i__ready, rst, i__valid, i__payload
   assign \i__payload.bank[1]  = i__payload[50];
 endmodule
 
-module \hwgen_top.post.nest (start, \port$2801$0 , \port$2802$0 , load, out__ready, rst, \port$4347$4 , count_en, delta_en, busy, out__valid, out__payload, clk);
+module \hwgen_top.post.nest (start, \port$2789$0 , \port$2790$0 , load, out__ready, rst, \port$4335$4 , count_en, delta_en, busy, out__valid, out__payload, clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -9011,9 +9011,9 @@ module \hwgen_top.post.nest (start, \port$2801$0 , \port$2802$0 , load, out__rea
   input out__ready;
   output out__valid;
   reg out__valid = 1'h0;
-  input [3:0] \port$2801$0 ;
-  input [21:0] \port$2802$0 ;
-  input [77:0] \port$4347$4 ;
+  input [3:0] \port$2789$0 ;
+  input [21:0] \port$2790$0 ;
+  input [77:0] \port$4335$4 ;
   reg [2:0] read__addr = 3'h7;
   (* init = 3'h7 *)
   wire [2:0] \read__addr$26 ;
@@ -9040,7 +9040,7 @@ module \hwgen_top.post.nest (start, \port$2801$0 , \port$2802$0 , load, out__rea
   end
   always @(posedge clk) begin
     if (delta_en[2])
-      delta_a[\port$4347$4 [2:0]] <= { \port$4347$4 [65], \port$4347$4 [65:45] };
+      delta_a[\port$4335$4 [2:0]] <= { \port$4335$4 [65], \port$4335$4 [65:45] };
   end
   assign \read__data$64  = delta_a[read__addr];
   reg [16:0] delta_p [7:0];
@@ -9050,7 +9050,7 @@ module \hwgen_top.post.nest (start, \port$2801$0 , \port$2802$0 , load, out__rea
   end
   always @(posedge clk) begin
     if (delta_en[3])
-      delta_p[\port$4347$4 [2:0]] <= { \port$4347$4 [77], \port$4347$4 [77], \port$4347$4 [77], \port$4347$4 [77], \port$4347$4 [77], \port$4347$4 [77:66] };
+      delta_p[\port$4335$4 [2:0]] <= { \port$4335$4 [77], \port$4335$4 [77], \port$4335$4 [77], \port$4335$4 [77], \port$4335$4 [77], \port$4335$4 [77:66] };
   end
   assign \read__data$65  = delta_p[read__addr];
   reg [21:0] delta_s [7:0];
@@ -9060,7 +9060,7 @@ module \hwgen_top.post.nest (start, \port$2801$0 , \port$2802$0 , load, out__rea
   end
   always @(posedge clk) begin
     if (delta_en[4])
-      delta_s[\port$4347$4 [2:0]] <= { \port$4347$4 [23], \port$4347$4 [23:3] };
+      delta_s[\port$4335$4 [2:0]] <= { \port$4335$4 [23], \port$4335$4 [23:3] };
   end
   assign \read__data$66  = delta_s[read__addr];
   reg [16:0] delta_x [7:0];
@@ -9070,7 +9070,7 @@ module \hwgen_top.post.nest (start, \port$2801$0 , \port$2802$0 , load, out__rea
   end
   always @(posedge clk) begin
     if (delta_en[1])
-      delta_x[\port$4347$4 [2:0]] <= \port$4347$4 [44:28];
+      delta_x[\port$4335$4 [2:0]] <= \port$4335$4 [44:28];
   end
   assign \read__data$63  = delta_x[read__addr];
   reg [12:0] delta_y [7:0];
@@ -9080,7 +9080,7 @@ module \hwgen_top.post.nest (start, \port$2801$0 , \port$2802$0 , load, out__rea
   end
   always @(posedge clk) begin
     if (delta_en[0])
-      delta_y[\port$4347$4 [2:0]] <= \port$4347$4 [27:15];
+      delta_y[\port$4335$4 [2:0]] <= \port$4335$4 [27:15];
   end
   assign read__data = delta_y[read__addr];
   assign \$1  = ~ out__valid;
@@ -9106,13 +9106,13 @@ module \hwgen_top.post.nest (start, \port$2801$0 , \port$2802$0 , load, out__rea
   assign \$13  = ~ spent[5];
   assign advance5 = \$13  & \$14 ;
   assign \$15  = ~ spent[6];
-  assign \$16  = \port$4347$4 [14:3] == 1'h1;
+  assign \$16  = \port$4335$4 [14:3] == 1'h1;
   assign \$17  = ~ last;
   assign \$18  = & spent;
   assign \$19  = \$signal  & \$18 ;
   assign \$20  = start | \$19 ;
   assign \$21  = \$signal  & advance0;
-  assign \$22  = single[0] | \port$2801$0 [0];
+  assign \$22  = single[0] | \port$2789$0 [0];
   assign \$23  = left0 - 1'h1;
   assign \$24  = left0 == 2'h2;
   assign \$25  = \$signal  & advance0;
@@ -9120,7 +9120,7 @@ module \hwgen_top.post.nest (start, \port$2801$0 , \port$2802$0 , load, out__rea
   assign \$27  = \$signal  & \$26 ;
   assign \$28  = start | \$27 ;
   assign \$29  = \$signal  & advance1;
-  assign \$30  = single[1] | \port$2801$0 [1];
+  assign \$30  = single[1] | \port$2789$0 [1];
   assign \$31  = left1 - 1'h1;
   assign \$32  = left1 == 2'h2;
   assign \$33  = \$signal  & advance1;
@@ -9128,7 +9128,7 @@ module \hwgen_top.post.nest (start, \port$2801$0 , \port$2802$0 , load, out__rea
   assign \$35  = \$signal  & \$34 ;
   assign \$36  = start | \$35 ;
   assign \$37  = \$signal  & advance2;
-  assign \$38  = single[2] | \port$2801$0 [2];
+  assign \$38  = single[2] | \port$2789$0 [2];
   assign \$39  = left2 - 1'h1;
   assign \$40  = left2 == 2'h2;
   assign \$41  = \$signal  & advance2;
@@ -9136,7 +9136,7 @@ module \hwgen_top.post.nest (start, \port$2801$0 , \port$2802$0 , load, out__rea
   assign \$43  = \$signal  & \$42 ;
   assign \$44  = start | \$43 ;
   assign \$45  = \$signal  & advance3;
-  assign \$46  = single[3] | \port$2801$0 [3];
+  assign \$46  = single[3] | \port$2789$0 [3];
   assign \$47  = left3 - 1'h1;
   assign \$48  = left3 == 2'h2;
   assign \$49  = \$signal  & advance3;
@@ -9211,9 +9211,9 @@ module \hwgen_top.post.nest (start, \port$2801$0 , \port$2802$0 , load, out__rea
     if (_always_ ) begin end
     \$79  = count0;
     if (count_en) begin
-      casez (\port$4347$4 [2:0])
+      casez (\port$4335$4 [2:0])
         3'h0:
-            \$79  = \port$4347$4 [14:3];
+            \$79  = \port$4335$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -9224,11 +9224,11 @@ module \hwgen_top.post.nest (start, \port$2801$0 , \port$2802$0 , load, out__rea
     if (_always_ ) begin end
     \$80  = count1;
     if (count_en) begin
-      casez (\port$4347$4 [2:0])
+      casez (\port$4335$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
-            \$80  = \port$4347$4 [14:3];
+            \$80  = \port$4335$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -9239,13 +9239,13 @@ module \hwgen_top.post.nest (start, \port$2801$0 , \port$2802$0 , load, out__rea
     if (_always_ ) begin end
     \$81  = count2;
     if (count_en) begin
-      casez (\port$4347$4 [2:0])
+      casez (\port$4335$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
             /* empty */;
         3'h2:
-            \$81  = \port$4347$4 [14:3];
+            \$81  = \port$4335$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -9256,7 +9256,7 @@ module \hwgen_top.post.nest (start, \port$2801$0 , \port$2802$0 , load, out__rea
     if (_always_ ) begin end
     \$82  = count3;
     if (count_en) begin
-      casez (\port$4347$4 [2:0])
+      casez (\port$4335$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
@@ -9264,7 +9264,7 @@ module \hwgen_top.post.nest (start, \port$2801$0 , \port$2802$0 , load, out__rea
         3'h2:
             /* empty */;
         3'h3:
-            \$82  = \port$4347$4 [14:3];
+            \$82  = \port$4335$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -9275,7 +9275,7 @@ module \hwgen_top.post.nest (start, \port$2801$0 , \port$2802$0 , load, out__rea
     if (_always_ ) begin end
     \$83  = count4;
     if (count_en) begin
-      casez (\port$4347$4 [2:0])
+      casez (\port$4335$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
@@ -9285,7 +9285,7 @@ module \hwgen_top.post.nest (start, \port$2801$0 , \port$2802$0 , load, out__rea
         3'h3:
             /* empty */;
         3'h4:
-            \$83  = \port$4347$4 [14:3];
+            \$83  = \port$4335$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -9296,7 +9296,7 @@ module \hwgen_top.post.nest (start, \port$2801$0 , \port$2802$0 , load, out__rea
     if (_always_ ) begin end
     \$84  = count5;
     if (count_en) begin
-      casez (\port$4347$4 [2:0])
+      casez (\port$4335$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
@@ -9308,7 +9308,7 @@ module \hwgen_top.post.nest (start, \port$2801$0 , \port$2802$0 , load, out__rea
         3'h4:
             /* empty */;
         3'h5:
-            \$84  = \port$4347$4 [14:3];
+            \$84  = \port$4335$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -9319,7 +9319,7 @@ module \hwgen_top.post.nest (start, \port$2801$0 , \port$2802$0 , load, out__rea
     if (_always_ ) begin end
     \$85  = count6;
     if (count_en) begin
-      casez (\port$4347$4 [2:0])
+      casez (\port$4335$4 [2:0])
         3'h0:
             /* empty */;
         3'h1:
@@ -9333,7 +9333,7 @@ module \hwgen_top.post.nest (start, \port$2801$0 , \port$2802$0 , load, out__rea
         3'h5:
             /* empty */;
         3'h6:
-            \$85  = \port$4347$4 [14:3];
+            \$85  = \port$4335$4 [14:3];
       endcase
     end
     if (rst) begin
@@ -9344,7 +9344,7 @@ module \hwgen_top.post.nest (start, \port$2801$0 , \port$2802$0 , load, out__rea
     if (_always_ ) begin end
     \$86  = single;
     if (count_en) begin
-      casez (\port$4347$4 [2:0])
+      casez (\port$4335$4 [2:0])
         3'h0:
             \$86 [0] = \$16 ;
         3'h1:
@@ -9572,25 +9572,25 @@ module \hwgen_top.post.nest (start, \port$2801$0 , \port$2802$0 , load, out__rea
     if (\$signal ) begin
       \$99 [12:0] = \$74 [12:0];
       if (\$signal$5 ) begin
-        \$99 [12:0] = \port$4347$4 [12:0];
+        \$99 [12:0] = \port$4335$4 [12:0];
       end
       begin
           \$99 [29:13] = \$75 [16:0];
       end
       if (\$signal$5 ) begin
-        \$99 [29:13] = \port$4347$4 [29:13];
+        \$99 [29:13] = \port$4335$4 [29:13];
       end
       begin
           \$99 [51:30] = \$76 [21:0];
       end
       if (\$signal$5 ) begin
-        \$99 [51:30] = \port$2802$0 ;
+        \$99 [51:30] = \port$2790$0 ;
       end
       begin
           \$99 [68:52] = \$77 [16:0];
       end
       if (\$signal$5 ) begin
-        \$99 [68:52] = { 1'h0, \port$4347$4 [66:51] };
+        \$99 [68:52] = { 1'h0, \port$4335$4 [66:51] };
       end
       begin
           \$99 [90:69] = \$78 [21:0];
@@ -9603,36 +9603,36 @@ module \hwgen_top.post.nest (start, \port$2801$0 , \port$2802$0 , load, out__rea
       \$99  = 96'h000000000000000000000000;
     end
   end
-  assign \$signature__addr  = \port$4347$4 [2:0];
-  assign level_at = \port$4347$4 [2:0];
-  assign \$signature__data  = \port$4347$4 [27:15];
-  assign deltas = { \port$4347$4 [23], \port$4347$4 [23:3], \port$4347$4 [77], \port$4347$4 [77], \port$4347$4 [77], \port$4347$4 [77], \port$4347$4 [77], \port$4347$4 [77:65], \port$4347$4 [65:15] };
+  assign \$signature__addr  = \port$4335$4 [2:0];
+  assign level_at = \port$4335$4 [2:0];
+  assign \$signature__data  = \port$4335$4 [27:15];
+  assign deltas = { \port$4335$4 [23], \port$4335$4 [23:3], \port$4335$4 [77], \port$4335$4 [77], \port$4335$4 [77], \port$4335$4 [77], \port$4335$4 [77], \port$4335$4 [77:65], \port$4335$4 [65:15] };
   assign \$signature__en  = delta_en[0];
   assign came = read__addr;
-  assign \$signature__addr$23  = \port$4347$4 [2:0];
-  assign \$signature__data$24  = \port$4347$4 [44:28];
+  assign \$signature__addr$23  = \port$4335$4 [2:0];
+  assign \$signature__data$24  = \port$4335$4 [44:28];
   assign \$signature__en$25  = delta_en[1];
   assign \read__addr$26  = read__addr;
-  assign \$signature__addr$27  = \port$4347$4 [2:0];
-  assign \$signature__data$28  = { \port$4347$4 [65], \port$4347$4 [65:45] };
+  assign \$signature__addr$27  = \port$4335$4 [2:0];
+  assign \$signature__data$28  = { \port$4335$4 [65], \port$4335$4 [65:45] };
   assign \$signature__en$29  = delta_en[2];
   assign \read__addr$30  = read__addr;
-  assign \$signature__addr$31  = \port$4347$4 [2:0];
-  assign \$signature__data$32  = { \port$4347$4 [77], \port$4347$4 [77], \port$4347$4 [77], \port$4347$4 [77], \port$4347$4 [77], \port$4347$4 [77:66] };
+  assign \$signature__addr$31  = \port$4335$4 [2:0];
+  assign \$signature__data$32  = { \port$4335$4 [77], \port$4335$4 [77], \port$4335$4 [77], \port$4335$4 [77], \port$4335$4 [77], \port$4335$4 [77:66] };
   assign \$signature__en$33  = delta_en[3];
   assign \read__addr$34  = read__addr;
-  assign \$signature__addr$35  = \port$4347$4 [2:0];
-  assign \$signature__data$36  = { \port$4347$4 [23], \port$4347$4 [23:3] };
+  assign \$signature__addr$35  = \port$4335$4 [2:0];
+  assign \$signature__data$36  = { \port$4335$4 [23], \port$4335$4 [23:3] };
   assign \$signature__en$37  = delta_en[4];
   assign \read__addr$38  = read__addr;
-  assign count = \port$4347$4 [14:3];
-  assign skip = { 3'h0, \port$2801$0  };
-  assign \initial  = { 23'h000000, \port$4347$4 [66:51], \port$2802$0 , \port$4347$4 [29:0] };
-  assign \deltas.y  = \port$4347$4 [27:15];
-  assign \deltas.x  = \port$4347$4 [44:28];
-  assign \deltas.a  = { \port$4347$4 [65], \port$4347$4 [65:45] };
-  assign \deltas.p  = { \port$4347$4 [77], \port$4347$4 [77], \port$4347$4 [77], \port$4347$4 [77], \port$4347$4 [77], \port$4347$4 [77:66] };
-  assign \deltas.s  = { \port$4347$4 [23], \port$4347$4 [23:3] };
+  assign count = \port$4335$4 [14:3];
+  assign skip = { 3'h0, \port$2789$0  };
+  assign \initial  = { 23'h000000, \port$4335$4 [66:51], \port$2790$0 , \port$4335$4 [29:0] };
+  assign \deltas.y  = \port$4335$4 [27:15];
+  assign \deltas.x  = \port$4335$4 [44:28];
+  assign \deltas.a  = { \port$4335$4 [65], \port$4335$4 [65:45] };
+  assign \deltas.p  = { \port$4335$4 [77], \port$4335$4 [77], \port$4335$4 [77], \port$4335$4 [77], \port$4335$4 [77], \port$4335$4 [77:66] };
+  assign \deltas.s  = { \port$4335$4 [23], \port$4335$4 [23:3] };
   assign \out__payload.values  = out__payload[90:0];
   assign \out__payload.values.y  = out__payload[12:0];
   assign \out__payload.values.x  = out__payload[29:13];
@@ -9642,10 +9642,10 @@ module \hwgen_top.post.nest (start, \port$2801$0 , \port$2802$0 , load, out__rea
   assign \out__payload.level  = out__payload[93:91];
   assign \out__payload.first  = out__payload[94];
   assign \out__payload.last  = out__payload[95];
-  assign \initial.y  = \port$4347$4 [12:0];
-  assign \initial.x  = \port$4347$4 [29:13];
-  assign \initial.a  = \port$2802$0 ;
-  assign \initial.p  = { 1'h0, \port$4347$4 [66:51] };
+  assign \initial.y  = \port$4335$4 [12:0];
+  assign \initial.x  = \port$4335$4 [29:13];
+  assign \initial.a  = \port$2790$0 ;
+  assign \initial.p  = { 1'h0, \port$4335$4 [66:51] };
   assign \initial.s  = 22'h000000;
   assign \$14  = spent[6];
   assign advance6 = \$15 ;
@@ -9655,7 +9655,7 @@ module \hwgen_top.post.nest (start, \port$2801$0 , \port$2802$0 , load, out__rea
   assign \$70  = single[6];
 endmodule
 
-module \hwgen_top.post.operands$171 (enable, rst, load, operands, \port$5173$0 , acc, busy, clk);
+module \hwgen_top.post.operands$171 (enable, rst, load, operands, \port$5161$0 , acc, busy, clk);
   reg _always_  = 0;
   wire [9:0] \$1 ;
   wire [13:0] \$10 ;
@@ -9732,7 +9732,7 @@ module \hwgen_top.post.operands$171 (enable, rst, load, operands, \port$5173$0 ,
   wire [5:0] \operands.shift_b ;
   wire [8:0] \operands.zp_a ;
   wire [8:0] \operands.zp_b ;
-  input [63:0] \port$5173$0 ;
+  input [63:0] \port$5161$0 ;
   input rst;
   reg [31:0] second0 = 32'd0;
   reg [31:0] second1 = 32'd0;
@@ -9752,7 +9752,7 @@ module \hwgen_top.post.operands$171 (enable, rst, load, operands, \port$5173$0 ,
   end
   reg [31:0] _0_;
   always @(posedge clk) begin
-    _0_ <= memory0[\port$5173$0 [39:32]];
+    _0_ <= memory0[\port$5161$0 [39:32]];
   end
   assign \$signature__data$36  = _0_;
   reg [31:0] memory1 [255:0];
@@ -9766,7 +9766,7 @@ module \hwgen_top.post.operands$171 (enable, rst, load, operands, \port$5173$0 ,
   end
   reg [31:0] _1_;
   always @(posedge clk) begin
-    _1_ <= memory1[\port$5173$0 [47:40]];
+    _1_ <= memory1[\port$5161$0 [47:40]];
   end
   assign \$signature__data$42  = _1_;
   reg [31:0] memory2 [255:0];
@@ -9780,7 +9780,7 @@ module \hwgen_top.post.operands$171 (enable, rst, load, operands, \port$5173$0 ,
   end
   reg [31:0] _2_;
   always @(posedge clk) begin
-    _2_ <= memory2[\port$5173$0 [55:48]];
+    _2_ <= memory2[\port$5161$0 [55:48]];
   end
   assign \$signature__data$46  = _2_;
   reg [31:0] memory3 [255:0];
@@ -9794,23 +9794,23 @@ module \hwgen_top.post.operands$171 (enable, rst, load, operands, \port$5173$0 ,
   end
   reg [31:0] _3_;
   always @(posedge clk) begin
-    _3_ <= memory3[\port$5173$0 [63:56]];
+    _3_ <= memory3[\port$5161$0 [63:56]];
   end
   assign \$signature__data$50  = _3_;
   assign start = load & operands[18];
-  assign \$1  = $signed(\port$5173$0 [7:0]) - $signed(operands[8:0]);
+  assign \$1  = $signed(\port$5161$0 [7:0]) - $signed(operands[8:0]);
   assign \$2  = $signed(second0[31:19]) + $signed(first0);
   assign \$3  = operands[18] ? { \$2 [12:0], second0[18:0] } : { first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0[9], first0 };
   assign \$4  = enable ? \$3  : 32'd0;
-  assign \$5  = $signed(\port$5173$0 [15:8]) - $signed(operands[8:0]);
+  assign \$5  = $signed(\port$5161$0 [15:8]) - $signed(operands[8:0]);
   assign \$6  = $signed(second1[31:19]) + $signed(first1);
   assign \$7  = operands[18] ? { \$6 [12:0], second1[18:0] } : { first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1[9], first1 };
   assign \$8  = enable ? \$7  : 32'd0;
-  assign \$9  = $signed(\port$5173$0 [23:16]) - $signed(operands[8:0]);
+  assign \$9  = $signed(\port$5161$0 [23:16]) - $signed(operands[8:0]);
   assign \$10  = $signed(second2[31:19]) + $signed(first2);
   assign \$11  = operands[18] ? { \$10 [12:0], second2[18:0] } : { first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2[9], first2 };
   assign \$12  = enable ? \$11  : 32'd0;
-  assign \$13  = $signed(\port$5173$0 [31:24]) - $signed(operands[8:0]);
+  assign \$13  = $signed(\port$5161$0 [31:24]) - $signed(operands[8:0]);
   assign \$14  = $signed(second3[31:19]) + $signed(first3);
   assign \$15  = operands[18] ? { \$14 [12:0], second3[18:0] } : { first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3[9], first3 };
   assign \$16  = enable ? \$15  : 32'd0;
@@ -9865,25 +9865,25 @@ module \hwgen_top.post.operands$171 (enable, rst, load, operands, \port$5173$0 ,
   assign address = \$signature__addr ;
   assign value = \$signature__data ;
   assign write = \$signature__en ;
-  assign \$signature__addr$12  = \port$5173$0 [39:32];
-  assign b = \port$5173$0 [63:32];
+  assign \$signature__addr$12  = \port$5161$0 [39:32];
+  assign b = \port$5161$0 [63:32];
   assign \$signature__en$14  = 1'h1;
   assign \$signature__addr$15  = \$signature__addr ;
   assign \$signature__data$16  = \$signature__data ;
   assign \$signature__en$17  = \$signature__en ;
-  assign \$signature__addr$18  = \port$5173$0 [47:40];
+  assign \$signature__addr$18  = \port$5161$0 [47:40];
   assign \$signature__en$19  = 1'h1;
   assign \$signature__addr$20  = \$signature__addr ;
   assign \$signature__data$21  = \$signature__data ;
   assign \$signature__en$22  = \$signature__en ;
-  assign \$signature__addr$23  = \port$5173$0 [55:48];
+  assign \$signature__addr$23  = \port$5161$0 [55:48];
   assign \$signature__en$24  = 1'h1;
   assign \$signature__addr$25  = \$signature__addr ;
   assign \$signature__data$26  = \$signature__data ;
   assign \$signature__en$27  = \$signature__en ;
-  assign \$signature__addr$28  = \port$5173$0 [63:56];
+  assign \$signature__addr$28  = \port$5161$0 [63:56];
   assign \$signature__en$29  = 1'h1;
-  assign a = \port$5173$0 [31:0];
+  assign a = \port$5161$0 [31:0];
   assign \operands.zp_a  = operands[8:0];
   assign \operands.zp_b  = operands[17:9];
   assign \operands.add  = operands[18];
@@ -10221,7 +10221,7 @@ module \hwgen_top.post.operands$171.table (start, rst, operands, write, busy, va
   assign \$58  = { \$signal$11 [41], \$signal$11 [41], \$signal$11 [41], \$signal$11 [41], \$signal$11 [41], \$signal$11 [41], \$signal$11 [41], \$signal$11 [41], \$signal$11 [41], \$signal$11 [41], \$signal$11 [41], \$signal$11 [41:11] };
 endmodule
 
-module \hwgen_top.post.output (ports__0__ready, \i__valid$4 , i__valid, ports__0__valid, \port$3533$0 , \port$3535$0 , \port$3610$0 , \port$3611$0 , \port$3612$0 , \port$3613$0 , rst, i__payload, destination__ready, done, error, code, action_done, \port$5292$1 , \port$5292$22 , clk);
+module \hwgen_top.post.output (ports__0__ready, \i__valid$4 , i__valid, ports__0__valid, \port$3521$0 , \port$3523$0 , \port$3598$0 , \port$3599$0 , \port$3600$0 , \port$3601$0 , rst, i__payload, destination__ready, done, error, code, action_done, \port$5280$1 , \port$5280$22 , clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -10329,14 +10329,14 @@ module \hwgen_top.post.output (ports__0__ready, \i__valid$4 , i__valid, ports__0
   wire o__valid;
   wire \o__valid$11 ;
   wire \o__valid$19 ;
-  output [3:0] \port$3533$0 ;
-  output [3:0] \port$3535$0 ;
-  input [7:0] \port$3610$0 ;
-  input [7:0] \port$3611$0 ;
-  input [7:0] \port$3612$0 ;
-  input [7:0] \port$3613$0 ;
-  output [10:0] \port$5292$1 ;
-  output [32:0] \port$5292$22 ;
+  output [3:0] \port$3521$0 ;
+  output [3:0] \port$3523$0 ;
+  input [7:0] \port$3598$0 ;
+  input [7:0] \port$3599$0 ;
+  input [7:0] \port$3600$0 ;
+  input [7:0] \port$3601$0 ;
+  output [10:0] \port$5280$1 ;
+  output [32:0] \port$5280$22 ;
   wire [19:0] ports__0__addr;
   wire ports__0__bank;
   wire [63:0] ports__0__data;
@@ -10425,10 +10425,10 @@ module \hwgen_top.post.output (ports__0__ready, \i__valid$4 , i__valid, ports__0
     .o__payload(\o__payload$17 ),
     .o__ready(\o__ready$15 ),
     .o__valid(\o__valid$11 ),
-    .\port$3610$0 (\port$3610$0 ),
-    .\port$3611$0 (\port$3611$0 ),
-    .\port$3612$0 (\port$3612$0 ),
-    .\port$3613$0 (\port$3613$0 ),
+    .\port$3598$0 (\port$3598$0 ),
+    .\port$3599$0 (\port$3599$0 ),
+    .\port$3600$0 (\port$3600$0 ),
+    .\port$3601$0 (\port$3601$0 ),
     .rst(rst)
   );
   always @* begin
@@ -10476,18 +10476,18 @@ module \hwgen_top.post.output (ports__0__ready, \i__valid$4 , i__valid, ports__0
   assign destination__valid = i__valid;
   assign destination__payload = i__payload;
   assign valid = \i__valid$4 ;
-  assign \i__payload$6  = { \port$3613$0 , \port$3612$0 , \port$3611$0 , \port$3610$0  };
-  assign q = { \port$3613$0 , \port$3612$0 , \port$3611$0 , \port$3610$0  };
+  assign \i__payload$6  = { \port$3601$0 , \port$3600$0 , \port$3599$0 , \port$3598$0  };
+  assign q = { \port$3601$0 , \port$3600$0 , \port$3599$0 , \port$3598$0  };
   assign o__ready = \$signal ;
   assign \o__ready$23  = \$signal$18 ;
   assign ports__0__addr = { 9'h000, \o__payload$20 [11:1] };
   assign ports__0__bank = \o__payload$20 [54];
   assign ports__0__data = { \o__payload$20 [53:22], \o__payload$20 [53:22] };
   assign ports__0__mask = { \$23 , \$21  };
-  assign \port$3533$0  = \$21 ;
-  assign \port$3535$0  = \$23 ;
-  assign \port$5292$1  = \o__payload$20 [11:1];
-  assign \port$5292$22  = \o__payload$20 [54:22];
+  assign \port$3521$0  = \$21 ;
+  assign \port$3523$0  = \$23 ;
+  assign \port$5280$1  = \o__payload$20 [11:1];
+  assign \port$5280$22  = \o__payload$20 [54:22];
   assign \destination__payload.address  = i__payload[11:0];
   assign \destination__payload.address[0]  = i__payload[11:0];
   assign \destination__payload.write  = i__payload[12];
@@ -10496,7 +10496,7 @@ module \hwgen_top.post.output (ports__0__ready, \i__valid$4 , i__valid, ports__0
   assign \destination__payload.last  = i__payload[18];
   assign \destination__payload.action  = i__payload[19];
   assign \destination__payload.code  = i__payload[21:20];
-  assign \q[0]  = { \port$3613$0 , \port$3612$0 , \port$3611$0 , \port$3610$0  };
+  assign \q[0]  = { \port$3601$0 , \port$3600$0 , \port$3599$0 , \port$3598$0  };
   assign \i__payload$16.to  = \i__payload$16 [21:0];
   assign \i__payload$16.to.address  = \i__payload$16 [11:0];
   assign \i__payload$16.to.address[0]  = \i__payload$16 [11:0];
@@ -10799,7 +10799,7 @@ module \hwgen_top.post.output.stage (i__valid, o__ready, i__ready, rst, i__paylo
   assign \i__payload.bank[0]  = i__payload[54];
 endmodule
 
-module \hwgen_top.post.output.values (i__valid, o__ready, o__payload, \port$3610$0 , \port$3611$0 , \port$3612$0 , \port$3613$0 , rst, o__valid, clk);
+module \hwgen_top.post.output.values (i__valid, o__ready, o__payload, \port$3598$0 , \port$3599$0 , \port$3600$0 , \port$3601$0 , rst, o__valid, clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -10834,10 +10834,10 @@ module \hwgen_top.post.output.values (i__valid, o__ready, o__payload, \port$3610
   input o__ready;
   output o__valid;
   reg o__valid = 1'h0;
-  input [7:0] \port$3610$0 ;
-  input [7:0] \port$3611$0 ;
-  input [7:0] \port$3612$0 ;
-  input [7:0] \port$3613$0 ;
+  input [7:0] \port$3598$0 ;
+  input [7:0] \port$3599$0 ;
+  input [7:0] \port$3600$0 ;
+  input [7:0] \port$3601$0 ;
   reg [4:0] read__addr = 5'h00;
   wire [31:0] read__data;
   input rst;
@@ -10848,7 +10848,7 @@ module \hwgen_top.post.output.values (i__valid, o__ready, o__payload, \port$3610
   end
   always @(posedge clk) begin
     if (\$signal$2 )
-      storage[\$signature__addr ] <= { \port$3613$0 , \port$3612$0 , \port$3611$0 , \port$3610$0  };
+      storage[\$signature__addr ] <= { \port$3601$0 , \port$3600$0 , \port$3599$0 , \port$3598$0  };
   end
   assign o__payload = storage[read__addr];
   assign i__ready = ~ \$signal ;
@@ -10934,15 +10934,15 @@ module \hwgen_top.post.output.values (i__valid, o__ready, o__payload, \port$3610
       \$16  = 1'h0;
     end
   end
-  assign \$signature__data  = { \port$3613$0 , \port$3612$0 , \port$3611$0 , \port$3610$0  };
-  assign i__payload = { \port$3613$0 , \port$3612$0 , \port$3611$0 , \port$3610$0  };
+  assign \$signature__data  = { \port$3601$0 , \port$3600$0 , \port$3599$0 , \port$3598$0  };
+  assign i__payload = { \port$3601$0 , \port$3600$0 , \port$3599$0 , \port$3598$0  };
   assign \$signature__en  = \$signal$2 ;
   assign read__data = o__payload;
   assign \$like  = \$2 [4:0];
   assign less = \$3 [4:0];
 endmodule
 
-module \hwgen_top.post.parameters (scalar, request__payload, request__ready, buffer__en, take, rst, buffer__data, value, step, request__valid, ready, \port$5120$0 , values, clk);
+module \hwgen_top.post.parameters (scalar, request__payload, request__ready, buffer__en, take, rst, buffer__data, value, step, request__valid, ready, \port$5108$0 , values, clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -11020,7 +11020,7 @@ module \hwgen_top.post.parameters (scalar, request__payload, request__ready, buf
   wire [2:0] \now.word ;
   wire \now.write ;
   (* init = 17'h00000 *)
-  output [16:0] \port$5120$0 ;
+  output [16:0] \port$5108$0 ;
   (* init = 1'h0 *)
   output ready;
   input [16:0] request__payload;
@@ -11315,7 +11315,7 @@ module \hwgen_top.post.parameters (scalar, request__payload, request__ready, buf
   assign current = values;
   assign request__ready = \$signal ;
   assign ready = \$signal$3 ;
-  assign \port$5120$0  = \$signal$13 ;
+  assign \port$5108$0  = \$signal$13 ;
   assign \now.write  = now[0];
   assign \now.word  = now[3:1];
   assign \arrived2.write  = arrived2[0];
@@ -11347,7 +11347,7 @@ module \hwgen_top.post.parameters (scalar, request__payload, request__ready, buf
   assign now[0] = \$12 ;
 endmodule
 
-module \hwgen_top.post.walker (\begin , marker, \port$2798$0 , room, idle, items__payload, requests__payload, \o__ready$10 , o__ready, rst, job, map, element__valid, element__payload, dead, items__valid, requests__valid, clk);
+module \hwgen_top.post.walker (\begin , marker, \port$2786$0 , room, idle, items__payload, requests__payload, \o__ready$10 , o__ready, rst, job, map, element__valid, element__payload, dead, items__valid, requests__valid, clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -11637,7 +11637,7 @@ module \hwgen_top.post.walker (\begin , marker, \port$2798$0 , room, idle, items
   reg [16:0] p2_0 = 17'h00000;
   reg [16:0] p3 = 17'h00000;
   reg [16:0] p4 = 17'h00000;
-  input \port$2798$0 ;
+  input \port$2786$0 ;
   reg [1:0] position = 2'h0;
   reg [1:0] position2 = 2'h0;
   reg [1:0] position3 = 2'h0;
@@ -11718,7 +11718,7 @@ module \hwgen_top.post.walker (\begin , marker, \port$2798$0 , room, idle, items
   assign \$41  = \$40  | marker;
   assign \$42  = ~ marker;
   assign \$43  = \$signal$36  ? 2'h3 : 2'h0;
-  assign \$44  = marker ? { 1'h0, \port$2798$0  } : \$43 ;
+  assign \$44  = marker ? { 1'h0, \port$2786$0  } : \$43 ;
   assign \$45  = job[0] ? source_a4 : { 4'h0, lane4 };
   assign \$46  = ~ \$signal$36 ;
   assign \$47  = job[0] & \$46 ;
@@ -11900,18 +11900,18 @@ module \hwgen_top.post.walker (\begin , marker, \port$2798$0 , room, idle, items
     .o__payload(items__payload),
     .o__ready(o__ready),
     .o__valid(items__valid),
-    .\port$3106$0 (\$signal$45 ),
-    .\port$3108$0 (\$34 ),
-    .\port$3112$0 (\$38 ),
-    .\port$3115$0 (\$41 ),
-    .\port$3116$0 (\$42 ),
-    .\port$3118$0 (\$44 ),
-    .\port$3119$0 (\$45 ),
-    .\port$3123$0 (\$49 ),
-    .\port$3126$0 (\$52 ),
-    .\port$4916$56 (job[59:56]),
-    .\port$5056$0 (source_b4),
-    .\port$5072$0 (address4),
+    .\port$3094$0 (\$signal$45 ),
+    .\port$3096$0 (\$34 ),
+    .\port$3100$0 (\$38 ),
+    .\port$3103$0 (\$41 ),
+    .\port$3104$0 (\$42 ),
+    .\port$3106$0 (\$44 ),
+    .\port$3107$0 (\$45 ),
+    .\port$3111$0 (\$49 ),
+    .\port$3114$0 (\$52 ),
+    .\port$4904$56 (job[59:56]),
+    .\port$5044$0 (source_b4),
+    .\port$5060$0 (address4),
     .rst(rst)
   );
   always @* begin
@@ -12322,7 +12322,7 @@ module \hwgen_top.post.walker (\begin , marker, \port$2798$0 , room, idle, items
   assign requests__ready = \o__ready$10 ;
   assign element__ready = room;
   assign \job$48  = { source_b4, \$signal$45 , \$52 , \$49 , \$45 , \$44 , \$42 , \$41 , \$38 , job[59:56], \$34 , address4 };
-  assign code = { 1'h0, \port$2798$0  };
+  assign code = { 1'h0, \port$2786$0  };
   assign i__payload = { source_b4, \$signal$45 , \$52 , \$49 , \$45 , \$44 , \$42 , \$41 , \$38 , job[59:56], \$34 , address4 };
   assign \i__payload$59  = p4;
   assign \items__payload.result  = items__payload[21:0];
@@ -12533,7 +12533,7 @@ module \hwgen_top.post.walker.blocks (i__valid, o__payload, o__ready, rst, i__pa
   assign less = \$3 [4:0];
 endmodule
 
-module \hwgen_top.post.walker.queue (\port$3106$0 , \port$3108$0 , \port$3112$0 , \port$3115$0 , \port$3116$0 , \port$3118$0 , \port$3119$0 , \port$3123$0 , \port$3126$0 , i__valid, o__payload, o__ready, rst, \port$4916$56 , \port$5056$0 , \port$5072$0 , o__valid, clk);
+module \hwgen_top.post.walker.queue (\port$3094$0 , \port$3096$0 , \port$3100$0 , \port$3103$0 , \port$3104$0 , \port$3106$0 , \port$3107$0 , \port$3111$0 , \port$3114$0 , i__valid, o__payload, o__ready, rst, \port$4904$56 , \port$5044$0 , \port$5060$0 , o__valid, clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -12568,18 +12568,18 @@ module \hwgen_top.post.walker.queue (\port$3106$0 , \port$3108$0 , \port$3112$0 
   input o__ready;
   output o__valid;
   reg o__valid = 1'h0;
-  input \port$3106$0 ;
-  input \port$3108$0 ;
-  input \port$3112$0 ;
-  input \port$3115$0 ;
-  input \port$3116$0 ;
-  input [1:0] \port$3118$0 ;
-  input [11:0] \port$3119$0 ;
-  input \port$3123$0 ;
-  input \port$3126$0 ;
-  input [3:0] \port$4916$56 ;
-  input [11:0] \port$5056$0 ;
-  input [11:0] \port$5072$0 ;
+  input \port$3094$0 ;
+  input \port$3096$0 ;
+  input \port$3100$0 ;
+  input \port$3103$0 ;
+  input \port$3104$0 ;
+  input [1:0] \port$3106$0 ;
+  input [11:0] \port$3107$0 ;
+  input \port$3111$0 ;
+  input \port$3114$0 ;
+  input [3:0] \port$4904$56 ;
+  input [11:0] \port$5044$0 ;
+  input [11:0] \port$5060$0 ;
   reg [4:0] read__addr = 5'h00;
   wire [48:0] read__data;
   input rst;
@@ -12590,7 +12590,7 @@ module \hwgen_top.post.walker.queue (\port$3106$0 , \port$3108$0 , \port$3112$0 
   end
   always @(posedge clk) begin
     if (\$signal$2 )
-      storage[\$signature__addr ] <= { \port$5056$0 , \port$3106$0 , \port$3126$0 , \port$3123$0 , \port$3119$0 , \port$3118$0 , \port$3116$0 , \port$3115$0 , \port$3112$0 , \port$4916$56 , \port$3108$0 , \port$5072$0  };
+      storage[\$signature__addr ] <= { \port$5044$0 , \port$3094$0 , \port$3114$0 , \port$3111$0 , \port$3107$0 , \port$3106$0 , \port$3104$0 , \port$3103$0 , \port$3100$0 , \port$4904$56 , \port$3096$0 , \port$5060$0  };
   end
   assign o__payload = storage[read__addr];
   assign i__ready = ~ \$signal ;
@@ -12676,8 +12676,8 @@ module \hwgen_top.post.walker.queue (\port$3106$0 , \port$3108$0 , \port$3112$0 
       \$16  = 1'h0;
     end
   end
-  assign \$signature__data  = { \port$5056$0 , \port$3106$0 , \port$3126$0 , \port$3123$0 , \port$3119$0 , \port$3118$0 , \port$3116$0 , \port$3115$0 , \port$3112$0 , \port$4916$56 , \port$3108$0 , \port$5072$0  };
-  assign i__payload = { \port$5056$0 , \port$3106$0 , \port$3126$0 , \port$3123$0 , \port$3119$0 , \port$3118$0 , \port$3116$0 , \port$3115$0 , \port$3112$0 , \port$4916$56 , \port$3108$0 , \port$5072$0  };
+  assign \$signature__data  = { \port$5044$0 , \port$3094$0 , \port$3114$0 , \port$3111$0 , \port$3107$0 , \port$3106$0 , \port$3104$0 , \port$3103$0 , \port$3100$0 , \port$4904$56 , \port$3096$0 , \port$5060$0  };
+  assign i__payload = { \port$5044$0 , \port$3094$0 , \port$3114$0 , \port$3111$0 , \port$3107$0 , \port$3106$0 , \port$3104$0 , \port$3103$0 , \port$3100$0 , \port$4904$56 , \port$3096$0 , \port$5060$0  };
   assign \$signature__en  = \$signal$2 ;
   assign read__data = o__payload;
   assign \$like  = \$2 [4:0];
@@ -13125,7 +13125,7 @@ module \hwgen_top.read_master.skid (i__valid, i__ready, rst, i__payload, o__read
 endmodule
 
 module \hwgen_top.registers (host_rst, bus__awaddr, bus__awvalid, bus__wdata, bus__wstrb, bus__wvalid, bus__bready, bus__araddr, bus__arvalid, bus__rready, busy, done, error, add_2, take, bus__arready, irq, add_8, add_9, reset_done, start
-, soft_reset, bus__bvalid, bus__bresp, cmd_addr, cmd_count, watchdog, bus__rvalid, bus__rdata, bus__rresp, add_0, code, \module , \index$39 , \port$3995$0 , add_1, host_clk);
+, soft_reset, bus__bvalid, bus__bresp, cmd_addr, cmd_count, watchdog, bus__rvalid, bus__rdata, bus__rresp, add_0, code, \module , \index$39 , \port$3983$0 , add_1, host_clk);
   reg _always_  = 0;
   wire [1:0] \$1 ;
   wire \$10 ;
@@ -13239,7 +13239,7 @@ module \hwgen_top.registers (host_rst, bus__awaddr, bus__awvalid, bus__wdata, bu
   wire [3:0] \index$66 ;
   output irq;
   input [3:0] \module ;
-  input [4:0] \port$3995$0 ;
+  input [4:0] \port$3983$0 ;
   input reset_done;
   output soft_reset;
   reg soft_reset = 1'h0;
@@ -13321,7 +13321,7 @@ module \hwgen_top.registers (host_rst, bus__awaddr, bus__awvalid, bus__wdata, bu
     .host__addr(\$16 [3:0]),
     .host_clk(host_clk),
     .host_rst(host_rst),
-    .\port$3995$0 (\port$3995$0 ),
+    .\port$3983$0 (\port$3983$0 ),
     .value(value)
   );
   always @* begin
@@ -13820,16 +13820,16 @@ module \hwgen_top.registers (host_rst, bus__awaddr, bus__awvalid, bus__wdata, bu
   assign \add_0$45  = add_0;
   assign \add_1$47  = add_1;
   assign \add_2$49  = add_2;
-  assign add_3 = \port$3995$0 [0];
-  assign \add_3$51  = \port$3995$0 [0];
-  assign add_4 = \port$3995$0 [1];
-  assign \add_4$53  = \port$3995$0 [1];
-  assign add_5 = \port$3995$0 [2];
-  assign \add_5$55  = \port$3995$0 [2];
-  assign add_6 = \port$3995$0 [3];
-  assign \add_6$57  = \port$3995$0 [3];
-  assign add_7 = \port$3995$0 [4];
-  assign \add_7$59  = \port$3995$0 [4];
+  assign add_3 = \port$3983$0 [0];
+  assign \add_3$51  = \port$3983$0 [0];
+  assign add_4 = \port$3983$0 [1];
+  assign \add_4$53  = \port$3983$0 [1];
+  assign add_5 = \port$3983$0 [2];
+  assign \add_5$55  = \port$3983$0 [2];
+  assign add_6 = \port$3983$0 [3];
+  assign \add_6$57  = \port$3983$0 [3];
+  assign add_7 = \port$3983$0 [4];
+  assign \add_7$59  = \port$3983$0 [4];
   assign \add_8$61  = add_8;
   assign \add_9$63  = add_9;
   assign \index$66  = \$16 [3:0];
@@ -13841,7 +13841,7 @@ module \hwgen_top.registers (host_rst, bus__awaddr, bus__awvalid, bus__wdata, bu
   assign \$20  = { 17'h00000, value, 2'h0 };
 endmodule
 
-module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value, add_8, add_9, add_0, \port$3995$0 , add_1, host_clk);
+module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value, add_8, add_9, add_0, \port$3983$0 , add_1, host_clk);
   reg _always_  = 0;
   wire [4:0] \$1 ;
   wire [6:0] \$10 ;
@@ -13926,7 +13926,7 @@ module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value,
   wire [3:0] index;
   reg [47:0] old;
   reg [8:0] part;
-  input [4:0] \port$3995$0 ;
+  input [4:0] \port$3983$0 ;
   output [47:0] value;
   reg [47:0] sums [15:0];
   initial begin : init25
@@ -13955,15 +13955,15 @@ module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value,
   assign \$5  = \$signal  == 1'h1;
   assign \$6  = acc2 + add_2;
   assign \$7  = \$signal  == 2'h2;
-  assign \$8  = acc3 + \port$3995$0 [0];
+  assign \$8  = acc3 + \port$3983$0 [0];
   assign \$9  = \$signal  == 2'h3;
-  assign \$10  = acc4 + \port$3995$0 [1];
+  assign \$10  = acc4 + \port$3983$0 [1];
   assign \$11  = \$signal  == 3'h4;
-  assign \$12  = acc5 + \port$3995$0 [2];
+  assign \$12  = acc5 + \port$3983$0 [2];
   assign \$13  = \$signal  == 3'h5;
-  assign \$14  = acc6 + \port$3995$0 [3];
+  assign \$14  = acc6 + \port$3983$0 [3];
   assign \$15  = \$signal  == 3'h6;
-  assign \$16  = acc7 + \port$3995$0 [4];
+  assign \$16  = acc7 + \port$3983$0 [4];
   assign \$17  = \$signal  == 3'h7;
   assign \$18  = acc8 + add_8;
   assign \$19  = \$signal  == 4'h8;
@@ -14000,7 +14000,7 @@ module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value,
     if (_always_ ) begin end
     \$43  = \$16 [5:0];
     if (\$17 ) begin
-      \$43  = { 5'h00, \port$3995$0 [4] };
+      \$43  = { 5'h00, \port$3983$0 [4] };
     end
     if (clear) begin
       \$43  = 6'h00;
@@ -14171,7 +14171,7 @@ module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value,
     if (_always_ ) begin end
     \$39  = \$8 [5:0];
     if (\$9 ) begin
-      \$39  = { 5'h00, \port$3995$0 [0] };
+      \$39  = { 5'h00, \port$3983$0 [0] };
     end
     if (clear) begin
       \$39  = 6'h00;
@@ -14184,7 +14184,7 @@ module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value,
     if (_always_ ) begin end
     \$40  = \$10 [5:0];
     if (\$11 ) begin
-      \$40  = { 5'h00, \port$3995$0 [1] };
+      \$40  = { 5'h00, \port$3983$0 [1] };
     end
     if (clear) begin
       \$40  = 6'h00;
@@ -14197,7 +14197,7 @@ module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value,
     if (_always_ ) begin end
     \$41  = \$12 [5:0];
     if (\$13 ) begin
-      \$41  = { 5'h00, \port$3995$0 [2] };
+      \$41  = { 5'h00, \port$3983$0 [2] };
     end
     if (clear) begin
       \$41  = 6'h00;
@@ -14210,7 +14210,7 @@ module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value,
     if (_always_ ) begin end
     \$42  = \$14 [5:0];
     if (\$15 ) begin
-      \$42  = { 5'h00, \port$3995$0 [3] };
+      \$42  = { 5'h00, \port$3983$0 [3] };
     end
     if (clear) begin
       \$42  = 6'h00;
@@ -14219,11 +14219,11 @@ module \hwgen_top.registers.counters (host_rst, add_2, clear, host__addr, value,
       \$42  = 6'h00;
     end
   end
-  assign add_3 = \port$3995$0 [0];
-  assign add_4 = \port$3995$0 [1];
-  assign add_5 = \port$3995$0 [2];
-  assign add_6 = \port$3995$0 [3];
-  assign add_7 = \port$3995$0 [4];
+  assign add_3 = \port$3983$0 [0];
+  assign add_4 = \port$3983$0 [1];
+  assign add_5 = \port$3983$0 [2];
+  assign add_6 = \port$3983$0 [3];
+  assign add_7 = \port$3983$0 [4];
   assign \$signature__addr  = \$signal ;
   assign \$signature__addr$29  = \$signal ;
   assign \$signature__en  = 1'h1;
@@ -14367,52 +14367,42 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
   wire \$214 ;
   wire \$215 ;
   wire \$216 ;
-  wire \$217 ;
-  wire \$218 ;
-  wire \$219 ;
+  reg \$217 ;
+  reg \$218 ;
+  reg [23:0] \$219 ;
   wire \$22 ;
-  wire \$220 ;
-  wire \$221 ;
-  wire \$222 ;
-  wire \$223 ;
-  wire \$224 ;
-  wire \$225 ;
-  wire \$226 ;
-  reg \$227 ;
-  reg \$228 ;
+  reg \$220 ;
+  reg [23:0] \$221 ;
+  reg [31:0] \$222 ;
+  reg [7:0] \$223 ;
+  reg [3:0] \$224 ;
+  reg [23:0] \$225 ;
+  reg [3:0] \$226 ;
+  reg [23:0] \$227 ;
+  reg [3:0] \$228 ;
   reg [23:0] \$229 ;
   wire \$23 ;
-  reg \$230 ;
+  reg [3:0] \$230 ;
   reg [23:0] \$231 ;
-  reg [31:0] \$232 ;
-  reg [7:0] \$233 ;
+  reg [3:0] \$232 ;
+  reg [23:0] \$233 ;
   reg [3:0] \$234 ;
   reg [23:0] \$235 ;
   reg [3:0] \$236 ;
   reg [23:0] \$237 ;
-  reg [3:0] \$238 ;
-  reg [23:0] \$239 ;
+  reg \$238 ;
+  reg \$239 ;
   wire \$24 ;
   reg [3:0] \$240 ;
-  reg [23:0] \$241 ;
-  reg [3:0] \$242 ;
-  reg [23:0] \$243 ;
-  reg [3:0] \$244 ;
-  reg [23:0] \$245 ;
-  reg [3:0] \$246 ;
-  reg [23:0] \$247 ;
-  reg \$248 ;
-  reg \$249 ;
+  reg [3:0] \$241 ;
+  reg [23:0] \$242 ;
+  wire [29:0] \$243 ;
+  wire [29:0] \$244 ;
+  wire [29:0] \$245 ;
+  wire [29:0] \$246 ;
+  wire [29:0] \$247 ;
+  wire [29:0] \$248 ;
   wire \$25 ;
-  reg [3:0] \$250 ;
-  reg [3:0] \$251 ;
-  reg [23:0] \$252 ;
-  wire [29:0] \$253 ;
-  wire [29:0] \$254 ;
-  wire [29:0] \$255 ;
-  wire [29:0] \$256 ;
-  wire [29:0] \$257 ;
-  wire [29:0] \$258 ;
   wire \$26 ;
   wire \$27 ;
   wire \$28 ;
@@ -14654,10 +14644,10 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
   wire [73:0] \i__payload$188.payload ;
   wire [5:0] \i__payload$188.post ;
   wire [5:0] \i__payload$188.wait ;
-  wire [135:0] \i__payload$191 ;
+  wire [107:0] \i__payload$191 ;
   wire [23:0] \i__payload$191.index ;
   wire [3:0] \i__payload$191.op ;
-  wire [95:0] \i__payload$191.payload ;
+  wire [67:0] \i__payload$191.payload ;
   wire [5:0] \i__payload$191.post ;
   wire [5:0] \i__payload$191.wait ;
   wire [115:0] \i__payload$194 ;
@@ -14956,169 +14946,159 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
   assign \$127  = \$125  & \$126 ;
   assign \$128  = ! \o__payload$178 [23:22];
   assign \$129  = \$127  & \$128 ;
-  assign \$130  = ! \o__payload$178 [31:24];
-  assign \$131  = ! \o__payload$178 [15:14];
-  assign \$132  = \$130  & \$131 ;
-  assign \$133  = ! \o__payload$178 [23:22];
+  assign \$130  = ~ ending;
+  assign i__valid = o__valid & \$130 ;
+  assign \$131  = ~ \o__payload$178 [128];
+  assign \$132  = \$signal$179  & \$131 ;
+  assign \$133  = ! \o__payload$178 [3:0];
   assign \$134  = \$132  & \$133 ;
-  assign \$135  = ! \o__payload$178 [31:24];
-  assign \$136  = ! \o__payload$178 [15:14];
-  assign \$137  = \$135  & \$136 ;
-  assign \$138  = ! \o__payload$178 [23:22];
-  assign \$139  = \$137  & \$138 ;
-  assign \$140  = ~ ending;
-  assign i__valid = o__valid & \$140 ;
-  assign \$141  = ~ \o__payload$178 [128];
-  assign \$142  = \$signal$179  & \$141 ;
-  assign \$143  = ! \o__payload$178 [3:0];
-  assign \$144  = \$142  & \$143 ;
-  assign \$145  = ~ \o__payload$178 [128];
-  assign \$146  = \$signal$179  & \$145 ;
-  assign \$147  = \o__payload$178 [3:0] == 1'h1;
-  assign \$148  = \$146  & \$147 ;
-  assign \$149  = ~ \o__payload$178 [128];
-  assign \$150  = \$signal$179  & \$149 ;
-  assign \$151  = \o__payload$178 [3:0] == 2'h2;
-  assign \$152  = \$150  & \$151 ;
-  assign \$153  = ~ \o__payload$178 [128];
-  assign \$154  = \$signal$179  & \$153 ;
-  assign \$155  = \o__payload$178 [3:0] == 2'h3;
-  assign \$156  = \$154  & \$155 ;
-  assign \$157  = ~ \o__payload$178 [128];
-  assign \$158  = \$signal$179  & \$157 ;
-  assign \$159  = \o__payload$178 [3:0] == 3'h4;
-  assign \$160  = \$158  & \$159 ;
-  assign \$161  = ~ \o__payload$178 [128];
-  assign \$162  = \$signal$179  & \$161 ;
-  assign \$163  = \o__payload$178 [3:0] == 3'h5;
-  assign \$164  = \$162  & \$163 ;
-  assign \$165  = ~ \o__payload$178 [128];
-  assign \$166  = \$signal$179  & \$165 ;
-  assign \$167  = \o__payload$178 [3:0] == 3'h7;
-  assign \$168  = \$166  & \$167 ;
-  assign \$169  = ~ \$signal$179 ;
-  assign \$170  = ~ \$signal ;
-  assign \$171  = \$signal$6  & \$170 ;
-  assign \$172  = ~ ending;
-  assign \$173  = \$171  & \$172 ;
-  assign \$signal$11  = \$173  & \o__valid$185 ;
-  assign \$174  = ~ \$signal ;
-  assign \$175  = \$signal$6  & \$174 ;
-  assign \$176  = \$signal$12  | o__payload[6];
-  assign \$177  = \$175  & \$176 ;
-  assign \o__ready$186  = ending | \$177 ;
+  assign \$135  = ~ \o__payload$178 [128];
+  assign \$136  = \$signal$179  & \$135 ;
+  assign \$137  = \o__payload$178 [3:0] == 1'h1;
+  assign \$138  = \$136  & \$137 ;
+  assign \$139  = ~ \o__payload$178 [128];
+  assign \$140  = \$signal$179  & \$139 ;
+  assign \$141  = \o__payload$178 [3:0] == 2'h2;
+  assign \$142  = \$140  & \$141 ;
+  assign \$143  = ~ \o__payload$178 [128];
+  assign \$144  = \$signal$179  & \$143 ;
+  assign \$145  = \o__payload$178 [3:0] == 2'h3;
+  assign \$146  = \$144  & \$145 ;
+  assign \$147  = ~ \o__payload$178 [128];
+  assign \$148  = \$signal$179  & \$147 ;
+  assign \$149  = \o__payload$178 [3:0] == 3'h4;
+  assign \$150  = \$148  & \$149 ;
+  assign \$151  = ~ \o__payload$178 [128];
+  assign \$152  = \$signal$179  & \$151 ;
+  assign \$153  = \o__payload$178 [3:0] == 3'h5;
+  assign \$154  = \$152  & \$153 ;
+  assign \$155  = ~ \o__payload$178 [128];
+  assign \$156  = \$signal$179  & \$155 ;
+  assign \$157  = \o__payload$178 [3:0] == 3'h7;
+  assign \$158  = \$156  & \$157 ;
+  assign \$159  = ~ \$signal$179 ;
+  assign \$160  = ~ \$signal ;
+  assign \$161  = \$signal$6  & \$160 ;
+  assign \$162  = ~ ending;
+  assign \$163  = \$161  & \$162 ;
+  assign \$signal$11  = \$163  & \o__valid$185 ;
+  assign \$164  = ~ \$signal ;
+  assign \$165  = \$signal$6  & \$164 ;
+  assign \$166  = \$signal$12  | o__payload[6];
+  assign \$167  = \$165  & \$166 ;
+  assign \o__ready$186  = ending | \$167 ;
   assign \i__valid$187  = \$signal$11  & o__payload[0];
-  assign \$178  = o__payload[0] & \i__ready$189 ;
+  assign \$168  = o__payload[0] & \i__ready$189 ;
   assign \i__valid$190  = \$signal$11  & o__payload[1];
-  assign \$179  = o__payload[1] & \i__ready$192 ;
+  assign \$169  = o__payload[1] & \i__ready$192 ;
   assign \i__valid$193  = \$signal$11  & o__payload[2];
-  assign \$180  = o__payload[2] & \i__ready$195 ;
+  assign \$170  = o__payload[2] & \i__ready$195 ;
   assign \i__valid$196  = \$signal$11  & o__payload[3];
-  assign \$181  = o__payload[3] & \i__ready$198 ;
+  assign \$171  = o__payload[3] & \i__ready$198 ;
   assign \i__valid$199  = \$signal$11  & o__payload[4];
-  assign \$182  = o__payload[4] & \i__ready$201 ;
+  assign \$172  = o__payload[4] & \i__ready$201 ;
   assign \i__valid$202  = \$signal$11  & o__payload[5];
-  assign \$183  = o__payload[5] & \i__ready$204 ;
-  assign \$184  = ~ ending;
-  assign \$185  = \$signal$6  & \$184 ;
+  assign \$173  = o__payload[5] & \i__ready$204 ;
+  assign \$174  = ~ ending;
+  assign \$175  = \$signal$6  & \$174 ;
+  assign \$176  = ~ \$signal ;
+  assign \$177  = \$175  & \$176 ;
+  assign \$178  = \o__valid$185  & o__payload[7];
+  assign \$179  = \o__valid$185  & o__payload[8];
+  assign \$180  = dispatched == \$signal$9 ;
+  assign \$181  = & { \empty$211 , \empty$210 , \empty$209 , \empty$208 , \empty$207 , empty };
+  assign \$182  = \$181  & \idle$212 ;
+  assign \$183  = ~ \o__valid$185 ;
+  assign idle = \$182  & \$183 ;
+  assign \$184  = \$signal$6  & ending;
+  assign \$185  = \$184  & idle;
   assign \$186  = ~ \$signal ;
   assign \$187  = \$185  & \$186 ;
-  assign \$188  = \o__valid$185  & o__payload[7];
-  assign \$189  = \o__valid$185  & o__payload[8];
-  assign \$190  = dispatched == \$signal$9 ;
-  assign \$191  = & { \empty$211 , \empty$210 , \empty$209 , \empty$208 , \empty$207 , empty };
-  assign \$192  = \$191  & \idle$212 ;
-  assign \$193  = ~ \o__valid$185 ;
-  assign idle = \$192  & \$193 ;
-  assign \$194  = \$signal$6  & ending;
-  assign \$195  = \$194  & idle;
-  assign \$196  = ~ \$signal ;
-  assign \$197  = \$195  & \$196 ;
-  assign \$198  = | struck;
-  assign \$199  = ~ \$198 ;
-  assign done = \$197  & \$199 ;
-  assign \$200  = | { done_5, done_4, done_3, done_2, done_1, done_0 };
-  assign alive = \begin  | \$200 ;
-  assign \$201  = | watchdog;
-  assign \$202  = \$signal$6  & \$201 ;
-  assign \$203  = ! \$signal$16 ;
-  assign \$204  = \$202  & \$203 ;
-  assign \$205  = ~ alive;
-  assign \$206  = \$204  & \$205 ;
-  assign \$207  = ~ done;
-  assign expired = \$206  & \$207 ;
-  assign \$208  = ~ \empty$211 ;
-  assign \$209  = ~ \empty$210 ;
-  assign \$210  = ~ \empty$209 ;
-  assign \$211  = ~ \empty$208 ;
-  assign \$212  = ~ \empty$207 ;
-  assign \$213  = ~ empty;
-  assign \$214  = | struck;
-  assign \$215  = ~ \$signal ;
-  assign first = \$214  & \$215 ;
-  assign \$216  = ~ waiting;
-  assign \$217  = | missing;
-  assign \$218  = | { missing[5], missing[3], missing[0] };
-  assign \$219  = ~ walking;
-  assign \$220  = \$signal$6  & \$219 ;
-  assign \$221  = cmd_0__valid & cmd__ready;
-  assign \$222  = cmd_1__valid & \cmd__ready$89 ;
-  assign \$223  = cmd_2__valid & \cmd__ready$104 ;
-  assign \$224  = cmd_3__valid & \cmd__ready$119 ;
-  assign \$225  = cmd_4__valid & \cmd__ready$134 ;
-  assign \$226  = cmd_5__valid & \cmd__ready$149 ;
+  assign \$188  = | struck;
+  assign \$189  = ~ \$188 ;
+  assign done = \$187  & \$189 ;
+  assign \$190  = | { done_5, done_4, done_3, done_2, done_1, done_0 };
+  assign alive = \begin  | \$190 ;
+  assign \$191  = | watchdog;
+  assign \$192  = \$signal$6  & \$191 ;
+  assign \$193  = ! \$signal$16 ;
+  assign \$194  = \$192  & \$193 ;
+  assign \$195  = ~ alive;
+  assign \$196  = \$194  & \$195 ;
+  assign \$197  = ~ done;
+  assign expired = \$196  & \$197 ;
+  assign \$198  = ~ \empty$211 ;
+  assign \$199  = ~ \empty$210 ;
+  assign \$200  = ~ \empty$209 ;
+  assign \$201  = ~ \empty$208 ;
+  assign \$202  = ~ \empty$207 ;
+  assign \$203  = ~ empty;
+  assign \$204  = | struck;
+  assign \$205  = ~ \$signal ;
+  assign first = \$204  & \$205 ;
+  assign \$206  = ~ waiting;
+  assign \$207  = | missing;
+  assign \$208  = | { missing[5], missing[3], missing[0] };
+  assign \$209  = ~ walking;
+  assign \$210  = \$signal$6  & \$209 ;
+  assign \$211  = cmd_0__valid & cmd__ready;
+  assign \$212  = cmd_1__valid & \cmd__ready$89 ;
+  assign \$213  = cmd_2__valid & \cmd__ready$104 ;
+  assign \$214  = cmd_3__valid & \cmd__ready$119 ;
+  assign \$215  = cmd_4__valid & \cmd__ready$134 ;
+  assign \$216  = cmd_5__valid & \cmd__ready$149 ;
   always @(posedge clk)
-    stop <= \$227 ;
+    stop <= \$217 ;
   always @(posedge clk)
-    \$signal$6  <= \$228 ;
+    \$signal$6  <= \$218 ;
   always @(posedge clk)
-    dispatched <= \$229 ;
+    dispatched <= \$219 ;
   always @(posedge clk)
-    ending <= \$230 ;
+    ending <= \$220 ;
   always @(posedge clk)
-    \$signal$9  <= \$231 ;
+    \$signal$9  <= \$221 ;
   always @(posedge clk)
-    \$signal$16  <= \$232 ;
+    \$signal$16  <= \$222 ;
   always @(posedge clk)
-    struck <= \$233 ;
+    struck <= \$223 ;
   always @(posedge clk)
-    code0 <= \$234 ;
+    code0 <= \$224 ;
   always @(posedge clk)
-    index0 <= \$235 ;
+    index0 <= \$225 ;
   always @(posedge clk)
-    code1 <= \$236 ;
+    code1 <= \$226 ;
   always @(posedge clk)
-    index1 <= \$237 ;
+    index1 <= \$227 ;
   always @(posedge clk)
-    code2 <= \$238 ;
+    code2 <= \$228 ;
   always @(posedge clk)
-    index2 <= \$239 ;
+    index2 <= \$229 ;
   always @(posedge clk)
-    code3 <= \$240 ;
+    code3 <= \$230 ;
   always @(posedge clk)
-    index3 <= \$241 ;
+    index3 <= \$231 ;
   always @(posedge clk)
-    code4 <= \$242 ;
+    code4 <= \$232 ;
   always @(posedge clk)
-    index4 <= \$243 ;
+    index4 <= \$233 ;
   always @(posedge clk)
-    code5 <= \$244 ;
+    code5 <= \$234 ;
   always @(posedge clk)
-    index5 <= \$245 ;
+    index5 <= \$235 ;
   always @(posedge clk)
-    \$signal$57  <= \$246 ;
+    \$signal$57  <= \$236 ;
   always @(posedge clk)
-    late <= \$247 ;
+    late <= \$237 ;
   always @(posedge clk)
-    error <= \$248 ;
+    error <= \$238 ;
   always @(posedge clk)
-    \$signal  <= \$249 ;
+    \$signal  <= \$239 ;
   always @(posedge clk)
-    \code$62  <= \$250 ;
+    \code$62  <= \$240 ;
   always @(posedge clk)
-    \module  <= \$251 ;
+    \module  <= \$241 ;
   always @(posedge clk)
-    \index$66  <= \$252 ;
+    \index$66  <= \$242 ;
   \hwgen_top.sequencer.decoded decoded (
     .clk(clk),
     .i__payload(i__payload),
@@ -15156,7 +15136,7 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
     .i__ready(\i__ready$195 ),
     .i__valid(\i__valid$193 ),
     .o__ready(\cmd__ready$104 ),
-    .oldest__data(\$255 ),
+    .oldest__data(\$245 ),
     .retire(\retire$107 ),
     .rst(rst),
     .stop(stop),
@@ -15173,7 +15153,7 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
     .i__valid(\i__valid$196 ),
     .missing(missing),
     .o__ready(\cmd__ready$119 ),
-    .oldest__data(\$256 ),
+    .oldest__data(\$246 ),
     .retire(\retire$122 ),
     .rst(rst),
     .stop(stop),
@@ -15190,7 +15170,7 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
     .i__ready(\i__ready$189 ),
     .i__valid(\i__valid$187 ),
     .o__ready(cmd__ready),
-    .oldest__data(\$253 ),
+    .oldest__data(\$243 ),
     .retire(retire),
     .rst(rst),
     .stop(stop),
@@ -15206,7 +15186,7 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
     .i__ready(\i__ready$201 ),
     .i__valid(\i__valid$199 ),
     .o__ready(\cmd__ready$134 ),
-    .oldest__data(\$257 ),
+    .oldest__data(\$247 ),
     .retire(\retire$137 ),
     .rst(rst),
     .stop(stop),
@@ -15222,7 +15202,7 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
     .i__ready(\i__ready$204 ),
     .i__valid(\i__valid$202 ),
     .o__ready(\cmd__ready$149 ),
-    .oldest__data(\$258 ),
+    .oldest__data(\$248 ),
     .retire(\retire$152 ),
     .rst(rst),
     .stop(stop),
@@ -15238,7 +15218,7 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
     .i__ready(\i__ready$192 ),
     .i__valid(\i__valid$190 ),
     .o__ready(\cmd__ready$89 ),
-    .oldest__data(\$254 ),
+    .oldest__data(\$244 ),
     .retire(\retire$92 ),
     .rst(rst),
     .stop(stop),
@@ -15274,279 +15254,279 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
   );
   always @* begin
     if (_always_ ) begin end
-    \$227  = \$1 ;
+    \$217  = \$1 ;
     if (rst) begin
-      \$227  = 1'h0;
+      \$217  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$228  = \$signal$6 ;
+    \$218  = \$signal$6 ;
     if (\begin ) begin
-      \$228  = 1'h1;
+      \$218  = 1'h1;
     end
     if (done) begin
-      \$228  = 1'h0;
+      \$218  = 1'h0;
     end
     if (first) begin
-      \$228  = 1'h0;
+      \$218  = 1'h0;
     end
     if (rst) begin
-      \$228  = 1'h0;
+      \$218  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$229  = dispatched;
+    \$219  = dispatched;
     if (\begin ) begin
-      \$229  = 24'h000000;
+      \$219  = 24'h000000;
     end
     if (\$3 ) begin
-      \$229  = \$4 [23:0];
+      \$219  = \$4 [23:0];
     end
     if (rst) begin
-      \$229  = 24'h000000;
+      \$219  = 24'h000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$230  = ending;
+    \$220  = ending;
     if (\begin ) begin
-      \$230  = 1'h0;
+      \$220  = 1'h0;
     end
     if (\$3 ) begin
       if (o__payload[6]) begin
-        \$230  = 1'h1;
+        \$220  = 1'h1;
       end
     end
     if (done) begin
-      \$230  = 1'h0;
+      \$220  = 1'h0;
     end
     if (rst) begin
-      \$230  = 1'h0;
+      \$220  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$231  = \$signal$9 ;
+    \$221  = \$signal$9 ;
     if (\begin ) begin
-      \$231  = count;
+      \$221  = count;
     end
+    if (rst) begin
+      \$221  = 24'h000000;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$222  = \$signal$16 ;
+    if (\$6 ) begin
+      \$222  = watchdog;
+    end else if (\$7 ) begin
+      \$222  = \$8 [31:0];
+    end
+    if (rst) begin
+      \$222  = 32'd0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$223 [0] = \$9 ;
+    \$223 [1] = \$11 ;
+    \$223 [2] = \$13 ;
+    \$223 [3] = \$15 ;
+    \$223 [4] = \$17 ;
+    \$223 [5] = \$19 ;
+    \$223 [6] = \$signal$55 ;
+    \$223 [7] = expired;
+    if (rst) begin
+      \$223  = 8'h00;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$224  = \$10 ;
+    if (rst) begin
+      \$224  = 4'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$225  = \$243 [29:6];
+    if (rst) begin
+      \$225  = 24'h000000;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$226  = \$12 ;
+    if (rst) begin
+      \$226  = 4'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$227  = \$244 [29:6];
+    if (rst) begin
+      \$227  = 24'h000000;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$228  = \$14 ;
+    if (rst) begin
+      \$228  = 4'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$229  = \$245 [29:6];
+    if (rst) begin
+      \$229  = 24'h000000;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$230  = \$16 ;
+    if (rst) begin
+      \$230  = 4'h0;
+    end
+  end
+  always @* begin
+    if (_always_ ) begin end
+    \$231  = \$246 [29:6];
     if (rst) begin
       \$231  = 24'h000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$232  = \$signal$16 ;
-    if (\$6 ) begin
-      \$232  = watchdog;
-    end else if (\$7 ) begin
-      \$232  = \$8 [31:0];
-    end
+    \$232  = \$18 ;
     if (rst) begin
-      \$232  = 32'd0;
+      \$232  = 4'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$233 [0] = \$9 ;
-    \$233 [1] = \$11 ;
-    \$233 [2] = \$13 ;
-    \$233 [3] = \$15 ;
-    \$233 [4] = \$17 ;
-    \$233 [5] = \$19 ;
-    \$233 [6] = \$signal$55 ;
-    \$233 [7] = expired;
+    \$233  = \$247 [29:6];
     if (rst) begin
-      \$233  = 8'h00;
+      \$233  = 24'h000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$234  = \$10 ;
+    \$234  = \$20 ;
     if (rst) begin
       \$234  = 4'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$235  = \$253 [29:6];
+    \$235  = \$248 [29:6];
     if (rst) begin
       \$235  = 24'h000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$236  = \$12 ;
+    \$236  = code;
     if (rst) begin
       \$236  = 4'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$237  = \$254 [29:6];
+    \$237  = \$21 ;
     if (rst) begin
       \$237  = 24'h000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$238  = \$14 ;
+    \$238  = first;
     if (rst) begin
-      \$238  = 4'h0;
+      \$238  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$239  = \$255 [29:6];
+    \$239  = \$signal ;
+    if (first) begin
+      \$239  = 1'h1;
+    end
     if (rst) begin
-      \$239  = 24'h000000;
+      \$239  = 1'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$240  = \$16 ;
+    \$240  = \code$62 ;
+    if (first) begin
+      \$240  = \$signal$63 ;
+    end
     if (rst) begin
       \$240  = 4'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$241  = \$256 [29:6];
-    if (rst) begin
-      \$241  = 24'h000000;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$242  = \$18 ;
-    if (rst) begin
-      \$242  = 4'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$243  = \$257 [29:6];
-    if (rst) begin
-      \$243  = 24'h000000;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$244  = \$20 ;
-    if (rst) begin
-      \$244  = 4'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$245  = \$258 [29:6];
-    if (rst) begin
-      \$245  = 24'h000000;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$246  = code;
-    if (rst) begin
-      \$246  = 4'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$247  = \$21 ;
-    if (rst) begin
-      \$247  = 24'h000000;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$248  = first;
-    if (rst) begin
-      \$248  = 1'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$249  = \$signal ;
+    \$241  = \module ;
     if (first) begin
-      \$249  = 1'h1;
+      \$241  = \$signal$65 ;
     end
     if (rst) begin
-      \$249  = 1'h0;
+      \$241  = 4'h0;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$250  = \code$62 ;
+    \$242  = \index$66 ;
     if (first) begin
-      \$250  = \$signal$63 ;
+      \$242  = \index$67 ;
     end
     if (rst) begin
-      \$250  = 4'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$251  = \module ;
-    if (first) begin
-      \$251  = \$signal$65 ;
-    end
-    if (rst) begin
-      \$251  = 4'h0;
-    end
-  end
-  always @* begin
-    if (_always_ ) begin end
-    \$252  = \index$66 ;
-    if (first) begin
-      \$252  = \index$67 ;
-    end
-    if (rst) begin
-      \$252  = 24'h000000;
+      \$242  = 24'h000000;
     end
   end
   always @* begin
     if (_always_ ) begin end
     give_0 = 6'h00;
     if (done_0) begin
-      give_0 = \$253 [5:0];
+      give_0 = \$243 [5:0];
     end
   end
   always @* begin
     if (_always_ ) begin end
     give_1 = 6'h00;
     if (done_1) begin
-      give_1 = \$254 [5:0];
+      give_1 = \$244 [5:0];
     end
   end
   always @* begin
     if (_always_ ) begin end
     give_2 = 6'h00;
     if (done_2) begin
-      give_2 = \$255 [5:0];
+      give_2 = \$245 [5:0];
     end
   end
   always @* begin
     if (_always_ ) begin end
     give_3 = 6'h00;
     if (done_3) begin
-      give_3 = \$256 [5:0];
+      give_3 = \$246 [5:0];
     end
   end
   always @* begin
     if (_always_ ) begin end
     give_4 = 6'h00;
     if (done_4) begin
-      give_4 = \$257 [5:0];
+      give_4 = \$247 [5:0];
     end
   end
   always @* begin
     if (_always_ ) begin end
     give_5 = 6'h00;
     if (done_5) begin
-      give_5 = \$258 [5:0];
+      give_5 = \$248 [5:0];
     end
   end
   always @* begin
@@ -15557,12 +15537,12 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
         \$signal$55  = 1'h1;
       end
     end
-    if (\$187 ) begin
-      if (\$188 ) begin
+    if (\$177 ) begin
+      if (\$178 ) begin
         \$signal$55  = 1'h1;
-      end else if (\$189 ) begin
+      end else if (\$179 ) begin
         \$signal$55  = 1'h1;
-      end else if (\$190 ) begin
+      end else if (\$180 ) begin
         \$signal$55  = 1'h1;
       end
     end
@@ -15575,12 +15555,12 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
         code = 4'h3;
       end
     end
-    if (\$187 ) begin
-      if (\$188 ) begin
+    if (\$177 ) begin
+      if (\$178 ) begin
         code = 4'h8;
-      end else if (\$189 ) begin
+      end else if (\$179 ) begin
         code = 4'h1;
-      end else if (\$190 ) begin
+      end else if (\$180 ) begin
         code = 4'h2;
       end
     end
@@ -15595,63 +15575,59 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
           \$signal$179  = \$44 ;
       8'h11:
           \$signal$179  = \$49 ;
-      8'h21:
-          \$signal$179  = \$54 ;
-      8'h31:
-          \$signal$179  = \$59 ;
       8'h12:
-          \$signal$179  = \$64 ;
+          \$signal$179  = \$54 ;
       8'h22:
-          \$signal$179  = \$69 ;
+          \$signal$179  = \$59 ;
       8'h32:
-          \$signal$179  = \$74 ;
+          \$signal$179  = \$64 ;
       8'h42:
-          \$signal$179  = \$79 ;
+          \$signal$179  = \$69 ;
       8'h13:
-          \$signal$179  = \$84 ;
+          \$signal$179  = \$74 ;
       8'h23:
-          \$signal$179  = \$89 ;
+          \$signal$179  = \$79 ;
       8'h33:
-          \$signal$179  = \$94 ;
+          \$signal$179  = \$84 ;
       8'h14:
-          \$signal$179  = \$99 ;
+          \$signal$179  = \$89 ;
       8'h24:
-          \$signal$179  = \$104 ;
+          \$signal$179  = \$94 ;
       8'h34:
-          \$signal$179  = \$109 ;
+          \$signal$179  = \$99 ;
       8'h44:
-          \$signal$179  = \$114 ;
+          \$signal$179  = \$104 ;
       8'h54:
-          \$signal$179  = \$119 ;
+          \$signal$179  = \$109 ;
       8'h64:
-          \$signal$179  = \$124 ;
+          \$signal$179  = \$114 ;
       8'h74:
-          \$signal$179  = \$129 ;
+          \$signal$179  = \$119 ;
       8'h84:
-          \$signal$179  = \$134 ;
+          \$signal$179  = \$124 ;
       8'h17:
-          \$signal$179  = \$139 ;
+          \$signal$179  = \$129 ;
     endcase
   end
   always @* begin
     if (_always_ ) begin end
     \$signal$12  = 1'h0;
-    if (\$178 ) begin
+    if (\$168 ) begin
       \$signal$12  = 1'h1;
     end
-    if (\$179 ) begin
+    if (\$169 ) begin
       \$signal$12  = 1'h1;
     end
-    if (\$180 ) begin
+    if (\$170 ) begin
       \$signal$12  = 1'h1;
     end
-    if (\$181 ) begin
+    if (\$171 ) begin
       \$signal$12  = 1'h1;
     end
-    if (\$182 ) begin
+    if (\$172 ) begin
       \$signal$12  = 1'h1;
     end
-    if (\$183 ) begin
+    if (\$173 ) begin
       \$signal$12  = 1'h1;
     end
   end
@@ -15683,22 +15659,22 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
   always @* begin
     if (_always_ ) begin end
     \$signal$65  = 4'h7;
-    if (\$208 ) begin
+    if (\$198 ) begin
       \$signal$65  = 4'h5;
     end
-    if (\$209 ) begin
+    if (\$199 ) begin
       \$signal$65  = 4'h4;
     end
-    if (\$210 ) begin
+    if (\$200 ) begin
       \$signal$65  = 4'h3;
     end
-    if (\$211 ) begin
+    if (\$201 ) begin
       \$signal$65  = 4'h2;
     end
-    if (\$212 ) begin
+    if (\$202 ) begin
       \$signal$65  = 4'h1;
     end
-    if (\$213 ) begin
+    if (\$203 ) begin
       \$signal$65  = 4'h0;
     end
     if (struck[6]) begin
@@ -15726,23 +15702,23 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
   always @* begin
     if (_always_ ) begin end
     \index$67  = late;
-    if (\$208 ) begin
-      \index$67  = \$258 [29:6];
+    if (\$198 ) begin
+      \index$67  = \$248 [29:6];
     end
-    if (\$209 ) begin
-      \index$67  = \$257 [29:6];
+    if (\$199 ) begin
+      \index$67  = \$247 [29:6];
     end
-    if (\$210 ) begin
-      \index$67  = \$256 [29:6];
+    if (\$200 ) begin
+      \index$67  = \$246 [29:6];
     end
-    if (\$211 ) begin
-      \index$67  = \$255 [29:6];
+    if (\$201 ) begin
+      \index$67  = \$245 [29:6];
     end
-    if (\$212 ) begin
-      \index$67  = \$254 [29:6];
+    if (\$202 ) begin
+      \index$67  = \$244 [29:6];
     end
-    if (\$213 ) begin
-      \index$67  = \$253 [29:6];
+    if (\$203 ) begin
+      \index$67  = \$243 [29:6];
     end
     if (struck[6]) begin
       \index$67  = late;
@@ -15769,16 +15745,16 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
   always @* begin
     if (_always_ ) begin end
     causes = 5'h00;
-    if (\$216 ) begin
+    if (\$206 ) begin
       causes[4] = 1'h1;
-    end else if (\$217 ) begin
+    end else if (\$207 ) begin
       if (missing[1]) begin
         causes[0] = 1'h1;
       end else if (missing[2]) begin
         causes[1] = 1'h1;
       end else if (missing[4]) begin
         causes[2] = 1'h1;
-      end else if (\$218 ) begin
+      end else if (\$208 ) begin
         causes[3] = 1'h1;
       end
     end
@@ -15786,58 +15762,58 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
   always @* begin
     if (_always_ ) begin end
     stall = 5'h00;
-    if (\$220 ) begin
+    if (\$210 ) begin
       stall = causes;
     end
   end
-  assign index = \$253 [29:6];
-  assign \index$30  = \$254 [29:6];
-  assign \index$36  = \$255 [29:6];
-  assign \index$42  = \$256 [29:6];
-  assign \index$48  = \$257 [29:6];
-  assign \index$54  = \$258 [29:6];
+  assign index = \$243 [29:6];
+  assign \index$30  = \$244 [29:6];
+  assign \index$36  = \$245 [29:6];
+  assign \index$42  = \$246 [29:6];
+  assign \index$48  = \$247 [29:6];
+  assign \index$54  = \$248 [29:6];
   assign cmd__valid = cmd_0__valid;
   assign cmd__payload = cmd_0__payload;
   assign cmd_0__ready = cmd__ready;
   assign \stop$76  = stop;
   assign have_0 = have;
   assign take = take_0;
-  assign post = \$253 [5:0];
+  assign post = \$243 [5:0];
   assign \cmd__valid$86  = cmd_1__valid;
   assign \cmd__payload$88  = cmd_1__payload;
   assign cmd_1__ready = \cmd__ready$89 ;
   assign \stop$91  = stop;
   assign have_1 = \have$94 ;
   assign \take$97  = take_1;
-  assign \post$99  = \$254 [5:0];
+  assign \post$99  = \$244 [5:0];
   assign \cmd__valid$101  = cmd_2__valid;
   assign \cmd__payload$103  = cmd_2__payload;
   assign cmd_2__ready = \cmd__ready$104 ;
   assign \stop$106  = stop;
   assign have_2 = \have$109 ;
   assign \take$112  = take_2;
-  assign \post$114  = \$255 [5:0];
+  assign \post$114  = \$245 [5:0];
   assign \cmd__valid$116  = cmd_3__valid;
   assign \cmd__payload$118  = cmd_3__payload;
   assign cmd_3__ready = \cmd__ready$119 ;
   assign \stop$121  = stop;
   assign have_3 = \have$124 ;
   assign \take$127  = take_3;
-  assign \post$129  = \$256 [5:0];
+  assign \post$129  = \$246 [5:0];
   assign \cmd__valid$131  = cmd_4__valid;
   assign \cmd__payload$133  = cmd_4__payload;
   assign cmd_4__ready = \cmd__ready$134 ;
   assign \stop$136  = stop;
   assign have_4 = \have$139 ;
   assign \take$142  = take_4;
-  assign \post$144  = \$257 [5:0];
+  assign \post$144  = \$247 [5:0];
   assign \cmd__valid$146  = cmd_5__valid;
   assign \cmd__payload$148  = cmd_5__payload;
   assign cmd_5__ready = \cmd__ready$149 ;
   assign \stop$151  = stop;
   assign have_5 = \have$154 ;
   assign \take$157  = take_5;
-  assign \post$159  = \$258 [5:0];
+  assign \post$159  = \$248 [5:0];
   assign \request__payload$163  = request__payload;
   assign \beats__valid$167  = beats__valid;
   assign \beats__payload$169  = beats__payload;
@@ -15847,9 +15823,9 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
   assign \count$174  = count;
   assign discard = ending;
   assign i__ready = o__ready;
-  assign trace_issue = { \$226 , \$225 , \$224 , \$223 , \$222 , \$221  };
+  assign trace_issue = { \$216 , \$215 , \$214 , \$213 , \$212 , \$211  };
   assign trace_retire = { \retire$152 , \retire$137 , \retire$122 , \retire$107 , \retire$92 , retire };
-  assign trace_index = { \$258 [29:6], \$257 [29:6], \$256 [29:6], \$255 [29:6], \$254 [29:6], \$253 [29:6] };
+  assign trace_index = { \$248 [29:6], \$247 [29:6], \$246 [29:6], \$245 [29:6], \$244 [29:6], \$243 [29:6] };
   assign busy = \$signal$6 ;
   assign \o__payload.target  = o__payload[5:0];
   assign \o__payload.end  = o__payload[6];
@@ -15919,7 +15895,7 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
   assign \i__payload$191.wait  = \i__payload$191 [9:4];
   assign \i__payload$191.post  = \i__payload$191 [15:10];
   assign \i__payload$191.index  = \i__payload$191 [39:16];
-  assign \i__payload$191.payload  = \i__payload$191 [135:40];
+  assign \i__payload$191.payload  = \i__payload$191 [107:40];
   assign \i__payload$194.op  = \i__payload$194 [3:0];
   assign \i__payload$194.wait  = \i__payload$194 [9:4];
   assign \i__payload$194.post  = \i__payload$194 [15:10];
@@ -15960,7 +15936,7 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
   assign \i__payload$194 [15:10] = o__payload[30:25];
   assign \i__payload$194 [9:4] = o__payload[22:17];
   assign \i__payload$194 [3:0] = o__payload[16:13];
-  assign \i__payload$191 [135:40] = o__payload[136:41];
+  assign \i__payload$191 [107:40] = o__payload[108:41];
   assign \i__payload$191 [39:16] = dispatched;
   assign \i__payload$191 [15:10] = o__payload[30:25];
   assign \i__payload$191 [9:4] = o__payload[22:17];
@@ -15971,10 +15947,10 @@ module \hwgen_top.sequencer (walking, start, request__valid, done, cmd_0__valid,
   assign \i__payload$188 [9:4] = o__payload[22:17];
   assign \i__payload$188 [3:0] = o__payload[16:13];
   assign i__payload[136:9] = \o__payload$178 [127:0];
-  assign i__payload[8] = \$169 ;
+  assign i__payload[8] = \$159 ;
   assign i__payload[7] = \o__payload$178 [128];
-  assign i__payload[6] = \$168 ;
-  assign i__payload[5:0] = { \$164 , \$160 , \$156 , \$152 , \$148 , \$144  };
+  assign i__payload[6] = \$158 ;
+  assign i__payload[5:0] = { \$154 , \$150 , \$146 , \$142 , \$138 , \$134  };
   assign \$31 [31:4] = 28'h0000000;
   assign \$31 [3:0] = address[3:0];
 endmodule
@@ -18623,7 +18599,7 @@ module \hwgen_top.sequencer.queue_wfetch (retire, i__valid, cmd__valid, take, i_
   reg \$39 ;
   wire \$4 ;
   reg \$40 ;
-  reg [105:0] \$41 ;
+  reg [77:0] \$41 ;
   reg [1:0] \$42 ;
   reg [1:0] \$43 ;
   reg [1:0] \$44 ;
@@ -18637,21 +18613,21 @@ module \hwgen_top.sequencer.queue_wfetch (retire, i__valid, cmd__valid, take, i_
   (* init = 2'h0 *)
   wire [1:0] \$signal$10 ;
   reg \$signal$17  = 1'h0;
-  reg [105:0] \$signal$20  = 106'h000000000000000000000000000;
+  reg [77:0] \$signal$20  = 78'h00000000000000000000;
   wire [3:0] \$signal$20.op ;
-  wire [95:0] \$signal$20.payload ;
+  wire [67:0] \$signal$20.payload ;
   wire [5:0] \$signal$20.wait ;
   wire \$signal$3 ;
   reg \$signal$38  = 1'h0;
   reg [1:0] \$signature__addr  = 2'h0;
   (* init = 2'h0 *)
   wire [1:0] \$signature__addr$6 ;
-  wire [105:0] \$signature__data ;
+  wire [77:0] \$signature__data ;
   wire [29:0] \$signature__data$8 ;
   wire [23:0] \$signature__data$8.index ;
   wire [5:0] \$signature__data$8.post ;
   wire [3:0] \$signature__data.op ;
-  wire [95:0] \$signature__data.payload ;
+  wire [67:0] \$signature__data.payload ;
   wire [5:0] \$signature__data.wait ;
   wire \$signature__en ;
   wire \$signature__en$7 ;
@@ -18666,13 +18642,13 @@ module \hwgen_top.sequencer.queue_wfetch (retire, i__valid, cmd__valid, take, i_
   wire [1:0] free;
   input [5:0] have;
   reg [2:0] held = 3'h0;
-  input [135:0] i__payload;
+  input [107:0] i__payload;
   wire [99:0] \i__payload$31 ;
   wire [3:0] \i__payload$31.op ;
   wire [95:0] \i__payload$31.payload ;
   wire [23:0] \i__payload.index ;
   wire [3:0] \i__payload.op ;
-  wire [95:0] \i__payload.payload ;
+  wire [67:0] \i__payload.payload ;
   wire [5:0] \i__payload.post ;
   wire [5:0] \i__payload.wait ;
   output i__ready;
@@ -18681,9 +18657,9 @@ module \hwgen_top.sequencer.queue_wfetch (retire, i__valid, cmd__valid, take, i_
   wire \i__valid$29 ;
   wire [23:0] index;
   reg [1:0] issue__addr = 2'h0;
-  wire [105:0] issue__data;
+  wire [77:0] issue__data;
   wire [3:0] \issue__data.op ;
-  wire [95:0] \issue__data.payload ;
+  wire [67:0] \issue__data.payload ;
   wire [5:0] \issue__data.wait ;
   wire issued;
   wire [2:0] less;
@@ -18708,10 +18684,10 @@ module \hwgen_top.sequencer.queue_wfetch (retire, i__valid, cmd__valid, take, i_
   output [5:0] take;
   wire waiting;
   wire [5:0] wanting;
-  reg [105:0] commands [3:0];
+  reg [77:0] commands [3:0];
   initial begin : init37
     integer i;
-    for (i = 0; i < 4; i = i + 1) commands[i] = 106'h000000000000000000000000000;
+    for (i = 0; i < 4; i = i + 1) commands[i] = 78'h00000000000000000000;
   end
   always @(posedge clk) begin
     if (\$signature__en )
@@ -18860,7 +18836,7 @@ module \hwgen_top.sequencer.queue_wfetch (retire, i__valid, cmd__valid, take, i_
       \$41  = issue__data;
     end
     if (rst) begin
-      \$41  = 106'h000000000000000000000000000;
+      \$41  = 78'h00000000000000000000;
     end
   end
   always @* begin
@@ -18915,17 +18891,17 @@ module \hwgen_top.sequencer.queue_wfetch (retire, i__valid, cmd__valid, take, i_
   assign less = \$16 [2:0];
   assign \$signature__data.op  = \$signature__data [3:0];
   assign \$signature__data.wait  = \$signature__data [9:4];
-  assign \$signature__data.payload  = \$signature__data [105:10];
+  assign \$signature__data.payload  = \$signature__data [77:10];
   assign \i__payload.op  = i__payload[3:0];
   assign \i__payload.wait  = i__payload[9:4];
   assign \i__payload.post  = i__payload[15:10];
   assign \i__payload.index  = i__payload[39:16];
-  assign \i__payload.payload  = i__payload[135:40];
+  assign \i__payload.payload  = i__payload[107:40];
   assign \$signature__data$8.post  = \$signature__data$8 [5:0];
   assign \$signature__data$8.index  = \$signature__data$8 [29:6];
   assign \$signal$20.op  = \$signal$20 [3:0];
   assign \$signal$20.wait  = \$signal$20 [9:4];
-  assign \$signal$20.payload  = \$signal$20 [105:10];
+  assign \$signal$20.payload  = \$signal$20 [77:10];
   assign \cmd__payload.op  = cmd__payload[3:0];
   assign \cmd__payload.payload  = cmd__payload[99:4];
   assign \o__payload.op  = cmd__payload[3:0];
@@ -18936,12 +18912,12 @@ module \hwgen_top.sequencer.queue_wfetch (retire, i__valid, cmd__valid, take, i_
   assign \oldest__data.index  = oldest__data[29:6];
   assign \issue__data.op  = issue__data[3:0];
   assign \issue__data.wait  = issue__data[9:4];
-  assign \issue__data.payload  = issue__data[105:10];
-  assign \i__payload$31 [99:4] = \$signal$20 [105:10];
+  assign \issue__data.payload  = issue__data[77:10];
+  assign \i__payload$31 [99:4] = { 28'h0000000, \$signal$20 [77:10] };
   assign \i__payload$31 [3:0] = \$signal$20 [3:0];
   assign \$signature__data$8 [29:6] = i__payload[39:16];
   assign \$signature__data$8 [5:0] = i__payload[15:10];
-  assign \$signature__data [105:10] = i__payload[135:40];
+  assign \$signature__data [77:10] = i__payload[107:40];
   assign \$signature__data [9:4] = i__payload[9:4];
   assign \$signature__data [3:0] = i__payload[3:0];
 endmodule
@@ -22264,7 +22240,7 @@ module \hwgen_top.store.words (o__ready, o__payload, rst, i__payload, i__valid, 
   assign \o__payload.last  = o__payload[64];
 endmodule
 
-module \hwgen_top.weight_buffer (write__en, \read__en$11 , rst, held, \port$4590$0 , \port$4599$0 , clk);
+module \hwgen_top.weight_buffer (write__en, \read__en$11 , rst, held, \port$4578$0 , \port$4587$0 , clk);
   reg _always_  = 0;
   reg [9:0] \$1 ;
   reg [63:0] \$2 ;
@@ -22280,8 +22256,8 @@ module \hwgen_top.weight_buffer (write__en, \read__en$11 , rst, held, \port$4590
   input clk;
   output [63:0] held;
   reg [63:0] held = 64'h0000000000000000;
-  input [83:0] \port$4590$0 ;
-  input [10:0] \port$4599$0 ;
+  input [83:0] \port$4578$0 ;
+  input [10:0] \port$4587$0 ;
   reg [9:0] read__addr = 10'h000;
   wire [19:0] \read__addr$9 ;
   wire [63:0] read__data;
@@ -22326,14 +22302,14 @@ module \hwgen_top.weight_buffer (write__en, \read__en$11 , rst, held, \port$4590
     held <= \$7 ;
   always @* begin
     if (_always_ ) begin end
-    \$1  = \port$4590$0 [73:64];
+    \$1  = \port$4578$0 [73:64];
     if (rst) begin
       \$1  = 10'h000;
     end
   end
   always @* begin
     if (_always_ ) begin end
-    \$2  = \port$4590$0 [63:0];
+    \$2  = \port$4578$0 [63:0];
     if (rst) begin
       \$2  = 64'h0000000000000000;
     end
@@ -22347,7 +22323,7 @@ module \hwgen_top.weight_buffer (write__en, \read__en$11 , rst, held, \port$4590
   end
   always @* begin
     if (_always_ ) begin end
-    \$4  = \port$4599$0 [9:0];
+    \$4  = \port$4587$0 [9:0];
     if (rst) begin
       \$4  = 10'h000;
     end
@@ -22373,13 +22349,13 @@ module \hwgen_top.weight_buffer (write__en, \read__en$11 , rst, held, \port$4590
       \$7  = read__data;
     end
   end
-  assign write__addr = \port$4590$0 [83:64];
-  assign write__data = \port$4590$0 [63:0];
-  assign \read__addr$9  = { 9'h000, \port$4599$0  };
+  assign write__addr = \port$4578$0 [83:64];
+  assign write__data = \port$4578$0 [63:0];
+  assign \read__addr$9  = { 9'h000, \port$4587$0  };
   assign \read__data$15  = held;
 endmodule
 
-module \hwgen_top.wfetch (cmd__valid, step, cmd__ready, rst, cmd__payload, bus__data, \port$4599$0 , bus__valid, \port$4623$4 , done, error, code, clk);
+module \hwgen_top.wfetch (cmd__valid, step, cmd__ready, rst, cmd__payload, bus__data, \port$4587$0 , bus__valid, \port$4611$4 , done, error, code, clk);
   reg _always_  = 0;
   wire \$1 ;
   wire \$10 ;
@@ -22467,8 +22443,8 @@ module \hwgen_top.wfetch (cmd__valid, step, cmd__ready, rst, cmd__payload, bus__
   reg [15:0] left = 16'h0000;
   reg log2_nbe = 1'h0;
   (* init = 11'h000 *)
-  output [10:0] \port$4599$0 ;
-  output [11:0] \port$4623$4 ;
+  output [10:0] \port$4587$0 ;
+  output [11:0] \port$4611$4 ;
   wire [19:0] read__addr;
   wire [63:0] read__data;
   wire read__en;
@@ -22772,9 +22748,9 @@ module \hwgen_top.wfetch (cmd__valid, step, cmd__ready, rst, cmd__payload, bus__
   assign bus__columns = word_3[14];
   assign bus__log2_nbe = { 3'h0, word_3[15] };
   assign read__data = bus__data;
-  assign \port$4599$0  = \$signal$9 ;
+  assign \port$4587$0  = \$signal$9 ;
   assign bus__valid = word_3[0];
-  assign \port$4623$4  = word_3[15:4];
+  assign \port$4611$4  = word_3[15:4];
   assign \cmd__payload.op  = cmd__payload[3:0];
   assign \cmd__payload.payload  = cmd__payload[99:4];
   assign \$7  = columns;
