@@ -104,10 +104,29 @@ class Derived:
         return 1 if self.config.skip == "none" else SKIP_WINDOW // self.word
 
     @property
+    def vector_row(self) -> int:
+        """Operand words whose zero bits, as vector operand, are read together."""
+        return SKIP_WINDOW // self.vectors_per_word
+
+    @property
     def leaves_out(self) -> bool:
         """Whether weight words that are all zero need not be written, as lanes mark them so with their neighbours."""
         return (self.config.skip in ("weight", "both") and self.config.weight_formats != ()
                 and self.vectors_per_word in (1, self.word))
+
+    @property
+    def leaves_rows(self) -> bool:
+        """Whether so, in streams of format ``vector``, in rows of `vector_row`."""
+        return self.leaves_out and "vector" in self.config.weight_formats
+
+    @property
+    def row_marks(self) -> tuple[str, ...]:
+        """What is said of a weight word on its way to the lanes where words of zeros are left out.
+
+        ``fresh``: the others whose zero bits share a row with its own are zero; ``wide``: in rows of `vector_row`.
+        """
+        wide = self.leaves_rows and self.vector_row > self.bits_words
+        return (("fresh",) if self.leaves_out else ()) + (("wide",) if wide else ())
 
     @property
     def lanes(self) -> int:

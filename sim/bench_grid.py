@@ -10,7 +10,7 @@ import numpy as np
 
 from hwgen import isa, timing
 from hwgen.sim import grid_corners
-from hwgen.sim.grid_driver import Sent, bench, simple, word
+from hwgen.sim.grid_driver import Bench, Sent, bench, simple, word
 from hwgen.sim.grid_model import all_lanes, random_job
 
 
@@ -39,24 +39,31 @@ async def random_jobs(dut: Any) -> None:
 async def corners(dut: Any) -> None:
     """No zero, nothing but zeros, a single other value, long runs of them, in all mappings: results and cycles."""
     b = await bench(dut)
-    c, before = b.config, ("", "")
-    for pair in grid_corners.PAIRS:
-        if pair[0] == "column" and c.vector == 1:
-            continue
-        weights, acts = (
-            None if name == old else grid_corners.pattern(name, words * b.d.word, c.vector, bits, b.values)
-            for name, old, words, bits in zip(
-                pair, before, (c.wmem_words, c.amem_words), (c.weight_bits, c.act_bits + 1), strict=True))
-        b.load(weights, acts)
-        await b.settle()
-        before = pair
-        walked, busy = b.walked, b.busy
-        for job in grid_corners.jobs(c, b.values):
-            b.queue_job(job)
-        await b.settle()
-        assert b.busy - busy == b.walked - walked, pair
-        assert c.skip != "both" or pair != ("none", "none") or b.walked - walked == 4 * len(c.mappings) * b.d.lanes
-        await b.drain_all()
+    for wide in (False, True) if "wide" in b.d.row_marks else (False,):
+        before = ("", "")
+        for pair in grid_corners.PAIRS:
+            if pair[0] != "column" or b.config.vector > 1:
+                await _corner(b, pair, before, wide)
+                before = pair
+
+
+async def _corner(b: Bench, pair: tuple[str, str], before: tuple[str, str], wide: bool) -> None:
+    """Load what differs from ``before`` and walk over it; weights as a ``wide`` stream, as vector operands only."""
+    c = b.config
+    weights, acts = (
+        None if name == old else grid_corners.pattern(name, words * b.d.word, c.vector, bits, b.values)
+        for name, old, words, bits in zip(
+            pair, before, (c.wmem_words, c.amem_words), (c.weight_bits, c.act_bits + 1), strict=True))
+    b.load(weights, acts, wide)
+    await b.settle()
+    walked, busy = b.walked, b.busy
+    jobs = [job for job in grid_corners.jobs(c, b.values) if not wide or job.run["mode"] != isa.Mode.PIXEL]
+    for job in jobs:
+        b.queue_job(job)
+    await b.settle()
+    assert b.busy - busy == b.walked - walked, (pair, wide)
+    assert c.skip != "both" or pair != ("none", "none") or b.walked - walked == 2 * len(jobs) * b.d.lanes
+    await b.drain_all()
 
 
 @cocotb.test()

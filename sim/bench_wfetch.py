@@ -63,12 +63,12 @@ class Bench:
         half = 1 << c.weight_bits - 1
         rows, columns, at = (int(getattr(self.dut, f"bus__{n}").value) for n in ("rows", "columns", "addr"))
         nbe = 1 << int(self.dut.bus__log2_nbe.value)
-        together = self.d.bits_words
-        fresh = self.d.leaves_out and int(self.dut.bus__fresh.value)
+        marks = {mark: int(getattr(self.dut, f"bus__{mark}").value) for mark in self.d.row_marks}
+        together = self.d.vector_row if marks.get("wide") else self.d.bits_words
         for row in range(c.rows):
             for column in range(c.columns):
                 if rows >> row & 1 and columns >> column & 1:
-                    if fresh:
+                    if marks.get("fresh"):
                         self.wmem[column, row, at // together * together:][:together] = 0
                     word = data[row % nbe * width:][:width]
                     self.wmem[column, row, at] = (word + half & 2 * half - 1) - half

@@ -106,17 +106,18 @@ class Streams:
             table[: len(found)] = found
             if len(table) > c.codebook or not self.book(rng.permuted(table, out=table)):
                 return False
-        marks, values = weight_stream.encode(words, keep, form, bits, d.word, table)
+        lanes = weight_stream.Lanes.of(c, count)
+        marks, values = weight_stream.encode(words, keep, form, bits, lanes, table)
         src = self.store(np.concatenate([marks, values]))
         if src is None:
             return False
-        unit = d.bits_words if d.leaves_out else 1
+        unit = (d.vector_row if form is Format.VECTOR else d.bits_words) if d.leaves_out else 1
         sizes = len(marks) // d.dma_bytes, len(values) // d.dma_bytes
         self.commands.append(isa.Command("WSTREAM", {
             "src": src, "count": count, "dst": int(rng.integers(0, (c.wmem_words - count) // unit + 1)) * unit,
             "groups": groups, "log2_rc": log2_rc, "log2_cc": log2_cc, "format": int(form), "bits": bits - 1,
             "codebook": int(table is not None), "marks": sizes[0], "values": sizes[1]}))
-        self.cycles.append(weight_stream.decode_cycles(keep, form, *sizes, d.word, count, unit))
+        self.cycles.append(weight_stream.decode_cycles(keep, form, *sizes, lanes))
         return True
 
 

@@ -79,8 +79,8 @@ class Bench:
         for name in ("cmd__valid", "cmd__payload", "weights__valid", "weights__data", "weights__addr",
                      "weights__log2_nbe", "weights__rows", "weights__columns"):
             getattr(self.dut, name).value = 0
-        if self.d.leaves_out:
-            self.dut.weights__fresh.value = 0
+        for mark in self.d.row_marks:
+            getattr(self.dut, f"weights__{mark}").value = 0
         for c in range(self.config.columns):
             for name in ("valid", "addr", "data", "rows"):
                 getattr(self.dut, f"patches__{c}__{name}").value = 0
@@ -174,9 +174,9 @@ class Bench:
         dut, patch = self.dut, -1
         write = self.writes.popleft() if self.writes and self.rng.random() < 0.9 else {}
         if write:
-            patch, fresh = write.pop("patch", -1), write.pop("fresh", 0)
-            if self.d.leaves_out:
-                dut.weights__fresh.value = fresh
+            patch = write.pop("patch", -1)
+            for mark in self.d.row_marks:
+                getattr(dut, f"weights__{mark}").value = write.pop(mark, 0)
             prefix = "weights__" if patch < 0 else f"patches__{patch}__"
             for name, value in write.items():
                 getattr(dut, prefix + name).value = value
@@ -217,17 +217,24 @@ class Bench:
                     for r in (r for r in range(c.rows) if rows >> r & 1):
                         self.model.amem[r, col, w * d.word:(w + 1) * d.word] = value
 
-    def load(self, weights: np.ndarray | None, acts: np.ndarray | None) -> None:
-        """Queue writes of these operands (all values of a memory, or None) to every lane (model: at once)."""
+    def load(self, weights: np.ndarray | None, acts: np.ndarray | None, wide: bool = False) -> None:
+        """Queue writes of these operands (all values of a memory, or None) to every lane (model: at once).
+
+        Where they may be, weight words of zeros are left out: in rows of bits of values, or of vectors (``wide``), which
+        begin with their first word that is not, or with their last one.
+        """
         c, w = self.config, self.d.word
         rows, columns = (1 << c.rows) - 1, (1 << c.columns) - 1
         if weights is not None:
             self.model.wmem[:] = weights
-            together = self.d.bits_words if self.d.leaves_out else 1
-            self.writes += ({"addr": n, "data": pack(values, 8), "log2_nbe": 0, "rows": rows, "columns": columns,
-                             "fresh": int(n % together == 0)}
-                            for n, values in enumerate(weights.reshape(-1, w))
-                            if together == 1 or n % together == 0 or values.any())
+            together = (self.d.vector_row if wide else self.d.bits_words) if self.d.leaves_out else 1
+            words, begun = weights.reshape(-1, w), -1
+            for n, values in enumerate(words):
+                if together == 1 or values.any() or (begun != n // together and n % together == together - 1):
+                    marks = {"fresh": int(begun != n // together), "wide": int(wide)}
+                    begun = n // together
+                    self.writes.append({"addr": n, "data": pack(values, 8), "log2_nbe": 0, "rows": rows,
+                                        "columns": columns} | {mark: marks[mark] for mark in self.d.row_marks})
         if acts is not None:
             self.model.amem[:] = acts
             self.writes += ({"patch": col, "addr": n, "data": pack(values, c.act_bits + 1), "rows": rows}

@@ -143,11 +143,11 @@ class Context:
         still hold them; return their wmem word."""
         nbe = min(shape.rc, self.d.weight_buses)
         groups = count // shape.rc * (shape.rc // nbe) if count >= shape.rc else -(-count // nbe)
-        at, held = self.wmem.place((block.constant, key), words)
-        if held:
-            return at
         stored = block.constant.stored
         part = stored.parts[number]
+        at, held = self.wmem.place((block.constant, key), words, part.unit)
+        if held:
+            return at
         src = block.weight_at + stored.book_words + sum(p.words for p in stored.parts[:number])
         if part.stream.get("codebook") and self._book != stored.book:
             self._book = stored.book
@@ -169,7 +169,7 @@ class Context:
                 **part.stream,
             },
             reads=[("weight", slice(src, src + part.words))],
-            writes=[("wmem", slice(at, at + words))],
+            writes=[("wmem", slice(at, at + -(-words // part.unit) * part.unit))],
             cycles=part.cycles,
         )
         return at

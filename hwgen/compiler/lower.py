@@ -95,6 +95,9 @@ class Lowering:
                 if op.depthwise and op.groups == op.weight.shape[0] and "depthwise" in self.mappings
                 else [m for m in (Mode.CHANNEL, Mode.PIXEL) if m.name.lower() in self.mappings] or [Mode.CHANNEL]
             )
+            if self.form == "vector" and Derived(self.config).leaves_out:
+                # Such streams are for vector operands.
+                modes = [m for m in modes if m is not Mode.PIXEL] or [Mode.CHANNEL]
             column, site = as_column(op, site, self.config)
             yield from self._reduce(index, op, [conv_works(column, site, m, self.config) for m in modes])
         elif isinstance(op, Pool):

@@ -22,12 +22,17 @@ class Ring:
         self._next = 0
         self._held: dict[Hashable, tuple[int, int]] = {}
 
-    def place(self, key: Hashable, count: int) -> tuple[int, bool]:
+    def place(self, key: Hashable, count: int, unit: int = 1) -> tuple[int, bool]:
         """Return (address, whether ``key`` is held there already); otherwise the next ``count`` elements now hold
-        it."""
+        it.
+
+        With ``unit`` it begins and ends with one of that size, too.
+        """
+        unit = max(unit, self.unit)
+        count = -(-count // unit) * unit if unit > self.unit else count
         if key in self._held and self._held[key][1] == count:
             return self._held[key][0], True
-        start = -(-self._next // self.unit) * self.unit
+        start = -(-self._next // unit) * unit
         if start + count > self.size:
             start = 0
         if count > self.size:

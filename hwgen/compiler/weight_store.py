@@ -14,7 +14,7 @@ from hwgen.derive import Derived
 from hwgen.errors import HwgenError
 from hwgen.golden import weight_stream
 from hwgen.golden.machine_weights import NEEDS
-from hwgen.isa import BY_NAME, Format
+from hwgen.isa import BY_NAME, Format, Mode
 
 CODEBOOK = "codebook"
 CHOICES = (SMALLEST, *WEIGHT_FORMATS, CODEBOOK)
@@ -37,11 +37,17 @@ class Part:
         That the fetch takes.
     stream : dict of str to int
         Fields of WSTREAM that say how to decode them; none where they are stored as they are.
+    unit : int
+        Words of a lane's memory that are written as one.
+    time : float
+        Cycles of loading and decoding, as far as the lanes wait for them.
     """
 
     words: int
     cycles: int
     stream: dict[str, int] = field(default_factory=dict)
+    unit: int = 1
+    time: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -80,7 +86,8 @@ def check(form: str, config: Config) -> None:
 def store(dense: Sequence[NDArray[np.uint8]], counts: Sequence[int], work: Work, config: Config) -> Stored:
     """Return the weights of one tile in the smallest form that is decoded as fast as the lanes take weights.
 
-    All its parts have the same codebook, or none.
+    Lanes that use them for few pixels take them fast: there what loads and decodes in the least time comes first. All
+    its parts have the same codebook, or none.
 
     Parameters
     ----------
@@ -107,7 +114,7 @@ def store(dense: Sequence[NDArray[np.uint8]], counts: Sequence[int], work: Work,
             remedy="nm takes two zeros in every four neighbours of a stream, and every format at most "
             f"{LONGEST['marks']} words of marks and {LONGEST['values']} of values; leave the choice to the compiler",
         )
-    return min(found, key=lambda s: len(s.raw))
+    return min(found, key=lambda s: (sum(part.time for part in s.parts), len(s.raw)))
 
 
 def share(work: Work, config: Config) -> float:
@@ -140,7 +147,9 @@ def _index_bits(table: NDArray[np.int8] | None) -> int:
 
 def _forms(work: Work, config: Config) -> Iterable[Format]:
     wanted = config.weight_formats if work.form in (SMALLEST, CODEBOOK) else (work.form,)
-    return [form for form, name in NEEDS.items() if name in wanted]
+    # Of the words of such a stream lanes that skip know which vectors are zero, not which values.
+    never = Format.VECTOR if Derived(config).leaves_out and work.mode is Mode.PIXEL else None
+    return [form for form, name in NEEDS.items() if name in wanted and form is not never]
 
 
 def _with_book(
@@ -159,28 +168,38 @@ def _with_book(
         first[: len(book)] = book.view(np.uint8)
         raw.append(first)
     for part, count in zip(words, counts, strict=True):
-        best: tuple[int, Format, NDArray[np.bool_], int, int] | None = None
-        for form in _forms(work, config):
-            keep = weight_stream.kept(part, form, d.word)
-            if keep is None or (book is not None and not np.isin(part[keep], book).all()):
-                continue
-            bits = weight_stream.value_bits(part[keep]) if book is None else _index_bits(book)
-            sizes = weight_stream.stream_words(keep, form, bits, d.word)
-            size, together = sum(sizes), d.bits_words if d.leaves_out else 1
-            cycles = weight_stream.decode_cycles(keep, form, *sizes, d.word, count, together)
-            slow = cycles > max(len(part), size) and work.form != NEEDS[form]
-            if slow or sizes[0] > LONGEST["marks"] or sizes[1] > LONGEST["values"]:
-                continue
-            if best is None or size < best[0]:
-                best = size, form, keep, bits, cycles
-        if best is None:
+        options = [o for form in _forms(work, config) if (o := _option(part, form, count, book, work, config))]
+        if not options:
             return None
-        size, form, keep, bits, cycles = best
-        marks, values = weight_stream.encode(part, keep, form, bits, d.word, book)
-        sizes = len(marks) // d.dma_bytes, len(values) // d.dma_bytes
-        parts.append(Part(size, cycles, {
-            "format": int(form), "bits": bits - 1, "codebook": int(book is not None), "marks": sizes[0],
-            "values": sizes[1]}))
-        raw += [marks, values]
+        best = min(options, key=lambda o: (o.time, o.words))
+        form, lanes = Format(best.stream["format"]), weight_stream.Lanes.of(config, count)
+        keep = weight_stream.kept(part, form, d.word)
+        assert keep is not None
+        raw += weight_stream.encode(part, keep, form, best.stream["bits"] + 1, lanes, book)
+        parts.append(best)
     held = b"" if book is None else book.tobytes()
     return Stored(np.concatenate(raw), tuple(parts), held, 0 if book is None else len(raw[0]) // d.dma_bytes)
+
+
+def _option(
+    part: NDArray[np.int8], form: Format, count: int, book: NDArray[np.int8] | None, work: Work, config: Config
+) -> Part | None:
+    """Return what a stream of one form takes; None where that cannot be, or is slower than plain bytes."""
+    d, lanes = Derived(config), weight_stream.Lanes.of(config, count)
+    keep = weight_stream.kept(part, form, d.word)
+    if keep is None or (book is not None and not np.isin(part[keep], book).all()):
+        return None
+    bits = weight_stream.value_bits(part[keep]) if book is None else _index_bits(book)
+    marks, values = weight_stream.stream_words(keep, form, bits, lanes)
+    size, cycles = marks + values, weight_stream.decode_cycles(keep, form, marks, values, lanes)
+    slow = cycles > max(len(part), size) and work.form != NEEDS[form]
+    if slow or marks > LONGEST["marks"] or values > LONGEST["values"]:
+        return None
+    used = np.count_nonzero(part) * work.height * work.width / d.multipliers
+    return Part(
+        size,
+        cycles,
+        {"format": int(form), "bits": bits - 1, "codebook": int(book is not None), "marks": marks, "values": values},
+        d.vector_row if form is Format.VECTOR and d.leaves_out else 1,
+        max(cycles, size * d.dma_bytes * 8 // config.axi_bits, used),
+    )

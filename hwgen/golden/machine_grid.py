@@ -72,6 +72,9 @@ def run(s: State) -> Work:
     s.within("s_base", int(stream.min()), int(stream.max()), s_memory.shape[2], f"streamed operand ({name})")
 
     at_work = _at_work(s)
+    if mode is Mode.PIXEL:
+        unknown = s.vectors_only[at_work[:, :, 0, 0]][:, np.unique(stream // d.word)].any()
+        s.require(not unknown, "s_base", "such that no weights came as a stream of format vector")
     walked, zeros = np.zeros((c.columns, c.rows), np.int64), Zeros()
     exact: Any = np.float32 if len(v) << c.weight_bits - 1 + c.act_bits <= 1 << 24 else np.float64
     vectors = v_memory[:, :, v].astype(exact)  # (columns, rows, K, P)

@@ -37,16 +37,19 @@ def wstream(s: State) -> Work:
     total = a["groups"] * a["count"]
     s.require(total >= 1, "count and groups", ">= 1")
     try:
-        words = weight_stream.decode(marks, values, total, Format(a["format"]), a["bits"] + 1, d.word, d.dma_bytes,
+        words = weight_stream.decode(marks, values, a["groups"], Format(a["format"]), a["bits"] + 1,
+                                     weight_stream.Lanes.of(c, a["count"]), d.dma_bytes,
                                      s.codebook if a["codebook"] else None)
     except weight_stream.CorruptStreamError as error:
         s.require(False, "weight stream", f"whole: {error}")
-    s.require(not d.leaves_out or a["dst"] % d.bits_words == 0, "dst", f"a multiple of {d.bits_words}")
+    vector = a["format"] == Format.VECTOR
+    unit = (d.vector_row if vector else d.bits_words) if d.leaves_out else 1
+    s.require(a["dst"] % unit == 0, "dst", f"a multiple of {unit}")
     lanes = _to_lanes(s, words)
-    if d.leaves_out:
-        # Bits of words that share a word of block RAM are set together.
-        end = a["dst"] + a["count"]
-        s.wmem[*lanes, end:-(-end // d.bits_words) * d.bits_words] = 0
+    # Bits of words that share a word of memory are set together.
+    end = a["dst"] + a["count"]
+    s.wmem[*lanes, end:-(-end // unit) * unit] = 0
+    s.vectors_only[*lanes, a["dst"]:-(-end // unit) * unit] = vector and d.leaves_out
     return Work(items=total)
 
 

@@ -7,12 +7,14 @@ format       kept                                                              m
 ===========  ================================================================  ==============================
 PACKED       all                                                               none
 BITMAP       those that are not zero                                           a bit for each weight
-VECTOR       all of a lane word (W weights) unless all are zero                a bit for each lane word
+VECTOR       all of a lane word (W weights) unless all are zero                a bit for each lane word, in rows
 ONE_OF_FOUR  one of every four neighbours                                      its index, 2 bits
 TWO_OF_FOUR  two of every four neighbours                                      their indices, 2 bits each, rising
 RUN          those that are not zero, and every 16th of a run of zeros         zeros before it, 4 bits; the last
                                                                                ones are those at the end
 ===========  ================================================================  ==============================
+
+Rows of VECTOR: each lane group begins a row of `Lanes.row` DMA words, of which those behind its last have clear bits.
 
 Marks come first, lowest bit first, then the values in order, both filled up to whole DMA words. Values have 1..8 bits,
 two's complement, or are indices into a codebook of bytes. They lie in blocks of D, bit plane after bit plane: bit 0 of
@@ -23,9 +25,14 @@ shares an index among outputs; indices in groups of four: Mishra et al., 2021).
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Self
+
 import numpy as np
 from numpy.typing import NDArray
 
+from hwgen.config import Config
+from hwgen.derive import Derived
 from hwgen.isa import Format
 
 RUN_BITS = 4
@@ -37,6 +44,39 @@ GROUP = 4
 
 Bits = NDArray[np.bool_]
 Bytes = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Lanes:
+    """Where the words of a stream go.
+
+    Attributes
+    ----------
+    word : int
+        W, weights of a lane word.
+    count : int
+        DMA words of a lane group.
+    row : int
+        Of how many DMA words marks of VECTOR lie together.
+    together : int
+        Where words of zeros are left out: words in a row of bits, the last of which is written; else 1.
+    """
+
+    word: int
+    count: int
+    row: int = 1
+    together: int = 1
+
+    @classmethod
+    def of(cls, config: Config, count: int) -> Self:
+        """Return those of a machine."""
+        d = Derived(config)
+        return cls(d.word, count, d.vector_row, d.bits_words) if d.leaves_out else cls(d.word, count)
+
+    @property
+    def marked(self) -> int:
+        """DMA words that VECTOR has marks for, of a lane group."""
+        return -(-self.count // self.row) * self.row
 
 
 class CorruptStreamError(ValueError):
@@ -71,24 +111,25 @@ def kept(words: NDArray[np.int8], form: Format, lane_word: int) -> Bits | None:
     return out.reshape(words.shape)
 
 
-def mark_bits(keep: Bits, form: Format, lane_word: int) -> int:
+def mark_bits(keep: Bits, form: Format, lanes: Lanes) -> int:
     """Return how many bits the marks take."""
     if form is Format.PACKED:
         return 0
     if form is Format.RUN:
         return RUN_BITS * (int(keep.sum()) + 1)
-    share = {Format.BITMAP: 1, Format.VECTOR: lane_word, Format.ONE_OF_FOUR: 2, Format.TWO_OF_FOUR: 1}[form]
-    return keep.size // share
+    if form is Format.VECTOR:
+        return keep.size // lanes.word // lanes.count * lanes.marked
+    return keep.size // {Format.BITMAP: 1, Format.ONE_OF_FOUR: 2, Format.TWO_OF_FOUR: 1}[form]
 
 
-def stream_words(keep: Bits, form: Format, bits: int, lane_word: int) -> tuple[int, int]:
+def stream_words(keep: Bits, form: Format, bits: int, lanes: Lanes) -> tuple[int, int]:
     """Return the DMA words of the marks and of the values."""
     width = keep.shape[1]
     blocks = -(-int(keep.sum()) // width)
-    return -(-mark_bits(keep, form, lane_word) // (8 * width)), -(-blocks * bits // 8)
+    return -(-mark_bits(keep, form, lanes) // (8 * width)), -(-blocks * bits // 8)
 
 
-def encode(words: NDArray[np.int8], keep: Bits, form: Format, bits: int, lane_word: int,
+def encode(words: NDArray[np.int8], keep: Bits, form: Format, bits: int, lanes: Lanes,
            codebook: NDArray[np.int8] | None = None) -> tuple[Bytes, Bytes]:
     """Return marks and values of a stream, each in whole DMA words.
 
@@ -101,8 +142,7 @@ def encode(words: NDArray[np.int8], keep: Bits, form: Format, bits: int, lane_wo
     form : Format
     bits : int
         Of a value or an index, 1..8.
-    lane_word : int
-        W.
+    lanes : Lanes
     codebook : int8 array, shape (2**bits,), optional
         Values, among them all that are kept.
     """
@@ -114,21 +154,21 @@ def encode(words: NDArray[np.int8], keep: Bits, form: Format, bits: int, lane_wo
     blocks = np.zeros(-(-len(values) // width) * width, np.uint8)
     blocks[: len(values)] = values.view(np.uint8)
     planes = np.unpackbits(blocks.reshape(-1, width, 1), axis=2, bitorder="little", count=bits).swapaxes(1, 2)
-    return _filled(_marks(keep, form, lane_word), width), _filled(planes.reshape(-1), width)
+    return _filled(_marks(keep, form, lanes), width), _filled(planes.reshape(-1), width)
 
 
-def decode(marks: Bytes, values: Bytes, count: int, form: Format, bits: int, lane_word: int, width: int,
+def decode(marks: Bytes, values: Bytes, groups: int, form: Format, bits: int, lanes: Lanes, width: int,
            codebook: NDArray[np.int8] | None = None) -> NDArray[np.int8]:
-    """Return the ``count`` DMA words of ``width`` weights of a stream.
+    """Return the DMA words of ``width`` weights of a stream for so many lane groups.
 
     Raises
     ------
     CorruptStreamError
         When marks or values end too early or too late.
     """
-    flags = np.unpackbits(marks, bitorder="little").astype(bool)
-    keep = _keep(flags, count, form, lane_word, width)
-    needed = -(-mark_bits(keep, form, lane_word) // (8 * width)) * width
+    flags, count = np.unpackbits(marks, bitorder="little").astype(bool), groups * lanes.count
+    keep = _keep(flags, count, form, lanes, width)
+    needed = -(-mark_bits(keep, form, lanes) // (8 * width)) * width
     if len(marks) != needed:
         raise CorruptStreamError(f"marks take {needed} bytes, not {len(marks)}")
     total = int(keep.sum())
@@ -148,35 +188,41 @@ def decode(marks: Bytes, values: Bytes, count: int, form: Format, bits: int, lan
     return out
 
 
-def decode_cycles(
-    keep: Bits, form: Format, marks: int, values: int, lane_word: int = 0, count: int = 0, together: int = 1
-) -> int:
+def decode_cycles(keep: Bits, form: Format, marks: int, values: int, lanes: Lanes) -> int:
     """Return the cycles of decoding a stream: one a source word or a DMA word of weights, in RUN one a value.
 
     Parameters
     ----------
-    keep, form
+    keep, form, lanes
         As for `encode`.
     marks, values : int
         Words that they take.
-    lane_word : int
-        W.
-    count : int
-        DMA words of a lane group.
-    together : int
-        Where words of zeros are left out: words in a row of bits, the last of which is written; else 1.
     """
-    written = np.ones(len(keep), bool)
-    if together > 1 and form in (Format.BITMAP, Format.VECTOR, Format.RUN):
-        number = np.arange(len(keep))
-        place = number % count
-        flags = 8 if form is Format.BITMAP else lane_word
-        written = keep.any(axis=1) | (place % together == together - 1) | (place == count - 1)
-        written |= (number % flags == flags - 1) & (form is not Format.RUN)
     each = np.maximum(keep.sum(axis=1), 1) if form is Format.RUN else np.ones(len(keep), np.int64)
-    steps = int(each[written].sum())
-    # Where words are left out, one of marks may be worth many of weights.
-    return max(steps, marks + values, MARK_CYCLES * (marks - 1) + 1 if together > 1 else 0)
+    if lanes.together > 1 and form is Format.VECTOR:
+        # A row without any word takes a cycle too.
+        each = np.maximum(_in_rows(keep.any(axis=1)[:, None], lanes).reshape(-1, lanes.row).sum(axis=1), 1)
+        of_marks = 8 * lanes.word // lanes.row
+    elif lanes.together > 1 and form in (Format.BITMAP, Format.RUN):
+        number, of_marks = np.arange(len(keep)), 8
+        place = number % lanes.count
+        written = keep.any(axis=1) | (place % lanes.together == lanes.together - 1) | (place == lanes.count - 1)
+        each *= written | ((number % of_marks == of_marks - 1) & (form is Format.BITMAP))
+    steps = int(each.sum())
+    if lanes.together > 1 and form in (Format.BITMAP, Format.VECTOR):
+        # Where words are left out, one of marks may be worth many of weights: from each on, the rest takes its cycles.
+        rest = np.cumsum(np.add.reduceat(each, np.arange(0, len(each), of_marks))[::-1])[::-1]
+        steps = int((rest + MARK_CYCLES * np.arange(len(rest))).max())
+    elif lanes.together > 1:
+        steps = max(steps, MARK_CYCLES * (marks - 1) + 1)
+    return max(steps, marks + values)
+
+
+def _in_rows(flags: Bits, lanes: Lanes) -> Bits:
+    """Return flags (DMA words, any number of each), the words of each lane group filled up to whole rows."""
+    groups = flags.reshape(-1, lanes.count, flags.shape[1])
+    padded: Bits = np.pad(groups, ((0, 0), (0, lanes.marked - lanes.count), (0, 0)))
+    return padded
 
 
 def _filled(bits: NDArray[np.uint8] | Bits, width: int) -> Bytes:
@@ -196,13 +242,13 @@ def _with_fillers(nonzero: Bits) -> Bits:
     return keep
 
 
-def _marks(keep: Bits, form: Format, lane_word: int) -> NDArray[np.uint8] | Bits:
+def _marks(keep: Bits, form: Format, lanes: Lanes) -> NDArray[np.uint8] | Bits:
     if form is Format.PACKED:
         return np.zeros(0, np.uint8)
     if form is Format.BITMAP:
         return keep.reshape(-1)
     if form is Format.VECTOR:
-        return keep[:, ::lane_word].reshape(-1)
+        return _in_rows(keep[:, :: lanes.word], lanes).reshape(-1)
     if form is Format.RUN:
         at = np.append(np.flatnonzero(keep.reshape(-1)), keep.size)
         marks = (np.diff(at, prepend=-1) - 1).astype(np.uint8)
@@ -212,7 +258,7 @@ def _marks(keep: Bits, form: Format, lane_word: int) -> NDArray[np.uint8] | Bits
     return np.unpackbits(marks[:, None], axis=1, bitorder="little", count=width).reshape(-1)
 
 
-def _keep(flags: Bits, count: int, form: Format, lane_word: int, width: int) -> Bits:
+def _keep(flags: Bits, count: int, form: Format, lanes: Lanes, width: int) -> Bits:
     """Return what marks say is kept."""
     size = count * width
 
@@ -226,7 +272,11 @@ def _keep(flags: Bits, count: int, form: Format, lane_word: int, width: int) -> 
     if form is Format.BITMAP:
         return first(size).reshape(count, width)
     if form is Format.VECTOR:
-        return np.repeat(first(size // lane_word), lane_word).reshape(count, width)
+        each = width // lanes.word
+        rows = first(count // lanes.count * lanes.marked * each).reshape(-1, lanes.marked, each)
+        if rows[:, lanes.count :].any():
+            raise CorruptStreamError("marks behind the last word of a lane group")
+        return np.repeat(rows[:, : lanes.count].reshape(count, each), lanes.word, axis=1)
     keep = np.zeros(size, bool)
     if form is Format.RUN:
         runs = np.packbits(flags.reshape(-1, RUN_BITS), axis=1, bitorder="little").reshape(-1).astype(np.int64)

@@ -33,6 +33,7 @@ from amaranth.utils import bits_for
 from hwgen.config import Config
 from hwgen.derive import Derived
 from hwgen.hardware.fifo import Backlog
+from hwgen.hardware.lowest import lowest, without_lowest
 from hwgen.hardware.nonzero import WINDOW, WINDOW_BITS, ValueBits, VectorBits
 from hwgen.hardware.select import pick
 from hwgen.hardware.walker import Walker
@@ -67,8 +68,7 @@ class SkipWalker(Walker):
         for name, words in (("weight", config.wmem_words), ("act", config.amem_words)):
             ports |= {f"{name}_write": In(1), f"{name}_addr": In(bits_for(words - 1)),
                       f"{name}_bits": In(Derived(config).word)}
-        if Derived(config).leaves_out:
-            ports["weight_fresh"] = In(1)
+        ports |= {f"weight_{name}": In(1) for name in Derived(config).row_marks}
         ports["empty"] = Out(1)
         super().__init__(config, ports)
 
@@ -157,15 +157,16 @@ class SkipWalker(Walker):
                 continue
             write, addr, bits = (getattr(self, f"{name}_{port}") for port in ("write", "addr", "bits"))
             leaves_out = name == "weight" and d.leaves_out
-            m.submodules[f"{name}_vectors"] = vectors = VectorBits(words, d.vectors_per_word, leaves_out, d.bits_words)
+            marks = d.row_marks if leaves_out else ()
+            m.submodules[f"{name}_vectors"] = vectors = VectorBits(words, d.vectors_per_word, marks, d.bits_words)
             row = at.v[WINDOW_BITS:]
             if name == "act" and "depthwise" in c.mappings:
                 row = Mux(at.kind.depthwise, at.s[WINDOW_BITS:], row)
             vector_bits = Cat(bits[n:n + c.vector].any() for n in range(0, d.word, c.vector))
             m.d.comb += [vectors.write.eq(write), vectors.addr.eq(addr), vectors.bits.eq(vector_bits),
                          vectors.at.eq(row), vectors.after.eq(row_after)]
-            if leaves_out:
-                m.d.comb += vectors.fresh.eq(self.weight_fresh)
+            for mark in marks:
+                m.d.comb += getattr(vectors, mark).eq(getattr(self, f"weight_{mark}"))
             found[f"{name}_vectors"] = vectors.pair
             if name == "act" or "pixel" in c.mappings:
                 m.submodules[f"{name}_values"] = values = ValueBits(words, d.word, leaves_out)
@@ -253,8 +254,8 @@ class SkipWalker(Walker):
             Signal(), Signal(), Signal(), Signal(range(OCTETS)), Signal(8, name="bits", reset_less=True), Signal(8))
         guarded = head.first & head.window.first_round & head.window.kind.accumulate
         m.d.comb += [
-            more_octets.eq(_without_lowest(now.octets)), octet.eq(_lowest(now.octets)),
-            more.eq(_without_lowest(bits)), load.eq(now_valid & (~x_valid | ~more.any())),
+            more_octets.eq(without_lowest(now.octets)), octet.eq(lowest(now.octets)),
+            more.eq(without_lowest(bits)), load.eq(now_valid & (~x_valid | ~more.any())),
             queue.o.ready.eq((~now_valid | load & ~more_octets.any())
                              & ~(guarded & (self.hold | now_valid | x_valid)))]
         with m.If(queue.o.valid & queue.o.ready):
@@ -272,24 +273,10 @@ class SkipWalker(Walker):
 
         p, index = self.position, Signal(WINDOW_BITS)
         last = x.end & ~more.any()
-        m.d.comb += index.eq(Cat(_lowest(bits), x_octet))
+        m.d.comb += index.eq(Cat(lowest(bits), x_octet))
         m.d.sync += [
             self.valid.eq(x_valid), self.opens.eq(x_first & x.first_round), p.kind.eq(x.kind),
             p.v.eq(x.v + index), p.acc.eq(x.acc), p.first.eq(x_first), p.last.eq(last),
             p.end.eq(last & x.last_round), p.blank.eq(x_blank | ~x_valid)]
         with m.If(x_valid):
             m.d.sync += p.s.eq(Mux(x.sparse, Cat(index, x.s[WINDOW_BITS:]), Mux(x.fresh, x.s, p.s + x.s_step)))
-
-
-def _lowest(bits: Value) -> Value:
-    """Return the index of the lowest bit of ``bits`` (a power of two of them) that is set."""
-    if len(bits) == 1:
-        return Const(0, 0)
-    half = len(bits) // 2
-    low, high = bits[:half], bits[half:]
-    return Cat(Mux(low.any(), _lowest(low), _lowest(high)), ~low.any())
-
-
-def _without_lowest(bits: Value) -> Value:
-    """Return ``bits`` without the lowest one that is set."""
-    return Cat(bits[n] & bits[:n].any() for n in range(len(bits)))

@@ -173,9 +173,8 @@ class Grid(wiring.Component):
                 m.d.sync += bits[b].eq(Cat(chosen[8 * i:8 * i + c.weight_bits].any() for i in range(d.word)))
         w_addr = Signal(16)
         m.d.sync += w_addr.eq(bus.addr)
-        if d.leaves_out:
-            fresh = Signal(name="bus_fresh")
-            m.d.sync += fresh.eq(bus.fresh)
+        marks = {mark: Signal(name=f"bus_{mark}") for mark in d.row_marks}
+        m.d.sync += [signal.eq(getattr(bus, mark)) for mark, signal in marks.items()]
         for col in range(c.columns):
             patch, addr = self.patches[col], Signal(16, name=f"addr{col}")
             data = Signal(d.word * (c.act_bits + 1), name=f"patch{col}", reset_less=True)
@@ -189,8 +188,7 @@ class Grid(wiring.Component):
                              lane["act_write"].eq(patch.valid & patch.rows[r])]
                 m.d.comb += [lane["weight_addr"].eq(w_addr), lane["weight_data"].eq(values[r % d.weight_buses]),
                              lane["act_addr"].eq(addr), lane["act_data"].eq(data)]
-                if d.leaves_out:
-                    m.d.comb += lane["weight_fresh"].eq(fresh)
+                m.d.comb += [lane[f"weight_{mark}"].eq(signal) for mark, signal in marks.items()]
                 if skip:
                     m.d.comb += [lane["weight_bits"].eq(bits[r % d.weight_buses]), lane["act_bits"].eq(act_bits)]
 

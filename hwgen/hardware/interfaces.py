@@ -78,11 +78,11 @@ def lengths_read() -> wiring.Signature:
 def weight_bus(config: Config) -> wiring.Signature:
     """WFETCH to the lanes, seen from WFETCH: one wmem word per bus; row r takes bus r % (1 << log2_nbe).
 
-    ``fresh``, where words may be left out: the other words of an aligned group of `Derived.bits_words` become zero.
+    ``fresh``, ``wide``: `Derived.row_marks`, where words may be left out.
     """
     d = Derived(config)
     return wiring.Signature({
-        **({"fresh": Out(1)} if d.leaves_out else {}),
+        **{mark: Out(1) for mark in d.row_marks},
         "valid": Out(1), "addr": Out(16), "data": Out(8 * d.dma_bytes), "log2_nbe": Out(4),
         "rows": Out(config.rows), "columns": Out(config.columns)})
 

@@ -43,7 +43,7 @@ def lane_members(config: Config) -> dict[str, wiring.Member]:
     """Return the ports of `Lane`."""
     shape, d = WalkShape(config), Derived(config)
     bits = {} if config.skip == "none" else {"weight_bits": In(d.word), "act_bits": In(d.word), "empty": Out(1)}
-    bits |= {"weight_fresh": In(1)} if d.leaves_out else {}
+    bits |= {f"weight_{mark}": In(1) for mark in d.row_marks}
     return bits | {
         "start": In(1), "job": In(shape.job), "ready": Out(1), "generating": Out(1),
         "walking": Out(1), "opens": Out(1), "done": Out(1),
@@ -69,8 +69,8 @@ class Lane(wiring.Component):
         The last accumulator of a job is written in this cycle: reads from the next cycle on see it.
     weight_bits, act_bits : In
         With ``skip``: of every value of a word that is written, whether it is not zero.
-    weight_fresh : In(1)
-        With a write: the other words whose bits share a word with its own are zero.
+    weight_fresh, weight_wide : In(1)
+        With a write, `Derived.row_marks`.
     empty : Out(1)
         With ``skip``: a window without a position was dropped.
     weight_write, weight_addr, weight_data : In
@@ -99,8 +99,8 @@ class Lane(wiring.Component):
             m.d.comb += Value.cast(getattr(walker, name)).eq(Value.cast(getattr(self, name)))
         for name in () if dense else (f"{a}_{b}" for a in ("weight", "act") for b in ("write", "addr", "bits")):
             m.d.comb += getattr(walker, name).eq(getattr(self, name))
-        if Derived(self.config).leaves_out:
-            m.d.comb += walker.weight_fresh.eq(self.weight_fresh)
+        for name in (f"weight_{mark}" for mark in Derived(self.config).row_marks):
+            m.d.comb += getattr(walker, name).eq(getattr(self, name))
         if not dense:
             m.d.comb += self.empty.eq(walker.empty)
         # The position in cycle n of the table above is `at[n]`.

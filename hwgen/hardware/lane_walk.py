@@ -7,6 +7,7 @@ from amaranth.lib import data
 
 from hwgen.config import Config
 from hwgen.derive import Derived
+from hwgen.isa import Format
 
 
 class LaneWalk:
@@ -21,19 +22,26 @@ class LaneWalk:
         Payload with ``count``, ``dst``, ``groups``, ``log2_rc`` and ``log2_cc``.
     leaves_out : bool
         Words may be left out.
+    rows_end : Signal, optional
+        Of a stream of format ``vector``: the word at hand is the last that is given of a row of `Derived.vector_row`
+        words. ``jump`` is then its place in the row.
 
     Attributes
     ----------
     jump : Signal
         Words that are left out before the one at hand; at most ``free`` of its group of lanes and its row of bits.
+    row_end : Signal
+        The next word is one of another row of bits.
     at, end : Value, Signal
         Its address; it is the last one.
     outside : Value
         No memory has its place.
     """
 
-    def __init__(self, m: Module, config: Config, p: data.View, leaves_out: bool = False) -> None:
+    def __init__(self, m: Module, config: Config, p: data.View, leaves_out: bool = False,
+                 rows_end: Signal | None = None) -> None:
         self.config, d, self._p, self.leaves_out = config, Derived(config), p, leaves_out
+        self._rows_end = rows_end
         row_bits, column_bits = ((n - 1).bit_length() for n in (config.rows, config.columns))
         self._bus_bits = bus_bits = (d.weight_buses - 1).bit_length()
         # One more bit than an address needs says that the address has run out of the memory.
@@ -56,25 +64,32 @@ class LaneWalk:
         self.jump: Value = Const(0, 1)
         self.free: Value = Const(0, 1)
         self.at: Value = self.dst
-        self._next = self.dst + 1
+        self._next: Value = self.dst + 1
         group_end: Value = self.left == 1
         if leaves_out:
             self._rows_of(m)
             self.at = self.dst + self.jump
-            self._next = self.dst + self.jump + 1
-            group_end = self._row_end & self._row_last
+            group_end = self.row_end & self._row_last
         m.d.comb += [self._group_end.eq(group_end), self.end.eq(self._group_end & (self.groups == 1))]
         self.outside: Value = self.dst[-1] | ~self.rows.any() | ~self.columns.any()
 
     def _rows_of(self, m: Module) -> None:
         """Count what is left of a row of bits (``free``) and of the lane group behind it (``left``) apart."""
-        row, p = Derived(self.config).bits_words, self._p
-        self.jump, self.free = Signal(range(row), name="jump"), Signal(range(row), name="free")
-        self._row_last, self._row_end = Signal(name="row_last"), Signal(name="row_end")
-        self._begin = [(self.free, Mux(p.count > row, row - 1, p.count - 1)), (self._row_last, p.count <= row),
-                       (self.left, p.count - row)]
-        self._row = row
-        m.d.comb += self._row_end.eq(self.jump == self.free)
+        d, p = Derived(self.config), self._p
+        size: Value = Const(d.bits_words)
+        self.jump, self.free = (Signal(range(d.vector_row if d.leaves_rows else d.bits_words), name=name)
+                                for name in ("jump", "free"))
+        self._row_last, self.row_end = Signal(name="row_last"), Signal(name="row_end")
+        row_end, after, left = self.jump == self.free, self.dst + self.jump + 1, self.free - self.jump - 1
+        if self._rows_end is not None:
+            by_rows = p.format == int(Format.VECTOR)
+            size, row_end = Mux(by_rows, d.vector_row, size), Mux(by_rows, self._rows_end, row_end)
+            after = Mux(by_rows, self.dst + Mux(self._rows_end, d.vector_row, 0), after)
+            left = Mux(by_rows, self.free, left)
+        self._row, self._next, self._free_after = size, after, left
+        self._begin = [(self.free, Mux(p.count > size, size, p.count) - 1), (self._row_last, p.count <= size),
+                       (self.left, p.count - size)]
+        m.d.comb += self.row_end.eq(row_end)
 
     def start(self, m: Module) -> None:
         """Begin with the command's first word."""
@@ -96,9 +111,9 @@ class LaneWalk:
         p = self._p
         m.d.sync += self.dst.eq(self._next)
         if self.leaves_out:
-            m.d.sync += self.free.eq(self.free - self.jump - 1)
-            with m.If(self._row_end):
-                m.d.sync += [self.free.eq(Mux(self.left > self._row, self._row - 1, self.left - 1)),
+            m.d.sync += self.free.eq(self._free_after)
+            with m.If(self.row_end):
+                m.d.sync += [self.free.eq(Mux(self.left > self._row, self._row, self.left) - 1),
                              self._row_last.eq(self.left <= self._row), self.left.eq(self.left - self._row)]
         else:
             m.d.sync += self.left.eq(self.left - 1)

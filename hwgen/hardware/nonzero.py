@@ -78,8 +78,8 @@ class VectorBits(wiring.Component):
     ----------
     words, per_word : int
         Operand words, and vectors of each.
-    leaves_out : bool
-        With ``fresh``.
+    marks : tuple of str
+        `Derived.row_marks`, if words may be left out.
     group : int
         Words of `WINDOW` values.
 
@@ -87,19 +87,19 @@ class VectorBits(wiring.Component):
     ----------
     write, addr, bits : In
         Set the bits of the vectors of a word.
-    fresh : In(1)
-        And clear those of the other words of its aligned group.
+    fresh, wide : In(1)
+        And clear those of the other words of its aligned group; of its row.
     at, after : In
         Row of `WINDOW` vectors to read, and the one above it (modulo their number).
     pair : Out(2 * WINDOW)
         A cycle later: both rows.
     """
 
-    def __init__(self, words: int, per_word: int, leaves_out: bool, group: int) -> None:
+    def __init__(self, words: int, per_word: int, marks: tuple[str, ...], group: int) -> None:
         self.per_word, self.rows = per_word, words * per_word // WINDOW
-        self.leaves_out, self.group = leaves_out, group
+        self.marks, self.leaves_out, self.group = marks, "fresh" in marks, group
         row = In(bits_for(self.rows - 1))
-        super().__init__({**({"fresh": In(1)} if leaves_out else {}), "write": In(1), "addr": In(bits_for(words - 1)),
+        super().__init__({**{mark: In(1) for mark in marks}, "write": In(1), "addr": In(bits_for(words - 1)),
                           "bits": In(per_word), "at": row, "after": row, "pair": Out(2 * WINDOW)})
 
     def elaborate(self, platform: object) -> Module:
@@ -137,14 +137,21 @@ class VectorBits(wiring.Component):
         in_cell, cell = slot[:bits_for(words) - 1], slot[bits_for(words) - 1:]
         # Not a multiplexer, which Yosys would turn into a write enable, and so a cell, for each bit.
         changes = Cat((in_cell == n).replicate(self.per_word) for n in range(words))
-        data = one_of([old.data.word_select(n, _CELL) for n in range(WINDOW // _CELL)], write.en)
+        here = Signal(WINDOW // _CELL)
+        data = one_of([old.data.word_select(n, _CELL) for n in range(WINDOW // _CELL)], here)
         kept = ~changes
         if self.leaves_out:
             near = (self.group - 1).bit_length()
             kept &= Cat(~(self.fresh & (in_cell >> near == n >> near)) for n in range(words))
+        whole: Value = Const(0, 1)
+        if "wide" in self.marks:
+            whole = self.fresh & self.wide
+            kept &= ~whole.replicate(_CELL)
+        changed = data & kept | self.bits.replicate(words) & changes
         m.d.comb += [
-            old.addr.eq(row), write.addr.eq(row), write.en.eq(Mux(self.write, 1 << cell, 0)),
-            write.data.eq((data & kept | self.bits.replicate(words) & changes).replicate(WINDOW // _CELL))]
+            old.addr.eq(row), write.addr.eq(row), here.eq(1 << cell),
+            write.en.eq(Mux(self.write, here | whole.replicate(len(here)), 0)),
+            write.data.eq(Cat(changed & (h | ~whole).replicate(_CELL) for h in here))]
         rows = []
         for name in ("at", "after"):
             read, addr = memory.read_port(domain="comb"), Signal.like(self.at, name=f"{name}_row", reset_less=True)

@@ -25,7 +25,7 @@ from hwgen.derive import Derived
 from hwgen.hardware.aligned_ring import AlignedRing
 from hwgen.hardware.ranks import ranks
 from hwgen.hardware.select import pick, rotate
-from hwgen.hardware.weight_marks import WeightMarks
+from hwgen.hardware.weight_marks import WeightMarks, left_out_ports
 
 PLANES = 8
 TAG_LAST = 0
@@ -50,7 +50,7 @@ class WeightDecoder(wiring.Component):
         DMA words of values that the stream has.
     tag : In, tagged : In(1), step : Out(1)
         What travels with the next word, while there is one; ``step`` takes it.
-    free : In, jump : Out
+    free : In, jump, row_end : Out
         See `WeightMarks`.
     mark : In(1), mark_wanted : Out(1)
         A word of marks is on ``word``.
@@ -77,8 +77,7 @@ class WeightDecoder(wiring.Component):
         self.config, self.d = config, Derived(config)
         width = self.d.dma_bytes
         super().__init__({
-            **({"free": In(range(self.d.bits_words)), "jump": Out(range(self.d.bits_words))}
-               if self.d.leaves_out else {}),
+            **left_out_ports(config),
             "start": In(1), "format": In(3), "bits": In(3), "codebook": In(1), "values": In(16),
             "tag": In(tag_bits), "tagged": In(1), "step": Out(1), "word": In(8 * width), "mark": In(1),
             "mark_wanted": Out(1), "value_valid": In(1), "value": In(8 * width), "value_ready": Out(1),
@@ -101,6 +100,8 @@ class WeightDecoder(wiring.Component):
             self.idle.eq(~marks.valid & ~marks.partial & ~marks.busy), self.spare.eq(marks.spare)]
         if self.d.leaves_out:
             m.d.comb += [marks.free.eq(self.free), self.jump.eq(marks.jump)]
+        if self.d.leaves_rows:
+            m.d.comb += self.row_end.eq(marks.row_end)
         with m.If(b_ready):
             m.d.sync += [b_valid.eq(self.step), bitmap.eq(marks.bitmap), tag.eq(self.tag)]
         # count -> take

@@ -5,12 +5,22 @@ from __future__ import annotations
 from amaranth import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import bits_for
 
 from hwgen.config import Config
 from hwgen.derive import Derived
 from hwgen.golden.weight_stream import GROUP, LONGEST, RUN_BITS
 from hwgen.hardware.select import pick, rotate
+from hwgen.hardware.weight_rows import WeightRows
 from hwgen.isa import Format
+
+
+def left_out_ports(config: Config) -> dict[str, wiring.Member]:
+    """Return the ports by which decoder and lanes agree on words that are left out."""
+    d = Derived(config)
+    free = range(d.vector_row if d.leaves_rows else d.bits_words)
+    ports: dict[str, wiring.Member] = {"free": In(free), "jump": Out(free)} if d.leaves_out else {}
+    return ports | ({"row_end": Out(1)} if d.leaves_rows else {})
 
 
 class WeightMarks(wiring.Component):
@@ -30,9 +40,12 @@ class WeightMarks(wiring.Component):
     step : In(1)
         Go on, unless ``partial``, to the marks of the next word.
     free : In
-        Words of zeros that may be left out before the one that is given.
+        Words of zeros that may be left out before the one that is given; of VECTOR, words behind the first one of
+        a row.
     jump : Out
-        How many are.
+        How many are; of VECTOR, which word of a row it is.
+    row_end : Out(1)
+        Of VECTOR: the last word that is given of a row.
     valid : Out(1)
         ``bitmap`` is one that may be taken.
     partial : Out(1)
@@ -43,17 +56,15 @@ class WeightMarks(wiring.Component):
         With a step: it is not needed, unless for other words.
     bitmap : Out(D)
     wrong : Out(1)
-        The two indices of a group do not rise.
+        The two indices of a group do not rise, or a row has marks behind the last word.
     """
 
     def __init__(self, config: Config) -> None:
         self.config, self.d = config, Derived(config)
         width = self.d.dma_bytes
         super().__init__({
-            **({"free": In(range(self.d.bits_words)), "jump": Out(range(self.d.bits_words))}
-               if self.d.leaves_out else {}),
-            "start": In(1), "format": In(3), "fill": In(1), "word": In(8 * width), "wanted": Out(1), "step": In(1),
-            "valid": Out(1), "partial": Out(1), "bitmap": Out(width), "wrong": Out(1),
+            **left_out_ports(config), "start": In(1), "format": In(3), "fill": In(1), "word": In(8 * width),
+            "wanted": Out(1), "step": In(1), "valid": Out(1), "partial": Out(1), "bitmap": Out(width), "wrong": Out(1),
             "busy": Out(1), "spare": Out(1)})
 
     def elaborate(self, platform: object) -> Module:
@@ -85,11 +96,11 @@ class WeightMarks(wiring.Component):
         with m.If(self.start):
             m.d.sync += [now_valid.eq(0), behind_valid.eq(0), at.eq(0)]
 
-        log, jump = (width - 1).bit_length(), Signal(range(self.d.bits_words), name="left_out")
+        log, jump = (width - 1).bit_length(), Signal(len(self.jump) if self.d.leaves_out else 1, name="left_out")
         words = rotate([now.word_select(n, width) for n in range(8)], at[log:])
         byte = chosen = words[0]
         if self.d.leaves_out:
-            some, by_bitmap = Signal(8), Signal.like(jump)
+            some, by_bitmap = Signal(8), Signal(range(self.d.bits_words))
             with m.If(load):
                 m.d.sync += some.eq(Cat(behind.word_select(n, width).any() for n in range(8)))
             m.d.comb += [self.jump.eq(jump), by_bitmap.eq(self._leading(some, at[log:]))]
@@ -102,7 +113,10 @@ class WeightMarks(wiring.Component):
                 m.d.comb += [self.valid.eq(1), self.bitmap.eq(-1)]
             if "vector" in formats:
                 with m.Case(int(Format.VECTOR)):
-                    self._vector(m, byte, at, span, jump)
+                    if self.d.leaves_rows:
+                        self._rows(m, now, now_valid, at, jump, used, span)
+                    else:
+                        self._vector(m, byte, at, span)
             if "nm" in formats:
                 with m.Case(int(Format.ONE_OF_FOUR)):
                     half = Mux(at[(width // 2).bit_length() - 1], byte[width // 2:], byte[:width // 2])
@@ -126,17 +140,28 @@ class WeightMarks(wiring.Component):
             count = Mux(clear & (self.free > k), count + 1, 0)
         return count
 
-    def _vector(self, m: Module, byte: Value, at: Signal, span: Signal, jump: Signal) -> None:
+    def _vector(self, m: Module, byte: Value, at: Signal, span: Signal) -> None:
         """A bit for each lane word."""
         width, each = self.d.dma_bytes, self.d.dma_words
         fields = [byte.word_select(n, each) for n in range(width // each)]
         low = (each - 1).bit_length()
-        index = at[low:(width - 1).bit_length()]
-        if self.d.leaves_out:
-            m.d.comb += jump.eq(self._leading(Cat(f.any() for f in fields), index))
-        near = rotate(fields, index)[:self.d.bits_words if self.d.leaves_out else 1]
-        bits = pick(near, jump) if self.d.leaves_out else near[0]
-        m.d.comb += [span.eq((jump + 1) << low), self.bitmap.eq(Cat(bit.replicate(self.d.word) for bit in bits))]
+        bits = pick(fields, at[low:(width - 1).bit_length()])
+        m.d.comb += [span.eq(1 << low), self.bitmap.eq(Cat(bit.replicate(self.d.word) for bit in bits))]
+
+    def _rows(
+        self, m: Module, now: Signal, now_valid: Signal, at: Signal, jump: Signal, used: Signal, span: Signal
+    ) -> None:
+        """A bit for each lane word, a row at a time."""
+        m.submodules.rows = rows = WeightRows(self.config)
+        size = len(rows.row)
+        m.d.comb += [
+            rows.start.eq(self.start), rows.step.eq(self.step),
+            rows.row_valid.eq(now_valid), rows.row_first.eq(at == 0),
+            rows.row.eq(pick([now.word_select(n, size) for n in range(len(now) // size)], at[bits_for(size - 1):])),
+            used.eq(now_valid & rows.row_ready), span.eq(size), jump.eq(rows.index), self.row_end.eq(rows.last),
+            self.valid.eq(rows.valid), self.bitmap.eq(Cat(bit.replicate(self.d.word) for bit in rows.bits)),
+            self.wrong.eq(rows.bits.any() & (rows.index > self.free)), self.busy.eq(now_valid | rows.ahead),
+            self.spare.eq(now_valid & (at == 0) | rows.ahead & rows.ahead_first)]
 
     def _runs(self, m: Module, now: Signal, now_valid: Signal, at: Signal, jump: Signal) -> Signal:
         """A value a cycle, and the words before it that its run covers; returns whether a run is taken.
@@ -148,7 +173,7 @@ class WeightMarks(wiring.Component):
         place, ahead, placed, known = Signal(range(width + LONGEST + 1)), Signal(RUN_BITS), Signal(), Signal()
         found, begun, earlier = Signal(width), Signal(), Signal.like(jump)
         take, uses, here, follows, closes, able = Signal(), Signal(), Signal(), Signal.like(place), Signal(), Signal()
-        free = self.free if self.d.leaves_out else Const(0, 1)
+        free = self.free[:bits_for(self.d.bits_words - 1)] if self.d.leaves_out else Const(0, 1)
         covered, bitmap = place[log:], Signal(width)
         m.d.comb += [
             here.eq(covered <= free), follows.eq(place[:log] + 1 + ahead), closes.eq(~here | follows[log:].any()),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth import Cat, Module, Mux, Signal, Value
+from amaranth import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import Out
 
@@ -23,7 +23,7 @@ from hwgen.hardware.lane_walk import LaneWalk
 from hwgen.hardware.select import pick
 from hwgen.hardware.weight_decoder import TAG_LAST, WeightDecoder
 from hwgen.hardware.wfetch import WeightFetch
-from hwgen.isa import BY_NAME
+from hwgen.isa import BY_NAME, Format
 
 ILLEGAL, OUTSIDE = 1, 3
 AHEAD = 8
@@ -57,7 +57,8 @@ class WeightStream(wiring.Component):
         running, halted, illegal, outside = Signal(), Signal(), Signal(), Signal()
         parsing, unindexed = Signal(), Signal()
         start, end, good = Signal(), Signal(21), Signal()
-        walk, opened = LaneWalk(m, c, p, d.leaves_out), Signal()
+        rows_end = Signal() if d.leaves_rows else None
+        walk, opened = LaneWalk(m, c, p, d.leaves_out, rows_end), Signal()
         fields = {"addr": walk.at[:len(walk.dst) - 1], "rows": walk.rows, "columns": walk.columns,
                   "log2_nbe": walk.log2_nbe} | ({"fresh": ~opened} if d.leaves_out else {})
         tag = Cat(walk.end, *fields.values())
@@ -67,7 +68,9 @@ class WeightStream(wiring.Component):
             with m.If(start):
                 m.d.sync += opened.eq(0)
             with m.Elif(decoder.step):
-                m.d.sync += opened.eq(walk.jump != walk.free)
+                m.d.sync += opened.eq(~walk.row_end)
+        if rows_end is not None:
+            m.d.comb += rows_end.eq(decoder.row_end)
 
         m.d.comb += [
             start.eq(self.cmd.valid & ~running & ~halted), decoder.start.eq(start),
@@ -107,6 +110,8 @@ class WeightStream(wiring.Component):
         for name, value in fields.items():
             m.d.comb += getattr(self.bus, name).eq(decoder.out_tag[at:at + len(value)])
             at += len(value)
+        if "wide" in d.row_marks:
+            m.d.comb += self.bus.wide.eq(p.format == int(Format.VECTOR))
         m.d.sync += [self.done.eq(ends & ~bad), self.error.eq(running & bad), self.code.eq(
             Mux(illegal, ILLEGAL, Mux(outside | unplaced, OUTSIDE, CORRUPT)))]
         return m
@@ -118,7 +123,9 @@ class WeightStream(wiring.Component):
         wrong |= ~p.format.matches(*built)
         if self.derived.leaves_out:
             # Words before it would be marked as zero.
-            wrong |= (p.dst & (self.derived.bits_words - 1)).any()
+            d, row = self.derived, Const(self.derived.bits_words - 1)
+            row = Mux(p.format == int(Format.VECTOR), d.vector_row - 1, row) if d.leaves_rows else row
+            wrong |= (p.dst & row).any()
         return wrong if self.config.codebook else wrong | p.codebook
 
     def _bad_book(self, log2_entries: Value) -> Value:

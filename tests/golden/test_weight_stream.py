@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from hwgen.derive import Derived
 from hwgen.golden.weight_stream import (
     CorruptStreamError,
+    Lanes,
     decode,
     decode_cycles,
     encode,
@@ -16,6 +18,7 @@ from hwgen.golden.weight_stream import (
     value_bits,
 )
 from hwgen.isa import Format
+from hwgen.presets import preset
 
 W = 8
 
@@ -54,11 +57,13 @@ def test_decoded_is_what_was_encoded(seed: int, width: int) -> None:
                 continue
             met.add(form)
             assert keep[words != 0].all()
+            lanes = Lanes(W, int(rng.choice([n for n in range(1, len(words) + 1) if len(words) % n == 0])),
+                          int(rng.choice((1, 4, 32))))  # fmt: skip
             for book in (None, _book(words, keep, rng)):
                 bits = value_bits(words[keep]) if book is None else max(1, (len(book) - 1).bit_length())
-                marks, values = encode(words, keep, form, bits, W, book)
-                assert (len(marks) // width, len(values) // width) == stream_words(keep, form, bits, W)
-                back = decode(marks, values, len(words), form, bits, W, width, book)
+                marks, values = encode(words, keep, form, bits, lanes, book)
+                assert (len(marks) // width, len(values) // width) == stream_words(keep, form, bits, lanes)
+                back = decode(marks, values, len(words) // lanes.count, form, bits, lanes, width, book)
                 assert (back == words).all(), f"{form.name}, {bits} bits, seed {seed}"
     assert met == set(Format)
 
@@ -69,11 +74,12 @@ def test_streams_that_are_not_whole(form: Format) -> None:
     words = (rng.integers(1, 100, (20, 8)) * np.repeat(rng.random((20, 1)) < 0.5, 8, axis=1)).astype(np.int8)
     keep = kept(words, form, W)
     assert keep is not None
-    marks, values = encode(words, keep, form, 8, W)
+    lanes = Lanes(W, 10, 4)
+    marks, values = encode(words, keep, form, 8, lanes)
 
     def refused(marks: NDArray[np.uint8], values: NDArray[np.uint8]) -> None:
         with pytest.raises(CorruptStreamError):
-            decode(marks, values, 20, form, 8, W, 8)
+            decode(marks, values, 2, form, 8, lanes, 8)
 
     refused(marks[:-8], values)
     refused(np.concatenate([marks, np.zeros(8, np.uint8)]), values)
@@ -86,7 +92,7 @@ def test_streams_that_are_not_whole(form: Format) -> None:
 
 def test_falling_indices_are_refused() -> None:
     with pytest.raises(CorruptStreamError, match="do not rise"):
-        decode(np.array([0b0001, *[0] * 7], np.uint8), np.ones(8, np.uint8), 1, Format.TWO_OF_FOUR, 8, W, 8)
+        decode(np.array([0b0001, *[0] * 7], np.uint8), np.ones(8, np.uint8), 1, Format.TWO_OF_FOUR, 8, Lanes(W, 1), 8)
 
 
 def test_value_bits() -> None:
@@ -94,13 +100,47 @@ def test_value_bits() -> None:
         assert value_bits(np.array([low, high], np.int8)) == bits
 
 
+def test_marks_behind_a_lane_group_are_refused() -> None:
+    lanes = Lanes(W, 3, 4)
+    words = np.ones((6, 8), np.int8)
+    keep = kept(words, Format.VECTOR, W)
+    assert keep is not None
+    marks, values = encode(words, keep, Format.VECTOR, 8, lanes)
+    assert marks[0] == 0b0111_0111
+    marks[0] |= 0b1000
+    with pytest.raises(CorruptStreamError, match="behind the last word of a lane group"):
+        decode(marks, values, 2, Format.VECTOR, 8, lanes, 8)
+
+
 def test_words_of_zeros_take_no_cycle() -> None:
-    """But the last of four, and of a lane group."""
-    words = np.zeros((12, 8), np.int8)
+    """But the last of four, of a lane group and of a word of marks; and a word of marks takes five."""
+    words = np.zeros((16, 8), np.int8)
     words[1], words[8] = 1, 1
     keep = kept(words, Format.BITMAP, W)
     assert keep is not None
-    assert decode_cycles(keep, Format.BITMAP, 2, 2) == 12
-    # 1, 3, 7, 8, 11; with groups of six 1, 3, 5, 7 (the last of a word of marks), 8, 9, 11.
-    assert decode_cycles(keep, Format.BITMAP, 1, 2, W, 12, 4) == 5
-    assert decode_cycles(keep, Format.BITMAP, 1, 2, W, 6, 4) == 7
+    assert decode_cycles(keep, Format.BITMAP, 2, 2, Lanes(W, 16)) == 16
+    # 1, 3, 7, and five after the start 8, 11, 15; with groups of eight the same, with groups of two every odd word, too
+    assert decode_cycles(keep, Format.BITMAP, 2, 2, Lanes(W, 16, 32, 4)) == 5 + 3
+    assert decode_cycles(keep, Format.BITMAP, 2, 2, Lanes(W, 8, 32, 4)) == 5 + 3
+    assert decode_cycles(keep, Format.BITMAP, 2, 2, Lanes(W, 2, 32, 4)) == 5 + 5
+
+
+def test_vectors_of_zeros_take_no_cycle() -> None:
+    """But one in every row that has no other."""
+    words = np.zeros((100, 8), np.int8)
+    words[[1, 30, 33]] = 1
+    keep = kept(words, Format.VECTOR, W)
+    assert keep is not None
+    # Rows of 32: two words, one, none, none; the third begins with the second word of marks.
+    assert decode_cycles(keep, Format.VECTOR, 2, 3, Lanes(W, 100, 32, 4)) == 5 + 2
+    assert decode_cycles(keep, Format.VECTOR, 2, 3, Lanes(W, 100)) == 100
+
+
+@pytest.mark.parametrize("name", ["base-sparse", "sparse-fine", "sparse-block", "base"])
+def test_lanes_of_a_machine(name: str) -> None:
+    config = preset(name)
+    d = Derived(config)
+    lanes = Lanes.of(config, 100)
+    assert (lanes.word, lanes.count, lanes.together) == (d.word, 100, d.bits_words)
+    assert lanes.row == (d.vector_row if d.leaves_out else 1)
+    assert lanes.marked % lanes.row == 0 and 0 <= lanes.marked - 100 < lanes.row

@@ -20,6 +20,7 @@ CONFIGS = {
     "axi64-queue5": TINY.replace(axi_bits=64, queue=5),
     "axi128-no-add": TINY.replace(axi_bits=128, rows=2, queue=64, operators=("max_pool",)),
     "axi256-queue4": TINY.replace(axi_bits=256, rows=4, queue=4),
+    "compressed": TINY.replace(axi_bits=64, weight_formats=("packed", "bitmap"), compress_maps=True),
 }
 
 
