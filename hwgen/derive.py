@@ -120,15 +120,6 @@ class Derived:
         return self.leaves_out and "vector" in self.config.weight_formats
 
     @property
-    def row_marks(self) -> tuple[str, ...]:
-        """What is said of a weight word on its way to the lanes where words of zeros are left out.
-
-        ``fresh``: the others whose zero bits share a row with its own are zero; ``wide``: in rows of `vector_row`.
-        """
-        wide = self.leaves_rows and self.vector_row > self.bits_words
-        return (("fresh",) if self.leaves_out else ()) + (("wide",) if wide else ())
-
-    @property
     def lanes(self) -> int:
         return self.config.rows * self.config.columns
 

@@ -9,6 +9,7 @@ import cocotb
 import numpy as np
 
 from hwgen import isa, timing
+from hwgen.hardware.interfaces import row_marks
 from hwgen.sim import grid_corners
 from hwgen.sim.grid_driver import Bench, Sent, bench, simple, word
 from hwgen.sim.grid_model import all_lanes, random_job
@@ -39,7 +40,7 @@ async def random_jobs(dut: Any) -> None:
 async def corners(dut: Any) -> None:
     """No zero, nothing but zeros, a single other value, long runs of them, in all mappings: results and cycles."""
     b = await bench(dut)
-    for wide in (False, True) if "wide" in b.d.row_marks else (False,):
+    for wide in (False, True) if "wide" in row_marks(b.config) else (False,):
         before = ("", "")
         for pair in grid_corners.PAIRS:
             if pair[0] != "column" or b.config.vector > 1:

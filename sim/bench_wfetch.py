@@ -15,6 +15,7 @@ from hwgen.config import Config
 from hwgen.derive import Derived
 from hwgen.golden.machine_state import State
 from hwgen.golden.machine_weights import wfetch
+from hwgen.hardware.interfaces import row_marks
 from hwgen.sim.bench_tools import Commands, configuration, start
 
 
@@ -63,7 +64,7 @@ class Bench:
         half = 1 << c.weight_bits - 1
         rows, columns, at = (int(getattr(self.dut, f"bus__{n}").value) for n in ("rows", "columns", "addr"))
         nbe = 1 << int(self.dut.bus__log2_nbe.value)
-        marks = {mark: int(getattr(self.dut, f"bus__{mark}").value) for mark in self.d.row_marks}
+        marks = {mark: int(getattr(self.dut, f"bus__{mark}").value) for mark in row_marks(c)}
         together = self.d.vector_row if marks.get("wide") else self.d.bits_words
         for row in range(c.rows):
             for column in range(c.columns):

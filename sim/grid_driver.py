@@ -17,7 +17,7 @@ from cocotb.triggers import RisingEdge
 from hwgen import isa
 from hwgen.config import Config
 from hwgen.derive import Derived
-from hwgen.hardware.interfaces import DRAIN_LATENCY
+from hwgen.hardware.interfaces import DRAIN_LATENCY, row_marks
 from hwgen.sim.grid_model import GridModel, Job, all_lanes
 
 
@@ -79,7 +79,7 @@ class Bench:
         for name in ("cmd__valid", "cmd__payload", "weights__valid", "weights__data", "weights__addr",
                      "weights__log2_nbe", "weights__rows", "weights__columns"):
             getattr(self.dut, name).value = 0
-        for mark in self.d.row_marks:
+        for mark in row_marks(self.config):
             getattr(self.dut, f"weights__{mark}").value = 0
         for c in range(self.config.columns):
             for name in ("valid", "addr", "data", "rows"):
@@ -175,7 +175,7 @@ class Bench:
         write = self.writes.popleft() if self.writes and self.rng.random() < 0.9 else {}
         if write:
             patch = write.pop("patch", -1)
-            for mark in self.d.row_marks:
+            for mark in row_marks(self.config):
                 getattr(dut, f"weights__{mark}").value = write.pop(mark, 0)
             prefix = "weights__" if patch < 0 else f"patches__{patch}__"
             for name, value in write.items():
@@ -220,8 +220,8 @@ class Bench:
     def load(self, weights: np.ndarray | None, acts: np.ndarray | None, wide: bool = False) -> None:
         """Queue writes of these operands (all values of a memory, or None) to every lane (model: at once).
 
-        Where they may be, weight words of zeros are left out: in rows of bits of values, or of vectors (``wide``), which
-        begin with their first word that is not, or with their last one.
+        Where they may be, weight words of zeros are left out: in rows of bits of values, or of vectors (``wide``),
+        which begin with their first word that is not, or with their last one.
         """
         c, w = self.config, self.d.word
         rows, columns = (1 << c.rows) - 1, (1 << c.columns) - 1
@@ -234,7 +234,7 @@ class Bench:
                     marks = {"fresh": int(begun != n // together), "wide": int(wide)}
                     begun = n // together
                     self.writes.append({"addr": n, "data": pack(values, 8), "log2_nbe": 0, "rows": rows,
-                                        "columns": columns} | {mark: marks[mark] for mark in self.d.row_marks})
+                                        "columns": columns} | {mark: marks[mark] for mark in row_marks(self.config)})
         if acts is not None:
             self.model.amem[:] = acts
             self.writes += ({"patch": col, "addr": n, "data": pack(values, c.act_bits + 1), "rows": rows}

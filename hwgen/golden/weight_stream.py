@@ -199,12 +199,13 @@ def decode_cycles(keep: Bits, form: Format, marks: int, values: int, lanes: Lane
         Words that they take.
     """
     each = np.maximum(keep.sum(axis=1), 1) if form is Format.RUN else np.ones(len(keep), np.int64)
+    of_marks = 8
     if lanes.together > 1 and form is Format.VECTOR:
         # A row without any word takes a cycle too.
-        each = np.maximum(_in_rows(keep.any(axis=1)[:, None], lanes).reshape(-1, lanes.row).sum(axis=1), 1)
-        of_marks = 8 * lanes.word // lanes.row
+        of_marks, rows = 8 * lanes.word // lanes.row, _in_rows(keep.any(axis=1, keepdims=True), lanes)
+        each = np.maximum(rows.reshape(-1, lanes.row).sum(axis=1), 1)
     elif lanes.together > 1 and form in (Format.BITMAP, Format.RUN):
-        number, of_marks = np.arange(len(keep)), 8
+        number = np.arange(len(keep))
         place = number % lanes.count
         written = keep.any(axis=1) | (place % lanes.together == lanes.together - 1) | (place == lanes.count - 1)
         each *= written | ((number % of_marks == of_marks - 1) & (form is Format.BITMAP))

@@ -33,6 +33,7 @@ from amaranth.utils import bits_for
 from hwgen.config import Config
 from hwgen.derive import Derived
 from hwgen.hardware.fifo import Backlog
+from hwgen.hardware.interfaces import row_marks
 from hwgen.hardware.lowest import lowest, without_lowest
 from hwgen.hardware.nonzero import WINDOW, WINDOW_BITS, ValueBits, VectorBits
 from hwgen.hardware.select import pick
@@ -68,7 +69,7 @@ class SkipWalker(Walker):
         for name, words in (("weight", config.wmem_words), ("act", config.amem_words)):
             ports |= {f"{name}_write": In(1), f"{name}_addr": In(bits_for(words - 1)),
                       f"{name}_bits": In(Derived(config).word)}
-        ports |= {f"weight_{name}": In(1) for name in Derived(config).row_marks}
+        ports |= {f"weight_{name}": In(1) for name in row_marks(config)}
         ports["empty"] = Out(1)
         super().__init__(config, ports)
 
@@ -157,7 +158,7 @@ class SkipWalker(Walker):
                 continue
             write, addr, bits = (getattr(self, f"{name}_{port}") for port in ("write", "addr", "bits"))
             leaves_out = name == "weight" and d.leaves_out
-            marks = d.row_marks if leaves_out else ()
+            marks = row_marks(c) if leaves_out else ()
             m.submodules[f"{name}_vectors"] = vectors = VectorBits(words, d.vectors_per_word, marks, d.bits_words)
             row = at.v[WINDOW_BITS:]
             if name == "act" and "depthwise" in c.mappings:

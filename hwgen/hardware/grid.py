@@ -173,7 +173,7 @@ class Grid(wiring.Component):
                 m.d.sync += bits[b].eq(Cat(chosen[8 * i:8 * i + c.weight_bits].any() for i in range(d.word)))
         w_addr = Signal(16)
         m.d.sync += w_addr.eq(bus.addr)
-        marks = {mark: Signal(name=f"bus_{mark}") for mark in d.row_marks}
+        marks = {mark: Signal(name=f"bus_{mark}") for mark in interfaces.row_marks(c)}
         m.d.sync += [signal.eq(getattr(bus, mark)) for mark, signal in marks.items()]
         for col in range(c.columns):
             patch, addr = self.patches[col], Signal(16, name=f"addr{col}")

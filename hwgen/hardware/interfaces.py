@@ -75,14 +75,24 @@ def lengths_read() -> wiring.Signature:
     return wiring.Signature({"slot": Out(SLOT_BITS), "length": In(LENGTH_BITS)})
 
 
+def row_marks(config: Config) -> tuple[str, ...]:
+    """Return what is said of a weight word on its way to the lanes where words of zeros are left out.
+
+    ``fresh``: the others whose zero bits share a row with its own are zero; ``wide``: in rows of `Derived.vector_row`.
+    """
+    d = Derived(config)
+    wide = d.leaves_rows and d.vector_row > d.bits_words
+    return (("fresh",) if d.leaves_out else ()) + (("wide",) if wide else ())
+
+
 def weight_bus(config: Config) -> wiring.Signature:
     """WFETCH to the lanes, seen from WFETCH: one wmem word per bus; row r takes bus r % (1 << log2_nbe).
 
-    ``fresh``, ``wide``: `Derived.row_marks`, where words may be left out.
+    ``fresh``, ``wide``: `row_marks`, where words may be left out.
     """
     d = Derived(config)
     return wiring.Signature({
-        **{mark: Out(1) for mark in d.row_marks},
+        **{mark: Out(1) for mark in row_marks(config)},
         "valid": Out(1), "addr": Out(16), "data": Out(8 * d.dma_bytes), "log2_nbe": Out(4),
         "rows": Out(config.rows), "columns": Out(config.columns)})
 

@@ -27,6 +27,7 @@ from amaranth.utils import bits_for
 from hwgen.config import Config
 from hwgen.derive import Derived
 from hwgen.hardware.encoder import SkipWalker
+from hwgen.hardware.interfaces import row_marks
 from hwgen.hardware.select import pick
 from hwgen.hardware.walker import BLOCK_RAM, Walker, WalkShape
 
@@ -43,7 +44,7 @@ def lane_members(config: Config) -> dict[str, wiring.Member]:
     """Return the ports of `Lane`."""
     shape, d = WalkShape(config), Derived(config)
     bits = {} if config.skip == "none" else {"weight_bits": In(d.word), "act_bits": In(d.word), "empty": Out(1)}
-    bits |= {f"weight_{mark}": In(1) for mark in d.row_marks}
+    bits |= {f"weight_{mark}": In(1) for mark in row_marks(config)}
     return bits | {
         "start": In(1), "job": In(shape.job), "ready": Out(1), "generating": Out(1),
         "walking": Out(1), "opens": Out(1), "done": Out(1),
@@ -70,7 +71,7 @@ class Lane(wiring.Component):
     weight_bits, act_bits : In
         With ``skip``: of every value of a word that is written, whether it is not zero.
     weight_fresh, weight_wide : In(1)
-        With a write, `Derived.row_marks`.
+        With a write, `hwgen.hardware.interfaces.row_marks`.
     empty : Out(1)
         With ``skip``: a window without a position was dropped.
     weight_write, weight_addr, weight_data : In
@@ -99,7 +100,7 @@ class Lane(wiring.Component):
             m.d.comb += Value.cast(getattr(walker, name)).eq(Value.cast(getattr(self, name)))
         for name in () if dense else (f"{a}_{b}" for a in ("weight", "act") for b in ("write", "addr", "bits")):
             m.d.comb += getattr(walker, name).eq(getattr(self, name))
-        for name in (f"weight_{mark}" for mark in Derived(self.config).row_marks):
+        for name in (f"weight_{mark}" for mark in row_marks(self.config)):
             m.d.comb += getattr(walker, name).eq(getattr(self, name))
         if not dense:
             m.d.comb += self.empty.eq(walker.empty)

@@ -79,7 +79,7 @@ class VectorBits(wiring.Component):
     words, per_word : int
         Operand words, and vectors of each.
     marks : tuple of str
-        `Derived.row_marks`, if words may be left out.
+        `hwgen.hardware.interfaces.row_marks`, if words may be left out.
     group : int
         Words of `WINDOW` values.
 

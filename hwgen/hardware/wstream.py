@@ -16,6 +16,7 @@ from hwgen.hardware.interfaces import (
     CORRUPT,
     buffer_read,
     payload_layout,
+    row_marks,
     weight_bus,
     worker_ports,
 )
@@ -110,7 +111,7 @@ class WeightStream(wiring.Component):
         for name, value in fields.items():
             m.d.comb += getattr(self.bus, name).eq(decoder.out_tag[at:at + len(value)])
             at += len(value)
-        if "wide" in d.row_marks:
+        if "wide" in row_marks(c):
             m.d.comb += self.bus.wide.eq(p.format == int(Format.VECTOR))
         m.d.sync += [self.done.eq(ends & ~bad), self.error.eq(running & bad), self.code.eq(
             Mux(illegal, ILLEGAL, Mux(outside | unplaced, OUTSIDE, CORRUPT)))]
