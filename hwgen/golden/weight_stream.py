@@ -202,8 +202,8 @@ def decode_cycles(keep: Bits, form: Format, marks: int, values: int, lanes: Lane
     of_marks = 8
     if lanes.together > 1 and form is Format.VECTOR:
         # A row without any word takes a cycle too.
-        of_marks, rows = 8 * lanes.word // lanes.row, _in_rows(keep.any(axis=1, keepdims=True), lanes)
-        each = np.maximum(rows.reshape(-1, lanes.row).sum(axis=1), 1)
+        rows = _in_rows(keep, lanes).any(axis=2).reshape(-1, lanes.row)
+        of_marks, each = 8 * lanes.word // lanes.row, np.maximum(rows.sum(axis=1), 1)
     elif lanes.together > 1 and form in (Format.BITMAP, Format.RUN):
         number = np.arange(len(keep))
         place = number % lanes.count
