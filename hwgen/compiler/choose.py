@@ -9,7 +9,7 @@ from hwgen.compiler import weight_store
 from hwgen.compiler.context import Tile
 from hwgen.compiler.effectual import share, whole
 from hwgen.compiler.patch import Choice, Patch, fits, patch_tiles
-from hwgen.compiler.pixel import PixelChoice, pixel_fits, pixel_shape, pixel_tiles
+from hwgen.compiler.pixel import PixelChoice, pixel_fits, pixel_shape, pixel_tiles, set_rounds
 from hwgen.compiler.shape import Shape, channel_tiles, lane_splits, make_shape
 from hwgen.compiler.work import Work
 from hwgen.config import Config
@@ -106,22 +106,25 @@ def estimate_pixel(work: Work, choice: PixelChoice, config: Config) -> Estimate:
     k = kh * kw * len(work.channels)
     vectors = choice.rows * kw * min(choice.words, words) * d.word
     full, rest = divmod(-(-len(work.outputs) // d.word), choice.blocks)
-    sets = [(n, rc, cc, choice.blocks) for _, n, rc, cc in channel_tiles(full, choice.log2_rc, choice.log2_cc, config)]
-    sets += [(1, 0, 0, rest)] if rest else []
+    sets = [
+        (first * choice.blocks, n, rc, cc, choice.blocks)
+        for first, n, rc, cc in channel_tiles(full, choice.log2_rc, choice.log2_cc, config)
+    ]
+    sets += [(full * choice.blocks, 1, 0, 0, rest)] if rest else []
     walked, stored = share(work, config, whole(work, d.word)), weight_store.share(work, config)
     run = fetch = weights = post = dma = tail = head = 0
     wmem = 0
-    for count, rc, cc, blocks in sets:
+    for first, count, rc, cc, blocks in sets:
         shape = pixel_shape(work, choice, config, rc, cc)
         tiles = -(-work.height // shape.block[0]) * -(-work.width // shape.block[1])
-        rounds = blocks * d.word
+        rounds = set_rounds(work, first, count, blocks, d.word)
         run += tiles * (int(rounds * max(n_chunks, k * walked)) + n_chunks * RUN_OVERHEAD)
         fetch += tiles * n_chunks * (shape.rp * vectors + FETCH_OVERHEAD + 2 * d.word)
         wmem = max(wmem, -(-rounds * k // (n_chunks * d.word)))
         w = -(-count // min(shape.rc, d.weight_buses)) * -(-rounds * k // d.word) + n_chunks * FETCH_OVERHEAD
         weights += tiles * w if n_chunks * wmem > config.wmem_words else w
         dma += int(w * stored)
-        tail = -(-count * shape.rp * shape.cp // d.pipes) * (rounds + d.word) + DRAIN_OVERHEAD
+        tail = -(-count * shape.rp * shape.cp // d.pipes) * (blocks * d.word + d.word) + DRAIN_OVERHEAD
         post += tiles * tail
         dma += tiles * (3 * n_chunks + 1) * _COMMAND_BITS // config.axi_bits
         head = max(shape.rp * vectors, w // n_chunks)
@@ -183,7 +186,8 @@ def pixel_candidates(work: Work, config: Config) -> Iterator[PixelChoice]:
         for n in _powers(words):
             for rows in sorted({-(-work.kernel[0] // i) for i in range(1, work.kernel[0] + 1)}):
                 vectors = rows * work.kernel[1] * n * d.word
-                if vectors > config.amem_words or blocks * vectors > config.wmem_words:
+                weights = min(blocks, len(work.outputs) / d.word) * vectors
+                if vectors > config.amem_words or weights > config.wmem_words:
                     continue
                 for th, tw in shapes:
                     for rc, cc in _splits(-(-total // blocks), config):
