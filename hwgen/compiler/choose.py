@@ -11,6 +11,7 @@ from hwgen.compiler.effectual import share, whole
 from hwgen.compiler.patch import Choice, Patch, fits, patch_tiles
 from hwgen.compiler.pixel import PixelChoice, pixel_fits, pixel_shape, pixel_tiles, set_rounds
 from hwgen.compiler.shape import Shape, channel_tiles, lane_splits, make_shape
+from hwgen.compiler.windows import windows_per_round
 from hwgen.compiler.work import Work
 from hwgen.config import Config
 from hwgen.derive import Derived
@@ -67,13 +68,14 @@ def estimate(work: Work, choice: Choice, config: Config) -> Estimate:
     wmem = -(-kw * choice.rows * min(channels, choice.words * d.word) * config.vector // d.word)
     keep_w, keep_a = n_chunks * wmem <= config.wmem_words, n_chunks * patch.size <= config.amem_words
     walked, stored = share(work, config, whole(work, d.word)), weight_store.share(work, config)
+    windows = windows_per_round(work, config, choice.rows, min(choice.words, words), d.word)
     run = fetch = weights = post = dma = 0
     groups = -(-len(work.outputs) // config.vector)
     tail, first = 0, True
     rounds = choice.th * choice.tw
     head = 0
     for count, shape, tiles in _tiles(work, choice, groups, config):
-        run += tiles * (int(rounds * max(n_chunks, k * walked)) + n_chunks * RUN_OVERHEAD)
+        run += tiles * (int(rounds * max(n_chunks, k * walked, windows)) + n_chunks * RUN_OVERHEAD)
         parts = shape.rp * (min(shape.rc, count) if depthwise else 1)
         f = n_chunks * (parts * patch.size + FETCH_OVERHEAD)
         if first or depthwise or choice.weights_outer or not keep_a:
@@ -112,13 +114,14 @@ def estimate_pixel(work: Work, choice: PixelChoice, config: Config) -> Estimate:
     ]
     sets += [(full * choice.blocks, 1, 0, 0, rest)] if rest else []
     walked, stored = share(work, config, whole(work, d.word)), weight_store.share(work, config)
+    windows = windows_per_round(work, config, choice.rows, min(choice.words, words), d.word)
     run = fetch = weights = post = dma = tail = head = 0
     wmem = 0
     for first, count, rc, cc, blocks in sets:
         shape = pixel_shape(work, choice, config, rc, cc)
         tiles = -(-work.height // shape.block[0]) * -(-work.width // shape.block[1])
         rounds = set_rounds(work, first, count, blocks, d.word)
-        run += tiles * (int(rounds * max(n_chunks, k * walked)) + n_chunks * RUN_OVERHEAD)
+        run += tiles * (int(rounds * max(n_chunks, k * walked, windows)) + n_chunks * RUN_OVERHEAD)
         fetch += tiles * n_chunks * (shape.rp * vectors + FETCH_OVERHEAD + 2 * d.word)
         wmem = max(wmem, -(-rounds * k // (n_chunks * d.word)))
         w = -(-count // min(shape.rc, d.weight_buses)) * -(-rounds * k // d.word) + n_chunks * FETCH_OVERHEAD

@@ -15,6 +15,7 @@ from hwgen.compiler.fetch import Window, emit_afetch
 from hwgen.compiler.pack import pack_groups, pack_params, words_per_group
 from hwgen.compiler.shape import Shape, channel_tiles, make_shape
 from hwgen.compiler.weight_store import store
+from hwgen.compiler.windows import round_bases, run_windows
 from hwgen.compiler.work import Chunk, Work
 from hwgen.config import Config
 from hwgen.derive import Derived
@@ -140,13 +141,9 @@ class PatchTile:
             first, n = context.segment_table(table)
             sy, sx = (work.stride[0] // patch.step[0], work.stride[1] // patch.step[1])
             step = sx * patch.words * unit
-            context.stream.setting(
-                "BASE",
-                nx=self.shape.tw,
-                dx=step,
-                dy=sy * patch.width * patch.words * unit - (self.shape.tw - 1) * step,
-                **self.shape.work(self.count),
-            )
+            down = sy * patch.width * patch.words * unit - (self.shape.tw - 1) * step
+            context.stream.setting("BASE", nx=self.shape.tw, dx=step, dy=down, **self.shape.work(self.count))
+            bases = round_bases(amem * unit, rounds, self.shape.tw, step, down)
             context.stream.add(
                 "RUN",
                 {
@@ -168,6 +165,7 @@ class PatchTile:
                 ],
                 writes=[("acc", slice(acc, acc + rounds))],
                 cycles=rounds * sum(r[2] for r in table),
+                windows=run_windows(table, bases, work.mode),
                 walk=self._walk(context, chunk, rounds, sum(r[2] for r in table)),
             )
         if self.finish:

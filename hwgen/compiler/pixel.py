@@ -16,6 +16,7 @@ from hwgen.compiler.pack import pack_groups, pack_params, words_per_group
 from hwgen.compiler.patch import Choice, chunks, positions
 from hwgen.compiler.shape import Shape, channel_tiles, make_shape
 from hwgen.compiler.weight_store import store
+from hwgen.compiler.windows import round_bases, run_windows
 from hwgen.compiler.work import Chunk, Work
 from hwgen.config import Config
 from hwgen.derive import Derived
@@ -115,6 +116,7 @@ class PixelTile:
                 reads=[("wmem", slice(wmem, wmem + words)), ("amem", slice(amem, amem + size))],
                 writes=[("acc", slice(acc, acc + rounds))],
                 cycles=rounds * n,
+                windows=run_windows(table, round_bases(wmem * d.word, rounds, rounds, n, 0), work.mode),
                 walk=self._walk(context, chunk, rounds, n),
             )
         if self.finish:
