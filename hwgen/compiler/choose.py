@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from math import gcd
 
 from hwgen.compiler import weight_store
 from hwgen.compiler.context import Tile
@@ -149,6 +150,12 @@ def _splits(groups: int, config: Config) -> Iterator[tuple[int, int]]:
             yield rc, cc
 
 
+def whole_words(work: Work) -> int:
+    """Return the least outputs of a row whose inputs begin a whole number of words apart."""
+    layout = work.source.layout
+    return layout.channels // gcd(layout.channels, work.stride[1] * layout.pixel_values) if layout.tight else 1
+
+
 def candidates(work: Work, config: Config) -> Iterator[Choice]:
     """Yield the choices worth estimating for channel or depthwise mapping."""
     d, depthwise = Derived(config), work.mode is Mode.DEPTHWISE
@@ -160,7 +167,10 @@ def candidates(work: Work, config: Config) -> Iterator[Choice]:
         r: -(-work.kernel[1] * r * (1 if depthwise else d.word) * config.vector // d.word)
         for r in range(1, work.kernel[0] + 1)
     }
-    sizes = [(th, tw) for th in _sizes(work.height) for tw in _sizes(work.width) if th * tw <= limit]
+    # Every patch begins at the same place of a word.
+    step = whole_words(work)
+    widths = sorted({-(-tw // step) * step for tw in _sizes(work.width)})
+    sizes = [(th, tw) for th in _sizes(work.height) for tw in widths if th * tw <= limit]
     # Tiny chunks are not worth a look unless the whole kernel needs more segments than there are.
     short = work.kernel[0] * (1 if depthwise else work.kernel[1]) <= config.segments // 2
     for n in _powers(words):

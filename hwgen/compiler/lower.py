@@ -95,6 +95,8 @@ class Lowering:
                 [Mode.DEPTHWISE]
                 if op.depthwise and op.groups == op.weight.shape[0] and "depthwise" in self.mappings
                 else [m for m in (Mode.CHANNEL, Mode.PIXEL) if m.name.lower() in self.mappings] or [Mode.CHANNEL]
+                if not source.layout.tight
+                else [Mode.CHANNEL]
             )
             column, site = as_column(op, site, self.config)
             options = [conv_works(column, site, m, self.config, pads=pads)

@@ -93,6 +93,8 @@ def reads_pads(op: Conv, site: Site, config: Config) -> list[bool]:
     Where those are skipped, a kernel row is then one segment instead of one a tap, so that a lane looks at fewer
     windows. Windows count where a tap's channels in its last word have less than one effectual position.
     """
+    if site.source.layout.tight:
+        return [False]
     _, kh, kw, depth = op.weight.shape
     rest = depth % Derived(config).word
     few = rest * float((op.weight != 0).mean()) * (site.density.values if config.skip == "both" else 1) < 1

@@ -51,4 +51,5 @@ def windows_per_round(work: Work, config: Config, rows: int, words: int, word: i
         ends = rest > 0
         segments = (-(-(full + ends) // words) - ends) * pieces + ends * kh * kw
         k = kh * kw * len(work.channels)
+        segments = kh if work.source.layout.tight else segments
     return segments + (k - segments) / SKIP_WINDOW
