@@ -14,6 +14,7 @@ from hwgen.compiler.effectual import lane_cycles
 from hwgen.compiler.fetch import Window, emit_afetch
 from hwgen.compiler.pack import pack_groups, pack_params, words_per_group
 from hwgen.compiler.shape import Shape, channel_tiles, make_shape
+from hwgen.compiler.uneven import relative_activity
 from hwgen.compiler.weight_store import store
 from hwgen.compiler.windows import round_bases, run_windows
 from hwgen.compiler.work import Chunk, Work
@@ -187,7 +188,8 @@ class PatchTile:
         step = context.d.vectors_per_word if self.work.mode is Mode.DEPTHWISE else 1
         start = self.first - self.work.outputs.start // context.config.vector
         groups = [(start + g * step, 1) for g in range(self.count)]
-        return lane_cycles(self.work, context.config, self.shape, chunk, groups, rounds, n)
+        near = relative_activity(self.work, context.config, self.shape, chunk, self.y, self.x)
+        return lane_cycles(self.work, context.config, self.shape, chunk, groups, rounds, n, near)
 
     def _values(self, chunk: Chunk) -> int:
         return self.work.kernel[1] if self._ones else positions(self.work, chunk)

@@ -15,6 +15,7 @@ from hwgen.compiler.fetch import Window, emit_afetch
 from hwgen.compiler.pack import pack_groups, pack_params, words_per_group
 from hwgen.compiler.patch import Choice, chunks, positions
 from hwgen.compiler.shape import Shape, channel_tiles, make_shape
+from hwgen.compiler.uneven import relative_activity
 from hwgen.compiler.weight_store import store
 from hwgen.compiler.windows import round_bases, run_windows
 from hwgen.compiler.work import Chunk, Work
@@ -127,7 +128,8 @@ class PixelTile:
     def _walk(self, context: Context, chunk: Chunk, rounds: int, n: int) -> NDArray[np.float64] | None:
         start = self.first - self.work.outputs.start // context.d.word
         groups = [((start + g * self.blocks) * context.d.word, rounds) for g in range(self.count)]
-        return lane_cycles(self.work, context.config, self.shape, chunk, groups, rounds, n)
+        near = relative_activity(self.work, context.config, self.shape, chunk, self.y, self.x)
+        return lane_cycles(self.work, context.config, self.shape, chunk, groups, rounds, n, near)
 
     def _fetch_pixels(self, context: Context, chunk: Chunk) -> tuple[int, int]:
         work, shape, d = self.work, self.shape, context.d

@@ -30,7 +30,7 @@ def tight_input(
     if not isinstance(op, Conv) or not _possible(op, graph, config, mappings):
         return None
     tight = Layout.tightly(graph.tensors[graph.input].shape, config)
-    best = {}
+    best: dict[Layout, float] = {}
     for layout in (tight, Layout.of(graph.tensors[graph.input].shape, config)):
         modes = [Mode.CHANNEL] + [Mode.PIXEL] * ("pixel" in mappings and not layout.tight)
         for mode in modes:
