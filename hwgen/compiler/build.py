@@ -19,6 +19,7 @@ from hwgen.compiler.pixel import PixelChoice
 from hwgen.compiler.place import Placement, place
 from hwgen.compiler.preflight import preflight
 from hwgen.compiler.program import LayerPlan, Program, macs
+from hwgen.compiler.tight import tight_input
 from hwgen.compiler.weight_store import check
 from hwgen.compiler.work import Work
 from hwgen.config import SMALLEST, Config
@@ -70,8 +71,10 @@ def compile_graph(
     preflight(arranged, ops, config)
     layouts = {n: Layout.of(t.shape, config) for n, t in arranged.tensors.items()}
     trimmed = replace(arranged, ops=tuple(ops), input=source, output=target)
-    placement = place(trimmed, layouts, config, tuple(ops))
     profile = _profile(arranged, arrangement, config, samples)
+    tight = tight_input(trimmed, ops, config, mappings or config.mappings, profile, weight_format)
+    layouts |= {source: tight} if tight else {}
+    placement = place(trimmed, layouts, config, tuple(ops))
     packings = choose_packings(trimmed, ops, placement, config, profile)
     lowering = Lowering(trimmed, config, placement, mappings or config.mappings, profile, packings, _fastest,
                         weight_format)  # fmt: skip

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from math import gcd
 
 from hwgen.compiler import weight_store
 from hwgen.compiler.context import Tile
 from hwgen.compiler.effectual import share, whole
 from hwgen.compiler.patch import Choice, Patch, fits, patch_tiles
-from hwgen.compiler.pixel import PixelChoice, pixel_fits, pixel_shape, pixel_tiles
+from hwgen.compiler.pixel import PixelChoice, pixel_fits, pixel_shape, pixel_tiles, set_rounds
 from hwgen.compiler.shape import Shape, channel_tiles, lane_splits, make_shape
+from hwgen.compiler.windows import windows_per_round
 from hwgen.compiler.work import Work
 from hwgen.config import Config
 from hwgen.derive import Derived
@@ -67,13 +69,14 @@ def estimate(work: Work, choice: Choice, config: Config) -> Estimate:
     wmem = -(-kw * choice.rows * min(channels, choice.words * d.word) * config.vector // d.word)
     keep_w, keep_a = n_chunks * wmem <= config.wmem_words, n_chunks * patch.size <= config.amem_words
     walked, stored = share(work, config, whole(work, d.word)), weight_store.share(work, config)
+    windows = windows_per_round(work, config, choice.rows, min(choice.words, words), d.word)
     run = fetch = weights = post = dma = 0
     groups = -(-len(work.outputs) // config.vector)
     tail, first = 0, True
     rounds = choice.th * choice.tw
     head = 0
     for count, shape, tiles in _tiles(work, choice, groups, config):
-        run += tiles * (int(rounds * max(n_chunks, k * walked)) + n_chunks * RUN_OVERHEAD)
+        run += tiles * (int(rounds * max(n_chunks, k * walked, windows)) + n_chunks * RUN_OVERHEAD)
         parts = shape.rp * (min(shape.rc, count) if depthwise else 1)
         f = n_chunks * (parts * patch.size + FETCH_OVERHEAD)
         if first or depthwise or choice.weights_outer or not keep_a:
@@ -106,22 +109,26 @@ def estimate_pixel(work: Work, choice: PixelChoice, config: Config) -> Estimate:
     k = kh * kw * len(work.channels)
     vectors = choice.rows * kw * min(choice.words, words) * d.word
     full, rest = divmod(-(-len(work.outputs) // d.word), choice.blocks)
-    sets = [(n, rc, cc, choice.blocks) for _, n, rc, cc in channel_tiles(full, choice.log2_rc, choice.log2_cc, config)]
-    sets += [(1, 0, 0, rest)] if rest else []
+    sets = [
+        (first * choice.blocks, n, rc, cc, choice.blocks)
+        for first, n, rc, cc in channel_tiles(full, choice.log2_rc, choice.log2_cc, config)
+    ]
+    sets += [(full * choice.blocks, 1, 0, 0, rest)] if rest else []
     walked, stored = share(work, config, whole(work, d.word)), weight_store.share(work, config)
+    windows = windows_per_round(work, config, choice.rows, min(choice.words, words), d.word)
     run = fetch = weights = post = dma = tail = head = 0
     wmem = 0
-    for count, rc, cc, blocks in sets:
+    for first, count, rc, cc, blocks in sets:
         shape = pixel_shape(work, choice, config, rc, cc)
         tiles = -(-work.height // shape.block[0]) * -(-work.width // shape.block[1])
-        rounds = blocks * d.word
-        run += tiles * (int(rounds * max(n_chunks, k * walked)) + n_chunks * RUN_OVERHEAD)
+        rounds = set_rounds(work, first, count, blocks, d.word)
+        run += tiles * (int(rounds * max(n_chunks, k * walked, windows)) + n_chunks * RUN_OVERHEAD)
         fetch += tiles * n_chunks * (shape.rp * vectors + FETCH_OVERHEAD + 2 * d.word)
         wmem = max(wmem, -(-rounds * k // (n_chunks * d.word)))
         w = -(-count // min(shape.rc, d.weight_buses)) * -(-rounds * k // d.word) + n_chunks * FETCH_OVERHEAD
         weights += tiles * w if n_chunks * wmem > config.wmem_words else w
         dma += int(w * stored)
-        tail = -(-count * shape.rp * shape.cp // d.pipes) * (rounds + d.word) + DRAIN_OVERHEAD
+        tail = -(-count * shape.rp * shape.cp // d.pipes) * (blocks * d.word + d.word) + DRAIN_OVERHEAD
         post += tiles * tail
         dma += tiles * (3 * n_chunks + 1) * _COMMAND_BITS // config.axi_bits
         head = max(shape.rp * vectors, w // n_chunks)
@@ -143,6 +150,12 @@ def _splits(groups: int, config: Config) -> Iterator[tuple[int, int]]:
             yield rc, cc
 
 
+def whole_words(work: Work) -> int:
+    """Return the least outputs of a row whose inputs begin a whole number of words apart."""
+    layout = work.source.layout
+    return layout.channels // gcd(layout.channels, work.stride[1] * layout.pixel_values) if layout.tight else 1
+
+
 def candidates(work: Work, config: Config) -> Iterator[Choice]:
     """Yield the choices worth estimating for channel or depthwise mapping."""
     d, depthwise = Derived(config), work.mode is Mode.DEPTHWISE
@@ -154,7 +167,10 @@ def candidates(work: Work, config: Config) -> Iterator[Choice]:
         r: -(-work.kernel[1] * r * (1 if depthwise else d.word) * config.vector // d.word)
         for r in range(1, work.kernel[0] + 1)
     }
-    sizes = [(th, tw) for th in _sizes(work.height) for tw in _sizes(work.width) if th * tw <= limit]
+    # Every patch begins at the same place of a word.
+    step = whole_words(work)
+    widths = sorted({-(-tw // step) * step for tw in _sizes(work.width)})
+    sizes = [(th, tw) for th in _sizes(work.height) for tw in widths if th * tw <= limit]
     # Tiny chunks are not worth a look unless the whole kernel needs more segments than there are.
     short = work.kernel[0] * (1 if depthwise else work.kernel[1]) <= config.segments // 2
     for n in _powers(words):
@@ -183,7 +199,8 @@ def pixel_candidates(work: Work, config: Config) -> Iterator[PixelChoice]:
         for n in _powers(words):
             for rows in sorted({-(-work.kernel[0] // i) for i in range(1, work.kernel[0] + 1)}):
                 vectors = rows * work.kernel[1] * n * d.word
-                if vectors > config.amem_words or blocks * vectors > config.wmem_words:
+                weights = min(blocks, len(work.outputs) / d.word) * vectors
+                if vectors > config.amem_words or weights > config.wmem_words:
                     continue
                 for th, tw in shapes:
                     for rc, cc in _splits(-(-total // blocks), config):

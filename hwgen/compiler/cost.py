@@ -19,7 +19,7 @@ from hwgen.compiler.readbus import Burst, ReadBus
 from hwgen.compiler.ring import ring_blocks, through_ring
 from hwgen.compiler.stream import Entry
 from hwgen.config import Config
-from hwgen.derive import SKIP_WINDOW, Derived
+from hwgen.derive import Derived
 from hwgen.isa import Module
 
 BURST_BEATS = 64
@@ -293,9 +293,8 @@ class CycleModel:
             return offer + timing.GRID_SET_CYCLES
         gap = t.RUN_ACCUMULATE_GAP if e.args["accumulate"] else t.RUN_OVERHEAD
         if e.walk is not None:
-            # A window a cycle, whatever is in it, and at least one for each segment.
-            windows = max(e.args["rounds"] * e.args["seg_count"], e.info["cycles"] / SKIP_WINDOW)
-            return self._skipping(np.where(e.walk > 0, np.maximum(e.walk, windows), 0), unit, offer, gap)
+            # A window a cycle, whatever is in it.
+            return self._skipping(np.where(e.walk > 0, np.maximum(e.walk, e.info["windows"]), 0), unit, offer, gap)
         first = max(offer + t.RUN_START, unit.last + 1 + gap)
         unit.last = first + max(e.info["cycles"], e.args["rounds"] * e.args["seg_count"] + t.RUN_RESTART) - 1
         # The next RUN is taken while this one walks.

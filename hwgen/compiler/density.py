@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +19,14 @@ class Density:
         Of single values.
     pixels, channels : float
         Of groups of P neighbouring pixels of a channel, and of P channels of a pixel: with any such value.
+    where : float64 array, shape (height, width), optional
+        ``values`` at every pixel.
     """
 
     values: float = 1.0
     pixels: float = 1.0
     channels: float = 1.0
+    where: NDArray[np.float64] | None = field(default=None, compare=False, repr=False)
 
 
 Profile = Mapping[str, Density]
@@ -47,7 +50,8 @@ def measure(maps: NDArray[np.int8], zero_point: int, vector: int) -> Density:
     """Measure a map of some images, shape (images, height, width, channels)."""
     values = there(maps, zero_point)
     pixels, channels = (float(in_groups(values, vector, axis).mean()) for axis in (1, 2))
-    return Density(float(values.mean()), pixels, channels)
+    where = values.mean(axis=(0, 2)).reshape(maps.shape[1:3])
+    return Density(float(values.mean()), pixels, channels, where)
 
 
 def activity(maps: NDArray[np.int8], zero_point: int, vector: int) -> NDArray[np.float64]:

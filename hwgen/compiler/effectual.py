@@ -49,7 +49,8 @@ def share(work: Work, config: Config, chunk: Chunk) -> float:
 
 
 def lane_cycles(
-    work: Work, config: Config, shape: Shape, chunk: Chunk, groups: list[tuple[int, int]], rounds: int, positions: int
+    work: Work, config: Config, shape: Shape, chunk: Chunk, groups: list[tuple[int, int]], rounds: int, positions: int,
+    near: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float64] | None:
     """Return the expected cycles of a RUN in every lane, shape (rows, columns), 0 in lanes without work.
 
@@ -61,26 +62,29 @@ def lane_cycles(
         First and number of the units (P or single channels, as ``work.weights`` counts) of each channel group.
     rounds, positions : int
         Of the RUN.
+    near : float64 array, shape (rows, columns), optional
+        By what factor activations are not zero more often in each lane's part of the map than in all of it.
     """
     if config.skip == "none":
         return None
-    acts = activation_share(work, config)
-    cycles = []
+    mean = activation_share(work, config)
+    acts = np.minimum(np.full((config.rows, config.columns), mean) * (1 if near is None else near), 1)
+    # The lanes' shares often are equal, and then so are their cycles.
+    cycles: list[dict[float, float]] = []
     for first, count in groups:
         key = ("lane", first, count, chunk, work.mode)
         if key not in work.dedupe:
             work.dedupe[key] = _effectual(work, config, chunk, first, count)
         per_round = work.dedupe[key]
         assert per_round is None or isinstance(per_round, np.ndarray)
-        if per_round is None:
-            cycles.append(rounds * max(1.0, positions * acts))
-        else:
-            cycles.append(float(np.maximum(per_round * acts, 1).sum() * (rounds / len(per_round))))
+        cycles.append({a: rounds * max(1.0, positions * a) if per_round is None else
+                       float(np.maximum(per_round * a, 1).sum() * (rounds / len(per_round)))
+                       for a in np.unique(acts).tolist()})  # fmt: skip
     out = np.zeros((config.rows, config.columns))
     for r in range(config.rows):
         for c in range(config.columns):
             group = c % shape.cc * shape.rc + r % shape.rc
-            out[r, c] = cycles[group] if group < len(cycles) else 0
+            out[r, c] = cycles[group][float(acts[r, c])] if group < len(cycles) else 0
     return out
 
 

@@ -36,7 +36,9 @@ def emit_afetch(
     view, layout = work.source, work.source.layout
     (sy, sx), (dy, dx) = work.stride, work.dilation
     rp, cp = shape.rp_step, shape.cp_step
-    levels = [(shape.rp, rp[0] * sy, rp[1] * sx, 0), (window.channel_groups, 0, 0, 1), *window.inner]
+    # Where pixels are tight, columns of the map are words.
+    across, values = (layout.channels, layout.pixel_values) if layout.tight else (1, 1)
+    levels = [(shape.rp, rp[0] * sy, rp[1] * sx * values // across, 0), (window.channel_groups, 0, 0, 1), *window.inner]
     counts, dys, dxs, words = (tuple(level[i] for level in levels) for i in range(4))
     das = tuple(a * layout.pitch + b * layout.pixel + c for a, b, c in zip(dys, dxs, words, strict=True))
     context.nest("AF_LEVEL", counts, dy=dys, dx=dxs, da=das)
@@ -46,10 +48,11 @@ def emit_afetch(
         "AF_MAP", height=view.last, width=layout.width, zero_point=work.zero_point, fill=work.fill,
         transpose=int(window.transpose), rows_len=per_patch, rp_step=shape.rc, cols=window.columns,
     )  # fmt: skip
-    step = (cp[0] * sy, cp[1] * sx, cp[0] * sy * layout.pitch + cp[1] * sx * layout.pixel)
+    column = cp[1] * sx * values // across
+    step = (cp[0] * sy, column, cp[0] * sy * layout.pitch + column * layout.pixel)
     setting("AF_COL", log2_cc=shape.log2_cc, dy=step[0], dx=step[1], da=step[2], cc_da=window.column_words)
     y0 = y * sy - work.pad[0] + chunk.ky * dy
-    x0 = x * sx - work.pad[1]
+    x0 = (x * sx - work.pad[1]) * values // across
     a0 = view.address(y0, x0, word)
     starts = tuple(
         (y0 + p * step[0], x0 + p * step[1], a0 + p * step[2] + (c % shape.cc) * window.column_words)
@@ -61,7 +64,7 @@ def emit_afetch(
     last = word + (min(shape.cc, window.columns) - 1) * window.column_words + groups
     where = view.rectangle(
         range(y0, y0 + (bh - 1) * sy + (chunk.rows - 1) * dy + 1),
-        range(x0, x0 + (bw - 1) * sx + (work.kernel[1] - 1) * dx + 1),
+        range(x0, -(-((x + bw - 1) * sx - work.pad[1] + (work.kernel[1] - 1) * dx + 1) * values // across)),
         range(word, last),
     )
     walk = Walk(counts, dys, dxs, das, starts, view.last, layout.width)

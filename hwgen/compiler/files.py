@@ -57,7 +57,7 @@ def layout(program: Program) -> dict[str, Any]:
             "scale": tensor.scale,
             "zero_point": tensor.zero_point,
             "bytes": shape.words * word,
-            "pixel_bytes": shape.pixel * word,
+            "pixel_bytes": shape.pixel_values or shape.pixel * word,
             "row_bytes": shape.pitch * word,
             "chip_word": program.chip.get(name),
             "dram": program.map_region(name)[0] if name in program.dram else None,

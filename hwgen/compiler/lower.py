@@ -13,7 +13,7 @@ from hwgen.compiler.maps import View
 from hwgen.compiler.packed import Packing
 from hwgen.compiler.patch import Choice
 from hwgen.compiler.place import Placement, Stripe, input_rows, stripe_rows
-from hwgen.compiler.reduce import Site, as_column, concat_works, conv_works, pool_works, single_row
+from hwgen.compiler.reduce import Site, as_column, concat_works, conv_works, pool_works, reads_pads, single_row
 from hwgen.compiler.work import Work
 from hwgen.config import SMALLEST, Config
 from hwgen.derive import Derived
@@ -37,8 +37,9 @@ class Lowering:
     """How weights are stored."""
     picked: dict[int, tuple[str, str]] = field(default_factory=dict)
     """(mapping, detail) by operator index."""
-    _choices: dict[tuple[int, int], tuple[Mode, Choice]] = field(default_factory=dict)
-    _shared: dict[tuple[int, int, Mode], dict[object, object]] = field(default_factory=dict)
+    _choices: dict[tuple[int, int], tuple[int, Choice]] = field(default_factory=dict)
+    """Which option, and how."""
+    _shared: dict[tuple[int, int], dict[object, object]] = field(default_factory=dict)
 
     def tiles(self, index: int, op: Op) -> list[Tile]:
         """Return the tiles of operator ``index``."""
@@ -94,12 +95,16 @@ class Lowering:
                 [Mode.DEPTHWISE]
                 if op.depthwise and op.groups == op.weight.shape[0] and "depthwise" in self.mappings
                 else [m for m in (Mode.CHANNEL, Mode.PIXEL) if m.name.lower() in self.mappings] or [Mode.CHANNEL]
+                if not source.layout.tight
+                else [Mode.CHANNEL]
             )
             if self.form == "vector" and Derived(self.config).leaves_out:
                 # Such streams are for vector operands.
                 modes = [m for m in modes if m is not Mode.PIXEL] or [Mode.CHANNEL]
             column, site = as_column(op, site, self.config)
-            yield from self._reduce(index, op, [conv_works(column, site, m, self.config) for m in modes])
+            options = [conv_works(column, site, m, self.config, pads=pads)
+                       for pads in reads_pads(column, site, self.config) for m in modes]  # fmt: skip
+            yield from self._reduce(index, op, options)
         elif isinstance(op, Pool):
             yield from self._reduce(index, op, [pool_works(op, site, self.config)])
         elif isinstance(op, Add):
@@ -116,9 +121,10 @@ class Lowering:
         for number in range(len(options[0]) if len(options) == 1 else 1):
             key = (index, number)
             if key not in self._choices:
-                ranked = []
-                for works in options:
+                ranked, option = [], {}
+                for at, works in enumerate(options):
                     whole = [single_row(w) for w in works]
+                    option[id(whole[number])] = at
                     found = [
                         choose.choose(w, self.config, 4)
                         for w in whole[number : number + 1] + (whole[1:] if len(options) > 1 else [])
@@ -133,19 +139,18 @@ class Lowering:
                         remedy="use a larger preset or raise amem_words, wmem_words, weight_kib or acc_vectors",
                     )
                 choice, work, _ = self.chooser(sorted(ranked, key=lambda r: r[0]), self.config)
-                self._choices[key] = (work.mode, choice)
+                self._choices[key] = (option[id(work)], choice)
                 if number == 0:
                     self.picked[index] = (work.mode.name.lower(), _describe(choice))
-            mode, choice = self._choices[key]
+            at, choice = self._choices[key]
             if len(options) > 1:
-                works = next(w for w in options if w[0].mode is mode)
-                for n, work in enumerate(works):
+                for n, work in enumerate(options[at]):
                     yield from self._tiles(index, n, single_row(work), choice, op)
             else:
                 yield from self._tiles(index, number, single_row(options[0][number]), choice, op)
 
     def _tiles(self, index: int, number: int, work: Work, choice: Choice, op: Op) -> list[Tile]:
-        shared = self._shared.setdefault((index, number, work.mode), {})
+        shared = self._shared.setdefault((index, number), {})
         found = choose.tiles(replace(work, dedupe=shared), choice, self.config)
         if not found:
             raise HwgenError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,9 @@ class Layout:
     """Channel-last layout of a map of ``height`` x ``width`` x ``channels`` in activation words (on chip and in DRAM).
 
     A pixel takes ``pixel`` words; a row ``pitch`` words, a multiple of the DMA word so that rows can be copied.
+
+    Pixels of a *tight* map follow each other byte by byte. It is addressed as a map of ``width`` words in a row, with
+    as many channels as a word has; ``tight`` is then (pixels of a row, channels).
     """
 
     height: int
@@ -23,6 +26,14 @@ class Layout:
     channels: int
     pixel: int
     pitch: int
+    tight: tuple[int, int] | None = None
+
+    @classmethod
+    def tightly(cls, shape: tuple[int, int, int, int], config: Config) -> Layout:
+        """Return the tight layout of a map."""
+        d = Derived(config)
+        _, height, width, channels = shape
+        return replace(cls.of((1, height, -(-width * channels // d.word), d.word), config), tight=(width, channels))
 
     @classmethod
     def of(cls, shape: tuple[int, int, int, int], config: Config) -> Layout:
@@ -37,6 +48,16 @@ class Layout:
         return self.height * self.pitch
 
     @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of the map."""
+        return self.height, *(self.tight or (self.width, self.channels))
+
+    @property
+    def pixel_values(self) -> int:
+        """Values from one pixel to the next where they are tight, otherwise 0."""
+        return self.tight[1] if self.tight else 0
+
+    @property
     def linear(self) -> bool:
         """True when all pixels of the map are evenly spaced, so that it can be walked as one row."""
         return self.height == 1 or self.pitch == self.width * self.pixel
@@ -48,6 +69,9 @@ class Layout:
     def pack(self, x: NDArray[np.int8], word: int) -> NDArray[np.int8]:
         """Return the bytes of one image (H, W, C), pads zero."""
         out = np.zeros((self.height, self.pitch * word), np.int8)
+        if self.tight:
+            out[:, : x[0].size] = x.reshape(self.height, -1)
+            return out.reshape(-1)
         full = np.zeros((self.height, self.width, self.pixel * word), np.int8)
         full[:, :, : self.channels] = x
         out[:, : self.width * self.pixel * word] = full.reshape(self.height, -1)
@@ -56,6 +80,8 @@ class Layout:
     def unpack(self, raw: NDArray[np.int8], word: int) -> NDArray[np.int8]:
         """Inverse of `pack`."""
         rows = raw.reshape(self.height, self.pitch * word)[:, : self.width * self.pixel * word]
+        if self.tight:
+            return rows[:, : self.tight[0] * self.tight[1]].reshape(self.shape).copy()
         return rows.reshape(self.height, self.width, self.pixel * word)[:, :, : self.channels].copy()
 
 

@@ -14,7 +14,9 @@ from hwgen.compiler.effectual import lane_cycles
 from hwgen.compiler.fetch import Window, emit_afetch
 from hwgen.compiler.pack import pack_groups, pack_params, words_per_group
 from hwgen.compiler.shape import Shape, channel_tiles, make_shape
+from hwgen.compiler.uneven import relative_activity
 from hwgen.compiler.weight_store import store
+from hwgen.compiler.windows import round_bases, run_windows
 from hwgen.compiler.work import Chunk, Work
 from hwgen.config import Config
 from hwgen.derive import Derived
@@ -52,12 +54,22 @@ class Patch:
     def of(cls, work: Work, th: int, tw: int, rows: int, words: int) -> Patch:
         (sy, sx), (dy, dx), kw = work.stride, work.dilation, work.kernel[1]
         height, ystep = (th, sy) if rows == 1 else ((th - 1) * sy + (rows - 1) * dy + 1, 1)
+        if values := work.source.layout.pixel_values:
+            word = work.source.layout.channels
+            across = ((tw - 1) * sx + kw) * values + first_value(work)
+            return cls(height, -(-across // word), 1, (ystep, 1))
         width, xstep = (tw, sx) if kw == 1 else ((tw - 1) * sx + (kw - 1) * dx + 1, 1)
         return cls(height, width, words, (ystep, xstep))
 
     @property
     def size(self) -> int:
         return self.height * self.width * self.words
+
+
+def first_value(work: Work) -> int:
+    """Return which value of a patch's first word is its first pixel (other than 0 where pixels are tight)."""
+    layout = work.source.layout
+    return -work.pad[1] * layout.pixel_values % layout.channels if layout.tight else 0
 
 
 def chunks(work: Work, choice: Choice, word: int) -> list[Chunk]:
@@ -92,11 +104,12 @@ def segments(work: Work, chunk: Chunk, patch: Patch, d: Derived) -> list[tuple[i
     if work.mode is Mode.DEPTHWISE:
         row = dy * patch.width * d.vectors_per_word
         return [(ky * row, 0 if work.maximum or work.scalar else ky * kw, kw) for ky in range(chunk.rows)]
-    pixel, n = patch.words * d.word, chunk.channels
+    row, n = patch.width * patch.words * d.word, chunk.channels
+    pixel = work.source.layout.pixel_values or patch.words * d.word
     rows: list[tuple[int, int, int]] = []
     for ky in range(chunk.rows):
         for kx in range(kw):
-            s, v = (ky * dy * patch.width + kx * dx) * pixel, (ky * kw + kx) * n
+            s, v = ky * dy * row + kx * dx * pixel, (ky * kw + kx) * n
             if rows and rows[-1][0] + rows[-1][2] == s:
                 rows[-1] = (rows[-1][0], rows[-1][1], rows[-1][2] + n)
             else:
@@ -139,14 +152,11 @@ class PatchTile:
             table = segments(work, chunk, patch, d)
             first, n = context.segment_table(table)
             sy, sx = (work.stride[0] // patch.step[0], work.stride[1] // patch.step[1])
-            step = sx * patch.words * unit
-            context.stream.setting(
-                "BASE",
-                nx=self.shape.tw,
-                dx=step,
-                dy=sy * patch.width * patch.words * unit - (self.shape.tw - 1) * step,
-                **self.shape.work(self.count),
-            )
+            step = sx * (work.source.layout.pixel_values or patch.words * unit)
+            sub += first_value(work)
+            down = sy * patch.width * patch.words * unit - (self.shape.tw - 1) * step
+            context.stream.setting("BASE", nx=self.shape.tw, dx=step, dy=down, **self.shape.work(self.count))
+            bases = round_bases(amem * unit + sub, rounds, self.shape.tw, step, down)
             context.stream.add(
                 "RUN",
                 {
@@ -168,6 +178,7 @@ class PatchTile:
                 ],
                 writes=[("acc", slice(acc, acc + rounds))],
                 cycles=rounds * sum(r[2] for r in table),
+                windows=run_windows(table, bases, work.mode),
                 walk=self._walk(context, chunk, rounds, sum(r[2] for r in table)),
             )
         if self.finish:
@@ -177,7 +188,8 @@ class PatchTile:
         step = context.d.vectors_per_word if self.work.mode is Mode.DEPTHWISE else 1
         start = self.first - self.work.outputs.start // context.config.vector
         groups = [(start + g * step, 1) for g in range(self.count)]
-        return lane_cycles(self.work, context.config, self.shape, chunk, groups, rounds, n)
+        near = relative_activity(self.work, context.config, self.shape, chunk, self.y, self.x)
+        return lane_cycles(self.work, context.config, self.shape, chunk, groups, rounds, n, near)
 
     def _values(self, chunk: Chunk) -> int:
         return self.work.kernel[1] if self._ones else positions(self.work, chunk)

@@ -15,7 +15,9 @@ from hwgen.compiler.fetch import Window, emit_afetch
 from hwgen.compiler.pack import pack_groups, pack_params, words_per_group
 from hwgen.compiler.patch import Choice, chunks, positions
 from hwgen.compiler.shape import Shape, channel_tiles, make_shape
+from hwgen.compiler.uneven import relative_activity
 from hwgen.compiler.weight_store import store
+from hwgen.compiler.windows import round_bases, run_windows
 from hwgen.compiler.work import Chunk, Work
 from hwgen.config import Config
 from hwgen.derive import Derived
@@ -39,6 +41,15 @@ def pixel_shape(work: Work, choice: PixelChoice, config: Config, log2_rc: int, l
     """Return how pixel groups are dealt out to the lanes."""
     tall = activation_share(work, config) < UNEVEN
     return make_shape(config, log2_rc, log2_cc, choice.th, choice.tw, work.height, work.width, tall=tall)
+
+
+def set_rounds(work: Work, first: int, count: int, blocks: int, word: int) -> int:
+    """Return the rounds of ``count`` sets of ``blocks`` words of channels from word ``first`` of the layer's on.
+
+    One round a channel: a single set leaves pad channels out. Their sums are then whatever they were, and multiplied
+    by zero.
+    """
+    return blocks * word if count > 1 else min(blocks * word, len(work.outputs) - first * word)
 
 
 def vector_words(work: Work, chunk: Chunk, d: Derived) -> int:
@@ -74,7 +85,8 @@ class PixelTile:
 
     def emit(self, context: Context) -> None:
         work, d = self.work, context.d
-        rounds = self.blocks * d.word
+        held = self.blocks * d.word
+        rounds = set_rounds(work, self.first - work.outputs.start // d.word, self.count, self.blocks, d.word)
         for i, chunk in enumerate(self.part):
             n = positions(work, chunk)
             words = -(-rounds * n // d.word)
@@ -82,7 +94,7 @@ class PixelTile:
             amem, size = self._fetch_pixels(context, chunk)
             fresh = self.start and i == 0
             if fresh:
-                context.accumulators = (context.acc.place(object(), rounds)[0], rounds)
+                context.accumulators = (context.acc.place(object(), held)[0], held)
             acc, _ = context.accumulators
             table = pixel_segments(work, chunk, d)
             first, n_segments = context.segment_table(table)
@@ -105,6 +117,7 @@ class PixelTile:
                 reads=[("wmem", slice(wmem, wmem + words)), ("amem", slice(amem, amem + size))],
                 writes=[("acc", slice(acc, acc + rounds))],
                 cycles=rounds * n,
+                windows=run_windows(table, round_bases(wmem * d.word, rounds, rounds, n, 0), work.mode),
                 walk=self._walk(context, chunk, rounds, n),
             )
         if self.finish:
@@ -115,7 +128,8 @@ class PixelTile:
     def _walk(self, context: Context, chunk: Chunk, rounds: int, n: int) -> NDArray[np.float64] | None:
         start = self.first - self.work.outputs.start // context.d.word
         groups = [((start + g * self.blocks) * context.d.word, rounds) for g in range(self.count)]
-        return lane_cycles(self.work, context.config, self.shape, chunk, groups, rounds, n)
+        near = relative_activity(self.work, context.config, self.shape, chunk, self.y, self.x)
+        return lane_cycles(self.work, context.config, self.shape, chunk, groups, rounds, n, near)
 
     def _fetch_pixels(self, context: Context, chunk: Chunk) -> tuple[int, int]:
         work, shape, d = self.work, self.shape, context.d
@@ -163,16 +177,17 @@ def pixel_tiles(work: Work, choice: PixelChoice, config: Config, *, share: bool)
     def constant(first: int, count: int, rc: int, blocks: int, part: tuple[Chunk, ...], params: bool) -> Constant:
         key = ("pixel", first, count, rc, blocks, part, params)
         if key not in work.dedupe:
-            channels, start = count * blocks * d.word, first * d.word
+            rounds, start = set_rounds(work, first, count, blocks, d.word), first * d.word
+            channels = count * blocks * d.word
             good = np.arange(start, start + channels) < len(work.outputs)
             at = np.minimum(np.arange(start, start + channels), len(work.outputs) - 1)
             packed = []
             for c in part:
-                w = np.zeros((channels, positions(work, c)), np.int8)
-                w[good] = work.weights(start, int(good.sum()), c)
+                w = np.zeros((count * rounds, positions(work, c)), np.int8)
+                w[: good.sum()] = work.weights(start, int(good.sum()), c)
                 packed.append(pack_groups(w.reshape(count, -1), rc, config))
             r = work.requant
-            counts = [words_per_group(blocks * d.word * positions(work, c), config) for c in part]
+            counts = [words_per_group(rounds * positions(work, c), config) for c in part]
             work.dedupe[key] = Constant(
                 store(packed, counts, work, config),
                 pack_params(
@@ -205,8 +220,8 @@ def pixel_tiles(work: Work, choice: PixelChoice, config: Config, *, share: bool)
 def pixel_fits(work: Work, choice: PixelChoice, config: Config) -> bool:
     """True when every chunk fits in the lane memories and the segment table."""
     d = Derived(config)
-    rounds = choice.blocks * d.word
-    return rounds <= config.acc_vectors and all(
+    rounds = min(choice.blocks * d.word, len(work.outputs))
+    return choice.blocks * d.word <= config.acc_vectors and all(
         vector_words(work, c, d) <= config.amem_words
         and -(-rounds * positions(work, c) // d.word) <= config.wmem_words
         and len(pixel_segments(work, c, d)) <= config.segments // 2

@@ -75,7 +75,7 @@ class Program:
         out = np.zeros(self.command_base + len(commands), np.uint8)
         out[: len(self.constants)] = self.constants
         layout = self.layouts[self.input]
-        packed = layout.pack(x.reshape(layout.height, layout.width, layout.channels), word).view(np.uint8)
+        packed = layout.pack(x.reshape(layout.shape), word).view(np.uint8)
         start = self.map_base + self.dram[self.input] * word
         out[start : start + len(packed)] = packed
         out[self.command_base :] = np.frombuffer(commands, np.uint8)

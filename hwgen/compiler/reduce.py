@@ -87,8 +87,26 @@ def as_column(op: Conv, site: Site, config: Config) -> tuple[Conv, Site]:
     return replace(op, weight=weight), replace(site, source=View(view.name, tall, view.base, 0, kh * kw))
 
 
-def conv_works(op: Conv, site: Site, mode: Mode, config: Config) -> list[Work]:
-    """Lower a convolution; a grouped one becomes one `Work` per run of output vectors that read the same channels."""
+def reads_pads(op: Conv, site: Site, config: Config) -> list[bool]:
+    """Return whether not to read pad channels, or also to read them, with weights of zero, may be best.
+
+    Where those are skipped, a kernel row is then one segment instead of one a tap, so that a lane looks at fewer
+    windows. Windows count where a tap's channels in its last word have less than one effectual position.
+    """
+    if site.source.layout.tight:
+        return [False]
+    _, kh, kw, depth = op.weight.shape
+    rest = depth % Derived(config).word
+    few = rest * float((op.weight != 0).mean()) * (site.density.values if config.skip == "both" else 1) < 1
+    return [False, True] if config.skip in ("weight", "both") and op.groups == 1 and kh * kw > 1 and rest and few else [
+        False]  # fmt: skip
+
+
+def conv_works(op: Conv, site: Site, mode: Mode, config: Config, *, pads: bool = False) -> list[Work]:
+    """Lower a convolution; a grouped one becomes one `Work` per run of output vectors that read the same channels.
+
+    With ``pads`` the pad channels are read too, with weights of zero.
+    """
     d = Derived(config)
     out, kh, kw, per_group = op.weight.shape
     requant = Requant(
@@ -101,7 +119,7 @@ def conv_works(op: Conv, site: Site, mode: Mode, config: Config) -> list[Work]:
     )
     # Every tap of a kernel row takes a segment when the channels do not fill their words; where the table is too short
     # for that, the pad channels are read too, with weights of zero.
-    unit = d.word if kw > config.segments // 2 else 1
+    unit = d.word if kw > config.segments // 2 or pads else 1
     total = -(-per_group * op.groups // unit) * unit
     weight = op.weight if op.groups > 1 else np.pad(op.weight, ((0, 0), (0, 0), (0, 0), (0, total - per_group)))
     base = Work(

@@ -254,8 +254,7 @@ def verify(
 
 
 def _device_input(program: Program, x: NDArray[np.int8]) -> NDArray[np.int8]:
-    layout = program.layouts[program.input]
-    return x.reshape(len(x), layout.height, layout.width, layout.channels)
+    return x.reshape(len(x), *program.layouts[program.input].shape)
 
 
 def _record(
