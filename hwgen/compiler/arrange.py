@@ -2,8 +2,8 @@
 
 A filter without weights gives a constant, and a channel that nothing reads need not be there. Both are left out of the
 machine's maps: what a constant adds to the sums of its readers goes into their biases, so that every value that is
-computed stays the same. The channels that remain are ordered by `hwgen.compiler.balance`. The weights of all
-operators follow; the result is another graph with equal outputs.
+computed stays the same. The channels that remain are ordered by `hwgen.compiler.balance`, those of fully connected
+layers by `hwgen.compiler.cluster`. The weights of all operators follow; the result is another graph with equal outputs.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwgen.compiler.balance import balanced, heaviest
+from hwgen.compiler.cluster import clustered
 from hwgen.compiler.constant import Constant, constants, foldable, per_channel
 from hwgen.compiler.density import Samples, activity
 from hwgen.config import Config
@@ -138,7 +139,8 @@ def _needed(graph: Graph, found: dict[str, Constant]) -> dict[str, NDArray[np.bo
 def _order(
     graph: Graph, names: list[str], channels: NDArray[np.int64], config: Config, samples: Samples | None
 ) -> NDArray[np.int64]:
-    """Return the order of ``channels`` that balances the lanes of the convolutions that compute them."""
+    """Return the order of ``channels`` that suits the convolutions that compute them: with few vectors of weights where
+    there is one pixel, else with equal work for all lanes."""
     same = np.arange(len(channels))
     convs = [op for op in graph.device_ops if isinstance(op, Conv) and op.groups == 1 and op.output in names]
     if not convs:
@@ -151,6 +153,9 @@ def _order(
                 for op in convs]  # fmt: skip
     cost = np.stack([w.sum(axis=(1, 2)) @ a for w, a in zip(there, meet, strict=True)], axis=1)
     size = Derived(config).word
+    if all(graph.tensors[op.output].shape[1:3] == (1, 1) for op in convs):
+        # Each weight is used once: what counts is how many vectors of weights there are, not which lane has them.
+        return clustered(np.concatenate(weights, axis=1), config.vector)
     order = balanced(cost, size)
 
     def walked(of: NDArray[np.int64]) -> float:
