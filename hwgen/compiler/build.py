@@ -17,6 +17,7 @@ from hwgen.compiler.packed import choose_packings
 from hwgen.compiler.patch import Choice
 from hwgen.compiler.pixel import PixelChoice
 from hwgen.compiler.place import Placement, place
+from hwgen.compiler.prefetch import prefetch
 from hwgen.compiler.preflight import preflight
 from hwgen.compiler.program import LayerPlan, Program, macs
 from hwgen.compiler.weight_store import check
@@ -29,6 +30,9 @@ from hwgen.model.graph import Add, Conv, Graph, Op, Reshape
 
 LOOKAHEAD = 6
 """Tiles ahead of which weights are loaded."""
+
+SPARE = 4
+"""Commands by which LOADs that wait for their data fall short of the queue: behind a full one no work is begun."""
 
 LATE = 1.05
 """A tile in pixel mapping gives its results all at its end, so the layer behind it begins later: it must be so much
@@ -77,7 +81,7 @@ def compile_graph(
                         weight_format)  # fmt: skip
     tiles: list[Tile] = []
     if source in placement.chip:
-        tiles += boundary_tiles(0, placement.view(source), placement.dram[source], out=False)
+        tiles += boundary_tiles(0, placement.view(source), placement.dram[source], config, out=False)
     layer: list[Tile] = []
     for index, op in enumerate(ops):
         before, layer = layer, lowering.tiles(index, op)
@@ -88,11 +92,12 @@ def compile_graph(
         else:
             tiles += layer
     if target in placement.chip:
-        tiles += boundary_tiles(len(ops) - 1, placement.view(target), placement.dram[target], out=True)
+        tiles += boundary_tiles(len(ops) - 1, placement.view(target), placement.dram[target], config, out=True)
 
     constants, map_base = _constants(tiles, config)
     context = Context(config, Image(map_base, placement.dram_words))
     emit(context, tiles, LOOKAHEAD)
+    prefetch(context.stream, config.queue - SPARE)
     context.stream.layer = len(ops) - 1
     context.stream.add("END", {})
     layers = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,8 +22,8 @@ from hwgen.derive import Derived
 from hwgen.errors import HwgenError
 from hwgen.golden.packed_map import slot_words
 
-LOAD_PIECE = 512
-"""DMA words of a weight LOAD."""
+LOAD_PIECE, FIRST_PIECE = 512, 64
+"""DMA words of a weight LOAD, and of the very first one, as long as a burst: nothing can begin before it."""
 
 
 @dataclass(eq=False)
@@ -93,6 +93,7 @@ class Context:
         self._book = b""
         self._stretch: dict[object, float] = {}
         self._lags: tuple[int, ...] = ()
+        self._piece = FIRST_PIECE
         self.accumulators = (0, 0)
         """First vector and number of vectors of the tile that is being computed."""
         self._weight, self._param = BlockRing(self.d.weight_words), BlockRing(self.d.param_words)
@@ -119,14 +120,23 @@ class Context:
             (isa.Buffer.WEIGHT, "weight", weight_at, weights, constant.dram),
         ):
             # In pieces, so that the first WFETCH need not wait for the last word.
-            for start in range(0, count, LOAD_PIECE):
-                n = min(LOAD_PIECE, count - start)
+            for start, n in self._pieces(count, buffer is isa.Buffer.WEIGHT):
                 self.stream.add(
                     "LOAD",
                     {"dram": dram + start * d.dma_bytes, "buffer": int(buffer), "dst": at + start, "count": n},
                     writes=[(memory, slice(at + start, at + start + n))],
                 )
         return True
+
+    def _pieces(self, count: int, weights: bool) -> Iterator[tuple[int, int]]:
+        """Yield start and DMA words of the LOADs of ``count`` words; of the first weights they grow from small ones."""
+        start = 0
+        while start < count:
+            n = min(self._piece if weights else LOAD_PIECE, count - start)
+            yield start, n
+            start += n
+            if weights:
+                self._piece = min(2 * self._piece, LOAD_PIECE)
 
     def release(self, block: Block) -> None:
         self._weight.release(block)

@@ -9,7 +9,7 @@ from hwgen.compiler import choose
 from hwgen.compiler.context import Context, Tile
 from hwgen.compiler.density import Density, Profile
 from hwgen.compiler.eltwise import Box, Rescale, identity, rescale_tiles
-from hwgen.compiler.maps import View
+from hwgen.compiler.maps import Layout, View
 from hwgen.compiler.packed import Packing
 from hwgen.compiler.patch import Choice
 from hwgen.compiler.place import Placement, Stripe, input_rows, stripe_rows
@@ -20,6 +20,9 @@ from hwgen.derive import Derived
 from hwgen.errors import HwgenError
 from hwgen.isa import Mode
 from hwgen.model.graph import Add, Concat, Conv, Graph, Op, Pad, Pool, Requant, Requantize, Reshape
+
+ROWS_PIECE = 128
+"""Least DMA words of a copy of rows: shorter ones cost more commands than they let work begin earlier."""
 
 
 @dataclass
@@ -67,11 +70,13 @@ class Lowering:
                 most = stripe_rows(op, place.layouts, name, stripe.rows)
                 base = place.stages[index, name] + (number % stripe.buffers) * most * layout.pitch
                 views[name] = View(f"{name}@{number}", layout, base - need.start * layout.pitch, need.start, need.stop)
-                copy = self._copy(name, need, base, out=name == op.output)
                 if name == op.output:
-                    stores.append(copy)
-                else:
-                    yield Tile(index, copy)
+                    stores.append(self._copy(name, need, base, out=True))
+                    continue
+                pieces = [need] if name in self.packings else row_pieces(layout, need, self.config)
+                for piece in pieces:
+                    at = base + (piece.start - need.start) * layout.pitch
+                    yield Tile(index, self._copy(name, piece, at, out=False))
             yield from self._operator(index, op, views, rows)
             for store in stores:
                 yield Tile(index, store)
@@ -319,9 +324,15 @@ def _copy_out(dram: int, chip: int, count: int) -> Callable[[Context], None]:
     return lambda context: context.copy_out(dram, chip, count)
 
 
-def boundary_tiles(index: int, view: View, dram: int, *, out: bool, pieces: int = 8) -> list[Tile]:
-    """Return the copies of a resident map from or to DRAM, in a few pieces of rows."""
-    rows = -(-view.layout.height // pieces)
+def boundary_tiles(index: int, view: View, dram: int, config: Config, *, out: bool) -> list[Tile]:
+    """Return the copies of a resident map from or to DRAM, in pieces of rows: work begins on the first one."""
     copy = _copy_out if out else _copy_in
-    spans = [view.layout.rows(r, min(r + rows, view.layout.height)) for r in range(0, view.layout.height, rows)]
+    spans = [view.layout.rows(r.start, r.stop) for r in row_pieces(view.layout, range(view.layout.height), config)]
     return [Tile(index, copy(dram + offset, view.base + offset, count)) for offset, count in spans]
+
+
+def row_pieces(layout: Layout, rows: range, config: Config) -> Iterator[range]:
+    """Cut rows of a map into the shortest pieces that are worth a command."""
+    step = max(1, -(-ROWS_PIECE * Derived(config).dma_words // layout.pitch))
+    for start in range(rows.start, rows.stop, step):
+        yield range(start, min(start + step, rows.stop))
