@@ -13,6 +13,7 @@ from hwgen.compiler.cost import CycleModel, layer_cycles
 from hwgen.compiler.density import Profile, Samples, measure
 from hwgen.compiler.lower import Lowering, boundary_tiles
 from hwgen.compiler.maps import Layout
+from hwgen.compiler.order import branches_first
 from hwgen.compiler.packed import choose_packings
 from hwgen.compiler.patch import Choice
 from hwgen.compiler.pixel import PixelChoice
@@ -217,7 +218,7 @@ def _device_ops(graph: Graph) -> tuple[list[Op], str, str]:
         target = ops.pop().inputs[0]
     if not ops:
         raise HwgenError("the network has no operator for the accelerator", where=graph.name)
-    return ops, source, target
+    return branches_first(graph, ops), source, target
 
 
 def _constants(tiles: list[Tile], config: Config) -> tuple[np.ndarray[tuple[int], np.dtype[np.uint8]], int]:
