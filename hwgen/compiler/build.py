@@ -85,13 +85,12 @@ def compile_graph(
         tiles += boundary_tiles(0, placement.view(source), placement.dram[source], config, out=False)
     layer: list[Tile] = []
     for index, op in enumerate(ops):
-        before, layer = layer, lowering.tiles(index, op)
-        follows = isinstance(op, Add) and index > 0 and isinstance(ops[index - 1], Conv)
-        if isinstance(op, Add) and follows and _independent(placement, ops[index - 1], op, index):
-            del tiles[len(tiles) - len(before) :]
-            tiles += [lowering.prepare(index, op), *_interleave(before, layer)]
+        if isinstance(op, Add) and layer and _independent(placement, ops[index - 1], op, index):
+            del tiles[len(tiles) - len(layer) :]
+            layer = lowering.beside(index, op, layer)
         else:
-            tiles += layer
+            layer = lowering.tiles(index, op)
+        tiles += layer
     if target in placement.chip:
         tiles += boundary_tiles(len(ops) - 1, placement.view(target), placement.dram[target], config, out=True)
 
@@ -158,19 +157,9 @@ def _profile(graph: Graph, arrangement: Arrangement, config: Config, samples: Sa
 
 def _independent(placement: Placement, producer: Op, op: Add, index: int) -> bool:
     """True when an addition may start before its producer ends: it is on chip and overwrites nothing that one reads."""
-    if index in placement.stripes or index - 1 in placement.stripes:
+    if not isinstance(producer, Conv) or index in placement.stripes or index - 1 in placement.stripes:
         return False
     return placement.chip[op.output] not in {placement.chip[n] for n in producer.inputs}
-
-
-def _interleave(producer: list[Tile], pieces: list[Tile]) -> list[Tile]:
-    """Put each piece of an elementwise operator behind the last tile of its producer that it has to wait for."""
-    behind: list[list[Tile]] = [[] for _ in producer]
-    for piece in pieces:
-        low, high = piece.span
-        waits = [i for i, tile in enumerate(producer) if tile.span[0] < high and low < tile.span[1]]
-        behind[waits[-1] if waits else -1].append(piece)
-    return [t for tile, more in zip(producer, behind, strict=True) for t in (tile, *more)]
 
 
 def _split(picked: tuple[str, str], count: int) -> tuple[str, int, str]:

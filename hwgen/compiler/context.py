@@ -59,6 +59,8 @@ class Tile:
     block: Block | None = None
     span: tuple[int, int] = (0, 0)
     """Words of the layer's result, counted from its first, among which are all that this tile writes."""
+    words: tuple[int, int] = (0, 1 << 16)
+    """Words of a pixel among which are all that this tile writes."""
 
 
 @dataclass
@@ -142,11 +144,14 @@ class Context:
         self._weight.release(block)
         self._param.release(block)
 
-    def nest(self, name: str, counts: Sequence[int], **strides: Sequence[int]) -> None:
-        """Set the levels of a nest (``AF_LEVEL`` or ``PO_LEVEL``) from natural strides."""
+    def nest(self, name: str, counts: Sequence[int], first: int = 0, **strides: Sequence[int]) -> None:
+        """Set the levels of a nest (``AF_LEVEL`` or ``PO_LEVEL``) from ``first`` on from natural strides."""
         folded = {k: fold(counts, v) for k, v in strides.items()}
         for level, count in enumerate(counts):
-            self.stream.setting(name, level, level=level, count=count, **{k: v[level] for k, v in folded.items()})
+            # A level of one iteration never advances: what it would add does not matter.
+            if count > 1 or self.stream.held(name, first + level).get("count") != 1:
+                values = {k: v[level] for k, v in folded.items()}
+                self.stream.setting(name, first + level, level=first + level, count=count, **values)
 
     def fetch_weights(self, block: Block, number: int, key: object, words: int, shape: Shape, count: int) -> int:
         """Emit the fetch of part ``number`` of a block, ``count`` lane groups of ``words`` wmem words, unless the lanes

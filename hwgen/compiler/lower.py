@@ -13,6 +13,7 @@ from hwgen.compiler.maps import Layout, View
 from hwgen.compiler.packed import Packing
 from hwgen.compiler.patch import Choice
 from hwgen.compiler.place import Placement, Stripe, input_rows, stripe_rows
+from hwgen.compiler.residual import addition, beside, operands
 from hwgen.compiler.reduce import Site, as_column, concat_works, conv_works, pool_works, single_row
 from hwgen.compiler.work import Work
 from hwgen.config import SMALLEST, Config
@@ -186,46 +187,15 @@ class Lowering:
         self.picked.setdefault(index, ("elementwise", "copy"))
 
     def _add(self, index: int, op: Add, views: dict[str, View], rows: range) -> Iterator[Tile]:
-        a, b, out = (views[n] for n in (*op.inputs, op.output))
-        layout, t = out.layout, self.graph.tensors
-        count, n = (
-            (layout.width * layout.pixel, len(rows))
-            if layout.pitch != layout.width * layout.pixel
-            else (len(rows) * layout.pitch, 1)
-        )
-        boxes = [Box(v.address(rows.start, 0), layout.pitch) for v in (a, b, out)]
-        yield from rescale_tiles(
-            index,
-            Rescale(
-                out,
-                boxes[0],
-                boxes[2],
-                n,
-                count,
-                t[op.inputs[0]].zero_point,
-                op.requant,
-                boxes[1],
-                t[op.inputs[1]].zero_point,
-                op.multiplier[1],
-                -op.shift[1],
-            ),
-            self.config,
-        )
         self.picked[index] = ("elementwise", "add")
+        yield from rescale_tiles(index, addition(op, views, rows, self.graph.tensors), self.config)
 
-    def prepare(self, index: int, op: Add) -> Tile:
-        """Return a tile that sets the operands of an addition: ahead of its producer, as POST works on them for a
-        while."""
-        t = self.graph.tensors
-        setting = {
-            "zp_a": t[op.inputs[0]].zero_point, "zp_b": t[op.inputs[1]].zero_point, "add": 1,
-            "multiplier_b": op.multiplier[1], "shift_b": -op.shift[1],
-        }  # fmt: skip
-
-        def emit(context: Context) -> None:
-            context.stream.setting("PO_ADD", **setting)
-
-        return Tile(index - 1, emit)
+    def beside(self, index: int, op: Add, producer: list[Tile]) -> list[Tile]:
+        """Return the tiles of an addition and of the operator before it, which work side by side."""
+        self.picked[index] = ("elementwise", "add")
+        views = {n: self.placement.view(n) for n in (*op.inputs, op.output)}
+        work = addition(op, views, range(views[op.output].layout.height), self.graph.tensors)
+        return [operands(index, op, self.graph.tensors), *beside(index, work, producer, self.config)]
 
     def _concat(self, index: int, op: Concat, views: dict[str, View], rows: range) -> Iterator[Tile]:
         result, p, vpw = views[op.output], self.config.vector, Derived(self.config).vectors_per_word

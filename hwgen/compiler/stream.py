@@ -69,6 +69,10 @@ class Stream:
         self._module = np.zeros(1024, np.int64)
         self._synced = np.full((len(isa.WORKERS), len(isa.WORKERS)), -1, np.int64)
 
+    def held(self, name: str, key: int = 0) -> dict[str, int]:
+        """Return what the registers of a setting hold; nothing before they are set."""
+        return self._registers.get((name, key), {})
+
     def setting(self, name: str, key: int = 0, **args: int) -> bool:
         """Append a command that sets registers, unless they already hold these values; return whether it was needed."""
         needed = self._registers.get((name, key)) != args
