@@ -32,9 +32,6 @@ from hwgen.model.graph import Add, Conv, Graph, Op, Reshape
 LOOKAHEAD = 6
 """Tiles ahead of which weights are loaded."""
 
-SPARE = 4
-"""Commands by which LOADs that wait for their data fall short of the queue: behind a full one no work is begun."""
-
 LATE = 1.05
 """A tile in pixel mapping gives its results all at its end, so the layer behind it begins later: it must be so much
 better by itself."""
@@ -97,7 +94,8 @@ def compile_graph(
     constants, map_base = _constants(tiles, config)
     context = Context(config, Image(map_base, placement.dram_words))
     emit(context, tiles, LOOKAHEAD)
-    prefetch(context.stream, config.queue - SPARE)
+    # Behind a full queue of LOADs no other command would be dispatched.
+    prefetch(context.stream, config.queue - 1)
     context.stream.layer = len(ops) - 1
     context.stream.add("END", {})
     layers = [
