@@ -36,6 +36,9 @@ LATE = 1.05
 """A tile in pixel mapping gives its results all at its end, so the layer behind it begins later: it must be so much
 better by itself."""
 
+NEAR = 1.15
+"""Choices whose estimate is above that of the best by more are not tried on the cycle model."""
+
 PAGE = 4096
 
 
@@ -167,7 +170,9 @@ def _split(picked: tuple[str, str], count: int) -> tuple[str, int, str]:
 def _fastest(ranked: list[tuple[float, Choice, Work]], config: Config) -> tuple[Choice, Work, list[Tile]]:
     """Take the choice that the cycle model likes best when the layer runs by itself, its weights already loaded."""
     best: tuple[float, Choice, Work, list[Tile]] | None = None
-    for _, choice, work in ranked:
+    for estimated, choice, work in ranked:
+        if estimated > NEAR * ranked[0][0]:
+            break
         tiles = choose.tiles(work, choice, config)
         if tiles:
             cycles = layer_alone(tiles, config) * (LATE if isinstance(choice, PixelChoice) else 1)

@@ -13,8 +13,8 @@ from hwgen.compiler.maps import Layout, View
 from hwgen.compiler.packed import Packing
 from hwgen.compiler.patch import Choice
 from hwgen.compiler.place import Placement, Stripe, input_rows, stripe_rows
-from hwgen.compiler.residual import addition, beside, operands
 from hwgen.compiler.reduce import Site, as_column, concat_works, conv_works, pool_works, single_row
+from hwgen.compiler.residual import addition, beside, operands
 from hwgen.compiler.work import Work
 from hwgen.config import SMALLEST, Config
 from hwgen.derive import Derived
@@ -24,6 +24,9 @@ from hwgen.model.graph import Add, Concat, Conv, Graph, Op, Pad, Pool, Requant, 
 
 ROWS_PIECE = 128
 """Least DMA words of a copy of rows: shorter ones cost more commands than they let work begin earlier."""
+
+TRIED = 8
+"""Choices of each mapping that the cycle model is asked about."""
 
 
 @dataclass
@@ -123,7 +126,7 @@ class Lowering:
                 for works in options:
                     whole = [single_row(w) for w in works]
                     found = [
-                        choose.choose(w, self.config, 4)
+                        choose.choose(w, self.config, TRIED)
                         for w in whole[number : number + 1] + (whole[1:] if len(options) > 1 else [])
                     ]
                     if all(found):

@@ -1,8 +1,8 @@
 """When LOADs are issued: in the order in which what they bring is needed, a few ahead of that.
 
-Tiles are emitted with their weights in front of them, and copies of maps where they are asked for. Here every LOAD moves
-to where it should stand: the first tile then waits for its own rows and weights alone, and rows of the next stripe come
-while the one before is computed.
+Tiles are emitted with their weights in front of them, and copies of maps where they are asked for. Here every LOAD
+moves to where it should stand: the first tile then waits for its own rows and weights alone, and rows of the next
+stripe come while the one before is computed.
 """
 
 from __future__ import annotations

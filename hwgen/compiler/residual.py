@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from hwgen.compiler.context import Context, Tile
 from hwgen.compiler.eltwise import Box, Rescale, rescale_tiles
@@ -48,10 +48,11 @@ def beside(index: int, work: Rescale, producer: list[Tile], config: Config) -> l
     # Rows are complete only with the last set of channels: a set at a time, the addition need not wait for that.
     pieces = list(rescale_tiles(index, work, config))
     if len(sets) > 1 and work.rows == 1 and work.result.layout.linear:
-        pieces = [p for words in sets for p in _of_channels(index, work, words, -(-PIECES // len(sets)), config)]
+        pixel, count = work.result.layout.pixel, -(-PIECES // len(sets))
+        pieces = [p for w in sets for p in rescale_tiles(index, work.channels(*w, pixel), config, count, w)]
     behind: list[list[Tile]] = [[] for _ in producer]
     for piece in pieces:
-        waits = [i for i, tile in enumerate(producer) if _meet(tile.span, piece.span) and _meet(tile.words, piece.words)]
+        waits = [i for i, t in enumerate(producer) if _meet(t.span, piece.span) and _meet(t.words, piece.words)]
         behind[waits[-1] if waits else -1].append(piece)
     return [t for tile, more in zip(producer, behind, strict=True) for t in (tile, *more)]
 
@@ -70,9 +71,3 @@ def _channel_sets(producer: list[Tile]) -> list[tuple[int, int]]:
             return []
         sets.append(tile.words)
     return sets
-
-
-def _of_channels(index: int, work: Rescale, words: tuple[int, int], count: int, config: Config) -> Iterator[Tile]:
-    """Yield the addition of some words of every pixel, in about ``count`` pieces of pixels."""
-    pixel = work.result.layout.pixel
-    yield from rescale_tiles(index, work.channels(*words, pixel), config, count, words)
