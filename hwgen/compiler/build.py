@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -78,8 +79,8 @@ def compile_graph(
     placement = place(trimmed, layouts, config, tuple(ops))
     profile = _profile(arranged, arrangement, config, samples)
     packings = choose_packings(trimmed, ops, placement, config, profile)
-    lowering = Lowering(trimmed, config, placement, mappings or config.mappings, profile, packings, _fastest,
-                        weight_format)  # fmt: skip
+    lowering = Lowering(trimmed, config, placement, mappings or config.mappings, profile, packings,
+                        partial(_fastest, last=len(ops) - 1), weight_format)  # fmt: skip
     tiles: list[Tile] = []
     if source in placement.chip:
         tiles += boundary_tiles(0, placement.view(source), placement.dram[source], config, out=False)
@@ -167,22 +168,28 @@ def _split(picked: tuple[str, str], count: int) -> tuple[str, int, str]:
     return picked[0], count, picked[1]
 
 
-def _fastest(ranked: list[tuple[float, Choice, Work]], config: Config) -> tuple[Choice, Work, list[Tile]]:
-    """Take the choice that the cycle model likes best when the layer runs by itself, its weights already loaded."""
+def _fastest(
+    ranked: list[tuple[float, Choice, Work]], config: Config, *, last: int
+) -> tuple[Choice, Work, list[Tile]]:
+    """Take the choice that the cycle model likes best when the layer runs by itself; ``last`` is the last layer."""
     best: tuple[float, Choice, Work, list[Tile]] | None = None
     for estimated, choice, work in ranked:
         if estimated > NEAR * ranked[0][0]:
             break
         tiles = choose.tiles(work, choice, config)
         if tiles:
-            cycles = layer_alone(tiles, config) * (LATE if isinstance(choice, PixelChoice) else 1)
+            cycles = layer_alone(tiles, config, end=work.layer in (0, last))
+            cycles *= LATE if isinstance(choice, PixelChoice) else 1
             if best is None or cycles < best[0]:
                 best = cycles, choice, work, tiles
     return best[1:] if best else (ranked[0][1], ranked[0][2], [])
 
 
-def layer_alone(tiles: list[Tile], config: Config) -> float:
-    """Return the cycles of one layer by itself: computing with everything loaded, or loading its constants."""
+def layer_alone(tiles: list[Tile], config: Config, *, end: bool) -> float:
+    """Return the cycles of one layer by itself: computing with everything loaded, or loading its constants.
+
+    Loading begins and ends beside that of its neighbours, but not at an ``end`` of the network.
+    """
     _, base = _constants(tiles, config)
     context = Context(config, Image(base, 1), exact=False)
     emit(context, tiles, LOOKAHEAD)
@@ -193,7 +200,11 @@ def layer_alone(tiles: list[Tile], config: Config) -> float:
     model = CycleModel(config, loaded=True)
     loads = sum(e.args["count"] for e in entries if e.name == "LOAD") * model.beats
     alone = max(model.finish_times(entries))
-    return alone if loads < 0.6 * alone else max(CycleModel(config).finish_times(entries))
+    if loads < 0.6 * alone:
+        return alone
+    if end:
+        return max(CycleModel(config).finish_times(entries))
+    return max(alone, loads + len(entries) * model.command_beats)
 
 
 def _device_ops(graph: Graph) -> tuple[list[Op], str, str]:
