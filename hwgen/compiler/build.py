@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -13,10 +14,12 @@ from hwgen.compiler.cost import CycleModel, layer_cycles
 from hwgen.compiler.density import Profile, Samples, measure
 from hwgen.compiler.lower import Lowering, boundary_tiles
 from hwgen.compiler.maps import Layout
+from hwgen.compiler.order import branches_first
 from hwgen.compiler.packed import choose_packings
 from hwgen.compiler.patch import Choice
 from hwgen.compiler.pixel import PixelChoice
 from hwgen.compiler.place import Placement, place
+from hwgen.compiler.prefetch import prefetch
 from hwgen.compiler.preflight import preflight
 from hwgen.compiler.program import LayerPlan, Program, macs
 from hwgen.compiler.tight import tight_input
@@ -34,6 +37,9 @@ LOOKAHEAD = 6
 LATE = 1.05
 """A tile in pixel mapping gives its results all at its end, so the layer behind it begins later: it must be so much
 better by itself."""
+
+NEAR = 1.15
+"""Choices whose estimate is above that of the best by more are not tried on the cycle model."""
 
 PAGE = 4096
 
@@ -76,26 +82,27 @@ def compile_graph(
     layouts |= {source: tight} if tight else {}
     placement = place(trimmed, layouts, config, tuple(ops))
     packings = choose_packings(trimmed, ops, placement, config, profile)
-    lowering = Lowering(trimmed, config, placement, mappings or config.mappings, profile, packings, _fastest,
-                        weight_format)  # fmt: skip
+    lowering = Lowering(trimmed, config, placement, mappings or config.mappings, profile, packings,
+                        partial(_fastest, last=len(ops) - 1), weight_format)  # fmt: skip
     tiles: list[Tile] = []
     if source in placement.chip:
-        tiles += boundary_tiles(0, placement.view(source), placement.dram[source], out=False)
+        tiles += boundary_tiles(0, placement.view(source), placement.dram[source], config, out=False)
     layer: list[Tile] = []
     for index, op in enumerate(ops):
-        before, layer = layer, lowering.tiles(index, op)
-        follows = isinstance(op, Add) and index > 0 and isinstance(ops[index - 1], Conv)
-        if isinstance(op, Add) and follows and _independent(placement, ops[index - 1], op, index):
-            del tiles[len(tiles) - len(before) :]
-            tiles += [lowering.prepare(index, op), *_interleave(before, layer)]
+        if isinstance(op, Add) and layer and _independent(placement, ops[index - 1], op, index):
+            del tiles[len(tiles) - len(layer) :]
+            layer = lowering.beside(index, op, layer)
         else:
-            tiles += layer
+            layer = lowering.tiles(index, op)
+        tiles += layer
     if target in placement.chip:
-        tiles += boundary_tiles(len(ops) - 1, placement.view(target), placement.dram[target], out=True)
+        tiles += boundary_tiles(len(ops) - 1, placement.view(target), placement.dram[target], config, out=True)
 
     constants, map_base = _constants(tiles, config)
     context = Context(config, Image(map_base, placement.dram_words))
     emit(context, tiles, LOOKAHEAD)
+    # Behind a full queue of LOADs no other command would be dispatched.
+    prefetch(context.stream, config.queue - 1)
     context.stream.layer = len(ops) - 1
     context.stream.add("END", {})
     layers = [
@@ -155,39 +162,37 @@ def _profile(graph: Graph, arrangement: Arrangement, config: Config, samples: Sa
 
 def _independent(placement: Placement, producer: Op, op: Add, index: int) -> bool:
     """True when an addition may start before its producer ends: it is on chip and overwrites nothing that one reads."""
-    if index in placement.stripes or index - 1 in placement.stripes:
+    if not isinstance(producer, Conv) or index in placement.stripes or index - 1 in placement.stripes:
         return False
     return placement.chip[op.output] not in {placement.chip[n] for n in producer.inputs}
-
-
-def _interleave(producer: list[Tile], pieces: list[Tile]) -> list[Tile]:
-    """Put each piece of an elementwise operator behind the last tile of its producer that it has to wait for."""
-    behind: list[list[Tile]] = [[] for _ in producer]
-    for piece in pieces:
-        low, high = piece.span
-        waits = [i for i, tile in enumerate(producer) if tile.span[0] < high and low < tile.span[1]]
-        behind[waits[-1] if waits else -1].append(piece)
-    return [t for tile, more in zip(producer, behind, strict=True) for t in (tile, *more)]
 
 
 def _split(picked: tuple[str, str], count: int) -> tuple[str, int, str]:
     return picked[0], count, picked[1]
 
 
-def _fastest(ranked: list[tuple[float, Choice, Work]], config: Config) -> tuple[Choice, Work, list[Tile]]:
-    """Take the choice that the cycle model likes best when the layer runs by itself, its weights already loaded."""
+def _fastest(
+    ranked: list[tuple[float, Choice, Work]], config: Config, *, last: int
+) -> tuple[Choice, Work, list[Tile]]:
+    """Take the choice that the cycle model likes best when the layer runs by itself; ``last`` is the last layer."""
     best: tuple[float, Choice, Work, list[Tile]] | None = None
-    for _, choice, work in ranked:
+    for estimated, choice, work in ranked:
+        if estimated > NEAR * ranked[0][0]:
+            break
         tiles = choose.tiles(work, choice, config)
         if tiles:
-            cycles = layer_alone(tiles, config) * (LATE if isinstance(choice, PixelChoice) else 1)
+            cycles = layer_alone(tiles, config, end=work.layer in (0, last))
+            cycles *= LATE if isinstance(choice, PixelChoice) else 1
             if best is None or cycles < best[0]:
                 best = cycles, choice, work, tiles
     return best[1:] if best else (ranked[0][1], ranked[0][2], [])
 
 
-def layer_alone(tiles: list[Tile], config: Config) -> float:
-    """Return the cycles of one layer by itself: computing with everything loaded, or loading its constants."""
+def layer_alone(tiles: list[Tile], config: Config, *, end: bool) -> float:
+    """Return the cycles of one layer by itself: computing with everything loaded, or loading its constants.
+
+    Loading begins and ends beside that of its neighbours, but not at an ``end`` of the network.
+    """
     _, base = _constants(tiles, config)
     context = Context(config, Image(base, 1), exact=False)
     emit(context, tiles, LOOKAHEAD)
@@ -198,7 +203,11 @@ def layer_alone(tiles: list[Tile], config: Config) -> float:
     model = CycleModel(config, loaded=True)
     loads = sum(e.args["count"] for e in entries if e.name == "LOAD") * model.beats
     alone = max(model.finish_times(entries))
-    return alone if loads < 0.6 * alone else max(CycleModel(config).finish_times(entries))
+    if loads < 0.6 * alone:
+        return alone
+    if end:
+        return max(CycleModel(config).finish_times(entries))
+    return max(alone, loads + len(entries) * model.command_beats)
 
 
 def _device_ops(graph: Graph) -> tuple[list[Op], str, str]:
@@ -215,7 +224,7 @@ def _device_ops(graph: Graph) -> tuple[list[Op], str, str]:
         target = ops.pop().inputs[0]
     if not ops:
         raise HwgenError("the network has no operator for the accelerator", where=graph.name)
-    return ops, source, target
+    return branches_first(graph, ops), source, target
 
 
 def _constants(tiles: list[Tile], config: Config) -> tuple[np.ndarray[tuple[int], np.dtype[np.uint8]], int]:

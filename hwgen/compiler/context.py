@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,8 +22,8 @@ from hwgen.derive import Derived
 from hwgen.errors import HwgenError
 from hwgen.golden.packed_map import slot_words
 
-LOAD_PIECE = 512
-"""DMA words of a weight LOAD."""
+LOAD_PIECE, FIRST_PIECE = 512, 64
+"""DMA words of a weight LOAD, and of the very first one, as long as a burst: nothing can begin before it."""
 
 
 @dataclass(eq=False)
@@ -59,6 +59,8 @@ class Tile:
     block: Block | None = None
     span: tuple[int, int] = (0, 0)
     """Words of the layer's result, counted from its first, among which are all that this tile writes."""
+    words: tuple[int, int] = (0, 1 << 16)
+    """Words of a pixel among which are all that this tile writes."""
 
 
 @dataclass
@@ -93,6 +95,7 @@ class Context:
         self._book = b""
         self._stretch: dict[object, float] = {}
         self._lags: tuple[int, ...] = ()
+        self._piece = FIRST_PIECE
         self.accumulators = (0, 0)
         """First vector and number of vectors of the tile that is being computed."""
         self._weight, self._param = BlockRing(self.d.weight_words), BlockRing(self.d.param_words)
@@ -119,8 +122,7 @@ class Context:
             (isa.Buffer.WEIGHT, "weight", weight_at, weights, constant.dram),
         ):
             # In pieces, so that the first WFETCH need not wait for the last word.
-            for start in range(0, count, LOAD_PIECE):
-                n = min(LOAD_PIECE, count - start)
+            for start, n in self._pieces(count, buffer is isa.Buffer.WEIGHT):
                 self.stream.add(
                     "LOAD",
                     {"dram": dram + start * d.dma_bytes, "buffer": int(buffer), "dst": at + start, "count": n},
@@ -128,15 +130,28 @@ class Context:
                 )
         return True
 
+    def _pieces(self, count: int, weights: bool) -> Iterator[tuple[int, int]]:
+        """Yield start and DMA words of the LOADs of ``count`` words; of the first weights they grow from small ones."""
+        start = 0
+        while start < count:
+            n = min(self._piece if weights else LOAD_PIECE, count - start)
+            yield start, n
+            start += n
+            if weights:
+                self._piece = min(2 * self._piece, LOAD_PIECE)
+
     def release(self, block: Block) -> None:
         self._weight.release(block)
         self._param.release(block)
 
-    def nest(self, name: str, counts: Sequence[int], **strides: Sequence[int]) -> None:
-        """Set the levels of a nest (``AF_LEVEL`` or ``PO_LEVEL``) from natural strides."""
+    def nest(self, name: str, counts: Sequence[int], first: int = 0, **strides: Sequence[int]) -> None:
+        """Set the levels of a nest (``AF_LEVEL`` or ``PO_LEVEL``) from ``first`` on from natural strides."""
         folded = {k: fold(counts, v) for k, v in strides.items()}
         for level, count in enumerate(counts):
-            self.stream.setting(name, level, level=level, count=count, **{k: v[level] for k, v in folded.items()})
+            # A level of one iteration never advances: what it would add does not matter.
+            if count > 1 or self.stream.held(name, first + level).get("count") != 1:
+                values = {k: v[level] for k, v in folded.items()}
+                self.stream.setting(name, first + level, level=first + level, count=count, **values)
 
     def fetch_weights(self, block: Block, number: int, key: object, words: int, shape: Shape, count: int) -> int:
         """Emit the fetch of part ``number`` of a block, ``count`` lane groups of ``words`` wmem words, unless the lanes

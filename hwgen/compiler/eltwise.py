@@ -55,11 +55,22 @@ class Rescale:
     shift_b: int = 0
     fixed: bool = False
 
+    def channels(self, first: int, last: int, pixel: int) -> Rescale:
+        """Return the work, which must be one row of pixels of ``pixel`` words, for words ``first`` .. ``last`` - 1."""
+
+        def picked(box: Box) -> Box:
+            return Box(box.base + first, pixel)
+
+        return replace(
+            self, a=picked(self.a), out=picked(self.out), b=picked(self.b) if self.b else None,
+            rows=self.count // pixel, count=last - first,
+        )  # fmt: skip
+
     def emit(self, context: Context) -> None:
         vpw, stream = context.d.vectors_per_word, context.stream
-        counts = [1, 1, 1, 1, 1, self.rows, self.count * vpw]
-        zero = [0] * 7
-        context.nest("PO_LEVEL", counts, dy=zero, dx=zero, da=[0] * 5 + [self.out.pitch * vpw, 1], dp=zero)
+        # The outer levels are those of lanes: ELTWISE passes over them.
+        counts, zero = [1, self.rows, self.count * vpw], [0] * 3
+        context.nest("PO_LEVEL", counts, first=4, dy=zero, dx=zero, da=[0, self.out.pitch * vpw, 1], dp=zero)
         source = [0, 0] if self.fixed else [self.a.pitch * vpw, 1]
         for level, ds in ((5, source[0] - (self.count * vpw - 1) * source[1]), (6, source[1])):
             stream.setting("PO_SOURCE", level, level=level, ds=ds)
@@ -120,22 +131,26 @@ class Rescale:
         )
 
 
-def rescale_tiles(layer: int, work: Rescale, config: Config) -> Iterator[Tile]:
-    """Yield ``work`` in pieces, so that whatever follows can start before the last one."""
+def rescale_tiles(
+    layer: int, work: Rescale, config: Config, pieces: int = 8, words: tuple[int, int] | None = None
+) -> Iterator[Tile]:
+    """Yield ``work``, which is of some ``words`` of pixels, in pieces, so that whatever follows can start before the
+    last one."""
     d = Derived(config)
     if work.rows == 1:
-        step = max(64, -(-work.count // 8))
+        step = max(64, -(-work.count // pieces))
         for at in range(0, work.count, step):
-            yield _tile(layer, _part(work, 0, 1, at, min(step, work.count - at)))
+            yield _tile(layer, _part(work, 0, 1, at, min(step, work.count - at)), words)
     else:
-        rows = max(1, 128 // (work.count * d.vectors_per_word), -(-work.rows // 8))
+        rows = max(1, 128 // (work.count * d.vectors_per_word), -(-work.rows // pieces))
         for at in range(0, work.rows, rows):
-            yield _tile(layer, _part(work, at, min(rows, work.rows - at), 0, work.count))
+            yield _tile(layer, _part(work, at, min(rows, work.rows - at), 0, work.count), words)
 
 
-def _tile(layer: int, work: Rescale) -> Tile:
+def _tile(layer: int, work: Rescale, words: tuple[int, int] | None) -> Tile:
     start = work.out.base - work.result.address(work.result.first, 0)
-    return Tile(layer, work.emit, span=(start, start + (work.rows - 1) * work.out.pitch + work.count))
+    tile = Tile(layer, work.emit, span=(start, start + (work.rows - 1) * work.out.pitch + work.count))
+    return tile if words is None else replace(tile, words=words)
 
 
 def _part(work: Rescale, row: int, rows: int, word: int, words: int) -> Rescale:

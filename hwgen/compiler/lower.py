@@ -9,17 +9,24 @@ from hwgen.compiler import choose
 from hwgen.compiler.context import Context, Tile
 from hwgen.compiler.density import Density, Profile
 from hwgen.compiler.eltwise import Box, Rescale, identity, rescale_tiles
-from hwgen.compiler.maps import View
+from hwgen.compiler.maps import Layout, View
 from hwgen.compiler.packed import Packing
 from hwgen.compiler.patch import Choice
 from hwgen.compiler.place import Placement, Stripe, input_rows, stripe_rows
 from hwgen.compiler.reduce import Site, as_column, concat_works, conv_works, pool_works, reads_pads, single_row
+from hwgen.compiler.residual import addition, beside, operands
 from hwgen.compiler.work import Work
 from hwgen.config import SMALLEST, Config
 from hwgen.derive import Derived
 from hwgen.errors import HwgenError
 from hwgen.isa import Mode
 from hwgen.model.graph import Add, Concat, Conv, Graph, Op, Pad, Pool, Requant, Requantize, Reshape
+
+ROWS_PIECE = 128
+"""Least DMA words of a copy of rows: shorter ones cost more commands than they let work begin earlier."""
+
+TRIED = 8
+"""Choices of each mapping that the cycle model is asked about."""
 
 
 @dataclass
@@ -68,11 +75,13 @@ class Lowering:
                 most = stripe_rows(op, place.layouts, name, stripe.rows)
                 base = place.stages[index, name] + (number % stripe.buffers) * most * layout.pitch
                 views[name] = View(f"{name}@{number}", layout, base - need.start * layout.pitch, need.start, need.stop)
-                copy = self._copy(name, need, base, out=name == op.output)
                 if name == op.output:
-                    stores.append(copy)
-                else:
-                    yield Tile(index, copy)
+                    stores.append(self._copy(name, need, base, out=True))
+                    continue
+                pieces = [need] if name in self.packings else row_pieces(layout, need, self.config)
+                for piece in pieces:
+                    at = base + (piece.start - need.start) * layout.pitch
+                    yield Tile(index, self._copy(name, piece, at, out=False))
             yield from self._operator(index, op, views, rows)
             for store in stores:
                 yield Tile(index, store)
@@ -126,7 +135,7 @@ class Lowering:
                     whole = [single_row(w) for w in works]
                     option[id(whole[number])] = at
                     found = [
-                        choose.choose(w, self.config, 4)
+                        choose.choose(w, self.config, TRIED)
                         for w in whole[number : number + 1] + (whole[1:] if len(options) > 1 else [])
                     ]
                     if all(found):
@@ -189,46 +198,15 @@ class Lowering:
         self.picked.setdefault(index, ("elementwise", "copy"))
 
     def _add(self, index: int, op: Add, views: dict[str, View], rows: range) -> Iterator[Tile]:
-        a, b, out = (views[n] for n in (*op.inputs, op.output))
-        layout, t = out.layout, self.graph.tensors
-        count, n = (
-            (layout.width * layout.pixel, len(rows))
-            if layout.pitch != layout.width * layout.pixel
-            else (len(rows) * layout.pitch, 1)
-        )
-        boxes = [Box(v.address(rows.start, 0), layout.pitch) for v in (a, b, out)]
-        yield from rescale_tiles(
-            index,
-            Rescale(
-                out,
-                boxes[0],
-                boxes[2],
-                n,
-                count,
-                t[op.inputs[0]].zero_point,
-                op.requant,
-                boxes[1],
-                t[op.inputs[1]].zero_point,
-                op.multiplier[1],
-                -op.shift[1],
-            ),
-            self.config,
-        )
         self.picked[index] = ("elementwise", "add")
+        yield from rescale_tiles(index, addition(op, views, rows, self.graph.tensors), self.config)
 
-    def prepare(self, index: int, op: Add) -> Tile:
-        """Return a tile that sets the operands of an addition: ahead of its producer, as POST works on them for a
-        while."""
-        t = self.graph.tensors
-        setting = {
-            "zp_a": t[op.inputs[0]].zero_point, "zp_b": t[op.inputs[1]].zero_point, "add": 1,
-            "multiplier_b": op.multiplier[1], "shift_b": -op.shift[1],
-        }  # fmt: skip
-
-        def emit(context: Context) -> None:
-            context.stream.setting("PO_ADD", **setting)
-
-        return Tile(index - 1, emit)
+    def beside(self, index: int, op: Add, producer: list[Tile]) -> list[Tile]:
+        """Return the tiles of an addition and of the operator before it, which work side by side."""
+        self.picked[index] = ("elementwise", "add")
+        views = {n: self.placement.view(n) for n in (*op.inputs, op.output)}
+        work = addition(op, views, range(views[op.output].layout.height), self.graph.tensors)
+        return [operands(index, op, self.graph.tensors), *beside(index, work, producer, self.config)]
 
     def _concat(self, index: int, op: Concat, views: dict[str, View], rows: range) -> Iterator[Tile]:
         result, p, vpw = views[op.output], self.config.vector, Derived(self.config).vectors_per_word
@@ -327,9 +305,15 @@ def _copy_out(dram: int, chip: int, count: int) -> Callable[[Context], None]:
     return lambda context: context.copy_out(dram, chip, count)
 
 
-def boundary_tiles(index: int, view: View, dram: int, *, out: bool, pieces: int = 8) -> list[Tile]:
-    """Return the copies of a resident map from or to DRAM, in a few pieces of rows."""
-    rows = -(-view.layout.height // pieces)
+def boundary_tiles(index: int, view: View, dram: int, config: Config, *, out: bool) -> list[Tile]:
+    """Return the copies of a resident map from or to DRAM, in pieces of rows: work begins on the first one."""
     copy = _copy_out if out else _copy_in
-    spans = [view.layout.rows(r, min(r + rows, view.layout.height)) for r in range(0, view.layout.height, rows)]
+    spans = [view.layout.rows(r.start, r.stop) for r in row_pieces(view.layout, range(view.layout.height), config)]
     return [Tile(index, copy(dram + offset, view.base + offset, count)) for offset, count in spans]
+
+
+def row_pieces(layout: Layout, rows: range, config: Config) -> Iterator[range]:
+    """Cut rows of a map into the shortest pieces that are worth a command."""
+    step = max(1, -(-ROWS_PIECE * Derived(config).dma_words // layout.pitch))
+    for start in range(rows.start, rows.stop, step):
+        yield range(start, min(start + step, rows.stop))

@@ -310,7 +310,8 @@ def patch_tiles(work: Work, choice: Choice, config: Config, *, share: bool) -> I
             last = i == len(pieces) - 1
             b = block(first, count, 1 << log2_rc, part, last)
             piece = PatchTile(work, choice, shape, g0 + first, count, part, i == 0, last, y, x, b)
-            yield Tile(work.layer, piece.emit, b, work.span(y, x, shape.block))
+            words = ((g0 + first) // vpw, (g0 + first + (count - 1) * step) // vpw + 1)
+            yield Tile(work.layer, piece.emit, b, work.span(y, x, shape.block), words)
 
     shapes = {at: make_shape(config, at[2], at[3], choice.th, choice.tw, work.height, work.width) for at in channel}
     columns = work.columns or range(work.result.layout.width)

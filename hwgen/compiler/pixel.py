@@ -214,7 +214,8 @@ def pixel_tiles(work: Work, choice: PixelChoice, config: Config, *, share: bool)
                     data = constant(first, count, 1 << log2_rc, blocks, part, last)
                     block = shared.setdefault(data, Block(data)) if share else Block(data)
                     piece = PixelTile(work, shape, first_block + first, count, blocks, part, i == 0, last, y, x, block)
-                    yield Tile(work.layer, piece.emit, block, work.span(y, x, shape.block))
+                    words = (first_block + first, first_block + first + count * blocks)
+                    yield Tile(work.layer, piece.emit, block, work.span(y, x, shape.block), words)
 
 
 def pixel_fits(work: Work, choice: PixelChoice, config: Config) -> bool:

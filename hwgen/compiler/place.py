@@ -13,8 +13,9 @@ from hwgen.derive import Derived
 from hwgen.errors import HwgenError
 from hwgen.model.graph import Add, Concat, Conv, Graph, Op, Pad, Pool, Reshape
 
-PIECES = 8
-"""Least number of double-buffered stripes: work on the first begins when it is loaded."""
+PIECES, FIRST_PIECES = 8, 4
+"""Least number of double-buffered stripes, and of those of the network's input alone: there the bus is what all waits
+for, and every stripe loads rows again that it shares with the one before."""
 
 SHARES = 8
 """Stripe buffers are tried in all, then 7/8 and so on, of what maps leave free."""
@@ -211,7 +212,9 @@ def _try(
                     where=op.name,
                     remedy="use a larger preset or raise act_kib",
                 )
-            stripe = _stripe(op, maps, layouts, d.act_words, items, i, shares.get(i, SHARES))
+            free = d.act_words - sum(item.words for item in items if item.start <= i <= item.stop)
+            allowed = free * shares.get(i, SHARES) // SHARES
+            stripe = _stripe(op, maps, layouts, allowed, i, first=maps == [graph.input])
             if stripe is None:
                 raise _FullError(i, [str(n) for n, (a, b) in life.items() if a <= i <= b])
             result.stripes[i] = stripe[0]
@@ -242,17 +245,21 @@ def _try(
 
 
 def _stripe(
-    op: Op, maps: list[str], layouts: dict[str, Layout], capacity: int, items: list[_Item], at: int, share: int
+    op: Op, maps: list[str], layouts: dict[str, Layout], free: int, at: int, *, first: bool
 ) -> tuple[Stripe, list[_Item]] | None:
-    """Return the largest stripe (two buffers preferred) whose buffers fit in ``share`` eighths of what is free at
-    operator ``at``."""
+    """Return the largest stripe (two buffers preferred) of operator ``at`` whose buffers fit in ``free`` words;
+    ``first`` when only the network's input is striped."""
     out = layouts[op.output]
-    free = capacity - sum(i.words for i in items if i.start <= at <= i.stop)
-    for buffers, pieces in ((2, min(PIECES, out.height)), (1, 1)):
-        for rows in sorted({-(-out.height // n) for n in range(pieces, out.height + 1)}, reverse=True):
-            need = [((at, n), buffers * layouts[n].pitch * stripe_rows(op, layouts, n, rows)) for n in maps]
-            if sum(w for _, w in need) <= free * share // SHARES:
-                return Stripe(rows, buffers), [_Item(k, w, at, at) for k, w in need]
+    heights = {n: -(-out.height // n) for n in range(1, out.height + 1)}
+    wanted = [(2, n) for n in heights if n >= min(PIECES, out.height)] + [(1, n) for n in heights]
+    if first:
+        # Equal ones only: tiles are cut to fit them.
+        wanted = [(2, n) for n in heights if FIRST_PIECES <= n < PIECES and out.height % n == 0] + wanted
+    for buffers, pieces in wanted:
+        rows = heights[pieces]
+        need = [((at, n), buffers * layouts[n].pitch * stripe_rows(op, layouts, n, rows)) for n in maps]
+        if sum(w for _, w in need) <= free:
+            return Stripe(rows, buffers), [_Item(k, w, at, at) for k, w in need]
     return None
 
 

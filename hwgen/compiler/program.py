@@ -60,8 +60,8 @@ class Program:
     @property
     def operators(self) -> tuple[Op, ...]:
         """The operators that were compiled, one a layer."""
-        names = {layer.name for layer in self.layers}
-        return tuple(op for op in self.graph.device_ops if op.name in names)
+        named = {op.name: op for op in self.graph.device_ops}
+        return tuple(named[layer.name] for layer in self.layers)
 
     @cached_property
     def commands(self) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -32,6 +32,8 @@ class Entry:
     """Expected cycles of a RUN in each lane (rows, columns), where zeros are skipped."""
     moved: tuple[int, ...] = ()
     """Expected DMA words of each block of a LOAD_PACKED or STORE_PACKED."""
+    reads: tuple[Access, ...] = ()
+    writes: tuple[Access, ...] = ()
 
     @property
     def module(self) -> Module:
@@ -55,13 +57,21 @@ class Stream:
     """
 
     def __init__(self, sizes: Mapping[str, int]) -> None:
-        self.entries: list[Entry] = []
+        self.sizes = dict(sizes)
         self.layer = -1
-        self._written = {m: np.full(n, -1, np.int64) for m, n in sizes.items()}
-        self._read = {m: np.full((len(isa.WORKERS), n), -1, np.int64) for m, n in sizes.items()}
+        self._registers: dict[tuple[str, int], dict[str, int]] = {}
+        self._clear()
+
+    def _clear(self) -> None:
+        self.entries: list[Entry] = []
+        self._written = {m: np.full(n, -1, np.int64) for m, n in self.sizes.items()}
+        self._read = {m: np.full((len(isa.WORKERS), n), -1, np.int64) for m, n in self.sizes.items()}
         self._module = np.zeros(1024, np.int64)
         self._synced = np.full((len(isa.WORKERS), len(isa.WORKERS)), -1, np.int64)
-        self._registers: dict[tuple[str, int], dict[str, int]] = {}
+
+    def held(self, name: str, key: int = 0) -> dict[str, int]:
+        """Return what the registers of a setting hold; nothing before they are set."""
+        return self._registers.get((name, key), {})
 
     def setting(self, name: str, key: int = 0, **args: int) -> bool:
         """Append a command that sets registers, unless they already hold these values; return whether it was needed."""
@@ -84,13 +94,35 @@ class Stream:
         **info: int,
     ) -> Entry:
         """Append a command and the tokens that its accesses require."""
-        entry = Entry(name, args, self.layer, info=info, view=view, walk=walk, moved=moved)
+        return self._append(
+            Entry(
+                name,
+                args,
+                self.layer,
+                info=info,
+                view=view,
+                walk=walk,
+                moved=moved,
+                reads=tuple(reads),
+                writes=tuple(writes),
+            )
+        )
+
+    def reorder(self, entries: Sequence[Entry]) -> None:
+        """Take the commands in another order, which must keep those that conflict in theirs; tokens are derived
+        anew."""
+        self._clear()
+        for entry in entries:
+            entry.wait, entry.post = set(), set()
+            self._append(entry)
+
+    def _append(self, entry: Entry) -> Entry:
         index, me = len(self.entries), entry.module
         self.entries.append(entry)
         if index == len(self._module):
             self._module = np.concatenate([self._module, np.zeros_like(self._module)])
         self._module[index] = me
-        reads, writes = list(reads), list(writes)
+        reads, writes = entry.reads, entry.writes
         latest = np.full(len(isa.WORKERS), -1, np.int64)
         for memory, where in reads + writes:
             last = self._written[memory][where]
