@@ -97,20 +97,23 @@ class SkipWalker(Walker):
     ) -> Signal:
         """Cut segments into windows; return which of a window's positions the segment has (cycle 2)."""
         shape = self.shape
-        j = Signal(data.StructLayout({**{n: i.shape()[n].shape for n in (
-            "kind", "s_step", "acc", "last_segment", "first_round", "last_round", "v", "s")},
-            "sparse": 1, "low": WINDOW_BITS, "extent": shape.v_bits + 1}), name="j", reset_less=True)
-        j_valid, active, load = Signal(), Signal(), Signal()
+        same = ("kind", "s_step", "acc", "last_segment", "first_round", "last_round", "s")
+        segment = data.StructLayout({**{n: i.shape()[n].shape for n in (*same, "v")},
+                                     "sparse": 1, "low": WINDOW_BITS, "extent": shape.v_bits + 1})
+        # Two wait here: whether a segment is taken must not depend, through all stages before, on the queue's room.
+        new, behind, j = Signal(segment), Signal(segment, reset_less=True), Signal(segment, name="j", reset_less=True)
+        j_valid, behind_valid, active, load = Signal(), Signal(), Signal(), Signal()
         sparse, low = Signal(), Signal(WINDOW_BITS)
         m.d.comb += [
             sparse.eq((i.s_step == 1) & ~i.kind.max), low.eq(Mux(sparse, i.s[:WINDOW_BITS], 0)),
-            take.eq(i_valid & (~j_valid | load))]
+            new.sparse.eq(sparse), new.low.eq(low), new.extent.eq(i.more + low), new.v.eq(i.v - low),
+            *(new[n].eq(i[n]) for n in same), take.eq(i_valid & ~behind_valid)]
         with m.If(take):
-            m.d.sync += [j_valid.eq(1), j.sparse.eq(sparse), j.low.eq(low), j.extent.eq(i.more + low),
-                         j.v.eq(i.v - low), *(j[n].eq(i[n]) for n in (
-                             "kind", "s_step", "acc", "last_segment", "first_round", "last_round", "s"))]
-        with m.Elif(load):
-            m.d.sync += j_valid.eq(0)
+            m.d.sync += behind.eq(new)
+        with m.If(~j_valid | load):
+            m.d.sync += [j_valid.eq(behind_valid | take), behind_valid.eq(0), j.eq(Mux(behind_valid, behind, new))]
+        with m.Elif(take):
+            m.d.sync += behind_valid.eq(1)
 
         left, single, tail, last_segment = (
             Signal(shape.v_bits + 1 - WINDOW_BITS), Signal(), Signal(WINDOW_BITS), Signal())
@@ -150,29 +153,45 @@ class SkipWalker(Walker):
                 m.d.sync += here.eq((begin | (~begins).replicate(8)) & (end | (~ends).replicate(8)))
         return span
 
+    def _at_hand(
+        self, m: Module, name: str, marks: tuple[str, ...]
+    ) -> tuple[Value, Value, Value, dict[str, Value]]:
+        """Return what sets bits (write, address, bits, marks) from registers of this lane, a cycle later.
+
+        The grid's registers are far from most lanes, and old bits are read and changed in the cycle in which they are
+        written. A clock enable of its own keeps the registers of a lane apart from those of others.
+        """
+        write, kept = Signal(name=f"{name}_sets"), []
+        m.d.sync += write.eq(getattr(self, f"{name}_write"))
+        for port in ("addr", "bits", *marks):
+            source = getattr(self, f"{name}_{port}")
+            kept.append(Signal.like(source, name=f"{name}_set_{port}", reset_less=True))
+            with m.If(getattr(self, f"{name}_write")):
+                m.d.sync += kept[-1].eq(source)
+        return write, kept[0], kept[1], dict(zip(marks, kept[2:], strict=True))
+
     def _bits(self, m: Module, at: data.View, row_after: Signal) -> dict[str, Value]:
         """Read the bits of both memories for the window in cycle 0; return them in cycle 1."""
         c, d, found = self.shape.config, Derived(self.shape.config), {}
         for name, words in (("weight", c.wmem_words), ("act", c.amem_words)):
             if not skips(c, {"act": "activation"}.get(name, name)):
                 continue
-            write, addr, bits = (getattr(self, f"{name}_{port}") for port in ("write", "addr", "bits"))
             leaves_out = name == "weight" and d.leaves_out
-            marks = row_marks(c) if leaves_out else ()
-            m.submodules[f"{name}_vectors"] = vectors = VectorBits(words, d.vectors_per_word, marks, d.bits_words)
+            write, addr, bits, marks = self._at_hand(m, name, row_marks(c) if leaves_out else ())
+            m.submodules[f"{name}_vectors"] = vectors = VectorBits(
+                words, d.vectors_per_word, tuple(marks), d.bits_words)
             row = at.v[WINDOW_BITS:]
             if name == "act" and "depthwise" in c.mappings:
                 row = Mux(at.kind.depthwise, at.s[WINDOW_BITS:], row)
             vector_bits = Cat(bits[n:n + c.vector].any() for n in range(0, d.word, c.vector))
             m.d.comb += [vectors.write.eq(write), vectors.addr.eq(addr), vectors.bits.eq(vector_bits),
                          vectors.at.eq(row), vectors.after.eq(row_after)]
-            for mark in marks:
-                m.d.comb += getattr(vectors, mark).eq(getattr(self, f"weight_{mark}"))
+            m.d.comb += [getattr(vectors, mark).eq(value) for mark, value in marks.items()]
             found[f"{name}_vectors"] = vectors.pair
             if name == "act" or "pixel" in c.mappings:
                 m.submodules[f"{name}_values"] = values = ValueBits(words, d.word, leaves_out)
                 if leaves_out:
-                    m.d.comb += values.fresh.eq(self.weight_fresh)
+                    m.d.comb += values.fresh.eq(marks["fresh"])
                 m.d.comb += [values.write.eq(write), values.addr.eq(addr), values.bits.eq(bits),
                              values.at.eq(at.s[WINDOW_BITS:])]
                 found[f"{name}_values"] = values.window
