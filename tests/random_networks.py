@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 
 from hwgen.compiler import Program, compile_graph
-from hwgen.config import Config
+from hwgen.config import WEIGHT_FORMATS, Config
 from hwgen.emit import generate
 from hwgen.golden import graph as golden
 from hwgen.golden.machine import Machine, MachineResult
@@ -24,6 +24,7 @@ from tests.random_graphs import random_graph, random_input
 from tests.random_values import Limits
 
 _SMALL = preset("small")
+_STREAMS = _SMALL.replace(weight_formats=WEIGHT_FORMATS, codebook=16)
 CONFIGS = {
     **{name: preset(name) for name in ("tiny", "small", "base", "large", "huge")},
     "vector1": _SMALL.replace(name="vector1", vector=1, mappings=("channel", "depthwise"), post_width=2),
@@ -35,12 +36,14 @@ CONFIGS = {
     "axi256": _SMALL.replace(name="axi256", rows=4, axi_bits=256, banks=8),
     # Every map beyond 4 KiB goes through DRAM in stripes; weights come in pieces.
     "striped": _SMALL.replace(name="striped", act_kib=4, weight_kib=8, param_kib=1, banks=2),
-    # Reductions in many chunks, tables and accumulators nearly always full.
-    # Zeros are skipped.
-    **{f"skip_{skip}": _SMALL.replace(name=f"skip_{skip}", skip=skip) for skip in ("weight", "activation", "both")},
-    "skip_fine": _SMALL.replace(
+    # Zeros are skipped; in the last three weights are streams, too.
+    **{f"skip_{skip}": _SMALL.replace(name=f"skip_{skip}", skip=skip) for skip in ("weight", "activation")},
+    "skip_both": _STREAMS.replace(name="skip_both", skip="both"),
+    "skip_fine": _STREAMS.replace(
         name="skip_fine", skip="both", vector=1, mappings=("channel", "depthwise"), post_width=2, columns=4),
-    "skip_block": _SMALL.replace(name="skip_block", skip="both", vector=16, post_width=32, axi_bits=128),
+    "skip_block": _STREAMS.replace(name="skip_block", skip="both", vector=16, post_width=32, axi_bits=128),
+    "streams": _STREAMS.replace(name="streams", axi_bits=128),
+    # Reductions in many chunks, tables and accumulators nearly always full.
     "cramped": _SMALL.replace(name="cramped", amem_words=64, wmem_words=64, acc_vectors=32, segments=16, queue=4),
 }
 """Machines by name; everything random graphs are made of can be compiled for those without small buffers."""
