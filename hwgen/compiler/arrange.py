@@ -153,17 +153,22 @@ def _order(
                 for op in convs]  # fmt: skip
     cost = np.stack([w.sum(axis=(1, 2)) @ a for w, a in zip(there, meet, strict=True)], axis=1)
     size = Derived(config).word
+
+    def vectors(of: NDArray[np.int64]) -> list[int]:
+        """Positions at which any of P channels has a weight, of each layer."""
+        starts = np.arange(0, len(of), config.vector)
+        return [int(np.logical_or.reduceat(w[of], starts, axis=0).sum()) for w in weights]
+
     if all(graph.tensors[op.output].shape[1:3] == (1, 1) for op in convs):
         # Each weight is used once: what counts is how many vectors of weights there are, not which lane has them.
-        return clustered(np.concatenate(weights, axis=1), config.vector)
+        order = clustered(np.concatenate(weights, axis=1), config.vector)
+        return order if sum(vectors(order)) < sum(vectors(same)) else same
     order = balanced(cost, size)
 
     def walked(of: NDArray[np.int64]) -> float:
         """Positions by a pixel in the better mapping, of all layers."""
-        starts = np.arange(0, len(of), config.vector)
-        channel = [int(np.logical_or.reduceat(w[of], starts, axis=0).sum()) for w in weights]
         pixel = cost.sum(axis=0) / config.vector if "pixel" in config.mappings else np.full(len(weights), np.inf)
-        return float(np.minimum(channel, pixel).sum())
+        return float(np.minimum(vectors(of), pixel).sum())
 
     better = heaviest(cost, order, size) < heaviest(cost, same, size) - GAIN
     return order if better and walked(order) <= MORE * walked(same) else same

@@ -164,7 +164,13 @@ def _independent(placement: Placement, producer: Op, op: Add, index: int) -> boo
     """True when an addition may start before its producer ends: it is on chip and overwrites nothing that one reads."""
     if not isinstance(producer, Conv) or index in placement.stripes or index - 1 in placement.stripes:
         return False
-    return placement.chip[op.output] not in {placement.chip[n] for n in producer.inputs}
+
+    def span(name: str) -> range:
+        return range(placement.chip[name], placement.chip[name] + placement.layouts[name].words)
+
+    # The sum may have been given the place of a map that is read for the last time.
+    out = span(op.output)
+    return all(out.stop <= span(n).start or span(n).stop <= out.start for n in producer.inputs)
 
 
 def _split(picked: tuple[str, str], count: int) -> tuple[str, int, str]:
@@ -177,7 +183,7 @@ def _fastest(
     """Take the choice that the cycle model likes best when the layer runs by itself; ``last`` is the last layer."""
     best: tuple[float, Choice, Work, list[Tile]] | None = None
     for estimated, choice, work in ranked:
-        if estimated > NEAR * ranked[0][0]:
+        if best is not None and estimated > NEAR * ranked[0][0]:
             break
         tiles = choose.tiles(work, choice, config)
         if tiles:

@@ -23,18 +23,20 @@ def clustered(weights: NDArray[np.bool_], size: int) -> NDArray[np.int64]:
     -------
     int64 array, shape (channels,)
     """
-    there = weights.astype(np.float32)
-    count = there.sum(axis=1)
-    left = np.ones(len(there), np.bool_)
+    by_position = np.ascontiguousarray(weights.T)
+    count = weights.sum(axis=1)
+    left = np.ones(len(weights), np.bool_)
     order: list[int] = []
     while left.any():
         if len(order) % size == 0:
             channel = int(np.where(left, count, -1).argmax())
-            block = weights[channel].copy()
+            block, adds = np.zeros(weights.shape[1], np.bool_), count.copy()
         else:
-            adds = there @ (~block).astype(np.float32)
             channel = int(np.where(left, adds / np.maximum(count, 1), np.inf).argmin())
-            block |= weights[channel]
+        new = weights[channel] & ~block
+        block |= new
+        # Positions that the block has now are no longer added by others.
+        adds -= by_position[new].sum(axis=0)
         left[channel] = False
         order.append(channel)
     return np.array(order, np.int64)

@@ -100,16 +100,13 @@ class Lowering:
         site = Site(index, source, result, rows, tensors[op.inputs[0]].zero_point, tensors[op.output].zero_point,
                     self.profile.get(op.inputs[0], Density()), self.form)
         if isinstance(op, Conv):
-            modes = (
-                [Mode.DEPTHWISE]
-                if op.depthwise and op.groups == op.weight.shape[0] and "depthwise" in self.mappings
-                else [m for m in (Mode.CHANNEL, Mode.PIXEL) if m.name.lower() in self.mappings] or [Mode.CHANNEL]
-                if not source.layout.tight
-                else [Mode.CHANNEL]
-            )
-            if self.form == "vector" and Derived(self.config).leaves_out:
-                # Such streams are for vector operands.
-                modes = [m for m in modes if m is not Mode.PIXEL] or [Mode.CHANNEL]
+            modes = [m for m in (Mode.CHANNEL, Mode.PIXEL) if m.name.lower() in self.mappings]
+            if op.depthwise and op.groups == op.weight.shape[0] and "depthwise" in self.mappings:
+                modes = [Mode.DEPTHWISE]
+            elif source.layout.tight or (self.form == "vector" and Derived(self.config).leaves_rows):
+                # Such maps are read so, and such streams are for vector operands.
+                modes = []
+            modes = modes or [Mode.CHANNEL]
             column, site = as_column(op, site, self.config)
             options = [conv_works(column, site, m, self.config, pads=pads)
                        for pads in reads_pads(column, site, self.config) for m in modes]  # fmt: skip

@@ -80,7 +80,7 @@ def as_column(op: Conv, site: Site, config: Config) -> tuple[Conv, Site]:
     word = Derived(config).word
     short = kw <= config.segments // 2 and kw * config.vector <= config.wmem_words and kw * word <= config.amem_words
     whole = (kh, kw) == (layout.height, layout.width) and (view.first, view.last) == (0, kh)
-    if short or not whole or not layout.linear or any(op.pad) or op.dilation != (1, 1):
+    if short or layout.tight or not whole or not layout.linear or any(op.pad) or op.dilation != (1, 1):
         return op, site
     tall = Layout(kh * kw, 1, layout.channels, layout.pixel, layout.pixel)
     weight = op.weight.reshape(out, kh * kw, 1, depth)

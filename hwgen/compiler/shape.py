@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from hwgen.config import Config
@@ -87,6 +88,7 @@ def lane_splits(config: Config) -> Iterator[tuple[int, int]]:
                 yield log2_rc, log2_cc
 
 
+@lru_cache(1 << 16)
 def make_shape(
     config: Config, log2_rc: int, log2_cc: int, th: int, tw: int, height: int, width: int, *, tall: bool = False
 ) -> Shape:
@@ -100,14 +102,17 @@ def make_shape(
                                       -s.block[0] if tall else s.block[0]))
 
 
-def channel_tiles(groups: int, log2_rc: int, log2_cc: int, config: Config) -> Iterator[tuple[int, int, int, int]]:
+@lru_cache(1 << 12)
+def channel_tiles(
+    groups: int, log2_rc: int, log2_cc: int, config: Config
+) -> tuple[tuple[int, int, int, int], ...]:
     """Split ``groups`` channel groups into tiles (first, count, log2 Rc, log2 Cc).
 
     Full tiles of Rc * Cc first; a remainder gets fewer columns, then fewer rows, so that every tile either fills whole
     columns of Rc or has one column group, and has all its column groups unless there is one pixel group of columns.
     """
     pipes = Derived(config).pipes
-    first, rc, cc = 0, 1 << log2_rc, 1 << log2_cc
+    found, first, rc, cc = [], 0, 1 << log2_rc, 1 << log2_cc
     while first < groups:
         left = groups - first
         while cc > 1 and left < rc * cc and (left % rc or left <= rc * cc // 2 or cc != config.columns):
@@ -115,5 +120,6 @@ def channel_tiles(groups: int, log2_rc: int, log2_cc: int, config: Config) -> It
         while cc == 1 and rc > 1 and left <= rc // 2:
             rc //= 2
         count = min(left, rc * cc)
-        yield first, count, rc.bit_length() - 1, cc.bit_length() - 1
+        found.append((first, count, rc.bit_length() - 1, cc.bit_length() - 1))
         first += count
+    return tuple(found)

@@ -114,13 +114,22 @@ def store(dense: Sequence[NDArray[np.uint8]], counts: Sequence[int], work: Work,
             remedy="nm takes two zeros in every four neighbours of a stream, and every format at most "
             f"{LONGEST['marks']} words of marks and {LONGEST['values']} of values; leave the choice to the compiler",
         )
-    return min(found, key=lambda s: (sum(part.time for part in s.parts), len(s.raw)))
+    # A codebook is loaded and written, a byte a cycle, once.
+    return min(found, key=lambda s: (sum(part.time for part in s.parts) + len(s.book), len(s.raw)))
 
 
 def share(work: Work, config: Config) -> float:
     """Return about which share of a byte a weight of a layer takes, to rank choices."""
     if not config.weight_formats:
         return 1.0
+    if "stored" not in work.dedupe:
+        work.dedupe["stored"] = _share(work, config)
+    share = work.dedupe["stored"]
+    assert isinstance(share, float)
+    return share
+
+
+def _share(work: Work, config: Config) -> float:
     bits = min([weight_stream.value_bits(work.alphabet)] + [_index_bits(book) for book in _books(work, config)[1:]])
     density = work.nonzero
     sizes = {"packed": bits, "bitmap": 1 + density * bits,

@@ -59,7 +59,7 @@ def test_fully_connected_layers_take_a_cycle_for_a_vector() -> None:
     streams = [e for e in program.entries if e.name == "WSTREAM" and e.layer == 0]
     assert {e.args["format"] for e in streams} == {int(Format.VECTOR)}
     assert all(e.args["dst"] % 32 == 0 for e in streams)
-    assert fetched(program) < 1.05 * vectors(weights[clustered(weights != 0, 8)] != 0, 8)
+    assert fetched(program) < 1.2 * vectors(weights[clustered(weights != 0, 8)] != 0, 8)
     assert fetched(program) < 0.2 * weights.size / 8
     check_machine(3, program.graph, program)
 

@@ -1,10 +1,13 @@
 """Residual blocks: which branch comes first, and what an addition waits for."""
 
+from __future__ import annotations
+
 from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 
+from hwgen.compiler import compile_graph
 from hwgen.compiler.context import Context, Tile
 from hwgen.compiler.eltwise import Box, Rescale, identity
 from hwgen.compiler.maps import Layout, View
@@ -12,6 +15,7 @@ from hwgen.compiler.order import branches_first
 from hwgen.compiler.residual import beside
 from hwgen.model.graph import Add, Conv, Graph, Requant, Tensor
 from hwgen.presets import preset
+from tests.random_networks import check_machine
 
 BASE = preset("base")
 
@@ -67,3 +71,39 @@ def test_an_addition_runs_behind_each_set_of_channels() -> None:
 
 def test_sets_that_take_turns_are_waited_for_together() -> None:
     assert [layer for layer, _, _ in order([(0, 2), (2, 4), (0, 2), (2, 4)])][:4] == [0] * 4
+
+
+def test_a_sum_in_the_place_of_its_producers_input_waits() -> None:
+    """Sum s gets a part of the place of p, which only the convolution before it still reads."""
+    rng, tensors = np.random.default_rng(0), {"x": Tensor("x", (1, 16, 16, 8), 0.05, 0, 0)}
+    ops: list[Conv | Add] = []
+
+    def tensor(name: str, channels: int) -> None:
+        tensors[name] = Tensor(name, (1, 16, 16, channels), 0.05, 0, len(tensors))
+
+    def convolve(source: str, name: str, channels: int, kernel: int = 1) -> None:
+        tensor(name, channels)
+        shape = (channels, kernel, kernel, tensors[source].shape[3])
+        requant = Requant(np.full(channels, 1 << 30), np.full(channels, -8), 0)
+        ops.append(Conv(name=name, inputs=(source,), output=name, source="CONV_2D", pad=(kernel // 2,) * 4,
+                        weight=rng.integers(-60, 61, shape).astype(np.int8), bias=np.zeros(channels, np.int32),
+                        requant=requant))  # fmt: skip
+
+    def add(a: str, b: str, name: str) -> None:
+        tensor(name, tensors[a].shape[3])
+        ops.append(Add(name=name, inputs=(a, b), output=name, source="ADD", multiplier=(1 << 30, 1 << 30),
+                       shift=(0, 0), requant=Requant(np.array([1 << 30]), np.array([-18]), 0)))  # fmt: skip
+
+    convolve("x", "a", 16)
+    convolve("a", "p", 64)
+    convolve("p", "b", 16, 3)
+    add("a", "b", "s")
+    convolve("b", "q", 32)
+    convolve("q", "r", 16)
+    add("r", "s", "v")
+    add("v", "a", "y")
+    graph = Graph("sums", "tflite", tensors, tuple(ops), "x", "y")
+    program = compile_graph(graph, BASE.replace(mappings=("channel", "depthwise")))
+    p, s = (range(program.chip[n], program.chip[n] + program.layouts[n].words) for n in "ps")
+    assert p.start < s.start < p.stop
+    check_machine(5, graph, program)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hwgen.compiler import build, compile_graph
+from hwgen.compiler import build, compile_graph, lower
 from hwgen.compiler.maps import Layout
 from hwgen.model.graph import Graph
 from hwgen.presets import preset
@@ -78,12 +78,30 @@ def test_dense_machines_have_words_for_every_pixel() -> None:
 
 
 @pytest.mark.parametrize("mapping", ["channel", "pixel"])
-def test_pad_channels_are_read_where_weights_are_few(mapping: str) -> None:
+def test_pad_channels_are_read_where_that_is_faster(mapping: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Or their rounds left out; the result is right in any case."""
     graph = network((12, 28, 1), 5, 1, (0, 0, 0, 0), density=0.1)
     program = compile_graph(graph, preset("base-sparse"), (mapping,))
     check_machine(SEED, graph, program)
     rounds = {e.args["rounds"] for e in program.entries if e.name == "RUN" and e.layer == 1}
     segments = {e.args["seg_count"] for e in program.entries if e.name == "RUN" and e.layer == 1}
-    assert max(segments) <= 5, "a kernel row is one segment"
+    assert mapping == "channel" or max(segments) <= 5, "a kernel row is one segment"
     assert mapping == "channel" or max(rounds) <= 43, "as many rounds as channels"
+    monkeypatch.setattr(lower, "reads_pads", lambda *given: [False])
+    without = compile_graph(graph, preset("base-sparse"), (mapping,))
+    cycles, more = (sum(layer.predicted for layer in p.layers) for p in (program, without))
+    assert cycles <= more - (mapping == "pixel")
+
+
+def test_a_row_of_tight_words_is_no_row_of_pixels() -> None:
+    """A signal of 24 words and a kernel of 24 pixels: no column of the whole map, as it would be of untight pixels."""
+    config = preset("base-sparse").replace(amem_words=128)
+    b = Builder(np.random.default_rng(3), Limits(macs=1 << 24, values=1 << 20), SEED)
+    source = b.source((1, 192, 1))
+    weight = b.rng.integers(-60, 61, (8, 1, 24, 1)) * (b.rng.random((8, 1, 24, 1)) < 0.1)
+    made = b.convolve(source, weight.astype(np.int8), 1, stride=(1, 1), pad=(0, 0, 0, 0))
+    assert made is not None
+    graph = Graph("signal", "tflite", b.tensors, tuple(b.ops), source, made)
+    program = compile_graph(graph, config)
+    assert program.layouts[graph.input].tight == (192, 1)
+    check_machine(SEED, graph, program)
