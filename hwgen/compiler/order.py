@@ -11,9 +11,10 @@ from hwgen.model.graph import Add, Conv, Graph, Op
 def branches_first(graph: Graph, ops: Sequence[Op]) -> list[Op]:
     """Return the operators with the smaller of two convolutions that are added in front of the larger one.
 
-    Where neither needs the other, and the larger one goes on from the operator before, the smaller one fills the time
-    until that has written its last result; and the addition, whose pieces run between the tiles of the convolution in
-    front of it, has more tiles to run between.
+    Only where both stand directly in front of the addition and the one behind does not read the other's result. The
+    smaller one then fills time in which the larger one would wait for its input, where that is the result of the
+    operator before; and the addition, whose pieces run between the tiles of the convolution in front of it, has more
+    tiles to run between.
     """
     ops = list(ops)
     for i in range(2, len(ops)):
