@@ -119,6 +119,11 @@ class Derived:
         """Whether so, in streams of format ``vector``, in rows of `vector_row`."""
         return self.leaves_out and "vector" in self.config.weight_formats
 
+    def unit(self, *, vector: bool) -> int:
+        """Return the weight words that a stream, of format ``vector`` or another one, begins and ends with in a lane:
+        those whose zero bits are set together."""
+        return (self.vector_row if vector and self.leaves_rows else self.bits_words) if self.leaves_out else 1
+
     @property
     def lanes(self) -> int:
         return self.config.rows * self.config.columns

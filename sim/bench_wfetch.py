@@ -65,7 +65,7 @@ class Bench:
         rows, columns, at = (int(getattr(self.dut, f"bus__{n}").value) for n in ("rows", "columns", "addr"))
         nbe = 1 << int(self.dut.bus__log2_nbe.value)
         marks = {mark: int(getattr(self.dut, f"bus__{mark}").value) for mark in row_marks(c)}
-        together = self.d.vector_row if marks.get("wide") else self.d.bits_words
+        together = self.d.unit(vector=bool(marks.get("wide")))
         for row in range(c.rows):
             for column in range(c.columns):
                 if rows >> row & 1 and columns >> column & 1:

@@ -111,7 +111,7 @@ class Streams:
         src = self.store(np.concatenate([marks, values]))
         if src is None:
             return False
-        unit = (d.vector_row if form is Format.VECTOR else d.bits_words) if d.leaves_out else 1
+        unit = d.unit(vector=form is Format.VECTOR)
         sizes = len(marks) // d.dma_bytes, len(values) // d.dma_bytes
         self.commands.append(isa.Command("WSTREAM", {
             "src": src, "count": count, "dst": int(rng.integers(0, (c.wmem_words - count) // unit + 1)) * unit,

@@ -227,7 +227,7 @@ class Bench:
         rows, columns = (1 << c.rows) - 1, (1 << c.columns) - 1
         if weights is not None:
             self.model.wmem[:] = weights
-            together = (self.d.vector_row if wide else self.d.bits_words) if self.d.leaves_out else 1
+            together = self.d.unit(vector=wide)
             words, begun = weights.reshape(-1, w), -1
             for n, values in enumerate(words):
                 if together == 1 or values.any() or (begun != n // together and n % together == together - 1):

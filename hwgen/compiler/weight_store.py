@@ -157,7 +157,7 @@ def _index_bits(table: NDArray[np.int8] | None) -> int:
 def _forms(work: Work, config: Config) -> Iterable[Format]:
     wanted = config.weight_formats if work.form in (SMALLEST, CODEBOOK) else (work.form,)
     # Of the words of such a stream lanes that skip know which vectors are zero, not which values.
-    never = Format.VECTOR if Derived(config).leaves_out and work.mode is Mode.PIXEL else None
+    never = Format.VECTOR if Derived(config).leaves_rows and work.mode is Mode.PIXEL else None
     return [form for form, name in NEEDS.items() if name in wanted and form is not never]
 
 
@@ -209,6 +209,6 @@ def _option(
         size,
         cycles,
         {"format": int(form), "bits": bits - 1, "codebook": int(book is not None), "marks": marks, "values": values},
-        d.vector_row if form is Format.VECTOR and d.leaves_out else 1,
+        d.unit(vector=True) if form is Format.VECTOR else 1,
         max(cycles, size * d.dma_bytes * 8 // config.axi_bits, used),
     )

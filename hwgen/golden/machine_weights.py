@@ -43,13 +43,13 @@ def wstream(s: State) -> Work:
     except weight_stream.CorruptStreamError as error:
         s.require(False, "weight stream", f"whole: {error}")
     vector = a["format"] == Format.VECTOR
-    unit = (d.vector_row if vector else d.bits_words) if d.leaves_out else 1
+    unit = d.unit(vector=vector)
     s.require(a["dst"] % unit == 0, "dst", f"a multiple of {unit}")
     lanes = _to_lanes(s, words)
     # Bits of words that share a word of memory are set together.
     end = a["dst"] + a["count"]
     s.wmem[*lanes, end:-(-end // unit) * unit] = 0
-    s.vectors_only[*lanes, a["dst"]:-(-end // unit) * unit] = vector and d.leaves_out
+    s.vectors_only[*lanes, a["dst"]:-(-end // unit) * unit] = vector and d.leaves_rows
     return Work(items=total)
 
 
