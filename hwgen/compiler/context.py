@@ -293,8 +293,8 @@ def emit(context: Context, tiles: list[Tile], lookahead: int) -> None:
                 pending.append((i, tile.block))
     first = pending[0][0] if pending else 0
     for i, tile in enumerate(tiles):
-        # The input comes before all weights but those of the first tile, which go behind its first piece (for a layer by
-        # itself; `prefetch` brings the LOADs of a program in the order in which they are needed).
+        # The input comes before all weights but those of the first tile, which go behind its first piece: for a layer
+        # by itself. `prefetch` brings the LOADs of a program in the order in which they are needed.
         while pending and pending[0][0] <= (i + lookahead if i >= first else first if i else 0):
             context.stream.layer = tiles[pending[0][0]].layer
             if not context.load(pending[0][1], force=pending[0][0] == i):
