@@ -41,6 +41,10 @@ better by itself."""
 NEAR = 1.15
 """Choices whose estimate is above that of the best by more are not tried on the cycle model."""
 
+PREFETCH_BEATS = 2
+"""Bus cycles of a command, above which LOADs stay where they are: so many commands take the bus as long as the weights
+that come earlier, and which of the two goes first is not known well enough."""
+
 PAGE = 4096
 
 
@@ -101,8 +105,9 @@ def compile_graph(
     constants, map_base = _constants(tiles, config)
     context = Context(config, Image(map_base, placement.dram_words))
     emit(context, tiles, LOOKAHEAD)
-    # Behind a full queue of LOADs no other command would be dispatched.
-    prefetch(context.stream, config.queue - 1)
+    if CycleModel(config).command_beats <= PREFETCH_BEATS:
+        # Behind a full queue of LOADs no other command would be dispatched.
+        prefetch(context.stream, config.queue - 1)
     context.stream.layer = len(ops) - 1
     context.stream.add("END", {})
     layers = [
