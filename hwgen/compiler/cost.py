@@ -349,7 +349,7 @@ class CycleModel:
         return unit.last + t.POST_TAIL + (self.config.vector if e.info["transpose"] else 0)
 
 
-LOAD_FIRST, STORE_FIRST, STORE_YIELDS = 0.6, 1.0, 1.8
+LOAD_FIRST, STORE_FIRST, STORE_YIELDS = 0.86, 1.0, 1.8
 """How often a LOAD or STORE goes before a result or an operand that wants its bank, and how often a STORE waits for one
 (measured on `base`, `small` and `tiny`)."""
 
