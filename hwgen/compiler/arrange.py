@@ -147,28 +147,32 @@ def _order(
         return same
     there = [op.weight[channels] != 0 for op in convs]
     weights = [w.reshape(len(channels), -1) for w in there]
-    meet = [np.ones(w.shape[3]) for w in there]
+    # Activations that weights meet in pixel mapping, where P pixels go together, and in channel mapping.
+    meet, alone = ([np.ones(w.shape[3]) for w in there] for _ in range(2))
     if samples is not None and config.skip == "both":
-        meet = [activity(samples[op.inputs[0]], graph.tensors[op.inputs[0]].zero_point, config.vector)
-                for op in convs]  # fmt: skip
+        meet, alone = ([activity(samples[op.inputs[0]], graph.tensors[op.inputs[0]].zero_point, size) for op in convs]
+                       for size in (config.vector, 1))  # fmt: skip
     cost = np.stack([w.sum(axis=(1, 2)) @ a for w, a in zip(there, meet, strict=True)], axis=1)
     size = Derived(config).word
 
-    def vectors(of: NDArray[np.int64]) -> list[int]:
-        """Positions at which any of P channels has a weight, of each layer."""
+    def vectors(of: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        """At how many positions any of P channels has a weight, by input channel, of each layer."""
         starts = np.arange(0, len(of), config.vector)
-        return [int(np.logical_or.reduceat(w[of], starts, axis=0).sum()) for w in weights]
+        return [np.logical_or.reduceat(w[of], starts, axis=0).reshape(-1, len(a)).sum(axis=0)
+                for w, a in zip(weights, alone, strict=True)]  # fmt: skip
 
     if all(graph.tensors[op.output].shape[1:3] == (1, 1) for op in convs):
         # Each weight is used once: what counts is how many vectors of weights there are, not which lane has them.
         order = clustered(np.concatenate(weights, axis=1), config.vector)
-        return order if sum(vectors(order)) < sum(vectors(same)) else same
+        few, many = (sum(int(v.sum()) for v in vectors(of)) for of in (order, same))
+        return order if few < many else same
     order = balanced(cost, size)
 
     def walked(of: NDArray[np.int64]) -> float:
         """Positions by a pixel in the better mapping, of all layers."""
+        channel = [v @ a for v, a in zip(vectors(of), alone, strict=True)]
         pixel = cost.sum(axis=0) / config.vector if "pixel" in config.mappings else np.full(len(weights), np.inf)
-        return float(np.minimum(vectors(of), pixel).sum())
+        return float(np.minimum(channel, pixel).sum())
 
     better = heaviest(cost, order, size) < heaviest(cost, same, size) - GAIN
     return order if better and walked(order) <= MORE * walked(same) else same
