@@ -39,8 +39,8 @@ class Part:
         Fields of WSTREAM that say how to decode them; none where they are stored as they are.
     unit : int
         Words of a lane's memory that are written as one.
-    time : float
-        Cycles of loading and decoding, as far as the lanes wait for them.
+    time, used : float
+        Cycles of loading and decoding, and those in which the lanes use them, beside that.
     """
 
     words: int
@@ -48,6 +48,7 @@ class Part:
     stream: dict[str, int] = field(default_factory=dict)
     unit: int = 1
     time: float = 0.0
+    used: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -114,8 +115,12 @@ def store(dense: Sequence[NDArray[np.uint8]], counts: Sequence[int], work: Work,
             remedy="nm takes two zeros in every four neighbours of a stream, and every format at most "
             f"{LONGEST['marks']} words of marks and {LONGEST['values']} of values; leave the choice to the compiler",
         )
-    # A codebook is loaded and written, a byte a cycle, once.
-    return min(found, key=lambda s: (sum(part.time for part in s.parts) + len(s.book), len(s.raw)))
+
+    def cycles(s: Stored) -> float:
+        # A codebook is loaded and written, a byte a cycle, once.
+        return max(sum(part.time for part in s.parts) + len(s.book), sum(part.used for part in s.parts))
+
+    return min(found, key=lambda s: (cycles(s), len(s.raw)))
 
 
 def share(work: Work, config: Config) -> float:
@@ -180,7 +185,7 @@ def _with_book(
         options = [o for form in _forms(work, config) if (o := _option(part, form, count, book, work, config))]
         if not options:
             return None
-        best = min(options, key=lambda o: (o.time, o.words))
+        best = min(options, key=lambda o: (max(o.time, o.used), o.words))
         form, lanes = Format(best.stream["format"]), weight_stream.Lanes.of(config, count)
         keep = weight_stream.kept(part, form, d.word)
         assert keep is not None
@@ -210,5 +215,6 @@ def _option(
         cycles,
         {"format": int(form), "bits": bits - 1, "codebook": int(book is not None), "marks": marks, "values": values},
         d.unit(vector=True) if form is Format.VECTOR else 1,
-        max(cycles, size * d.dma_bytes * 8 // config.axi_bits, used),
+        max(cycles, size * d.dma_bytes * 8 // config.axi_bits),
+        used,
     )
