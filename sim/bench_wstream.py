@@ -99,12 +99,12 @@ class Streams:
         keep = weight_stream.kept(words, form, d.word)
         assert keep is not None
         bits, table = weight_stream.value_bits(words[keep]), None
-        if rng.random() < 0.4 and c.codebook:
-            found = np.unique(words[keep])
-            bits = max(1, (len(found) - 1).bit_length())
-            table = rng.integers(-128, 128, 1 << bits).astype(np.int8)
+        found = np.unique(words[keep])
+        index = max(1, (len(found) - 1).bit_length())
+        if rng.random() < 0.4 and 1 << index <= c.codebook:
+            bits, table = index, rng.integers(-128, 128, 1 << index).astype(np.int8)
             table[: len(found)] = found
-            if len(table) > c.codebook or not self.book(rng.permuted(table, out=table)):
+            if not self.book(rng.permuted(table, out=table)):
                 return False
         lanes = weight_stream.Lanes.of(c, count)
         marks, values = weight_stream.encode(words, keep, form, bits, lanes, table)
