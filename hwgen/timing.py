@@ -34,6 +34,12 @@ def grid(config: Config) -> Grid:
     return DENSE if config.skip == "none" else SKIPPING
 
 
+LANE_WINDOWS, LANE_SEGMENTS = 16, 5
+"""Windows, and segments of rounds not yet cut into windows, that a lane that skips has taken and not yet walked."""
+
+GRID_IN_FLIGHT = 16
+"""Commands that GRID has taken and not yet reported."""
+
 GRID_SET_CYCLES = 1
 """Cycles of a SEGMENT or BASE, hidden behind a RUN that walks."""
 
@@ -70,6 +76,11 @@ POST_TAIL = 19
 """Cycles from the last read of a DRAIN to its ``done``, plus P when transposing."""
 POST_GAP = 7
 """Cycles without a read between DRAINs offered in time, while parameter blocks do not take longer."""
+POST_AHEAD = 12
+"""The first parameter block of a DRAIN offered in time is asked for POST_START before it is loaded, which is so many
+cycles before the last read of the DRAIN before."""
+POST_HELD = 7
+"""Results that wait to be written before reads wait for them."""
 POST_BLOCK = 2
 """Results with a parameter block of their own follow every ``param_block`` * passes + POST_BLOCK cycles; passes is 1,
 or

@@ -10,14 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-from numpy.typing import NDArray
-
 from hwgen import isa, timing
-from hwgen.compiler.intervals import Busy, Intervals, overlap, stretched
+from hwgen.compiler.intervals import Intervals
+from hwgen.compiler.lanes import SkippingLanes
 from hwgen.compiler.readbus import Burst, ReadBus
 from hwgen.compiler.ring import ring_blocks, through_ring
 from hwgen.compiler.stream import Entry
+from hwgen.compiler.waits import Waits
 from hwgen.config import Config
 from hwgen.derive import Derived
 from hwgen.isa import Module
@@ -26,13 +25,6 @@ BURST_BEATS = 64
 LOADS_AHEAD = 4
 """LOADs that wait for data at once."""
 PASSES = 3
-
-ADD_WAITS, ADD_COLUMNS, ADD_CROWD = 1.4, 0.3, 2.0
-"""Waits of an addition per bank in each cycle in which columns fetch: ADD_WAITS * columns ** ADD_COLUMNS, times (cycles
-that a fetched word takes) ** ADD_CROWD: columns that queue for few banks are more in the way (fitted to the layers of
-both ResNet-8 on all presets)."""
-FETCH_WAITS = 0.1
-"""Waits of a fetch for each operand of an addition per bank."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +46,8 @@ class _Unit:
     """Last element (position, word, read) of its latest action."""
     packed: float = -2.0
     """When STORE has the latest block in its ring."""
+    written: float = 0.0
+    """When POST has written its latest result, as if that took no time."""
     done: float = 0.0
     """When its latest command is done."""
     dones: list[float] = field(default_factory=list)
@@ -80,19 +74,21 @@ class CycleModel:
         self.memory, self.loaded = memory or Memory(), loaded
         self.beats = self.d.dma_bytes * 8 // config.axi_bits
         """Bus cycles per DMA word."""
+        self.waits = Waits.of(config)
         self.command_beats = isa.COMMAND_BYTES * 8 / config.axi_bits
 
     def finish_times(self, entries: Sequence[Entry]) -> list[int]:
         """Return the cycle, counted from the start write, at which each command is done.
 
         Units that want the same bank of the activation buffer slow each other down, and who is at work beside whom is
-        only known when all have been walked through; so the walk is repeated with the intervals of the walk before.
+        only known when all have been walked through; so the walk is repeated with the intervals of the walk before, as
+        much later as the command in question comes later than it did there.
         """
-        self._before = Intervals()
+        self._before, offers = Intervals(), [0.0] * len(entries)
         for _ in range(1 if self.loaded else PASSES):
-            self._now = Intervals()
+            self._now, self._earlier, self._offers = Intervals(), offers, offers.copy()
             done = self._walk(entries)
-            self._before = self._now
+            self._before, offers = self._now, self._offers
         return done
 
     def _walk(self, entries: Sequence[Entry]) -> list[int]:
@@ -103,8 +99,7 @@ class CycleModel:
         t = timing
         self._units = {m: _Unit() for m in isa.WORKERS}
         self._table = 0.0
-        self._lanes = np.full((self.config.rows, self.config.columns), -2.0)
-        """Last position of each skipping lane."""
+        self._lanes = SkippingLanes(self.config.rows, self.config.columns)
         burst_beats = t.FETCH_BURST_COMMANDS * self.command_beats
         self._bus = bus = ReadBus(self.memory.latency, self.config.outstanding, burst_beats)
         tokens: dict[tuple[int, int], list[float]] = {}
@@ -180,6 +175,8 @@ class CycleModel:
             for key in keys:
                 offer = max(offer, tokens[key][taken.get(key, 0)] + t.DONE_TO_START)
                 taken[key] = taken.get(key, 0) + 1
+            self._offers[index] = offer
+            self._before.later = offer - self._earlier[index]
             if m is Module.LOAD and not self.loaded:
                 self._request(e, unit, offer)
             else:
@@ -203,6 +200,7 @@ class CycleModel:
                 chunks.append(first)
                 continue
             index = load.queue[len(load.dones)][0]
+            self._before.later = self._offers[index] - self._earlier[index]
             self._fill(entries[index], burst, first)
             if burst.last:
                 complete(load, index, bus.free + t.LOAD_DONE + t.UNPACK_DONE * bool(entries[index].moved))
@@ -216,7 +214,8 @@ class CycleModel:
         for i, words in enumerate(e.moved or (e.args["count"],)):
             ready = unit.accepted + t.LOAD_REQUEST + (i + 1) * t.LOAD_LOOKUP * bool(e.moved)
             last = not e.moved or i == len(e.moved) - 1
-            self._bus.ask_load(ready, words * self.beats, BURST_BEATS, last=last)
+            start = 0 if e.moved else e.args["dram"] * 8 // self.config.axi_bits
+            self._bus.ask_load(ready, start, words * self.beats, BURST_BEATS, last=last)
 
     def _fill(self, e: Entry, burst: Burst, first: float) -> None:
         """Account for a burst that arrives from cycle ``first`` on."""
@@ -229,8 +228,8 @@ class CycleModel:
         if self.beats == 1:
             # POST writes a word a cycle: in one of so many groups of banks LOAD waits for it.
             share = self.d.dma_words / self.config.banks
-            self._bus.stall(share * overlap(self._before.writing, first, self._bus.free))
-        self._now.filling.append(Busy(first, self._bus.free))
+            self._bus.stall(share * self._before.overlap("writing", first, self._bus.free))
+        self._now.add("filling", first, self._bus.free)
 
     def _execute(self, e: Entry, unit: _Unit, offer: float) -> float:
         """Account for one command that is offered in cycle ``offer``; return when it is done."""
@@ -244,16 +243,15 @@ class CycleModel:
         unit.accepted = offer
         if self.config.compress_maps:
             first = max(offer, unit.packed)
-            wait = STORE_YIELDS * self.d.dma_words / self.config.banks
             blocks = ring_blocks(e, BURST_BEATS)
-            unit.packed, unit.last = through_ring(blocks, self.beats, first, unit.last, wait, self._before.operating)
-            self._now.storing.append(Busy(first, unit.packed))
+            unit.packed, unit.last = through_ring(
+                blocks, self.beats, first, unit.last, self.waits.ring, self._before)
+            self._now.add("storing", first, unit.packed)
             return unit.last + timing.STORE_OVERHEAD + self.memory.write_latency
         beats = e.args["count"] * self.beats
         first = max(offer, unit.last)
-        wait = STORE_YIELDS * self.d.dma_words / self.config.banks / self.beats
-        unit.last = stretched(first, first + beats, wait, self._before.operating)
-        self._now.storing.append(Busy(first, unit.last))
+        unit.last = self._before.stretched("operating", first, first + beats, self.waits.store)
+        self._now.add("storing", first, unit.last)
         return unit.last + timing.STORE_OVERHEAD + self.memory.write_latency
 
     def _wfetch(self, e: Entry, unit: _Unit, offer: float) -> float:
@@ -279,36 +277,28 @@ class CycleModel:
             return unit.accepted + t.AFETCH_START - 1
         first = max(offer + t.AFETCH_START + transpose, unit.last + 1 + t.AFETCH_OVERHEAD)
         unit.last = first + e.info["cycles"] - 1
-        wait = FETCH_WAITS * 2 / self.config.banks
-        unit.last = stretched(first, unit.last, wait, self._before.operating)
+        unit.last = self._before.stretched("operating", first, unit.last, self.waits.fetch)
         unit.accepted = unit.last - t.AFETCH_START - transpose + 1
-        crowd = (e.info["cycles"] / e.info["words"]) ** ADD_CROWD
-        self._now.reading.append(Busy(first, unit.last, crowd))
+        in_step = e.info["cycles"] == e.info["words"]
+        self._now.add("reading", first, unit.last, self.waits.in_step if in_step else 1.0)
         return unit.last + t.AFETCH_DONE
 
     def _grid(self, e: Entry, unit: _Unit, offer: float) -> float:
         t = timing.grid(self.config)
+        skips = self.config.skip != "none"
         if e.name != "RUN":
-            unit.accepted = offer
-            return offer + timing.GRID_SET_CYCLES
+            unit.accepted = self._lanes.set(e.args.get("index"), offer) if skips else offer
+            return unit.accepted + timing.GRID_SET_CYCLES
+        rounds, first_segment, segments = (e.args[n] for n in ("rounds", "seg_first", "seg_count"))
         gap = t.RUN_ACCUMULATE_GAP if e.args["accumulate"] else t.RUN_OVERHEAD
         if e.walk is not None:
-            # A window a cycle, whatever is in it.
-            return self._skipping(np.where(e.walk > 0, np.maximum(e.walk, e.info["windows"]), 0), unit, offer, gap)
+            read = range(first_segment, first_segment + segments)
+            unit.accepted, unit.last = self._lanes.run(e.walk, e.info["windows"], rounds * segments, read, offer, gap)
+            return unit.last + t.RUN_DRAIN
         first = max(offer + t.RUN_START, unit.last + 1 + gap)
-        unit.last = first + max(e.info["cycles"], e.args["rounds"] * e.args["seg_count"] + t.RUN_RESTART) - 1
+        unit.last = first + max(e.info["cycles"], rounds * segments + t.RUN_RESTART) - 1
         # The next RUN is taken while this one walks.
         unit.accepted = first
-        return unit.last + t.RUN_DRAIN
-
-    def _skipping(self, walk: NDArray[np.float64], unit: _Unit, offer: float, gap: int) -> float:
-        """Account for a RUN whose lanes each go at their own pace."""
-        t, works = timing.SKIPPING, walk > 0
-        first = np.maximum(offer + t.RUN_START, self._lanes + 1 + gap)
-        self._lanes = np.where(works, first + np.ceil(walk) - 1, self._lanes)
-        taken = float(first[works].max())
-        unit.accepted = max(taken - t.RUN_START, unit.accepted + t.RUN_SPACING)
-        unit.last = float(self._lanes[works].max())
         return unit.last + t.RUN_DRAIN
 
     def _post(self, e: Entry, unit: _Unit, offer: float) -> float:
@@ -324,34 +314,32 @@ class CycleModel:
             first = max(start, self._table if e.info["add"] else 0.0)
             # LOAD and STORE go before POST in their bank, unless they did so in the cycle before (STORE often). A LOAD
             # only holds up results, which follow each other slowly while two operands want one bank.
-            share = d.dma_words / self.config.banks / self.beats
             alone = first + e.info["cycles"] - 1
-            written = stretched(first, alone, LOAD_FIRST * share, self._before.filling)
+            written = self._before.stretched("filling", first, alone, self.waits.load_first)
             unit.last = max(alone + e.info["conflicts"], written)
-            unit.last = stretched(first, unit.last, STORE_FIRST * share, self._before.storing)
+            unit.last = self._before.stretched("storing", first, unit.last, self.waits.store_first)
             if e.info["add"]:
                 # While AFETCH reads, an operand often waits for its bank, and the other way round.
-                wait = ADD_WAITS * self.config.columns**ADD_COLUMNS / self.config.banks
-                unit.last = stretched(first, unit.last, wait, self._before.reading)
-            self._now.operating.append(Busy(first, unit.last))
-            self._now.writing.append(Busy(first, unit.last))
+                unit.last = self._before.stretched("reading", first, unit.last, self.waits.operand)
+            self._now.add("operating", first, unit.last)
+            self._now.add("writing", first, unit.last)
             unit.accepted = unit.last
             return unit.last + t.ELTWISE_TAIL
         # The parameters of PO_SCALAR are loaded once a DRAIN.
         passes, changes = (1, 0) if e.info["scalar"] else (e.info["passes"], e.info["blocks"] - 1)
         block, items = d.param_block * passes, e.info["lanes"] * e.info["rounds"]
-        items += changes * max(0, block + t.POST_BLOCK - e.info["run"]) + e.info["conflicts"]
+        writes = items + e.info["conflicts"]
+        slack = t.POST_HELD * writes / items
+        items += changes * max(0, block + t.POST_BLOCK - e.info["run"])
         # A DRAIN is taken, and its first block loaded, while the one before is read.
-        first = max(offer + t.POST_START + block, unit.last + 1 + max(t.POST_GAP, block + t.POST_BLOCK - items))
-        unit.last = first + items - 1
+        gap = max(t.POST_GAP, block + t.POST_START - t.POST_AHEAD, block + t.POST_BLOCK - items)
+        first = max(offer + t.POST_START + block, unit.last + 1 + gap)
+        # Results that want the same bank wait, at first without holding up what is read.
+        unit.written = max(first + items, max(first, unit.written) + writes)
+        unit.last = max(first + items, unit.written - slack) - 1
         unit.accepted = max(offer + items, unit.last - t.POST_START - block)
-        self._now.writing.append(Busy(first + t.POST_TAIL, unit.last + t.POST_TAIL))
-        return unit.last + t.POST_TAIL + (self.config.vector if e.info["transpose"] else 0)
-
-
-LOAD_FIRST, STORE_FIRST, STORE_YIELDS = 0.86, 1.0, 1.8
-"""How often a LOAD or STORE goes before a result or an operand that wants its bank, and how often a STORE waits for one
-(measured on `base`, `small` and `tiny`)."""
+        self._now.add("writing", first + t.POST_TAIL, unit.written - 1 + t.POST_TAIL)
+        return unit.written - 1 + t.POST_TAIL + (self.config.vector if e.info["transpose"] else 0)
 
 
 def layer_cycles(entries: Sequence[Entry], done: Sequence[int], layers: int) -> list[int]:

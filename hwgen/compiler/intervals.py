@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Literal, NamedTuple
+
+Work = Literal["reading", "writing", "operating", "filling", "storing"]
+"""AFETCH reads, POST writes, ELTWISE operates, LOAD fills, STORE reads."""
 
 
 class Busy(NamedTuple):
@@ -13,33 +15,40 @@ class Busy(NamedTuple):
 
     first: float
     last: float
-    weight: float = 1.0
+    weight: float
 
 
 @dataclass
 class Intervals:
-    """First and last cycles of AFETCH reading, POST writing, ELTWISE operating, LOAD filling and STORE reading."""
+    """First and last cycles of every kind of work, in order.
 
-    reading: list[Busy] = field(default_factory=list)
-    writing: list[Busy] = field(default_factory=list)
-    operating: list[Busy] = field(default_factory=list)
-    filling: list[Busy] = field(default_factory=list)
-    storing: list[Busy] = field(default_factory=list)
+    Attributes
+    ----------
+    later : float
+        How much later than noted all of it is, for who asks.
+    """
 
+    busy: dict[Work, list[Busy]] = field(default_factory=dict)
+    later: float = 0.0
 
-def overlap(intervals: Sequence[Busy], first: float, last: float) -> float:
-    """Return how long of ``first`` .. ``last`` is covered by ordered intervals, times their weights."""
-    total = 0.0
-    for low, high, weight in intervals[max(bisect_right(intervals, (first, 0.0)) - 1, 0) :]:
-        if low >= last:
-            break
-        total += weight * max(0.0, min(high, last) - max(low, first))
-    return total
+    def add(self, work: Work, first: float, last: float, weight: float = 1.0) -> None:
+        """Note an interval that starts no earlier than those before."""
+        self.busy.setdefault(work, []).append(Busy(first, last, weight))
 
+    def overlap(self, work: Work, first: float, last: float) -> float:
+        """Return how long of ``first`` .. ``last`` is covered by that work, times its weights."""
+        first, last = first - self.later, last - self.later
+        intervals = self.busy.get(work, [])
+        total = 0.0
+        for low, high, weight in intervals[max(bisect_right(intervals, (first, 0.0)) - 1, 0) :]:
+            if low >= last:
+                break
+            total += weight * max(0.0, min(high, last) - max(low, first))
+        return total
 
-def stretched(first: float, last: float, wait: float, others: Sequence[Busy]) -> float:
-    """Return the end of work from ``first`` to ``last`` that waits ``wait`` of the time in which others are at work."""
-    end = last
-    for _ in range(4):
-        end = last + wait * overlap(others, first, end)
-    return end
+    def stretched(self, work: Work, first: float, last: float, wait: float) -> float:
+        """Return the end of work from ``first`` to ``last`` that waits ``wait`` of the time in which others work."""
+        end = last
+        for _ in range(4):
+            end = last + wait * self.overlap(work, first, end)
+        return end

@@ -43,11 +43,14 @@ class ReadBus:
         """Queue a burst of commands that can be asked for from cycle ``ready`` on."""
         self._commands.append(ready)
 
-    def ask_load(self, ready: float, beats: int, longest: int, *, last: bool = True) -> None:
-        """Queue the bursts, of at most ``longest`` beats, of a LOAD of ``beats``, or but its ``last`` ones."""
+    def ask_load(self, ready: float, start: int, beats: int, longest: int, *, last: bool = True) -> None:
+        """Queue the bursts of a LOAD of ``beats`` from beat ``start`` on, or but its ``last`` ones.
+
+        They end at multiples of ``longest`` beats (`hwgen.hardware.dma.Splitter`).
+        """
         while beats:
-            now = min(beats, longest)
-            beats -= now
+            now = min(beats, longest - start % longest)
+            beats, start = beats - now, start + now
             self._loads.append(Burst(ready, now, last and beats == 0))
 
     @property

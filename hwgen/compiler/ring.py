@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hwgen import timing
-from hwgen.compiler.intervals import Busy, stretched
+from hwgen.compiler.intervals import Intervals
 from hwgen.compiler.stream import Entry
 
 
@@ -19,7 +19,7 @@ def ring_blocks(e: Entry, piece: int) -> list[tuple[int, int]]:
 
 
 def through_ring(
-    blocks: Sequence[tuple[int, int]], beats: int, packed: float, sent: float, wait: float, others: Sequence[Busy]
+    blocks: Sequence[tuple[int, int]], beats: int, packed: float, sent: float, wait: float, others: Intervals
 ) -> tuple[float, float]:
     """Return when the last block is in the ring and when it is sent.
 
@@ -32,9 +32,9 @@ def through_ring(
     packed, sent : float
         From when on words can be read, and sent.
     wait : float
-        Share of the time in which ``others`` are at work that reading waits for them.
+        Share of the time in which ``others`` operate that reading waits for them.
     """
     for cycles, length in blocks:
-        packed = stretched(packed, packed + cycles, wait, others)
+        packed = others.stretched("operating", packed, packed + cycles, wait)
         sent = max(packed + timing.BLOCK_SEND, sent) + length * beats
     return packed, sent
