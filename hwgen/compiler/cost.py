@@ -7,8 +7,11 @@ by the units' benches.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+
+import numpy as np
 
 from hwgen import isa, timing
 from hwgen.compiler.intervals import Intervals
@@ -293,7 +296,12 @@ class CycleModel:
         gap = t.RUN_ACCUMULATE_GAP if e.args["accumulate"] else t.RUN_OVERHEAD
         if e.walk is not None:
             read = range(first_segment, first_segment + segments)
-            unit.accepted, unit.last = self._lanes.run(e.walk, e.info["windows"], rounds * segments, read, offer, gap)
+            unit.accepted, first, unit.last = self._lanes.run(
+                e.walk, e.info["windows"], rounds * segments, read, offer, gap)
+            if e.args["accumulate"]:
+                # Every round of every lane reads what it adds to.
+                reads = rounds * np.count_nonzero(e.walk) / (unit.last - first + 1)
+                self._now.add("accumulating", first, unit.last, 1 - math.exp(-reads))
             return unit.last + t.RUN_DRAIN
         first = max(offer + t.RUN_START, unit.last + 1 + gap)
         unit.last = first + max(e.info["cycles"], rounds * segments + t.RUN_RESTART) - 1
@@ -335,8 +343,9 @@ class CycleModel:
         gap = max(t.POST_GAP, block + t.POST_START - t.POST_AHEAD, block + t.POST_BLOCK - items)
         first = max(offer + t.POST_START + block, unit.last + 1 + gap)
         # Results that want the same bank wait, at first without holding up what is read.
-        unit.written = max(first + items, max(first, unit.written) + writes)
-        unit.last = max(first + items, unit.written - slack) - 1
+        read = self._before.stretched("accumulating", first, first + items, 1.0)
+        unit.written = max(read, max(first, unit.written) + writes)
+        unit.last = max(read, unit.written - slack) - 1
         unit.accepted = max(offer + items, unit.last - t.POST_START - block)
         self._now.add("writing", first + t.POST_TAIL, unit.written - 1 + t.POST_TAIL)
         return unit.written - 1 + t.POST_TAIL + (self.config.vector if e.info["transpose"] else 0)

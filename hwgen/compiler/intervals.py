@@ -1,4 +1,4 @@
-"""When units are at work on the activation buffer, and how long one waits for others."""
+"""When units are at work on the same memory, and how long one waits for others."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from bisect import bisect_right
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-Work = Literal["reading", "writing", "operating", "filling", "storing"]
-"""AFETCH reads, POST writes, ELTWISE operates, LOAD fills, STORE reads."""
+Work = Literal["reading", "writing", "operating", "filling", "storing", "accumulating"]
+"""AFETCH reads, POST writes, ELTWISE operates, LOAD fills, STORE reads; lanes read the sums that a RUN adds to."""
 
 
 class Busy(NamedTuple):

@@ -34,7 +34,9 @@ class SkippingLanes:
         self._ranges: deque[range] = deque([range(0), range(0)], maxlen=2)
         self._done: deque[float] = deque([0.0] * GRID_IN_FLIGHT, maxlen=GRID_IN_FLIGHT)
 
-    def run(self, walk: Lanes, windows: int, segments: int, read: range, offer: float, gap: int) -> tuple[float, float]:
+    def run(
+        self, walk: Lanes, windows: int, segments: int, read: range, offer: float, gap: int
+    ) -> tuple[float, float, float]:
         """Account for a RUN.
 
         Parameters
@@ -52,8 +54,8 @@ class SkippingLanes:
 
         Returns
         -------
-        accepted, last : float
-            When it is taken, and the last position.
+        accepted, first, last : float
+            When it is taken, and the first and last position of any lane.
         """
         works = walk > 0
         accepted = max(offer, self._go + 1)
@@ -68,7 +70,7 @@ class SkippingLanes:
         self._ranges.append(read)
         done = float(last[works].max())
         self._note(done + SKIPPING.RUN_DRAIN)
-        return accepted, done
+        return accepted, float(first[works].min()), done
 
     def set(self, entry: int | None, offer: float) -> float:
         """Account for a SEGMENT that sets an entry of the table, or a BASE; return when it is taken."""

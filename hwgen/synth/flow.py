@@ -195,16 +195,21 @@ class Routed(NamedTuple):
     device_usage: dict[str, tuple[int, int]]
 
 
-def _pack_multipliers(folder: Path) -> None:
+def _prepare(folder: Path, follow: Callable[[str], None]) -> None:
+    """Do on the netlist what nextpnr does not."""
+    from hwgen.synth.floorplan import floorplan  # SciPy comes with the tools, which are known to be there by now
+
     path = folder / "netlist.json"
     netlist = json.loads(path.read_text(encoding="utf-8"))
+    follow("moving registers into multiplier blocks")
     absorb(netlist, WRAPPER)
+    follow("placing memories and multiplier blocks")
+    floorplan(netlist, WRAPPER)
     path.write_text(json.dumps(netlist), encoding="utf-8")
 
 
 def _nextpnr(folder: Path, seed: int, follow: Callable[[str], None]) -> Routed:
-    follow("moving registers into multiplier blocks")
-    _pack_multipliers(folder)
+    _prepare(folder, follow)
     follow("starting nextpnr (its first use takes minutes)")
     stage = "placing"
 

@@ -11,7 +11,8 @@ from hwgen.timing import GRID_IN_FLIGHT, SKIPPING
 
 
 def run(lanes: SkippingLanes, walk: list[float], windows: int = 4, offer: float = 0.0) -> tuple[float, float]:
-    return lanes.run(np.array([walk]), windows, windows, range(1), offer, SKIPPING.RUN_OVERHEAD)
+    accepted, _, last = lanes.run(np.array([walk]), windows, windows, range(1), offer, SKIPPING.RUN_OVERHEAD)
+    return accepted, last
 
 
 def test_a_run_takes_what_its_slowest_lane_walks() -> None:
