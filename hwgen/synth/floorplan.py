@@ -40,6 +40,9 @@ GROUPS = (4, 13, 22, 31, 40, 49, 58, 69, 78, 87, 96, 105, 114)
 ROW = 4 * len(GROUPS)
 CENTRE = (63.0, 50.0)
 
+CROWDED = 0.9
+"""Share of the device's block RAMs in use from which on the places matter more than what the placer makes of them."""
+
 LANE_RAMS = (
     "accumulators.0.0", "accumulators.0.1", "accumulators.0.2", "wmem.0.0", "accumulators.0.3", "amem.0.0",
     "walker.segments.0.0", "amem.0.1", "accumulators.0.4", "wmem.0.1", "accumulators.0.5", "accumulators.0.6",
@@ -73,8 +76,8 @@ def floorplan(netlist: Mapping[str, Any], top: str) -> int:
     Returns
     -------
     int
-        Blocks placed: all, or none when the lanes are no lanes of 8 multipliers, there are too many of them for the
-        stripes, or the device has too few blocks.
+        Blocks placed: all, or none when there is room enough for the placer, the lanes are no lanes of 8 multipliers,
+        there are too many of them for the stripes, or the device has too few blocks.
     """
     cells: dict[str, Cell] = netlist["modules"][top]["cells"]
     sites = {
@@ -84,8 +87,10 @@ def floorplan(netlist: Mapping[str, Any], top: str) -> int:
         ],
     }
     blocks = {kind: [name for name, c in cells.items() if c["type"] == kind] for kind in sites}
-    placed = _lanes(blocks, sites)
-    if not placed or any(len(blocks[kind]) > len(sites[kind]) for kind in sites):
+    crowded = len(blocks[RAM]) > CROWDED * len(sites[RAM])
+    fits = all(len(blocks[kind]) <= len(sites[kind]) for kind in sites)
+    placed = _lanes(blocks, sites) if crowded and fits else {}
+    if not placed:
         return 0
     placed |= _others(cells, blocks, sites, placed)
     for name, site in placed.items():
