@@ -96,7 +96,8 @@ def test_falling_indices_are_refused() -> None:
 
 
 def test_value_bits() -> None:
-    for low, high, bits in ((0, 0, 1), (-1, 0, 1), (0, 1, 2), (-2, 1, 2), (-3, 1, 3), (-128, 127, 8), (0, 64, 8)):
+    for low, high, bits in ((0, 0, 1), (-1, 0, 1), (0, 1, 2), (-2, 1, 2), (-3, 1, 3), (-128, 127, 8), (0, 64, 8),
+                            (-128, -128, 8), (-64, -64, 7), (-64, -1, 7)):  # fmt: skip
         assert value_bits(np.array([low, high], np.int8)) == bits
 
 
