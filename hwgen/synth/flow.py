@@ -109,7 +109,7 @@ def synthesise(
         raise HwgenError(f"target must be one of {', '.join(TARGETS)}, not {target!r}")
     if pnr and target != "ecp5":
         raise HwgenError(f"place and route is for ecp5, not {target}", remedy="leave --pnr out")
-    for tool in ("yosys", *(["nextpnr-ecp5"] if pnr else [])):
+    for tool in ("yosys", *(["nextpnr-ecp5", "SciPy"] if pnr else [])):
         tools.require(tool)
     follow("generating Verilog")
     texts = {name: text for name, text in generate(config).items() if name.endswith(".v")}
@@ -197,14 +197,14 @@ class Routed(NamedTuple):
 
 def _prepare(folder: Path, follow: Callable[[str], None]) -> None:
     """Do on the netlist what nextpnr does not."""
-    from hwgen.synth.floorplan import floorplan  # SciPy comes with the tools, which are known to be there by now
+    from hwgen.synth.floorplan import floorplan  # needs SciPy, which only place and route does
 
     path = folder / "netlist.json"
     netlist = json.loads(path.read_text(encoding="utf-8"))
     follow("moving registers into multiplier blocks")
     absorb(netlist, WRAPPER)
-    follow("placing memories and multiplier blocks")
-    floorplan(netlist, WRAPPER)
+    placed = floorplan(netlist, WRAPPER)
+    follow(f"placed {placed} memories and multiplier blocks")
     path.write_text(json.dumps(netlist), encoding="utf-8")
 
 

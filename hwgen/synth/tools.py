@@ -27,8 +27,9 @@ class ToolError(RuntimeError):
 
 
 def require(tool: str) -> None:
-    """Raise HwgenError when the package of a tool is not installed."""
-    if importlib.util.find_spec(STARTERS[tool][0]) is None:
+    """Raise HwgenError when the package of a tool, or a library, is not installed."""
+    package, _ = STARTERS.get(tool, (tool.lower(), ""))
+    if importlib.util.find_spec(package) is None:
         raise HwgenError(f"{tool} is not installed", remedy='pip install "hwgen[synth]"')
 
 

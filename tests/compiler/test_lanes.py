@@ -7,7 +7,8 @@ import pytest
 
 from hwgen.compiler.intervals import Intervals
 from hwgen.compiler.lanes import SkippingLanes
-from hwgen.timing import GRID_IN_FLIGHT, SKIPPING
+from hwgen.hardware import encoder, grid
+from hwgen.timing import GRID_IN_FLIGHT, LANE_WINDOWS, SKIPPING
 
 
 def run(lanes: SkippingLanes, walk: list[float], windows: int = 4, offer: float = 0.0) -> tuple[float, float]:
@@ -72,3 +73,8 @@ def test_work_is_stretched_while_others_are_in_the_way(later: float) -> None:
     assert others.overlap("writing", 0, 1000) == 0
     # By half of ten cycles and of 2 x 40: it lasts beyond the end of the others.
     assert others.stretched("reading", 40 + later, 70 + later, 0.5) == 70 + 5 + 40 + later
+
+
+def test_constants_are_those_of_the_hardware() -> None:
+    assert encoder.QUEUE == LANE_WINDOWS
+    assert grid._IN_FLIGHT == GRID_IN_FLIGHT
