@@ -230,9 +230,8 @@ class CycleModel:
             self._bus.stall(max(0.0, burst.beats * e.args["block"] * e.args["blocks"] / sum(e.moved) / self.beats
                                 - burst.beats))
         if self.beats == 1:
-            # POST writes a word a cycle: in one of so many groups of banks LOAD waits for it.
-            share = self.d.dma_words / self.config.banks
-            self._bus.stall(share * self._before.overlap("writing", first, self._bus.free))
+            # POST writes a word a cycle; where that is in LOAD's banks, LOAD waits.
+            self._bus.stall(self.waits.load * self._before.overlap("writing", first, self._bus.free))
         self._now.add("filling", first, self._bus.free)
 
     def _execute(self, e: Entry, unit: _Unit, offer: float) -> float:

@@ -9,7 +9,6 @@ from typing import Literal, NamedTuple
 Work = Literal["reading", "writing", "operating", "filling", "storing", "accumulating"]
 """AFETCH reads, POST writes, ELTWISE operates, LOAD fills, STORE reads; lanes read the sums that a RUN adds to."""
 
-
 ITERATIONS = 16
 """At most, to find out how long work lasts that waits for others while it lasts."""
 

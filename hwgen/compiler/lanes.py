@@ -21,7 +21,7 @@ class SkippingLanes:
     """
 
     def __init__(self, rows: int, columns: int) -> None:
-        self.last: Lanes = np.full((rows, columns), -2.0)
+        self._last: Lanes = np.full((rows, columns), -2.0)
         """Last position of each lane."""
         self._go = -float(SKIPPING.RUN_SPACING)
         """When the latest RUN was handed out."""
@@ -60,14 +60,14 @@ class SkippingLanes:
         works = walk > 0
         accepted = max(offer, self._go + 1)
         self._go = max(accepted, self._go + SKIPPING.RUN_SPACING, float(self._begun.max()), self._done[0])
-        first = np.maximum(self._go + SKIPPING.RUN_START, self.last + 1 + gap)
+        first = np.maximum(self._go + SKIPPING.RUN_START, self._last + 1 + gap)
         # A window a cycle, whatever is in it.
-        last = np.where(works, first + np.ceil(np.maximum(walk, windows)) - 1, self.last)
+        last = np.where(works, first + np.ceil(np.maximum(walk, windows)) - 1, self._last)
         self._walks.appendleft((np.where(works, np.minimum(walk, windows), 0.0), first, last))
         self._begun = np.where(works, np.maximum(self._go, self._cut), self._begun)
         ahead = LANE_WINDOWS + LANE_SEGMENTS * windows / segments
         self._cut = np.where(works, np.maximum(self._begun + segments, self._all_but(ahead, works)), self._cut)
-        self.last = last
+        self._last = last
         self._ranges.append(read)
         done = float(last[works].max())
         self._note(done + SKIPPING.RUN_DRAIN)

@@ -35,6 +35,8 @@ class Waits:
         A fetch, for additions.
     load_first, store_first : float
         An addition, for a LOAD and a STORE.
+    load : float
+        A LOAD, for results of POST, on a bus as wide as a DMA word.
     ring, store : float
         A STORE through the ring memory, and on its own, for additions.
     """
@@ -44,18 +46,19 @@ class Waits:
     fetch: float
     load_first: float
     store_first: float
+    load: float
     ring: float
     store: float
 
     @classmethod
     def of(cls, config: Config) -> Waits:
         """Return those of a configuration."""
-        # Of the banks, how many a word of the ring takes, and how many what DMA moves in a cycle.
+        # Of the banks, how many a DMA word takes, and how many what DMA moves in a cycle.
         words = Derived(config).dma_words / config.banks
         moved = words * config.axi_bits / (8 * Derived(config).dma_bytes)
         return cls(
             _operand(config.columns, config.banks), min(1.0, LOCK_STEP / config.columns), FETCH_WAITS / config.banks,
-            LOAD_FIRST * moved, STORE_FIRST * moved, STORE_YIELDS * words, STORE_YIELDS * moved,
+            LOAD_FIRST * moved, STORE_FIRST * moved, words, STORE_YIELDS * words, STORE_YIELDS * moved,
         )  # fmt: skip
 
 

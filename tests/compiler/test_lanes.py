@@ -23,8 +23,8 @@ def test_a_run_takes_what_its_slowest_lane_walks() -> None:
 
 def test_an_idle_lane_has_no_part_in_it() -> None:
     lanes = SkippingLanes(1, 2)
-    assert run(lanes, [10, 0])[1] == SKIPPING.RUN_START + 9
-    assert lanes.last[0, 1] < 0
+    assert run(lanes, [1000, 0])[1] == SKIPPING.RUN_START + 999
+    assert run(lanes, [0, 10])[1] == SKIPPING.RUN_SPACING + SKIPPING.RUN_START + 9
 
 
 def test_a_window_takes_a_cycle_whatever_is_in_it() -> None:
