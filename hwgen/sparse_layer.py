@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hwgen.model.graph import Conv, Graph, Requant, Tensor
+from hwgen.model.graph import Conv, Graph, Requant, Tensor, plain_graph
 
 ZERO_POINT = -3
 SIZE, CHANNELS, KERNEL = 16, 64, 3
@@ -40,8 +40,8 @@ def sparse_layer(zeros: Zeros, seed: int = 0) -> tuple[Graph, NDArray[np.int8]]:
     x[x == ZERO_POINT] += 1
     x = keep(zeros.activations, x.shape, rng) * (x - ZERO_POINT) + ZERO_POINT
     tensors = {
-        "x": Tensor("x", (1, SIZE, SIZE, CHANNELS), 0.05, ZERO_POINT, 0),
-        "y": Tensor("y", (1, SIZE, SIZE, CHANNELS), 0.05, 5, 1),
+        "x": Tensor("x", (1, SIZE, SIZE, CHANNELS), 0.05, ZERO_POINT),
+        "y": Tensor("y", (1, SIZE, SIZE, CHANNELS), 0.05, 5),
     }
     layer = Conv(
         name="conv",
@@ -53,7 +53,7 @@ def sparse_layer(zeros: Zeros, seed: int = 0) -> tuple[Graph, NDArray[np.int8]]:
         requant=Requant(np.full(CHANNELS, 1 << 30), np.full(CHANNELS, -9), 5),
         pad=(1, 1, 1, 1),
     )
-    return Graph("layer", "synthetic", tensors, (layer,), "x", "y"), x.astype(np.int8)
+    return plain_graph("layer", "synthetic", tensors, (layer,), "x", "y"), x.astype(np.int8)
 
 
 def keep(share: float, shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.bool_]:

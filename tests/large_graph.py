@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from hwgen.model.graph import Graph
+from hwgen.model.graph import Graph, plain_graph
 from tests.random_graphs import Builder
 from tests.random_values import Limits
 
@@ -31,4 +31,4 @@ def large_graph(size: int = 224) -> Graph:
     pooled = need(b.pool, small, "max", (2, 2), (2, 2), (0, 0, 0, 0))
     mean = need(b.pool, pooled, "average", b.shape(pooled)[:2], (1, 1), (0, 0, 0, 0))
     last = need(b.convolve, mean, weight(10, 1, 1, 16), 1)
-    return Graph("large", "tflite", b.tensors, tuple(b.ops), first, last)
+    return plain_graph("large", "tflite", b.tensors, tuple(b.ops), first, last)

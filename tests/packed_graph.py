@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from hwgen.golden.graph import execute
-from hwgen.model.graph import Add, Graph, Requant
+from hwgen.model.graph import Add, Graph, Requant, plain_graph
 from tests.random_graphs import Builder
 from tests.random_values import Limits
 
@@ -46,4 +46,4 @@ def packed_graph(height: int = 14, width: int = 20, channels: int = 16) -> tuple
     mean = b.pool(last, "average", (height, width), (1, 1), (0, 0, 0, 0))
     assert mean is not None
     names = {"source": source, "relu": relu, "dense": dense, "sum": total, "last": last, "mean": mean}
-    return Graph("packed", "tflite", b.tensors, tuple(b.ops), source, mean), names
+    return plain_graph("packed", "tflite", b.tensors, tuple(b.ops), source, mean), names

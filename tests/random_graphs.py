@@ -23,6 +23,7 @@ from hwgen.model.graph import (
     Requantize,
     Reshape,
     Tensor,
+    plain_graph,
 )
 from tests.random_values import KINDS, Draws, Limits, noise
 
@@ -321,7 +322,7 @@ def random_graph(seed: int, limits: Limits = STANDARD) -> Graph:
         at = b.put(Reshape, (at,), (1, 1, int(np.prod(b.shape(at)))), b.zero(at))
     if all(isinstance(op, Reshape) for op in b.ops):
         at = b.requantize(at)
-    return Graph(f"random-{seed}", "tflite", b.tensors, tuple(b.ops), first, at)
+    return plain_graph(f"random-{seed}", "tflite", b.tensors, tuple(b.ops), first, at)
 
 
 def random_input(graph: Graph, seed: int) -> NDArray[np.int8]:

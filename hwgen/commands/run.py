@@ -38,7 +38,7 @@ def run(
     check_target(json)
     from hwgen.golden.densities import densities
     from hwgen.golden.graph import run as run_graph
-    from hwgen.golden.host import host_output
+    from hwgen.golden.host import file_outputs
     from hwgen.golden.inputs import quantize_input
     from hwgen.inputs import load_inputs
     from hwgen.model import load_model
@@ -49,7 +49,8 @@ def run(
         quantised = quantize_input(graph, x)
     start = time.perf_counter()
     with counted("inputs") as progress:
-        result = run_graph(graph, quantised, progress=progress).output
+        ran = run_graph(graph, quantised, progress=progress)
+    result = ran.output
     seconds = time.perf_counter() - start
     y = result.reshape(len(result), -1) if result.shape[1:3] == (1, 1) else result
     report: dict[str, Any] = {
@@ -63,7 +64,7 @@ def run(
     if labels is not None:
         report["top1"] = top1(y, labels, str(inputs))
     if output is not None:
-        real = host_output(graph, result).astype(np.float32).reshape(y.shape)
+        real = file_outputs(graph, ran.tensors)[0].reshape(y.shape)
         content = io.BytesIO()  # given a path, NumPy would choose its suffix
         np.savez_compressed(content, y=y, real=real)
         write_file(output, content.getvalue())

@@ -122,7 +122,7 @@ def _needed(graph: Graph, found: dict[str, Constant]) -> dict[str, NDArray[np.bo
     """Return which channels of every map somebody reads whose result they change."""
     needed = {n: np.zeros(t.shape[3], np.bool_) for n, t in graph.tensors.items()}
     needed[graph.output][:] = True
-    for op in reversed(graph.device_ops):
+    for op in reversed(graph.ops):
         for name in op.inputs:
             if isinstance(op, Conv) and op.groups == 1:
                 read = (op.weight[~found[op.output].known] != 0).any(axis=(0, 1, 2))
@@ -142,7 +142,7 @@ def _order(
     """Return the order of ``channels`` that suits the convolutions that compute them: with few vectors of weights where
     there is one pixel, else with equal work for all lanes."""
     same = np.arange(len(channels))
-    convs = [op for op in graph.device_ops if isinstance(op, Conv) and op.groups == 1 and op.output in names]
+    convs = [op for op in graph.ops if isinstance(op, Conv) and op.groups == 1 and op.output in names]
     if not convs:
         return same
     there = [op.weight[channels] != 0 for op in convs]

@@ -80,7 +80,8 @@ def compile_graph(
     ops, source, target = _device_ops(arranged)
     preflight(arranged, ops, config)
     layouts = {n: Layout.of(t.shape, config) for n, t in arranged.tensors.items()}
-    trimmed = replace(arranged, ops=tuple(ops), input=source, output=target)
+    trimmed = replace(arranged, ops=tuple(ops), inputs=(replace(graph.inputs[0], map=source),),
+                      outputs=(replace(graph.outputs[0], map=target),))  # fmt: skip
     profile = _profile(arranged, arrangement, config, samples)
     tight = tight_input(trimmed, ops, config, mappings or config.mappings, profile, weight_format)
     layouts |= {source: tight} if tight else {}
@@ -223,7 +224,7 @@ def layer_alone(tiles: list[Tile], config: Config, *, end: bool) -> float:
 
 def _device_ops(graph: Graph) -> tuple[list[Op], str, str]:
     """Return the operators to compile and the first and last tensors; reshapes at the ends are the host's."""
-    ops, source, target = list(graph.device_ops), graph.input, graph.output
+    ops, source, target = list(graph.ops), graph.input, graph.output
     while (
         ops
         and isinstance(ops[0], Reshape)

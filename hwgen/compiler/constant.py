@@ -36,7 +36,7 @@ def foldable(op: Op, source: Constant, zero_point: int) -> NDArray[np.bool_]:
 def constants(graph: Graph) -> dict[str, Constant]:
     """Return the constant channels of every map."""
     found = {name: _none(t) for name, t in graph.tensors.items()}
-    for op in graph.device_ops:
+    for op in graph.ops:
         fold = [foldable(op, found[n], graph.tensors[n].zero_point) for n in op.inputs]
         if isinstance(op, Conv) and op.groups == 1:
             known = ~((op.weight != 0).any(axis=(1, 2)) & ~fold[0]).any(axis=1)

@@ -60,7 +60,7 @@ class Program:
     @property
     def operators(self) -> tuple[Op, ...]:
         """The operators that were compiled, one a layer."""
-        named = {op.name: op for op in self.graph.device_ops}
+        named = {op.name: op for op in self.graph.ops}
         return tuple(named[layer.name] for layer in self.layers)
 
     @cached_property

@@ -9,13 +9,23 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from hwgen.compress.graph import Activation, BatchNorm, Clamped, FloatAdd, FloatArray, FloatConv, FloatGraph, FloatPool
+from hwgen.compress.graph import (
+    Activation,
+    BatchNorm,
+    Clamped,
+    FloatAdd,
+    FloatArray,
+    FloatConv,
+    FloatGraph,
+    FloatPool,
+    Softmax,
+)
 from hwgen.errors import HwgenError
 from hwgen.golden.chunks import in_chunks
 from hwgen.golden.convolution import matrices, sums
 from hwgen.golden.host import softmax
 from hwgen.golden.pooling import average_sums, pool_maximum
-from hwgen.model.graph import Concat, Host, Op, Pad, Reshape
+from hwgen.model.graph import Concat, Op, Pad, Reshape
 
 _CHUNK_BYTES = 1 << 21
 """Bytes of the largest map of one chunk of images."""
@@ -51,8 +61,8 @@ def run_float(graph: FloatGraph, x: NDArray[Any], *, fake: bool = True, host: bo
     result = np.concatenate(parts)
     if host:
         for op in graph.ops:
-            if isinstance(op, Host) and op.kind == "softmax":
-                result = softmax(result.astype(np.float64), op.attrs.get("beta", 1.0)).astype(np.float32)
+            if isinstance(op, Softmax):
+                result = softmax(result.astype(np.float64), op.beta).astype(np.float32)
     return result
 
 
@@ -75,7 +85,10 @@ def gather(graph: FloatGraph, x: NDArray[Any], what: Callable[[Maps], _T], *, fa
         graph = fake_weights(graph)
     largest = 4 * max(int(np.prod(s)) for s in graph.shapes.values())
     step = max(1, _CHUNK_BYTES // largest)
-    done = in_chunks(lambda part: what(_maps(graph, part, fake)), x, step, progress=progress, workers=workers)
+    def one(part: slice) -> _T:
+        return what(_maps(graph, np.ascontiguousarray(x[part]), fake))
+
+    done = in_chunks(one, len(x), step, progress=progress, workers=workers)
     return [result for _, result in done]
 
 

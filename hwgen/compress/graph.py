@@ -1,7 +1,6 @@
 """The float network that compressors work on: NHWC maps, float32 weights, and how each is to be quantised.
 
-The operators that hold no numbers (`Concat`, `Pad`, `Reshape`, and the softmax as `Host`) are those of
-`hwgen.model.graph`.
+The operators that hold no numbers (`Concat`, `Pad`, `Reshape`) are those of `hwgen.model.graph`.
 """
 
 from __future__ import annotations
@@ -15,7 +14,8 @@ from numpy.typing import NDArray
 
 from hwgen.compress.quantizer import Quantizer
 from hwgen.errors import HwgenError
-from hwgen.model.graph import Host, Op
+from hwgen.model.graph import Op
+from hwgen.model.ports import Step
 
 FloatArray = NDArray[np.float32]
 Shape = tuple[int, int, int, int]
@@ -27,6 +27,13 @@ class Clamped(Op):
 
     lo: float = -np.inf
     hi: float = np.inf
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Softmax(Op):
+    """The softmax over the channels behind the last map, which the host does."""
+
+    beta: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -94,12 +101,32 @@ class BatchNorm(Clamped):
         return np.asarray(self.beta - self.mean * self.factor())
 
 
+def softmaxes(steps: Iterable[Step], last: str) -> tuple[Softmax, ...]:
+    """The softmax of a quantised network's ``steps`` at its end, as an operator behind the map ``last``.
+
+    Raises
+    ------
+    HwgenError
+        When the host does something else there that has no float form.
+    """
+    found = []
+    for step in steps:
+        if step.kind == "softmax":
+            found.append(Softmax(name=step.name, inputs=(last,), output=step.output, source=step.source,
+                                 beta=float(step.attrs.get("beta", 1.0))))
+            last = step.output
+        elif step.kind == "log_softmax":
+            raise HwgenError(f"{step.source} at the end is not supported here", where=step.name,
+                             remedy="end the network before it and apply it on the host")
+    return tuple(found)
+
+
 @dataclass(frozen=True)
 class FloatGraph:
     """A float network in execution order.
 
     ``shapes`` holds every map's (1, H, W, C) by name; ``maps`` the quantisation of maps that are to be quantised.
-    ``output`` is the last map before the `Host` operators (softmax).
+    ``output`` is the last map before the `Softmax`, if there is one.
     """
 
     name: str
@@ -112,7 +139,7 @@ class FloatGraph:
     @property
     def device_ops(self) -> tuple[Op, ...]:
         """The operators before the softmax."""
-        return tuple(op for op in self.ops if not isinstance(op, Host))
+        return tuple(op for op in self.ops if not isinstance(op, Softmax))
 
     @property
     def convs(self) -> tuple[FloatConv, ...]:

@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from hwgen.compress.graph import Activation, Clamped, FloatAdd, FloatConv, FloatGraph, FloatPool
+from hwgen.compress.graph import Activation, Clamped, FloatAdd, FloatConv, FloatGraph, FloatPool, Softmax
 from hwgen.compress.quantizer import Quantizer
 from hwgen.errors import HwgenError
-from hwgen.model.graph import Concat, Graph, Host, Op, Pad, Pool, Reshape
+from hwgen.model.graph import Concat, Graph, Op, Pad, Pool, Reshape
 from hwgen.model.onnx_lower import Emitter, clamp
 from hwgen.model.onnx_passes import fold_pads
 from hwgen.model.onnx_values import Pending, View, Weights
+from hwgen.model.ports import FileView, Port, Step
 
 _ANNOTATE = "or give --annotate, which writes real numbers with the scheme in metadata"
 
@@ -64,10 +65,23 @@ class _Lowering:
         self.views[graph.input] = self._map(graph.input)
         for op in graph.device_ops:
             self._operator(op)
-        hosts = tuple(op for op in graph.ops if isinstance(op, Host))
-        result = Graph(graph.name, "onnx", self.emitter.tensors, (*self.emitter.ops, *hosts),
-                       self.views[graph.input].tensor.name, self.views[graph.output].tensor.name)
+        quantize = Step(kind="quantize", name="x/quantize", source="QuantizeLinear", attrs=self._scale(graph.input))
+        after = [Step(kind="dequantize", name="y/dequantize", source="DequantizeLinear",
+                      attrs=self._scale(graph.output))]
+        after += [Step(kind="softmax", name=op.name, source="Softmax", attrs={"axis": -1, "beta": op.beta})
+                  for op in graph.ops if isinstance(op, Softmax)]
+        result = Graph(graph.name, "onnx", self.emitter.tensors, tuple(self.emitter.ops),
+                       (self._port("x", graph.input, (quantize,)),), (self._port("y", graph.output, tuple(after)),))
         return fold_pads(result)
+
+    def _scale(self, name: str) -> dict[str, float]:
+        tensor = self.views[name].tensor
+        return {"scale": tensor.scale, "zero_point": tensor.zero_point}
+
+    def _port(self, name: str, of: str, steps: tuple[Step, ...]) -> Port:
+        tensor = self.views[of].tensor
+        return Port(name=name, map=tensor.name, view=FileView(key=tensor.name, shape=tensor.shape), type="float32",
+                    shape=tensor.shape, steps=steps)
 
     def _map(self, name: str) -> View:
         quantizer, shape = self.graph.maps[name], self.graph.shapes[name]

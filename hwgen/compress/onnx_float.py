@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from hwgen.compress.graph import Activation, BatchNorm, FloatAdd, FloatConv, FloatGraph, FloatPool
+from hwgen.compress.graph import Activation, BatchNorm, FloatAdd, FloatConv, FloatGraph, FloatPool, softmaxes
 from hwgen.compress.passes import fuse_activations
 from hwgen.errors import HwgenError
 from hwgen.model.graph import Concat, Op, Pool, Tensor
@@ -132,9 +132,14 @@ class _FloatReader(Reader):
         value = self._lowered(self.file.output) if self.file.output in self.values else None
         if not self.emitter.ops or not isinstance(value, View | Tail):
             raise HwgenError("the network computes nothing from its input", where=self.file.name)
-        output = value.tensor.name if isinstance(value, View) else self.host[0].inputs[0]
+        output = value.tensor.name if isinstance(value, View) else self._before_softmax()
         shapes = {name: tensor.shape for name, tensor in self.emitter.tensors.items()}
-        return fuse_activations(FloatGraph(self.file.name, shapes, (*self.emitter.ops, *self.host), start.name, output))
+        after = softmaxes(self.steps, output)
+        return fuse_activations(FloatGraph(self.file.name, shapes, (*self.emitter.ops, *after), start.name, output))
+
+    def _before_softmax(self) -> str:
+        assert self.last is not None  # a tail stands behind a map
+        return self.last.tensor.name
 
     def _lowered(self, name: str) -> Value:
         value = self.values[name]

@@ -13,9 +13,9 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from hwgen.compress.graph import Activation, Clamped, FloatAdd, FloatConv, FloatGraph, FloatPool
+from hwgen.compress.graph import Activation, Clamped, FloatAdd, FloatConv, FloatGraph, FloatPool, Softmax
 from hwgen.errors import HwgenError
-from hwgen.model.graph import Concat, Host, Op, Pad
+from hwgen.model.graph import Concat, Op, Pad
 
 _OPSET, _IR_VERSION = 17, 8
 _NCHW_AXIS = {1: 2, 2: 3, 3: 1}
@@ -47,7 +47,7 @@ def float_onnx(graph: FloatGraph) -> bytes:
             constants += [numpy_helper.from_array(value, f"{op.name}/{what}") for what, value in bounds.items()]
             nodes.append(helper.make_node(kind, [first, *(f"{op.name}/{what}" for what in bounds)], [result],
                                           f"{op.name}/{kind.lower()}"))
-    softmax = any(isinstance(op, Host) and op.kind == "softmax" for op in graph.ops)
+    softmax = any(isinstance(op, Softmax) for op in graph.ops)
     last = "y_nhwc" if softmax else "y"
     nodes.append(helper.make_node("Transpose", [names[graph.output]], [last], "y/transpose", perm=[0, 2, 3, 1]))
     if softmax:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hwgen.compress.graph import Activation, FloatAdd, FloatArray, FloatConv, FloatGraph, FloatPool
+from hwgen.compress.graph import Activation, FloatAdd, FloatArray, FloatConv, FloatGraph, FloatPool, softmaxes
 from hwgen.compress.passes import fuse_activations
 from hwgen.errors import HwgenError
 from hwgen.model import tflite_geometry as geometry
@@ -49,7 +49,8 @@ def read_tflite_float(path: str | Path) -> FloatGraph:
     if end not in context.names:
         raise HwgenError("no operator writes the network's output", where=str(path))
     shapes = {name: tensor.shape for name, tensor in context.tensors.items()}
-    graph = FloatGraph(model.name, shapes, (*context.ops, *after), source, context.names[end])
+    output = context.names[end]
+    graph = FloatGraph(model.name, shapes, (*context.ops, *softmaxes(after, output)), source, output)
     return fuse_activations(graph)
 
 

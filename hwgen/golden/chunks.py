@@ -6,10 +6,8 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from typing import Any, TypeVar
+from typing import TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
 _T = TypeVar("_T")
@@ -21,16 +19,17 @@ def _blas() -> ThreadpoolController:
     return ThreadpoolController()
 
 
-def in_chunks(run: Callable[[NDArray[Any]], _T], x: NDArray[Any], step: int, *,
+def in_chunks(run: Callable[[slice], _T], count: int, step: int, *,
               progress: Callable[[int, int], None] | None = None,
               workers: int | None = None) -> Iterator[tuple[slice, _T]]:
-    """Call ``run`` with ``step`` images of ``x`` after ``step`` images, several at the same time.
+    """Call ``run`` with ``step`` images of ``count`` after ``step`` images, several calls at the same time.
 
     Parameters
     ----------
     run : callable
-        Gets a C-contiguous part of ``x``.
-    x : array, batch first
+        Gets a slice of the batch.
+    count : int
+        Images of the batch.
     step : int
     progress : callable, optional
         Called with (images done, images in all) after each chunk.
@@ -42,11 +41,11 @@ def in_chunks(run: Callable[[NDArray[Any]], _T], x: NDArray[Any], step: int, *,
     block, result
         Slice of the batch and what ``run`` gave, in order.
     """
-    starts = range(0, len(x), step)
+    starts = range(0, count, step)
     # One thread a chunk and none inside BLAS: its own threads cost three times the processor time on these sizes.
     with _blas().limit(limits=1, user_api="blas"), ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
-        results = pool.map(lambda start: run(np.ascontiguousarray(x[start : start + step])), starts)
+        results = pool.map(lambda start: run(slice(start, start + step)), starts)
         for start, result in zip(starts, results, strict=True):
             yield slice(start, start + step), result
             if progress is not None:
-                progress(min(start + step, len(x)), len(x))
+                progress(min(start + step, count), count)

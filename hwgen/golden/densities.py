@@ -30,5 +30,5 @@ def densities(graph: Graph, x: NDArray[np.int8]) -> list[dict[str, Any]]:
     return [
         {"name": op.name, "weights": float((op.weight != 0).mean()),
          "activations": float((maps[op.inputs[0]] != graph.tensors[op.inputs[0]].zero_point).mean())}
-        for op in graph.device_ops if isinstance(op, Conv)
+        for op in graph.ops if isinstance(op, Conv)
     ]  # fmt: skip

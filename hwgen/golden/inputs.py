@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwgen.errors import HwgenError
+from hwgen.golden.host import quantize
 from hwgen.model.graph import Graph, Tensor
 
 
@@ -19,8 +20,8 @@ def quantize_input(graph: Graph, x: NDArray[Any]) -> NDArray[np.int8]:
     graph : Graph
     x : array, shape (N, H, W, C) or one image (H, W, C)
         Axes of length 1 may be left out, e.g. (N, 640). int8: taken as quantised already. float: real values in the
-        network's units, ``round(x / scale) + zero_point`` (ties away from zero), saturated. uint8: pixels 0..255,
-        for networks whose input spans 0..255 or whose pixels are divided by 255.
+        network's units, ``round(x / scale) + zero_point`` (ties as the file's format has them), saturated. uint8:
+        pixels 0..255, for networks whose input spans 0..255 or whose pixels are divided by 255.
 
     Returns
     -------
@@ -36,23 +37,18 @@ def quantize_input(graph: Graph, x: NDArray[Any]) -> NDArray[np.int8]:
     if x.dtype == np.int8:
         return np.ascontiguousarray(x)
     if x.dtype == np.uint8:
-        return np.take(_quantized(np.arange(256, dtype=np.float32) * np.float32(_pixel_unit(graph)), tensor), x)
+        values = np.arange(256, dtype=np.float32) * np.float32(_pixel_unit(graph))
+        return np.take(quantize(values, _scale(tensor), graph.source), x)
     if not np.issubdtype(x.dtype, np.floating):
         raise HwgenError(f"the input must be int8, uint8 or float, not {x.dtype}", where=graph.name,
                          remedy="convert it with .astype(...) to what it means")
     if not np.all(np.isfinite(x)):
         raise HwgenError("the input must be finite, but holds NaN or infinity", where=graph.name)
-    return _quantized(x, tensor)
+    return quantize(x, _scale(tensor), graph.source)
 
 
-def _quantized(x: NDArray[Any], tensor: Tensor) -> NDArray[np.int8]:
-    """Round to the tensor's steps, ties away from zero as TFLite's quantize, and saturate."""
-    ratio = x.astype(np.float32) / np.float32(tensor.scale)
-    # The integer part is split off first: adding 0.5 to a float32 just below a tie would round up.
-    whole = np.trunc(ratio)
-    rounded = whole + np.copysign(np.abs(ratio - whole) >= 0.5, ratio)
-    clipped: NDArray[np.float64] = np.clip(rounded.astype(np.float64) + tensor.zero_point, -128, 127)
-    return clipped.astype(np.int8)
+def _scale(tensor: Tensor) -> dict[str, float]:
+    return {"scale": tensor.scale, "zero_point": tensor.zero_point}
 
 
 def shaped(x: NDArray[Any], shape: tuple[int, ...], where: str) -> NDArray[Any]:

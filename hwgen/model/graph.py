@@ -6,11 +6,14 @@ Readers do the arithmetic of scales once: an operator carries integer multiplier
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from hwgen.model.ports import FileView, Port, Step, plain_port
 
 Rounding = Literal["double", "single", "half_even", "half_away"]
 
@@ -43,14 +46,14 @@ class Requant:
 
 @dataclass(frozen=True)
 class Tensor:
-    """An int8 feature map. ``scale`` is for reports and for quantising float input; integer operators ignore it."""
+    """An int8 feature map. ``scale`` is for reports; integer operators ignore it. ``view`` is the file's tensor of the
+    same values, for comparison with outside references; None when the file has none."""
 
     name: str
     shape: tuple[int, int, int, int]
     scale: float
     zero_point: int
-    index: int = -1
-    """Tensor number in the source file (TFLite), for comparison with outside references; -1 when there is none."""
+    view: FileView | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -150,29 +153,50 @@ class Reshape(Op):
     """Same values in the same (NHWC, row-major) order, new shape."""
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Host(Op):
-    """An operator at the network's end that runs on the host: ``softmax``, ``quantize``, ``dequantize``."""
-
-    kind: Literal["softmax", "quantize", "dequantize"]
-    attrs: dict[str, float] = field(default_factory=dict)
-
-
 @dataclass(frozen=True)
 class Graph:
-    """A network in execution order. ``input`` and ``output`` name tensors; `Host` ops may follow ``output``.
+    """A network: the operators that the device runs, in execution order, between ``inputs`` and ``outputs``.
 
-    ``tensors`` holds every int8 map by name. ``source`` is ``"tflite"`` or ``"onnx"``.
+    ``tensors`` holds every int8 map by name. ``source`` is ``"tflite"`` or ``"onnx"``, whose rounding rules the steps
+    of the ports follow.
     """
 
     name: str
     source: str
     tensors: dict[str, Tensor]
     ops: tuple[Op, ...]
-    input: str
-    output: str
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
 
     @property
-    def device_ops(self) -> tuple[Op, ...]:
-        """The operators the accelerator runs."""
-        return tuple(op for op in self.ops if not isinstance(op, Host))
+    def input_maps(self) -> tuple[str, ...]:
+        """The maps that are given, each once, in the order of the inputs."""
+        return tuple(dict.fromkeys(port.map for port in self.inputs))
+
+    @property
+    def output_maps(self) -> tuple[str, ...]:
+        """The maps that are asked for, each once, in the order of the outputs."""
+        return tuple(dict.fromkeys(port.map for port in self.outputs))
+
+    @property
+    def input(self) -> str:
+        """The first input's map."""
+        return self.inputs[0].map
+
+    @property
+    def output(self) -> str:
+        """The first output's map."""
+        return self.outputs[0].map
+
+    @property
+    def host_steps(self) -> tuple[Step, ...]:
+        """What the host does at both ends, each step once."""
+        return tuple(dict.fromkeys(step for port in (*self.inputs, *self.outputs) for step in port.steps))
+
+
+def plain_graph(name: str, source: str, tensors: dict[str, Tensor], ops: Iterable[Op], inputs: str | Iterable[str],
+                outputs: str | Iterable[str]) -> Graph:
+    """A graph that comes from no file: its user sees the maps ``inputs`` and ``outputs`` (names) as they are."""
+    ends = [tuple(plain_port(n, tensors[n].shape, tensors[n].scale, tensors[n].zero_point)
+                  for n in ([names] if isinstance(names, str) else names)) for names in (inputs, outputs)]
+    return Graph(name, source, tensors, tuple(ops), *ends)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from hwgen.errors import HwgenError
@@ -47,7 +47,8 @@ class OnnxFile:
     """What the reader walks over.
 
     ``nodes`` are in execution order and all reach the output; ``consts`` holds initialisers and folded constants;
-    ``input_shape`` is the graph input's, batch already 1; ``input_float`` is False for a graph with int8/uint8 input.
+    ``input_shape`` is the graph input's, batch already 1; ``input_float`` is False for a graph with int8/uint8 input;
+    ``output_type`` is NumPy's name of the output's type.
     """
 
     name: str
@@ -58,6 +59,7 @@ class OnnxFile:
     input_shape: tuple[int, ...]
     input_float: bool
     output: str
+    output_type: str = "float32"
 
     def integers(self, node: Node, position: int) -> list[int] | None:
         """The numbers of a constant input (a shape, axes, amounts of padding); None when it is not constant.
@@ -117,7 +119,8 @@ def open_onnx(path: str | Path) -> OnnxFile:
     return OnnxFile(
         name=path.stem, nodes=tuple(nodes), consts=consts, consumers={k: tuple(v) for k, v in consumers.items()},
         input=inputs[0].name, input_shape=input_shape,
-        input_float=kind not in (onnx.TensorProto.INT8, onnx.TensorProto.UINT8), output=model.graph.output[0].name)
+        input_float=kind not in (onnx.TensorProto.INT8, onnx.TensorProto.UINT8), output=model.graph.output[0].name,
+        output_type=str(helper.tensor_dtype_to_np_dtype(model.graph.output[0].type.tensor_type.elem_type)))
 
 
 def _parse(path: Path) -> onnx.ModelProto:

@@ -13,6 +13,7 @@ from hwgen.errors import HwgenError
 from hwgen.golden.fixedpoint import ADD_LEFT_SHIFT, quantize_multiplier
 from hwgen.model.graph import Add, Concat, Conv, Op, Pool, Requant, Requantize, Rounding, Tensor
 from hwgen.model.onnx_values import Pending, Shape, View, Weights
+from hwgen.model.ports import FileView
 
 _MAX_SHIFT = 7
 _INT32 = 2**31 - 1
@@ -26,11 +27,11 @@ class Emitter:
     tensors: dict[str, Tensor] = field(default_factory=dict)
     ops: list[Op] = field(default_factory=list)
 
-    def tensor(self, name: str, shape: Shape, scale: float, zero_point: int) -> Tensor:
+    def tensor(self, name: str, shape: Shape, scale: float, zero_point: int, view: FileView | None = None) -> Tensor:
         """A new int8 map."""
         while name in self.tensors:
             name += "_"
-        self.tensors[name] = Tensor(name, shape, scale, zero_point)
+        self.tensors[name] = Tensor(name, shape, scale, zero_point, view)
         return self.tensors[name]
 
     def emit(self, op: Op) -> None:
@@ -43,13 +44,14 @@ class Emitter:
         """The error for a node, to raise."""
         return HwgenError(what, where=f"{self.file}: {node}", remedy=remedy)
 
-    def lower(self, pending: Pending, name: str, scale: float, zero_point: int) -> View:
+    def lower(self, pending: Pending, name: str, scale: float, zero_point: int,
+              view: FileView | None = None) -> View:
         """Emit a waiting operator into a new map ``name`` of the given scale and zero point."""
         if pending.kind == "same" and not pending.clamped:
             source = pending.inputs[0].tensor
             if (source.scale, source.zero_point) == (scale, zero_point):
                 return View(shape=pending.shape, perm=pending.perm, flat=pending.flat, tensor=source)
-        output = self.tensor(name, pending.shape, scale, zero_point)
+        output = self.tensor(name, pending.shape, scale, zero_point, view)
         self.write(pending, output)
         return View(shape=pending.shape, perm=pending.perm, flat=pending.flat, tensor=output)
 

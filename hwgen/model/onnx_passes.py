@@ -16,7 +16,7 @@ def fold_pads(graph: Graph) -> Graph:
     tensors = dict(graph.tensors)
     for pad in [op for op in ops if isinstance(op, Pad)]:
         users = [op for op in ops if pad.output in op.inputs]
-        if pad.output == graph.output or not users or not all(_takes(op) for op in users):
+        if pad.output in graph.output_maps or not users or not all(_takes(op) for op in users):
             continue
         ops = [_padded(op, pad) if op in users else op for op in ops if op is not pad]
         del tensors[pad.output]

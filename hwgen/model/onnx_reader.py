@@ -6,20 +6,22 @@ valued results wait (`Pending`), collecting Relu and Clip, until their QuantizeL
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hwgen.errors import HwgenError
-from hwgen.model.graph import Graph, Host
+from hwgen.model.graph import Graph
 from hwgen.model.onnx_check import LAYOUT, SAME, preflight
 from hwgen.model.onnx_file import Array, Node, OnnxFile, open_onnx
 from hwgen.model.onnx_layers import Layers, Value
 from hwgen.model.onnx_layout import relayout, source_shape
 from hwgen.model.onnx_lower import Emitter
 from hwgen.model.onnx_passes import fold_pads
-from hwgen.model.onnx_values import Pending, Source, Tail, View, Weights
+from hwgen.model.onnx_values import Map, Pending, Source, Tail, View, Weights
+from hwgen.model.ports import FileView, Port, Step
 
 _CALIBRATE = "calibrate with representative data and quantise again"
 _AGAIN = "export the network again"
@@ -60,9 +62,9 @@ class Reader:
         self.layers = layers or Layers(file, Emitter(file.name))
         self.emitter = self.layers.emitter
         self.values: dict[str, Value] = {}
-        self.input = ""
-        self.before: list[Host] = []
-        self.host: list[Host] = []
+        self.input: Port | None = None
+        self.steps: list[Step] = []
+        self.last: View | None = None
 
     def read(self) -> Graph:
         shape, perm, flat = source_shape(self.file)
@@ -70,8 +72,8 @@ class Reader:
         for node in self.file.nodes:
             self.values[node.outputs[0]] = self._node(node)
         output = self._output()
-        graph = Graph(self.file.name, "onnx", self.emitter.tensors, (*self.before, *self.emitter.ops, *self.host),
-                      self.input, output)
+        assert self.input is not None  # an output that depends on quantised layers has met the input
+        graph = Graph(self.file.name, "onnx", self.emitter.tensors, tuple(self.emitter.ops), (self.input,), (output,))
         return fold_pads(graph)
 
     def _node(self, node: Node) -> Value:
@@ -145,8 +147,8 @@ class Reader:
             return self._quantized_constant(node, value)
         if isinstance(value, Tail):
             scale, zero = self._activation(node)
-            self.host.append(Host(name=node.name, inputs=(value.name,), output=node.outputs[0], source=node.op,
-                                  kind="quantize", attrs={"scale": scale, "zero_point": float(zero)}))
+            self.steps.append(Step(name=node.name, output=node.outputs[0], source=node.op, kind="quantize",
+                                   attrs={"scale": scale, "zero_point": zero}))
             return Tail(name=node.outputs[0])
         if isinstance(value, Weights):
             raise self._fail(node, "quantises a constant that is quantised already", _AGAIN)
@@ -156,18 +158,23 @@ class Reader:
         if isinstance(value, View):
             value = Pending(shape=value.shape, perm=value.perm, flat=value.flat, kind="same", node=node.name,
                             op=node.op, inputs=(value,))
-        return self.emitter.lower(value, node.outputs[0], scale, zero)
+        view = self._file_view(node, value, node.outputs[0])
+        return self.emitter.lower(value, node.outputs[0], scale, zero, view)
 
     def _enter(self, node: Node, value: Source, scale: float, zero: int) -> View:
         """The graph input gets its scale."""
-        if not self.input:
-            if self.file.input_float:
-                self.input = self.emitter.tensor(node.outputs[0], value.shape, scale, zero).name
-                self.before.append(Host(name=node.name, inputs=(self.file.input,), output=self.input, source=node.op,
-                                        kind="quantize", attrs={"scale": scale, "zero_point": float(zero)}))
-            else:
-                self.input = self.emitter.tensor(value.name, value.shape, scale, zero).name
-        tensor = self.emitter.tensors[self.input]
+        if self.input is None:
+            key = node.outputs[0] if self.file.input_float else value.name
+            view = self._file_view(node, value, key)
+            tensor = self.emitter.tensor(key, value.shape, scale, zero, view)
+            step = Step(name=node.name, output=key, source=node.op, kind="quantize",
+                        attrs={"scale": scale, "zero_point": zero})
+            real = self.file.input_float
+            self.input = Port(name=value.name, map=tensor.name, view=replace(view, type="int8") if real else view,
+                              type="float32" if real else view.type, shape=value.onnx_shape,
+                              steps=(step,) if real else (), scale=0.0 if real else scale,
+                              zero_point=0 if real else zero + 128 * (view.type == "uint8"))
+        tensor = self.emitter.tensors[self.input.map]
         if (tensor.scale, tensor.zero_point) != (scale, zero) or tensor.shape != value.shape:
             raise self._fail(node, "the input is quantised in two ways", "quantise the network's input once")
         return View(shape=value.shape, perm=value.perm, flat=value.flat, tensor=tensor)
@@ -197,6 +204,10 @@ class Reader:
             values = value.values if isinstance(value, Weights) else value
             scale, zero, _ = self._parameters(node)
             return self._weights(node, values, scale, zero)
+        if isinstance(value, Tail):
+            real = self._activation(node)
+            self.steps.append(Step(name=node.name, output=node.outputs[0], source=node.op, kind="dequantize",
+                                   attrs={"scale": real[0], "zero_point": real[1]}))
         if isinstance(value, View):
             own = (value.tensor.scale, value.tensor.zero_point)
             if self._activation(node) != own:
@@ -236,25 +247,41 @@ class Reader:
         channels_only = value.shape[:3] == (1, 1, 1)
         if not channels_only and (value.flat or value.perm[axis] != 3):
             raise self._fail(node, "softmax must run over the channels", "apply it on the host")
-        self.host.append(Host(name=node.name, inputs=(value.tensor.name,), output=node.outputs[0], source=node.op,
-                              kind="softmax"))
+        self.last = value
+        real = Step(name=f"{node.name}/dequantize", source="DequantizeLinear", kind="dequantize",
+                    attrs={"scale": value.tensor.scale, "zero_point": value.tensor.zero_point})
+        self.steps += [real, Step(name=node.name, output=node.outputs[0], source=node.op, kind="softmax",
+                                  attrs={"axis": axis})]
         return Tail(name=node.outputs[0])
 
-    def _output(self) -> str:
-        """The device's last map."""
+    def _output(self) -> Port:
+        """The network's output, and the device's last map behind it."""
         value = self.values.get(self.file.output)
-        if isinstance(value, View):
-            tensor = value.tensor
-            if self.file.nodes[-1].op != "QuantizeLinear":
-                self.host.append(Host(name=f"{self.file.output}/dequantize", inputs=(tensor.name,),
-                                      output=self.file.output, source="DequantizeLinear", kind="dequantize",
-                                      attrs={"scale": tensor.scale, "zero_point": float(tensor.zero_point)}))
-            return tensor.name
-        if isinstance(value, Tail):
-            return next(op.inputs[0] for op in self.host if op.kind == "softmax")
         if isinstance(value, Pending):
             raise self.emitter.fail(f"{value.op} {value.node!r}", "the output is not quantised",
                                     "quantise the last layer too (QuantizeLinear, DequantizeLinear at the output)")
-        raise HwgenError("the output does not depend on quantised layers", where=self.file.name, remedy=_CALIBRATE)
+        view = self.last if isinstance(value, Tail) else value
+        if not isinstance(view, View):
+            raise HwgenError("the output does not depend on quantised layers", where=self.file.name, remedy=_CALIBRATE)
+        tensor, kind = view.tensor, self.file.output_type
+        steps = list(self.steps)
+        integers = kind in ("int8", "uint8")
+        if isinstance(value, View) and not integers:
+            steps.append(Step(name=f"{self.file.output}/dequantize", output=self.file.output,
+                              source="DequantizeLinear", kind="dequantize",
+                              attrs={"scale": tensor.scale, "zero_point": tensor.zero_point}))
+        seen = FileView(key=tensor.name, shape=view.onnx_shape, order=view.perm)
+        if not integers:
+            return Port(name=self.file.output, map=tensor.name, view=seen, type="float32", shape=view.onnx_shape,
+                        steps=tuple(steps))
+        zero = tensor.zero_point + 128 * (kind == "uint8")
+        seen = replace(seen, type="uint8" if kind == "uint8" else "int8")
+        return Port(name=self.file.output, map=tensor.name, view=seen, type=kind, shape=view.onnx_shape,
+                    steps=tuple(steps), scale=tensor.scale, zero_point=zero)
 
-
+    def _file_view(self, node: Node, value: Map, key: str) -> FileView:
+        """How the file sees a map that ``node`` quantises or dequantises."""
+        kind = self._parameters(node)[2]
+        return FileView(key=key, shape=value.onnx_shape, order=value.perm,
+                        type="uint8" if kind == np.uint8 else "int8",
+                        real=node.input(0) if node.op == "QuantizeLinear" else "")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from hwgen.errors import HwgenError
-from hwgen.model.graph import Add, Concat, Conv, Graph, Host, Op, Pad, Pool, Requantize, Reshape, Tensor
+from hwgen.model.graph import Add, Concat, Conv, Graph, Op, Pad, Pool, Requantize, Reshape, Tensor
 
 OPSET = 17
 IR_VERSION = 8
@@ -46,13 +46,13 @@ def write_onnx(graph: Graph, path: str | Path) -> None:
     source = graph.tensors[graph.input]
     builder.node("Transpose", ["x"], "x_nchw", "x/transpose", perm=_TO_NCHW)
     builder.quantize("x_nchw", source)
-    for op in graph.device_ops:
+    for op in graph.ops:
         builder.operator(op)
     last = builder.dequantized(graph.output)
     last = builder.node("Transpose", [last], "y_nhwc", "y/transpose", perm=_TO_NHWC)
-    for host in graph.ops:
-        if isinstance(host, Host) and host.kind == "softmax":
-            last = builder.node("Softmax", [last], "y_softmax", host.name, axis=-1)
+    for step in graph.outputs[0].steps:
+        if step.kind == "softmax":
+            last = builder.node("Softmax", [last], "y_softmax", step.name, axis=-1)
     builder.node("Identity", [last], "y", "y/identity")
     result = graph.tensors[graph.output]
     model = builder.model([("x", TensorProto.FLOAT, ["batch", *source.shape[1:]])],
@@ -72,7 +72,9 @@ def _renamed(graph: Graph) -> Graph:
     return replace(
         graph, tensors={names[n]: replace(t, name=names[n]) for n, t in graph.tensors.items()},
         ops=tuple(replace(op, inputs=tuple(names.get(n, n) for n in op.inputs), output=names.get(op.output, op.output))
-                  for op in graph.ops), input=names[graph.input], output=names[graph.output])
+                  for op in graph.ops),
+        inputs=tuple(replace(port, map=names[port.map]) for port in graph.inputs),
+        outputs=tuple(replace(port, map=names[port.map]) for port in graph.outputs))
 
 
 def single_operator(graph: Graph, op: Op) -> onnx.ModelProto:

@@ -11,6 +11,7 @@ import numpy as np
 
 from hwgen.errors import HwgenError
 from hwgen.model.graph import Op, Tensor
+from hwgen.model.ports import FileView
 from hwgen.model.tflite_file import FileModel, FileOperator, FileTensor
 
 Pads = tuple[int, int, int, int]
@@ -63,7 +64,8 @@ class Context:
         source = self.model.tensors[index]
         name = source.name.split(";")[0].strip() or f"tensor_{index}"
         scale, zero_point = self.quantization(source, where)
-        tensor = Tensor(self._unique(name), nhwc(source, where), scale, zero_point, index)
+        tensor = Tensor(self._unique(name), nhwc(source, where), scale, zero_point,
+                        FileView(key=index, shape=source.shape))
         self.tensors[tensor.name] = tensor
         self.names[index] = tensor.name
         return tensor

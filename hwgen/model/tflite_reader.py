@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from hwgen.errors import HwgenError
-from hwgen.model.graph import Graph, Host, Op, Reshape
+from hwgen.model.graph import Graph, Op, Reshape, Tensor
+from hwgen.model.ports import FileView, Port, Step
 from hwgen.model.tflite_context import Context, Layer, nhwc
 from hwgen.model.tflite_file import FileModel, FileOperator, FileTensor, parse_tflite
 from hwgen.model.tflite_geometry import paddings
@@ -39,17 +41,28 @@ def read_tflite(path: str | Path) -> Graph:
     tail = host_tail(model)
     head = _head(model)
     entry = model.inputs[0] if head is None else head.outputs[0]
-    source = context.register(entry, str(path)).name
-    before = [] if head is None else [Host(name=f"{source}/quantize", inputs=(_text(model, model.inputs[0]),),
-                                           output=source, source=head.kind, kind="quantize",
-                                           attrs=_scale(model.tensors[entry]))]
+    source = context.register(entry, str(path))
+    before = () if head is None else (Step(name=f"{source.name}/quantize", source=head.kind, kind="quantize",
+                                           output=source.name, attrs=_scale(model.tensors[entry])),)
     for op in model.operators:
         if op is not head and op.index not in tail:
             read_layer(context, op, convert)
     end, after = read_tail(context, tail)
     if end not in context.names:
         raise HwgenError("no operator writes the network's output", where=str(path))
-    return Graph(model.name, "tflite", context.tensors, (*before, *context.ops, *after), source, context.names[end])
+    last = context.tensors[context.names[end]]
+    return Graph(model.name, "tflite", context.tensors, tuple(context.ops),
+                 (_port(model, model.inputs[0], source, entry, before),),
+                 (_port(model, model.outputs[0], last, end, tuple(after)),))
+
+
+def _port(model: FileModel, index: int, of: Tensor, at: int, steps: tuple[Step, ...]) -> Port:
+    """The port of the file's tensor ``index``, behind which the map ``of`` lies as the file's tensor ``at``."""
+    tensor = model.tensors[index]
+    scale = _scale(tensor)
+    return Port(name=_text(model, index), map=of.name, view=FileView(key=at, shape=model.tensors[at].shape),
+                type=tensor.type.lower(), shape=tensor.shape, steps=steps, scale=float(scale.get("scale", 0.0)),
+                zero_point=int(scale.get("zero_point", 0)))
 
 
 def _head(model: FileModel) -> FileOperator | None:
@@ -108,35 +121,41 @@ def _only_feeds_convolution(model: FileModel, index: int) -> bool:
             and readers[0].inputs[0] == index and index not in model.outputs)
 
 
-def read_tail(context: Context, tail: set[int]) -> tuple[int, list[Host]]:
+def read_tail(context: Context, tail: set[int]) -> tuple[int, list[Step]]:
     """The file tensor that the device's last operator writes, and the host operators after it."""
     model = context.model
     host_ops = [op for op in model.operators if op.index in tail]
     if not host_ops:
         return model.outputs[0], []
     first = host_ops[0].inputs[0]
-    name = context.map_of(first, context.path).name
-    hosts = []
+    steps: list[Step] = []
     for op in host_ops:
-        if op.kind in ALIASES:
-            continue
         source, target = model.tensors[op.inputs[0]], model.tensors[op.outputs[0]]
-        attrs = {"beta": float(op.options["Beta"])} if op.kind == "SOFTMAX" else {}
-        attrs |= _scale(source if op.kind == "DEQUANTIZE" else target)
-        output = _text(model, op.outputs[0])
-        kind = {"SOFTMAX": "softmax", "DEQUANTIZE": "dequantize", "QUANTIZE": "quantize"}[op.kind]
-        hosts.append(Host(name=layer_name(model, op), inputs=(name,), output=output, source=op.kind,
-                          kind=kind, attrs=attrs))  # type: ignore[arg-type]
-        name = output
-    return first, hosts
+        common: dict[str, Any] = {"name": layer_name(model, op), "source": op.kind,
+                                  "output": _text(model, op.outputs[0])}
+        if op.kind in ALIASES:
+            steps.append(Step(**common, kind="reshape", attrs={"shape": target.shape}))
+        elif op.kind == "SOFTMAX":
+            if source.type != "FLOAT32":
+                steps.append(Step(**common | {"output": ""}, kind="dequantize", attrs=_scale(source)))
+            steps.append(Step(**common, kind="softmax", attrs={"beta": float(op.options["Beta"]), "axis": -1}))
+            if target.type != "FLOAT32":
+                steps.append(Step(**common, kind="quantize", attrs=_scale(target) | {"type": target.type.lower()}))
+        elif op.kind == "DEQUANTIZE":
+            steps.append(Step(**common, kind="dequantize", attrs=_scale(source)))
+        else:
+            if source.type != "FLOAT32":
+                steps.append(Step(**common | {"output": ""}, kind="dequantize", attrs=_scale(source)))
+            steps.append(Step(**common, kind="quantize", attrs=_scale(target) | {"type": target.type.lower()}))
+    return first, steps
 
 
-def _scale(tensor: FileTensor) -> dict[str, float]:
+def _scale(tensor: FileTensor) -> dict[str, Any]:
     """Scale and zero point of a quantised tensor; nothing for a float one."""
     if not len(tensor.scales):
         return {}
     return {"scale": float(tensor.scales[0]),
-            "zero_point": float(tensor.zero_points[0]) if len(tensor.zero_points) else 0.0}
+            "zero_point": int(tensor.zero_points[0]) if len(tensor.zero_points) else 0}
 
 
 def _text(model: FileModel, index: int) -> str:

@@ -52,7 +52,7 @@ def compare_with_onnxruntime(graph: Graph, tensors: Mapping[str, NDArray[np.int8
     options.log_severity_level = 3
     options.intra_op_num_threads = 1
     report = []
-    for op in graph.device_ops:
+    for op in graph.ops:
         model = single_operator(graph, op).SerializeToString()
         feeds = {name: np.ascontiguousarray(tensors[name].transpose(0, 3, 1, 2)) for name in op.inputs}
         try:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hwgen.errors import HwgenError
 from hwgen.golden.graph import run
-from hwgen.model.graph import Graph
+from hwgen.model.graph import Graph, Tensor
 
 _ARENA_BYTES = 64 << 20
 """Working memory; preserving all tensors needs their sum."""
@@ -72,6 +72,12 @@ def run_tflite_micro(path: str | Path, x: NDArray[np.int8], indices: list[int]) 
     return TfliteMicro(path).run(x, indices)
 
 
+def number(tensor: Tensor) -> int:
+    """The file's number of a map."""
+    assert tensor.view is not None
+    return int(tensor.view.key)
+
+
 @dataclass(frozen=True)
 class TensorDifference:
     """One map compared over all images: how many values, how many differ, by how much at most."""
@@ -99,11 +105,11 @@ def compare_tflite_micro(path: str | Path, graph: Graph, x: NDArray[np.int8]) ->
     """
     ours = run(graph, x, keep=True).tensors
     micro = TfliteMicro(path)
-    shared = [tensor for tensor in graph.tensors.values() if tensor.index >= 0 and tensor.name != graph.input]
-    theirs = [micro.run(image, [tensor.index for tensor in shared]) for image in x]
+    shared = [tensor for tensor in graph.tensors.values() if tensor.view is not None and tensor.name != graph.input]
+    theirs = [micro.run(image, [number(tensor) for tensor in shared]) for image in x]
     result = []
     for tensor in shared:
-        expected = np.stack([one[tensor.index].reshape(tensor.shape[1:]) for one in theirs]).astype(np.int64)
+        expected = np.stack([one[number(tensor)].reshape(tensor.shape[1:]) for one in theirs]).astype(np.int64)
         difference = np.abs(ours[tensor.name].astype(np.int64) - expected)
         result.append(TensorDifference(tensor.name, difference.size, int(np.count_nonzero(difference)),
                                        int(difference.max())))

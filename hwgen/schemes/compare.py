@@ -55,7 +55,7 @@ def compare(
     for name, machine in machines.items():
         say(f"{graph.name} on {config.name}" + (", dense" if name == "dense" else ""))
         ours[name] = run_machine(graph, machine, x)
-    convolutions = [op for op in graph.device_ops if isinstance(op, Conv)]
+    convolutions = [op for op in graph.ops if isinstance(op, Conv)]
     if not convolutions:
         raise HwgenError("the network has no layer that multiplies", where=str(path))
     found: dict[str, list[LayerFigures]] = {op.name: [] for op in convolutions}

@@ -21,7 +21,7 @@ from hwgen.golden.machine import Machine, MachineResult
 from hwgen.golden.machine_state import PostInfo
 from hwgen.isa import Command
 from hwgen.model import load_model
-from hwgen.model.graph import Graph, Host
+from hwgen.model.graph import Graph
 from hwgen.samples import samples
 from hwgen.sim.network import check_waves, run_network
 from hwgen.sim.run_result import RunResult
@@ -77,7 +77,7 @@ def compare_graph(
         if not len(wrong):
             continue
         total[layers.get(name, 0)] += len(wrong)
-        op = next(op for op in program.graph.device_ops if op.output == name)
+        op = next(op for op in program.graph.ops if op.output == name)
         for y, x, c in wrong[:EXAMPLES]:
             found.append(
                 Mismatch(
@@ -336,6 +336,6 @@ def _result(
             "simulated_cycles": cycles,
         },
         outside,
-        [f"{op.name} ({op.kind})" for op in program.graph.ops if isinstance(op, Host)],
+        [f"{step.name} ({step.kind})" for step in program.graph.host_steps],
         failures,
     )

@@ -68,7 +68,7 @@ def tensor_of(entry: Entry) -> str:
 def _aliases(program: Program) -> dict[str, str]:
     from hwgen.model.graph import Reshape
 
-    return {op.output: op.inputs[0] for op in program.graph.device_ops if isinstance(op, Reshape)}
+    return {op.output: op.inputs[0] for op in program.graph.ops if isinstance(op, Reshape)}
 
 
 @dataclass(frozen=True)

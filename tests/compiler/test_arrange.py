@@ -60,13 +60,13 @@ def two_layers(first: Conv, graph: Graph, pad: int, zero: int = 5) -> Graph:
     rng = np.random.default_rng(3)
     size = 14 + 2 * pad
     tensors = {**graph.tensors, "y": replace(graph.tensors["y"], zero_point=zero),
-               "z": Tensor("z", (1, size, size, 8), 0.05, 0, 2)}
+               "z": Tensor("z", (1, size, size, 8), 0.05, 0)}
     last = Conv(
         name="last", inputs=("y",), output="z", source="CONV_2D", pad=(pad,) * 4,
         weight=rng.integers(-50, 50, (8, 3, 3, len(first.weight))).astype(np.int8), bias=np.zeros(8, np.int32),
         requant=Requant(np.full(8, 1 << 30), np.full(8, -9), 0),
     )  # fmt: skip
-    return replace(graph, tensors=tensors, ops=(first, last), output="z")
+    return replace(graph, tensors=tensors, ops=(first, last), outputs=(replace(graph.outputs[0], map="z"),))
 
 
 @pytest.mark.parametrize(("pad", "bias", "left"), [(0, 900_000, 63), (1, 900_000, 64), (1, 0, 63)])
@@ -119,8 +119,9 @@ def test_vectors_of_weights_stay_where_channel_mapping_is_better() -> None:
     weight = layer.weight.copy()
     weight[:8] *= np.random.default_rng(0).random((1, *weight.shape[1:])) < 0.5
     second = replace(layer, name="second", inputs=("y",), output="z", weight=layer.weight[..., ::-1])
-    tensors = graph.tensors | {"z": replace(graph.tensors["y"], name="z", index=2)}
-    graph = replace(graph, tensors=tensors, ops=(replace(layer, weight=weight), second), output="z")
+    tensors = graph.tensors | {"z": replace(graph.tensors["y"], name="z")}
+    graph = replace(graph, tensors=tensors, ops=(replace(layer, weight=weight), second),
+                    outputs=(replace(graph.outputs[0], map="z"),))
 
     def vectors(of: Graph) -> int:
         convs = [op.weight != 0 for op in of.ops if isinstance(op, Conv)]

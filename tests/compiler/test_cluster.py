@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from hwgen.compiler import Program, compile_graph
 from hwgen.compiler.cluster import clustered
 from hwgen.isa import Format
-from hwgen.model.graph import Conv, Graph, Requant, Tensor
+from hwgen.model.graph import Conv, Graph, Requant, Tensor, plain_graph
 from hwgen.presets import preset
 from tests.random_networks import check_machine
 
@@ -24,14 +24,14 @@ def vectors(weights: NDArray[np.bool_], size: int) -> int:
 def fully_connected(weights: NDArray[np.int8]) -> Graph:
     """Return a layer with these weights (outputs, inputs), and one that reads it."""
     rng = np.random.default_rng(1)
-    tensors, ops = {"t0": Tensor("t0", (1, 1, 1, weights.shape[1]), 0.05, -3, 0)}, []
+    tensors, ops = {"t0": Tensor("t0", (1, 1, 1, weights.shape[1]), 0.05, -3)}, []
     for n, weight in enumerate((weights, rng.integers(-9, 9, (10, len(weights))).astype(np.int8)), 1):
         tensors[f"t{n}"] = Tensor(f"t{n}", (1, 1, 1, len(weight)), 0.05, 5, n)
         ops.append(Conv(
             name=f"fc{n}", inputs=(f"t{n - 1}",), output=f"t{n}", source="FULLY_CONNECTED",
             weight=weight.reshape(len(weight), 1, 1, -1), bias=rng.integers(-99, 99, len(weight)).astype(np.int32),
             requant=Requant(np.full(len(weight), 1 << 30), np.full(len(weight), -7), 5)))  # fmt: skip
-    return Graph("layers", "synthetic", tensors, tuple(ops), "t0", "t2")
+    return plain_graph("layers", "synthetic", tensors, tuple(ops), "t0", "t2")
 
 
 def fetched(program: Program) -> int:

@@ -7,7 +7,7 @@ import pytest
 
 from hwgen.compiler import compile_graph
 from hwgen.errors import HwgenError
-from hwgen.model.graph import Add, Graph, Requant, Reshape
+from hwgen.model.graph import Add, Graph, Requant, Reshape, plain_graph
 from hwgen.presets import preset
 from tests.random_graphs import Builder
 from tests.random_networks import check_machine
@@ -21,7 +21,7 @@ def builder(*shape: int) -> tuple[Builder, str]:
 
 def graph(b: Builder, output: str | None) -> Graph:
     assert output is not None
-    return Graph("limits", "tflite", b.tensors, tuple(b.ops), next(iter(b.tensors)), output)
+    return plain_graph("limits", "tflite", b.tensors, tuple(b.ops), next(iter(b.tensors)), output)
 
 
 def check(g: Graph, name: str) -> None:

@@ -13,7 +13,7 @@ from hwgen.compiler.eltwise import Box, Rescale, identity
 from hwgen.compiler.maps import Layout, View
 from hwgen.compiler.order import branches_first
 from hwgen.compiler.residual import beside
-from hwgen.model.graph import Add, Conv, Graph, Requant, Tensor
+from hwgen.model.graph import Add, Conv, Graph, Requant, Tensor, plain_graph
 from hwgen.presets import preset
 from tests.random_networks import check_machine
 
@@ -30,11 +30,11 @@ def conv(name: str, source: str, kernel: int) -> Conv:
 
 
 def block(shortcut_of: str) -> tuple[Graph, list[Conv | Add]]:
-    tensors = {n: Tensor(n, (1, 4, 4, 8), 0.1, 0, i) for i, n in enumerate(("x", "a", "b", "c", "y"))}
+    tensors = {n: Tensor(n, (1, 4, 4, 8), 0.1, 0) for n in ("x", "a", "b", "c", "y")}
     add = Add(name="y", inputs=("b", "c"), output="y", source="ADD", multiplier=(1 << 30, 1 << 30), shift=(0, 0),
               requant=identity(0))  # fmt: skip
     ops: list[Conv | Add] = [conv("a", "x", 3), conv("b", "a", 3), conv("c", shortcut_of, 1), add]
-    return Graph("block", "test", tensors, tuple(ops), "x", "y"), ops
+    return plain_graph("block", "test", tensors, tuple(ops), "x", "y"), ops
 
 
 def test_the_smaller_branch_runs_first() -> None:
@@ -75,7 +75,7 @@ def test_sets_that_take_turns_are_waited_for_together() -> None:
 
 def test_a_sum_in_the_place_of_its_producers_input_waits() -> None:
     """Sum s gets a part of the place of p, which only the convolution before it still reads."""
-    rng, tensors = np.random.default_rng(0), {"x": Tensor("x", (1, 16, 16, 8), 0.05, 0, 0)}
+    rng, tensors = np.random.default_rng(0), {"x": Tensor("x", (1, 16, 16, 8), 0.05, 0)}
     ops: list[Conv | Add] = []
 
     def tensor(name: str, channels: int) -> None:
@@ -102,7 +102,7 @@ def test_a_sum_in_the_place_of_its_producers_input_waits() -> None:
     convolve("q", "r", 16)
     add("r", "s", "v")
     add("v", "a", "y")
-    graph = Graph("sums", "tflite", tensors, tuple(ops), "x", "y")
+    graph = plain_graph("sums", "tflite", tensors, tuple(ops), "x", "y")
     program = compile_graph(graph, BASE.replace(mappings=("channel", "depthwise")))
     p, s = (range(program.chip[n], program.chip[n] + program.layouts[n].words) for n in "ps")
     assert p.start < s.start < p.stop

@@ -7,7 +7,7 @@ import pytest
 
 from hwgen.compiler import build, compile_graph, lower
 from hwgen.compiler.maps import Layout
-from hwgen.model.graph import Graph
+from hwgen.model.graph import Graph, plain_graph
 from hwgen.presets import preset
 from tests.random_graphs import Builder
 from tests.random_networks import check_machine
@@ -27,7 +27,7 @@ def network(shape: tuple[int, int, int], kernel: int, stride: int, pad: tuple[in
         made = b.convolve(last, weight.astype(np.int8), 1, **window)
         assert made is not None
         last = made
-    return Graph("tight", "tflite", b.tensors, tuple(b.ops), source, last)
+    return plain_graph("tight", "tflite", b.tensors, tuple(b.ops), source, last)
 
 
 @pytest.mark.parametrize("shape", [(3, 5, 1), (4, 7, 3), (2, 8, 4)])
@@ -101,7 +101,7 @@ def test_a_row_of_tight_words_is_no_row_of_pixels() -> None:
     weight = b.rng.integers(-60, 61, (8, 1, 24, 1)) * (b.rng.random((8, 1, 24, 1)) < 0.1)
     made = b.convolve(source, weight.astype(np.int8), 1, stride=(1, 1), pad=(0, 0, 0, 0))
     assert made is not None
-    graph = Graph("signal", "tflite", b.tensors, tuple(b.ops), source, made)
+    graph = plain_graph("signal", "tflite", b.tensors, tuple(b.ops), source, made)
     program = compile_graph(graph, config)
     assert program.layouts[graph.input].tight == (192, 1)
     check_machine(SEED, graph, program)

@@ -78,7 +78,7 @@ def test_plain_int8_says_little(tmp_path: Path) -> None:
     _, found = read(result)
     assert found["maps"] == {} and all(entry["storage"] == "plain" for entry in found["layers"].values())
     (tmp_path / "net.onnx").write_bytes(result.onnx)
-    assert len(read_onnx(tmp_path / "net.onnx").device_ops) == len(NET.ops)
+    assert len(read_onnx(tmp_path / "net.onnx").ops) == len(NET.ops)
 
 
 @pytest.mark.parametrize("options", [{"bits": 12}, {"granularity": "group", "group": 1}, {"activation_bits": 16},

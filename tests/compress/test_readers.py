@@ -9,13 +9,12 @@ import onnx
 import pytest
 
 from hwgen.compress.execute import run_float
-from hwgen.compress.graph import BatchNorm, FloatConv
+from hwgen.compress.graph import BatchNorm, FloatConv, Softmax
 from hwgen.compress.load import load_float_model
 from hwgen.compress.onnx_float import read_onnx_float
 from hwgen.compress.tflite_float import read_tflite_float
 from hwgen.embedded import MODEL, digit_images
 from hwgen.errors import HwgenError
-from hwgen.model.graph import Host
 from hwgen.model.tflite_file import parse_tflite
 from tests.shared_data import SHARED, shared_file
 from tests.tflite_builder import TfliteBuilder
@@ -169,7 +168,7 @@ def test_onnxruntime_computes_the_same(seed: int, tmp_path: Path) -> None:
     model = net.model(net.node("Softmax", a, axis=1), batch="n")
     onnx.save(model, tmp_path / "net.onnx")
     graph = load_float_model(tmp_path / "net.onnx")
-    assert sum(isinstance(op, BatchNorm) for op in graph.ops) == 1 and isinstance(graph.ops[-1], Host)
+    assert sum(isinstance(op, BatchNorm) for op in graph.ops) == 1 and isinstance(graph.ops[-1], Softmax)
     x = rng.normal(0, 1, (3, 3, 12, 10)).astype(np.float32)
     expected = networks.run_onnx(tmp_path / "net.onnx", x)
     got = run_float(graph, x.transpose(0, 2, 3, 1), host=True).reshape(3, 5)

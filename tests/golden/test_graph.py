@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from hwgen.errors import HwgenError
 from hwgen.golden.graph import run
-from hwgen.golden.host import host_output
+from hwgen.golden.host import file_outputs
 from hwgen.golden.inputs import quantize_input
 from hwgen.model import load_model
-from hwgen.model.graph import Graph, Host, Requant, Requantize, Tensor
+from hwgen.model.graph import Graph, Requant, Requantize, Tensor, plain_graph
+from hwgen.model.ports import Step
 from tests.shared_data import INT8_NETWORKS, shared_file
 
 
@@ -22,7 +24,7 @@ def test_every_layer_equals_the_stored_outputs(name):
     graph = load_model(shared_file("models", f"{name}.tflite"))
     golden = np.load(shared_file("golden", f"{name}.npz"))
     result = run(graph, quantize_input(graph, golden["input"]), keep=True)
-    by_index = {tensor.index: tensor.name for tensor in graph.tensors.values()}
+    by_index = {t.view.key: t.name for t in graph.tensors.values() if t.view is not None}
     stored = {int(key[1:]) for key in golden.files if key.startswith("t")}
     compared = stored & set(by_index)
     left_out = {op["op"] for op in json.loads(str(golden["ops"])) if op["outputs"][0] in stored - compared}
@@ -53,9 +55,11 @@ def test_accuracy_and_speed_on_a_stratified_sample(resnet):
 
 def test_probabilities(resnet):
     rng = np.random.default_rng(3)
-    q = run(resnet, rng.integers(-128, 128, (5, 32, 32, 3)).astype(np.int8)).output
-    probabilities = host_output(resnet, q)
-    assert np.allclose(probabilities.sum(-1), 1) and np.array_equal(probabilities.argmax(-1), q.argmax(-1))
+    result = run(resnet, rng.integers(-128, 128, (5, 32, 32, 3)).astype(np.int8))
+    (q,) = file_outputs(resnet, result.tensors)
+    probabilities = (q.astype(np.int32) + 128) / 256
+    assert np.allclose(probabilities.sum(-1), 1, atol=0.02)
+    assert np.array_equal(probabilities.argmax(-1).ravel(), result.output.argmax(-1).ravel())
 
 
 def test_chunks_do_not_show(resnet, monkeypatch):
@@ -69,16 +73,16 @@ def test_chunks_do_not_show(resnet, monkeypatch):
 def small_graph(scale: float = 1.0, zero_point: int = -128, shape=(1, 2, 3, 1)) -> Graph:
     requant = Requant(np.array([2**30]), np.array([1]), 5)
     tensors = {"x": Tensor("x", shape, scale, zero_point), "y": Tensor("y", shape, 0.5, 5)}
-    ops = (Host(name="q", inputs=("float",), output="x", kind="quantize"),
-           Requantize(name="r", inputs=("x",), output="y", requant=requant),
-           Host(name="d", inputs=("y",), output="real", kind="dequantize"))
-    return Graph("small", "tflite", tensors, ops, "x", "y")
+    step = Step(kind="dequantize", name="d", source="DEQUANTIZE", attrs={"scale": 0.5, "zero_point": 5})
+    graph = plain_graph("small", "tflite", tensors, [Requantize(name="r", inputs=("x",), output="y", requant=requant)],
+                        "x", "y")
+    return replace(graph, outputs=(replace(graph.outputs[0], type="float32", steps=(step,)),))
 
 
 def test_host_dequantizes():
     graph = small_graph()
-    q = run(graph, np.full((1, 2, 3, 1), -126, np.int8)).output
-    assert np.array_equal(host_output(graph, q), np.full((1, 2, 3, 1), 1.0))
+    (real,) = file_outputs(graph, run(graph, np.full((1, 2, 3, 1), -126, np.int8)).tensors)
+    assert real.dtype == np.float32 and np.array_equal(real, np.full((1, 1, 2, 3, 1), 1.0))
 
 
 def test_run_refuses_other_inputs():

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from hwgen.embedded import MODEL
 from hwgen.errors import HwgenError
 from hwgen.model import load_model
-from hwgen.model.graph import Graph, Op, Tensor
+from hwgen.model.graph import Op, Tensor, plain_graph
 from hwgen.model.onnx_reader import read_onnx
 from hwgen.model.onnx_writer import write_onnx
 from tests.model.onnx_cases import CASES, residual
@@ -191,6 +191,6 @@ def test_bias_that_does_not_fit(tmp_path: Path) -> None:
 def test_writer_refuses_what_onnx_cannot_state(tmp_path: Path) -> None:
     tensors = {name: Tensor(name, (1, 2, 2, 1), 0.1, 0) for name in "ab"}
 
-    graph = Graph("g", "onnx", tensors, (Op(name="strange", inputs=("a",), output="b"),), "a", "b")
+    graph = plain_graph("g", "onnx", tensors, (Op(name="strange", inputs=("a",), output="b"),), "a", "b")
     with pytest.raises(HwgenError, match="strange: ONNX has no Op"):
         write_onnx(graph, tmp_path / "x.onnx")

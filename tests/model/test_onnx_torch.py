@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hwgen.golden.graph import run
-from hwgen.golden.host import host_output
+from hwgen.golden.host import file_outputs
 from hwgen.golden.inputs import quantize_input
 from hwgen.model.onnx_reader import read_onnx
 from hwgen.reference.onnxruntime import compare_with_onnxruntime
@@ -60,9 +60,9 @@ def test_export(dynamo: bool, tmp_path: Path) -> None:
     torch.onnx.export(Network().eval(), (torch.randn(1, 3, 8, 8),), str(path), dynamo=dynamo,
                       opset_version=18 if dynamo else 17)
     graph = read_onnx(path)
-    assert [op.source for op in graph.device_ops] == ["Conv", "Conv", "Conv", "Add", "AveragePool", "Gemm"]
+    assert [op.source for op in graph.ops] == ["Conv", "Conv", "Conv", "Add", "AveragePool", "Gemm"]
     x = np.random.default_rng(3).normal(size=(1, 3, 8, 8)).astype(np.float32)
     result = run(graph, quantize_input(graph, x.transpose(0, 2, 3, 1)), keep=True)
     assert max(row.max_difference for row in compare_with_onnxruntime(graph, result.tensors)) <= 1
-    difference = host_output(graph, result.output).reshape(1, 10) - run_onnx(path, x)
+    difference = file_outputs(graph, result.tensors)[0].reshape(1, 10) - run_onnx(path, x)
     assert np.abs(difference).max() <= 2.01 * graph.tensors[graph.output].scale

@@ -25,9 +25,9 @@ def test_tflite_network_to_onnx(name: str, tmp_path: Path) -> None:
     source = load_model(shared_file("models", f"{name}.tflite"))
     write_onnx(source, tmp_path / "first.onnx")
     first = read_onnx(tmp_path / "first.onnx")
-    assert [type(op) for op in source.device_ops] == [type(op) for op in first.device_ops]
+    assert [type(op) for op in source.ops] == [type(op) for op in first.ops]
     assert source.tensors.keys() == first.tensors.keys()
-    for op, other in zip(source.device_ops, first.device_ops, strict=True):
+    for op, other in zip(source.ops, first.ops, strict=True):
         if isinstance(op, Conv):
             assert isinstance(other, Conv)
             assert np.array_equal(op.weight, other.weight)

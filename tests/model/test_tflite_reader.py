@@ -10,7 +10,7 @@ import pytest
 from hwgen.errors import HwgenError
 from hwgen.golden.graph import run
 from hwgen.model import load_model
-from hwgen.model.graph import Add, Concat, Conv, Host, Pad, Pool, Requantize, Reshape
+from hwgen.model.graph import Add, Concat, Conv, Pad, Pool, Requantize, Reshape
 from hwgen.model.tflite_reader import read_tflite
 from tests.model.tflite_cases import build, conv, pool
 from tests.shared_data import INT8_NETWORKS, shared_file
@@ -26,7 +26,7 @@ def test_public_networks(name):
     assert not any(isinstance(op, Reshape | Pad) for op in graph.ops)
     assert graph.tensors[graph.output].shape[:3] == (1, 1, 1)
     known = {graph.input}
-    for op in graph.device_ops:
+    for op in graph.ops:
         assert set(op.inputs) <= known and op.output not in known
         known.add(op.output)
     assert known == set(graph.tensors)
@@ -34,7 +34,7 @@ def test_public_networks(name):
 
 @pytest.mark.parametrize(("name", "kinds"), [
     ("pad_folded", [Conv]), ("pad_kept", [Pad, Pool]), ("reshape_kept", [Reshape, Conv]),
-    ("flatten_dense", [Conv, Host]), ("relu6", [Requantize]), ("mean_same_scale", [Pool]),
+    ("flatten_dense", [Conv]), ("relu6", [Requantize]), ("mean_same_scale", [Pool]),
     ("concatenation_of_rows", [Conv, Concat]), ("add_swapped", [Conv, Add])])
 def test_lowering(name, kinds, tmp_path):
     assert [type(op) for op in read_tflite(build(name, tmp_path, 1)).ops] == kinds
@@ -79,9 +79,9 @@ def test_float_ends_run_on_the_host(tmp_path):
     z = b.op("DEQUANTIZE", [y], b.tensor((1, 3), scale=None, dtype="float32"))
     s = b.op("SOFTMAX", [z], b.tensor((1, 3), scale=None, dtype="float32"), Beta=2.0)
     graph = read_tflite(b.save(tmp_path / "m.tflite", [x], [s]))
-    assert [type(op) for op in graph.ops] == [Host, Conv, Host, Host]
-    assert [op.kind for op in graph.ops if isinstance(op, Host)] == ["quantize", "dequantize", "softmax"]
-    assert graph.ops[-1].attrs == {"beta": 2.0}
+    assert [type(op) for op in graph.ops] == [Conv]
+    assert [step.kind for step in graph.host_steps] == ["quantize", "dequantize", "softmax"]
+    assert graph.host_steps[-1].attrs["beta"] == 2.0
     assert graph.tensors[graph.input].shape == (1, 4, 4, 2) and graph.tensors[graph.output].shape == (1, 1, 1, 3)
 
 
