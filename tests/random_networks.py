@@ -17,8 +17,8 @@ from hwgen.isa import Command
 from hwgen.model.graph import Conv, Graph
 from hwgen.presets import preset
 from hwgen.sim.network import run_network
-from hwgen.verify.flow import EXAMPLES, compare_graph
-from hwgen.verify.replay import compare_writes, split_writes
+from hwgen.verify.machine import compare_graph
+from hwgen.verify.replay import EXAMPLES, compare_writes, split_writes
 from hwgen.verify.zeros import check_counters
 from tests.random_graphs import random_graph, random_input
 from tests.random_values import Limits

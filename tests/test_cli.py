@@ -249,7 +249,7 @@ def test_no_compiler_is_one_message(
     def too_late(*_: object) -> None:
         raise AssertionError("Verilog is generated before the tools are looked for")
 
-    for module in ("hwgen.emit", "hwgen.verify.flow"):
+    for module in ("hwgen.emit", "hwgen.verify.rtl"):
         monkeypatch.setattr(f"{module}.generate", too_late)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path))

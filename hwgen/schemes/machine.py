@@ -16,7 +16,7 @@ from hwgen.golden.machine import Machine
 from hwgen.isa import Module
 from hwgen.model.graph import Graph
 from hwgen.samples import samples
-from hwgen.verify.flow import predict
+from hwgen.verify.machine import predict
 
 
 @dataclass(frozen=True)

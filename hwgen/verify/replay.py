@@ -14,6 +14,9 @@ from hwgen.compiler.stream import Entry
 from hwgen.derive import Derived
 from hwgen.golden.machine_state import PostInfo
 
+EXAMPLES = 10
+"""Mismatches that are reported in full."""
+
 
 @dataclass(frozen=True)
 class Vectors:

@@ -14,7 +14,7 @@ from hwgen.derive import Derived
 from hwgen.golden.packed_map import slot_words
 from hwgen.model.graph import Graph
 from hwgen.presets import preset
-from hwgen.verify.flow import machine_writes, predict
+from hwgen.verify.machine import machine_writes, predict
 from tests.packed_graph import ACT_KIB, packed_graph
 from tests.random_graphs import random_input
 from tests.random_networks import check_machine, check_rtl
