@@ -13,7 +13,7 @@ from hwgen.sparse_layer import keep
 def with_random_zeros(graph: Graph, share: float, seed: int = 0) -> Graph:
     """Return a copy where that share of every layer's weights, rounded to whole ones, is zero; others are as they were.
 
-    No file holds it: its outside reference is ONNX Runtime, operator by operator.
+    No file holds it; its ``source`` is ``synthetic``.
 
     Raises
     ------

@@ -20,7 +20,7 @@ from hwgen.model.graph import Graph
 from hwgen.presets import preset
 from hwgen.samples import SAMPLE_IMAGES, samples
 from hwgen.sparse_layer import Zeros, sparse_layer
-from hwgen.verify.inputs import images
+from hwgen.verify.inputs import image_maps
 from tests.test_cli import call, refused
 
 
@@ -72,7 +72,7 @@ def test_verify_compiles_by_the_profile(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr("hwgen.verify.flow.require", lambda simulator: None)
     assert "enough" in call("verify", MODEL, "--preset", "base-sparse", "--profile", DATA).stderr
     assert "enough" in call("verify", MODEL, "--preset", "base-sparse", "--seed", 3).stderr
-    digits, noise = quantize_input(graph, load_inputs(DATA)[0]), images(graph, None, seed=3)
+    digits, noise = quantize_input(graph, load_inputs(DATA)[0]), image_maps(graph, None, seed=3)
     for got, x in zip(used, (digits, noise), strict=True):
         expected = samples(graph, config, x)
         assert got is not None and expected is not None and got.keys() == expected.keys()

@@ -15,8 +15,9 @@ _TYPES = {"int8": "INT8", "uint8": "UINT8", "int16": "INT16", "int32": "INT32", 
 _OPTIONS = {"CONV_2D": "Conv2DOptions", "DEPTHWISE_CONV_2D": "DepthwiseConv2DOptions",
             "FULLY_CONNECTED": "FullyConnectedOptions", "AVERAGE_POOL_2D": "Pool2DOptions",
             "MAX_POOL_2D": "Pool2DOptions", "ADD": "AddOptions", "CONCATENATION": "ConcatenationOptions",
-            "MEAN": "ReducerOptions", "SOFTMAX": "SoftmaxOptions", "RESHAPE": "ReshapeOptions", "PAD": "PadOptions",
-            "QUANTIZE": "QuantizeOptions", "DEQUANTIZE": "DequantizeOptions"}
+            "MEAN": "ReducerOptions", "SOFTMAX": "SoftmaxOptions", "LOG_SOFTMAX": "LogSoftmaxOptions",
+            "RESHAPE": "ReshapeOptions", "PAD": "PadOptions", "QUANTIZE": "QuantizeOptions",
+            "DEQUANTIZE": "DequantizeOptions"}
 
 
 class TfliteBuilder:

@@ -28,11 +28,11 @@ def compile_(
     from hwgen.compiler.files import program_files
     from hwgen.model import load_model
     from hwgen.samples import samples
-    from hwgen.verify.inputs import images
+    from hwgen.verify.inputs import image_maps
 
     with busy(f"compiling {model} for {machine.name}"):
         graph = load_model(model)
-        maps = None if profile is None else samples(graph, machine, images(graph, profile))
+        maps = None if profile is None else samples(graph, machine, image_maps(graph, profile))
         program = compile_graph(graph, machine, samples=maps, weight_format=weight_format)
         files = program_files(program)
     write_folder(output, files)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hwgen.compress.graph import FloatArray, FloatGraph
 from hwgen.errors import HwgenError
-from hwgen.golden.inputs import shaped
+from hwgen.golden.inputs import fitting
 from hwgen.inputs import load_inputs
 
 
@@ -102,7 +102,14 @@ def make_data(graph: FloatGraph, x: NDArray[np.generic], y: NDArray[np.int64] | 
     if x.dtype != np.uint8 and not np.issubdtype(x.dtype, np.floating):
         raise HwgenError(f"x must be float32 in the network's own input range (or uint8, taken as 0..255), "
                          f"not {x.dtype}", where=where, remedy="dequantise it: (x - zero_point) * scale")
-    real = shaped(x, graph.shapes[graph.input], where).astype(np.float32)
+    shape = graph.shapes[graph.input]
+    fitted = fitting(x, shape)
+    if fitted is None:
+        text = ", ".join(map(str, shape[1:]))
+        raise HwgenError(f"the input must have the shape (N, {text}) or ({text}), not {x.shape}", where=where)
+    if not len(fitted):
+        raise HwgenError("the input holds no images", where=where)
+    real = fitted[:, 0].astype(np.float32)
     if not np.isfinite(real).all():
         raise HwgenError("x must be finite, but holds NaN or infinity", where=where)
     if y is not None:

@@ -8,8 +8,13 @@ kind         computes                                                           
 quantize     real numbers to integers: round(x / scale) + zero_point, saturated. ONNX rounds scale, zero_point, type
              ties to even, TFLite away from zero
 dequantize   (q - zero_point) * scale in float32                                            scale, zero_point
-softmax      exp(beta x) / sum over ``axis``, in double precision                           axis, beta
-log_softmax  its logarithm                                                                  axis
+softmax      exp(beta x) / sum over ``axis`` (and all behind it: ``flatten``), in double    axis, beta, flatten
+             precision
+log_softmax  its logarithm                                                                  axis, flatten
+tflite_...   softmax and log_softmax of integers over the last axis, TFLite's arithmetic    scale (of the input), beta,
+                                                                                            type
+requantize   integers of one scale to integers of another, TFLite's arithmetic              scale_in, zero_point_in,
+                                                                                            scale, zero_point, type
 reshape      the same values, ``shape`` with the batch                                      shape
 transpose    axes ``perm``                                                                  perm
 cast         another type, saturated where it is an integer                                 type
@@ -24,6 +29,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hwgen.errors import HwgenError
+from hwgen.golden import tflite_softmax
+from hwgen.golden.fixedpoint import quantize_multiplier, rescale
 from hwgen.model.graph import Graph
 from hwgen.model.ports import Step
 
@@ -86,7 +94,8 @@ def _log_softmax(value: Array, attrs: Mapping[str, Any], source: str) -> Array:
     axis = _axis(value, attrs)
     x = value.astype(np.float64)
     x = x - x.max(axis=axis, keepdims=True)
-    return np.asarray(x - np.log(np.exp(x).sum(axis=axis, keepdims=True))).astype(np.float32)
+    logarithms: Array = (x - np.log(np.exp(x).sum(axis=axis, keepdims=True))).astype(np.float32)
+    return logarithms
 
 
 def _axis(value: Array, attrs: Mapping[str, Any]) -> int | tuple[int, ...]:
@@ -100,6 +109,22 @@ def softmax(x: Array, beta: float = 1.0, axis: int | tuple[int, ...] = -1) -> ND
     powers: NDArray[np.float64] = np.exp(beta * (x - x.max(axis=axis, keepdims=True)))
     total: NDArray[np.float64] = powers.sum(axis=axis, keepdims=True)
     return powers / total
+
+
+def _tflite_softmax(value: Array, attrs: Mapping[str, Any], source: str) -> Array:
+    return tflite_softmax.softmax(value, attrs["scale"], attrs.get("beta", 1.0), attrs["type"])
+
+
+def _tflite_log_softmax(value: Array, attrs: Mapping[str, Any], source: str) -> Array:
+    return tflite_softmax.log_softmax(value, attrs["scale"])
+
+
+def _requantize(value: Array, attrs: Mapping[str, Any], source: str) -> Array:
+    multiplier, shift = quantize_multiplier(float(attrs["scale_in"]) / float(attrs["scale"]))
+    limits = np.iinfo(attrs["type"])
+    centred = value.astype(np.int64) - int(attrs["zero_point_in"])
+    q = rescale(centred, np.array([multiplier]), np.array([shift]), "double") + int(attrs["zero_point"])
+    return np.clip(q, limits.min, limits.max).astype(attrs["type"])
 
 
 def _reshape(value: Array, attrs: Mapping[str, Any], source: str) -> Array:
@@ -120,5 +145,24 @@ def _cast(value: Array, attrs: Mapping[str, Any], source: str) -> Array:
 
 _STEPS: dict[str, Callable[[Array, Mapping[str, Any], str], Array]] = {
     "quantize": quantize, "dequantize": _dequantize, "softmax": _softmax, "log_softmax": _log_softmax,
+    "tflite_softmax": _tflite_softmax, "tflite_log_softmax": _tflite_log_softmax, "requantize": _requantize,
     "reshape": _reshape, "transpose": _transpose, "cast": _cast,
 }
+
+
+def invert(step: Step, value: Array) -> Array:
+    """A value that the step of an input turns into ``value``, in double precision where it is real.
+
+    Raises
+    ------
+    HwgenError
+        For a step that has no inverse.
+    """
+    attrs = step.attrs
+    if step.kind == "quantize":
+        return (value.astype(np.float64) - attrs["zero_point"]) * np.float64(attrs["scale"])
+    if step.kind == "reshape":
+        return value.reshape(len(value), *attrs["from"])
+    if step.kind == "transpose":
+        return value.transpose(0, *(np.argsort(attrs["perm"]) + 1))
+    raise HwgenError(f"no value is known that {step.source} turns into a given one", where=step.name)

@@ -1,87 +1,226 @@
-"""Real inputs to the integers a network expects."""
+"""What a user gives, to what the file's inputs take, and from there to the integers of the device's maps."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hwgen.errors import HwgenError
-from hwgen.golden.host import quantize
-from hwgen.model.graph import Graph, Tensor
+from hwgen.golden.host import apply, invert, quantize
+from hwgen.model.graph import Graph
+from hwgen.model.ports import Port
+
+Array = NDArray[Any]
 
 
-def quantize_input(graph: Graph, x: NDArray[Any]) -> NDArray[np.int8]:
-    """Quantise a batch for a network.
+def to_maps(graph: Graph, given: Sequence[Array]) -> dict[str, NDArray[np.int8]]:
+    """The maps that the device is given.
 
     Parameters
     ----------
     graph : Graph
-    x : array, shape (N, H, W, C) or one image (H, W, C)
-        Axes of length 1 may be left out, e.g. (N, 640). int8: taken as quantised already. float: real values in the
-        network's units, ``round(x / scale) + zero_point`` (ties as the file's format has them), saturated. uint8:
-        pixels 0..255, for networks whose input spans 0..255 or whose pixels are divided by 255.
+    given : sequence of array, shape (N, *shape of the input in the file)
+        One for each input, in the file's types; see `file_inputs`.
 
     Returns
     -------
-    int8 array, shape (N, H, W, C), C-contiguous
+    dict of str to int8 array, shape (N, H, W, C), C-contiguous
+    """
+    maps = {}
+    for port, values in zip(graph.inputs, given, strict=True):
+        value = values
+        for step in port.steps:
+            value = apply(step, value, graph.source)
+        maps[port.map] = port.view.from_file(value, graph.tensors[port.map].shape)
+    return maps
+
+
+def outside(graph: Graph, given: Sequence[Array]) -> dict[str, float]:
+    """Of each input, by name, the share of values that quantisation saturates by more than half a step, if any."""
+    shares = {}
+    for port, values in zip(graph.inputs, given, strict=True):
+        value = values
+        for step in port.steps:
+            if step.kind == "quantize":
+                steps = value.astype(np.float64) / step.attrs["scale"] + step.attrs["zero_point"]
+                limits = np.iinfo(step.attrs.get("type", "int8"))
+                share = float(((steps < limits.min - 0.5) | (steps > limits.max + 0.5)).mean())
+                if share:
+                    shares[port.name] = share
+                break
+            value = apply(step, value, graph.source)
+    return shares
+
+
+def random_inputs(graph: Graph, count: int, seed: int) -> list[Array]:
+    """Random images in the file's own types, such that every integer of the input's quantisation occurs.
+
+    Parameters
+    ----------
+    graph : Graph
+    count : int
+    seed : int
+
+    Returns
+    -------
+    list of array, shape (count, *shape of the input in the file)
+    """
+    rng = np.random.default_rng(seed)
+    found = []
+    for port in graph.inputs:
+        if not port.real:
+            limits = np.iinfo(port.type)
+            low, high = (limits.min, limits.max) if limits.bits == 8 else (-128, 127)
+            found.append(rng.integers(low, high + 1, (count, *port.shape)).astype(port.type))
+            continue
+        value = rng.integers(-128, 128, (count, *graph.tensors[port.map].shape[1:]), dtype=np.int8)
+        found.append(_before(port, value))
+    return found
+
+
+def from_maps(graph: Graph, maps: Mapping[str, NDArray[np.int8]]) -> list[Array]:
+    """Inputs of the file, in its types, that `to_maps` turns into ``maps``.
 
     Raises
     ------
     HwgenError
-        For another shape or dtype, NaN or infinity, no images, or pixels where the network's units are unclear.
+        When the host does something to an input that has no inverse.
     """
-    tensor = graph.tensors[graph.input]
-    x = shaped(np.asarray(x), tensor.shape, graph.name)
-    if x.dtype == np.int8:
+    return [_before(port, maps[port.map]) for port in graph.inputs]
+
+
+def _before(port: Port, q: NDArray[np.int8]) -> Array:
+    """Values of an input that become the map's ``q``."""
+    value: Array = port.view.to_file(q)
+    for step in reversed(port.steps):
+        value = invert(step, value)
+    return value.reshape(len(q), *port.shape).astype(port.type)
+
+
+def file_inputs(graph: Graph, arrays: Mapping[str, Array]) -> list[Array]:
+    """What a user gives as the file's inputs take it.
+
+    Parameters
+    ----------
+    graph : Graph
+    arrays : mapping of str to array
+        Under each input's name, or ``x0``, ``x1``, ...; ``x`` for the only one. Batch first, shaped as the file's
+        input, or as (N, H, W, C) where only that fits; or one image without batch. Axes of length 1 may be left out.
+        Of the file's type; or real numbers for an integer input, which are quantised as the format rounds; or int8:
+        integers of the map; or uint8 where the input is not: pixels 0..255, for inputs that span 0..255 or 0..1.
+
+    Returns
+    -------
+    list of array, shape (N, *shape of the input in the file), of the file's types
+
+    Raises
+    ------
+    HwgenError
+        For another shape or dtype, NaN or infinity, no images, inputs that are missing or of different numbers, or
+        pixels where the network's units are unclear.
+    """
+    given = [_typed(graph, port, _shaped(graph, port, _array(graph, arrays, i))) for i, port in enumerate(graph.inputs)]
+    if len({len(value) for value in given}) > 1:
+        counts = [len(value) for value in given]
+        raise HwgenError(f"all inputs must have as many images, not {counts}", where=graph.name)
+    return given
+
+
+def quantize_input(graph: Graph, x: Array) -> NDArray[np.int8]:
+    """The map of a network's only input, from what a user gives (see `file_inputs`): int8, (N, H, W, C)."""
+    return to_maps(graph, file_inputs(graph, {"x": np.asarray(x)}))[graph.input]
+
+
+def _array(graph: Graph, arrays: Mapping[str, Array], position: int) -> Array:
+    names = [graph.inputs[position].name, f"x{position}"]
+    if len(graph.inputs) == 1:
+        names.insert(0, "x")
+    for name in names:
+        if name in arrays:
+            return np.asarray(arrays[name])
+    if len(graph.inputs) == 1:
+        raise HwgenError(f"the inputs have no array x, but {', '.join(arrays) or 'nothing'}", where=graph.name,
+                         remedy="np.savez(FILE, x=images, y=labels)")
+    listed = ", ".join(f"{port.name!r} {_text(port.shape)}" for port in graph.inputs)
+    raise HwgenError(f"input {graph.inputs[position].name!r} is missing: the network has {listed}", where=graph.name,
+                     remedy="give each under its name, or as x0, x1, ... in this order")
+
+
+def _shaped(graph: Graph, port: Port, x: Array) -> Array:
+    """``x`` as (N, *shape in the file)."""
+    own, nhwc = port.shape, graph.tensors[port.map].shape
+    for shape in (own, nhwc):
+        fitted = fitting(x, shape)
+        if fitted is None:
+            continue
+        if not len(fitted):
+            raise HwgenError("the input holds no images", where=graph.name)
+        if shape is not own:
+            return replace(port.view, type="int8", shape=own).to_file(fitted[:, 0])
+        return fitted
+    texts = [f"(N, {_text(own[1:])[1:]}", _text(own[1:])]
+    also = "" if _plain(own[1:]) == _plain(nhwc[1:]) else f", or channels last (N, {_text(nhwc[1:])[1:]}"
+    raise HwgenError(f"the input must have the shape {' or '.join(texts)} as in the file{also}, not {x.shape}",
+                     where=f"{graph.name}: {port.name}", remedy="np.transpose or np.reshape the array")
+
+
+def fitting(x: Array, shape: tuple[int, ...]) -> Array | None:
+    """``x`` as (N, *shape) where ``shape`` has batch 1: a batch, or one image; axes of length 1 may be left out."""
+    plain, given = _plain(shape[1:]), _plain(x.shape)
+    if x.shape == shape[1:] or (x.ndim and given == plain and plain and (x.ndim == 0 or _plain(x.shape[1:]) != plain)):
+        return x.reshape(1, *shape)
+    if x.ndim and _plain(x.shape[1:]) == plain and (x.ndim > 1 or not plain):
+        return x.reshape(len(x), *shape)
+    return None
+
+
+def _plain(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(size for size in shape if size != 1)
+
+
+def _text(shape: tuple[int, ...]) -> str:
+    return f"({', '.join(map(str, shape))})"
+
+
+def _typed(graph: Graph, port: Port, x: Array) -> Array:
+    """``x``, in the file's shape, in the file's type."""
+    if np.issubdtype(x.dtype, np.floating):
+        if not np.all(np.isfinite(x)):
+            raise HwgenError("the input must be finite, but holds NaN or infinity", where=graph.name)
+        return x.astype(port.type) if port.real else quantize(x, _scale(port), graph.source)
+    if str(x.dtype) == port.type:
         return np.ascontiguousarray(x)
     if x.dtype == np.uint8:
-        values = np.arange(256, dtype=np.float32) * np.float32(_pixel_unit(graph))
-        return np.take(quantize(values, _scale(tensor), graph.source), x)
-    if not np.issubdtype(x.dtype, np.floating):
-        raise HwgenError(f"the input must be int8, uint8 or float, not {x.dtype}", where=graph.name,
-                         remedy="convert it with .astype(...) to what it means")
-    if not np.all(np.isfinite(x)):
-        raise HwgenError("the input must be finite, but holds NaN or infinity", where=graph.name)
-    return quantize(x, _scale(tensor), graph.source)
+        pixels = np.arange(256, dtype=np.float32) * np.float32(_pixel_unit(graph, port))
+        table = pixels.astype(port.type) if port.real else quantize(pixels, _scale(port), graph.source)
+        return np.take(table, x)
+    if x.dtype == np.int8:
+        if not port.real:
+            return (x.astype(np.int16) + 128).astype(np.uint8) if port.type == "uint8" else x.astype(port.type)
+        as_map = replace(port.view, type="int8", shape=port.shape).from_file(x, graph.tensors[port.map].shape)
+        return _before(port, as_map)
+    kinds = ", ".join(dict.fromkeys(["int8", "uint8", port.type] if not port.real else ["int8", "uint8"]))
+    raise HwgenError(f"the input must be {kinds} or float, not {x.dtype}", where=graph.name,
+                     remedy="convert it with .astype(...) to what it means")
 
 
-def _scale(tensor: Tensor) -> dict[str, float]:
-    return {"scale": tensor.scale, "zero_point": tensor.zero_point}
+def _scale(port: Port) -> dict[str, Any]:
+    return {"scale": port.scale, "zero_point": port.zero_point, "type": port.type}
 
 
-def shaped(x: NDArray[Any], shape: tuple[int, ...], where: str) -> NDArray[Any]:
-    """``x`` as (N, H, W, C), for a network whose input has the shape (1, H, W, C).
-
-    Raises
-    ------
-    HwgenError
-        For another shape (axes of length 1 may be left out), or no images.
-    """
-    shape = shape[1:]
-    plain = tuple(size for size in shape if size != 1)
-    squeezed = tuple(size for size in x.shape[1:] if size != 1)
-    if x.shape == shape or (x.ndim and tuple(size for size in x.shape if size != 1) == plain and plain):
-        x = x.reshape(1, *shape)
-    elif x.ndim > 1 and squeezed == plain:
-        x = x.reshape(len(x), *shape)
-    else:
-        text = ", ".join(map(str, shape))
-        raise HwgenError(f"the input must have the shape (N, {text}) or ({text}), not {x.shape}", where=where)
-    if not len(x):
-        raise HwgenError("the input holds no images", where=where)
-    return x
-
-
-def _pixel_unit(graph: Graph) -> float:
+def _pixel_unit(graph: Graph, port: Port) -> float:
     """What one step of an 8-bit pixel is worth in the network's units."""
-    tensor = graph.tensors[graph.input]
+    tensor = graph.tensors[port.map]
+    plain = all(step.kind in ("quantize", "requantize") for step in port.steps)
     low = (-128 - tensor.zero_point) * tensor.scale
     high = (127 - tensor.zero_point) * tensor.scale
-    if low <= 0.5 and high >= 200:
+    if plain and low <= 0.5 and high >= 200:
         return 1.0
-    if abs(low) < 0.01 and abs(high - 1) < 0.01:
+    if plain and abs(low) < 0.01 and abs(high - 1) < 0.01:
         return 1 / 255
     raise HwgenError(f"8-bit pixels do not say which real values they stand for: the network's input spans "
                      f"{low:.4g} to {high:.4g}", where=graph.name,

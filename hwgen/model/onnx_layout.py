@@ -148,7 +148,7 @@ def _reshape(node: Node, value: Map, target: tuple[int, ...], file: OnnxFile, em
         raise emitter.fail(where, f"turning {value.onnx_shape} into {target} would move values between channels and "
                            "pixels", "reshape only vectors, maps of one channel or maps of one pixel")
     if isinstance(value, Source):
-        return Source(shape=shape, perm=perm, flat=flat, name=value.name)
+        return Source(shape=shape, perm=perm, flat=flat, name=value.name, given=perm)
     if not isinstance(value, View):
         raise emitter.fail(where, "reshapes a result that is not quantised yet",
                            "put QuantizeLinear / DequantizeLinear before it")

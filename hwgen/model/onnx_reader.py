@@ -68,7 +68,7 @@ class Reader:
 
     def read(self) -> Graph:
         shape, perm, flat = source_shape(self.file)
-        self.values[self.file.input] = Source(shape=shape, perm=perm, flat=flat, name=self.file.input)
+        self.values[self.file.input] = Source(shape=shape, perm=perm, flat=flat, name=self.file.input, given=perm)
         for node in self.file.nodes:
             self.values[node.outputs[0]] = self._node(node)
         output = self._output()
@@ -170,8 +170,9 @@ class Reader:
             step = Step(name=node.name, output=key, source=node.op, kind="quantize",
                         attrs={"scale": scale, "zero_point": zero})
             real = self.file.input_float
-            self.input = Port(name=value.name, map=tensor.name, view=replace(view, type="int8") if real else view,
-                              type="float32" if real else view.type, shape=value.onnx_shape,
+            seen = replace(view, shape=self.file.input_shape, order=value.given, type="int8" if real else view.type)
+            self.input = Port(name=value.name, map=tensor.name, view=seen,
+                              type="float32" if real else view.type, shape=self.file.input_shape,
                               steps=(step,) if real else (), scale=0.0 if real else scale,
                               zero_point=0 if real else zero + 128 * (view.type == "uint8"))
         tensor = self.emitter.tensors[self.input.map]

@@ -48,9 +48,11 @@ class Map:
 
 @dataclass(frozen=True, kw_only=True)
 class Source(Map):
-    """The graph input before it is quantised (or before its scale is known)."""
+    """The graph input before it is quantised (or before its scale is known). ``given`` is the order of the IR's axes in
+    which the file's input holds its values, whatever was transposed since."""
 
     name: str
+    given: Perm
 
 
 @dataclass(frozen=True, kw_only=True)

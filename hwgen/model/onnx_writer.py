@@ -77,18 +77,6 @@ def _renamed(graph: Graph) -> Graph:
         outputs=tuple(replace(port, map=names[port.map]) for port in graph.outputs))
 
 
-def single_operator(graph: Graph, op: Op) -> onnx.ModelProto:
-    """One operator as a network of its own: int8 NCHW maps in and out, named as the graph's, batch symbolic."""
-    builder = Builder(graph)
-    builder.operator(op)
-
-    def ends(names: tuple[str, ...]) -> list[_End]:
-        return [(name, TensorProto.INT8, ["batch", *(graph.tensors[name].shape[a] for a in (3, 1, 2))])
-                for name in dict.fromkeys(names)]
-
-    return builder.model(ends(op.inputs), ends((op.output,)))
-
-
 class Builder:
     """Collects nodes and constants. A map's quantised name is its tensor's; nothing is emitted twice."""
 

@@ -72,7 +72,8 @@ def _placed(q: NDArray[Any], order: Axes, shape: tuple[int, ...]) -> NDArray[Any
     return np.ascontiguousarray(with_batch).reshape(len(q), *shape)
 
 
-StepKind = Literal["quantize", "dequantize", "requantize", "softmax", "log_softmax", "reshape", "transpose", "cast"]
+StepKind = Literal["quantize", "dequantize", "requantize", "softmax", "log_softmax", "tflite_softmax",
+                   "tflite_log_softmax", "reshape", "transpose", "cast"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -42,8 +42,7 @@ def read_tflite(path: str | Path) -> Graph:
     head = _head(model)
     entry = model.inputs[0] if head is None else head.outputs[0]
     source = context.register(entry, str(path))
-    before = () if head is None else (Step(name=f"{source.name}/quantize", source=head.kind, kind="quantize",
-                                           output=source.name, attrs=_scale(model.tensors[entry])),)
+    before = () if head is None else (_head_step(model, head, source.name),)
     for op in model.operators:
         if op is not head and op.index not in tail:
             read_layer(context, op, convert)
@@ -54,6 +53,17 @@ def read_tflite(path: str | Path) -> Graph:
     return Graph(model.name, "tflite", context.tensors, tuple(context.ops),
                  (_port(model, model.inputs[0], source, entry, before),),
                  (_port(model, model.outputs[0], last, end, tuple(after)),))
+
+
+def _head_step(model: FileModel, head: FileOperator, name: str) -> Step:
+    """What QUANTIZE does to the file's float or uint8 input."""
+    given, made = model.tensors[head.inputs[0]], model.tensors[head.outputs[0]]
+    common: dict[str, Any] = {"name": f"{name}/quantize", "source": head.kind, "output": name}
+    if given.type == "FLOAT32":
+        return Step(**common, kind="quantize", attrs=_scale(made) | {"type": made.type.lower()})
+    old = _scale(given)
+    return Step(**common, kind="requantize", attrs={"scale_in": old["scale"], "zero_point_in": old["zero_point"],
+                                                    **_scale(made), "type": made.type.lower()})
 
 
 def _port(model: FileModel, index: int, of: Tensor, at: int, steps: tuple[Step, ...]) -> Port:
@@ -136,17 +146,21 @@ def read_tail(context: Context, tail: set[int]) -> tuple[int, list[Step]]:
         if op.kind in ALIASES:
             steps.append(Step(**common, kind="reshape", attrs={"shape": target.shape}))
         elif op.kind == "SOFTMAX":
-            if source.type != "FLOAT32":
-                steps.append(Step(**common | {"output": ""}, kind="dequantize", attrs=_scale(source)))
-            steps.append(Step(**common, kind="softmax", attrs={"beta": float(op.options["Beta"]), "axis": -1}))
-            if target.type != "FLOAT32":
-                steps.append(Step(**common, kind="quantize", attrs=_scale(target) | {"type": target.type.lower()}))
+            beta = float(op.options["Beta"])
+            if source.type == "FLOAT32":
+                steps.append(Step(**common, kind="softmax", attrs={"beta": beta, "axis": -1}))
+            else:
+                attrs = {"scale": _scale(source)["scale"], "beta": beta, "type": target.type.lower()}
+                steps.append(Step(**common, kind="tflite_softmax", attrs=attrs))
         elif op.kind == "DEQUANTIZE":
             steps.append(Step(**common, kind="dequantize", attrs=_scale(source)))
-        else:
-            if source.type != "FLOAT32":
-                steps.append(Step(**common | {"output": ""}, kind="dequantize", attrs=_scale(source)))
+        elif source.type == "FLOAT32":
             steps.append(Step(**common, kind="quantize", attrs=_scale(target) | {"type": target.type.lower()}))
+        else:
+            old = _scale(source)
+            attrs = {"scale_in": old["scale"], "zero_point_in": old["zero_point"], **_scale(target),
+                     "type": target.type.lower()}
+            steps.append(Step(**common, kind="requantize", attrs=attrs))
     return first, steps
 
 

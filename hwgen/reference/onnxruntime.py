@@ -1,70 +1,35 @@
-"""ONNX Runtime as outside reference of ONNX networks, operator by operator on equal inputs."""
+"""ONNX Runtime on the user's own file, without graph optimisation, which would fuse and round elsewhere."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+import onnx
+import onnxruntime
 
-from hwgen.errors import HwgenError
-from hwgen.model.graph import Graph
-from hwgen.model.onnx_writer import single_operator
-
-
-class OperatorDifference(NamedTuple):
-    """How far ONNX Runtime and the golden model are apart on one operator; ``max_difference`` is in output steps."""
-
-    name: str
-    values: int
-    off_by_one: int
-    max_difference: int
+from hwgen.reference.runtime import Answers, Array, Key, RefusalError
 
 
-def compare_with_onnxruntime(graph: Graph, tensors: Mapping[str, NDArray[np.int8]]) -> list[OperatorDifference]:
-    """Run each device operator alone in ONNX Runtime and compare.
-
-    Every operator gets the golden model's int8 inputs, so that differences do not add up: by the contract of the
-    ONNX reader none is more than one step.
-
-    Parameters
-    ----------
-    graph : Graph
-    tensors : mapping of str to int8 array, shape (N, H, W, C)
-        Every map, from `hwgen.golden.graph.run` with ``keep=True``.
-
-    Returns
-    -------
-    list of OperatorDifference
-        In execution order; judge ``max_difference <= 1``.
-
-    Raises
-    ------
-    HwgenError
-        When onnxruntime is not installed, or refuses an operator.
-    """
-    try:
-        import onnxruntime  # type: ignore[import-untyped]
-    except ImportError as error:
-        raise HwgenError("onnxruntime is not installed", remedy="pip install onnxruntime") from error
+def run(path: Path, inputs: Sequence[Array], keys: Sequence[Key]) -> Answers:
+    """See `hwgen.reference.runtime.Run`."""
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 4
     options.intra_op_num_threads = 1
-    report = []
-    for op in graph.ops:
-        model = single_operator(graph, op).SerializeToString()
-        feeds = {name: np.ascontiguousarray(tensors[name].transpose(0, 3, 1, 2)) for name in op.inputs}
-        try:
-            session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-            (result,) = session.run(None, feeds)
-        except Exception as error:  # onnxruntime's exceptions share no public base class
-            raise HwgenError(f"ONNX Runtime refuses it: {error}", where=op.name) from error
-        expected = tensors[op.output].transpose(0, 3, 1, 2)
-        if result.shape != expected.shape:
-            raise HwgenError(f"ONNX Runtime's output is {result.shape}, the golden model's {expected.shape}",
-                             where=op.name)
-        difference = np.abs(result.astype(np.int16) - expected)
-        report.append(OperatorDifference(op.name, difference.size, int((difference == 1).sum()),
-                                         int(difference.max(initial=0))))
-    return report
+    try:
+        model = onnx.load(path)
+        outputs = [value.name for value in model.graph.output]
+        made = {name for node in model.graph.node for name in node.output}
+        extra = [key for key in dict.fromkeys(keys) if key in made and key not in outputs]
+        model.graph.output.extend(onnx.ValueInfoProto(name=str(key)) for key in extra)
+        session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        names = [value.name for value in session.get_inputs()]
+        runs = [session.run(None, dict(zip(names, images, strict=True))) for images in zip(*inputs, strict=True)]
+    except Exception as error:  # its exceptions share no public base class
+        raise RefusalError(str(error).strip().splitlines()[0] if str(error) else type(error).__name__) from error
+    found = [np.stack(values) for values in zip(*runs, strict=True)]
+    tensors: dict[Key, Array] = dict(zip([*outputs, *extra], found, strict=True))
+    tensors |= {name: values for name, values in zip(names, inputs, strict=True) if name in keys}
+    return Answers(tensors, tuple(found[: len(outputs)]))

@@ -1,116 +1,51 @@
-"""TFLite Micro's own kernels as an independent reference, every intermediate tensor included."""
+"""TFLite Micro's own kernels on the user's own file."""
 
 from __future__ import annotations
 
-import struct
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+import tflite
+from tflite_micro import runtime
 
-from hwgen.errors import HwgenError
-from hwgen.golden.graph import run
-from hwgen.model.graph import Graph, Tensor
+from hwgen.reference.runtime import Answers, Array, Key, RefusalError
 
 _ARENA_BYTES = 64 << 20
-"""Working memory; preserving all tensors needs their sum."""
+"""Working memory at first; preserving all tensors needs their sum."""
+
+_MOST_ARENA_BYTES = 1 << 30
 
 
-class TfliteMicro:
-    """A network loaded into TFLite Micro once, for many images.
-
-    Parameters
-    ----------
-    path : str or Path
-        A TFLite file.
-    arena_bytes : int
-        Working memory of the interpreter.
-
-    Raises
-    ------
-    HwgenError
-        When the package is missing, or TFLite Micro refuses the network.
-    """
-
-    def __init__(self, path: str | Path, arena_bytes: int = _ARENA_BYTES) -> None:
+def run(path: Path, inputs: Sequence[Array], keys: Sequence[Key]) -> Answers:
+    """See `hwgen.reference.runtime.Run`."""
+    data, arena = path.read_bytes(), _ARENA_BYTES
+    while True:
         try:
-            from tflite_micro import runtime
-        except ImportError as error:
-            raise HwgenError("the package tflite-micro is not installed", remedy="pip install tflite-micro") from error
-        self.path = Path(path)
-        try:
-            self._interpreter = runtime.Interpreter.from_bytes(
-                self.path.read_bytes(), arena_size=arena_bytes,
-                intrepreter_config=runtime.InterpreterConfig.kPreserveAllTensors)
-        except (RuntimeError, ValueError, TypeError, AttributeError, struct.error) as error:
-            raise HwgenError(f"TFLite Micro refuses the network: {error}", where=str(path)) from error
-
-    def run(self, x: NDArray[Any], indices: list[int]) -> dict[int, NDArray[Any]]:
-        """Run one image.
-
-        Parameters
-        ----------
-        x : array of the input tensor's type and shape (axes of length 1 may differ)
-        indices : list of int
-            Tensors to return.
-
-        Returns
-        -------
-        dict of int to array
-            Copies, in the file's shapes.
-        """
-        shape = self._interpreter.get_input_details(0)["shape"]
-        self._interpreter.set_input(np.ascontiguousarray(x).reshape(shape), 0)
-        self._interpreter.invoke()
-        return {index: np.array(self._interpreter.GetTensor(index, 0)["tensor_data"]) for index in indices}
+            micro = runtime.Interpreter.from_bytes(
+                data, arena_size=arena, intrepreter_config=runtime.InterpreterConfig.kPreserveAllTensors)
+            break
+        except Exception as error:  # RuntimeError, but also what its reading of the flatbuffer raises
+            if "arena" not in str(error).lower() or arena >= _MOST_ARENA_BYTES:
+                raise RefusalError(str(error) or type(error).__name__) from error
+            arena *= 4
+    tensors: dict[Key, list[Array]] = {key: [] for key in keys}
+    outputs: list[list[Array]] = []
+    count = _outputs(data)
+    try:
+        for images in zip(*inputs, strict=True):
+            for i, image in enumerate(images):
+                micro.set_input(np.ascontiguousarray(image), i)
+            micro.invoke()
+            outputs.append([np.array(micro.get_output(i)) for i in range(count)])
+            for key, values in tensors.items():
+                values.append(np.array(micro.GetTensor(int(key), 0)["tensor_data"]))
+    except Exception as error:
+        raise RefusalError(str(error) or type(error).__name__) from error
+    return Answers({key: np.stack(values) for key, values in tensors.items()},
+                   tuple(np.stack(values) for values in zip(*outputs, strict=True)))
 
 
-def run_tflite_micro(path: str | Path, x: NDArray[np.int8], indices: list[int]) -> dict[int, NDArray[Any]]:
-    """Load a network and run one image, see `TfliteMicro`."""
-    return TfliteMicro(path).run(x, indices)
-
-
-def number(tensor: Tensor) -> int:
-    """The file's number of a map."""
-    assert tensor.view is not None
-    return int(tensor.view.key)
-
-
-@dataclass(frozen=True)
-class TensorDifference:
-    """One map compared over all images: how many values, how many differ, by how much at most."""
-
-    name: str
-    values: int
-    different: int
-    largest: int
-
-
-def compare_tflite_micro(path: str | Path, graph: Graph, x: NDArray[np.int8]) -> list[TensorDifference]:
-    """Run the golden model and TFLite Micro on the same images and compare every map both have.
-
-    Parameters
-    ----------
-    path : str or Path
-        The file ``graph`` was read from.
-    graph : Graph
-    x : int8 array, shape (N, H, W, C)
-
-    Returns
-    -------
-    list of TensorDifference
-        In execution order. The graph's input must be the file's.
-    """
-    ours = run(graph, x, keep=True).tensors
-    micro = TfliteMicro(path)
-    shared = [tensor for tensor in graph.tensors.values() if tensor.view is not None and tensor.name != graph.input]
-    theirs = [micro.run(image, [number(tensor) for tensor in shared]) for image in x]
-    result = []
-    for tensor in shared:
-        expected = np.stack([one[number(tensor)].reshape(tensor.shape[1:]) for one in theirs]).astype(np.int64)
-        difference = np.abs(ours[tensor.name].astype(np.int64) - expected)
-        result.append(TensorDifference(tensor.name, difference.size, int(np.count_nonzero(difference)),
-                                       int(difference.max())))
-    return result
+def _outputs(data: bytes) -> int:
+    """How many outputs the network has, which the interpreter does not say."""
+    return int(tflite.Model.GetRootAs(data, 0).Subgraphs(0).OutputsLength())

@@ -17,7 +17,7 @@ from hwgen.schemes import SCHEMES
 from hwgen.schemes.layer import Layer, layer_of
 from hwgen.schemes.machine import run_machine
 from hwgen.schemes.result import Comparison, Figure, LayerFigures
-from hwgen.verify.inputs import images
+from hwgen.verify.inputs import image_maps
 
 
 def compare(
@@ -48,7 +48,7 @@ def compare(
     """
     say = progress or (lambda text: None)
     graph = load_model(path)
-    x = images(graph, inputs, random, seed)
+    x = image_maps(graph, inputs, random, seed)
     multipliers = Derived(config).multipliers
     machines = {"dense": config.replace(skip="none")} | ({} if config.skip == "none" else {"skipping": config})
     ours = {}

@@ -11,15 +11,16 @@ from numpy.typing import NDArray
 from hwgen.compiler import compile_graph
 from hwgen.config import SMALLEST, Config
 from hwgen.golden import graph as golden
+from hwgen.golden.inputs import from_maps, to_maps
 from hwgen.model import load_model
 from hwgen.model.graph import Graph
 from hwgen.samples import samples
 from hwgen.sim.network import check_waves
 from hwgen.sim.tools import require
-from hwgen.verify import reference
 from hwgen.verify.found import Found
-from hwgen.verify.inputs import images
+from hwgen.verify.inputs import image_maps, images
 from hwgen.verify.machine import compare_graph, machine_writes, predict
+from hwgen.verify.reference import References
 from hwgen.verify.result import VerifyResult
 from hwgen.verify.rtl import Bench, compare, machine_verilog
 from hwgen.verify.zeros import layer_zeros
@@ -79,17 +80,19 @@ def verify(
     check_waves(waves, simulator)
     say("reading the network")
     graph = graph or load_model(path)
-    x = images(graph, inputs, random, seed) if x is None else x
-    say("compiling")
-    typical = images(graph, typical) if isinstance(typical, Path) else x if typical is None else typical
-    program = compile_graph(graph, config, samples=samples(graph, config, typical), weight_format=weight_format)
-    say("generating Verilog")
-    bench = Bench(program, machine_verilog(config), simulator, latency, stalls, seed + 1)
-    say("golden model")
-    found = simulate(bench, x, golden.run(graph, x, keep=True).tensors, waves, say)
-    say("outside reference")
-    outside = reference.compare(path, graph, x)
-    return found.result(path.name, len(x), seed if inputs is None else None, outside)
+    given = images(graph, inputs, random, seed) if x is None else from_maps(graph, {graph.input: x})
+    x = to_maps(graph, given)[graph.input]
+    typical = image_maps(graph, typical) if isinstance(typical, Path) else x if typical is None else typical
+    with References(graph) as references:
+        say("compiling")
+        program = compile_graph(graph, config, samples=samples(graph, config, typical), weight_format=weight_format)
+        say("generating Verilog")
+        bench = Bench(program, machine_verilog(config), simulator, latency, stalls, seed + 1)
+        say("golden model")
+        found = simulate(bench, x, golden.run(graph, x, keep=True).tensors, waves, say)
+        say("outside reference")
+        outside = references.compare(path, given)
+    return found.result(path.name, len(x), seed if inputs is None else None, outside.to_json() if outside else None)
 
 
 def simulate(

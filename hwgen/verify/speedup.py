@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ from hwgen.errors import HwgenError
 from hwgen.golden.inputs import quantize_input
 from hwgen.model import load_model
 from hwgen.model.graph import Conv, Graph
+from hwgen.model.onnx_reader import read_onnx
+from hwgen.model.onnx_writer import write_onnx
 from hwgen.presets import preset
 from hwgen.random_zeros import with_random_zeros
 from hwgen.sparse_layer import Zeros, sparse_layer
@@ -137,7 +140,14 @@ def _network(network: Network, file: str, folders: Folders) -> Work:
 
 
 def _run(work: Work, config: Config, say: Say) -> tuple[float, bool, list[LayerResult]]:
-    result = verify(work.path, config, x=work.x, graph=work.graph, typical=work.typical, progress=say)
+    graph = work.graph
+    with tempfile.TemporaryDirectory() as folder:
+        path = work.path
+        if graph.source == "synthetic":  # no file holds it, but a reference runs files
+            path = Path(folder) / "network.onnx"
+            write_onnx(graph, path)
+            graph = read_onnx(path)
+        result = verify(path, config, x=work.x, graph=graph, typical=work.typical, progress=say)
     return result.sim["simulated_cycles"] / result.images, result.bit_exact, result.layers
 
 

@@ -25,14 +25,15 @@ from tests.tflite_builder import TfliteBuilder
 @pytest.mark.parametrize("network", ["resnet8_float", "mobilenetv1_025_vww_float", "autoencoder_ad_float"])
 def test_tflite_micro_computes_the_same(network: str) -> None:
     pytest.importorskip("tflite_micro", reason="tflite-micro is not installed (hwgen[reference])")
-    from hwgen.reference.tflite_micro import TfliteMicro
+    from hwgen.reference.tflite_micro import run
 
     path = shared_file("models", f"{network}.tflite")
     graph = read_tflite_float(path)
     top = 255 if network.startswith("resnet") else 1
     x = np.random.default_rng(1).uniform(0, top, (3, *graph.shapes[graph.input][1:])).astype(np.float32)
-    micro, last = TfliteMicro(path), parse_tflite(path).outputs[0]
-    expected = np.stack([micro.run(image, [last])[last].reshape(graph.shapes[graph.output][1:]) for image in x])
+    file = parse_tflite(path)
+    (expected,) = run(path, [x.reshape(len(x), *file.tensors[file.inputs[0]].shape)], []).outputs
+    expected = expected.reshape(len(x), *graph.shapes[graph.output][1:])
     assert np.allclose(run_float(graph, x, host=True), expected, rtol=1e-5, atol=1e-5)
 
 

@@ -17,8 +17,8 @@ from hwgen.embedded import DATA, FLOAT_MODEL, MODEL, TRAIN, digit_images, embedd
 from hwgen.golden.graph import GraphResult, run
 from hwgen.golden.inputs import quantize_input
 from hwgen.model.graph import Add, Conv, Graph, Pool
-from hwgen.reference.onnxruntime import compare_with_onnxruntime
 from tests.model.onnx_networks import run_onnx
+from tests.references import compared
 
 
 @pytest.fixture(scope="module")
@@ -38,10 +38,9 @@ def test_accuracy_of_the_integers(result: GraphResult) -> None:
 
 
 def test_every_operator_agrees_with_onnxruntime(graph: Graph, result: GraphResult) -> None:
-    report = compare_with_onnxruntime(graph, result.tensors)
-    assert len(report) == len(graph.ops)
-    assert all(row.max_difference <= 1 for row in report), report
-    assert sum(row.off_by_one for row in report if row.name != "pool") <= 10, report
+    report = compared(MODEL, graph, result.tensors[graph.input])
+    assert report.equal and report.maps >= len(graph.ops), report.summary
+    assert report.different <= 0.001 * report.values, report.summary
 
 
 def test_others_can_load_it() -> None:

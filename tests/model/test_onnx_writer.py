@@ -16,7 +16,7 @@ from hwgen.model import load_model
 from hwgen.model.graph import Conv
 from hwgen.model.onnx_reader import read_onnx
 from hwgen.model.onnx_writer import weight_scale, write_onnx
-from hwgen.reference.onnxruntime import compare_with_onnxruntime
+from tests.references import compared
 from tests.shared_data import INT8_NETWORKS, shared_file
 
 
@@ -37,8 +37,7 @@ def test_tflite_network_to_onnx(name: str, tmp_path: Path) -> None:
     rng = np.random.default_rng(4)
     x = rng.integers(-128, 128, (1, *first.tensors[first.input].shape[1:])).astype(np.int8)
     tensors = run(first, x, keep=True).tensors
-    report = compare_with_onnxruntime(first, tensors)
-    assert max(row.max_difference for row in report) <= 1, report
+    assert (report := compared(tmp_path / "first.onnx", first, x)).equal, report.summary
     write_onnx(first, tmp_path / "second.onnx")
     again = run(read_onnx(tmp_path / "second.onnx"), x, keep=True).tensors
     assert all(np.array_equal(again[key], value) for key, value in tensors.items())

@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hwgen.errors import HwgenError
 from hwgen.golden.graph import run
-from hwgen.golden.host import file_outputs
+from hwgen.golden.tflite_softmax import log_softmax, softmax
 from hwgen.model import load_model
-from hwgen.reference.tflite_micro import TfliteMicro, compare_tflite_micro, run_tflite_micro
+from hwgen.reference.runtime import RefusalError
+from hwgen.reference.tflite_micro import run as run_micro
 from tests.model.tflite_cases import CASES, build
+from tests.references import compared
 from tests.shared_data import INT8_NETWORKS, shared_file
 from tests.tflite_builder import TfliteBuilder
 
@@ -20,9 +21,9 @@ pytest.importorskip("tflite_micro")
 def check(path, seed: int, images: int) -> None:
     graph = load_model(path)
     x = np.random.default_rng(seed).integers(-128, 128, (images, *graph.tensors[graph.input].shape[1:]))
-    differences = compare_tflite_micro(path, graph, x.astype(np.int8))
-    assert differences and sum(d.values for d in differences)
-    assert [d for d in differences if d.different] == [], f"seed {seed}"
+    report = compared(path, graph, x.astype(np.int8))
+    assert report.values and not report.different and report.equal, f"seed {seed}: {report.summary}"
+    assert report.end_to_end is None or not report.end_to_end["different"], f"seed {seed}: {report.summary}"
 
 
 @pytest.mark.parametrize("name", INT8_NETWORKS)
@@ -42,8 +43,9 @@ def test_comparison_sees_a_difference(tmp_path):
     graph = load_model(path)
     object.__setattr__(graph.ops[0].requant, "zero_point", graph.ops[0].requant.zero_point + 1)
     x = np.zeros((2, 6, 6, 3), np.int8)
-    (difference,) = compare_tflite_micro(path, graph, x)
-    assert (difference.values, difference.different, difference.largest) == (216, 216, 1)
+    report = compared(path, graph, x)
+    assert report.different == 216 and not report.equal
+    assert "QUANTIZE 't1', image 0, (y, x, c) = (0, 0, 0)" in report.examples[0]
 
 
 @pytest.mark.parametrize("kind", ["CONV_2D", "FULLY_CONNECTED"])
@@ -84,23 +86,29 @@ def test_add_of_every_pair_of_values(seed, tmp_path):
     path = b.save(tmp_path / "m.tflite", [x], [y])
     graph = load_model(path)
     q = np.stack(np.meshgrid(np.arange(-128, 128), np.arange(-128, 128), indexing="ij"), -1)[None].astype(np.int8)
-    differences = compare_tflite_micro(path, graph, q)
-    assert [d for d in differences if d.different] == []
+    assert not compared(path, graph, q).different
     values = run(graph, q, keep=True).tensors
     assert all(np.array_equal(values[f"t{part}"][..., 0], q[..., i]) for i, part in enumerate(parts))
 
 
-def test_host_softmax_is_close(tmp_path):
-    path = build("flatten_dense", tmp_path, 1)
-    graph = load_model(path)
-    x = np.random.default_rng(2).integers(-128, 128, (1, 4, 3, 5)).astype(np.int8)
-    (expected,) = run_tflite_micro(path, x, [6]).values()
-    (ours,) = file_outputs(graph, run(graph, x).tensors)
-    assert np.abs(ours.ravel().astype(int) - expected.ravel()).max() <= 1
+@pytest.mark.parametrize("seed", range(5))
+def test_integer_softmax_is_the_same_to_the_bit(seed, tmp_path):
+    rng = np.random.default_rng(seed)
+    for kind, scale, zero_point, options in (("SOFTMAX", 1 / 256, -128, {"Beta": float(rng.choice([0.5, 1, 2]))}),
+                                             ("LOG_SOFTMAX", 1 / 16, 127, {})):
+        classes, step = int(rng.integers(1, 200)), np.float32(10 ** rng.uniform(-3, 0.7))
+        b = TfliteBuilder()
+        x = b.tensor((1, classes), scale=step, zero_point=3)
+        y = b.tensor((1, classes), scale=scale, zero_point=zero_point)
+        path = b.save(tmp_path / "m.tflite", [x], [b.op(kind, [x], y, **options)])
+        q = rng.integers(-128, 128, (40, 1, classes)).astype(np.int8)
+        (expected,) = run_micro(path, [q], []).outputs
+        ours = softmax(q, float(step), options["Beta"], "int8") if options else log_softmax(q, float(step))
+        assert np.array_equal(ours, expected), f"seed {seed}, {kind}, {classes} classes, scale {step}"
 
 
 def test_refused_network(tmp_path):
     path = tmp_path / "broken.tflite"
     path.write_bytes(b"\x00" * 64)
-    with pytest.raises(HwgenError, match="TFLite Micro refuses the network"):
-        TfliteMicro(path)
+    with pytest.raises(RefusalError):
+        run_micro(path, [np.zeros((1, 1), np.int8)], [])

@@ -1,0 +1,66 @@
+"""Ask a runtime in a process of its own, so that its aborts and endless loops are no more than its answer."""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from hwgen.errors import HwgenError
+from hwgen.reference.runtime import Answers, Array, Key, RefusalError, Runtime
+
+SECONDS = 600
+"""After which a runtime hangs; a second for each image is added."""
+
+
+class Asked:
+    """A runtime's process, started at once: its imports take as long as a compilation.
+
+    Parameters
+    ----------
+    runtime : Runtime
+        Must be installed.
+    """
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime = runtime
+        self._process = subprocess.Popen([sys.executable, "-m", "hwgen.reference.worker", runtime.module],
+                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def answers(self, path: Path, inputs: Sequence[Array], keys: Sequence[Key]) -> Answers:
+        """The runtime's answers to the one question that may be asked; arguments as `hwgen.reference.runtime.Run`.
+
+        Raises
+        ------
+        RefusalError
+            When the runtime does not run the file.
+        HwgenError
+            When it aborted or hung.
+        """
+        question = pickle.dumps((path, list(inputs), list(keys)))
+        seconds = SECONDS + len(inputs[0])
+        try:
+            text, said = self._process.communicate(question, timeout=seconds)
+        except subprocess.TimeoutExpired:
+            self.stop()
+            raise HwgenError(f"{self.runtime.name} had no answer after {seconds} s", where=str(path),
+                             remedy="fewer inputs: --limit 1") from None
+        if not text:
+            lines = said.decode(errors="replace").strip().splitlines()
+            raise HwgenError(
+                f"{self.runtime.name} {self.runtime.installed} ended without an answer (exit code "
+                f"{self._process.returncode})" + (f": {lines[-1]}" if lines else ""), where=str(path),
+                remedy="the runtime cannot run this file: convert or export it again")
+        answer = pickle.loads(text)
+        if isinstance(answer, str):
+            raise RefusalError(answer)
+        assert isinstance(answer, Answers)
+        return answer
+
+    def stop(self) -> None:
+        """End the process, whether it was asked or not."""
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.communicate()
