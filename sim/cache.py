@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import os
@@ -25,8 +26,17 @@ IN_USE_S = 2 * 3600
 BUILT = "built"
 """File that says by its presence that a build is complete, and by its time when it was used last."""
 
+LOCK = ".lock"
+
 DROPPED = ".dropped-"
 """Prefix of folders with builds that are being deleted."""
+
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
+"""What the system says where nothing can be written."""
+
+_BLOCK = 4096
+
+_FULL = os.strerror(errno.ENOSPC)
 
 
 def cache_dir() -> Path:
@@ -44,6 +54,36 @@ def cache_dir() -> Path:
     return path
 
 
+@contextlib.contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Say clearly when ``folder`` cannot be written to, a full disk above all.
+
+    Raises
+    ------
+    HwgenError
+        When the block ends with what the system says of such a folder; other errors pass.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _UNWRITABLE:
+            raise
+        raise HwgenError(
+            f"build products cannot be written: {error.strerror}",
+            where=str(folder),
+            remedy="make room there and in the folder for temporary files, or set HWGEN_CACHE to another folder",
+        ) from error
+
+
+def check_room(folder: Path, log: str = "") -> None:
+    """Raise OSError (for `writing`) when a program that wrote to ``folder`` found no room.
+
+    Compilers say so in their ``log``; what Verilator and simulations write is cut without a word.
+    """
+    if _FULL in log or shutil.disk_usage(folder).free < _BLOCK:
+        raise OSError(errno.ENOSPC, _FULL)
+
+
 def content_hash(parts: Iterable[str | bytes]) -> str:
     """Return 16 hex digits that identify the sequence ``parts``."""
     digest = hashlib.sha256()
@@ -58,19 +98,41 @@ def build(folder: Path) -> Iterator[bool]:
     """Hold ``folder``, made if absent, against other processes; yields whether it has to be built.
 
     When the block ends without an exception it is built. If that was new, the builds beside it are pruned.
+
+    Raises
+    ------
+    HwgenError
+        When the folder cannot be written to; what was written of a new build is deleted.
     """
     while True:
-        folder.mkdir(parents=True, exist_ok=True)
-        with _locked(folder) as held:
-            if not held:
-                continue
-            absent = not (folder / BUILT).exists()
-            yield absent
-            (folder / BUILT).touch()
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            with _locked(folder) as held:
+                if not held:
+                    continue
+                absent = not (folder / BUILT).exists()
+                if absent:
+                    _empty(folder)  # of a build that failed or was stopped
+                try:
+                    yield absent
+                    (folder / BUILT).touch()
+                except (OSError, KeyboardInterrupt):
+                    if absent:
+                        _empty(folder)
+                    raise
         break
     if absent:
         with contextlib.suppress(OSError):  # no room is no reason to fail
             prune(folder.parent)
+
+
+def _empty(folder: Path) -> None:
+    """Delete what a folder holds but its lock."""
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.name != LOCK:
+            path.unlink(missing_ok=True)
 
 
 def prune(folder: Path) -> None:
@@ -98,10 +160,10 @@ def _locked(folder: Path, *, wait: bool = True) -> Iterator[bool]:
     with contextlib.ExitStack() as stack:
         held = False
         with contextlib.suppress(FileNotFoundError, BlockingIOError):
-            handle = stack.enter_context((folder / ".lock").open("w"))
+            handle = stack.enter_context((folder / LOCK).open("w"))
             fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             # The folder may have been dropped, and made anew, while this waited for the lock.
-            held = os.path.samestat(os.fstat(handle.fileno()), (folder / ".lock").stat())
+            held = os.path.samestat(os.fstat(handle.fileno()), (folder / LOCK).stat())
         yield held
 
 

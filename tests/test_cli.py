@@ -249,8 +249,8 @@ def test_no_compiler_is_one_message(
     def too_late(*_: object) -> None:
         raise AssertionError("Verilog is generated before the tools are looked for")
 
-    for module in ("hwgen.emit", "hwgen.verify.rtl"):
-        monkeypatch.setattr(f"{module}.generate", too_late)
+    for module in ("hwgen.verilog_cache", "hwgen.verify.flow"):
+        monkeypatch.setattr(f"{module}.machine_files", too_late)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("HWGEN_CACHE", str(tmp_path / "cache"))

@@ -40,12 +40,12 @@ def demo(
     from hwgen.compress.recipe import load_recipe
     from hwgen.compress.shipped import find_recipe
     from hwgen.embedded import DATA, FLOAT_MODEL, TRAIN
-    from hwgen.emit import generate
     from hwgen.golden.graph import run
     from hwgen.golden.inputs import quantize_input
     from hwgen.model.onnx_reader import read_onnx
     from hwgen.report.page import page
     from hwgen.sim.tools import require
+    from hwgen.verilog_cache import machine_files
 
     require(sim.value)
     target = console()
@@ -57,7 +57,7 @@ def demo(
         made = compress(network, steps, fit, test, follow=follow)
     compressing.show(f"{network.name}, {recipe.name} ({steps.family})", made)
     with busy(f"generating {machine.name}"):
-        files: dict[str, str | bytes] = dict(generate(machine))
+        files: dict[str, str | bytes] = dict(machine_files(machine))
     model, plan = output / "digits.onnx", output / "digits.plan.json"
     compression = compressing.report_json(made, steps, FLOAT_MODEL, recipe, fit, test) | {
         "output": str(model), "plan": str(plan), "fitted_on": TRAIN.name}  # fmt: skip

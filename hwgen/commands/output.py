@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import re
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,6 +13,9 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 
 PLAIN_WIDTH = 160
 """Columns of a table that goes to a file or a pipe, where nothing says how wide a line may be."""
+
+REPEAT_S = 10.0
+"""Seconds between lines that tell how one stage goes on, where there is no terminal."""
 
 
 def console() -> Console:
@@ -28,18 +33,41 @@ def error_console() -> Console:
 def busy(text: str) -> Iterator[Callable[[str], None]]:
     """Show ``text`` and the time that passes while the block runs; yields a function that changes the text.
 
-    Nothing is shown when stderr is not a terminal.
+    Where stderr is not a terminal, every text is a line of its own, after the time that had passed when it began.
     """
-    with _progress(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()) as progress:
+    target = error_console()
+    if not target.is_terminal:
+        lines = _Lines(target)
+        lines(text)
+        yield lines
+        return
+    with _progress(SpinnerColumn(), _text_column(), TimeElapsedColumn()) as progress:
         task = progress.add_task(text, total=None)
         yield lambda new: progress.update(task, description=new)
+
+
+class _Lines:
+    """Prints texts as lines; those that differ from the last in numbers or after a colon alone, rarely."""
+
+    def __init__(self, target: Console) -> None:
+        self._target = target
+        self._began = self._printed = time.monotonic()
+        self._head = ""
+
+    def __call__(self, text: str) -> None:
+        now, head = time.monotonic(), re.sub(r"[\d.,]+", "0", text.partition(":")[0])
+        if head == self._head and now < self._printed + REPEAT_S:
+            return
+        self._head, self._printed = head, now
+        line = f"[{now - self._began:6.1f} s] {text}"
+        self._target.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 @contextlib.contextmanager
 def counted(text: str) -> Iterator[Callable[[int, int], None]]:
     """Show how many of how many are done; yields a function to call with (done, all)."""
     columns = (
-        TextColumn("{task.description}"),
+        _text_column(),
         BarColumn(),
         TextColumn("{task.completed}/{task.total}"),
         TimeElapsedColumn(),
@@ -47,6 +75,10 @@ def counted(text: str) -> Iterator[Callable[[int, int], None]]:
     with _progress(*columns) as progress:
         task = progress.add_task(text, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def _text_column() -> TextColumn:
+    return TextColumn("{task.description}", markup=False)
 
 
 def _progress(*columns: Any) -> Progress:

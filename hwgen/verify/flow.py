@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,15 +16,15 @@ from hwgen.model.graph import Graph
 from hwgen.samples import samples
 from hwgen.sim.network import check_waves
 from hwgen.sim.tools import require
+from hwgen.stages import Stages, Tell
 from hwgen.verify.found import Found
 from hwgen.verify.inputs import image_maps, images
 from hwgen.verify.machine import compare_graph, machine_writes, predict
 from hwgen.verify.reference import References
 from hwgen.verify.result import VerifyResult
-from hwgen.verify.rtl import Bench, compare, machine_verilog
+from hwgen.verify.rtl import Bench, compare
 from hwgen.verify.zeros import layer_zeros
-
-Progress = Callable[[str], None]
+from hwgen.verilog_cache import machine_files
 
 
 def verify(
@@ -39,7 +38,7 @@ def verify(
     latency: int = 32,
     stalls: int = 0,
     waves: Path | None = None,
-    progress: Progress | None = None,
+    progress: Tell | None = None,
     x: NDArray[np.int8] | None = None,
     graph: Graph | None = None,
     typical: Path | NDArray[np.int8] | None = None,
@@ -61,7 +60,7 @@ def verify(
     waves : Path, optional
         FST file; holds the window around the first mismatch, or the whole run when there is none.
     progress : callable, optional
-        Told what is being done.
+        Told what is being done (`hwgen.stages`).
     x, graph : optional
         Quantised images and graph that are already in memory.
     typical : optional
@@ -75,10 +74,10 @@ def verify(
     HwgenError
         For anything a user can mend.
     """
-    say = progress or (lambda text: None)
+    say = Stages(progress)
     require(simulator)
     check_waves(waves, simulator)
-    say("reading the network")
+    say("reading")
     graph = graph or load_model(path)
     given = images(graph, inputs, random, seed) if x is None else from_maps(graph, {graph.input: x})
     x = to_maps(graph, given)[graph.input]
@@ -87,37 +86,46 @@ def verify(
         say("compiling")
         program = compile_graph(graph, config, samples=samples(graph, config, typical), weight_format=weight_format)
         say("generating Verilog")
-        bench = Bench(program, machine_verilog(config), simulator, latency, stalls, seed + 1)
+        bench = Bench(program, machine_files(config), simulator, latency, stalls, seed + 1)
         say("golden model")
         found = simulate(bench, x, golden.run(graph, x, keep=True).tensors, waves, say)
-        say("outside reference")
+        say("reference")
         outside = references.compare(path, given)
-    return found.result(path.name, len(x), seed if inputs is None else None, outside.to_json() if outside else None)
+    say.end()
+    return found.result(
+        path.name, len(x), seed if inputs is None else None, outside.to_json() if outside else None, say.seconds
+    )
 
 
 def simulate(
-    bench: Bench, x: NDArray[np.int8], tensors: dict[str, NDArray[np.int8]], waves: Path | None, say: Progress
+    bench: Bench, x: NDArray[np.int8], tensors: dict[str, NDArray[np.int8]], waves: Path | None, say: Stages
 ) -> Found:
     """Run all images on golden machine and RTL and compare both with the golden graph's ``tensors``."""
     program = bench.program
     config, found = program.config, Found(program)
     inner = x.reshape(len(x), *program.layouts[program.input].shape)
     for i in range(len(x)):
+        say("golden model", f"image {i + 1} of {len(x)}")
         image = program.image(inner[i])
         seen, done = machine_writes(program, image)
         if i == 0 and (config.skip != "none" or config.compress_maps):
             predict(program, done)
         by_graph = compare_graph(program, seen, tensors, i)
-        say(f"simulating image {i + 1} of {len(x)} ({bench.simulator})")
-        rtl = compare(program, bench.run(image), seen, done)
+        if i == 0:
+            say("building", bench.simulator)
+            bench.build(image)
+        say("simulating", f"image {i + 1} of {len(x)}")
+        run = bench.run(image)
+        say("comparing")
+        rtl = compare(program, run, seen, done)
         if i == 0 and config.skip != "none":
             found.zeros = layer_zeros(program, done.work, rtl.run, {name: t[:1] for name, t in tensors.items()})
         found.add(i, by_graph, rtl)
         if waves is not None and (rtl.different or rtl.failures):
-            say("recording the waves around the first mismatch")
+            say("recording waves", "around the first mismatch")
             bench.run(image, waves, (max(rtl.suspect - 2000, 0), rtl.suspect + 200))
             waves = None
     if waves is not None:
-        say("recording the waves")
+        say("recording waves")
         bench.run(program.image(inner[0]), waves)
     return found

@@ -34,7 +34,6 @@ class Found:
     """Values by layer."""
     first: RunResult | None = None
     zeros: list[LayerZeros] = field(default_factory=list)
-    build_s: float = 0.0
     run_s: float = 0.0
     cycles: int = 0
 
@@ -46,11 +45,11 @@ class Found:
         self.failures += [f"image {image}: {text}" for text in rtl.failures]
         run = rtl.run
         self.first = self.first or run
-        self.build_s = max(self.build_s, run.build_s)
         self.run_s, self.cycles = self.run_s + run.run_s, self.cycles + run.cycles
 
-    def result(self, model: str, images: int, seed: int | None, reference: dict[str, Any] | None) -> VerifyResult:
-        """The whole verification's result."""
+    def result(self, model: str, images: int, seed: int | None, reference: dict[str, Any] | None,
+               stages: dict[str, float]) -> VerifyResult:
+        """The whole verification's result; ``stages``: seconds that each took."""
         program, run = self.program, self.first
         assert run is not None
         multipliers = Derived(program.config).multipliers
@@ -77,7 +76,7 @@ class Found:
             sim={
                 "name": run.simulator,
                 "version": run.version,
-                "build_s": self.build_s,
+                "build_s": stages.get("building", 0.0),
                 "run_s": self.run_s,
                 "cycles_per_s": self.cycles / self.run_s if self.run_s else 0.0,
                 "simulated_cycles": self.cycles,
@@ -85,4 +84,5 @@ class Found:
             reference=reference,
             host=[f"{step.name} ({step.kind})" for step in program.graph.host_steps],
             failures=self.failures,
+            stages=stages,
         )

@@ -53,6 +53,8 @@ class VerifyResult:
     host: list[str]
     failures: list[str] = field(default_factory=list)
     """What went wrong besides values: hardware errors, a run that did not finish."""
+    stages: dict[str, float] = field(default_factory=dict)
+    """Seconds of each stage, in their order."""
 
     @property
     def bit_exact(self) -> bool:
@@ -102,6 +104,7 @@ class VerifyResult:
             "bytes": {"read": self.bytes_read, "written": self.bytes_written},
             "counters": self.counters,
             "zeros": self.zeros,
+            "stages": self.stages,
             "sim": self.sim,
             "reference": self.reference,
             "images": self.images,
@@ -119,9 +122,9 @@ class VerifyResult:
         sim = self.sim
         lines.append(
             f"simulated {sim['simulated_cycles']:,} cycles in {sim['run_s']:.1f} s "
-            f"({sim['cycles_per_s']:,.0f} cycles/s, "
-            f"{sim['name']}), built in {sim['build_s']:.1f} s"
+            f"({sim['cycles_per_s']:,.0f} cycles/s, {sim['name']})"
         )
+        lines.append(", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in self.stages.items()))
         if self.reference is None:
             lines.append('outside reference: not compared -> pip install "hwgen[reference]"')
         else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,16 +11,13 @@ from numpy.typing import NDArray
 
 from hwgen.compiler import Program
 from hwgen.derive import Derived
-from hwgen.emit import generate
 from hwgen.golden.machine import MachineResult
 from hwgen.golden.machine_state import PostInfo
-from hwgen.sim.network import run_network
+from hwgen.sim.build import build
+from hwgen.sim.network import memory_log2, run_network
 from hwgen.sim.run_result import RunResult
 from hwgen.verify.replay import EXAMPLES, Mismatch, compare_writes, split_writes
 from hwgen.verify.zeros import check_counters
-
-machine_verilog = functools.lru_cache(maxsize=4)(generate)
-"""A bench runs many networks on one machine, whose Verilog takes seconds to make."""
 
 
 @dataclass(frozen=True)
@@ -44,13 +40,21 @@ class Bench:
         """Cycles far beyond any slow memory, near enough that a hang is found in seconds."""
         return 200_000 + 20 * sum(n.predicted for n in self.program.layers) * (1 + self.latency // 32)
 
+    def build(self, image: NDArray[np.uint8]) -> None:
+        """Compile the simulation that runs images like this one, unless it is in the cache."""
+        size = memory_log2(self.simulator, image.size, self._regions())
+        build(self.verilog, self.program.config, simulator=self.simulator, log2_bytes=size)
+
+    def _regions(self) -> list[tuple[int, int]]:
+        return [self.program.map_region(name) for name in outputs(self.program)]
+
     def run(self, image: NDArray[np.uint8], waves: Path | None = None,
             window: tuple[int, int] | None = None) -> RunResult:
         """Run an image, with ``waves`` recording the signals (of the cycles of ``window``)."""
         program = self.program
         return run_network(
             self.verilog, program.config, image.tobytes(), program.command_base, program.command_count,
-            [program.map_region(name) for name in outputs(program)], simulator=self.simulator, latency=self.latency,
+            self._regions(), simulator=self.simulator, latency=self.latency,
             stalls=self.stalls, seed=self.seed, waves=waves, window=window,
             timeout=window[1] if window else self.limit,
         )  # fmt: skip

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
 
+from hwgen.errors import HwgenError
 from hwgen.presets import preset
-from hwgen.sim import cache, network
+from hwgen.sim import build, cache, process
+from hwgen.sim.run_result import SimulationError
 
 DAY = 24 * 3600
 
@@ -100,22 +104,74 @@ def test_a_folder_that_is_dropped_while_one_waits_for_it(tmp_path: Path, monkeyp
         assert absent and names(folder) == [".lock"]
 
 
-def test_a_machine_is_compiled_once_and_without_precompiled_headers(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HWGEN_CACHE", str(tmp_path))
-    monkeypatch.setattr(network, "version", lambda simulator: "1")
-    monkeypatch.setattr(network.tools, "verilator", lambda: ("verilator", {}))
-    calls = []
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EROFS])
+def test_a_disk_without_room_is_one_message_and_nothing_stays(tmp_path: Path, code: int) -> None:
+    folder = tmp_path / "a"
 
-    def call(command: list[str], folder: Path, env: object, what: str) -> str:
-        calls.append(what)
+    def fail() -> None:
+        with cache.build(folder):
+            (folder / "part").write_bytes(b"x" * 100)
+            (folder / "obj").mkdir()
+            raise OSError(code, os.strerror(code))
+
+    with pytest.raises(HwgenError, match=rf"{folder}: .*{os.strerror(code)}\n  -> make room .* HWGEN_CACHE"):
+        fail()
+    assert names(folder) == [".lock"]
+
+
+def test_other_errors_of_the_system_pass(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), cache.build(tmp_path / "a"):
+        (tmp_path / "none").read_bytes()
+
+
+def test_a_build_that_is_stopped_leaves_nothing(tmp_path: Path) -> None:
+    with contextlib.suppress(KeyboardInterrupt), cache.build(tmp_path / "a"):
+        (tmp_path / "a/part").touch()
+        raise KeyboardInterrupt
+    assert names(tmp_path / "a") == [".lock"]
+
+
+def compiled(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, log: str = "", code: int = 0
+) -> tuple[Path, list[Path]]:
+    """Build twice with a Verilator that does nothing else than to write its files; returns the program and where."""
+    monkeypatch.setenv("HWGEN_CACHE", str(folder))
+    monkeypatch.setattr(build, "version", lambda simulator: "1")
+    monkeypatch.setattr(build.tools, "verilator", lambda: ("verilator", {}))
+    places = []
+
+    def call(command: list[str], folder: Path, env: object) -> process.Done:
+        places.append(folder)
         (folder / "obj").mkdir()
         for name in ("sim", "Vsim_top__pch.h.fast.gch"):
             (folder / "obj" / name).touch()
-        return ""
+        return process.Done(code, log)
 
-    monkeypatch.setattr(network, "_call", call)
+    monkeypatch.setattr(build.process, "call", call)
     for _ in range(2):
-        program = network.build({"a.v": "module a; endmodule"}, preset("tiny"))
-    assert calls == ["Verilator"] and names(program.parent) == ["sim"]
+        program = build.build({"a.v": "module a; endmodule"}, preset("tiny"))
+    return program, places
+
+
+def test_a_machine_is_compiled_once_and_without_precompiled_headers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program, places = compiled(tmp_path, monkeypatch)
+    assert places == [program.parent.parent] and names(program.parent) == ["sim"]
+
+
+def test_where_make_cannot_work_it_is_compiled_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """GNU Make takes no folder with a space in its path."""
+    program, (place,) = compiled(tmp_path / "a b", monkeypatch)
+    assert " " not in str(place) and not place.exists()
+    assert program.is_relative_to(tmp_path / "a b") and names(program.parent) == ["sim"]
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "a b"))
+    with pytest.raises(HwgenError, match="spaces in their path"):
+        compiled(tmp_path / "c d", monkeypatch)
+
+
+def test_a_compiler_that_finds_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(HwgenError, match="build products cannot be written"):
+        compiled(tmp_path, monkeypatch, f"/tmp/x.s: fatal error: {os.strerror(errno.ENOSPC)}", 1)
+    with pytest.raises(SimulationError, match="Verilator failed"):
+        compiled(tmp_path, monkeypatch, "%Error: syntax", 1)
