@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hwgen.compiler.density import Samples
 from hwgen.config import Config
-from hwgen.golden.graph import run
+from hwgen.golden.graph import Batch, batch_of, run
 from hwgen.model.graph import Graph
 
 SAMPLE_IMAGES = 16
 """Whose maps are looked at."""
 
 
-def samples(graph: Graph, config: Config, x: NDArray[np.int8]) -> Samples | None:
+def samples(graph: Graph, config: Config, x: Batch) -> Samples | None:
     """Return the maps of some images.
 
     Parameters
@@ -22,7 +21,7 @@ def samples(graph: Graph, config: Config, x: NDArray[np.int8]) -> Samples | None
     graph : Graph
     config : Config
         Where zero activations are neither skipped nor packed, they have no say.
-    x : int8 array, shape (images, height, width, channels)
+    x : int8 array, shape (images, height, width, channels), or mapping of map names to such arrays
         At most `SAMPLE_IMAGES` of them are taken, evenly spread, as files are often sorted by class.
 
     Returns
@@ -31,6 +30,8 @@ def samples(graph: Graph, config: Config, x: NDArray[np.int8]) -> Samples | None
     """
     if config.skip not in ("activation", "both") and not config.compress_maps:
         return None
-    some = np.linspace(0, len(x) - 1, min(len(x), SAMPLE_IMAGES)).round().astype(int)
-    kept = run(graph, x[some], keep=True).tensors
+    given = batch_of(graph, x)
+    count = len(given[graph.input])
+    some = np.linspace(0, count - 1, min(count, SAMPLE_IMAGES)).round().astype(int)
+    kept = run(graph, {name: values[some] for name, values in given.items()}, keep=True).tensors
     return {name: values for name, values in kept.items() if values.ndim == 4}

@@ -95,8 +95,8 @@ def test_run_writes_outputs_and_accuracy(tmp_path: Path) -> None:
     report = json.loads((tmp_path / "o.json").read_text())
     assert report["inputs"] == 360 and report["top1"] >= 0.97
     with np.load(tmp_path / "o.npz") as out, np.load(DATA) as data:
-        assert out["y"].dtype == np.int8 and out["y"].shape == out["real"].shape == (360, 10)
-        assert (out["y"].argmax(1) == data["y"]).mean() == report["top1"]
+        assert out["y"].dtype == np.float32 and out["y"].shape == out["real"].shape == (360, 1, 1, 10)
+        assert (out["y"].argmax(3).ravel() == data["y"]).mean() == report["top1"]
         assert sorted(p.name for p in tmp_path.iterdir()) == ["o.json", "o.npz"]
 
 
@@ -105,7 +105,7 @@ def test_run_writes_outputs_whatever_the_file_is_called(tmp_path: Path) -> None:
     assert call("run", MODEL_TEXT, "--inputs", DATA_TEXT, "-o", tmp_path / "out").exit_code == 0
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
     with np.load(tmp_path / "out") as out:
-        assert out["y"].shape == (360, 10)
+        assert out["y"].shape == (360, 1, 1, 10)
 
 
 def test_a_config_file_may_start_from_a_preset(tmp_path: Path) -> None:
@@ -189,6 +189,29 @@ def test_bad_inputs(tmp_path: Path, arrays: dict[str, object], fragment: str) ->
     path = inputs_file(tmp_path, **arrays)
     refused(call("run", MODEL_TEXT, "--inputs", path, "-o", tmp_path / "out.npz"), fragment)
     assert not (tmp_path / "out.npz").exists()
+
+
+def test_labels_are_the_same_to_run_and_verify(tmp_path: Path) -> None:
+    path = inputs_file(tmp_path, x=np.zeros((2, 8, 8, 1), np.float32), y=np.array([0, 10]))
+    refused(call("run", MODEL_TEXT, "--inputs", path), "must be in 0..9", "in.npz")
+    refused(call("verify", MODEL_TEXT, "--preset", "tiny", "--inputs", path), "must be in 0..9", "in.npz")
+
+
+def test_run_takes_the_first_inputs(tmp_path: Path) -> None:
+    result = call("run", MODEL_TEXT, "--inputs", DATA_TEXT, "--limit", 5, "--json", tmp_path / "o.json")
+    assert result.exit_code == 0, result.output
+    assert json.loads((tmp_path / "o.json").read_text())["inputs"] == 5
+    refused(call("verify", MODEL_TEXT, "--preset", "tiny", "--limit", 5), "--limit", "give --inputs")
+
+
+def test_run_says_how_many_values_saturate(tmp_path: Path) -> None:
+    with np.load(DATA) as data:
+        x = data["x"][:4].astype(np.float32)
+    result = call("run", MODEL_TEXT, "--inputs", inputs_file(tmp_path, x=x * 1000), "--json", tmp_path / "o.json")
+    assert result.exit_code == 0, result.output
+    (share,) = json.loads((tmp_path / "o.json").read_text())["saturated"].values()
+    assert share > 0.3 and f"{100 * share:.2g} % of the values" in result.stderr
+    assert "warning" not in call("run", MODEL_TEXT, "--inputs", DATA_TEXT).stderr
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 not a zip", b"\x00" * 100])

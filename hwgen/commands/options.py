@@ -22,6 +22,9 @@ WeightFormat = Annotated[
     str,
     typer.Option("--weight-format", metavar="NAME", help="Store weights as packed, bitmap, vector, nm, run, codebook."),
 ]
+Limit = Annotated[
+    int | None, typer.Option("--limit", min=1, metavar="N", help="Take the first N inputs of the file alone.")
+]
 Json = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Also write the result as JSON.")]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from rich.console import Console
@@ -27,6 +27,12 @@ def console() -> Console:
 def error_console() -> Console:
     """Return the console for messages and progress."""
     return Console(stderr=True, highlight=False)
+
+
+def warn(lines: Iterable[str]) -> None:
+    """Print warnings, a line each, on stderr."""
+    for line in lines:
+        error_console().print(f"warning: {line}", style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
 @contextlib.contextmanager

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import time
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import typer
-from numpy.typing import NDArray
 
 from hwgen.commands.files import check_target, write_file, write_json
-from hwgen.commands.options import Json, Model
-from hwgen.commands.output import busy, console, counted
-from hwgen.errors import HwgenError
+from hwgen.commands.options import Json, Limit, Model
+from hwgen.commands.output import busy, console, counted, warn
 
 DENSITY_INPUTS = 16
 """Whose maps are looked at for the share of zeros: all maps of all of them are in memory at once."""
@@ -25,11 +21,10 @@ def run(
     inputs: Annotated[
         Path, typer.Option("--inputs", metavar="FILE.npz", help="x: inputs, batch first; y: labels (optional).")
     ],
+    limit: Limit = None,
     output: Annotated[
         Path | None,
-        typer.Option(
-            "-o", "--output", metavar="OUT.npz", help="Write y (int8 outputs) and real (what the host makes of them)."
-        ),
+        typer.Option("-o", "--output", metavar="OUT.npz", help="Write the outputs as the file defines them, by name."),
     ] = None,
     json: Json = None,
 ) -> None:
@@ -39,60 +34,37 @@ def run(
     from hwgen.golden.densities import densities
     from hwgen.golden.graph import run as run_graph
     from hwgen.golden.host import file_outputs
-    from hwgen.golden.inputs import quantize_input
-    from hwgen.inputs import load_inputs
+    from hwgen.golden.inputs import to_maps
+    from hwgen.golden.top1 import top1
+    from hwgen.inputs import read_inputs
     from hwgen.model import load_model
+    from hwgen.outputs import npz
 
     with busy(f"reading {model}"):
         graph = load_model(model)
-        x, labels = load_inputs(inputs)
-        quantised = quantize_input(graph, x)
+        given = read_inputs(graph, inputs, limit)
+    warn(given.warnings)
     start = time.perf_counter()
     with counted("inputs") as progress:
-        ran = run_graph(graph, quantised, progress=progress)
-    result = ran.output
+        maps = to_maps(graph, given.values)
+        found = file_outputs(graph, run_graph(graph, maps, progress=progress).tensors)
     seconds = time.perf_counter() - start
-    y = result.reshape(len(result), -1) if result.shape[1:3] == (1, 1) else result
+    count = len(found[0])
     report: dict[str, Any] = {
         "model": str(model),
-        "inputs": len(y),
+        "inputs": count,
         "seconds": seconds,
-        "inputs_per_s": len(y) / seconds,
+        "inputs_per_s": count / seconds,
+        "saturated": given.saturated,
     }
     if json is not None:
-        report["layers"] = densities(graph, quantised[:DENSITY_INPUTS])
-    if labels is not None:
-        report["top1"] = top1(y, labels, str(inputs))
+        report["layers"] = densities(graph, {name: values[:DENSITY_INPUTS] for name, values in maps.items()})
+    if given.labels is not None:
+        report["top1"] = top1(found[0], given.labels)
     if output is not None:
-        real = file_outputs(graph, ran.tensors)[0].reshape(y.shape)
-        content = io.BytesIO()  # given a path, NumPy would choose its suffix
-        np.savez_compressed(content, y=y, real=real)
-        write_file(output, content.getvalue())
+        write_file(output, npz(graph, found))
     write_json(json, report)
-    text = f", top-1 accuracy {100 * report['top1']:.2f} %" if labels is not None else ""
+    text = f", top-1 accuracy {100 * report['top1']:.2f} %" if given.labels is not None else ""
     console().print(
-        f"{graph.name}: {len(y)} inputs in {seconds:.2f} s ({report['inputs_per_s']:.0f}/s){text}", soft_wrap=True
+        f"{graph.name}: {count} inputs in {seconds:.2f} s ({report['inputs_per_s']:.0f}/s){text}", soft_wrap=True
     )
-
-
-def top1(y: NDArray[np.int8], labels: NDArray[np.int64], where: str) -> float:
-    """Return the share of outputs (N, classes) whose largest value, the first of equal ones, is at the label.
-
-    Raises
-    ------
-    HwgenError
-        When a label is not a class of the network, or the outputs are not one vector each.
-    """
-    if y.ndim != 2:
-        raise HwgenError(
-            f"labels need outputs that are class scores, not maps of shape {y.shape[1:]}",
-            where=where,
-            remedy="leave y out",
-        )
-    if len(labels) != len(y):
-        raise HwgenError(f"the labels y must be one for each of the {len(y)} inputs, not {len(labels)}", where=where)
-    if labels.min() < 0 or labels.max() >= y.shape[1]:
-        raise HwgenError(
-            f"the labels y must be in 0..{y.shape[1] - 1}, not {labels.min()}..{labels.max()}", where=where
-        )
-    return float((y.argmax(axis=1) == labels).mean())

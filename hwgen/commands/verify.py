@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hwgen.commands.files import check_target, write_json
-from hwgen.commands.options import ConfigFile, Json, Model, Preset, Profile, WeightFormat, chosen_config
+from hwgen.commands.options import ConfigFile, Json, Limit, Model, Preset, Profile, WeightFormat, chosen_config
 from hwgen.commands.output import busy, console
 from hwgen.config import SMALLEST, Config
 from hwgen.errors import HwgenError
@@ -35,6 +35,7 @@ def verify(
     config: ConfigFile = None,
     sim: Annotated[Simulator, typer.Option("--sim", help="Simulator.")] = Simulator.verilator,
     inputs: Annotated[Path | None, typer.Option("--inputs", metavar="FILE.npz", help="x: inputs, batch first.")] = None,
+    limit: Limit = None,
     random: Annotated[
         int | None,
         typer.Option("--random", min=1, metavar="N", help="That many random inputs (default: 1, without --inputs)."),
@@ -58,6 +59,7 @@ def verify(
             machine,
             sim,
             inputs=inputs,
+            limit=limit,
             random=random,
             seed=seed,
             profile=profile,
@@ -77,6 +79,7 @@ def verified(
     sim: Simulator,
     *,
     inputs: Path | None = None,
+    limit: int | None = None,
     random: int | None = None,
     seed: int = 1,
     profile: Path | None = None,
@@ -94,6 +97,7 @@ def verified(
             config,
             simulator=sim.value,
             inputs=inputs,
+            limit=limit,
             random=random,
             seed=seed,
             typical=profile,

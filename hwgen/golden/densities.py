@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from hwgen.golden.graph import run
+from hwgen.golden.graph import Batch, run
 from hwgen.model.graph import Conv, Graph
 
 
-def densities(graph: Graph, x: NDArray[np.int8]) -> list[dict[str, Any]]:
+def densities(graph: Graph, x: Batch) -> list[dict[str, Any]]:
     """Return ``name``, ``weights`` and ``activations`` of every convolution.
 
     Parameters
     ----------
     graph : Graph
-    x : int8 array, shape (N, H, W, C)
+    x : int8 array, shape (N, H, W, C), or mapping of map names to such arrays
         Inputs; all maps of all of them are held at once.
 
     Returns

@@ -29,7 +29,10 @@ class GraphResult:
     tensors: dict[str, NDArray[np.int8]]
 
 
-Batch = NDArray[np.int8] | Mapping[str, NDArray[np.int8]]
+Maps = Mapping[str, NDArray[np.int8]]
+"""Quantised images by the names of their maps, (N, H, W, C) each."""
+
+Batch = NDArray[np.int8] | Maps
 """Quantised images: of the one input's map, or of every input's map by its name."""
 
 

@@ -39,23 +39,6 @@ def to_maps(graph: Graph, given: Sequence[Array]) -> dict[str, NDArray[np.int8]]
     return maps
 
 
-def outside(graph: Graph, given: Sequence[Array]) -> dict[str, float]:
-    """Of each input, by name, the share of values that quantisation saturates by more than half a step, if any."""
-    shares = {}
-    for port, values in zip(graph.inputs, given, strict=True):
-        value = values
-        for step in port.steps:
-            if step.kind == "quantize":
-                steps = value.astype(np.float64) / step.attrs["scale"] + step.attrs["zero_point"]
-                limits = np.iinfo(step.attrs.get("type", "int8"))
-                share = float(((steps < limits.min - 0.5) | (steps > limits.max + 0.5)).mean())
-                if share:
-                    shares[port.name] = share
-                break
-            value = apply(step, value, graph.source)
-    return shares
-
-
 def random_inputs(graph: Graph, count: int, seed: int) -> list[Array]:
     """Random images in the file's own types, such that every integer of the input's quantisation occurs.
 
@@ -123,11 +106,60 @@ def file_inputs(graph: Graph, arrays: Mapping[str, Array]) -> list[Array]:
         For another shape or dtype, NaN or infinity, no images, inputs that are missing or of different numbers, or
         pixels where the network's units are unclear.
     """
-    given = [_typed(graph, port, _shaped(graph, port, _array(graph, arrays, i))) for i, port in enumerate(graph.inputs)]
-    if len({len(value) for value in given}) > 1:
-        counts = [len(value) for value in given]
+    return typed(graph, placed(graph, arrays))
+
+
+def placed(graph: Graph, arrays: Mapping[str, Array]) -> list[Array]:
+    """What a user gives (see `file_inputs`) in the shapes of the file's inputs, types as given.
+
+    Raises
+    ------
+    HwgenError
+        For another shape, no images, inputs that are missing or of different numbers.
+    """
+    found = [_shaped(graph, port, _array(graph, arrays, i)) for i, port in enumerate(graph.inputs)]
+    counts = [len(value) for value in found]
+    if len(set(counts)) > 1:
         raise HwgenError(f"all inputs must have as many images, not {counts}", where=graph.name)
-    return given
+    return found
+
+
+def typed(graph: Graph, values: Sequence[Array]) -> list[Array]:
+    """Values that are `placed`, in the types of the file's inputs; errors as `file_inputs`."""
+    return [_typed(graph, port, value) for port, value in zip(graph.inputs, values, strict=True)]
+
+
+def saturated(graph: Graph, values: Sequence[Array]) -> dict[str, float]:
+    """Of each input, by name, the share of numbers over half a step beyond what its quantisation covers, if any.
+
+    Parameters
+    ----------
+    graph : Graph
+    values : sequence of array
+        As a user gives them, `placed`.
+    """
+    shares = {}
+    for port, given in zip(graph.inputs, values, strict=True):
+        if np.issubdtype(given.dtype, np.floating):
+            share = _share_outside(port, given, graph.source)
+            if share:
+                shares[port.name] = share
+    return shares
+
+
+def _share_outside(port: Port, given: Array, source: str) -> float:
+    value, attrs = given, _scale(port)
+    if port.real:
+        for step in port.steps:
+            if step.kind == "quantize":
+                attrs = dict(step.attrs)
+                break
+            value = apply(step, value, source)
+        else:
+            return 0.0
+    limits = np.iinfo(attrs.get("type", "int8"))
+    low, high = (np.float32((q - attrs["zero_point"]) * attrs["scale"]) for q in (limits.min - 0.5, limits.max + 0.5))
+    return float(((value < low) | (value > high)).mean())
 
 
 def quantize_input(graph: Graph, x: Array) -> NDArray[np.int8]:

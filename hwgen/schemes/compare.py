@@ -48,26 +48,27 @@ def compare(
     """
     say = progress or (lambda text: None)
     graph = load_model(path)
-    x = image_maps(graph, inputs, random, seed)
+    maps = image_maps(graph, inputs, random, seed)
+    count = len(maps[graph.input])
     multipliers = Derived(config).multipliers
     machines = {"dense": config.replace(skip="none")} | ({} if config.skip == "none" else {"skipping": config})
     ours = {}
     for name, machine in machines.items():
         say(f"{graph.name} on {config.name}" + (", dense" if name == "dense" else ""))
-        ours[name] = run_machine(graph, machine, x)
+        ours[name] = run_machine(graph, machine, maps)
     convolutions = [op for op in graph.ops if isinstance(op, Conv)]
     if not convolutions:
         raise HwgenError("the network has no layer that multiplies", where=str(path))
     found: dict[str, list[LayerFigures]] = {op.name: [] for op in convolutions}
-    for i in range(len(x)):
-        say(f"{len(SCHEMES)} schemes on image {i + 1} of {len(x)}")
-        tensors = golden.run(graph, x[i : i + 1], keep=True).tensors
+    for i in range(count):
+        say(f"{len(SCHEMES)} schemes on image {i + 1} of {count}")
+        tensors = golden.run(graph, {name: x[i : i + 1] for name, x in maps.items()}, keep=True).tensors
         for number, op in enumerate(convolutions):
             layer = layer_of(op, tensors[op.inputs[0]][0], graph.tensors[op.inputs[0]].zero_point).sample(seed + number)
             before = found[op.name]
             found[op.name].append(_figures(op, layer, multipliers, before[0] if before else None))
     layers = [_mean(of_images) for of_images in found.values()]
-    return Comparison(path.name, config.to_dict(), multipliers, len(x), seed, inputs is None, layers, ours)
+    return Comparison(path.name, config.to_dict(), multipliers, count, seed, inputs is None, layers, ours)
 
 
 def _figures(op: Conv, layer: Layer, multipliers: int, other: LayerFigures | None) -> LayerFigures:

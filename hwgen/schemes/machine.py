@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from hwgen.compiler import Program, compile_graph
 from hwgen.compiler.stream import Entry
 from hwgen.config import Config
+from hwgen.golden.graph import Batch, batch_of
 from hwgen.golden.machine import Machine
 from hwgen.isa import Module
 from hwgen.model.graph import Graph
 from hwgen.samples import samples
-from hwgen.verify.machine import predict
+from hwgen.verify.machine import memory_image, predict
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class MachineLayer:
     compute: float
 
 
-def run_machine(graph: Graph, config: Config, x: NDArray[np.int8]) -> list[MachineLayer]:
+def run_machine(graph: Graph, config: Config, x: Batch) -> list[MachineLayer]:
     """Compile a network and count the cycles of its layers, with the operands of every image where zeros are skipped.
 
     Raises
@@ -53,13 +54,15 @@ def run_machine(graph: Graph, config: Config, x: NDArray[np.int8]) -> list[Machi
             for n, c in zip(program.layers, _by_layer(program, walked), strict=True)
         ]
     cycles, lanes = np.zeros(len(program.layers)), np.zeros(len(program.layers))
-    for image in x:
-        done = Machine(config).run(program.commands, program.image(image))
+    given = batch_of(graph, x)
+    count = len(given[graph.input])
+    for i in range(count):
+        done = Machine(config).run(program.commands, memory_image(program, given, i))
         predict(program, done)
         cycles += [layer.predicted for layer in program.layers]
         lanes += _by_layer(program, [w.walked for w in done.work])
     return [
-        MachineLayer(n.name, n.mapping, float(c) / len(x), float(w) / len(x))
+        MachineLayer(n.name, n.mapping, float(c) / count, float(w) / count)
         for n, c, w in zip(program.layers, cycles, lanes, strict=True)
     ]
 

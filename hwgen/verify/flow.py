@@ -10,7 +10,11 @@ from numpy.typing import NDArray
 from hwgen.compiler import compile_graph
 from hwgen.config import SMALLEST, Config
 from hwgen.golden import graph as golden
+from hwgen.golden.graph import Batch, Maps, batch_of
+from hwgen.golden.host import file_outputs
 from hwgen.golden.inputs import from_maps, to_maps
+from hwgen.golden.top1 import top1
+from hwgen.inputs import Inputs
 from hwgen.model import load_model
 from hwgen.model.graph import Graph
 from hwgen.samples import samples
@@ -18,8 +22,8 @@ from hwgen.sim.network import check_waves
 from hwgen.sim.tools import require
 from hwgen.stages import Stages, Tell
 from hwgen.verify.found import Found
-from hwgen.verify.inputs import image_maps, images
-from hwgen.verify.machine import compare_graph, machine_writes, predict
+from hwgen.verify.inputs import chosen_inputs, image_maps
+from hwgen.verify.machine import compare_graph, machine_writes, memory_image, predict
 from hwgen.verify.reference import References
 from hwgen.verify.result import VerifyResult
 from hwgen.verify.rtl import Bench, compare
@@ -33,15 +37,16 @@ def verify(
     *,
     simulator: str = "verilator",
     inputs: Path | None = None,
+    limit: int | None = None,
     random: int | None = None,
     seed: int = 0,
     latency: int = 32,
     stalls: int = 0,
     waves: Path | None = None,
     progress: Tell | None = None,
-    x: NDArray[np.int8] | None = None,
+    x: Batch | None = None,
     graph: Graph | None = None,
-    typical: Path | NDArray[np.int8] | None = None,
+    typical: Path | Batch | None = None,
     weight_format: str = SMALLEST,
 ) -> VerifyResult:
     """Verify a network on a configuration.
@@ -53,8 +58,8 @@ def verify(
     config : Config
     simulator : str
         ``verilator`` or ``icarus``.
-    inputs, random, seed
-        Images from an .npz file, or that many random ones.
+    inputs, limit, random, seed
+        Images from an .npz file (the first ``limit``), or that many random ones.
     latency, stalls : int
         Memory read latency in cycles; percent of cycles in which each AXI channel pauses.
     waves : Path, optional
@@ -79,34 +84,38 @@ def verify(
     check_waves(waves, simulator)
     say("reading")
     graph = graph or load_model(path)
-    given = images(graph, inputs, random, seed) if x is None else from_maps(graph, {graph.input: x})
-    x = to_maps(graph, given)[graph.input]
-    typical = image_maps(graph, typical) if isinstance(typical, Path) else x if typical is None else typical
+    if x is None:
+        given = chosen_inputs(graph, inputs, random, seed, limit)
+    else:
+        given = Inputs(from_maps(graph, batch_of(graph, x)))
+    maps = to_maps(graph, given.values)
+    typical = image_maps(graph, typical) if isinstance(typical, Path) else maps if typical is None else typical
     with References(graph) as references:
         say("compiling")
         program = compile_graph(graph, config, samples=samples(graph, config, typical), weight_format=weight_format)
         say("generating Verilog")
         bench = Bench(program, machine_files(config), simulator, latency, stalls, seed + 1)
         say("golden model")
-        found = simulate(bench, x, golden.run(graph, x, keep=True).tensors, waves, say)
+        tensors = golden.run(graph, maps, keep=True).tensors
+        found = simulate(bench, maps, tensors, waves, say)
         say("reference")
-        outside = references.compare(path, given)
+        outside = references.compare(path, given.values)
+    accuracy = None if given.labels is None else top1(file_outputs(graph, tensors)[0], given.labels)
     say.end()
-    return found.result(
-        path.name, len(x), seed if inputs is None else None, outside.to_json() if outside else None, say.seconds
-    )
+    report = None if outside is None else outside.to_json()
+    return found.result(path.name, given, seed if inputs is None else None, report, accuracy, say.seconds)
 
 
 def simulate(
-    bench: Bench, x: NDArray[np.int8], tensors: dict[str, NDArray[np.int8]], waves: Path | None, say: Stages
+    bench: Bench, maps: Maps, tensors: dict[str, NDArray[np.int8]], waves: Path | None, say: Stages
 ) -> Found:
-    """Run all images on golden machine and RTL and compare both with the golden graph's ``tensors``."""
+    """Run golden machine and RTL on all images (``maps``) and compare both with the golden graph's ``tensors``."""
     program = bench.program
     config, found = program.config, Found(program)
-    inner = x.reshape(len(x), *program.layouts[program.input].shape)
-    for i in range(len(x)):
-        say("golden model", f"image {i + 1} of {len(x)}")
-        image = program.image(inner[i])
+    count = len(maps[program.graph.input])
+    for i in range(count):
+        say("golden model", f"image {i + 1} of {count}")
+        image = memory_image(program, maps, i)
         seen, done = machine_writes(program, image)
         if i == 0 and (config.skip != "none" or config.compress_maps):
             predict(program, done)
@@ -114,7 +123,7 @@ def simulate(
         if i == 0:
             say("building", bench.simulator)
             bench.build(image)
-        say("simulating", f"image {i + 1} of {len(x)}")
+        say("simulating", f"image {i + 1} of {count}")
         run = bench.run(image)
         say("comparing")
         rtl = compare(program, run, seen, done)
@@ -127,5 +136,5 @@ def simulate(
             waves = None
     if waves is not None:
         say("recording waves")
-        bench.run(program.image(inner[0]), waves)
+        bench.run(memory_image(program, maps, 0), waves)
     return found

@@ -9,6 +9,7 @@ from typing import Any
 from hwgen.compiler import Program
 from hwgen.compiler.cost import layer_cycles
 from hwgen.derive import Derived
+from hwgen.inputs import Inputs
 from hwgen.sim.run_result import RunResult
 from hwgen.verify.replay import EXAMPLES, Mismatch
 from hwgen.verify.result import LayerResult, VerifyResult
@@ -47,9 +48,9 @@ class Found:
         self.first = self.first or run
         self.run_s, self.cycles = self.run_s + run.run_s, self.cycles + run.cycles
 
-    def result(self, model: str, images: int, seed: int | None, reference: dict[str, Any] | None,
-               stages: dict[str, float]) -> VerifyResult:
-        """The whole verification's result; ``stages``: seconds that each took."""
+    def result(self, model: str, given: Inputs, seed: int | None, reference: dict[str, Any] | None,
+               accuracy: float | None, stages: dict[str, float]) -> VerifyResult:
+        """The whole verification's result: ``accuracy`` is the golden model's, ``stages`` tells seconds."""
         program, run = self.program, self.first
         assert run is not None
         multipliers = Derived(program.config).multipliers
@@ -62,7 +63,7 @@ class Found:
             model=model,
             config=program.config.to_dict(),
             multipliers=multipliers,
-            images=images,
+            images=len(given.values[0]),
             seed=seed,
             mismatches=self.different.total(),
             examples=self.examples[:EXAMPLES],
@@ -85,4 +86,7 @@ class Found:
             host=[f"{step.name} ({step.kind})" for step in program.graph.host_steps],
             failures=self.failures,
             stages=stages,
+            saturated=given.saturated,
+            top1=accuracy,
+            warnings=given.warnings,
         )

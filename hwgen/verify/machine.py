@@ -9,10 +9,16 @@ from numpy.typing import NDArray
 
 from hwgen.compiler import Program
 from hwgen.compiler.cost import CycleModel, layer_cycles
+from hwgen.golden.graph import Maps
 from hwgen.golden.machine import Machine, MachineResult
 from hwgen.golden.machine_state import PostInfo
 from hwgen.isa import Command
 from hwgen.verify.replay import EXAMPLES, Mismatch, maps, of_machine
+
+
+def memory_image(program: Program, maps: Maps, index: int) -> NDArray[np.uint8]:
+    """The memory before a run: one image's input maps beside constants and commands."""
+    return program.image(maps[program.graph.input][index])
 
 
 def machine_writes(program: Program, image: NDArray[np.uint8]) -> tuple[dict[int, PostInfo], MachineResult]:

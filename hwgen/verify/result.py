@@ -55,6 +55,11 @@ class VerifyResult:
     """What went wrong besides values: hardware errors, a run that did not finish."""
     stages: dict[str, float] = field(default_factory=dict)
     """Seconds of each stage, in their order."""
+    saturated: dict[str, float] = field(default_factory=dict)
+    """Of each input that has any, the share of values beyond what its quantisation covers."""
+    top1: float | None = None
+    """With labels: the golden model's accuracy."""
+    warnings: list[str] = field(default_factory=list)
 
     @property
     def bit_exact(self) -> bool:
@@ -110,6 +115,8 @@ class VerifyResult:
             "images": self.images,
             "seed": self.seed,
             "host": self.host,
+            "saturated": self.saturated,
+            "top1": self.top1,
         }
 
     def table(self) -> Table:
@@ -118,7 +125,8 @@ class VerifyResult:
 
     def summary(self) -> list[str]:
         """Return the lines printed below the table."""
-        lines = [*self.failures, *(str(e) for e in self.examples), *skipped(self)]
+        warnings = [f"warning: {text}" for text in self.warnings]
+        lines = [*warnings, *self.failures, *(str(e) for e in self.examples), *skipped(self)]
         sim = self.sim
         lines.append(
             f"simulated {sim['simulated_cycles']:,} cycles in {sim['run_s']:.1f} s "
@@ -132,5 +140,6 @@ class VerifyResult:
         lines.append(
             ("bit-exact: RTL == golden machine == golden graph" if self.bit_exact else "NOT bit-exact")
             + f", {self.images} image{'s' * (self.images != 1)}"
+            + ("" if self.top1 is None else f", top-1 accuracy {100 * self.top1:.2f} %")
         )
         return lines

@@ -1,0 +1,113 @@
+"""The file of inputs: what it may hold, which array is which input, and that no file gives a traceback."""
+
+from __future__ import annotations
+
+import io
+import random
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hwgen.errors import HwgenError
+from hwgen.inputs import load_arrays, load_inputs, read_inputs
+from hwgen.model.graph import Graph, Requant, Requantize, Tensor, plain_graph
+from tests.shared_data import shared_file
+
+REQUANT = Requant(np.array([1 << 30]), np.array([1]), 0)
+
+
+def network(*names: str) -> Graph:
+    """A network of an input for each name, (1, 2, 2, 3), each handed on as an output of its own."""
+    tensors = {n: Tensor(n, (1, 2, 2, 3), 0.5, 0) for n in (*names, *(f"{n}_out" for n in names))}
+    ops = [Requantize(name=f"{n}_op", inputs=(n,), output=f"{n}_out", requant=REQUANT) for n in names]
+    return plain_graph("network", "onnx", tensors, ops, names, [f"{n}_out" for n in names])
+
+
+def write(folder: Path, **arrays: object) -> Path:
+    np.savez(folder / "in.npz", **arrays)
+    return folder / "in.npz"
+
+
+def images(count: int, value: int = 0) -> np.ndarray:
+    return np.full((count, 2, 2, 3), value, np.int8)
+
+
+def test_inputs_by_name_or_number_in_the_networks_order(tmp_path: Path) -> None:
+    graph = network("left", "right")
+    for arrays in ({"right": images(3, 2), "left": images(3, 1)}, {"x1": images(3, 2), "x0": images(3, 1)}):
+        values = read_inputs(graph, write(tmp_path, **arrays)).values
+        assert [int(v.max()) for v in values] == [1, 2] and all(v.shape == (3, 1, 2, 2, 3) for v in values)
+
+
+def test_an_input_that_is_missing_is_named_with_its_shape(tmp_path: Path) -> None:
+    with pytest.raises(HwgenError, match=r"'right'.*\(1, 2, 2, 3\)"):
+        read_inputs(network("left", "right"), write(tmp_path, left=images(2)))
+    with pytest.raises(HwgenError, match="no array left or right or x0 or x1, but x"):
+        read_inputs(network("left", "right"), write(tmp_path, x=images(2)))
+
+
+def test_an_input_may_be_called_y(tmp_path: Path) -> None:
+    found = read_inputs(network("y"), write(tmp_path, y=images(2, 5)))
+    assert found.labels is None and int(found.values[0].max()) == 5
+
+
+def test_other_arrays_are_not_even_read(tmp_path: Path) -> None:
+    found = read_inputs(network("a"), write(tmp_path, x=images(2), names=np.array([{}, {}], object)))
+    assert len(found.values[0]) == 2
+
+
+def test_limit_takes_the_first_and_their_labels(tmp_path: Path) -> None:
+    graph = network("a")
+    tensors = dict(graph.tensors) | {"o": Tensor("o", (1, 1, 1, 12), 0.5, 0)}
+    graph = plain_graph("n", "onnx", tensors, graph.ops, "a", "o")
+    x = np.arange(5, dtype=np.int8)[:, None, None, None] + images(5)
+    found = read_inputs(graph, write(tmp_path, x=x, y=np.arange(5)), 2)
+    assert found.labels is not None and found.labels.tolist() == [0, 1]
+    assert [int(v.max()) for v in found.values[0]] == [0, 1]
+    assert len(read_inputs(graph, write(tmp_path, x=x), 9).values[0]) == 5
+
+
+def test_saturation_is_told_by_its_share(tmp_path: Path) -> None:
+    x = np.zeros((1, 2, 2, 3), np.float32)
+    x[0, 0, 0] = (-64.2, 63.7, 64)  # half a step is rounding, more is not
+    found = read_inputs(network("a"), write(tmp_path, x=x))
+    assert found.saturated == {"a": pytest.approx(1 / 12)} and "8.3 %" in found.warnings[0]
+    assert not read_inputs(network("a"), write(tmp_path, x=np.clip(x, -64.2, 63.7))).warnings
+
+
+@pytest.mark.parametrize("name", ["npz_tokenerror.npz", "npz_typeerror.npz"])
+def test_headers_that_numpy_trips_over(name: str) -> None:
+    with pytest.raises(HwgenError, match="plain arrays"):
+        load_inputs(shared_file("cases", name))
+
+
+def test_a_member_that_is_no_array(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "in.npz", "w") as archive:
+        archive.writestr("x.npy", b"text")
+    with pytest.raises(HwgenError, match="plain arrays"):
+        load_inputs(tmp_path / "in.npz")
+
+
+def test_damaged_headers_give_one_message(tmp_path: Path) -> None:
+    seed = random.randrange(1 << 32)
+    rng = random.Random(seed)
+    for _ in range(300):
+        header = bytearray(b"{'descr': '|i1', 'fortran_order': False, 'shape': (2, 3), }")
+        for _ in range(rng.randrange(1, 4)):
+            at = rng.randrange(len(header))
+            header[at : at + rng.randrange(3)] = rng.choice(
+                [b"(", b")", b"'", b"-", b"9", b"None", b"\x00", b"\n", b"True", b"[", b"{", b"\\", b"1e9", b"\xff"])
+        text = bytes(header).ljust(117) + b"\n"
+        content = b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + bytes(6)
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w") as archive:
+            archive.writestr("x.npy", content)
+        (tmp_path / "in.npz").write_bytes(buffer.getvalue())
+        try:
+            load_arrays(tmp_path / "in.npz", ["x"])
+        except HwgenError:
+            pass
+        except Exception as error:
+            raise AssertionError(f"seed {seed}, header {text!r}") from error
