@@ -15,10 +15,11 @@ from hwgen.compress.passes import fuse_activations
 from hwgen.errors import HwgenError
 from hwgen.model.graph import Concat, Op, Pool, Tensor
 from hwgen.model.onnx_check import preflight
-from hwgen.model.onnx_file import Array, Node, OnnxFile, open_onnx
+from hwgen.model.onnx_file import OnnxFile, open_onnx
 from hwgen.model.onnx_layers import Layers, Value
 from hwgen.model.onnx_layout import source_shape
 from hwgen.model.onnx_lower import Emitter
+from hwgen.model.onnx_node import Array, Node
 from hwgen.model.onnx_reader import Reader
 from hwgen.model.onnx_values import Pending, Tail, View, Weights
 

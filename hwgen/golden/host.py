@@ -5,8 +5,8 @@ Every function of a step works on a batch, (N, *shape of the file's tensor), and
 ============ ============================================================================== =======================
 kind         computes                                                                       attrs
 ============ ============================================================================== =======================
-quantize     real numbers to integers: round(x / scale) + zero_point, saturated. ONNX rounds scale, zero_point, type
-             ties to even, TFLite away from zero
+quantize     real numbers to integers: round(x / scale) + zero_point, saturated. ONNX rounds scale, zero_point, type,
+             ties to even, TFLite away from zero                                            limits
 dequantize   (q - zero_point) * scale in float32                                            scale, zero_point
 softmax      exp(beta x) / sum over ``axis`` (and all behind it: ``flatten``), in double    axis, beta, flatten
              precision
@@ -75,8 +75,8 @@ def quantize(value: Array, attrs: Mapping[str, Any], source: str) -> Array:
         whole = np.trunc(ratio)
         rounded = whole + np.copysign(np.abs(ratio - whole) >= 0.5, ratio)
     kind = np.dtype(attrs.get("type", "int8"))
-    limits = np.iinfo(kind)
-    q: Array = np.clip(rounded.astype(np.float64) + attrs["zero_point"], limits.min, limits.max).astype(kind)
+    limits = attrs.get("limits", (np.iinfo(kind).min, np.iinfo(kind).max))
+    q: Array = np.clip(rounded.astype(np.float64) + attrs["zero_point"], *limits).astype(kind)
     return q
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from hwgen.errors import HwgenError
-from hwgen.model.onnx_file import Node, OnnxFile
+from hwgen.model.onnx_file import OnnxFile
+from hwgen.model.onnx_node import Node
 
 QUANTIZE = {"QuantizeLinear", "DequantizeLinear"}
 SAME = {"Identity", "Dropout"}

@@ -6,40 +6,23 @@ float: the reader needs the integers.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from hwgen.errors import HwgenError
-
-Array = NDArray[Any]
+from hwgen.model.onnx_dialects import rewrite
+from hwgen.model.onnx_node import Array, Node
 
 _NOT_EVALUATED = (ArithmeticError, AttributeError, ImportError, LookupError, RuntimeError, TypeError, ValueError)
 """What onnx's reference evaluator raises for an operator or a value it does not know."""
 
 _NOT_FOLDED = {"QuantizeLinear", "DequantizeLinear", "If", "Loop", "Scan"}
-
-
-@dataclass(frozen=True, eq=False)
-class Node:
-    """One ONNX node. ``attrs`` holds Python values; absent optional inputs are empty strings."""
-
-    name: str
-    op: str
-    domain: str
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-    attrs: dict[str, Any] = field(default_factory=dict)
-
-    def input(self, position: int) -> str:
-        """Name of input ``position``, empty when it is absent."""
-        return self.inputs[position] if position < len(self.inputs) else ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +92,8 @@ def open_onnx(path: str | Path) -> OnnxFile:
     input_shape = _set_batch(model, inputs[0], where)
     model = _infer(model)
     consts = {name: _array(t, path) for name, t in inits.items()}
-    nodes = _fold(model, consts, path)
+    nodes = rewrite(_fold(model, consts, path), consts, [value.name for value in model.graph.output],
+                    {o.domain: o.version for o in model.opset_import})
     nodes = _reachable(nodes, model.graph.output[0].name)
     consumers: dict[str, list[Node]] = {}
     for node in nodes:

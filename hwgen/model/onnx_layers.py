@@ -9,8 +9,9 @@ import numpy as np
 from hwgen.errors import HwgenError
 from hwgen.model.graph import Pad, Pool, Tensor
 from hwgen.model.onnx_check import POOLS
-from hwgen.model.onnx_file import Array, Node, OnnxFile
+from hwgen.model.onnx_file import OnnxFile
 from hwgen.model.onnx_lower import Emitter
+from hwgen.model.onnx_node import Array, Node
 from hwgen.model.onnx_values import NCHW, NHWC, Pending, Shape, Source, Tail, View, Weights, flat_columns
 
 Value = Source | View | Pending | Weights | Tail | Array

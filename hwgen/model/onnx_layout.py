@@ -11,8 +11,9 @@ import numpy as np
 from hwgen.errors import HwgenError
 from hwgen.model.graph import Reshape
 from hwgen.model.onnx_check import QUANTIZE, SAME
-from hwgen.model.onnx_file import Node, OnnxFile
+from hwgen.model.onnx_file import OnnxFile
 from hwgen.model.onnx_lower import Emitter
+from hwgen.model.onnx_node import Node
 from hwgen.model.onnx_values import NCHW, NHWC, Map, Perm, Shape, Source, View, Weights
 
 

@@ -26,6 +26,8 @@ class Emitter:
     file: str
     tensors: dict[str, Tensor] = field(default_factory=dict)
     ops: list[Op] = field(default_factory=list)
+    limits: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """The least and greatest value of maps, where they are known."""
 
     def tensor(self, name: str, shape: Shape, scale: float, zero_point: int, view: FileView | None = None) -> Tensor:
         """A new int8 map."""
@@ -49,9 +51,12 @@ class Emitter:
         """Emit a waiting operator into a new map ``name`` of the given scale and zero point."""
         if pending.kind == "same" and not pending.clamped:
             source = pending.inputs[0].tensor
-            if (source.scale, source.zero_point) == (scale, zero_point):
+            low, high = self.limits.get(source.name, (-128, 127))
+            if (source.scale, source.zero_point) == (scale, zero_point) and (
+                    pending.limits[0] <= low and high <= pending.limits[1]):
                 return View(shape=pending.shape, perm=pending.perm, flat=pending.flat, tensor=source)
         output = self.tensor(name, pending.shape, scale, zero_point, view)
+        self.limits[output.name] = pending.limits
         self.write(pending, output)
         return View(shape=pending.shape, perm=pending.perm, flat=pending.flat, tensor=output)
 
@@ -85,7 +90,7 @@ def clamp(pending: Pending, output: Tensor) -> tuple[int, int]:
     bounds = []
     for real, default in ((pending.lo, -128), (pending.hi, 127)):
         q = default if np.isinf(real) else round(float(np.rint(real / output.scale))) + output.zero_point
-        bounds.append(min(max(q, -128), 127))
+        bounds.append(min(max(q, pending.limits[0]), pending.limits[1]))
     return bounds[0], max(bounds)
 
 
@@ -179,13 +184,14 @@ def _average(emitter: Emitter, pending: Pending, output: Tensor) -> None:
 
 def _concat(emitter: Emitter, pending: Pending, output: Tensor) -> None:
     target = output
-    if pending.clamped:
+    clamped = pending.clamped or pending.limits != (-128, 127)
+    if clamped:
         target = emitter.tensor(f"{output.name}/concat", output.shape, output.scale, output.zero_point)
     inputs = tuple(emitter.requantized(view, output.scale, output.zero_point, pending.node).name
                    for view in pending.inputs)
     emitter.emit(Concat(name=pending.node, inputs=inputs, output=target.name, source=pending.op,
                         axis=pending.args["axis"]))
-    if pending.clamped:
+    if clamped:
         emitter.emit(Requantize(name=f"{pending.node}/clamp", inputs=(target.name,), output=output.name, source="Clip",
                                 requant=_requant(emitter, pending, output, np.array([1.0]))))
 

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from hwgen.errors import HwgenError
 from hwgen.model.graph import Graph
 from hwgen.model.onnx_check import LAYOUT, SAME, preflight
-from hwgen.model.onnx_file import Array, Node, OnnxFile, open_onnx
+from hwgen.model.onnx_file import OnnxFile, open_onnx
 from hwgen.model.onnx_layers import Layers, Value
 from hwgen.model.onnx_layout import relayout, source_shape
 from hwgen.model.onnx_lower import Emitter
+from hwgen.model.onnx_node import Array, Node
 from hwgen.model.onnx_passes import fold_pads
 from hwgen.model.onnx_values import Map, Pending, Source, Tail, View, Weights
 from hwgen.model.ports import FileView, Port, Step
@@ -158,17 +159,26 @@ class Reader:
         if isinstance(value, View):
             value = Pending(shape=value.shape, perm=value.perm, flat=value.flat, kind="same", node=node.name,
                             op=node.op, inputs=(value,))
-        view = self._file_view(node, value, node.outputs[0])
+        view = self._file_view(node, value, node.key or node.outputs[0])
+        value = replace(value, limits=self._limits(node))
         return self.emitter.lower(value, node.outputs[0], scale, zero, view)
+
+    def _limits(self, node: Node) -> tuple[int, int]:
+        """The least and greatest int8 value that a QuantizeLinear gives."""
+        if node.limits is None:
+            return -128, 127
+        offset = 128 if self._parameters(node)[2] == np.uint8 else 0
+        return node.limits[0] - offset, node.limits[1] - offset
 
     def _enter(self, node: Node, value: Source, scale: float, zero: int) -> View:
         """The graph input gets its scale."""
         if self.input is None:
-            key = node.outputs[0] if self.file.input_float else value.name
+            key = (node.key or node.outputs[0]) if self.file.input_float else value.name
             view = self._file_view(node, value, key)
             tensor = self.emitter.tensor(key, value.shape, scale, zero, view)
             step = Step(name=node.name, output=key, source=node.op, kind="quantize",
-                        attrs={"scale": scale, "zero_point": zero})
+                        attrs={"scale": scale, "zero_point": zero, "limits": self._limits(node)})
+            self.emitter.limits[tensor.name] = self._limits(node)
             real = self.file.input_float
             seen = replace(view, shape=self.file.input_shape, order=value.given, type="int8" if real else view.type)
             self.input = Port(name=value.name, map=tensor.name, view=seen,
@@ -176,7 +186,8 @@ class Reader:
                               steps=(step,) if real else (), scale=0.0 if real else scale,
                               zero_point=0 if real else zero + 128 * (view.type == "uint8"))
         tensor = self.emitter.tensors[self.input.map]
-        if (tensor.scale, tensor.zero_point) != (scale, zero) or tensor.shape != value.shape:
+        same = (tensor.scale, tensor.zero_point) == (scale, zero) and tensor.shape == value.shape
+        if not same or self.emitter.limits[tensor.name] != self._limits(node):
             raise self._fail(node, "the input is quantised in two ways", "quantise the network's input once")
         return View(shape=value.shape, perm=value.perm, flat=value.flat, tensor=tensor)
 
@@ -190,10 +201,10 @@ class Reader:
         form = [1] * value.ndim
         if scale.size > 1:
             form[axis] = -1
-        limits = np.iinfo(kind)
+        limits = node.limits or (np.iinfo(kind).min, np.iinfo(kind).max)
         with np.errstate(over="ignore"):  # what overflows is clipped
             q = np.rint(real / scale.reshape(form)) + zero.astype(np.float64).reshape(form)
-        return self._weights(node, np.clip(q, limits.min, limits.max).astype(kind), scale, zero)
+        return self._weights(node, np.clip(q, *limits).astype(kind), scale, zero)
 
     def _dequantize(self, node: Node) -> Value:
         value = self._value(node, 0)

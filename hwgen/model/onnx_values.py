@@ -64,7 +64,8 @@ class View(Map):
 
 @dataclass(frozen=True, kw_only=True)
 class Pending(Map):
-    """The real-valued result of an operator that waits for its QuantizeLinear; ``lo``/``hi`` collect Relu and Clip.
+    """The real-valued result of an operator that waits for its QuantizeLinear; ``lo``/``hi`` collect Relu and Clip,
+    ``limits`` are the integers at which that QuantizeLinear saturates.
 
     ``kind`` is conv, dense, add, average, concat or same; ``args`` belongs to it (see `hwgen.model.onnx_lower`).
     """
@@ -76,6 +77,7 @@ class Pending(Map):
     args: dict[str, Any] = field(default_factory=dict)
     lo: float = -np.inf
     hi: float = np.inf
+    limits: tuple[int, int] = (-128, 127)
 
     @property
     def clamped(self) -> bool:
