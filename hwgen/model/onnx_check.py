@@ -69,6 +69,8 @@ def preflight(file: OnnxFile, *, real: bool = False) -> None:
 
 def _problem(node: Node, file: OnnxFile, supported: set[str]) -> tuple[str, str] | None:
     """What is wrong with a node, and its remedy."""
+    if node.problem is not None:
+        return node.problem
     if node.op not in supported:
         return "not supported", _REMEDIES.get(node.op, _DEFAULT)
     if node.domain not in ("", "ai.onnx") and node.op not in QUANTIZE:

@@ -23,8 +23,8 @@ class Node:
         Python values.
     limits : tuple of int, optional
         Of a QuantizeLinear: the integers at which it saturates, when those of its type are not meant.
-    key : str
-        Of a QuantizeLinear that a pass wrote: the file's tensor of its values, when it had to call them otherwise.
+    problem : tuple of str, optional
+        What a pass cannot rewrite it for, and the remedy; the preflight reports it.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Node:
     outputs: tuple[str, ...]
     attrs: dict[str, Any] = field(default_factory=dict)
     limits: tuple[int, int] | None = None
-    key: str = ""
+    problem: tuple[str, str] | None = None
 
     def input(self, position: int) -> str:
         """Name of input ``position``, empty when it is absent."""

@@ -159,7 +159,7 @@ class Reader:
         if isinstance(value, View):
             value = Pending(shape=value.shape, perm=value.perm, flat=value.flat, kind="same", node=node.name,
                             op=node.op, inputs=(value,))
-        view = self._file_view(node, value, node.key or node.outputs[0])
+        view = self._file_view(node, value, node.outputs[0])
         value = replace(value, limits=self._limits(node))
         return self.emitter.lower(value, node.outputs[0], scale, zero, view)
 
@@ -173,7 +173,7 @@ class Reader:
     def _enter(self, node: Node, value: Source, scale: float, zero: int) -> View:
         """The graph input gets its scale."""
         if self.input is None:
-            key = (node.key or node.outputs[0]) if self.file.input_float else value.name
+            key = node.outputs[0] if self.file.input_float else value.name
             view = self._file_view(node, value, key)
             tensor = self.emitter.tensor(key, value.shape, scale, zero, view)
             step = Step(name=node.name, output=key, source=node.op, kind="quantize",
