@@ -127,8 +127,11 @@ def _parse(path: Path) -> onnx.ModelProto:
     if opset < 10:
         raise HwgenError(f"the operator set must be 10 or later, not {opset}", where=where,
                          remedy="export the network with opset_version=13 or later")
+    checked = _infer(model)
+    for output in checked.graph.output:  # exporters may leave out its shape, which no operator set but ONNX's tells
+        output.type.tensor_type.shape.SetInParent()
     try:
-        onnx.checker.check_model(_infer(model))  # inferred: exporters may leave out the output's shape
+        onnx.checker.check_model(checked)
     except Exception as error:
         first = (str(error).strip().splitlines() or [""])[0]
         raise HwgenError(f"the ONNX file is not valid ({first})", where=where, remedy=remedy) from error

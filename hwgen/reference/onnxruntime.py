@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import onnxruntime
 
+from hwgen.reference.qonnx import expand
 from hwgen.reference.runtime import Answers, Array, Key, RefusalError
 
 
@@ -20,6 +21,7 @@ def run(path: Path, inputs: Sequence[Array], keys: Sequence[Key]) -> Answers:
     options.intra_op_num_threads = 1
     try:
         model = onnx.load(path)
+        expand(model)
         outputs = [value.name for value in model.graph.output]
         made = {name for node in model.graph.node for name in node.output}
         extra = [key for key in dict.fromkeys(keys) if key in made and key not in outputs]

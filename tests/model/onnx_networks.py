@@ -57,13 +57,14 @@ class _Data(CalibrationDataReader):  # type: ignore[misc]
 
 
 def quantise(net: Net, output: str, folder: Path, *, unsigned: bool = False, per_channel: bool = True,
+             form: QuantFormat = QuantFormat.QDQ, weights: QuantType = QuantType.QInt8,
              **options: Any) -> tuple[Path, NDArray[np.float32]]:
     """Quantise and save; returns the file and one input, NCHW as the network's."""
     images = [net.rng.normal(0, 1, net.shape).astype(np.float32) for _ in range(4)]
     onnx.save(net.model(output), folder / "float.onnx")
     target = folder / "net.onnx"
-    quantize_static(folder / "float.onnx", target, _Data(images), quant_format=QuantFormat.QDQ, per_channel=per_channel,
-                    activation_type=QuantType.QUInt8 if unsigned else QuantType.QInt8, weight_type=QuantType.QInt8,
+    quantize_static(folder / "float.onnx", target, _Data(images), quant_format=form, per_channel=per_channel,
+                    activation_type=QuantType.QUInt8 if unsigned else QuantType.QInt8, weight_type=weights,
                     **options)
     return target, images[0]
 

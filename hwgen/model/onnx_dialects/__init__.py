@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from hwgen.model.onnx_dialects import qcdq, qonnx, qoperator
+from hwgen.model.onnx_dialects import gemm, qcdq, qonnx, qoperator
 from hwgen.model.onnx_dialects.network import Network
 from hwgen.model.onnx_node import Array, Node
 
-PASSES: tuple[Callable[[Network], list[Node]], ...] = (qoperator.rewrite, qonnx.rewrite, qcdq.rewrite)
+PASSES: tuple[Callable[[Network], list[Node]], ...] = (qoperator.rewrite, qonnx.rewrite, qcdq.rewrite, gemm.rewrite)
 """In the order in which they are applied."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -33,7 +33,8 @@ class Network:
     opsets: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._names = {*self.consts, *(name for node in self.nodes for name in (*node.inputs, *node.outputs, node.name))}
+        used = (name for node in self.nodes for name in (*node.inputs, *node.outputs, node.name))
+        self._names = {*self.consts, *used}
 
     def fresh(self, base: str) -> str:
         """A name that neither a tensor nor a node has."""
@@ -56,11 +57,6 @@ class Network:
         """The nodes that read a value."""
         return [node for node in self.nodes if name in node.inputs]
 
-    def scalar(self, name: str) -> float | None:
-        """The value of a constant that holds one number; None for everything else."""
-        value = self.consts.get(name)
-        return float(value.reshape(-1)[0]) if value is not None and value.size == 1 and value.dtype.kind in "fiu" else None
-
 
 def quantize(name: str, source: str, scale: str, zero_point: str, output: str, **fields: Any) -> Node:
     """A QuantizeLinear; ``fields`` are the node's."""
@@ -71,8 +67,3 @@ def dequantize(name: str, source: str, scale: str, zero_point: str, output: str,
     """A DequantizeLinear."""
     inputs = (source, scale, zero_point) if zero_point else (source, scale)
     return Node(name, "DequantizeLinear", "", inputs, (output,), {} if axis is None else {"axis": axis})
-
-
-def reads(node: Node, names: dict[str, str]) -> Node:
-    """The node with some of its inputs renamed."""
-    return replace(node, inputs=tuple(names.get(n, n) for n in node.inputs)) if names.keys() & set(node.inputs) else node

@@ -18,9 +18,8 @@ def rewrite(net: Network) -> list[Node]:
     """Clip, Min and Max of integers with constants into the QuantizeLinear before them."""
     makers: dict[str, Node] = {}
     nodes = []
-    for node in net.nodes:
-        found = _clipped(net, node, makers)
-        node = found if found is not None else node
+    for old in net.nodes:
+        node = _clipped(net, old, makers) or old
         nodes.append(node)
         makers.update(dict.fromkeys(node.outputs, node))
     return nodes
@@ -33,7 +32,7 @@ def _clipped(net: Network, node: Node, makers: dict[str, Node]) -> Node | None:
     sources = [name for name in node.inputs if name and name not in net.consts]
     bounds = [net.consts.get(name) for name in node.inputs if name not in sources]
     before = makers.get(sources[0]) if len(sources) == 1 else None
-    if before is None or before.op != "QuantizeLinear" or not all(_integer(bound) for bound in bounds if bound is not None):
+    if before is None or before.op != "QuantizeLinear" or not all(bound is None or _integer(bound) for bound in bounds):
         return None
     zero = net.consts.get(before.input(2))
     limits = before.limits

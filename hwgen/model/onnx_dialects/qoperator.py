@@ -43,7 +43,8 @@ class _Work:
         key = (source, scale, zero, axis)
         if key not in self.made:
             self.made[key] = self.net.fresh(f"{source}/real")
-            self.nodes.append(dequantize(self.net.fresh(f"{source}/dequantize"), source, scale, zero, self.made[key], axis))
+            name = self.net.fresh(f"{source}/dequantize")
+            self.nodes.append(dequantize(name, source, scale, zero, self.made[key], axis))
         return self.made[key]
 
     def operator(self, node: Node, op: str, inputs: list[str], scale: str, zero: str, attrs: dict[str, Any]) -> None:
@@ -97,8 +98,7 @@ def _gemm(work: _Work, node: Node) -> bool:
 
 
 def _concat(work: _Work, node: Node) -> bool:
-    parts = node.inputs[2:]
-    inputs = [work.real(*parts[i : i + 3]) for i in range(0, len(parts), 3)]
+    inputs = [work.real(node.input(i), node.input(i + 1), node.input(i + 2)) for i in range(2, len(node.inputs), 3)]
     work.operator(node, "Concat", inputs, node.input(0), node.input(1), node.attrs)
     return True
 

@@ -19,8 +19,8 @@ def judged(path: Path, *, images: int = 3, seed: int = 1, runtime: Runtime = ONN
 
 
 def exact(path: Path, *, maps: int, images: int = 3, seed: int = 1, runtime: Runtime = ONNX_RUNTIME) -> Graph:
-    """The graph of a file that comes out right, of which ``maps`` maps are in the file."""
+    """The graph of a file that comes out right, of which at least ``maps`` maps are in the file."""
     graph, found = judged(path, images=images, seed=seed, runtime=runtime)
     assert found.equal, f"{path}, seed {seed}: {found.summary}\n" + "\n".join(found.examples)
-    assert found.maps == maps, f"{path}: {found.maps} maps compared, not {maps}"
+    assert found.maps >= maps, f"{path}: {found.maps} maps compared, not {maps}"
     return graph
