@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from hwgen.errors import HwgenError
 from hwgen.reference.runtime import Answers, Array, Key, RefusalError, Runtime
 
 SECONDS = 600
@@ -26,8 +26,11 @@ class Asked:
 
     def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime
-        self._process = subprocess.Popen([sys.executable, "-m", "hwgen.reference.worker", runtime.module],
-                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        # It imports what this process would: not what happens to be in the current folder.
+        path = os.pathsep.join(part for part in sys.path if part)
+        self._process = subprocess.Popen([sys.executable, "-P", "-m", "hwgen.reference.worker", runtime.module],
+                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                         env=os.environ | {"PYTHONPATH": path})
 
     def answers(self, path: Path, inputs: Sequence[Array], keys: Sequence[Key]) -> Answers:
         """The runtime's answers to the one question that may be asked; arguments as `hwgen.reference.runtime.Run`.
@@ -35,9 +38,7 @@ class Asked:
         Raises
         ------
         RefusalError
-            When the runtime does not run the file.
-        HwgenError
-            When it aborted or hung.
+            When the runtime does not run the file, aborts or hangs.
         """
         question = pickle.dumps((path, list(inputs), list(keys)))
         seconds = SECONDS + len(inputs[0])
@@ -45,14 +46,11 @@ class Asked:
             text, said = self._process.communicate(question, timeout=seconds)
         except subprocess.TimeoutExpired:
             self.stop()
-            raise HwgenError(f"{self.runtime.name} had no answer after {seconds} s", where=str(path),
-                             remedy="fewer inputs: --limit 1") from None
-        if not text:
+            raise RefusalError(f"no answer after {seconds} s, fewer inputs (--limit 1) take less") from None
+        if not text or self._process.returncode:
             lines = said.decode(errors="replace").strip().splitlines()
-            raise HwgenError(
-                f"{self.runtime.name} {self.runtime.installed} ended without an answer (exit code "
-                f"{self._process.returncode})" + (f": {lines[-1]}" if lines else ""), where=str(path),
-                remedy="the runtime cannot run this file: convert or export it again")
+            raise RefusalError(f"it ended without an answer (exit code {self._process.returncode})"
+                               + (f": {lines[-1]}" if lines else ""))
         answer = pickle.loads(text)
         if isinstance(answer, str):
             raise RefusalError(answer)

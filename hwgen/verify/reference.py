@@ -9,7 +9,6 @@ between maps.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,9 +20,11 @@ from hwgen.golden.graph import run
 from hwgen.golden.host import file_outputs
 from hwgen.golden.inputs import to_maps
 from hwgen.golden.operators import execute
-from hwgen.model.graph import Conv, Graph, Op, Requant, Tensor
+from hwgen.model.graph import Conv, Graph, Op, Tensor
+from hwgen.model.ports import Port
 from hwgen.reference.asked import Asked
 from hwgen.reference.runtime import LITERT, RUNTIMES, TFLITE_MICRO, Answers, Key, RefusalError, Runtime
+from hwgen.verify.comparison import Comparison
 
 NEXT_TO_A_TIE = 1 / 64
 """How far from a tie, in steps of the output, float32 arithmetic may decide otherwise."""
@@ -31,53 +32,10 @@ NEXT_TO_A_TIE = 1 / 64
 FLOAT_ULPS = 1e-6
 """What real outputs may differ by, relative to the largest: the host's float functions are not the runtime's."""
 
-EXAMPLES = 10
-"""Differences that are reported in full."""
+SOFTMAX = ("softmax", "log_softmax")
 
 Array = NDArray[Any]
-
-
-@dataclass
-class Comparison:
-    """What was compared, and how it came out; `to_json` is the documented interface."""
-
-    name: str
-    values: int = 0
-    different: int = 0
-    """Values that are not equal."""
-    wrong: int = 0
-    """Of these, those that the format's rule does not allow."""
-    maps: int = 0
-    examples: list[str] = field(default_factory=list)
-    left_out: list[str] = field(default_factory=list)
-    """Operators and outputs that no reference was asked about, each with the reason."""
-    end_to_end: dict[str, Any] | None = None
-
-    @property
-    def equal(self) -> bool:
-        """Nothing is wrong."""
-        return not self.wrong
-
-    @property
-    def summary(self) -> str:
-        """One line."""
-        if self.wrong:
-            text = f"{self.wrong} of {self.values:,} values of {self.maps} maps differ: {self.examples[0]}"
-        elif self.different:
-            text = f"{self.values:,} values of {self.maps} maps, {self.different} on the other side of a tie"
-        else:
-            text = f"{self.values:,} values of {self.maps} maps, all equal"
-        end = self.end_to_end
-        if end is not None:
-            text += f"; {end['values']:,} values of the outputs, end to end, "
-            text += f"{end['different']} differ, by at most {end['largest']:.4g}" if end["different"] else "all equal"
-        return text + "".join(f"; not compared: {what}" for what in self.left_out)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the documented keys (docs/interfaces.md)."""
-        return {"name": self.name, "equal": self.equal, "values": self.values, "different": self.different,
-                "tensors": self.maps, "summary": self.summary, "examples": self.examples[:EXAMPLES],
-                "left_out": self.left_out, "end_to_end": self.end_to_end}
+Maps = dict[str, NDArray[np.int8]]
 
 
 class References:
@@ -113,15 +71,14 @@ class References:
         Raises
         ------
         HwgenError
-            When no runtime runs the file, or one aborts.
+            When no runtime runs the file.
         """
         if not self._asked:
             return None
         answers: list[tuple[Runtime, Answers]] = []
         refusals = []
-        wanted = list(self.graph.ops)
         for asked in self._asked:
-            if answers and all(_trusted(answers[0][0], op, self.graph) for op in wanted):
+            if answers and all(_trusted(answers[0][0], op, self.graph) for op in self.graph.ops):
                 break
             try:
                 answers.append((asked.runtime, asked.answers(path, given, keys(self.graph))))
@@ -146,35 +103,48 @@ def keys(graph: Graph) -> list[Key]:
 
 def _trusted(runtime: Runtime, op: Op, graph: Graph) -> bool:
     """Whether a runtime is a reference for an operator (docs/verification.md, "Where references disagree")."""
-    if runtime is TFLITE_MICRO and op.source in ("RELU6", "RELU"):
+    if runtime is TFLITE_MICRO and op.source == "RELU6":
         first, last = (graph.tensors[name] for name in (op.inputs[0], op.output))
         return (first.scale, first.zero_point) == (last.scale, last.zero_point)
     return not (runtime is LITERT and op.source == "FULLY_CONNECTED")
 
 
 def compare(graph: Graph, given: Sequence[Array], answers: Sequence[tuple[Runtime, Answers]]) -> Comparison:
-    """Compare with what the runtimes answered; of each operator, with the first that is a reference for it."""
+    """Compare with what the runtimes answered; of each operator, with the first that is a reference for it.
+
+    Parameters
+    ----------
+    graph : Graph
+    given : sequence of array, shape (N, *shape of the input in the file)
+    answers : sequence of (Runtime, Answers)
+        To ``given``, one at least.
+    """
     found = Comparison(" and ".join(runtime.name for runtime, _ in answers))
-    maps = [_maps(graph, answer) for _, answer in answers]
-    for name, values in to_maps(graph, given).items():
-        if name in maps[0]:
-            _judge(found, graph, None, name, values, maps[0][name], answers[0][1])
-    for i, (_, answer) in enumerate(answers):
-        own = dict(to_maps(graph, given)) | maps[i]
+    entries: Maps = dict(to_maps(graph, given))
+    judge = {op: next((i for i, (r, _) in enumerate(answers) if _trusted(r, op, graph)), None) for op in graph.ops}
+    for i, (runtime, answer) in enumerate(answers):
+        theirs = _maps(graph, answer)
+        own = entries | theirs
+        for name in entries.keys() & theirs.keys() if i == 0 else ():
+            _judge(found, graph, None, name, entries[name], theirs[name], answer)
         for op in graph.ops:
             y = execute(op, [own[name] for name in op.inputs], graph.tensors)
-            if op.output not in own:
-                own[op.output] = y
-            elif i == next((j for j, (r, _) in enumerate(answers) if _trusted(r, op, graph)), None):
-                _judge(found, graph, op, op.output, y, own[op.output], answer)
-    for op in graph.ops:
-        if not any(_trusted(runtime, op, graph) for runtime, _ in answers):
-            found.left_out.append(f"{op.source} {op.name!r} (see docs/verification.md)")
-    _end_to_end(found, graph, given, answers)
+            own.setdefault(op.output, y)
+            if judge[op] == i and op.output in theirs:
+                _judge(found, graph, op, op.output, y, theirs[op.output], answer)
+        if found.end_to_end is None and all(_trusted(runtime, op, graph) for op in graph.ops):
+            _end_to_end(found, graph, entries, own, theirs, answer)
+    found.left_out += [f"{op.source} {op.name!r} (no reference is right, see docs/verification.md)"
+                       for op, i in judge.items() if i is None]
+    for tensor in graph.tensors.values():
+        if tensor.view is not None and not any(tensor.view.key in answer.tensors for _, answer in answers):
+            found.left_out.append(f"map {tensor.name!r} (the file has no tensor {tensor.view.key!r})")
+    if found.end_to_end is None:
+        found.left_out.append("the outputs end to end (no one runtime is a reference for every operator)")
     return found
 
 
-def _maps(graph: Graph, answers: Answers) -> dict[str, NDArray[np.int8]]:
+def _maps(graph: Graph, answers: Answers) -> Maps:
     """The reference's values of every map that the file has."""
     maps = {}
     for name, tensor in graph.tensors.items():
@@ -187,87 +157,85 @@ def _maps(graph: Graph, answers: Answers) -> dict[str, NDArray[np.int8]]:
     return maps
 
 
-def _judge(found: Comparison, graph: Graph, op: Op | None, name: str, ours: NDArray[np.int8], theirs: NDArray[np.int8],
-           answers: Answers) -> None:
+def _judge(found: Comparison, graph: Graph, op: Op | None, name: str, ours: NDArray[np.int8],
+           theirs: NDArray[np.int8], answers: Answers) -> None:
     found.maps += 1
     found.values += ours.size
     different = ours != theirs
-    count = int(np.count_nonzero(different))
-    if not count:
+    if not different.any():
         return
-    found.different += count
-    wrong = different & ~_allowed(graph, op, graph.tensors[name], ours, theirs, answers)
-    found.wrong += int(np.count_nonzero(wrong))
+    found.different += int(np.count_nonzero(different))
     what = "the input" if op is None else f"{op.source or type(op).__name__} {op.name!r}"
-    for n, y, x, c in np.argwhere(wrong)[: EXAMPLES - len(found.examples)]:
-        found.examples.append(f"{what}, image {n}, (y, x, c) = ({y}, {x}, {c}): {ours[n, y, x, c]}, not "
-                              f"{theirs[n, y, x, c]}")
+    if op is not None and graph.source == "onnx":
+        different &= ~_next_to_a_tie(op, graph.tensors[name], ours, theirs, answers)
+    found.wrong_values(f"{what}, (y, x, c)", different, ours, theirs)
 
 
-def _allowed(graph: Graph, op: Op | None, tensor: Tensor, ours: NDArray[np.int8], theirs: NDArray[np.int8],
-             answers: Answers) -> NDArray[np.bool_] | np.bool_:
-    """Where a difference is within the format's rule."""
+def _next_to_a_tie(op: Op, tensor: Tensor, ours: NDArray[np.int8], theirs: NDArray[np.int8],
+                   answers: Answers) -> NDArray[np.bool_]:
+    """Where values are a step apart and the reference's own real value is next to the tie between the two."""
+    a, b = ours.astype(np.float64), theirs.astype(np.float64)
+    near: NDArray[np.bool_] = np.abs(a - b) <= 1
     view = tensor.view
-    if graph.source != "onnx" or view is None:
-        return np.bool_(False)
-    a, b = ours.astype(np.int16), theirs.astype(np.int16)
-    next_to = np.abs(a - b) <= 1
-    if not view.real or view.real not in answers.tensors:
-        return next_to
+    if view is None or view.real not in answers.tensors:
+        return near
     real = view.of_real(answers.tensors[view.real], tensor.shape)
     exact = real.astype(np.float64) / tensor.scale + tensor.zero_point
-    return next_to & (np.abs(exact - (a + b) / 2) <= NEXT_TO_A_TIE + _bias_step(op))
+    near &= np.abs(exact - (a + b) / 2) <= NEXT_TO_A_TIE + _half_a_bias_step(op)
+    return near
 
 
-def _bias_step(op: Op | None) -> float:
-    """What rounding a real bias to the accumulator's scale may move a result by, in output steps."""
-    requant = getattr(op, "requant", None)
-    if not isinstance(op, Conv) or not isinstance(requant, Requant):
+def _half_a_bias_step(op: Op) -> NDArray[np.float64] | float:
+    """What rounding a real bias to the accumulator's scale may move a result by, in output steps, of each channel."""
+    if not isinstance(op, Conv):
         return 0.0
-    return 0.5 * float((requant.multiplier * np.exp2(requant.shift.astype(np.float64) - 31)).max())
+    return np.asarray(op.requant.multiplier * np.exp2(op.requant.shift.astype(np.float64) - 32), np.float64)
 
 
-def _end_to_end(found: Comparison, graph: Graph, given: Sequence[Array],
-                answers: Sequence[tuple[Runtime, Answers]]) -> None:
+def _end_to_end(found: Comparison, graph: Graph, entries: Maps, own: Maps, theirs: Maps, answer: Answers) -> None:
     """The outputs in the file's own layout, type and order: the host's steps on the reference's maps, and the whole
     network on the inputs."""
-    for runtime, answer in answers:
-        if not all(_trusted(runtime, op, graph) for op in graph.ops):
-            continue
-        maps = _maps(graph, answer)
-        if all(name in maps for name in graph.output_maps):
-            _outputs(found, graph, file_outputs(graph, maps), answer.outputs, "the host's steps")
-        ours = file_outputs(graph, run(graph, to_maps(graph, given)).tensors)
-        found.end_to_end = _distance(ours, answer.outputs)
-        if graph.source == "tflite":
-            _outputs(found, graph, ours, answer.outputs, "the whole network")
-        return
-    found.left_out.append("the outputs end to end (no one runtime is a reference for every operator)")
+    at_the_end = all(name in theirs for name in graph.output_maps)
+    _outputs(found, graph, file_outputs(graph, own), answer.outputs, "the host's steps", at_the_end)
+    ours = file_outputs(graph, run(graph, entries).tensors)
+    found.end_to_end = _distance(ours, answer.outputs)
+    if graph.source == "tflite":
+        _outputs(found, graph, ours, answer.outputs, "the whole network", True)
+    elif not at_the_end:
+        found.left_out.append("the host's steps (the file has no tensor of a map that they begin with)")
 
 
-def _outputs(found: Comparison, graph: Graph, ours: Sequence[Array], theirs: Sequence[Array], what: str) -> None:
+def _outputs(found: Comparison, graph: Graph, ours: Sequence[Array], theirs: Sequence[Array], what: str,
+             exact: bool) -> None:
+    """Judge outputs: number, shapes and types, and values if they have to be the reference's."""
     if len(ours) != len(theirs):
-        found.wrong += 1
-        found.examples.append(f"{what}: {len(ours)} outputs, not {len(theirs)}")
+        found.fail(f"{what}: {len(ours)} outputs, not {len(theirs)}")
         return
     for port, a, b in zip(graph.outputs, ours, theirs, strict=True):
         if a.shape != b.shape or a.dtype != b.dtype:
-            found.wrong += 1
-            found.examples.append(f"{what}, output {port.name!r}: {a.dtype} {a.shape[1:]}, not {b.dtype} {b.shape[1:]}")
-            continue
-        allowed = _tolerance(graph, b)
-        wrong = ~(np.abs(a.astype(np.float64) - b.astype(np.float64)) <= allowed)
-        found.wrong += int(np.count_nonzero(wrong))
-        for at in np.argwhere(wrong)[: EXAMPLES - len(found.examples)]:
-            place = tuple(int(i) for i in at)
-            found.examples.append(f"{what}, output {port.name!r} {place[1:]} of image {place[0]}: {a[place]}, not "
-                                  f"{b[place]}")
+            found.fail(f"{what}, output {port.name!r}: {a.dtype} {a.shape[1:]}, not {b.dtype} {b.shape[1:]}")
+        elif exact:
+            wrong = ~(_apart(a, b) <= _tolerance(graph, port, b))
+            found.wrong_values(f"{what}, output {port.name!r}, place", wrong, a, b)
 
 
-def _tolerance(graph: Graph, expected: Array) -> float:
+def _apart(a: Array, b: Array) -> NDArray[np.float64]:
+    """Distances; 0 of values that are the same infinity."""
+    x, y = a.astype(np.float64), b.astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        distance: NDArray[np.float64] = np.where(x == y, 0.0, np.abs(x - y))
+    return distance
+
+
+def _tolerance(graph: Graph, port: Port, expected: Array) -> float:
+    """What the host may be apart where it computes a softmax, whose exponentials are not the runtime's."""
     if expected.dtype.kind == "f":
-        return FLOAT_ULPS * float(np.abs(expected.astype(np.float64)).max(initial=0))
-    return 1.0 if graph.source == "onnx" else 0.0
+        return _rounding(expected)
+    return float(graph.source == "onnx" and any(step.kind in SOFTMAX for step in port.steps))
+
+
+def _rounding(expected: Array) -> float:
+    return FLOAT_ULPS * float(np.abs(expected.astype(np.float64)).max(initial=0)) if expected.dtype.kind == "f" else 0.0
 
 
 def _distance(ours: Sequence[Array], theirs: Sequence[Array]) -> dict[str, Any]:
@@ -277,10 +245,7 @@ def _distance(ours: Sequence[Array], theirs: Sequence[Array]) -> dict[str, Any]:
     for a, b in zip(ours, theirs, strict=False):
         values += b.size
         if a.shape == b.shape:
-            distance = np.abs(a.astype(np.float64) - b.astype(np.float64))
-            limit = FLOAT_ULPS * float(np.abs(b.astype(np.float64)).max(initial=0)) if b.dtype.kind == "f" else 0.0
-            different += int(np.count_nonzero(~(distance <= limit)))
+            distance = _apart(a, b)
+            different += int(np.count_nonzero(~(distance <= _rounding(b))))
             largest = max(largest, float(distance.max(initial=0)))
     return {"values": values, "different": different, "largest": largest}
-
-

@@ -30,7 +30,7 @@ def test_a_wrong_bias_is_found(steps: float) -> None:
     step = np.round(steps / (dense.requant.multiplier * np.exp2(dense.requant.shift - 31.0))).astype(np.int32)
     report = compared(MODEL, changed(graph, "dense", bias=dense.bias + step), x)
     assert not report.equal
-    assert report.examples[0].startswith("Conv 'dense', image ")
+    assert report.examples[0].startswith("Conv 'dense', (y, x, c) = (0, 0, ")
 
 
 def test_a_wrong_layout_is_found() -> None:

@@ -45,7 +45,7 @@ def test_comparison_sees_a_difference(tmp_path):
     x = np.zeros((2, 6, 6, 3), np.int8)
     report = compared(path, graph, x)
     assert report.different == 216 and not report.equal
-    assert "QUANTIZE 't1', image 0, (y, x, c) = (0, 0, 0)" in report.examples[0]
+    assert "QUANTIZE 't1', (y, x, c) = (0, 0, 0), image 0" in report.examples[0]
 
 
 @pytest.mark.parametrize("kind", ["CONV_2D", "FULLY_CONNECTED"])
