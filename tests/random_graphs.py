@@ -232,8 +232,8 @@ class Builder(Draws):
     def pooling(self, name: str, kind: str) -> str | None:
         kernel = self.kernel()
         h, w, _ = self.shape(name)
-        if self.chance(20) and (kind == "average" or h <= 32):
-            kernel = (h, w)  # a maximum is never cut in pieces, and each of its rows is a segment
+        if self.chance(20):
+            kernel = (h, w)
         pad = tuple(
             self.between(0, k - 1) if self.chance(40) else 0 for k in (kernel[0], kernel[0], kernel[1], kernel[1])
         )

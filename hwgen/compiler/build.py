@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -11,7 +11,7 @@ from hwgen.compiler import choose
 from hwgen.compiler.arrange import Arrangement, arrange
 from hwgen.compiler.context import Constant, Context, Image, Tile, emit
 from hwgen.compiler.cost import CycleModel, layer_cycles
-from hwgen.compiler.density import Profile, Samples, measure
+from hwgen.compiler.density import Samples, measure
 from hwgen.compiler.lower import Lowering, boundary_tiles
 from hwgen.compiler.maps import Layout
 from hwgen.compiler.order import branches_first
@@ -22,7 +22,9 @@ from hwgen.compiler.place import Placement, place
 from hwgen.compiler.prefetch import prefetch
 from hwgen.compiler.preflight import preflight
 from hwgen.compiler.program import LayerPlan, Program, macs
+from hwgen.compiler.stages import staged
 from hwgen.compiler.tight import tight_input
+from hwgen.compiler.turn import GAIN, columns, turned, turned_samples, worth_turning
 from hwgen.compiler.weight_store import check
 from hwgen.compiler.work import Work
 from hwgen.config import SMALLEST, Config
@@ -75,19 +77,58 @@ def compile_graph(
         When an operator or a weight range is not supported by the configuration, or nothing fits.
     """
     check(weight_format, config)
-    given = {op.name: op for op in graph.ops}
     arranged, arrangement = arrange(graph, config, samples)
-    ops, source, target = _device_ops(arranged)
+    ops, *_ = _device_ops(arranged)
     preflight(arranged, ops, config)
-    layouts = {n: Layout.of(t.shape, config) for n, t in arranged.tensors.items()}
-    trimmed = replace(arranged, ops=tuple(ops), inputs=(replace(graph.inputs[0], map=source),),
+    kept = {n: maps[..., arrangement.kept[n]] if n in arrangement.kept else maps for n, maps in (samples or {}).items()}
+    options = _Options(graph, config, mappings or config.mappings, weight_format, arrangement)
+    other = turned(arranged, ops)
+    try:
+        program = _program(arranged, options, kept, turn=False)
+    except HwgenError as error:
+        if other is None:
+            raise
+        try:
+            return _program(other, options, turned_samples(kept), turn=True)
+        except HwgenError as again:
+            # What is in the way of the narrower one is what is left to be mended.
+            raise (again if columns(other) < columns(arranged) else error) from None
+    if other is None or not worth_turning(arranged, ops, config):
+        return program
+    try:
+        second = _program(other, options, turned_samples(kept), turn=True)
+    except HwgenError:
+        return program
+    return second if second.predicted < GAIN * program.predicted else program
+
+
+@dataclass(frozen=True)
+class _Options:
+    """What both ways to lay a network down have in common."""
+
+    network: Graph
+    config: Config
+    mappings: tuple[str, ...]
+    weight_format: str
+    arrangement: Arrangement
+
+
+def _program(machine: Graph, options: _Options, samples: Samples, *, turn: bool) -> Program:
+    """Compile a network whose channels are arranged; with ``turn`` its height and width are swapped."""
+    config, weight_format = options.config, options.weight_format
+    graph = options.network
+    given = {op.name: op for op in graph.ops}
+    device, source, target = _device_ops(machine)
+    trimmed, ops, owner = staged(machine, device, config)
+    trimmed = replace(trimmed, inputs=(replace(graph.inputs[0], map=source),),
                       outputs=(replace(graph.outputs[0], map=target),))  # fmt: skip
-    profile = _profile(arranged, arrangement, config, samples)
-    tight = tight_input(trimmed, ops, config, mappings or config.mappings, profile, weight_format)
-    layouts |= {source: tight} if tight else {}
+    layouts = {n: replace(Layout.of(t.shape, config), turned=turn) for n, t in trimmed.tensors.items()}
+    profile = {n: measure(maps, machine.tensors[n].zero_point, config.vector) for n, maps in samples.items()}
+    tight = tight_input(trimmed, ops, config, options.mappings, profile, weight_format)
+    layouts |= {source: replace(tight, turned=turn)} if tight else {}
     placement = place(trimmed, layouts, config, tuple(ops))
     packings = choose_packings(trimmed, ops, placement, config, profile)
-    lowering = Lowering(trimmed, config, placement, mappings or config.mappings, profile, packings,
+    lowering = Lowering(trimmed, config, placement, options.mappings, profile, packings,
                         partial(_fastest, last=len(ops) - 1), weight_format)  # fmt: skip
     tiles: list[Tile] = []
     if source in placement.chip:
@@ -115,13 +156,14 @@ def compile_graph(
         LayerPlan(
             op.name,
             op.source or type(op).__name__,
-            *_split(lowering.picked.get(i, ("none", "")), macs(given[op.name], graph)),
+            *_split(lowering.picked.get(owner.index(i), ("none", "")), macs(given[op.name], graph)),
         )
-        for i, op in enumerate(ops)
+        for i, op in enumerate(device)
     ]
     for constant, layer_index in {t.block.constant: t.layer for t in tiles if t.block is not None}.items():
-        layers[layer_index].weight_bytes += len(constant.weights)
+        layers[owner[layer_index]].weight_bytes += len(constant.weights)
     for index, entry in enumerate(context.stream.entries):
+        entry.layer = owner[entry.layer]
         layers[entry.layer].commands.append(index)
     predicted = layer_cycles(
         context.stream.entries, CycleModel(config).finish_times(context.stream.entries), len(layers)
@@ -143,7 +185,7 @@ def compile_graph(
         placement.dram,
         source,
         target,
-        arrangement,
+        options.arrangement,
     )
     for entry in context.stream.entries:
         try:
@@ -155,15 +197,6 @@ def compile_graph(
                 remedy="split the layer, or use a smaller input",
             ) from None
     return program
-
-
-def _profile(graph: Graph, arrangement: Arrangement, config: Config, samples: Samples | None) -> Profile:
-    """Measure samples of the network's maps as the machine's maps will be."""
-    found = {}
-    for name, maps in (samples or {}).items():
-        kept = maps[..., arrangement.kept[name]] if name in arrangement.kept else maps
-        found[name] = measure(kept, graph.tensors[name].zero_point, config.vector)
-    return found
 
 
 def _independent(placement: Placement, producer: Op, op: Add, index: int) -> bool:

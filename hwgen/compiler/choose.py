@@ -9,6 +9,7 @@ from math import gcd
 from hwgen.compiler import weight_store
 from hwgen.compiler.context import Tile
 from hwgen.compiler.effectual import share, whole
+from hwgen.compiler.maps import ROWS
 from hwgen.compiler.patch import Choice, Patch, fits, patch_tiles
 from hwgen.compiler.pixel import PixelChoice, pixel_fits, pixel_shape, pixel_tiles, set_rounds
 from hwgen.compiler.shape import Shape, channel_tiles, lane_splits, make_shape
@@ -218,11 +219,22 @@ def choose(work: Work, config: Config, count: int = 1) -> list[tuple[float, Choi
     best: list[tuple[float, Choice]] = []
     for cycles, choice in sorted(ranked, key=lambda r: r[0]):
         good = pixel_fits(work, choice, config) if isinstance(choice, PixelChoice) else fits(work, choice, config)
+        good = good and _in_reach(work, choice, config)
         if good:
             best.append((cycles, choice))
             if len(best) == count:
                 break
     return best
+
+
+def _in_reach(work: Work, choice: Choice, config: Config) -> bool:
+    """True when the rows of a block of outputs, however channels are dealt out, are no more than commands can name."""
+    most = ROWS // work.stride[0]
+    return choice.th * Derived(config).lanes <= most or all(
+        make_shape(config, rc, cc, choice.th, choice.tw, work.height, work.width).block[0] <= most
+        for rc, cc in lane_splits(config)
+        if rc <= choice.log2_rc and cc <= choice.log2_cc
+    )
 
 
 def tiles(work: Work, choice: Choice, config: Config) -> list[Tile]:

@@ -44,6 +44,7 @@ def emit_drain(
     vectors = [g * group for g in groups] + [v for *_, v in inner]
     das = [(a * layout.pitch + b * layout.pixel) * vpw + v for a, b, v in zip(dys, dxs, vectors, strict=True)]
     dps = [g * parameters for g in groups] + [v * d.param_block for *_, v in inner]
+    top = y - work.result.origin
     context.nest("PO_LEVEL", counts, dy=dys, dx=dxs, da=das, dp=dps)
     pipe = (
         {"dy": 0, "dx": 0, "da": shape.rc * group, "dp": shape.rc * parameters}
@@ -75,13 +76,13 @@ def emit_drain(
     start = work.result.address(y, x) * vpw + first
     conflicts = write_conflicts(
         counts, [a // vpw for a in das], start // vpw, pipe["da"] // vpw,
-        [Axis(dys, y, pipe["dy"], quant["height"]), Axis(dxs, x, pipe["dx"], quant["width"])],
+        [Axis(dys, top, pipe["dy"], quant["height"]), Axis(dxs, x, pipe["dx"], quant["width"])],
         pipes, context.config,
     )  # fmt: skip
     context.stream.add(
         "DRAIN",
         {
-            "y0": y, "x0": x, "a0": work.result.address(y, x) * vpw + first, "param": param, "acc_base": acc,
+            "y0": top, "x0": x, "a0": work.result.address(y, x) * vpw + first, "param": param, "acc_base": acc,
             "mask": (1 << context.config.vector) - 1 if work.mask is None else work.mask,
         },
         reads=reads, writes=[("act", where)], view=work.result, lanes=lanes, rounds=rounds, scalar=int(work.scalar),

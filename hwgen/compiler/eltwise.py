@@ -15,6 +15,9 @@ from hwgen.config import Config
 from hwgen.derive import Derived
 from hwgen.model.graph import Requant
 
+COUNT = (1 << 12) - 1
+"""Most iterations of a level of the post-processor's nest."""
+
 IDENTITY = (1 << 30, 1)
 """Multiplier and shift of a requantisation that changes nothing."""
 
@@ -140,11 +143,23 @@ def rescale_tiles(
     if work.rows == 1:
         step = max(64, -(-work.count // pieces))
         for at in range(0, work.count, step):
-            yield _tile(layer, _part(work, 0, 1, at, min(step, work.count - at)), words)
+            yield from command_tiles(layer, _part(work, 0, 1, at, min(step, work.count - at)), config, words)
     else:
         rows = max(1, 128 // (work.count * d.vectors_per_word), -(-work.rows // pieces))
         for at in range(0, work.rows, rows):
-            yield _tile(layer, _part(work, at, min(rows, work.rows - at), 0, work.count), words)
+            part = _part(work, at, min(rows, work.rows - at), 0, work.count)
+            yield from command_tiles(layer, part, config, words)
+
+
+def command_tiles(
+    layer: int, work: Rescale, config: Config, words: tuple[int, int] | None = None
+) -> Iterator[Tile]:
+    """Yield ``work`` in pieces that a command can name: one, but for long rows and many of them."""
+    longest = COUNT // Derived(config).vectors_per_word
+    for row in range(0, work.rows, COUNT):
+        for word in range(0, work.count, longest):
+            part = _part(work, row, min(COUNT, work.rows - row), word, min(longest, work.count - word))
+            yield _tile(layer, part, words)
 
 
 def _tile(layer: int, work: Rescale, words: tuple[int, int] | None) -> Tile:

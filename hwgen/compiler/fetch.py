@@ -45,7 +45,7 @@ def emit_afetch(
     setting = context.stream.setting
     per_patch = 1 if window.column_words else shape.rc
     drained = setting(
-        "AF_MAP", height=view.last, width=layout.width, zero_point=work.zero_point, fill=work.fill,
+        "AF_MAP", height=view.last - view.origin, width=layout.width, zero_point=work.zero_point, fill=work.fill,
         transpose=int(window.transpose), rows_len=per_patch, rp_step=shape.rc, cols=window.columns,
     )  # fmt: skip
     column = cp[1] * sx * values // across
@@ -54,8 +54,9 @@ def emit_afetch(
     y0 = y * sy - work.pad[0] + chunk.ky * dy
     x0 = (x * sx - work.pad[1]) * values // across
     a0 = view.address(y0, x0, word)
+    top = y0 - view.origin
     starts = tuple(
-        (y0 + p * step[0], x0 + p * step[1], a0 + p * step[2] + (c % shape.cc) * window.column_words)
+        (top + p * step[0], x0 + p * step[1], a0 + p * step[2] + (c % shape.cc) * window.column_words)
         for c in range(window.columns)
         for p in [c // shape.cc]
     )
@@ -67,10 +68,10 @@ def emit_afetch(
         range(x0, -(-((x + bw - 1) * sx - work.pad[1] + (work.kernel[1] - 1) * dx + 1) * values // across)),
         range(word, last),
     )
-    walk = Walk(counts, dys, dxs, das, starts, view.last, layout.width)
+    walk = Walk(counts, dys, dxs, das, starts, view.last - view.origin, layout.width)
     context.stream.add(
         "AFETCH",
-        {"y0": y0, "x0": x0, "a0": a0, "dst": dst},
+        {"y0": top, "x0": x0, "a0": a0, "dst": dst},
         reads=[("act", where)],
         writes=[("amem", slice(dst, dst + size))],
         cycles=context.fetch_cycles(walk, drained),

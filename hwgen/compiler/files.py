@@ -50,15 +50,17 @@ def layout(program: Program) -> dict[str, Any]:
     """Return where constants, maps and commands are; addresses and sizes in bytes."""
     word = Derived(program.config).word
     maps = {}
-    for name in sorted({*program.chip, *program.dram}):
+    for name in sorted({*program.chip, *program.dram} & program.graph.tensors.keys()):
         shape, tensor = program.layouts[name], program.graph.tensors[name]
+        pixel, row = (shape.pixel_values or shape.pixel * word), shape.pitch * word
+        pixel, row = (row, pixel) if shape.turned else (pixel, row)
         maps[name] = {
             "shape": list(tensor.shape),
             "scale": tensor.scale,
             "zero_point": tensor.zero_point,
             "bytes": shape.words * word,
-            "pixel_bytes": shape.pixel_values or shape.pixel * word,
-            "row_bytes": shape.pitch * word,
+            "pixel_bytes": pixel,
+            "row_bytes": row,
             "chip_word": program.chip.get(name),
             "dram": program.map_region(name)[0] if name in program.dram else None,
         }

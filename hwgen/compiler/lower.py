@@ -8,12 +8,21 @@ from dataclasses import dataclass, field, replace
 from hwgen.compiler import choose
 from hwgen.compiler.context import Context, Tile
 from hwgen.compiler.density import Density, Profile
-from hwgen.compiler.eltwise import Box, Rescale, identity, rescale_tiles
-from hwgen.compiler.maps import Layout, View
+from hwgen.compiler.eltwise import Box, Rescale, command_tiles, identity, rescale_tiles
+from hwgen.compiler.maps import ROWS, Layout, View
 from hwgen.compiler.packed import Packing
 from hwgen.compiler.patch import Choice
 from hwgen.compiler.place import Placement, Stripe, input_rows, stripe_rows
-from hwgen.compiler.reduce import Site, as_column, concat_works, conv_works, pool_works, reads_pads, single_row
+from hwgen.compiler.reduce import (
+    Site,
+    as_column,
+    as_rectangle,
+    concat_works,
+    conv_works,
+    pool_works,
+    reads_pads,
+    single_row,
+)
 from hwgen.compiler.residual import addition, beside, operands
 from hwgen.compiler.work import Work
 from hwgen.config import SMALLEST, Config
@@ -74,7 +83,8 @@ class Lowering:
                 need = rows if name == op.output else input_rows(op, rows, layout.height)
                 most = stripe_rows(op, place.layouts, name, stripe.rows)
                 base = place.stages[index, name] + (number % stripe.buffers) * most * layout.pitch
-                views[name] = View(f"{name}@{number}", layout, base - need.start * layout.pitch, need.start, need.stop)
+                views[name] = View(f"{name}@{number}", layout, base - need.start * layout.pitch, need.start, need.stop,
+                                   need.start if layout.height > ROWS else 0)  # fmt: skip
                 if name == op.output:
                     stores.append(self._copy(name, need, base, out=True))
                     continue
@@ -112,7 +122,7 @@ class Lowering:
                        for pads in reads_pads(column, site, self.config) for m in modes]  # fmt: skip
             yield from self._reduce(index, op, options)
         elif isinstance(op, Pool):
-            yield from self._reduce(index, op, [pool_works(op, site, self.config)])
+            yield from self._reduce(index, op, [pool_works(*as_rectangle(op, site, self.config), self.config)])
         elif isinstance(op, Add):
             yield from self._add(index, op, views, rows)
         elif isinstance(op, Requantize):
@@ -233,7 +243,7 @@ class Lowering:
                 for w in range(a.pixel):
                     # One word of every pixel: source and result pixels have different spacing.
                     for y in rows:
-                        yield Tile(
+                        yield from command_tiles(
                             index,
                             Rescale(
                                 result,
@@ -243,7 +253,8 @@ class Lowering:
                                 1,
                                 zero,
                                 identity(zero),
-                            ).emit,
+                            ),
+                            self.config,
                         )
                 at += a.channels
 
@@ -257,7 +268,7 @@ class Lowering:
             spans = [(0, b.width)] if y not in inside else [(0, left), (left + a.width, b.width)]
             for x0, x1 in spans:
                 if x1 > x0:
-                    yield Tile(
+                    yield from command_tiles(
                         index,
                         Rescale(
                             result,
@@ -268,7 +279,8 @@ class Lowering:
                             0,
                             fill,
                             fixed=True,
-                        ).emit,
+                        ),
+                        self.config,
                     )
         if inside:
             yield from rescale_tiles(

@@ -19,6 +19,8 @@ class Layout:
 
     Pixels of a *tight* map follow each other byte by byte. It is addressed as a map of ``width`` words in a row, with
     as many channels as a word has; ``tight`` is then (pixels of a row, channels).
+
+    ``turned``: rows of the machine's map are columns of the network's (`hwgen.compiler.turn`).
     """
 
     height: int
@@ -27,6 +29,7 @@ class Layout:
     pixel: int
     pitch: int
     tight: tuple[int, int] | None = None
+    turned: bool = False
 
     @classmethod
     def tightly(cls, shape: tuple[int, int, int, int], config: Config) -> Layout:
@@ -48,9 +51,16 @@ class Layout:
         return self.height * self.pitch
 
     @property
+    def size(self) -> tuple[int, int]:
+        """Rows and pixels of a row of the machine's map."""
+        return self.height, self.tight[0] if self.tight else self.width
+
+    @property
     def shape(self) -> tuple[int, int, int]:
-        """Height, width and channels of the map."""
-        return self.height, *(self.tight or (self.width, self.channels))
+        """Height, width and channels of the network's map."""
+        rows, columns = self.size
+        channels = self.tight[1] if self.tight else self.channels
+        return (columns, rows, channels) if self.turned else (rows, columns, channels)
 
     @property
     def pixel_values(self) -> int:
@@ -68,6 +78,7 @@ class Layout:
 
     def pack(self, x: NDArray[np.int8], word: int) -> NDArray[np.int8]:
         """Return the bytes of one image (H, W, C), pads zero."""
+        x = x.swapaxes(0, 1) if self.turned else x
         out = np.zeros((self.height, self.pitch * word), np.int8)
         if self.tight:
             out[:, : x[0].size] = x.reshape(self.height, -1)
@@ -81,8 +92,14 @@ class Layout:
         """Inverse of `pack`."""
         rows = raw.reshape(self.height, self.pitch * word)[:, : self.width * self.pixel * word]
         if self.tight:
-            return rows[:, : self.tight[0] * self.tight[1]].reshape(self.shape).copy()
-        return rows.reshape(self.height, self.width, self.pixel * word)[:, :, : self.channels].copy()
+            x = rows[:, : self.tight[0] * self.tight[1]].reshape(self.height, *self.tight)
+        else:
+            x = rows.reshape(self.height, self.width, self.pixel * word)[:, :, : self.channels]
+        return (x.swapaxes(0, 1) if self.turned else x).copy()
+
+
+ROWS = (1 << 12) - 1
+"""Most rows that commands can name (docs/architecture.md: `y` of AFETCH and DRAIN)."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +107,8 @@ class View:
     """A map, or a stripe of its rows, in the activation buffer.
 
     ``base`` is the (possibly virtual) word address of row 0: a stripe that starts at row r is stored at
-    ``base + r * pitch``. ``first`` .. ``last`` - 1 are the rows that are really there.
+    ``base + r * pitch``. ``first`` .. ``last`` - 1 are the rows that are really there. Commands count rows from
+    ``origin`` on: that is ``first`` where the map has more of them than commands can name.
     """
 
     name: str
@@ -98,6 +116,7 @@ class View:
     base: int
     first: int
     last: int
+    origin: int = 0
 
     def address(self, y: int, x: int, word: int = 0) -> int:
         return self.base + y * self.layout.pitch + x * self.layout.pixel + word

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 
-from hwgen.compiler.maps import Layout, View, banks
+from hwgen.compiler.maps import ROWS, Layout, View, banks
 from hwgen.config import Config
 from hwgen.derive import Derived
 from hwgen.errors import HwgenError
@@ -77,26 +78,40 @@ def aliases(graph: Graph, ops: tuple[Op, ...]) -> dict[str, str]:
     return root
 
 
+def _window(op: Op) -> tuple[int, int]:
+    """Return stride and padding of an operator's windows along rows."""
+    if isinstance(op, Conv | Pool):
+        return op.stride[0], op.pad[0]
+    return 1, op.pad[0] if isinstance(op, Pad) else 0
+
+
+def _span(op: Op) -> int:
+    """Return the input rows that an operator's window spans."""
+    if isinstance(op, Conv):
+        return (op.weight.shape[1] - 1) * op.dilation[0] + 1
+    return op.kernel[0] if isinstance(op, Pool) else 1
+
+
 def input_rows(op: Op, rows: range, height: int) -> range:
     """Input rows that an operator needs for output rows ``rows``, clipped to the map."""
-    if isinstance(op, Conv):
-        k, s, d, p = op.weight.shape[1], op.stride[0], op.dilation[0], op.pad[0]
-    elif isinstance(op, Pool):
-        k, s, d, p = op.kernel[0], op.stride[0], 1, op.pad[0]
-    elif isinstance(op, Pad):
-        k, s, d, p = 1, 1, 1, op.pad[0]
-    else:
-        k, s, d, p = 1, 1, 1, 0
+    s, p = _window(op)
     first = min(max(rows.start * s - p, 0), height - 1)
-    return range(first, max(min((rows.stop - 1) * s - p + (k - 1) * d + 1, height), first + 1))
+    return range(first, max(min((rows.stop - 1) * s - p + _span(op), height), first + 1))
 
 
 def stripe_rows(op: Op, layouts: dict[str, Layout], name: str, rows: int) -> int:
     """Most rows of map ``name``, an input or the output, that any stripe of ``rows`` output rows needs."""
-    if name == op.output:
-        return rows
-    height, out = layouts[name].height, layouts[op.output].height
-    return max(len(input_rows(op, range(r, min(r + rows, out)), height)) for r in range(0, out, rows))
+    return rows if name == op.output else _most_rows(op, layouts[name].height, layouts[op.output].height, rows)
+
+
+@lru_cache(1 << 14)
+def _most_rows(op: Op, height: int, out: int, rows: int) -> int:
+    """Return the length of the longest `input_rows` of stripes of ``rows``."""
+    s, p = _window(op)
+    start = np.arange(0, out, rows)
+    first = np.clip(start * s - p, 0, height - 1)
+    last = np.minimum((np.minimum(start + rows, out) - 1) * s - p + _span(op), height)
+    return int(np.maximum(last - first, 1).max())
 
 
 def place(graph: Graph, layouts: dict[str, Layout], config: Config, ops: tuple[Op, ...]) -> Placement:
@@ -106,7 +121,7 @@ def place(graph: Graph, layouts: dict[str, Layout], config: Config, ops: tuple[O
     moves to DRAM, whose producer and consumers then run in stripes.
     """
     root = aliases(graph, ops)
-    spilled: set[str] = set()
+    spilled = {root[n] for n in _mapped(graph, ops) if layouts[n].height > ROWS}
     shares: dict[int, int] = {}
     while True:
         try:
@@ -127,6 +142,11 @@ def place(graph: Graph, layouts: dict[str, Layout], config: Config, ops: tuple[O
                     remedy="use a larger preset or raise act_kib",
                 ) from None
             spilled.add(max(candidates, key=lambda n: (layouts[n].words, n)))
+
+
+def _mapped(graph: Graph, ops: tuple[Op, ...]) -> set[str]:
+    """Return the maps that the machine has."""
+    return {graph.input, graph.output, *(n for op in ops for n in (*op.inputs, op.output))}
 
 
 def _fewest_conflicts(
@@ -257,8 +277,9 @@ def _stripe(
         wanted = [(2, n) for n in heights if FIRST_PIECES <= n < PIECES and out.height % n == 0] + wanted
     for buffers, pieces in wanted:
         rows = heights[pieces]
-        need = [((at, n), buffers * layouts[n].pitch * stripe_rows(op, layouts, n, rows)) for n in maps]
-        if sum(w for _, w in need) <= free:
+        lengths = {n: stripe_rows(op, layouts, n, rows) for n in maps}
+        need = [((at, n), buffers * layouts[n].pitch * length) for n, length in lengths.items()]
+        if sum(w for _, w in need) <= free and max(lengths.values()) <= ROWS:
             return Stripe(rows, buffers), [_Item(k, w, at, at) for k, w in need]
     return None
 

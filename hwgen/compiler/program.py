@@ -39,7 +39,8 @@ class Program:
     """A compiled network.
 
     ``image`` holds constants from DRAM address 0, maps from ``map_base`` and commands from ``command_base``. ``graph``
-    is the network as it was given; ``layouts`` are those of the machine's maps, whose channels ``arrangement`` tells.
+    is the network as it was given; ``layouts`` are those of the machine's maps, whose channels ``arrangement`` tells,
+    with maps that only the machine has (between the stages of a pooling).
     """
 
     graph: Graph
@@ -90,6 +91,11 @@ class Program:
         """Return a map (H, W, C) from a DRAM image."""
         start, size = self.map_region(name)
         return self.layouts[name].unpack(memory[start : start + size].view(np.int8), Derived(self.config).word)
+
+    @property
+    def predicted(self) -> int:
+        """Cycles of all layers by the compiler's cycle model."""
+        return sum(layer.predicted for layer in self.layers)
 
     @property
     def weight_bytes(self) -> int:

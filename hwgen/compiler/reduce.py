@@ -87,6 +87,20 @@ def as_column(op: Conv, site: Site, config: Config) -> tuple[Conv, Site]:
     return replace(op, weight=weight), replace(site, source=View(view.name, tall, view.base, 0, kh * kw))
 
 
+def as_rectangle(op: Pool, site: Site, config: Config) -> tuple[Pool, Site]:
+    """Return an average over its whole map as one over the same pixels in shorter rows, when a row is too long."""
+    view, layout, (kh, kw) = site.source, site.source.layout, op.kernel
+    longest = min(config.amem_words, config.wmem_words * Derived(config).vectors_per_word)
+    whole = op.kernel == layout.size and (view.first, view.last) == (0, kh) and not any(op.pad)
+    if op.kind != "average" or kw <= longest or not whole or not layout.linear:
+        return op, site
+    width = max(n for n in range(1, longest + 1) if kh * kw % n == 0)
+    height = kh * kw // width
+    shorter = Layout(height, width, layout.channels, layout.pixel, width * layout.pixel)
+    source = View(view.name, shorter, view.base, 0, height)
+    return replace(op, kernel=(height, width)), replace(site, source=source)
+
+
 def reads_pads(op: Conv, site: Site, config: Config) -> list[bool]:
     """Return whether not to read pad channels, or also to read them, with weights of zero, may be best.
 

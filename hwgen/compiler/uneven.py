@@ -21,7 +21,7 @@ def relative_activity(
     if where is None or work.maximum or config.skip not in ("activation", "both"):
         return None
     # The map may be walked as one row, or as a column.
-    height, width, _ = work.source.layout.shape
+    height, width = work.source.layout.size
     if where.size != height * width:
         return None
     where = where.reshape(height, width)

@@ -96,7 +96,7 @@ class Work:
         """Return the fields of PO_QUANT that follow from the layer."""
         last = self.columns.stop if self.columns is not None else self.result.layout.width
         return {
-            "height": self.rows.stop,
+            "height": self.rows.stop - self.result.origin,
             "width": last,
             "zero_point": self.requant.zero_point,
             "qmin": self.requant.qmin,

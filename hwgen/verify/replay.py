@@ -35,7 +35,8 @@ def of_machine(info: PostInfo) -> Vectors:
 
 
 def maps(program: Program, written: Mapping[int, Vectors]) -> dict[str, NDArray[np.int8]]:
-    """Return every operator's output map (H, W, C), with the channels of the machine (`Program.arrangement`).
+    """Return every operator's output map (H, W, C), with the channels of the machine (`Program.arrangement`). Maps that
+    only the machine has are left out.
 
     Parameters
     ----------
@@ -54,11 +55,11 @@ def maps(program: Program, written: Mapping[int, Vectors]) -> dict[str, NDArray[
         assert entry.view is not None
         at = (v.address - entry.view.base * vpw)[:, None]
         memory[tensor_of(entry)][at, np.flatnonzero(v.mask)] = v.values[:, v.mask]
-    result = {name: program.layouts[name].unpack(raw.reshape(-1), d.word) for name, raw in memory.items()}
+    result = {name: program.layouts[name].unpack(raw.reshape(-1), d.word) for name, raw in memory.items()
+              if name in program.graph.tensors}
     for name, source in _aliases(program).items():
         if source in result and name not in result:
-            layout = program.layouts[name]
-            result[name] = result[source].reshape(layout.height, layout.width, layout.channels)
+            result[name] = result[source].reshape(program.layouts[name].shape)
     return result
 
 
@@ -113,6 +114,7 @@ def coordinate(program: Program, entry: Entry, address: int, lane: int) -> tuple
     x, w = divmod(rest, view.layout.pixel)
     real = program.layouts[tensor_of(entry)]
     y, x = divmod(y * view.layout.width + x, real.width) if view.layout.width != real.width else (y, x)
+    y, x = (x, y) if real.turned else (y, x)
     return y, x, w * d.word + sub * program.config.vector + lane
 
 
