@@ -36,12 +36,14 @@ def turned_samples(samples: Samples) -> Samples:
 
 
 def worth_turning(graph: Graph, ops: Iterable[Op], config: Config) -> bool:
-    """True when turning may save cycles: windows over a line of pixels, or longer than the table of segments."""
+    """True when turning may save cycles: windows that slide along a line of pixels, or that are longer than the table of
+    segments."""
     for op in ops:
         if isinstance(op, Conv | Pool):
             kernel = op.kernel if isinstance(op, Pool) else op.weight.shape[1:3]
             source = graph.tensors[op.inputs[0]]
-            if max(kernel) > config.segments // 2 or (_line(source) and 1 < max(kernel) < max(source.shape[1:3])):
+            sliding = max((k for k, n in zip(kernel, source.shape[1:3], strict=True) if k < n), default=1)
+            if sliding > (1 if _line(source) else config.segments // 2):
                 return True
     return False
 
