@@ -16,7 +16,7 @@ from hwgen.model.graph import Concat, Op, Pad
 from hwgen.model.tflite_context import Context, Layer
 from hwgen.model.tflite_file import FileTensor, parse_tflite
 from hwgen.model.tflite_preflight import host_tail, preflight
-from hwgen.model.tflite_reader import read_layer, read_tail
+from hwgen.model.tflite_reader import read_layers, read_tail
 
 _CLAMPS: tuple[dict[str, Any], ...] = ({}, {"lo": 0.0}, {"lo": -1.0, "hi": 1.0}, {"lo": 0.0, "hi": 6.0})
 """By TFLite's activation number: NONE, RELU, RELU_N1_TO_1, RELU6."""
@@ -39,13 +39,14 @@ def read_tflite_float(path: str | Path) -> FloatGraph:
     path = Path(path)
     model = parse_tflite(path)
     preflight(path, model, real=True)
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
+        raise HwgenError(f"the network must have one input and one output, not {len(model.inputs)} and "
+                         f"{len(model.outputs)}", where=str(path), remedy="compress a part of it with one of each")
     context = _FloatContext(str(path), model)
     tail = host_tail(model)
     source = context.register(model.inputs[0], str(path)).name
-    for op in model.operators:
-        if op.index not in tail:
-            read_layer(context, op, _convert)
-    end, after = read_tail(context, tail)
+    read_layers(context, [op for op in model.operators if op.index not in tail], _convert)
+    end, after = read_tail(context, model.outputs[0], tail)
     if end not in context.names:
         raise HwgenError("no operator writes the network's output", where=str(path))
     shapes = {name: tensor.shape for name, tensor in context.tensors.items()}
@@ -104,7 +105,7 @@ def _pool(layer: Layer) -> Op:
 
 
 def _mean(layer: Layer) -> Op:
-    x, kernel = geometry.mean(layer)
+    x, kernel = geometry.reduction(layer)
     return FloatPool(**layer.names(x), kind="average", kernel=kernel, stride=kernel)
 
 

@@ -26,7 +26,7 @@ class Context:
     """The graph under construction.
 
     ``names`` maps a file tensor's number to its map (aliases share one), ``folded`` a PAD output's number to its
-    source's map and padding.
+    source's map and padding. ``orders`` says of a transposed tensor which axes of its map lie behind its own.
     """
 
     path: str
@@ -35,15 +35,19 @@ class Context:
     ops: list[Op] = field(default_factory=list)
     names: dict[int, str] = field(default_factory=dict)
     folded: dict[int, tuple[str, Pads]] = field(default_factory=dict)
+    orders: dict[int, tuple[int, ...]] = field(default_factory=dict)
 
     def emit(self, op: Op) -> None:
         """Append an operator."""
         self.ops.append(op)
 
-    def map_of(self, index: int, where: str) -> Tensor:
-        """The map of a file tensor that an earlier operator wrote."""
+    def map_of(self, index: int, where: str, *, transposed: bool = False) -> Tensor:
+        """The map of a file tensor that an earlier operator wrote; ``transposed``: the caller minds the axes' order."""
         if index not in self.names:
             raise HwgenError(f"tensor {index} is read before any operator writes it", where=where)
+        if index in self.orders and not transposed:
+            raise HwgenError("reads a transposed map", where=where,
+                             remedy="build the network channel-last (NHWC), so that the converter emits no transpose")
         return self.tensors[self.names[index]]
 
     def unpadded(self, index: int) -> tuple[Tensor, Pads]:
@@ -53,9 +57,9 @@ class Context:
             return self.tensors[name], pads
         return self.map_of(index, self.path), (0, 0, 0, 0)
 
-    def new_map(self, name: str, shape: Pads, like: Tensor) -> Tensor:
-        """A map that the file does not have, in the quantisation of another."""
-        tensor = Tensor(self._unique(name), shape, like.scale, like.zero_point)
+    def new_map(self, name: str, shape: Pads, like: Tensor, view: FileView | None = None) -> Tensor:
+        """A map in the quantisation of another; ``view`` of the file's tensor, if it has one of this shape."""
+        tensor = Tensor(self._unique(name), shape, like.scale, like.zero_point, view)
         self.tensors[tensor.name] = tensor
         return tensor
 
@@ -64,8 +68,7 @@ class Context:
         source = self.model.tensors[index]
         name = source.name.split(";")[0].strip() or f"tensor_{index}"
         scale, zero_point = self.quantization(source, where)
-        tensor = Tensor(self._unique(name), nhwc(source, where), scale, zero_point,
-                        FileView(key=index, shape=source.shape))
+        tensor = Tensor(self._unique(name), nhwc(source, where), scale, zero_point, view_of(source))
         self.tensors[tensor.name] = tensor
         self.names[index] = tensor.name
         return tensor
@@ -89,11 +92,19 @@ class Context:
         if not np.isfinite(scale) or scale <= 0:
             raise HwgenError(f"the scale of '{source.name}' must be finite and positive, not {scale}", where=where,
                              remedy=remedy)
-        zero_point = int(source.zero_points[0]) if len(source.zero_points) else 0
+        if len(source.zero_points) != 1:
+            raise HwgenError(f"'{source.name}' must have one zero point, not {len(source.zero_points)}", where=where,
+                             remedy=remedy)
+        zero_point = int(source.zero_points[0])
         if not -128 <= zero_point <= 127:
             raise HwgenError(f"the zero point of '{source.name}' must be in [-128, 127], not {zero_point}",
                              where=where, remedy=remedy)
         return scale, zero_point
+
+
+def view_of(source: FileTensor) -> FileView:
+    """How the file sees the map that one of its tensors is."""
+    return FileView(key=source.index, shape=source.shape, type="uint8" if source.file_type == "UINT8" else "int8")
 
 
 def nhwc(source: FileTensor, where: str) -> Pads:
@@ -130,9 +141,14 @@ class Layer:
         """An error that names this layer."""
         return HwgenError(what, where=self.where, remedy=remedy)
 
-    def input(self, position: int = 0) -> Tensor:
-        """The map at an input position."""
-        return self.context.map_of(self.source.inputs[position], self.where)
+    def input(self, position: int = 0, *, transposed: bool = False) -> Tensor:
+        """The map at an input position; ``transposed``: the caller minds its order of axes."""
+        return self.context.map_of(self.source.inputs[position], self.where, transposed=transposed)
+
+    @property
+    def unsigned(self) -> bool:
+        """Of the uint8 scheme, whose arithmetic of scales is its own."""
+        return self.context.model.tensors[self.source.outputs[0]].file_type == "UINT8"
 
     def constant(self, position: int) -> FileTensor:
         """The stored tensor at an input position."""
@@ -151,6 +167,9 @@ class Layer:
         stored = list(stored)
         if any(not -rank <= axis < rank for axis in stored):
             raise self.error(f"axes {stored} must lie within {rank} dimensions")
+        order = self.context.orders.get(self.source.inputs[0])
+        if order is not None:
+            return {order[axis % rank] for axis in stored}
         plain = [axis % rank for axis in stored]
         return {0 if axis == 0 and rank > 1 else axis + 4 - rank for axis in plain}
 

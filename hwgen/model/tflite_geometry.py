@@ -52,8 +52,8 @@ def weights(layer: Layer, rank: int, axis: int) -> tuple[FileTensor, NDArray[Any
     if len(stored.scales) not in (0, 1, channels) or (len(stored.scales) > 1 and stored.axis != axis):
         raise layer.error(f"its weights must have 1 or {channels} scales along axis {axis}, not {len(stored.scales)} "
                           f"along {stored.axis}")
-    if not np.all(np.isfinite(stored.scales)) or np.any(stored.scales <= 0):
-        raise layer.error("its weight scales must be finite and positive", "quantise the network again")
+    if not np.all(np.isfinite(stored.scales)) or np.any(stored.scales < 0):
+        raise layer.error("its weight scales must be finite and not negative", "quantise the network again")
     if layer.output.shape[3] != channels:
         raise layer.error(f"it has {channels} filters but {layer.output.shape[3]} output channels")
     if len(layer.source.inputs) < 3 or layer.source.inputs[2] < 0:
@@ -71,8 +71,10 @@ def convolution(layer: Layer, weight: NDArray[Any]) -> tuple[Tensor, dict[str, A
     x, folded = layer.context.unpadded(layer.source.inputs[0])
     channels, height, width = x.shape[3], x.shape[1] + sum(folded[:2]), x.shape[2] + sum(folded[2:])
     if depthwise:
-        if weight.shape[0] != 1 or weight.shape[3] % channels:
-            raise layer.error(f"weights of shape {weight.shape} do not fit {channels} input channels")
+        multiplier = layer.source.options["DepthMultiplier"]
+        if weight.shape[0] != 1 or weight.shape[3] != channels * multiplier:
+            raise layer.error(f"weights of shape {weight.shape} do not fit {channels} input channels and the depth "
+                              f"multiplier {multiplier}")
         weight, groups = np.ascontiguousarray(weight.transpose(3, 1, 2, 0)), channels
     else:
         groups = channels // weight.shape[3]
@@ -108,15 +110,16 @@ def pool(layer: Layer) -> tuple[Tensor, dict[str, Any]]:
                "stride": found["stride"], "pad": found["pad"]}
 
 
-def mean(layer: Layer) -> tuple[Tensor, tuple[int, int]]:
-    """The map that a mean reads, and the size of its window."""
-    x = layer.input()
+def reduction(layer: Layer) -> tuple[Tensor, tuple[int, int]]:
+    """The map that a reduction over height, width or both reads, and the size of its window."""
+    x = layer.input(transposed=True)
     axes = layer.axes(layer.integers(1))
+    what = "mean" if layer.source.kind == "MEAN" else "maximum"
     if not axes <= {1, 2} or not axes:
-        raise layer.error("a mean must go over height, width or both", "reduce over axes 1 and 2 of an NHWC map")
+        raise layer.error(f"a {what} must go over height, width or both", "reduce over axes 1 and 2 of an NHWC map")
     kernel = (x.shape[1] if 1 in axes else 1, x.shape[2] if 2 in axes else 1)
     if layer.output.shape[1:] != (x.shape[1] // kernel[0], x.shape[2] // kernel[1], x.shape[3]):
-        raise layer.error("a mean that drops one spatial axis must keep dimensions", "set keepdims=True")
+        raise layer.error(f"a {what} that drops one spatial axis must keep dimensions", "set keepdims=True")
     return x, kernel
 
 

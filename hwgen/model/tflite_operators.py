@@ -12,7 +12,9 @@ from hwgen.errors import HwgenError
 from hwgen.model import tflite_geometry as geometry
 from hwgen.model import tflite_scales as scales
 from hwgen.model.graph import Add, Concat, Conv, Op, Pad, Pool, Requant, Requantize, Tensor
+from hwgen.model.tflite_constant_factor import multiplied
 from hwgen.model.tflite_context import Layer
+from hwgen.model.tflite_float_activation import FLOAT_KINDS, float_activation
 
 _RELU = {"RELU": 1, "RELU_N1_TO_1": 2, "RELU6": 3, "QUANTIZE": 0}
 
@@ -25,17 +27,19 @@ def _weights(layer: Layer, rank: int, axis: int) -> tuple[NDArray[Any], NDArray[
         raise layer.error(f"its weights must have 1 or {channels} scales along axis {axis}, not 0 along {stored.axis}")
     assert stored.data is not None
     weight = stored.data
-    zero_points = stored.zero_points if len(stored.zero_points) else np.zeros(1, np.int64)
-    if np.any(zero_points):
-        if len(zero_points) != 1:
+    if len(stored.zero_points) not in (1, len(stored.scales)):
+        raise layer.error(f"its weights must have as many zero points as scales, not {len(stored.zero_points)} and "
+                          f"{len(stored.scales)}", "quantise the network again")
+    if np.any(stored.zero_points):
+        if len(stored.zero_points) != 1:
             raise layer.error("weights with several zero points are not supported", "quantise weights symmetrically")
-        weight = weight.astype(np.int16) - zero_points.astype(np.int16)
+        weight = weight.astype(np.int16) - stored.zero_points.astype(np.int16)
     return weight, np.zeros(channels, np.int32) if bias is None else bias.astype(np.int32), stored.scales
 
 
 def _requant(layer: Layer, x: Tensor, weight_scales: NDArray[np.float32]) -> Requant:
-    return scales.requant(scales.convolution_ratios(x, weight_scales, layer.output), layer.output, layer.activation,
-                          layer.where)
+    return scales.requant(scales.convolution_ratios(x, weight_scales, layer.output, layer.unsigned), layer.output,
+                          layer.activation, layer.where)
 
 
 def _convolution(layer: Layer) -> Op:
@@ -56,11 +60,19 @@ def _pool(layer: Layer) -> Op:
     x, found = geometry.pool(layer)
     layer.require_same_quantization(x)
     qmin, qmax = scales.clamp_range(layer.activation, layer.output)
+    if layer.unsigned and found["kind"] == "average":
+        return Pool(**layer.names(x), **found, requant=scales.unsigned_average(layer, x, found, qmin, qmax))
     return Pool(**layer.names(x), **found, qmin=qmin, qmax=qmax)
 
 
+def _reduce_max(layer: Layer) -> Op:
+    x, kernel = geometry.reduction(layer)
+    layer.require_same_quantization(x)
+    return Pool(**layer.names(x), kind="max", kernel=kernel, stride=kernel)
+
+
 def _mean(layer: Layer) -> Op:
-    x, kernel = geometry.mean(layer)
+    x, kernel = geometry.reduction(layer)
     requant = scales.mean_requant(x, layer.output, kernel[0] * kernel[1], layer.where)
     return Pool(**layer.names(x), kind="average", kernel=kernel, stride=kernel, requant=requant)
 
@@ -88,21 +100,28 @@ def _rescaled(layer: Layer, x: Tensor, number: int) -> Tensor:
 
 
 def _elementwise(layer: Layer) -> Op:
-    x = geometry.elementwise(layer)
-    requant = scales.requant(np.array([float(x.scale) / float(layer.output.scale)]), layer.output,
-                             _RELU[layer.source.kind], layer.where)
+    x, y = geometry.elementwise(layer), layer.output
+    ratio = float(x.scale) / float(y.scale)
+    if layer.source.kind in ("RELU6", "RELU_N1_TO_1"):  # of LiteRT, whose quotient is one of float32 (docs/verification.md)
+        ratio = float(np.float32(x.scale) / np.float32(y.scale))
+    requant = scales.requant(np.array([ratio]), y, _RELU[layer.source.kind], layer.where)
     return Requantize(**layer.names(x), requant=requant)
 
 
 def _pad(layer: Layer) -> Op:
     x = layer.input()
     layer.require_same_quantization(x)
+    if layer.source.kind == "PADV2":
+        value = layer.constant(2)
+        if value.data is None or value.data.size != 1 or int(value.data.reshape(-1)[0]) != x.zero_point:
+            raise layer.error("pads with another value than zero", "pad with zero (PAD)")
     return Pad(**layer.names(x), pad=geometry.paddings(layer, x))
 
 
 CONVERTERS: dict[str, Callable[[Layer], Op]] = {
     "CONV_2D": _convolution, "DEPTHWISE_CONV_2D": _convolution, "FULLY_CONNECTED": _dense, "ADD": _add,
     "AVERAGE_POOL_2D": _pool, "MAX_POOL_2D": _pool, "MEAN": _mean, "PAD": _pad, "CONCATENATION": _concatenation,
+    "MUL": multiplied, "PADV2": _pad, "REDUCE_MAX": _reduce_max, **dict.fromkeys(FLOAT_KINDS, float_activation),
     "RELU": _elementwise, "RELU6": _elementwise, "RELU_N1_TO_1": _elementwise, "QUANTIZE": _elementwise,
 }
 

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from hwgen.errors import HwgenError
 from hwgen.model.graph import Graph, Op, Reshape, Tensor
-from hwgen.model.ports import FileView, Port, Step
-from hwgen.model.tflite_context import Context, Layer, nhwc
+from hwgen.model.ports import Port, Step
+from hwgen.model.tflite_context import Context, Layer, nhwc, view_of
 from hwgen.model.tflite_file import FileModel, FileOperator, FileTensor, parse_tflite
 from hwgen.model.tflite_geometry import paddings
 from hwgen.model.tflite_operators import convert
+from hwgen.model.tflite_passes import rewritten
 from hwgen.model.tflite_preflight import ALIASES, host_tail, layer_name, preflight
+from hwgen.model.tflite_transpose import REDUCTIONS, read_transpose, reduced, transposition
 
 
 def read_tflite(path: str | Path) -> Graph:
@@ -35,82 +41,139 @@ def read_tflite(path: str | Path) -> Graph:
         When the file is damaged, the network is not int8, or any operator is not supported (all are listed).
     """
     path = Path(path)
-    model = parse_tflite(path)
+    model = rewritten(parse_tflite(path))
     preflight(path, model)
     context = Context(str(path), model)
     tail = host_tail(model)
-    head = _head(model)
-    entry = model.inputs[0] if head is None else head.outputs[0]
-    source = context.register(entry, str(path))
-    before = () if head is None else (_head_step(model, head, source.name),)
-    for op in model.operators:
-        if op is not head and op.index not in tail:
+    inputs, heads = [], set()
+    for index in model.inputs:
+        port, head = read_head(context, index)
+        inputs.append(port)
+        heads.add(head)
+    read_layers(context, [op for op in model.operators if op.index not in tail and op.index not in heads], convert)
+    outputs = tuple(_output(context, index, tail) for index in model.outputs)
+    return Graph(model.name, "tflite", context.tensors, tuple(context.ops), tuple(inputs), outputs)
+
+
+def read_layers(context: Context, operators: list[FileOperator], convert: Callable[[Layer], Op]) -> None:
+    """Convert operators; one error lists all that cannot be, without those that only follow from another."""
+    found: list[HwgenError] = []
+    lost: set[int] = set()
+    for op in operators:
+        if lost.intersection(op.inputs):
+            lost.update(op.outputs)
+            continue
+        try:
             read_layer(context, op, convert)
-    end, after = read_tail(context, tail)
-    if end not in context.names:
-        raise HwgenError("no operator writes the network's output", where=str(path))
-    last = context.tensors[context.names[end]]
-    return Graph(model.name, "tflite", context.tensors, tuple(context.ops),
-                 (_port(model, model.inputs[0], source, entry, before),),
-                 (_port(model, model.outputs[0], last, end, tuple(after)),))
+        except HwgenError as error:
+            found.append(error)
+            lost.update(op.outputs)
+    if len(found) == 1:
+        raise found[0]
+    if found:
+        lines = [f"{(e.where or '').removeprefix(f'{context.path}: ')}: {e.what}" + (f" -> {e.remedy}" if e.remedy else "")
+                 for e in found]
+        raise HwgenError("\n  - ".join([f"{len(found)} layers cannot be read:", *lines]), where=context.path)
 
 
-def _head_step(model: FileModel, head: FileOperator, name: str) -> Step:
-    """What QUANTIZE does to the file's float or uint8 input."""
-    given, made = model.tensors[head.inputs[0]], model.tensors[head.outputs[0]]
-    common: dict[str, Any] = {"name": f"{name}/quantize", "source": head.kind, "output": name}
+def read_head(context: Context, index: int) -> tuple[Port, int]:
+    """An input's port, and the number of the QUANTIZE that reads it, which the host does (-1: none)."""
+    model, where = context.model, context.path
+    given = model.tensors[index]
+    readers = [op for op in model.operators if index in op.inputs]
+    if given.type == "INT8":
+        of = context.register(index, where)
+        return _port(model, index, of, index, ()), -1
+    kinds = sorted({op.kind for op in readers})
+    if len(readers) != 1 or kinds != ["QUANTIZE"] or given.type not in ("FLOAT32", "UINT8", "INT16"):
+        raise HwgenError(f"the {given.type.lower()} input '{_text(model, index)}' must be read by one QUANTIZE, not by "
+                         f"{', '.join(kinds) or 'nothing'}", where=where,
+                         remedy="convert with inference_input_type int8, uint8 or float32")
+    head = readers[0]
+    made = head.outputs[0]
+    of = context.register(made, where)
+    common: dict[str, Any] = {"name": f"{of.name}/quantize", "source": head.kind, "output": of.name}
+    target = _scale(model.tensors[made]) | {"type": "int8"}
     if given.type == "FLOAT32":
-        return Step(**common, kind="quantize", attrs=_scale(made) | {"type": made.type.lower()})
-    old = _scale(given)
-    return Step(**common, kind="requantize", attrs={"scale_in": old["scale"], "zero_point_in": old["zero_point"],
-                                                    **_scale(made), "type": made.type.lower()})
+        step = Step(**common, kind="quantize", attrs=target)
+    else:
+        scale, zero_point = _checked_scale(given, where)
+        step = Step(**common, kind="requantize", attrs={"scale_in": scale, "zero_point_in": zero_point, **target})
+    return _port(model, index, of, made, (step,)), head.index
+
+
+def _checked_scale(tensor: FileTensor, where: str) -> tuple[float, int]:
+    if len(tensor.scales) != 1 or len(tensor.zero_points) != 1 or not 0 < float(tensor.scales[0]) < np.inf:
+        raise HwgenError(f"'{tensor.name}' must have one positive scale and one zero point", where=where,
+                         remedy="quantise the network again with a representative data set")
+    return float(tensor.scales[0]), int(tensor.zero_points[0])
+
+
+def _output(context: Context, index: int, tail: set[int]) -> Port:
+    """An output's port: the device's last map behind it and what the host does to it."""
+    model = context.model
+    end, steps = read_tail(context, index, tail)
+    if end not in context.names:
+        raise HwgenError(f"no operator writes the network's output '{_text(model, index)}'", where=context.path)
+    return _port(model, index, context.tensors[context.names[end]], end, tuple(steps))
 
 
 def _port(model: FileModel, index: int, of: Tensor, at: int, steps: tuple[Step, ...]) -> Port:
     """The port of the file's tensor ``index``, behind which the map ``of`` lies as the file's tensor ``at``."""
     tensor = model.tensors[index]
     scale = _scale(tensor)
-    return Port(name=_text(model, index), map=of.name, view=FileView(key=at, shape=model.tensors[at].shape),
-                type=tensor.type.lower(), shape=tensor.shape, steps=steps, scale=float(scale.get("scale", 0.0)),
-                zero_point=int(scale.get("zero_point", 0)))
-
-
-def _head(model: FileModel) -> FileOperator | None:
-    """The quantize from float or uint8 that reads the network's input, if there is one."""
-    readers = [op for op in model.operators if model.inputs[0] in op.inputs]
-    if len(readers) == 1 and readers[0].kind == "QUANTIZE" and model.tensors[model.inputs[0]].type != "INT8":
-        return readers[0]
-    return None
+    offset = 128 if tensor.stored == "UINT8" else 0
+    return Port(name=_text(model, index), map=of.name, view=view_of(model.tensors[at]), type=tensor.file_type.lower(),
+                shape=tensor.shape, steps=steps, scale=float(scale.get("scale", 0.0)),
+                zero_point=int(scale.get("zero_point", 0)) + offset)
 
 
 def read_layer(context: Context, op: FileOperator, convert: Callable[[Layer], Op]) -> None:
     """Convert one operator, or drop it when it only renames or its reader absorbs it."""
     model = context.model
     where = f"{context.path}: {op.kind} '{layer_name(model, op)}'"
-    if len(op.outputs) != 1:
-        raise HwgenError(f"an operator must have one output, not {len(op.outputs)}", where=where)
     index, target = op.inputs[0], op.outputs[0]
     if target in context.names or target in context.folded:
         raise HwgenError(f"tensor {target} is written twice", where=where)
     if op.kind in ALIASES:
-        x = context.map_of(index, where)
-        if _only_feeds_dense(model, target, op.index) or x.shape == nhwc(model.tensors[target], where):
-            context.names[target] = x.name
-            return
-    output = context.register(target, where)
+        _read_alias(context, op, where)
+        return
+    if op.kind == "TRANSPOSE":
+        read_transpose(context, op, where)
+        return
+    if op.kind in REDUCTIONS and index in context.orders:
+        output = reduced(context, op, where)
+    else:
+        output = context.register(target, where)
     layer = Layer(context, op, output, where)
-    if op.kind in ALIASES:
-        if _size(x.shape) != _size(output.shape):
-            raise layer.error(f"shapes {x.shape} and {output.shape} hold different counts")
-        layer.require_same_quantization(x)
-        context.emit(Reshape(**layer.names(x)))
-    elif op.kind == "PAD" and _only_feeds_convolution(model, target):
+    if op.kind == "PAD" and _only_feeds_convolution(model, target):
         x = context.map_of(index, where)
         layer.require_same_quantization(x)
         context.folded[target] = (x.name, paddings(layer, x))
         del context.tensors[output.name], context.names[target]
     else:
         context.emit(convert(layer))
+
+
+def _read_alias(context: Context, op: FileOperator, where: str) -> None:
+    """The same bytes by another name; with another scale or zero point they mean something else from here on."""
+    model, index, target = context.model, op.inputs[0], op.outputs[0]
+    x = context.map_of(index, where)
+    scale, zero_point = context.quantization(model.tensors[target], where)
+    same = (scale, zero_point) == (x.scale, x.zero_point)
+    shape = nhwc(model.tensors[target], where)
+    if math.prod(shape) != math.prod(x.shape):
+        raise HwgenError(f"shapes {x.shape} and {shape} hold different counts", where=where)
+    if _only_feeds_dense(model, target, op.index) or x.shape == shape:
+        if not same:
+            again = context.new_map(f"{_text(model, target)}/rescaled", x.shape, replace(x, scale=scale,
+                                                                                        zero_point=zero_point))
+            context.emit(Reshape(name=again.name, inputs=(x.name,), output=again.name, source=op.kind))
+            x = again
+        context.names[target] = x.name
+        return
+    output = context.register(target, where)
+    context.emit(Reshape(name=output.name, inputs=(x.name,), output=output.name, source=op.kind))
 
 
 def _readers(model: FileModel, index: int) -> list[FileOperator]:
@@ -131,37 +194,46 @@ def _only_feeds_convolution(model: FileModel, index: int) -> bool:
             and readers[0].inputs[0] == index and index not in model.outputs)
 
 
-def read_tail(context: Context, tail: set[int]) -> tuple[int, list[Step]]:
-    """The file tensor that the device's last operator writes, and the host operators after it."""
+def read_tail(context: Context, output: int, tail: set[int]) -> tuple[int, list[Step]]:
+    """The file tensor that the device's last operator before an output writes, and the host's steps from there."""
     model = context.model
-    host_ops = [op for op in model.operators if op.index in tail]
-    if not host_ops:
-        return model.outputs[0], []
-    first = host_ops[0].inputs[0]
-    steps: list[Step] = []
-    for op in host_ops:
-        source, target = model.tensors[op.inputs[0]], model.tensors[op.outputs[0]]
-        common: dict[str, Any] = {"name": layer_name(model, op), "source": op.kind,
-                                  "output": _text(model, op.outputs[0])}
-        if op.kind in ALIASES:
-            steps.append(Step(**common, kind="reshape", attrs={"shape": target.shape}))
-        elif op.kind == "SOFTMAX":
-            beta = float(op.options["Beta"])
-            if source.type == "FLOAT32":
-                steps.append(Step(**common, kind="softmax", attrs={"beta": beta, "axis": -1}))
-            else:
-                attrs = {"scale": _scale(source)["scale"], "beta": beta, "type": target.type.lower()}
-                steps.append(Step(**common, kind="tflite_softmax", attrs=attrs))
-        elif op.kind == "DEQUANTIZE":
-            steps.append(Step(**common, kind="dequantize", attrs=_scale(source)))
-        elif source.type == "FLOAT32":
-            steps.append(Step(**common, kind="quantize", attrs=_scale(target) | {"type": target.type.lower()}))
-        else:
-            old = _scale(source)
-            attrs = {"scale_in": old["scale"], "zero_point_in": old["zero_point"], **_scale(target),
-                     "type": target.type.lower()}
-            steps.append(Step(**common, kind="requantize", attrs=attrs))
-    return first, steps
+    producers = {index: op for op in model.operators if op.index in tail for index in op.outputs}
+    chain: list[FileOperator] = []
+    tensor = output
+    while (op := producers.get(tensor)) is not None:
+        chain.append(op)
+        tensor = op.inputs[0]
+    return tensor, [_step(context, op) for op in reversed(chain)]
+
+
+def _step(context: Context, op: FileOperator) -> Step:
+    model = context.model
+    source, target = model.tensors[op.inputs[0]], model.tensors[op.outputs[0]]
+    common: dict[str, Any] = {"name": layer_name(model, op), "source": op.kind, "output": _text(model, op.outputs[0])}
+    kind = target.file_type.lower()
+    if op.kind in ALIASES:
+        return Step(**common, kind="reshape", attrs={"shape": target.shape, "from": source.shape})
+    if op.kind == "TRANSPOSE":
+        return Step(**common, kind="transpose", attrs={"perm": transposition(context, op)})
+    if op.kind in ("SOFTMAX", "LOG_SOFTMAX"):
+        beta = {"beta": float(op.options["Beta"])} if op.kind == "SOFTMAX" else {}
+        if source.type == "FLOAT32":
+            return Step(**common, kind=op.kind.lower(), attrs={"axis": -1, **beta})  # type: ignore[arg-type]
+        attrs = {"scale": float(source.scales[0]), "type": kind, **beta}
+        return Step(**common, kind=f"tflite_{op.kind.lower()}", attrs=attrs)  # type: ignore[arg-type]
+    if op.kind == "DEQUANTIZE":
+        return Step(**common, kind="dequantize", attrs=_file_scale(source))
+    if source.type == "FLOAT32":
+        return Step(**common, kind="quantize", attrs=_file_scale(target) | {"type": kind})
+    given = _file_scale(source)
+    return Step(**common, kind="requantize", attrs={"scale_in": given["scale"], "zero_point_in": given["zero_point"],
+                                                    **_file_scale(target), "type": kind})
+
+
+def _file_scale(tensor: FileTensor) -> dict[str, Any]:
+    """Scale and zero point as the file's own integers have them."""
+    scale = _scale(tensor)
+    return scale | {"zero_point": scale["zero_point"] + (128 if tensor.stored == "UINT8" else 0)}
 
 
 def _scale(tensor: FileTensor) -> dict[str, Any]:
@@ -174,10 +246,3 @@ def _scale(tensor: FileTensor) -> dict[str, Any]:
 
 def _text(model: FileModel, index: int) -> str:
     return model.tensors[index].name.split(";")[0].strip() or f"tensor_{index}"
-
-
-def _size(shape: tuple[int, ...]) -> int:
-    total = 1
-    for length in shape:
-        total *= length
-    return total

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hwgen.errors import HwgenError
-from hwgen.golden.fixedpoint import quantize_multiplier
+from hwgen.golden.fixedpoint import average_requant, quantize_multiplier
 from hwgen.model.graph import Requant, Rounding, Tensor
+from hwgen.model.tflite_context import Layer
 
 MAX_SHIFT = 7
 """Largest left shift of a `Requant`."""
@@ -57,13 +59,33 @@ def requant(ratios: NDArray[np.float64], output: Tensor, activation: int, where:
     return Requant(multiplier, shift, output.zero_point, qmin, qmax, rounding)
 
 
-def convolution_ratios(x: Tensor, weight_scales: NDArray[np.float32], y: Tensor) -> NDArray[np.float64]:
+def convolution_ratios(x: Tensor, weight_scales: NDArray[np.float32], y: Tensor,
+                       unsigned: bool = False) -> NDArray[np.float64]:
     """Input scale times weight scale over output scale, for convolutions and fully connected layers.
 
-    In double precision throughout. (TFLite's own fully connected multiplies the two in float32, TFLite Micro's does
-    not: tests/reference shows the difference.)
+    In double precision throughout, but for the uint8 scheme, whose kernels multiply the two in float32. (So does
+    TFLite's own fully connected, TFLite Micro's does not: tests/reference shows the difference.)
     """
+    if unsigned:
+        return (np.float32(x.scale) * weight_scales).astype(np.float64) / float(y.scale)
     return float(x.scale) * weight_scales.astype(np.float64) / float(y.scale)
+
+
+def unsigned_average(layer: Layer, x: Tensor, window: dict[str, Any], qmin: int, qmax: int) -> Requant:
+    """Average pooling of the uint8 scheme, which rounds ties up (of integers that are never negative).
+
+    Raises
+    ------
+    HwgenError
+        Where one multiplier cannot say so exactly: windows that lie partly in padding, or of a pixel count that is no
+        power of two over a map whose values may be below its zero point.
+    """
+    count = window["kernel"][0] * window["kernel"][1]
+    if any(window["pad"]) or (count & (count - 1) and x.zero_point != -128):
+        raise layer.error(f"an average over {window['kernel'][0]}x{window['kernel'][1]} pixels of the uint8 scheme, whose "
+                          "ties cannot be rounded as its kernels do", "convert the network again with int8 quantisation")
+    multiplier, shift = average_requant(count)
+    return Requant(np.array([multiplier], np.int64), np.array([shift], np.int64), x.zero_point, qmin, qmax, "single")
 
 
 def mean_requant(x: Tensor, y: Tensor, count: int, where: str) -> Requant:

@@ -20,6 +20,8 @@ _MOST_ARENA_BYTES = 1 << 30
 def run(path: Path, inputs: Sequence[Array], keys: Sequence[Key]) -> Answers:
     """See `hwgen.reference.runtime.Run`."""
     data, arena = path.read_bytes(), _ARENA_BYTES
+    if _behind(data):
+        raise RefusalError("it takes constants behind the flatbuffer (Buffer.offset) for absent")
     while True:
         try:
             micro = runtime.Interpreter.from_bytes(
@@ -44,6 +46,12 @@ def run(path: Path, inputs: Sequence[Array], keys: Sequence[Key]) -> Answers:
         raise RefusalError(str(error) or type(error).__name__) from error
     return Answers({key: np.stack(values) for key, values in tensors.items()},
                    tuple(np.stack(values) for values in zip(*outputs, strict=True)))
+
+
+def _behind(data: bytes) -> bool:
+    """Whether constants lie behind the flatbuffer."""
+    model = tflite.Model.GetRootAs(data, 0)
+    return any(model.Buffers(i).Offset() > 1 for i in range(model.BuffersLength()))
 
 
 def _outputs(data: bytes) -> int:
