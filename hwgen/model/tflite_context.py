@@ -176,7 +176,7 @@ class Layer:
     def names(self, *inputs: Tensor) -> dict[str, Any]:
         """The name, inputs, output and source arguments of this layer's graph operator."""
         return {"name": self.output.name, "inputs": tuple(t.name for t in inputs), "output": self.output.name,
-                "source": self.source.kind}
+                "source": self.source.source}
 
     def same_quantization(self, x: Tensor) -> bool:
         """True when ``x`` and the output share scale and zero point."""

@@ -31,6 +31,10 @@ _DTYPES = {"INT8": np.int8, "UINT8": np.uint8, "INT16": np.int16, "INT32": np.in
            "FLOAT32": np.float32, "FLOAT16": np.float16, "BOOL": np.bool_}
 
 
+DEALT = "SPACE_TO_BATCH_ND"
+"""Operator that deals pixels out to batches; a dilated convolution in a file has one before it."""
+
+
 @dataclass(frozen=True, eq=False)
 class FileTensor:
     """A tensor as stored. ``data`` is None for activations; ``scales`` and ``zero_points`` are empty when absent.
@@ -63,7 +67,8 @@ class FileOperator:
 
     ``kind`` is its builtin name (``CUSTOM <name>`` for custom code), ``options`` its attributes by their schema
     names, -1 in ``inputs`` an absent optional input. ``foreign`` says that the file
-    gives it another operator's options, or none where it needs some.
+    gives it another operator's options, or none where it needs some; ``also`` names operators that a pass has made part
+    of it.
     """
 
     index: int
@@ -72,6 +77,12 @@ class FileOperator:
     outputs: tuple[int, ...]
     options: dict[str, Any]
     foreign: bool = False
+    also: str = ""
+
+    @property
+    def source(self) -> str:
+        """How reports name it: its kind, and what a pass has made part of it."""
+        return f"{self.kind} ({self.also})" if self.also else self.kind
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,8 +210,8 @@ def _values(raw: NDArray[np.uint8], kind: str, shape: tuple[int, ...]) -> NDArra
 def _kind(code: Any) -> str:
     """The name of an operator.
 
-    Files older than schema 3a have it in the 8-bit field only, others may have it in the newer field only: the larger of
-    both is the operator. The package's own accessor of the newer field returns the older one for small numbers.
+    Files older than schema 3a have it in the 8-bit field only, others may have it in the newer field only: the larger
+    of both is the operator. The package's own accessor of the newer field returns the older one for small numbers.
     """
     place = code._tab.Offset(10)
     newer = code._tab.Get(flatbuffers.number_types.Int32Flags, place + code._tab.Pos) if place else 0

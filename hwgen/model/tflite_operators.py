@@ -102,7 +102,7 @@ def _rescaled(layer: Layer, x: Tensor, number: int) -> Tensor:
 def _elementwise(layer: Layer) -> Op:
     x, y = geometry.elementwise(layer), layer.output
     ratio = float(x.scale) / float(y.scale)
-    if layer.source.kind in ("RELU6", "RELU_N1_TO_1"):  # of LiteRT, whose quotient is one of float32 (docs/verification.md)
+    if layer.source.kind in ("RELU6", "RELU_N1_TO_1"):  # LiteRT's quotient is one of float32 (docs/verification.md)
         ratio = float(np.float32(x.scale) / np.float32(y.scale))
     requant = scales.requant(np.array([ratio]), y, _RELU[layer.source.kind], layer.where)
     return Requantize(**layer.names(x), requant=requant)

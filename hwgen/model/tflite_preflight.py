@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -9,18 +10,22 @@ import numpy as np
 from hwgen.model.obstacles import Obstacles
 from hwgen.model.tflite_file import FileModel, FileOperator, FileTensor
 
-SUPPORTED = ("ADD", "AVERAGE_POOL_2D", "BATCH_TO_SPACE_ND", "CAST", "CONCATENATION", "CONV_2D", "DEPTHWISE_CONV_2D",
-             "DEQUANTIZE", "EXPAND_DIMS", "FILL", "FULLY_CONNECTED", "GATHER", "LOG_SOFTMAX", "MAX_POOL_2D", "MEAN", "MUL",
-             "PACK", "PAD", "PADV2", "QUANTIZE", "REDUCE_MAX", "REDUCE_PROD", "RELU", "RELU6", "RELU_N1_TO_1", "RESHAPE",
-             "SHAPE", "SOFTMAX", "SPACE_TO_BATCH_ND", "SQUEEZE", "STRIDED_SLICE", "TRANSPOSE")
+SUPPORTED = (
+    "ADD", "AVERAGE_POOL_2D", "BATCH_TO_SPACE_ND", "CAST", "CONCATENATION", "CONV_2D", "DEPTHWISE_CONV_2D",
+    "DEQUANTIZE", "EXPAND_DIMS", "FILL", "FULLY_CONNECTED", "GATHER", "LOG_SOFTMAX", "MAX_POOL_2D", "MEAN", "MUL",
+    "PACK", "PAD", "PADV2", "QUANTIZE", "REDUCE_MAX", "REDUCE_PROD", "RELU", "RELU6", "RELU_N1_TO_1", "RESHAPE",
+    "SHAPE", "SOFTMAX", "SPACE_TO_BATCH_ND", "SQUEEZE", "STRIDED_SLICE", "TRANSPOSE",
+)
 """All that a file may hold; what of it may stand where follows from the rest of this module."""
 
-_DEVICE = ("ADD", "AVERAGE_POOL_2D", "CONCATENATION", "CONV_2D", "DEPTHWISE_CONV_2D", "EXPAND_DIMS", "FULLY_CONNECTED",
-           "MAX_POOL_2D", "MEAN", "MUL", "PAD", "PADV2", "QUANTIZE", "REDUCE_MAX", "RELU", "RELU6", "RELU_N1_TO_1", "RESHAPE",
-           "SQUEEZE", "TRANSPOSE", "FLOAT RELU", "FLOAT RELU6", "FLOAT RELU_N1_TO_1")
+_DEVICE = (
+    "ADD", "AVERAGE_POOL_2D", "CONCATENATION", "CONV_2D", "DEPTHWISE_CONV_2D", "EXPAND_DIMS", "FULLY_CONNECTED",
+    "MAX_POOL_2D", "MEAN", "MUL", "PAD", "PADV2", "QUANTIZE", "REDUCE_MAX", "RELU", "RELU6", "RELU_N1_TO_1",
+    "RESHAPE", "SQUEEZE", "TRANSPOSE", "FLOAT RELU", "FLOAT RELU6", "FLOAT RELU_N1_TO_1",
+)
 _HOST = ("SOFTMAX", "LOG_SOFTMAX", "DEQUANTIZE")
-_FLOAT = tuple(kind for kind in _DEVICE if kind not in ("QUANTIZE", "MUL", "PADV2", "REDUCE_MAX", "TRANSPOSE")
-               and not kind.startswith("FLOAT")) + ("SOFTMAX",)
+_INTEGER_ONLY = ("QUANTIZE", "MUL", "PADV2", "REDUCE_MAX", "TRANSPOSE")
+_FLOAT = (*(kind for kind in _DEVICE if kind not in _INTEGER_ONLY and not kind.startswith("FLOAT")), "SOFTMAX")
 """What `hwgen compress` reads of float networks."""
 
 ALIASES = ("RESHAPE", "EXPAND_DIMS", "SQUEEZE")
@@ -75,6 +80,7 @@ def preflight(path: Path, model: FileModel, *, real: bool = False) -> None:
     """
     found = Obstacles(str(path))
     _ends(found, model)
+    _order(found, model)
     tail = host_tail(model)
     other = _types(found, model, tail, real)
     supported = _FLOAT if real else (*_DEVICE, *_HOST)
@@ -148,9 +154,21 @@ def _ends(found: Obstacles, model: FileModel) -> None:
                       "convert the network with batch size 1; hwgen runs batches image by image")
 
 
+def _order(found: Obstacles, model: FileModel) -> None:
+    """Runtimes execute operators in the file's order."""
+    written = set(model.inputs) | {tensor.index for tensor in model.tensors if tensor.data is not None}
+    produced = {i for op in model.operators for i in op.outputs}
+    for op in model.operators:
+        early = [i for i in op.inputs if i >= 0 and i in produced and i not in written]
+        if early:
+            found.add(op.kind, layer_name(model, op), f"tensor {early[0]} is read before any operator writes it",
+                      "convert the network again: the file is damaged")
+        written.update(op.outputs)
+
+
 _TYPE_REMEDIES = {
-    "FLOAT32": "quantise the whole network with the TFLite converter (representative_dataset, TFLITE_BUILTINS_INT8), or its "
-               "float form with `hwgen compress --recipe int8`",
+    "FLOAT32": "quantise the whole network with the TFLite converter (representative_dataset, TFLITE_BUILTINS_INT8), "
+               "or its float form with `hwgen compress --recipe int8`",
     "FLOAT16": "quantise the whole network with the TFLite converter (representative_dataset, TFLITE_BUILTINS_INT8)",
     "INT16": "quantise activations to int8",
     "UINT8": "convert the network again with int8 quantisation",
@@ -193,7 +211,8 @@ def _problems(model: FileModel, op: FileOperator, on_host: bool, supported: tupl
     if not op.outputs or len(op.outputs) != 1:
         return [(f"must have one output, not {len(op.outputs)}", "convert the network again")]
     if op.foreign:
-        return [("its options are missing or those of another operator", "convert the network again: the file is damaged")]
+        return [("its options are missing or those of another operator",
+                 "convert the network again: the file is damaged")]
     if on_host:
         return _host_problems(model, op)
     found = []
@@ -232,7 +251,8 @@ def _host_problems(model: FileModel, op: FileOperator) -> list[tuple[str, str]]:
     again = "convert the network again"
     if source is None or source.data is not None:
         return [("its input is missing or constant", again)]
-    if int(np.prod(source.shape)) != int(np.prod(target.shape)):
+    renames = op.kind in (*ALIASES, "TRANSPOSE")
+    if source.shape != target.shape and not (renames and math.prod(source.shape) == math.prod(target.shape)):
         return [(f"turns {list(source.shape)} into {list(target.shape)}", again)]
     scaled = [t for t in (source, target) if t.type != "FLOAT32"]
     if any(t.type not in ("INT8", "UINT8", "INT16", "INT32") or len(t.scales) != 1 or len(t.zero_points) != 1
@@ -251,7 +271,8 @@ def _host_problems(model: FileModel, op: FileOperator) -> list[tuple[str, str]]:
         steps = {"INT8": 256, "UINT8": 256, "INT16": 65536} if op.kind == "SOFTMAX" else {"INT8": 16}
         lowest = {"INT8": -128, "UINT8": 0, "INT16": -32768} if op.kind == "SOFTMAX" else {"INT8": 127}
         if abs(float(target.scales[0]) * steps[target.type] - 1) > 1e-3 or target.zero_points[0] != lowest[target.type]:
-            return [(f"its output must have the scale 1/{steps[target.type]} and zero point {lowest[target.type]}", again)]
+            return [(f"its output must have the scale 1/{steps[target.type]} and zero point {lowest[target.type]}",
+                     again)]
     return []
 
 

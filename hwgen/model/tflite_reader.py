@@ -71,8 +71,9 @@ def read_layers(context: Context, operators: list[FileOperator], convert: Callab
     if len(found) == 1:
         raise found[0]
     if found:
-        lines = [f"{(e.where or '').removeprefix(f'{context.path}: ')}: {e.what}" + (f" -> {e.remedy}" if e.remedy else "")
-                 for e in found]
+        places = [(e.where or "").removeprefix(f"{context.path}: ") for e in found]
+        lines = [f"{place}: {e.what}" + (f" -> {e.remedy}" if e.remedy else "")
+                 for place, e in zip(places, found, strict=True)]
         raise HwgenError("\n  - ".join([f"{len(found)} layers cannot be read:", *lines]), where=context.path)
 
 
@@ -91,6 +92,9 @@ def read_head(context: Context, index: int) -> tuple[Port, int]:
                          remedy="convert with inference_input_type int8, uint8 or float32")
     head = readers[0]
     made = head.outputs[0]
+    if model.tensors[made].shape != given.shape:
+        raise HwgenError(f"QUANTIZE turns the input of {list(given.shape)} into {list(model.tensors[made].shape)}",
+                         where=where, remedy="convert the network again: the file is damaged")
     of = context.register(made, where)
     common: dict[str, Any] = {"name": f"{of.name}/quantize", "source": head.kind, "output": of.name}
     target = _scale(model.tensors[made]) | {"type": "int8"}

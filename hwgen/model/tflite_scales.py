@@ -82,8 +82,8 @@ def unsigned_average(layer: Layer, x: Tensor, window: dict[str, Any], qmin: int,
     """
     count = window["kernel"][0] * window["kernel"][1]
     if any(window["pad"]) or (count & (count - 1) and x.zero_point != -128):
-        raise layer.error(f"an average over {window['kernel'][0]}x{window['kernel'][1]} pixels of the uint8 scheme, whose "
-                          "ties cannot be rounded as its kernels do", "convert the network again with int8 quantisation")
+        raise layer.error(f"an average over {window['kernel']} pixels of the uint8 scheme, whose ties cannot be "
+                          "rounded as its kernels do", "convert the network again with int8 quantisation")
     multiplier, shift = average_requant(count)
     return Requant(np.array([multiplier], np.int64), np.array([shift], np.int64), x.zero_point, qmin, qmax, "single")
 

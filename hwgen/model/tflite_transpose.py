@@ -86,8 +86,9 @@ def reduced(context: Context, op: FileOperator, where: str) -> Tensor:
     full: Axes = (*left, *(axis for axis in NHWC if axis not in left))  # type: ignore[assignment]
     scale, zero_point = context.quantization(tensor, where)
     like = Tensor(tensor.name, x.shape, scale, zero_point)
-    made = context.new_map(tensor.name.split(";")[0].strip() or f"tensor_{target}", (1, shape[1], shape[2], shape[3]), like,
-                           FileView(key=target, shape=tensor.shape, order=full))
+    name = tensor.name.split(";")[0].strip() or f"tensor_{target}"
+    view = FileView(key=target, shape=tensor.shape, order=full)
+    made = context.new_map(name, (1, shape[1], shape[2], shape[3]), like, view)
     context.names[target] = made.name
     if _moved(left, made):
         context.orders[target] = left

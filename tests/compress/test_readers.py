@@ -86,7 +86,7 @@ def test_every_unsupported_operator_is_named(tmp_path: Path) -> None:
     with pytest.raises(HwgenError) as found:
         read_tflite_float(file.save(tmp_path / "a.tflite", [x], [y]))
     text = str(found.value)
-    assert "2 operator(s) cannot be compressed" in text
+    assert "the network cannot be compressed:" in text
     assert "TANH 'first': unsupported operator -> replace it by RELU" in text and "LOGISTIC 'second'" in text
 
 
@@ -95,7 +95,7 @@ def test_quantised_networks_and_nan_are_refused(tmp_path: Path) -> None:
     x = file.tensor((1, 3))
     weight = file.constant(np.eye(3, dtype=np.int8), scale=[0.5])
     y = file.op("FULLY_CONNECTED", [x, weight], file.tensor((1, 3)))
-    with pytest.raises(HwgenError, match=r"computes in int8 .* not in float32"):
+    with pytest.raises(HwgenError, match=r"computes in int8, not in float32"):
         read_tflite_float(file.save(tmp_path / "a.tflite", [x], [y]))
     file = TfliteBuilder()
     x = file.tensor((1, 1), dtype="float32", scale=None)

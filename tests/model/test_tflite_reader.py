@@ -113,7 +113,7 @@ def test_every_unsupported_operator_is_listed_once(tmp_path):
     f = b.op("GATHER", [e, c], b.tensor((1, 4, 4, 2), name="pick"))
     g = b.op("SOFTMAX", [f], b.tensor((1, 4, 4, 2), name="inner"), Beta=1.0)
     h = conv(b, RNG, g, (2, 1, 1, 2), b.tensor((1, 4, 4, 2), name="end"), FusedActivationFunction=4)
-    text = refuse(tmp_path, b, a, h, "5 operator(s)", "LOGISTIC 'gate'", "TANH 'squash'", "GATHER 'pick'",
+    text = refuse(tmp_path, b, a, h, "LOGISTIC 'gate'", "TANH 'squash'", "GATHER 'pick'",
                   "SOFTMAX 'inner': runs on the host", "CONV_2D 'end': fused activation 4", "-> replace it by")
     assert "good" not in text
 
@@ -137,10 +137,9 @@ def one_conv(x: dict | None = None, y: dict | None = None, shape=(2, 1, 1, 2), *
     ({"shape": (2, 4, 4, 2)}, {}, "must have batch 1, not 2"),
     ({}, {"shape": (3, 4, 4, 2)}, "'t1' must have batch 1, not 3"),
     ({"signature": (-1, -1, -1, 2)}, {}, "must have a fixed size, not [-1, -1, -1, 2]"),
-    ({"dtype": "int16"}, {"dtype": "int16"}, "16-bit activations are not supported (first in CONV_2D 't1')"),
-    ({"dtype": "uint8"}, {"dtype": "uint8"}, "uint8 activations"),
-    ({"dtype": "float32"}, {"dtype": "float32"}, "computes in float32 (first in CONV_2D 't1'), not in int8"),
-    ({}, {"dtype": "int32"}, "'t1' must be int8, not int32"),
+    ({"dtype": "int16"}, {"dtype": "int16"}, "computes in int16, not in int8"),
+    ({"dtype": "float32"}, {"dtype": "float32"}, "the network computes in float32, not in int8"),
+    ({}, {"dtype": "int32"}, "computes in int32, not in int8"),
     ({"shape": (1, 4, 4, 3)}, {}, "do not fit 3 input channels"),
     ({}, {"shape": (1, 4, 4, 3)}, "it has 2 filters but 3 output channels"),
     ({}, {"shape": (1, 4, 3, 2)}, "does not follow from its input and window"),
@@ -171,8 +170,8 @@ def test_windows_beyond_reason(tmp_path):
 
 
 def test_wrong_weight_scales(tmp_path):
-    for scale, message in ((np.float32([0.1, np.nan]), "its weight scales must be finite and positive"),
-                           (np.float32([0.1, 0.0]), "its weight scales must be finite and positive"),
+    for scale, message in ((np.float32([0.1, np.nan]), "its weight scales must be finite and not negative"),
+                           (np.float32([0.1, -0.1]), "its weight scales must be finite and not negative"),
                            (np.float32([0.1] * 3), "its weights must have 1 or 2 scales along axis 0, not 3"),
                            (None, "its weights must have 1 or 2 scales along axis 0, not 0")):
         b = TfliteBuilder()
@@ -183,8 +182,8 @@ def test_wrong_weight_scales(tmp_path):
 
 
 @pytest.mark.parametrize(("inputs", "outputs", "message"), [
-    ([0, 0], [1], "must have one input and one output, not 2 and 1"),
-    ([0], [], "must have one input and one output, not 1 and 0"),
+    ([0, 0], [1], "an input is listed twice"),
+    ([0], [], "must have inputs and outputs, not 1 and 0"),
     ([1], [1], "tensor 1 is written twice"),
 ])
 def test_wrong_ends(inputs, outputs, message, tmp_path):
@@ -254,7 +253,7 @@ def test_adds_that_broadcast_or_take_constants(tmp_path):
     pool(b, x, y, "AVERAGE_POOL_2D", FilterHeight=4, FilterWidth=4)
     z = b.op("ADD", [x, y], b.tensor((1, 4, 4, 2)))
     w = b.op("ADD", [z, b.constant(np.ones((1, 4, 4, 2), np.int8), scale=0.1)], b.tensor((1, 4, 4, 2)))
-    refuse(tmp_path, b, x, w, "its operands have different shapes", "an operand is constant", "2 operator(s)")
+    refuse(tmp_path, b, x, w, "its operands have different shapes", "an operand is constant")
 
 
 @pytest.mark.parametrize(("content", "message"), [

@@ -1,7 +1,7 @@
-"""SPACE_TO_BATCH_ND, a convolution, BATCH_TO_SPACE_ND: how Keras writes dilation; read as the dilated convolution it is.
+"""SPACE_TO_BATCH_ND, a convolution, BATCH_TO_SPACE_ND: how Keras writes dilation; read as that dilated convolution.
 
-Space-to-batch pads by ``paddings`` (with the zero point) and deals pixels out to batches; the convolution without padding
-then meets every dilation-th pixel; batch-to-space puts the results back and cuts ``crops``.
+Space-to-batch pads by ``paddings`` (with the zero point) and deals pixels out to batches; the convolution without
+padding then meets every dilation-th pixel; batch-to-space puts the results back and cuts ``crops``.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from hwgen.model.tflite_file import FileModel, FileOperator
+from hwgen.model.tflite_file import DEALT, FileModel, FileOperator
 
 _CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
 _VALID = 1
@@ -46,7 +46,7 @@ def read_dilation(model: FileModel) -> FileModel:
             source = target
         options = conv.options | {"DilationHFactor": blocks[0], "DilationWFactor": blocks[1]}
         inputs = (source, *conv.inputs[1:])
-        operators.append(replace(conv, inputs=inputs, outputs=last.outputs, options=options))
+        operators.append(replace(conv, inputs=inputs, outputs=last.outputs, options=options, also=DEALT))
         made[conv.index] = operators
         gone |= {first.index, last.index}
     left = [new for op in model.operators if op.index not in gone for new in made.get(op.index, [op])]
@@ -56,7 +56,7 @@ def read_dilation(model: FileModel) -> FileModel:
 def _three(first: FileOperator, model: FileModel, readers: dict[int, list[FileOperator]]) -> tuple[
         FileOperator, FileOperator, tuple[int, int], tuple[tuple[int, int], tuple[int, int]]] | None:
     """Convolution, last operator, block sizes and paddings of a three that starts with ``first``."""
-    if first.kind != "SPACE_TO_BATCH_ND" or len(first.inputs) != 3 or min(first.inputs) < 0:
+    if first.kind != DEALT or len(first.inputs) != 3 or min(first.inputs) < 0:
         return None
     chain = [first]
     for kinds in (_CONVOLUTIONS, ("BATCH_TO_SPACE_ND",)):

@@ -1,4 +1,4 @@
-"""DEQUANTIZE, a ReLU in float32, QUANTIZE: how ai-edge-quantizer leaves an activation; one requantisation to the machine.
+"""DEQUANTIZE, a ReLU in float32, QUANTIZE: how ai-edge-quantizer leaves an activation; one requantisation here.
 
 Only 256 values can go in, so whether the integers come out the same is not a matter of belief: all are tried.
 """

@@ -1,7 +1,7 @@
 """The uint8 scheme of before TFLite 2: the same integers 128 lower, weights with a zero point.
 
-Values and zero points of quantised uint8 tensors become int8 ones; the file's type stays known (``stored``), as views of
-maps and ports need it, and the arithmetic of scales (float32 products) and of ties in average pooling depends on it.
+Values and zero points of quantised uint8 tensors become int8 ones; the file's type stays known (``stored``), as views
+of maps and ports need it, and the arithmetic of scales (float32 products) and of ties in average pooling depends on it.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ _KEPT = ("QUANTIZE", "DEQUANTIZE", "CAST")
 
 
 def read_unsigned(model: FileModel) -> FileModel:
-    """Turn quantised uint8 tensors between operators into int8 ones; those that QUANTIZE alone reads or writes, as at the
-    ends of an int8 network, stay."""
+    """Turn quantised uint8 tensors between operators into int8 ones; those that QUANTIZE alone reads or writes, as at
+    the ends of an int8 network, stay."""
     operators = [op for op in model.operators if op.kind not in _KEPT]
     inner = {i for op in operators for i in (*op.inputs, *op.outputs) if i >= 0}
     tensors = tuple(_signed(tensor) if tensor.index in inner else tensor for tensor in model.tensors)

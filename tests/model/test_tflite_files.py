@@ -1,0 +1,90 @@
+"""Files that people have: each is equal to its own runtime, or refused with what is in the way."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hwgen.errors import HwgenError
+from hwgen.golden.inputs import random_inputs
+from hwgen.model import load_model
+from hwgen.reference.runtime import LITERT, TFLITE_MICRO, RefusalError
+from hwgen.verify.reference import compare, keys
+from tests.shared_data import shared_file
+
+pytest.importorskip("tflite_micro")
+
+CASES = {
+    "aeq10_f32io": "", "aeq10_relu6_i8io": "", "audio_1x80": "", "conv4_pc": "", "conv_offset_buffers": "",
+    "dead_channel_scale0": "", "keras3_conv_flatten_dense_dynbatch_int8": "", "keras_cnn_float_io_verify_crashes": "",
+    "maxg.int8io": "", "relu6_0.0235": "", "relu6_scale": "", "tfl_reshape_zp_ignored": "",
+    "dilated.int8io": "ADD (2 layers) 'functional_4_1/re_lu_12_1/Relu', 'functional_4_1/re_lu_14_1/Relu': an operand",
+    "fc_int2": "FULLY_CONNECTED 't3': its weights are int2, not int8 or int4",
+    "fc_sparse": "FULLY_CONNECTED 't3': its weights are stored sparse",
+    "keras_convtranspose_batch1_int8": "TRANSPOSE_CONV 'StatefulPartitionedCall_1:0': unsupported operator",
+    "newop": "operator 210 't1': unsupported operator",
+    "subtract.int8io": "SUB 'functional_15_1/subtract_1/Sub': unsupported operator",
+    "tfl_options_type": "CONV_2D 't1': its options are missing or those of another operator",
+    "tfl_softmax_or_fc_opt": "do not fit 64 input channels and the depth multiplier 255",
+}  # fmt: skip
+"""What its message says; empty: it runs."""
+
+NETWORKS = {
+    "keras_kws_cnn": (), "keras_tcn_dil": (), "lenet300": (), "mcunet_vww": (), "mobilenet_v1_0.25_128_quant": (),
+    "tm_mbnet96_0.25_q": (),
+    "coral_yamnet": ("LOGISTIC", "SPLIT"),
+    "face_detection_short_range": ("the network computes in float32",),
+    "keras_se_net": ("LOGISTIC", "MUL"),
+    "keras_unet": ("LOGISTIC", "TILE"),
+    "keras_yolo_tiny": ("LEAKY_RELU", "TILE"),
+    "keyword_scrambled_8bit": ("SVDF",),
+    "mww1_okay_nabu": ("ADD", "ASSIGN_VARIABLE", "CALL_ONCE", "LOGISTIC", "READ_VARIABLE", "STRIDED_SLICE",
+                       "VAR_HANDLE"),
+    "mww2_okay_nabu": ("ASSIGN_VARIABLE", "CALL_ONCE", "LOGISTIC", "READ_VARIABLE", "SPLIT_V", "STRIDED_SLICE",
+                       "VAR_HANDLE"),
+    "seanet_conv11": ("the network computes in int16",),
+    "seanet_transpose_conv1": ("TRANSPOSE_CONV",),
+}  # fmt: skip
+"""What the machine lacks, each once."""
+
+
+def agrees(path: Path) -> None:
+    graph = load_model(path)
+    given = random_inputs(graph, 2, 1)
+    answers = []
+    for runtime in (TFLITE_MICRO, LITERT):
+        if runtime.installed is None:
+            continue
+        try:
+            answers.append((runtime, runtime.run(path, given, keys(graph))))
+        except RefusalError:
+            continue
+    if not answers:
+        pytest.skip("TFLite Micro does not run it, and LiteRT is not installed (hwgen[reference])")
+    report = compare(graph, given, answers)
+    assert report.equal and report.values and not report.different, report.summary
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_cases(name: str) -> None:
+    path = shared_file("cases", f"{name}.tflite")
+    if not CASES[name]:
+        agrees(path)
+        return
+    with pytest.raises(HwgenError) as error:
+        load_model(path)
+    assert CASES[name] in str(error.value)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_networks(name: str) -> None:
+    path = shared_file("networks", f"{name}.tflite")
+    if not NETWORKS[name]:
+        agrees(path)
+        return
+    with pytest.raises(HwgenError) as error:
+        load_model(path)
+    listed = [line.removeprefix("  - ") for line in str(error.value).splitlines() if line.startswith("  - ")]
+    assert sorted(next(what for what in NETWORKS[name] if line.startswith(what)) for line in listed) == sorted(
+        NETWORKS[name])
