@@ -17,7 +17,8 @@ _OPTIONS = {"CONV_2D": "Conv2DOptions", "DEPTHWISE_CONV_2D": "DepthwiseConv2DOpt
             "MAX_POOL_2D": "Pool2DOptions", "ADD": "AddOptions", "CONCATENATION": "ConcatenationOptions",
             "MEAN": "ReducerOptions", "SOFTMAX": "SoftmaxOptions", "LOG_SOFTMAX": "LogSoftmaxOptions",
             "RESHAPE": "ReshapeOptions", "PAD": "PadOptions", "QUANTIZE": "QuantizeOptions",
-            "DEQUANTIZE": "DequantizeOptions"}
+            "DEQUANTIZE": "DequantizeOptions", "SUB": "SubOptions", "LEAKY_RELU": "LeakyReluOptions",
+            "RESIZE_BILINEAR": "ResizeBilinearOptions"}
 
 
 class TfliteBuilder:
