@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from hwgen.errors import HwgenError
+from hwgen.golden.inputs import from_maps, quantize_input, random_inputs, to_maps
 from hwgen.inputs import load_arrays, load_inputs, read_inputs
 from hwgen.model.graph import Graph, Requant, Requantize, Tensor, plain_graph
+from hwgen.model.ports import FileView, Port, Step
 from tests.shared_data import shared_file
 
 REQUANT = Requant(np.array([1 << 30]), np.array([1]), 0)
@@ -111,3 +113,50 @@ def test_damaged_headers_give_one_message(tmp_path: Path) -> None:
             pass
         except Exception as error:
             raise AssertionError(f"seed {seed}, header {text!r}") from error
+
+
+def ported(order: tuple[int, int, int, int], shape: tuple[int, ...], *steps: Step, kind: str = "float32") -> Graph:
+    """A network of the map (1, 2, 4, 3) that its file sees in another order and shape, real or not."""
+    tensors = {"a": Tensor("a", (1, 2, 4, 3), 0.5, 3)}
+    view = FileView(key="a", shape=tuple(np.array((1, 2, 4, 3))[list(order)]), order=order)
+    end = Step(kind="quantize", name="q", source="QuantizeLinear", attrs={"scale": 0.5, "zero_point": 3})
+    scale = {"scale": 0.5, "zero_point": 3} if kind == "int8" else {"steps": (*steps, end)}
+    port = Port(name="x", map="a", view=view, type=kind, shape=shape, **scale)  # type: ignore[arg-type]
+    return Graph("n", "onnx", tensors, (), (port,), (port,))
+
+
+NCHW = (0, 3, 1, 2)
+TURN = Step(kind="transpose", name="t", source="Transpose", attrs={"perm": (0, 3, 1, 2)})
+CASES = [ported(NCHW, (1, 3, 2, 4)), ported((0, 1, 2, 3), (1, 2, 4, 3)), ported(NCHW, (1, 2, 4, 3), TURN),
+         ported(NCHW, (1, 3, 2, 4), kind="int8")]
+
+
+@pytest.mark.parametrize("graph", CASES, ids=["nchw", "nhwc", "nhwc turned by the network", "int8"])
+def test_layouts_and_types_that_are_understood(graph: Graph) -> None:
+    """Real or quantised values, as the file has them or channels last, a batch or one image: the same map."""
+    maps = np.random.default_rng(1).integers(-128, 128, (5, 2, 4, 3), dtype=np.int8)
+    (own,) = from_maps(graph, {"a": maps})
+    real = (maps - 3.0) * 0.5
+    as_the_file = own if graph.inputs[0].real else (own - 3.0) * 0.5
+    quantised = np.rint(as_the_file / 0.5 + 3).astype(np.int8)
+    for x in (own, own[:, 0], as_the_file, as_the_file[:, 0], quantised[:, 0], real, maps):
+        assert np.array_equal(quantize_input(graph, x), maps)
+        assert np.array_equal(quantize_input(graph, x[2]), maps[2:3])
+
+
+def test_the_remedy_for_another_layout_is_what_to_write() -> None:
+    with pytest.raises(HwgenError, match=r"\(2, 4, 3\).*x\.transpose\(0, 2, 3, 1\)".replace(".*", "(.|\n)*")):
+        quantize_input(CASES[1], np.zeros((5, 3, 2, 4), np.float32))
+    with pytest.raises(HwgenError, match=r"x\.transpose\(1, 2, 0\)"):
+        quantize_input(CASES[1], np.zeros((3, 2, 4), np.float32))
+
+
+@pytest.mark.parametrize("graph", CASES, ids=["nchw", "nhwc", "nhwc turned by the network", "int8"])
+def test_random_inputs_have_every_integer_ties_and_what_lies_between(graph: Graph) -> None:
+    (given,) = random_inputs(graph, 400, 1)
+    assert given.dtype == graph.inputs[0].type and given.shape == (400, *graph.inputs[0].shape)
+    assert len(np.unique(to_maps(graph, [given])["a"])) == 256
+    if graph.inputs[0].real:
+        steps = given.astype(np.float64) / 0.5
+        assert 0.1 < (np.abs(steps - np.floor(steps) - 0.5) < 1e-9).mean() < 0.15
+        assert (steps + 3 > 127.1).any()

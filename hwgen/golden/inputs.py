@@ -12,9 +12,15 @@ from numpy.typing import NDArray
 from hwgen.errors import HwgenError
 from hwgen.golden.host import apply, invert, quantize
 from hwgen.model.graph import Graph
-from hwgen.model.ports import Port
+from hwgen.model.ports import FileView, Port
 
 Array = NDArray[Any]
+
+PLACES = ("reshape", "transpose")
+"""Steps that only say where values are."""
+
+TIES = 1 / 8
+"""Share of random real inputs that lie half-way between two integers."""
 
 
 def to_maps(graph: Graph, given: Sequence[Array]) -> dict[str, NDArray[np.int8]]:
@@ -61,7 +67,9 @@ def random_inputs(graph: Graph, count: int, seed: int) -> list[Array]:
             found.append(rng.integers(low, high + 1, (count, *port.shape)).astype(port.type))
             continue
         value = rng.integers(-128, 128, (count, *graph.tensors[port.map].shape[1:]), dtype=np.int8)
-        found.append(_before(port, value))
+        within = rng.uniform(-0.5, 0.5, value.shape)
+        ties = rng.random(value.shape) < TIES
+        found.append(_before(port, value, np.where(ties, 0.5, within)))
     return found
 
 
@@ -76,12 +84,34 @@ def from_maps(graph: Graph, maps: Mapping[str, NDArray[np.int8]]) -> list[Array]
     return [_before(port, maps[port.map]) for port in graph.inputs]
 
 
-def _before(port: Port, q: NDArray[np.int8]) -> Array:
-    """Values of an input that become the map's ``q``."""
+def _before(port: Port, q: NDArray[np.int8], beside: NDArray[np.float64] | None = None) -> Array:
+    """Values of an input that become the map's ``q``; real ones so many steps ``beside`` it."""
     value: Array = port.view.to_file(q)
+    if beside is not None:
+        value = value + _raw(port.view).to_file(beside)
     for step in reversed(port.steps):
         value = invert(step, value)
     return value.reshape(len(q), *port.shape).astype(port.type)
+
+
+def _raw(view: FileView) -> FileView:
+    """The view for values of any type: their places alone."""
+    return replace(view, type="int8")
+
+
+def _from_map(port: Port, values: Array) -> Array:
+    """Values (N, H, W, C) that lie as the map's do, placed as the file's input."""
+    placed = _raw(port.view).to_file(values)
+    for step in reversed(port.steps):
+        placed = invert(step, placed) if step.kind in PLACES else placed
+    return placed.reshape(len(values), *port.shape)
+
+
+def _to_map(graph: Graph, port: Port, values: Array) -> NDArray[np.int8]:
+    """The map of quantised values that lie as the file's input does."""
+    for step in port.steps:
+        values = apply(step, values, graph.source) if step.kind in PLACES else values
+    return _raw(port.view).from_file(values, graph.tensors[port.map].shape)
 
 
 def file_inputs(graph: Graph, arrays: Mapping[str, Array]) -> list[Array]:
@@ -192,12 +222,18 @@ def _shaped(graph: Graph, port: Port, x: Array) -> Array:
         if not len(fitted):
             raise HwgenError("the input holds no images", where=graph.name)
         if shape is not own:
-            return replace(port.view, type="int8", shape=own).to_file(fitted[:, 0])
+            return _from_map(port, fitted[:, 0])
         return fitted
     texts = [f"(N, {_text(own[1:])[1:]}", _text(own[1:])]
     also = "" if _plain(own[1:]) == _plain(nhwc[1:]) else f", or channels last (N, {_text(nhwc[1:])[1:]}"
+    turned = next((axes for axes in _MOVED.get(x.ndim, ()) if fitting(x.transpose(axes), own) is not None), None)
     raise HwgenError(f"the input must have the shape {' or '.join(texts)} as in the file{also}, not {x.shape}",
-                     where=f"{graph.name}: {port.name}", remedy="np.transpose or np.reshape the array")
+                     where=f"{graph.name}: {port.name}",
+                     remedy=f"x.transpose{turned}" if turned else "np.transpose or np.reshape the array")
+
+
+_MOVED = {3: ((1, 2, 0), (2, 0, 1), (0, 2, 1)), 4: ((0, 2, 3, 1), (0, 3, 1, 2))}
+"""By number of axes: channels moved to the end, or to the front."""
 
 
 def fitting(x: Array, shape: tuple[int, ...]) -> Array | None:
@@ -233,8 +269,7 @@ def _typed(graph: Graph, port: Port, x: Array) -> Array:
     if x.dtype == np.int8:
         if not port.real:
             return (x.astype(np.int16) + 128).astype(np.uint8) if port.type == "uint8" else x.astype(port.type)
-        as_map = replace(port.view, type="int8", shape=port.shape).from_file(x, graph.tensors[port.map].shape)
-        return _before(port, as_map)
+        return _before(port, _to_map(graph, port, x))
     kinds = ", ".join(dict.fromkeys(["int8", "uint8", port.type] if not port.real else ["int8", "uint8"]))
     raise HwgenError(f"the input must be {kinds} or float, not {x.dtype}", where=graph.name,
                      remedy="convert it with .astype(...) to what it means")

@@ -41,7 +41,7 @@ class FileView:
     type: IntegerType = "int8"
     real: str = ""
 
-    def to_file(self, q: NDArray[np.int8]) -> NDArray[Any]:
+    def to_file(self, q: NDArray[Any]) -> NDArray[Any]:
         """Maps (N, H, W, C) as tensors of the file, (N, *shape)."""
         values = _placed(q, self.order, self.shape)
         return values.view(np.uint8) ^ _FLIP if self.type == "uint8" else values
