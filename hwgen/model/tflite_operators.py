@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from hwgen.errors import HwgenError
 from hwgen.model import tflite_geometry as geometry
 from hwgen.model import tflite_scales as scales
-from hwgen.model.graph import Add, Concat, Conv, Op, Pad, Pool, Requant, Requantize, Tensor
+from hwgen.model.graph import Add, Concat, Conv, Op, Pad, Pool, Requant, Requantize, Rounding, Tensor
 from hwgen.model.tflite_constant_factor import multiplied
 from hwgen.model.tflite_context import Layer
 from hwgen.model.tflite_float_activation import FLOAT_KINDS, float_activation
@@ -52,7 +52,10 @@ def _convolution(layer: Layer) -> Op:
 def _dense(layer: Layer) -> Op:
     weight, bias, weight_scales = _weights(layer, 2, 0)
     x, weight = geometry.dense(layer, weight)
-    return Conv(**layer.names(x), weight=weight, bias=bias, requant=_requant(layer, x, weight_scales),
+    ratios = scales.convolution_ratios(x, weight_scales, layer.output)
+    rounding: Rounding = "single" if layer.unsigned else "double"  # LiteRT, which alone has uint8, rounds once
+    requant = scales.requant(ratios, layer.output, layer.activation, layer.where, rounding)
+    return Conv(**layer.names(x), weight=weight, bias=bias, requant=requant,
                 weight_scale=np.resize(weight_scales, len(weight)))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from hwgen.golden.graph import run
-from hwgen.golden.inputs import from_maps
+from hwgen.golden.inputs import from_maps, random_inputs
 from hwgen.model import load_model
+from hwgen.model.graph import Conv
 from hwgen.reference.runtime import LITERT, TFLITE_MICRO, RefusalError, Runtime
 from hwgen.verify.reference import compare, keys
 from tests.model.tflite_cases import SAME, build
@@ -113,7 +115,7 @@ class TestTflite:
         litert()
         assert np.count_nonzero(ours != output(LITERT, path, EVERY)) == 15
 
-    def test_fully_connected_multiplies_scales_in_double_or_single_precision(self, tmp_path: Path) -> None:
+    def test_fully_connected_rounds_once_or_twice(self, tmp_path: Path) -> None:
         micro()
         path = build("flatten_dense", tmp_path, 3)
         graph = load_model(path)
@@ -127,6 +129,40 @@ class TestTflite:
         litert()
         other = LITERT.run(path, [x], [view.key]).tensors[view.key].astype(int)
         assert 0 < differ(theirs, other) < 0.02 and np.abs(theirs - other).max() == 1
+        (requant,) = (replace(op.requant, rounding="single") for op in [dense] if isinstance(op, Conv))
+        once = replace(graph, ops=(*graph.ops[:-1], replace(dense, requant=requant)))
+        assert np.array_equal(run(once, x[:, 0], keep=True).tensors[dense.output].ravel(), other.ravel())
+
+    @pytest.mark.parametrize("seed", range(8))
+    def test_fully_connected_of_uint8_rounds_once(self, seed: int, tmp_path: Path) -> None:
+        litert()
+        rng = np.random.default_rng(seed)
+        scale, weight_scale = (np.float32(rng.uniform(0.005, 0.05)) for _ in range(2))
+        b = TfliteBuilder()
+        x = b.tensor((1, 60), scale=scale, zero_point=int(rng.integers(0, 256)), dtype="uint8")
+        weight = b.tensor((40, 60), scale=weight_scale, zero_point=int(rng.integers(0, 256)), dtype="uint8",
+                          data=rng.integers(0, 256, (40, 60)).astype(np.uint8))
+        bias = b.constant(rng.integers(-900, 900, 40).astype(np.int32), scale=scale * weight_scale)
+        y = b.tensor((1, 40), scale=np.float32(rng.uniform(0.05, 0.2)), zero_point=128, dtype="uint8")
+        path = b.save(tmp_path / "m.tflite", [x], [b.op("FULLY_CONNECTED", [x, weight, bias], y)])
+        graph = load_model(path)
+        given = random_inputs(graph, 300, seed)
+        found = compare(graph, given, [(LITERT, LITERT.run(path, given, keys(graph)))])
+        assert found.equal and not found.left_out and found.end_to_end is not None, found.summary
+
+    def test_micro_takes_the_stored_batch_of_a_dilated_convolution_for_the_real_one(self) -> None:
+        micro()
+        litert()
+        path = shared_file("networks", "keras_tcn_dil.tflite")
+        graph = load_model(path)
+        given = random_inputs(graph, 4, 1)
+        answers = [(runtime, runtime.run(path, given, keys(graph))) for runtime in (TFLITE_MICRO, LITERT)]
+        dilated = next(op for op in graph.ops if "SPACE_TO_BATCH_ND" in op.source)
+        view = graph.tensors[dilated.output].view
+        assert view is not None
+        first, second = (found.tensors[view.key] for _, found in answers)
+        assert first.shape != second.shape or differ(first, second) > 0.3
+        assert compare(graph, given, answers).equal
 
     def test_micro_takes_constants_behind_the_flatbuffer_for_absent(self, monkeypatch: pytest.MonkeyPatch) -> None:
         litert()
