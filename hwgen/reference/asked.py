@@ -26,6 +26,7 @@ class Asked:
 
     def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime
+        self._asked = False
         # It imports what this process would: not what happens to be in the current folder.
         path = os.pathsep.join(part for part in sys.path if part)
         self._process = subprocess.Popen([sys.executable, "-P", "-m", "hwgen.reference.worker", runtime.module],
@@ -40,12 +41,14 @@ class Asked:
         RefusalError
             When the runtime does not run the file, aborts or hangs.
         """
+        self._asked = True
         question = pickle.dumps((path, list(inputs), list(keys)))
         seconds = SECONDS + len(inputs[0])
         try:
             text, said = self._process.communicate(question, timeout=seconds)
         except subprocess.TimeoutExpired:
-            self.stop()
+            self._process.kill()
+            self._process.communicate()
             raise RefusalError(f"no answer after {seconds} s, fewer inputs (--limit 1) take less") from None
         if not text or self._process.returncode:
             lines = said.decode(errors="replace").strip().splitlines()
@@ -58,7 +61,8 @@ class Asked:
         return answer
 
     def stop(self) -> None:
-        """End the process, whether it was asked or not."""
+        """End the process; if it is being asked (by another thread), it ends without an answer."""
         if self._process.poll() is None:
             self._process.kill()
-        self._process.communicate()
+        if not self._asked:
+            self._process.communicate()

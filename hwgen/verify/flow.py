@@ -90,16 +90,17 @@ def verify(
         given = Inputs(from_maps(graph, batch_of(graph, x)))
     maps = to_maps(graph, given.values)
     typical = image_maps(graph, typical) if isinstance(typical, Path) else maps if typical is None else typical
-    with References(graph) as references:
+    with References(path, graph, given.values) as references:
         say("compiling")
         program = compile_graph(graph, config, samples=samples(graph, config, typical), weight_format=weight_format)
+        references.check()  # a reference that refuses the file says so soon; a simulation may take long
         say("generating Verilog")
         bench = Bench(program, machine_files(config), simulator, latency, stalls, seed + 1)
         say("golden model")
         tensors = golden.run(graph, maps, keep=True).tensors
         found = simulate(bench, maps, tensors, waves, say)
         say("reference")
-        outside = references.compare(path, given.values)
+        outside = references.compare()
     accuracy = None if given.labels is None else top1(file_outputs(graph, tensors)[0], given.labels)
     say.end()
     report = None if outside is None else outside.to_json()

@@ -9,6 +9,7 @@ between maps.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self
 
@@ -40,55 +41,63 @@ Maps = dict[str, NDArray[np.int8]]
 
 
 class References:
-    """The runtimes of a network's format, each in a process that is started at once: a context manager.
+    """The runtimes of a network's format, asked in processes of their own from the beginning: a context manager.
 
     Parameters
     ----------
+    path : Path
+        The file ``graph`` was read from.
     graph : Graph
+    given : sequence of array, shape (N, *shape of the input in the file)
+        The file's inputs, see `hwgen.golden.inputs.file_inputs`.
     """
 
-    def __init__(self, graph: Graph) -> None:
-        self.graph = graph
+    def __init__(self, path: Path, graph: Graph, given: Sequence[Array]) -> None:
+        self.path, self.graph, self.given = path, graph, given
         self._asked = [Asked(runtime) for runtime in RUNTIMES.get(graph.source, ()) if runtime.installed is not None]
+        self._thread = ThreadPoolExecutor(1)
+        self._answers = self._thread.submit(self._gather)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        """End what was not asked."""
+        """End what has not answered."""
         for asked in self._asked:
             asked.stop()
+        self._thread.shutdown()
 
-    def compare(self, path: Path, given: Sequence[Array]) -> Comparison | None:
+    def check(self) -> None:
+        """Raise what `compare` would, if that is known already."""
+        if self._answers.done():
+            self._answers.result()
+
+    def compare(self) -> Comparison | None:
         """Compare the golden model with what runs the file; None when no runtime of the format is installed.
-
-        Parameters
-        ----------
-        path : Path
-            The file ``graph`` was read from.
-        given : sequence of array, shape (N, *shape of the input in the file)
-            The file's inputs, see `hwgen.golden.inputs.file_inputs`.
 
         Raises
         ------
         HwgenError
             When no runtime runs the file.
         """
-        if not self._asked:
-            return None
+        answers = self._answers.result()
+        return compare(self.graph, self.given, answers) if answers else None
+
+    def _gather(self) -> list[tuple[Runtime, Answers]]:
+        """Ask until there is a reference for every operator."""
         answers: list[tuple[Runtime, Answers]] = []
         refusals = []
         for asked in self._asked:
             if answers and all(_trusted(answers[0][0], op, self.graph) for op in self.graph.ops):
                 break
             try:
-                answers.append((asked.runtime, asked.answers(path, given, keys(self.graph))))
+                answers.append((asked.runtime, asked.answers(self.path, self.given, keys(self.graph))))
             except RefusalError as error:
                 refusals.append(f"{asked.runtime.name} {asked.runtime.installed}: {error}")
-        if not answers:
-            raise HwgenError("no reference runs this file: " + "; ".join(refusals), where=str(path),
+        if refusals and not answers:
+            raise HwgenError("no reference runs this file: " + "; ".join(refusals), where=str(self.path),
                              remedy=_remedy(self.graph))
-        return compare(self.graph, given, answers)
+        return answers
 
 
 def _remedy(graph: Graph) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -39,8 +40,8 @@ def _onnxruntime() -> None:
 
 def ask() -> None:
     graph = embedded_model()
-    with References(graph) as references:
-        references.compare(MODEL, random_inputs(graph, 1, 1))
+    with References(MODEL, graph, random_inputs(graph, 1, 1)) as references:
+        references.compare()
 
 
 @pytest.mark.usefixtures("_onnxruntime")
@@ -65,14 +66,24 @@ def test_what_is_in_the_current_folder_is_not_imported(monkeypatch: pytest.Monke
     ask()
 
 
+@pytest.mark.usefixtures("_onnxruntime")
+def test_what_has_not_answered_is_ended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    instead(monkeypatch, tmp_path, "onnxruntime.py", HANG)
+    graph = embedded_model()
+    start = time.monotonic()
+    with References(MODEL, graph, random_inputs(graph, 1, 1)) as references:
+        references.check()
+    assert time.monotonic() - start < 30
+
+
 def test_another_runtime_is_asked_when_one_aborts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     if TFLITE_MICRO.installed is None or LITERT.installed is None:
         pytest.skip("tflite-micro and ai-edge-litert are not both installed (hwgen[reference])")
     path = build("conv_grouped", tmp_path, 1)
     graph = load_model(path)
     instead(monkeypatch, tmp_path, "tflite_micro/runtime.py", ABORT)
-    with References(graph) as references:
-        found = references.compare(path, random_inputs(graph, 2, 1))
+    with References(path, graph, random_inputs(graph, 2, 1)) as references:
+        found = references.compare()
     assert found is not None and found.name == LITERT.name and found.equal, found
 
 
