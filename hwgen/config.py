@@ -34,7 +34,8 @@ class Config:
     vector : int
         P, multipliers per lane, a power of two in 1..16.
     weight_bits, act_bits : int
-        Operand widths, 2..8 each; a narrower operand is a smaller multiplier.
+        Operand widths, 2..9 and 2..8; a narrower operand is a smaller multiplier. Weights of 9 bits are bytes less a
+        zero point, in -255..255: what uint8 weights are.
     acc_bits : int
         Accumulator width, 16..32.
     wmem_words, amem_words : int

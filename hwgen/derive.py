@@ -31,7 +31,7 @@ def check(c: Config) -> None:
     for key, low, high in (("rows", 1, 32), ("columns", 1, 32), ("vector", 1, 16), ("banks", 1, 32)):
         v = getattr(c, key)
         rule(_power_of_two(v) and low <= v <= high, f"{key} must be a power of two in {low}..{high}, not {v}")
-    for key, low, high in (("weight_bits", 2, 8), ("act_bits", 2, 8), ("acc_bits", 16, 32), ("segments", 4, 256),
+    for key, low, high in (("weight_bits", 2, 9), ("act_bits", 2, 8), ("acc_bits", 16, 32), ("segments", 4, 256),
                            ("outstanding", 1, 16), ("queue", 4, 64), ("act_kib", 1, 4096), ("weight_kib", 1, 4096),
                            ("param_kib", 1, 512)):
         v = getattr(c, key)
@@ -97,6 +97,16 @@ class Derived:
     def weight_buses(self) -> int:
         """Weight words that reach the lanes per cycle; row r listens to bus r % min(rc, weight_buses)."""
         return self.dma_words
+
+    @property
+    def weight_zero(self) -> bool:
+        """Whether weights have a zero point, which WFETCH subtracts from their bytes."""
+        return self.config.weight_bits > 8
+
+    @property
+    def weight_width(self) -> int:
+        """Bits of a weight on its way to the lanes."""
+        return max(8, self.config.weight_bits)
 
     @property
     def bits_words(self) -> int:

@@ -91,7 +91,7 @@ class Operation:
     action: bool = True
     """False for a command that only sets registers of its module."""
     option: str = ""
-    """Field of `hwgen.config.Config` without which a machine does not have it."""
+    """Field of `hwgen.config.Config` or size of `hwgen.derive.Derived` without which a machine does not have it."""
 
     def __post_init__(self) -> None:
         if sum(f.width for f in self.fields) > PAYLOAD_BITS:
@@ -159,6 +159,9 @@ TABLE: tuple[Operation, ...] = (
         F("src", 20, doc="weight buffer address, in DMA words"),
         F("log2_entries", 4, doc="log2 of the bytes, 1..8"),
     ), "Load the codebook.", option="weight_formats"),
+    Operation(Module.WFETCH, 4, "WF_ZERO", (
+        F("zero_point", 8, True, doc="subtracted from every byte that a fetch writes to the lanes"),
+    ), "Set the zero point of weights.", action=False, option="weight_zero"),
     Operation(Module.AFETCH, 1, "AFETCH", (
         F("y0", 13, True, doc="row of the first word in the map"),
         F("x0", 17, True, doc="column of the first word in the map"),
@@ -261,7 +264,10 @@ TABLE: tuple[Operation, ...] = (
 
 def operations(config: Config) -> tuple[Operation, ...]:
     """Return the operations that a machine has."""
-    return tuple(op for op in TABLE if not op.option or getattr(config, op.option))
+    from hwgen.derive import Derived
+
+    have = Derived(config).to_dict() | config.to_dict()
+    return tuple(op for op in TABLE if not op.option or have[op.option])
 
 
 BY_NAME = {op.name: op for op in TABLE}

@@ -12,6 +12,8 @@ PRESETS: dict[str, Config] = {c.name: c for c in (
            mappings=("channel", "depthwise")),
     Config(name="small", rows=2, columns=2, acc_vectors=256, act_kib=32, weight_kib=32, param_kib=2),
     Config(name="base"),
+    # Weights with a zero point: uint8.
+    Config(name="base-u8", weight_bits=9),
     Config(name="base-sparse", skip="both", weight_formats=WEIGHT_FORMATS, codebook=256),
     # One multiplier a lane: any zero of either operand is skipped. Sixteen: they share the positions.
     Config(name="sparse-fine", skip="both", rows=8, columns=8, vector=1, mappings=("channel", "depthwise"), banks=8,

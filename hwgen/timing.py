@@ -55,7 +55,7 @@ AFETCH_START = 11
 AFETCH_DONE = 1
 """Cycles from the last word on the bus to ``done``."""
 
-# WFETCH (explained in hwgen/hardware/wfetch.py)
+# WFETCH (explained in hwgen/hardware/wfetch.py); a WF_ZERO between two fetches takes one cycle
 WFETCH_OVERHEAD = 1
 """Idle cycles between the words of one WFETCH and the next, offered in time."""
 WFETCH_START = 4

@@ -18,15 +18,15 @@ from hwgen.golden import weight_stream
 from hwgen.golden.machine_weights import NEEDS, codebook, wstream
 from hwgen.isa import Format
 from hwgen.sim.bench_tools import configuration
-from hwgen.sim.bench_wfetch import Bench, _seed
+from hwgen.sim.bench_wfetch import Bench, _seed, zero_point
 
 DATA = ("random", "all zero", "no zero", "one", "alternating", "long runs")
 """What weights the bench streams."""
 
 
-def weights(kind: str, words: int, d: Derived, bits: int, rng: np.random.Generator) -> NDArray[np.int8]:
-    """Return weights (words, D) of ``bits`` bits."""
-    low, high = -(1 << bits - 1), (1 << bits - 1)
+def weights(kind: str, words: int, d: Derived, bits: int, rng: np.random.Generator, zero: int) -> NDArray[np.int16]:
+    """Return weights (words, D), ``bits`` bits less a zero point, or 0."""
+    low, high, other = -(1 << bits - 1) - zero, (1 << bits - 1) - zero, 1 if zero == -128 else -1
     shape = (words, d.dma_bytes)
     full = rng.integers(low, high, shape)
     if kind == "random":
@@ -34,7 +34,7 @@ def weights(kind: str, words: int, d: Derived, bits: int, rng: np.random.Generat
         keep = np.repeat(rng.random((words, d.dma_bytes // grain)) < rng.choice((0.05, 0.2, 0.5, 0.8)), grain, axis=1)
         full = full * keep
     elif kind == "no zero":
-        full = np.where(full == 0, -1, full)
+        full = np.where(full == 0, other, full)
     elif kind == "alternating":
         full[::2] = 0
     elif kind == "long runs":
@@ -42,12 +42,12 @@ def weights(kind: str, words: int, d: Derived, bits: int, rng: np.random.Generat
     else:
         single = np.zeros(shape, np.int64)
         if kind == "one":
-            single.reshape(-1)[rng.integers(0, single.size)] = -1
+            single.reshape(-1)[rng.integers(0, single.size)] = other
         full = single
-    return full.astype(np.int8)
+    return full.astype(np.int16)
 
 
-def patterned(words: NDArray[np.int8], n: int, rng: np.random.Generator) -> NDArray[np.int8]:
+def patterned(words: NDArray[np.int16], n: int, rng: np.random.Generator) -> NDArray[np.int16]:
     """Return weights with at most ``n`` of every four that are not zero."""
     groups = words.reshape(-1, weight_stream.GROUP).copy()
     drop = np.argsort(rng.random(groups.shape), axis=1)[:, n:]
@@ -62,7 +62,7 @@ class Streams:
         self.config, self.d = config, Derived(config)
         self.rng = np.random.default_rng(seed)
         self.memory = np.zeros((self.d.weight_words, self.d.dma_bytes), np.uint8)
-        self.at = 0
+        self.at = self.zero = 0
         self.commands: list[isa.Command] = []
         self.cycles: list[int] = []
 
@@ -93,13 +93,17 @@ class Streams:
         most = ((1 << log2_rc) // min(1 << log2_rc, d.weight_buses)) << log2_cc
         groups = int(rng.choice((most, int(rng.integers(1, most + 1)))))
         count = int(rng.integers(1, max(2, min(c.wmem_words, 48 // groups))))
-        words = weights(kind, groups * count, d, int(rng.integers(1, c.weight_bits + 1)), rng)
+        if d.weight_zero and (not self.commands or rng.random() < 0.5):
+            self.commands.append(zero_point(random.Random(int(rng.integers(1 << 32)))))
+            self.cycles.append(0)
+            self.zero = self.commands[-1].args["zero_point"]
+        words = weights(kind, groups * count, d, int(rng.integers(1, min(c.weight_bits, 8) + 1)), rng, self.zero)
         if form in (Format.ONE_OF_FOUR, Format.TWO_OF_FOUR):
             words = patterned(words, 1 if form is Format.ONE_OF_FOUR else 2, rng)
         keep = weight_stream.kept(words, form, d.word)
         assert keep is not None
-        bits, table = weight_stream.value_bits(words[keep]), None
-        found = np.unique(words[keep])
+        stored = (words[keep] + self.zero).astype(np.int8)
+        bits, table, found = weight_stream.value_bits(stored), None, np.unique(stored)
         index = max(1, (len(found) - 1).bit_length())
         if rng.random() < 0.4 and 1 << index <= c.codebook:
             bits, table = index, rng.integers(-128, 128, 1 << index).astype(np.int8)
@@ -107,7 +111,7 @@ class Streams:
             if not self.book(rng.permuted(table, out=table)):
                 return False
         lanes = weight_stream.Lanes.of(c, count)
-        marks, values = weight_stream.encode(words, keep, form, bits, lanes, table)
+        marks, values = weight_stream.encode(words, keep, form, bits, lanes, table, self.zero)
         src = self.store(np.concatenate([marks, values]))
         if src is None:
             return False
@@ -128,8 +132,7 @@ def _bench(dut: Any, config: Config, seed: int, streams: Streams, pause: float =
 
 
 def _golden(bench: Bench, command: isa.Command) -> None:
-    bench.state.command = command
-    (codebook if command.name == "CODEBOOK" else wstream)(bench.state)
+    bench.golden(command, codebook if command.name == "CODEBOOK" else wstream)
 
 
 @cocotb.test()
@@ -163,6 +166,8 @@ def _check_pace(bench: Bench, streams: Streams) -> None:
     for i, command in enumerate(streams.commands[1:]):
         if command.name == "CODEBOOK":
             low, high = timing.CODEBOOK_OVERHEAD, timing.CODEBOOK_OVERHEAD
+        elif command.name == "WF_ZERO":
+            low = high = 1
         else:
             low = timing.WSTREAM_OVERHEAD
             high = low + 3 + streams.cycles[i + 1] // 10
@@ -243,7 +248,8 @@ async def illegal_streams(dut: Any) -> None:
 
     missing = [int(f) for f, name in NEEDS.items() if name not in config.weight_formats]
     cases: list[tuple[isa.Command | int, int]] = [
-        (stream(count=0), 1), (stream(groups=0), 1), (stream(format=7), 1), (1, 1), (0, 1),
+        (stream(count=0), 1), (stream(groups=0), 1), (stream(format=7), 1), (1, 1), (0, 1), (5, 1),
+        *(() if d.weight_zero else ((4, 1),)),
         *((stream(format=f), 1) for f in missing),
         (stream(src=d.weight_words), 3), (stream(src=(1 << 20) - 1), 3),
         (stream(dst=4096 - d.bits_words, count=2 * d.bits_words), 3),

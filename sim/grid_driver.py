@@ -204,7 +204,7 @@ class Bench:
                 if log2_rc == 0:
                     rows, columns = (1 << c.rows) - 1, (1 << c.columns) - 1
                 bus = self._operands(wb, (d.weight_buses, d.word), self.densities[0])
-                self.writes.append({"addr": w, "data": pack(bus.reshape(-1), 8), "log2_nbe": log2_nbe, "rows": rows,
+                self.writes.append({"addr": w, "data": pack(bus.reshape(-1), d.weight_width), "log2_nbe": log2_nbe, "rows": rows,
                                     "columns": columns})
                 for r in (r for r in range(c.rows) if rows >> r & 1):
                     for col in (col for col in range(c.columns) if columns >> col & 1):
@@ -233,7 +233,7 @@ class Bench:
                 if together == 1 or values.any() or (begun != n // together and n % together == together - 1):
                     marks = {"fresh": int(begun != n // together), "wide": int(wide)}
                     begun = n // together
-                    self.writes.append({"addr": n, "data": pack(values, 8), "log2_nbe": 0, "rows": rows,
+                    self.writes.append({"addr": n, "data": pack(values, self.d.weight_width), "log2_nbe": 0, "rows": rows,
                                         "columns": columns} | {mark: marks[mark] for mark in row_marks(self.config)})
         if acts is not None:
             self.model.amem[:] = acts

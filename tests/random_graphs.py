@@ -86,7 +86,7 @@ class Builder(Draws):
             self.values.pop(name, None)
 
     def convolve(
-        self, name: str, weight: NDArray[np.int8], groups: int, *, zero_point: int | None = None, **window: Any
+        self, name: str, weight: NDArray[Any], groups: int, *, zero_point: int | None = None, **window: Any
     ) -> str | None:
         """Append a convolution; None when it has no output or is too large."""
         h, w, _ = self.shape(name)

@@ -31,6 +31,11 @@ CONFIGS = {
     "vector4": _SMALL.replace(name="vector4", vector=4, mappings=("channel", "depthwise"), post_width=8),
     "vector16": _SMALL.replace(name="vector16", vector=16, post_width=32, axi_bits=128),
     "narrow": _SMALL.replace(name="narrow", weight_bits=4, acc_bits=28),
+    # Weights with zero points; skipping lanes and streams see what is left of them.
+    "u8": _SMALL.replace(name="u8", weight_bits=9),
+    "u8_skip": _STREAMS.replace(name="u8_skip", weight_bits=9, skip="both"),
+    "u8_fine": _STREAMS.replace(name="u8_fine", weight_bits=9, skip="both", vector=1, post_width=2, columns=4,
+                                mappings=("channel", "depthwise"), codebook=256, axi_bits=128),
     "axi32": _SMALL.replace(name="axi32", axi_bits=32),
     "axi128": _SMALL.replace(name="axi128", axi_bits=128),
     "axi256": _SMALL.replace(name="axi256", rows=4, axi_bits=256, banks=8),

@@ -46,6 +46,10 @@ class Limits:
     without: tuple[str, ...] = ()
     """Names out of `KINDS` that are left out."""
 
+    @property
+    def weight_type(self) -> type[np.signedinteger[Any]]:
+        return np.int16 if self.weight_bits > 8 else np.int8
+
 
 @dataclass
 class Draws:
@@ -94,9 +98,9 @@ class Draws:
             multiplier.astype(np.int64), shift.astype(np.int64), zero_point, low, high, self.pick(*ROUNDINGS)
         )
 
-    def _sparse(self, low: int, high: int, shape: tuple[int, ...]) -> NDArray[np.int8]:
+    def _sparse(self, low: int, high: int, shape: tuple[int, ...]) -> NDArray[Any]:
         """Return weights with single ones, whole channels, alternate ones, or all but one left out."""
-        w = self.rng.integers(low, high + 1, shape).astype(np.int8)
+        w = self.rng.integers(low, high + 1, shape).astype(self.limits.weight_type)
         style = self.between(0, 4)
         if style == 0:
             w[self.rng.random(shape) >= self.pick(0.02, 0.1, 0.3, 0.5)] = 0
@@ -111,18 +115,23 @@ class Draws:
             w.reshape(-1)[np.arange(w.size) != kept] = 0
         return w
 
-    def weight(self, shape: tuple[int, ...]) -> NDArray[np.int8]:
-        low, high = -(1 << self.limits.weight_bits - 1), (1 << self.limits.weight_bits - 1) - 1
+    def weight(self, shape: tuple[int, ...]) -> NDArray[Any]:
+        """Return weights: of 9 bits those of a uint8 layer, less its zero point."""
+        bits, kind = min(self.limits.weight_bits, 8), self.limits.weight_type
+        low, high = -(1 << bits - 1), (1 << bits - 1) - 1
+        if self.limits.weight_bits > 8:
+            zero = self.pick(0, 128, 255, self.between(0, 255), self.between(100, 160))
+            low, high = -zero, 255 - zero
         if self.limits.sparse and self.between(0, 5):
             return self._sparse(low, high, shape)
         style = self.between(0, 9)
         if style == 0:
-            return np.full(shape, self.pick(0, low, high), np.int8)
-        w = self.rng.integers(low, high + 1, shape).astype(np.int8)
+            return np.full(shape, self.pick(0, low, high), kind)
+        w = self.rng.integers(low, high + 1, shape).astype(kind)
         if style == 1:
             w[self.rng.random(shape) < 0.8] = 0
         elif style == 2:
-            w = self.rng.choice(np.array([low, high], np.int8), shape)
+            w = self.rng.choice(np.array([low, high], kind), shape)
         return w
 
     def bias(self, acc: NDArray[np.int64]) -> NDArray[np.int32]:

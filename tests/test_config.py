@@ -27,7 +27,7 @@ RULES: list[tuple[dict[str, Any], str]] = [
     *(
         ({k: v}, f"{k} must be in {low}..{high}, not {v}")
         for k, low, high in (
-            ("weight_bits", 2, 8),
+            ("weight_bits", 2, 9),
             ("act_bits", 2, 8),
             ("acc_bits", 16, 32),
             ("segments", 4, 256),
@@ -58,6 +58,7 @@ RULES: list[tuple[dict[str, Any], str]] = [
     ({"mappings": ("channel", "pixel")}, "operator max_pool needs the depthwise mapping"),
     ({"vector": 4}, "the pixel mapping needs vector 8 or 16, not 4"),
     ({"acc_bits": 16}, "acc_bits must be >= weight_bits + act_bits + 1 = 17, not 16"),
+    ({"acc_bits": 17, "weight_bits": 9}, "acc_bits must be >= weight_bits + act_bits + 1 = 18, not 17"),
     ({"skip": "bits"}, "skip must be none, weight, activation or both, not 'bits'"),
     ({"skip": "both", "wmem_words": 32}, "wmem_words must be >= 64 to skip zeros with vector 8, not 32"),
     *(({"post_width": v}, f"post_width must be vector times a power of two, not {v}") for v in (0, 4, 12, 24)),

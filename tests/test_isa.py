@@ -87,13 +87,16 @@ def test_table_is_consistent() -> None:
 
 def test_options_add_operations() -> None:
     """Only a machine with an option has the operations of it."""
-    optional = {"compress_maps": {"LOAD_PACKED", "STORE_PACKED"}, "weight_formats": {"WSTREAM", "CODEBOOK"}}
-    values = {"compress_maps": True, "weight_formats": ("packed",)}
+    optional = {"compress_maps": {"LOAD_PACKED", "STORE_PACKED"}, "weight_formats": {"WSTREAM", "CODEBOOK"},
+                "weight_zero": {"WF_ZERO"}}
+    changes: dict[str, dict[str, Any]] = {
+        "compress_maps": {"compress_maps": True}, "weight_formats": {"weight_formats": ("packed",)},
+        "weight_zero": {"weight_bits": 9}}
     assert {op.name: op.option for op in TABLE if op.option} == {n: o for o, names in optional.items() for n in names}
     plain = {op.name for op in operations(Config())}
     assert plain == {op.name for op in TABLE if not op.option}
     for option, names in optional.items():
-        assert {op.name for op in operations(Config().replace(**{option: values[option]}))} == plain | names
+        assert {op.name for op in operations(Config().replace(**changes[option]))} == plain | names
 
 
 def test_a_payload_that_does_not_fit() -> None:

@@ -163,6 +163,8 @@ class Context:
         at, held = self.wmem.place((block.constant, key), words, part.unit)
         if held:
             return at
+        if self.d.weight_zero:
+            self.stream.setting("WF_ZERO", zero_point=stored.zero_point)
         src = block.weight_at + stored.book_words + sum(p.words for p in stored.parts[:number])
         if part.stream.get("codebook") and self._book != stored.book:
             self._book = stored.book

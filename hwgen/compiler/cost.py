@@ -259,6 +259,9 @@ class CycleModel:
 
     def _wfetch(self, e: Entry, unit: _Unit, offer: float) -> float:
         t = timing
+        if e.name == "WF_ZERO":
+            unit.accepted = offer
+            return offer + (t.WFETCH_DONE if self.config.weight_formats else t.WFETCH_START)
         if e.name != "WFETCH":
             # Decoded to its end before the next one is taken.
             book = e.name == "CODEBOOK"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,31 +13,31 @@ from hwgen.golden.post_rule import ROUNDING_FIELDS
 from hwgen.model.graph import Requant
 
 
-def pack_groups(groups: NDArray[np.int8], rc: int, config: Config) -> NDArray[np.uint8]:
+def pack_groups(groups: NDArray[Any], rc: int, config: Config) -> NDArray[Any]:
     """Pack weights of lane groups in WFETCH order.
 
     Parameters
     ----------
-    groups : int8 array, shape (n groups, values)
+    groups : int8 or int16 array, shape (n groups, values)
         Values of each lane group in wmem order; group index cc * rc + r.
     rc : int
         Channel groups along rows (power of two).
 
     Returns
     -------
-    uint8 array
-        Whole DMA words; ``words_per_group`` of them per WFETCH group.
+    int8 or int16 array, shape (n, D)
+        DMA words; ``words_per_group`` of them per WFETCH group.
     """
     d = Derived(config)
     n, values = groups.shape
     words = words_per_group(values, config)
     nbe = min(rc, d.weight_buses)
     sets = -(-n // nbe)
-    out = np.zeros((sets, nbe, words * d.word), np.int8)
+    out = np.zeros((sets, nbe, words * d.word), groups.dtype)
     out.reshape(sets * nbe, -1)[:n, :values] = groups
-    full = np.zeros((sets, words, d.weight_buses, d.word), np.int8)
+    full = np.zeros((sets, words, d.weight_buses, d.word), groups.dtype)
     full[:, :, :nbe] = out.reshape(sets, nbe, words, d.word).transpose(0, 2, 1, 3)
-    return full.reshape(-1).view(np.uint8)
+    return full.reshape(-1, d.dma_bytes)
 
 
 def words_per_group(values: int, config: Config) -> int:

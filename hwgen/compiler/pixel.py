@@ -183,8 +183,9 @@ def pixel_tiles(work: Work, choice: PixelChoice, config: Config, *, share: bool)
             at = np.minimum(np.arange(start, start + channels), len(work.outputs) - 1)
             packed = []
             for c in part:
-                w = np.zeros((count * rounds, positions(work, c)), np.int8)
-                w[: good.sum()] = work.weights(start, int(good.sum()), c)
+                some = work.weights(start, int(good.sum()), c)
+                w = np.zeros((count * rounds, positions(work, c)), some.dtype)
+                w[: len(some)] = some
                 packed.append(pack_groups(w.reshape(count, -1), rc, config))
             r = work.requant
             counts = [words_per_group(rounds * positions(work, c), config) for c in part]

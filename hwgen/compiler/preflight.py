@@ -7,8 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from hwgen.compiler.maps import Layout
+from hwgen.compiler.weight_zero import zero_point
 from hwgen.config import Config
 from hwgen.errors import HwgenError
+from hwgen.golden import weight_stream
 from hwgen.model.graph import Add, Concat, Conv, Graph, Op, Pad, Pool, Requant, Requantize, Reshape
 
 SHIFTS = range(-31, 8)
@@ -87,14 +89,29 @@ def _range(qmin: int, qmax: int, config: Config) -> Iterator[tuple[str, str]]:
 
 
 def _conv(graph: Graph, op: Conv, config: Config) -> Iterator[tuple[str, str]]:
-    low, high = -(1 << config.weight_bits - 1), (1 << config.weight_bits - 1) - 1
-    if op.weight.min() < low or op.weight.max() > high:
-        yield (
-            f"weights in [{op.weight.min()}, {op.weight.max()}] do not fit {config.weight_bits} bits",
-            "quantise weights (symmetric) to fewer bits or raise weight_bits",
-        )
+    yield from _weights(op, config)
     weight = int(np.abs(op.weight.astype(np.int64)).reshape(len(op.weight), -1).sum(axis=1).max())
     yield from _sums(weight, graph.tensors[op.inputs[0]].zero_point, config)
+
+
+def _weights(op: Conv, config: Config) -> Iterator[tuple[str, str]]:
+    low, high = int(op.weight.min()), int(op.weight.max())
+    try:
+        zero = zero_point(op.weight)
+    except ValueError:
+        yield (
+            f"weights less their zero points are in [{low}, {high}], more than 256 values with zero",
+            "quantise the weights of a layer with one zero point: per tensor, or per channel symmetrically",
+        )
+        return
+    bits = 9 if zero else weight_stream.value_bits(np.array([low, high]))
+    if bits > config.weight_bits:
+        yield (
+            f"weights in [{low}, {high}] do not fit {config.weight_bits} bits",
+            f"use --preset base-u8 or set weight_bits = {bits} (weights with a zero point, such as uint8, take 9), or "
+            f"quantise them symmetrically to int{config.weight_bits}"
+            if bits == 9 else f"set weight_bits = {bits}, or quantise weights to fewer bits",
+        )
 
 
 def _sums(weight: int, zero: int, config: Config) -> Iterator[tuple[str, str]]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hwgen.compiler.density import Density
 from hwgen.compiler.maps import Layout, View
+from hwgen.compiler.weight_zero import zero_point
 from hwgen.compiler.work import Chunk, Work
 from hwgen.config import SMALLEST, Config
 from hwgen.derive import Derived
@@ -33,19 +35,19 @@ class Site:
     """How weights are stored (`hwgen.compiler.weight_store`)."""
 
 
-Weights = Callable[[int, int, Chunk], NDArray[np.int8]]
+Weights = Callable[[int, int, Chunk], NDArray[Any]]
 
 
-def _dense(weight: NDArray[np.int8], first_channel: int, mode: Mode, p: int, word: int) -> Weights:
+def _dense(weight: NDArray[Any], first_channel: int, mode: Mode, p: int, word: int) -> Weights:
     """Return the ``weights`` function of a dense (slice of a) convolution; ``weight`` is (out, kh, kw, in)."""
 
-    def pick(first: int, count: int, chunk: Chunk) -> NDArray[np.int8]:
+    def pick(first: int, count: int, chunk: Chunk) -> NDArray[Any]:
         c0 = chunk.word * word - first_channel
         part = weight[:, chunk.ky : chunk.ky + chunk.rows, :, c0 : c0 + chunk.channels]
         part = part.reshape(len(part), -1)
         if mode is Mode.PIXEL:
             return part[first : first + count]
-        out = np.zeros((count * p, part.shape[1]), np.int8)
+        out = np.zeros((count * p, part.shape[1]), part.dtype)
         rows = part[first * p : (first + count) * p]
         out[: len(rows)] = rows
         return out.reshape(count, p, -1).transpose(0, 2, 1)
@@ -53,12 +55,12 @@ def _dense(weight: NDArray[np.int8], first_channel: int, mode: Mode, p: int, wor
     return pick
 
 
-def _depthwise(weight: NDArray[np.int8], p: int) -> Weights:
+def _depthwise(weight: NDArray[Any], p: int) -> Weights:
     """Return the ``weights`` function of a depthwise convolution; ``weight`` is (channels, kh, kw)."""
 
-    def pick(first: int, count: int, chunk: Chunk) -> NDArray[np.int8]:
+    def pick(first: int, count: int, chunk: Chunk) -> NDArray[Any]:
         part = weight[:, chunk.ky : chunk.ky + chunk.rows].reshape(len(weight), -1)
-        out = np.zeros((count * p, part.shape[1]), np.int8)
+        out = np.zeros((count * p, part.shape[1]), part.dtype)
         rows = part[first * p : (first + count) * p]
         out[: len(rows)] = rows
         return out.reshape(count, p, -1).transpose(0, 2, 1)
@@ -154,6 +156,7 @@ def conv_works(op: Conv, site: Site, mode: Mode, config: Config, *, pads: bool =
         range(0, out),
         _dense(weight, 0, mode, config.vector, d.word),
         density=site.density,
+        weight_zero=zero_point(op.weight),
         alphabet=np.unique(op.weight),
         nonzero=float((op.weight != 0).mean()),
         form=site.form,
@@ -175,7 +178,7 @@ def conv_works(op: Conv, site: Site, mode: Mode, config: Config, *, pads: bool =
             spans.append((range(o, last + 1), channels))
     works = []
     for outputs, channels in spans:
-        dense = np.zeros((len(outputs), kh, kw, len(channels)), np.int8)
+        dense = np.zeros((len(outputs), kh, kw, len(channels)), op.weight.dtype)
         for i, o in enumerate(outputs):
             at = o // group_out * per_group - channels.start
             dense[i, :, :, at : at + per_group] = op.weight[o]

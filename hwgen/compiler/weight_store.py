@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,12 +63,15 @@ class Stored:
     parts : tuple of Part
     book : bytes
     book_words : int
+    zero_point : int
+        Of the weights.
     """
 
     raw: NDArray[np.uint8]
     parts: tuple[Part, ...]
     book: bytes = b""
     book_words: int = 0
+    zero_point: int = 0
 
 
 def check(form: str, config: Config) -> None:
@@ -84,7 +88,7 @@ def check(form: str, config: Config) -> None:
         )
 
 
-def store(dense: Sequence[NDArray[np.uint8]], counts: Sequence[int], work: Work, config: Config) -> Stored:
+def store(dense: Sequence[NDArray[Any]], counts: Sequence[int], work: Work, config: Config) -> Stored:
     """Return the weights of one tile in the smallest form that is decoded as fast as the lanes take weights.
 
     Lanes that use them for few pixels take them fast: there what loads and decodes in the least time comes first. All
@@ -92,22 +96,20 @@ def store(dense: Sequence[NDArray[np.uint8]], counts: Sequence[int], work: Work,
 
     Parameters
     ----------
-    dense : sequence of uint8 arrays
+    dense : sequence of int8 or int16 arrays, shape (n, D)
         DMA words of each part as the lanes get them (`pack.pack_groups`).
     counts : sequence of int
         DMA words of a lane group in each part.
     work : Work
         Whose values (``alphabet``) may make a codebook, and whose ``form`` may ask for a format.
     """
-    width = Derived(config).dma_bytes
     if not config.weight_formats:
-        plain = [len(part) // width for part in dense]
-        return Stored(np.concatenate(dense), tuple(Part(n, n) for n in plain))
-    words = [part.view(np.int8).reshape(-1, width) for part in dense]
+        raw = _bytes(np.concatenate(dense), work).reshape(-1).view(np.uint8)
+        return Stored(raw, tuple(Part(len(part), len(part)) for part in dense), zero_point=work.weight_zero)
     found: list[Stored] = []
     # Of a layer with too many values for a codebook, the values themselves, whatever is asked for.
     for books in (_books(work, config), [None]):
-        found = found or [s for book in books if (s := _with_book(words, counts, book, work, config)) is not None]
+        found = found or [s for book in books if (s := _with_book(dense, counts, book, work, config)) is not None]
     if not found:
         raise HwgenError(
             f"weights cannot be stored in the format {work.form}",
@@ -135,7 +137,7 @@ def share(work: Work, config: Config) -> float:
 
 
 def _share(work: Work, config: Config) -> float:
-    bits = min([weight_stream.value_bits(work.alphabet)] + [_index_bits(book) for book in _books(work, config)[1:]])
+    bits = min([weight_stream.value_bits(_bytes(work.alphabet, work))] + [_index_bits(book) for book in _books(work, config)[1:]])
     density = work.nonzero
     sizes = {"packed": bits, "bitmap": 1 + density * bits,
              "run": (weight_stream.RUN_BITS + bits) * max(density, 1 / (weight_stream.LONGEST + 1))}
@@ -146,15 +148,19 @@ def _books(work: Work, config: Config) -> list[NDArray[np.int8] | None]:
     """Return what values may be stored as: themselves, or indices into a layer's values other than zero, or all."""
     values = work.alphabet
     books: list[NDArray[np.int8] | None] = [] if work.form == CODEBOOK else [None]
-    for table in (values[values != 0], np.union1d(values, [0]).astype(np.int8)) if config.codebook else ():
+    for table in (values[values != 0], np.union1d(values, [0])) if config.codebook else ():
         if 0 < len(table) <= config.codebook:
-            padded = np.zeros(1 << _index_bits(table), np.int8)
-            padded[: len(table)] = table
+            padded = np.full(1 << _index_bits(table), work.weight_zero, np.int8)
+            padded[: len(table)] = _bytes(table, work)
             books.append(padded)
     return books
 
 
-def _index_bits(table: NDArray[np.int8] | None) -> int:
+def _bytes(weights: NDArray[Any], work: Work) -> NDArray[np.int8]:
+    return (weights + work.weight_zero).astype(np.int8)
+
+
+def _index_bits(table: NDArray[Any] | None) -> int:
     assert table is not None
     return max(1, (len(table) - 1).bit_length())
 
@@ -167,7 +173,7 @@ def _forms(work: Work, config: Config) -> Iterable[Format]:
 
 
 def _with_book(
-    words: Sequence[NDArray[np.int8]],
+    words: Sequence[NDArray[Any]],
     counts: Sequence[int],
     book: NDArray[np.int8] | None,
     work: Work,
@@ -189,31 +195,35 @@ def _with_book(
         form, lanes = Format(best.stream["format"]), weight_stream.Lanes.of(config, count)
         keep = weight_stream.kept(part, form, d.word)
         assert keep is not None
-        raw += weight_stream.encode(part, keep, form, best.stream["bits"] + 1, lanes, book)
+        raw += weight_stream.encode(part, keep, form, best.stream["bits"] + 1, lanes, book, work.weight_zero)
         parts.append(best)
     held = b"" if book is None else book.tobytes()
-    return Stored(np.concatenate(raw), tuple(parts), held, 0 if book is None else len(raw[0]) // d.dma_bytes)
+    book_words = 0 if book is None else len(raw[0]) // d.dma_bytes
+    return Stored(np.concatenate(raw), tuple(parts), held, book_words, work.weight_zero)
 
 
 def _option(
-    part: NDArray[np.int8], form: Format, count: int, book: NDArray[np.int8] | None, work: Work, config: Config
+    part: NDArray[Any], form: Format, count: int, book: NDArray[np.int8] | None, work: Work, config: Config
 ) -> Part | None:
     """Return what a stream of one form takes; None where that cannot be, or is slower than plain bytes."""
     d, lanes = Derived(config), weight_stream.Lanes.of(config, count)
     keep = weight_stream.kept(part, form, d.word)
-    if keep is None or (book is not None and not np.isin(part[keep], book).all()):
+    if keep is None:
         return None
-    bits = weight_stream.value_bits(part[keep]) if book is None else _index_bits(book)
-    marks, values = weight_stream.stream_words(keep, form, bits, lanes)
-    size, cycles = marks + values, weight_stream.decode_cycles(keep, form, marks, values, lanes)
+    values = _bytes(part[keep], work)
+    if book is not None and not np.isin(values, book).all():
+        return None
+    bits = weight_stream.value_bits(values) if book is None else _index_bits(book)
+    marks, held = weight_stream.stream_words(keep, form, bits, lanes)
+    size, cycles = marks + held, weight_stream.decode_cycles(keep, form, marks, held, lanes)
     slow = cycles > max(len(part), size) and work.form != NEEDS[form]
-    if slow or marks > LONGEST["marks"] or values > LONGEST["values"]:
+    if slow or marks > LONGEST["marks"] or held > LONGEST["values"]:
         return None
     used = np.count_nonzero(part) * work.height * work.width / d.multipliers
     return Part(
         size,
         cycles,
-        {"format": int(form), "bits": bits - 1, "codebook": int(book is not None), "marks": marks, "values": values},
+        {"format": int(form), "bits": bits - 1, "codebook": int(book is not None), "marks": marks, "values": held},
         d.unit(vector=True) if form is Format.VECTOR else 1,
         max(cycles, size * d.dma_bytes * 8 // config.axi_bits),
         used,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +34,7 @@ class Chunk:
 class Work:
     """A convolution-like layer over a window of its output.
 
-    ``weights(first, count, chunk)`` returns the int8 values of ``count`` channel groups from ``first`` on, shape
+    ``weights(first, count, chunk)`` returns the int8 or int16 values of ``count`` channel groups from ``first`` on, shape
     (count, positions, P) for channel and depthwise mapping, (channels, positions) for pixel mapping (``first`` and
     ``count`` then
     count channels).
@@ -58,7 +59,7 @@ class Work:
     """Input channels of the reduction (starts on a word)."""
     outputs: range
     """Output channels; the first is a multiple of P."""
-    weights: Callable[[int, int, Chunk], NDArray[np.int8]]
+    weights: Callable[[int, int, Chunk], NDArray[Any]]
     scalar: bool = False
     """One requantisation for all channels (PO_SCALAR) instead of parameter blocks."""
     maximum: bool = False
@@ -70,7 +71,9 @@ class Work:
     """Constants shared between the stripes of one layer."""
     density: Density = field(default_factory=Density)
     """Of the source."""
-    alphabet: NDArray[np.int8] = field(default_factory=lambda: np.ones(1, np.int8))
+    weight_zero: int = 0
+    """With it every weight is a byte."""
+    alphabet: NDArray[Any] = field(default_factory=lambda: np.ones(1, np.int8))
     """Values that weights have, rising."""
     nonzero: float = 1.0
     """Share of the weights that are not zero."""

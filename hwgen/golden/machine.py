@@ -161,6 +161,8 @@ def _set(s: State) -> None:
     elif name == "SEGMENT":
         key = a["index"]
         s.require(key < c.segments, "index", f"below {c.segments}")
+    elif name == "WF_ZERO":
+        s.require(s.derived.weight_zero, "the machine", "one whose weights have a zero point (weight_bits = 9)")
     elif name == "PO_QUANT":
         s.require(a["final"] <= max(isa.Final), "final", "0, 1 or 2")
     for field in ("count", "length", "nx"):

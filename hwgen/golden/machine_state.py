@@ -96,7 +96,7 @@ class State:
         DRAM image.
     act, weight, param : uint8 arrays
         Buffers as bytes.
-    wmem, amem : int8 and int16 arrays, shape (columns, rows, words, W)
+    wmem, amem : int8 (weights of 9 bits: int16) and int16 arrays, shape (columns, rows, words, W)
     vectors_only : bool array, shape (columns, rows, wmem words)
         Words whose single values the lanes do not know to be zero or not.
     acc : int32 array, shape (columns, rows, acc_vectors, P)
@@ -127,7 +127,8 @@ class State:
         self.act = noise((c.act_kib * 1024,), 8).astype(np.uint8)
         self.weight = noise((d.weight_words * d.dma_bytes,), 8).astype(np.uint8)
         self.param = noise((d.param_words * d.dma_bytes,), 8).astype(np.uint8)
-        self.wmem = noise((*lanes, c.wmem_words, d.word), c.weight_bits).astype(np.int8)
+        self.wmem = noise((*lanes, c.wmem_words, d.word), c.weight_bits)
+        self.wmem = self.wmem.astype(np.int16 if d.weight_zero else np.int8)
         self.vectors_only = np.zeros((*lanes, c.wmem_words), bool)
         self.amem = noise((*lanes, c.amem_words, d.word), c.act_bits + 1).astype(np.int16)
         self.codebook = np.zeros(0, np.int8)

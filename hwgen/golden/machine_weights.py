@@ -15,12 +15,13 @@ NEEDS = {Format.PACKED: "packed", Format.BITMAP: "bitmap", Format.VECTOR: "vecto
 
 
 def wfetch(s: State) -> Work:
-    """Weight buffer to the lanes' weight memories, as it is."""
+    """Weight buffer to the lanes' weight memories, less the zero point where weights have one."""
     s.require(not s.config.weight_formats, "the machine", "one without weight_formats")
     a, d = s.command.args, s.derived
     total = a["groups"] * a["count"]
     s.within("src", a["src"], a["src"] + total - 1, d.weight_words, "WEIGHT DMA word")
-    _to_lanes(s, _words(s, a["src"], total).view(np.int8).reshape(total, d.dma_bytes))
+    raw = _words(s, a["src"], total).view(np.int8).reshape(total, d.dma_bytes)
+    _to_lanes(s, raw.astype(np.int16) - _zero_point(s))
     return Work(items=total)
 
 
@@ -39,7 +40,7 @@ def wstream(s: State) -> Work:
     try:
         words = weight_stream.decode(marks, values, a["groups"], Format(a["format"]), a["bits"] + 1,
                                      weight_stream.Lanes.of(c, a["count"]), d.dma_bytes,
-                                     s.codebook if a["codebook"] else None)
+                                     s.codebook if a["codebook"] else None, _zero_point(s))
     except weight_stream.CorruptStreamError as error:
         s.require(False, "weight stream", f"whole: {error}")
     vector = a["format"] == Format.VECTOR
@@ -70,7 +71,11 @@ def _words(s: State, at: int, count: int) -> NDArray[np.uint8]:
     return s.weight[at * width:(at + count) * width]
 
 
-def _to_lanes(s: State, raw: NDArray[np.int8]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _zero_point(s: State) -> int:
+    return s.register("WF_ZERO")["zero_point"] if s.derived.weight_zero else 0
+
+
+def _to_lanes(s: State, raw: NDArray[np.int16]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Write DMA words of weights to lane group after lane group; return columns and rows of the lanes that got some."""
     a, c, d = s.command.args, s.config, s.derived
     count, groups, dst = a["count"], a["groups"], a["dst"]

@@ -16,6 +16,8 @@ RUN          those that are not zero, and every 16th of a run of zeros         z
 
 Rows of VECTOR: each lane group begins a row of `Lanes.row` DMA words, of which those behind its last have clear bits.
 
+Weights may have a zero point: a value or entry of the codebook is a weight plus that. What is not kept is 0 all the same.
+
 Marks come first, lowest bit first, then the values in order, both filled up to whole DMA words. Values have 1..8 bits,
 two's complement, or are indices into a codebook of bytes. They lie in blocks of D, bit plane after bit plane: bit 0 of
 all D, bit 1 of all D, and so on; so that no multiplexer is needed to take them apart (EIE stores zero runs and codebook
@@ -89,7 +91,7 @@ def value_bits(values: NDArray[np.int8]) -> int:
     return max(-low - 1, high, 0).bit_length() + 1
 
 
-def kept(words: NDArray[np.int8], form: Format, lane_word: int) -> Bits | None:
+def kept(words: NDArray[np.integer], form: Format, lane_word: int) -> Bits | None:
     """Return which weights of ``words`` (n, D) a format keeps, or None where they do not follow its pattern."""
     nonzero = words != 0
     if form is Format.PACKED:
@@ -129,13 +131,13 @@ def stream_words(keep: Bits, form: Format, bits: int, lanes: Lanes) -> tuple[int
     return -(-mark_bits(keep, form, lanes) // (8 * width)), -(-blocks * bits // 8)
 
 
-def encode(words: NDArray[np.int8], keep: Bits, form: Format, bits: int, lanes: Lanes,
-           codebook: NDArray[np.int8] | None = None) -> tuple[Bytes, Bytes]:
+def encode(words: NDArray[np.int8] | NDArray[np.int16], keep: Bits, form: Format, bits: int, lanes: Lanes,
+           codebook: NDArray[np.int8] | None = None, zero_point: int = 0) -> tuple[Bytes, Bytes]:
     """Return marks and values of a stream, each in whole DMA words.
 
     Parameters
     ----------
-    words : int8 array, shape (n, D)
+    words : int8 or int16 array, shape (n, D)
         Weights in the order in which the lanes get them.
     keep : bool array, shape (n, D)
         As `kept` says.
@@ -145,9 +147,11 @@ def encode(words: NDArray[np.int8], keep: Bits, form: Format, bits: int, lanes: 
     lanes : Lanes
     codebook : int8 array, shape (2**bits,), optional
         Values, among them all that are kept.
+    zero_point : int
+        With it every kept weight is a byte.
     """
     width = words.shape[1]
-    values = words[keep]
+    values = (words[keep] + zero_point).astype(np.int8)
     if codebook is not None:
         order = np.argsort(codebook, kind="stable")
         values = order[np.searchsorted(codebook, values, sorter=order)].astype(np.uint8).view(np.int8)
@@ -158,8 +162,8 @@ def encode(words: NDArray[np.int8], keep: Bits, form: Format, bits: int, lanes: 
 
 
 def decode(marks: Bytes, values: Bytes, groups: int, form: Format, bits: int, lanes: Lanes, width: int,
-           codebook: NDArray[np.int8] | None = None) -> NDArray[np.int8]:
-    """Return the DMA words of ``width`` weights of a stream for so many lane groups.
+           codebook: NDArray[np.int8] | None = None, zero_point: int = 0) -> NDArray[np.int16]:
+    """Return the DMA words of ``width`` weights of a stream for so many lane groups, the rest as in `encode`.
 
     Raises
     ------
@@ -183,8 +187,8 @@ def decode(marks: Bytes, values: Bytes, groups: int, form: Format, bits: int, la
     raw = raw.reshape(-1)
     if codebook is not None:
         raw = codebook[raw].view(np.uint8)
-    out = np.zeros((count, width), np.int8)
-    out[keep] = raw.view(np.int8)
+    out = np.zeros((count, width), np.int16)
+    out[keep] = raw.view(np.int8).astype(np.int16) - zero_point
     return out
 
 

@@ -161,16 +161,16 @@ class Grid(wiring.Component):
     def _operand_writes(self, m: Module, lanes: list[list[dict[str, Signal]]]) -> None:
         """Register both buses once, so that their long wires cost a cycle and not the clock."""
         c, d = self.config, Derived(self.config)
-        bus, values, bits, skip = self.weights, [], [], c.skip != "none"
+        bus, values, bits, skip, width = self.weights, [], [], c.skip != "none", d.weight_width
         for b in range(d.weight_buses):
             word = Signal(d.word * c.weight_bits, name=f"bus{b}", reset_less=True)
-            choices = [bus.data.word_select(b % (1 << n), 8 * d.word) for n in range(d.weight_buses.bit_length())]
+            choices = [bus.data.word_select(b % (1 << n), width * d.word) for n in range(d.weight_buses.bit_length())]
             chosen = Array(choices)[bus.log2_nbe] if len(choices) > 1 else choices[0]
-            m.d.sync += word.eq(Cat(chosen[8 * i:8 * i + c.weight_bits] for i in range(d.word)))
+            m.d.sync += word.eq(Cat(chosen[width * i:width * i + c.weight_bits] for i in range(d.word)))
             values.append(word)
             if skip:
                 bits.append(Signal(d.word, name=f"bus{b}_bits", reset_less=True))
-                m.d.sync += bits[b].eq(Cat(chosen[8 * i:8 * i + c.weight_bits].any() for i in range(d.word)))
+                m.d.sync += bits[b].eq(Cat(chosen[width * i:width * i + c.weight_bits].any() for i in range(d.word)))
         w_addr = Signal(16)
         m.d.sync += w_addr.eq(bus.addr)
         marks = {mark: Signal(name=f"bus_{mark}") for mark in interfaces.row_marks(c)}

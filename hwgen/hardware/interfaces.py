@@ -88,12 +88,14 @@ def row_marks(config: Config) -> tuple[str, ...]:
 def weight_bus(config: Config) -> wiring.Signature:
     """WFETCH to the lanes, seen from WFETCH: one wmem word per bus; row r takes bus r % (1 << log2_nbe).
 
+    A weight is a byte, or where it has a zero point what the byte is less that (`Derived.weight_width` bits).
+
     ``fresh``, ``wide``: `row_marks`, where words may be left out.
     """
     d = Derived(config)
     return wiring.Signature({
         **{mark: Out(1) for mark in row_marks(config)},
-        "valid": Out(1), "addr": Out(16), "data": Out(8 * d.dma_bytes), "log2_nbe": Out(4),
+        "valid": Out(1), "addr": Out(16), "data": Out(d.weight_width * d.dma_bytes), "log2_nbe": Out(4),
         "rows": Out(config.rows), "columns": Out(config.columns)})
 
 

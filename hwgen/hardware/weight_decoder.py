@@ -15,7 +15,7 @@ goes to the ring of values, a byte each.
 
 from __future__ import annotations
 
-from amaranth import Cat, Module, Mux, Signal, Value
+from amaranth import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -26,6 +26,7 @@ from hwgen.hardware.aligned_ring import AlignedRing
 from hwgen.hardware.ranks import ranks
 from hwgen.hardware.select import pick, rotate
 from hwgen.hardware.weight_marks import WeightMarks, left_out_ports
+from hwgen.hardware.weight_zero import less_zero
 
 PLANES = 8
 TAG_LAST = 0
@@ -59,6 +60,8 @@ class WeightDecoder(wiring.Component):
         What the weight buffer gives, for ``mark``.
     book_write, book_addr, book_data : In
         Codebook.
+    zero : In
+        Zero point of the weights, where they have one.
     valid, out, out_tag : Out
         A decoded word.
     short : Out(1)
@@ -77,12 +80,12 @@ class WeightDecoder(wiring.Component):
         self.config, self.d = config, Derived(config)
         width = self.d.dma_bytes
         super().__init__({
-            **left_out_ports(config),
+            **left_out_ports(config), **({"zero": In(signed(8))} if self.d.weight_zero else {}),
             "start": In(1), "format": In(3), "bits": In(3), "codebook": In(1), "values": In(16),
             "tag": In(tag_bits), "tagged": In(1), "step": Out(1), "word": In(8 * width), "mark": In(1),
             "mark_wanted": Out(1), "value_valid": In(1), "value": In(8 * width), "value_ready": Out(1),
             "book_write": In(1), "book_addr": In(8), "book_data": In(8),
-            "valid": Out(1), "out": Out(8 * width), "out_tag": Out(tag_bits), "short": Out(1), "long": Out(1),
+            "valid": Out(1), "out": Out(self.d.weight_width * width), "out_tag": Out(tag_bits), "short": Out(1), "long": Out(1),
             "wrong": Out(1), "idle": Out(1), "spare": Out(1)})
 
     def elaborate(self, platform: object) -> Module:
@@ -177,4 +180,6 @@ class WeightDecoder(wiring.Component):
                 m.d.comb += [write.en.eq(self.book_write), write.addr.eq(self.book_addr),
                              write.data.eq(self.book_data), read.addr.eq(raw.word_select(n, 8))]
                 values[n] = Mux(self.codebook, read.data, values[n])
-        m.d.comb += self.out.eq(Cat(value & used[n].replicate(8) for n, value in enumerate(values)))
+        if self.d.weight_zero:
+            values = [less_zero(value, self.zero) for value in values]
+        m.d.comb += self.out.eq(Cat(value & used[n].replicate(len(value)) for n, value in enumerate(values)))

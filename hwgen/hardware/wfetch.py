@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import Out
 
@@ -11,6 +11,7 @@ from hwgen.derive import Derived
 from hwgen.hardware.delay import delayed
 from hwgen.hardware.interfaces import ACT_READ_LATENCY, buffer_read, payload_layout, weight_bus, worker_ports
 from hwgen.hardware.lane_walk import LaneWalk, clipped
+from hwgen.hardware.weight_zero import less_zero, zero_point
 from hwgen.isa import BY_NAME
 
 ILLEGAL, OUTSIDE = 1, 3
@@ -20,7 +21,8 @@ class WeightFetch(wiring.Component):
     """Worker module WFETCH: one DMA word a cycle, one idle cycle between commands (`hwgen/timing.py`).
 
     The command stays on the port until its last word is requested, so that restarts need no copy of it. Each address is
-    checked before its access. Errors travel with the words and stay in order; after one nothing more is accepted.
+    checked before its access. Errors travel with the words and stay in order; after one nothing more is accepted. WF_ZERO
+    (with `Derived.weight_zero`) takes a cycle between two others; the zero point travels with the words, too.
 
     Ports
     -----
@@ -40,15 +42,20 @@ class WeightFetch(wiring.Component):
         src, running, halted, illegal = Signal(d.weight_words.bit_length()), Signal(), Signal(), Signal()
         walk = LaneWalk(m, c, p)
         bad, step = Signal(), Signal()
+        idle = self.cmd.valid & ~running & ~halted
+        ready, last, zero = running & (walk.end | bad), step & walk.end, []
+        if d.weight_zero:
+            taken, value = zero_point(m, self.cmd, ~running & ~halted)
+            idle, ready, last, zero = idle & ~taken, ready | taken, last | taken, [value]
         m.d.comb += [
             bad.eq(illegal | (src >= d.weight_words) | walk.outside),
             step.eq(running & ~bad), self.read.en.eq(step), self.read.addr.eq(src),
-            self.cmd.ready.eq(running & (walk.end | bad))]
+            self.cmd.ready.eq(ready)]
         with m.If(running):
             m.d.sync += src.eq(src + 1)
             walk.step(m)
             m.d.sync += running.eq(~(walk.end | bad))
-        with m.If(self.cmd.valid & ~running & ~halted):
+        with m.If(idle):
             walk.start(m)
             m.d.sync += [
                 running.eq(1), src.eq(clipped(p.src, d.weight_words)),
@@ -57,7 +64,7 @@ class WeightFetch(wiring.Component):
             m.d.sync += halted.eq(1)
 
         # Everything that belongs to a word follows it through the buffer.
-        word = Cat(step, step & walk.end, running & bad, illegal, walk.dst[:-1], walk.rows, walk.columns, walk.log2_nbe)
+        word = Cat(step, last, running & bad, illegal, walk.dst[:-1], walk.rows, walk.columns, walk.log2_nbe, *zero)
         word = delayed(m, word, ACT_READ_LATENCY, "word")
         valid, last, fault, wrong = word[0], word[1], word[2], word[3]
         at = 4
@@ -65,7 +72,8 @@ class WeightFetch(wiring.Component):
                                (self.bus.columns, walk.columns), (self.bus.log2_nbe, walk.log2_nbe)):
             m.d.comb += target.eq(word[at:at + len(source)])
             at += len(source)
-        m.d.comb += [self.bus.valid.eq(valid), self.bus.data.eq(self.read.data)]
+        weights = less_zero(self.read.data, word[at:]) if d.weight_zero else self.read.data
+        m.d.comb += [self.bus.valid.eq(valid), self.bus.data.eq(weights)]
         m.d.sync += [self.done.eq(last), self.error.eq(fault), self.code.eq(Mux(wrong, ILLEGAL, OUTSIDE))]
         return m
 

@@ -23,6 +23,7 @@ from hwgen.hardware.interfaces import (
 from hwgen.hardware.lane_walk import LaneWalk
 from hwgen.hardware.select import pick
 from hwgen.hardware.weight_decoder import TAG_LAST, WeightDecoder
+from hwgen.hardware.weight_zero import zero_point
 from hwgen.hardware.wfetch import WeightFetch
 from hwgen.isa import BY_NAME, Format
 
@@ -36,7 +37,7 @@ class WeightStream(wiring.Component):
 
     The weight buffer is read a word a cycle, at two places: marks when none wait, else values as far as there is room.
     The command stays on the port until its last word has been decoded. Errors come instead of ``done``; words that are
-    on their way then may still reach the lanes. After one nothing more is accepted.
+    on their way then may still reach the lanes. After one nothing more is accepted. WF_ZERO takes a cycle.
 
     Ports
     -----
@@ -73,8 +74,13 @@ class WeightStream(wiring.Component):
         if rows_end is not None:
             m.d.comb += rows_end.eq(decoder.row_end)
 
+        idle, taken = self.cmd.valid & ~running & ~halted, None
+        if d.weight_zero:
+            taken, zero = zero_point(m, self.cmd, ~running & ~halted)
+            idle &= ~taken
+            m.d.comb += decoder.zero.eq(zero)
         m.d.comb += [
-            start.eq(self.cmd.valid & ~running & ~halted), decoder.start.eq(start),
+            start.eq(idle), decoder.start.eq(start),
             end.eq(p.src + Mux(is_book, self._book_words(book), p.marks + p.values)),
             decoder.format.eq(p.format), decoder.bits.eq(p.bits), decoder.codebook.eq(p.codebook),
             decoder.values.eq(p.values), decoder.tag.eq(tag), decoder.tagged.eq(parsing & good),
@@ -96,7 +102,7 @@ class WeightStream(wiring.Component):
         last = decoder.valid & decoder.out_tag[TAG_LAST]
         bad = illegal | outside | unplaced | fault
         ends = running & (last | book_ends | bad)
-        m.d.comb += self.cmd.ready.eq(ends)
+        m.d.comb += self.cmd.ready.eq(ends if taken is None else ends | taken)
         with m.If(ends):
             m.d.sync += [running.eq(0), halted.eq(bad)]
         with m.If(start):
@@ -113,7 +119,8 @@ class WeightStream(wiring.Component):
             at += len(value)
         if "wide" in row_marks(c):
             m.d.comb += self.bus.wide.eq(p.format == int(Format.VECTOR))
-        m.d.sync += [self.done.eq(ends & ~bad), self.error.eq(running & bad), self.code.eq(
+        done = ends & ~bad
+        m.d.sync += [self.done.eq(done if taken is None else done | taken), self.error.eq(running & bad), self.code.eq(
             Mux(illegal, ILLEGAL, Mux(outside | unplaced, OUTSIDE, CORRUPT)))]
         return m
 

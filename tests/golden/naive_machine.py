@@ -36,7 +36,7 @@ def wfetch(s: State, a: dict[str, int]) -> None:
     rc_count, cc_count = 1 << a["log2_rc"], 1 << a["log2_cc"]
     nbe = min(rc_count, nb)
     q = rc_count // nbe
-    address = a["src"]
+    address, zero = a["src"], s.registers["WF_ZERO", 0]["zero_point"] if c.weight_bits == 9 else 0
     for g in range(a["groups"]):
         for i in range(a["count"]):
             for row in range(c.rows):
@@ -44,7 +44,8 @@ def wfetch(s: State, a: dict[str, int]) -> None:
                     if row % rc_count // nbe == g % q and column % cc_count == g // q:
                         for k in range(width):
                             byte = s.weight[address * d.dma_bytes + row % nbe * width + k]
-                            s.wmem[column, row, a["dst"] + i, k] = cut(int(byte), c.weight_bits)
+                            value = cut(int(byte), min(8, c.weight_bits)) - zero
+                            s.wmem[column, row, a["dst"] + i, k] = value
             address += 1
 
 

@@ -31,6 +31,7 @@ CONFIGS = {
     "narrow": Config(
         rows=8, columns=4, vector=8, post_width=32, weight_bits=4, act_bits=5, acc_bits=16, axi_bits=256, **SMALL
     ),
+    "zero_point": Config(rows=4, columns=2, weight_bits=9, act_bits=8, acc_bits=18, **SMALL),
 }
 
 
@@ -51,7 +52,9 @@ def draw(rng: random.Random, c: Config, name: str) -> list[Command]:
     if name == "WFETCH":
         log2_rc, log2_cc = rng.randint(0, rows), rng.randint(0, columns)
         most = max(1, (1 << log2_rc) // max(1, c.axi_bits // 8 // max(8, c.vector))) << log2_cc
+        zero = [Command("WF_ZERO", {"zero_point": rng.randint(-128, 127)})] if c.weight_bits == 9 else []
         return [
+            *zero,
             Command(
                 name,
                 {

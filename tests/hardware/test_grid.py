@@ -25,6 +25,8 @@ CONFIGS = {
         vector=16, post_width=16, columns=1, amem_words=16, operators=(), axi_bits=128, acc_vectors=32),
     "narrow": SMALL.replace(
         weight_bits=3, act_bits=5, mappings=("channel", "pixel"), operators=("add",), acc_bits=16, wmem_words=64),
+    "zero_point": SMALL.replace(weight_bits=9, rows=4, columns=1, axi_bits=128),
+    "zero_point_skip": SKIP.replace(weight_bits=9, skip="both"),
     "buses": SMALL.replace(rows=4, columns=1, axi_bits=256, mappings=("channel",), operators=(), segments=5),
     "pipes": SMALL.replace(rows=1, columns=4, post_width=16),
     "gate": SMALL.replace(gate=True, rows=1),

@@ -17,6 +17,8 @@ CONFIGS = {
     "one": SMALL.replace(rows=1, columns=1),
     "wide": SMALL.replace(rows=16, columns=8, axi_bits=256),
     "narrow": SMALL.replace(weight_bits=3, rows=8, columns=1, axi_bits=128),
+    "zero_point": SMALL.replace(weight_bits=9),
+    "zero_point_buses": SMALL.replace(weight_bits=9, rows=8, columns=4, axi_bits=256),
     "vector16": SMALL.replace(vector=16, post_width=16, axi_bits=32, weight_kib=3, rows=2, columns=4),
 }
 
@@ -31,5 +33,6 @@ def test_wfetch_icarus(name: str) -> None:
     assert run_wfetch(CONFIGS[name], "icarus") == 3
 
 
-def test_wfetch_verilator() -> None:
-    assert run_wfetch(CONFIGS["wide"], "verilator") == 3
+@pytest.mark.parametrize("name", ["wide", "zero_point_buses"])
+def test_wfetch_verilator(name: str) -> None:
+    assert run_wfetch(CONFIGS[name], "verilator") == 3

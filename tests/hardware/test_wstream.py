@@ -22,6 +22,8 @@ CONFIGS = {
     "bitmap": SMALL.replace(weight_formats=("packed", "bitmap"), codebook=16, rows=1, columns=1),
     "two_buses": SMALL.replace(rows=8, columns=4, axi_bits=128),
     "narrow": SMALL.replace(weight_bits=3, rows=8, columns=1, axi_bits=64, codebook=4),
+    "zero_point": SMALL.replace(weight_bits=9, skip="both"),
+    "zero_point_packed": SMALL.replace(weight_bits=9, weight_formats=("packed",), codebook=0, axi_bits=128),
     "vector16": SMALL.replace(vector=16, post_width=16, axi_bits=32, weight_kib=3, rows=2, columns=4),
     "wide": SMALL.replace(rows=8, columns=8, axi_bits=256, weight_kib=8),
 }
@@ -37,6 +39,6 @@ def test_wstream_icarus(name: str) -> None:
     assert run_wstream(CONFIGS[name], "icarus") == 4
 
 
-@pytest.mark.parametrize("name", ["sparse", "sparse_buses"])
+@pytest.mark.parametrize("name", ["sparse", "sparse_buses", "zero_point"])
 def test_wstream_verilator(name: str) -> None:
     assert run_wstream(CONFIGS[name], "verilator") == 4
