@@ -195,7 +195,7 @@ class Bench:
     def fill(self, half: int) -> None:
         """Queue writes of random operands to half ``half`` of every operand memory (model: at once)."""
         c, d, rng = self.config, self.d, self.rng
-        wb, ab = c.weight_bits, c.act_bits + 1
+        wb, ab, width = c.weight_bits, c.act_bits + 1, d.weight_width
         for w in range(half * c.wmem_words // 2, (half + 1) * c.wmem_words // 2):
             for log2_rc in range(c.rows.bit_length()):
                 # every row once per log2_rc; the last one written stays
@@ -204,7 +204,7 @@ class Bench:
                 if log2_rc == 0:
                     rows, columns = (1 << c.rows) - 1, (1 << c.columns) - 1
                 bus = self._operands(wb, (d.weight_buses, d.word), self.densities[0])
-                self.writes.append({"addr": w, "data": pack(bus.reshape(-1), d.weight_width), "log2_nbe": log2_nbe, "rows": rows,
+                self.writes.append({"addr": w, "data": pack(bus.reshape(-1), width), "log2_nbe": log2_nbe, "rows": rows,
                                     "columns": columns})
                 for r in (r for r in range(c.rows) if rows >> r & 1):
                     for col in (col for col in range(c.columns) if columns >> col & 1):
@@ -233,7 +233,8 @@ class Bench:
                 if together == 1 or values.any() or (begun != n // together and n % together == together - 1):
                     marks = {"fresh": int(begun != n // together), "wide": int(wide)}
                     begun = n // together
-                    self.writes.append({"addr": n, "data": pack(values, self.d.weight_width), "log2_nbe": 0, "rows": rows,
+                    data = pack(values, self.d.weight_width)
+                    self.writes.append({"addr": n, "data": data, "log2_nbe": 0, "rows": rows,
                                         "columns": columns} | {mark: marks[mark] for mark in row_marks(self.config)})
         if acts is not None:
             self.model.amem[:] = acts

@@ -161,10 +161,11 @@ def test_toml_that_cannot_be_read(tmp_path: Path) -> None:
 
 
 def test_presets() -> None:
-    assert list(PRESETS) == ["tiny", "small", "base", "base-sparse", "sparse-fine", "sparse-block", "large", "huge"]
+    assert list(PRESETS) == [
+        "tiny", "small", "base", "base-u8", "base-sparse", "sparse-fine", "sparse-block", "large", "huge"]  # fmt: skip
     assert all(preset(name).name == name for name in PRESETS)
     assert preset("base") == Config()
-    assert [Derived(c).multipliers for c in PRESETS.values()] == [8, 32, 64, 64, 64, 64, 256, 1024]
+    assert [Derived(c).multipliers for c in PRESETS.values()] == [8, 32, 64, 64, 64, 64, 64, 256, 1024]
     assert all(set(c.mappings) == set(MAPPINGS) for c in PRESETS.values() if c.vector >= 8)
     assert preset("base").replace(
         name="base-sparse", skip="both", weight_formats=WEIGHT_FORMATS, codebook=256) == preset("base-sparse")
@@ -181,6 +182,8 @@ def test_presets() -> None:
                 "vectors_per_word": 1,
                 "bits_words": 1,
                 "vector_row": 32,
+                "weight_zero": False,
+                "weight_width": 8,
                 "leaves_out": False,
                 "leaves_rows": False,
                 "dma_bytes": 8,
@@ -202,6 +205,8 @@ def test_presets() -> None:
                 "vectors_per_word": 2,
                 "bits_words": 1,
                 "vector_row": 16,
+                "weight_zero": False,
+                "weight_width": 8,
                 "leaves_out": False,
                 "leaves_rows": False,
                 "dma_bytes": 16,
@@ -223,6 +228,8 @@ def test_presets() -> None:
                 "vectors_per_word": 1,
                 "bits_words": 1,
                 "vector_row": 32,
+                "weight_zero": False,
+                "weight_width": 8,
                 "leaves_out": False,
                 "leaves_rows": False,
                 "dma_bytes": 32,
@@ -244,6 +251,8 @@ def test_presets() -> None:
                 "vectors_per_word": 2,
                 "bits_words": 1,
                 "vector_row": 16,
+                "weight_zero": False,
+                "weight_width": 8,
                 "leaves_out": False,
                 "leaves_rows": False,
                 "dma_bytes": 8,

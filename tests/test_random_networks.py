@@ -24,7 +24,7 @@ FORCED = (("channel",), ("pixel",), ("channel", "depthwise"), ("pixel", "depthwi
 NIGHTLY = 80
 """Seeds per machine in the nightly run of golden graph and golden machine."""
 SKIPPING = tuple(name for name, config in CONFIGS.items() if config.skip != "none")
-RTL_CONFIGS = ("small", "cramped", "vector16", "vector4", "axi256")
+RTL_CONFIGS = ("small", "cramped", "vector16", "vector4", "axi256", "u8")
 
 
 def sweep(name: str, seeds: range, mappings: tuple[str, ...] | None = None, simulator: str | None = None) -> None:
@@ -85,6 +85,17 @@ def test_rtl() -> None:
 @pytest.mark.slow
 def test_rtl_skipping() -> None:
     sweep("skip_both", range(12), simulator="verilator")
+
+
+@pytest.mark.slow
+def test_rtl_zero_points() -> None:
+    sweep("u8_skip", range(12), simulator="verilator")
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", ["u8", "u8_skip"])
+def test_rtl_zero_points_icarus(name: str) -> None:
+    sweep(name, range(5000, 5006), simulator="icarus")
 
 
 @pytest.mark.nightly

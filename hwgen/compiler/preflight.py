@@ -108,9 +108,9 @@ def _weights(op: Conv, config: Config) -> Iterator[tuple[str, str]]:
     if bits > config.weight_bits:
         yield (
             f"weights in [{low}, {high}] do not fit {config.weight_bits} bits",
-            f"use --preset base-u8 or set weight_bits = {bits} (weights with a zero point, such as uint8, take 9), or "
-            f"quantise them symmetrically to int{config.weight_bits}"
-            if bits == 9 else f"set weight_bits = {bits}, or quantise weights to fewer bits",
+            "use --preset base-u8, or set weight_bits = 9 in the configuration"
+            if bits == 9
+            else f"set weight_bits = {bits} in the configuration, or quantise weights to {config.weight_bits} bits",
         )
 
 

@@ -137,7 +137,8 @@ def share(work: Work, config: Config) -> float:
 
 
 def _share(work: Work, config: Config) -> float:
-    bits = min([weight_stream.value_bits(_bytes(work.alphabet, work))] + [_index_bits(book) for book in _books(work, config)[1:]])
+    bits = weight_stream.value_bits(_bytes(work.alphabet, work))
+    bits = min([bits] + [_index_bits(book) for book in _books(work, config)[1:]])
     density = work.nonzero
     sizes = {"packed": bits, "bitmap": 1 + density * bits,
              "run": (weight_stream.RUN_BITS + bits) * max(density, 1 / (weight_stream.LONGEST + 1))}

@@ -34,10 +34,9 @@ class Chunk:
 class Work:
     """A convolution-like layer over a window of its output.
 
-    ``weights(first, count, chunk)`` returns the int8 or int16 values of ``count`` channel groups from ``first`` on, shape
-    (count, positions, P) for channel and depthwise mapping, (channels, positions) for pixel mapping (``first`` and
-    ``count`` then
-    count channels).
+    ``weights(first, count, chunk)`` returns the int8 or int16 values of ``count`` channel groups from ``first`` on,
+    shape (count, positions, P) for channel and depthwise mapping, (channels, positions) for pixel mapping (``first``
+    and ``count`` then count channels).
     """
 
     layer: int

@@ -16,7 +16,7 @@ RUN          those that are not zero, and every 16th of a run of zeros         z
 
 Rows of VECTOR: each lane group begins a row of `Lanes.row` DMA words, of which those behind its last have clear bits.
 
-Weights may have a zero point: a value or entry of the codebook is a weight plus that. What is not kept is 0 all the same.
+Weights may have a zero point: values, and entries of the codebook, are weights plus that. What is not kept is weight 0.
 
 Marks come first, lowest bit first, then the values in order, both filled up to whole DMA words. Values have 1..8 bits,
 two's complement, or are indices into a codebook of bytes. They lie in blocks of D, bit plane after bit plane: bit 0 of

@@ -85,8 +85,8 @@ class WeightDecoder(wiring.Component):
             "tag": In(tag_bits), "tagged": In(1), "step": Out(1), "word": In(8 * width), "mark": In(1),
             "mark_wanted": Out(1), "value_valid": In(1), "value": In(8 * width), "value_ready": Out(1),
             "book_write": In(1), "book_addr": In(8), "book_data": In(8),
-            "valid": Out(1), "out": Out(self.d.weight_width * width), "out_tag": Out(tag_bits), "short": Out(1), "long": Out(1),
-            "wrong": Out(1), "idle": Out(1), "spare": Out(1)})
+            "valid": Out(1), "out": Out(self.d.weight_width * width), "out_tag": Out(tag_bits), "short": Out(1),
+            "long": Out(1), "wrong": Out(1), "idle": Out(1), "spare": Out(1)})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

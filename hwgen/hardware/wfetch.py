@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth import Cat, Module, Mux, Signal, Value
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import Out
 
@@ -21,8 +21,8 @@ class WeightFetch(wiring.Component):
     """Worker module WFETCH: one DMA word a cycle, one idle cycle between commands (`hwgen/timing.py`).
 
     The command stays on the port until its last word is requested, so that restarts need no copy of it. Each address is
-    checked before its access. Errors travel with the words and stay in order; after one nothing more is accepted. WF_ZERO
-    (with `Derived.weight_zero`) takes a cycle between two others; the zero point travels with the words, too.
+    checked before its access. Errors travel with the words and stay in order; after one nothing more is accepted.
+    WF_ZERO (with `Derived.weight_zero`) takes one cycle; the zero point travels with the words, too.
 
     Ports
     -----

@@ -184,6 +184,9 @@
 #define HWGEN_CODEBOOK_SRC_WIDTH 20u
 #define HWGEN_CODEBOOK_LOG2_ENTRIES_SHIFT 52u
 #define HWGEN_CODEBOOK_LOG2_ENTRIES_WIDTH 4u
+#define HWGEN_OP_WF_ZERO 0x41u /* Set the zero point of weights. */
+#define HWGEN_WF_ZERO_ZERO_POINT_SHIFT 32u
+#define HWGEN_WF_ZERO_ZERO_POINT_WIDTH 8u
 #define HWGEN_OP_AFETCH 0x12u /* Copy a patch (or transposed pixel groups) of a map to the lanes' activation memories. */
 #define HWGEN_AFETCH_Y0_SHIFT 32u
 #define HWGEN_AFETCH_Y0_WIDTH 13u

@@ -10,7 +10,8 @@ import pytest
 from hwgen.config import Config
 from hwgen.golden.fixedpoint import add_rule, requantize
 from hwgen.golden.machine import Machine
-from hwgen.golden.machine_state import PostInfo
+from hwgen.golden.machine_grid import run
+from hwgen.golden.machine_state import PostInfo, State
 from hwgen.isa import Command
 from hwgen.model.graph import Add, Requant
 from tests.golden.machine_program import Program
@@ -243,3 +244,20 @@ def test_streamed_addresses_wrap_at_16_bits() -> None:
         results.append(Machine(p.config).run(p.commands, p.memory).state.acc[:, :, :4])
     assert np.array_equal(results[0], results[1])
     assert np.array_equal(results[0], results[2])
+
+
+@pytest.mark.parametrize("weight_bits", [8, 9])
+def test_the_largest_sums_are_exact(weight_bits: int) -> None:
+    """Sums that a 32-bit float cannot hold, of odd products: none may be rounded on the way."""
+    config = Config(rows=1, columns=1, weight_bits=weight_bits, post_width=8, wmem_words=512, acc_vectors=4)
+    low, count = -(1 << weight_bits - 1) + 1, 501
+    s = State(config, np.zeros(0, np.uint8), poison=1)
+    s.wmem[...], s.amem[...] = low, -255
+    s.registers = {
+        ("SEGMENT", 0): {"s_offset": 0, "v_start": 0, "length": count},
+        ("BASE", 0): {"nx": 1, "dx": 0, "dy": 0, "log2_rc": 0, "row_groups": 1, "log2_cc": 0, "column_groups": 1}}
+    s.command = Command("RUN", {
+        "mode": 0, "max": 0, "accumulate": 0, "rounds": 1, "seg_first": 0, "seg_count": 1, "v_base": 0, "s_base": 0,
+        "s_step": 1, "acc_base": 0, "lanes": 1})
+    run(s)
+    assert (s.acc[0, 0, 0] == count * low * -255).all()

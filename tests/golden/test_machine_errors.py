@@ -117,6 +117,16 @@ def test_refused_value(name: str, args: dict[str, int], text: str) -> None:
     assert str(error.value) == f"command {len(SETTINGS)} ({name}): {text}"
 
 
+def test_zero_points_of_weights() -> None:
+    """A machine whose weights have one must be told; others have none."""
+    zero = Command("WF_ZERO", {"zero_point": 1})
+    run(zero, command("WFETCH"), config=CONFIG.replace(weight_bits=9))
+    with pytest.raises(HwgenError, match=r"\(WFETCH\): needs WF_ZERO 0 that was never set"):
+        run(command("WFETCH"), config=CONFIG.replace(weight_bits=9))
+    with pytest.raises(HwgenError, match=r"\(WF_ZERO\): the machine must be one whose weights have a zero point"):
+        run(zero)
+
+
 PACKED_CASES: list[tuple[str, dict[str, int], str]] = [
     *((n, changes, text) for n in ("LOAD_PACKED", "STORE_PACKED") for changes, text in (
         ({"blocks": 0}, "blocks must be >= 1, not 0"),
