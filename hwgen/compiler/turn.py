@@ -36,7 +36,7 @@ def turned_samples(samples: Samples) -> Samples:
 
 
 def worth_turning(graph: Graph, ops: Iterable[Op], config: Config) -> bool:
-    """True when turning may save cycles: windows that slide along a line of pixels, or that are longer than the table of
+    """True when turning may save cycles: windows that slide along a line of pixels, or are longer than the table of
     segments."""
     for op in ops:
         if isinstance(op, Conv | Pool):
