@@ -46,6 +46,7 @@ def test_presets_lists_every_preset(tmp_path: Path) -> None:
         "tiny": 8,
         "small": 32,
         "base": 64,
+        "base-u8": 64,
         "base-sparse": 64,
         "sparse-fine": 64,
         "sparse-block": 64,
