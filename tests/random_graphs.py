@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hwgen.errors import HwgenError
+from hwgen.golden.fixedpoint import quantize_multiplier
 from hwgen.golden.operators import accumulators, execute
 from hwgen.golden.pooling import pool_counts
 from hwgen.model.graph import (
@@ -209,8 +211,9 @@ class Builder(Draws):
         stride: tuple[int, int],
         pad: tuple[int, int, int, int],
         rescale: bool = False,
+        counted: tuple[int, int, int, int] | None = None,
     ) -> str | None:
-        """Append a pooling; None when a window would be empty."""
+        """Append a pooling; None when a window would be empty. With ``counted`` each divisor has a multiplier."""
         h, w, c = self.shape(name)
         z = self.zero(name)
         low, high = self.clamp(z)
@@ -227,6 +230,10 @@ class Builder(Draws):
             return self.put(Pool, (name,), shape, z, qmin=low, qmax=high, **values)
         z = self.zero_point()
         acc = self.sums(probe, shape)
+        if counted is not None:
+            one = self.requant(acc, z, single=True)
+            by_count = {n: divided(one, n, kernel[0] * kernel[1]) for n in range(1, kernel[0] * kernel[1] + 1)}
+            return self.put(Pool, (name,), shape, z, by_count=by_count, counted=counted, **values)
         return self.put(Pool, (name,), shape, z, requant=self.requant(acc, z, mean=True, single=True), **values)
 
     def pooling(self, name: str, kind: str) -> str | None:
@@ -238,6 +245,9 @@ class Builder(Draws):
             self.between(0, k - 1) if self.chance(40) else 0 for k in (kernel[0], kernel[0], kernel[1], kernel[1])
         )
         stride = kernel if self.chance(40) else (self.between(1, 3), self.between(1, 3))
+        if kind == "average" and self.chance(40):
+            counted = pad if self.chance(30) else tuple(self.between(0, n) for n in pad)
+            return self.pool(name, kind, kernel, stride, pad, True, counted)  # type: ignore[arg-type]
         return self.pool(name, kind, kernel, stride, pad)  # type: ignore[arg-type]
 
     def average(self, name: str) -> str | None:
@@ -270,6 +280,13 @@ class Builder(Draws):
         if not (aligned(h, w, c) and aligned(*shape)) or (shape[2] != c and c % 16):
             return None
         return self.put(Reshape, (name,), shape, self.zero(name))
+
+
+def divided(requant: Requant, count: int, whole: int) -> Requant:
+    """Return ``requant``, which is for windows of ``whole`` pixels, for those of ``count``."""
+    real = math.ldexp(int(requant.multiplier[0]), int(requant.shift[0]) - 31) * whole / count
+    multiplier, shift = quantize_multiplier(min(real, 127.9))
+    return replace(requant, multiplier=np.array([multiplier]), shift=np.array([shift]))
 
 
 def aligned(height: int, width: int, channels: int) -> bool:

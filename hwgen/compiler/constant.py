@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwgen.golden.operators import execute
-from hwgen.model.graph import Add, Conv, Graph, Op, Pad, Pool, Requantize, Tensor
+from hwgen.model.graph import Add, Conv, Graph, Op, Pad, Pool, Requantize, Tensor, requants
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +64,9 @@ def _pixel(op: Op, values: Sequence[NDArray[np.int8]], tensors: Mapping[str, Ten
     if isinstance(op, Conv):
         op = replace(op, stride=(1, 1), dilation=(1, 1), pad=(0, 0, 0, 0))
     elif isinstance(op, Pool):
-        op = replace(op, stride=(1, 1), pad=(0, 0, 0, 0))
+        # Away from borders all windows have one divisor; where there is padding only zero is asked for, and stays it.
+        one = next(iter(requants(op)), None)
+        op = replace(op, stride=(1, 1), pad=(0, 0, 0, 0), requant=one, by_count=None, counted=(0, 0, 0, 0))
     elif isinstance(op, Pad):
         return values[0]
     shape = {op.output: replace(tensors[op.output], shape=(1, 1, 1, tensors[op.output].shape[3]))}

@@ -11,7 +11,7 @@ from hwgen.compiler.weight_zero import zero_point
 from hwgen.config import Config
 from hwgen.errors import HwgenError
 from hwgen.golden import weight_stream
-from hwgen.model.graph import Add, Concat, Conv, Graph, Op, Pad, Pool, Requant, Requantize, Reshape
+from hwgen.model.graph import Add, Concat, Conv, Graph, Op, Pad, Pool, Requantize, Reshape, requants
 
 SHIFTS = range(-31, 8)
 """Multiplier shifts that POST can do."""
@@ -58,8 +58,7 @@ def _problems(graph: Graph, op: Op, config: Config) -> Iterator[tuple[str, str]]
             )
     elif not isinstance(op, Concat | Pad | Requantize):
         yield f"operator {type(op).__name__} is unknown to the compiler", "replace it"
-    requant = getattr(op, "requant", None)
-    if isinstance(requant, Requant):
+    for requant in requants(op):
         if not np.isin(requant.shift, SHIFTS).all():
             yield (
                 (f"requantisation shifts in [{requant.shift.min()}, {requant.shift.max()}] must be in "

@@ -239,20 +239,24 @@ def pool_works(op: Pool, site: Site, config: Config) -> list[Work]:
     if op.requant is not None:
         return [replace(base, requant=op.requant)]
     works = []
-    for ys, ny in _borders(src.height, dst.height, op.kernel[0], op.stride[0], op.pad[0]):
+    top, bottom, left, right = op.counted
+    down = _borders(src.height + top + bottom, dst.height, op.kernel[0], op.stride[0], op.pad[0] - top)
+    across = list(_borders(src.width + left + right, dst.width, op.kernel[1], op.stride[1], op.pad[2] - left))
+    for ys, ny in down:
         rows = range(max(ys.start, site.rows.start), min(ys.stop, site.rows.stop))
-        for xs, nx in _borders(src.width, dst.width, op.kernel[1], op.stride[1], op.pad[2]) if rows else ():
-            multiplier, shift = average_requant(ny * nx)
-            works.append(
-                replace(
-                    base,
-                    rows=rows,
-                    columns=xs,
-                    bias=np.array([ny * nx * site.in_zero]),
-                    requant=Requant(np.array([multiplier]), np.array([shift]), 0, op.qmin, op.qmax, "half_away"),
-                )
-            )
+        for xs, nx in across if rows else ():
+            bias, requant = _division(op, ny * nx, site.in_zero)
+            works.append(replace(base, rows=rows, columns=xs, bias=np.array([bias]), requant=requant))
     return works
+
+
+def _division(op: Pool, count: int, zero_point: int) -> tuple[int, Requant]:
+    """Return what is added to the sum of ``q - zero_point`` of a window with divisor ``count``, and what follows."""
+    if op.by_count is not None:
+        return 0, op.by_count[count]
+    multiplier, shift = average_requant(count)
+    requant = Requant(np.array([multiplier]), np.array([shift]), 0, op.qmin, op.qmax, "half_away")
+    return count * zero_point, requant
 
 
 def concat_works(site: Site, offset: int, config: Config) -> list[Work]:

@@ -62,7 +62,8 @@ def _turned(op: Op) -> Op:
         weight = np.ascontiguousarray(op.weight.transpose(0, 2, 1, 3))
         return replace(op, weight=weight, stride=op.stride[::-1], dilation=op.dilation[::-1], pad=_pads(op.pad))
     if isinstance(op, Pool):
-        return replace(op, kernel=op.kernel[::-1], stride=op.stride[::-1], pad=_pads(op.pad))
+        return replace(op, kernel=op.kernel[::-1], stride=op.stride[::-1], pad=_pads(op.pad),
+                       counted=_pads(op.counted))
     if isinstance(op, Pad):
         return replace(op, pad=_pads(op.pad))
     if isinstance(op, Concat) and op.axis != 3:

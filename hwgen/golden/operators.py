@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from hwgen.errors import HwgenError
 from hwgen.golden import convolution
 from hwgen.golden.fixedpoint import add_rule, add_sum, divide_half_away, requantize
-from hwgen.golden.pooling import average_sums, pool_maximum
-from hwgen.model.graph import Add, Concat, Conv, Op, Pad, Pool, Requantize, Reshape, Tensor
+from hwgen.golden.pooling import average_sums, pool_divisors, pool_maximum
+from hwgen.model.graph import Add, Concat, Conv, Op, Pad, Pool, Requantize, Reshape, Tensor, requants
 
 Map = NDArray[np.int8]
 
@@ -89,7 +89,7 @@ def accumulators(op: Op, inputs: Sequence[Map], tensors: Mapping[str, Tensor]) -
         return acc
     if isinstance(op, Pool) and op.kind == "average":
         total, count = average_sums(op, x)
-        return total if op.requant is None else (total - zero_point * count).astype(np.int32)
+        return (total - zero_point * count).astype(np.int32) if requants(op) else total
     if isinstance(op, Add):
         return add_sum(inputs[0], inputs[1], zero_point, tensors[op.inputs[1]].zero_point, op).astype(np.int32)
     if isinstance(op, Requantize):
@@ -101,6 +101,12 @@ def _pool(op: Pool, x: Map, zero_point: int) -> Map:
     if op.kind == "max":
         return np.clip(pool_maximum(op, x), op.qmin, op.qmax).astype(np.int8)
     total, count = average_sums(op, x)
+    if op.by_count is not None:
+        divisors, y = pool_divisors(op, *x.shape[1:3])[0, :, :, 0], np.empty(total.shape, np.int8)
+        for n, requant in op.by_count.items():
+            where = divisors == n
+            y[:, where] = requantize((total - zero_point * count)[:, where], requant)
+        return y
     if op.requant is not None:
         return requantize(total - zero_point * count, op.requant)
     return np.clip(divide_half_away(total, count), op.qmin, op.qmax).astype(np.int8)

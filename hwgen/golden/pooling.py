@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from hwgen.errors import HwgenError
 from hwgen.golden.convolution import output_size
+from hwgen.model.graph import Pool
 
 
 class Window(Protocol):
@@ -62,6 +64,25 @@ def pool_counts(op: Window, height: int, width: int) -> NDArray[np.int32]:
     if not count.all():
         raise HwgenError("every pooling window must hold at least one pixel of its map", where=op.name)
     return count
+
+
+def pool_divisors(op: Pool, height: int, width: int) -> NDArray[np.int32]:
+    """What each window of a `Pool` with ``by_count`` is divided by, shape (1, rows, columns, 1).
+
+    Raises
+    ------
+    HwgenError
+        When ``counted`` is not a part of the padding, or ``by_count`` lacks a divisor that occurs.
+    """
+    if not all(0 <= n <= whole for n, whole in zip(op.counted, op.pad, strict=True)):
+        raise HwgenError(f"the padding that is counted, {op.counted}, must be a part of {op.pad}", where=op.name)
+    top, bottom, left, right = op.counted
+    rest = [whole - n for n, whole in zip(op.counted, op.pad, strict=True)]
+    divisors = pool_counts(replace(op, pad=(rest[0], rest[1], rest[2], rest[3])), height + top + bottom,
+                           width + left + right)
+    if missing := sorted({*np.unique(divisors).tolist()} - set(op.by_count or {})):
+        raise HwgenError(f"windows of {', '.join(map(str, missing))} pixels have no multiplier", where=op.name)
+    return divisors
 
 
 def average_sums(op: Window, x: NDArray[Any],

@@ -6,7 +6,7 @@ Readers do the arithmetic of scales once: an operator carries integer multiplier
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -94,11 +94,19 @@ class Conv(Op):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Pool(Op):
-    """Pooling.
+    """Pooling. ``pad`` is (top, bottom, left, right); every window holds at least one pixel of the map.
 
-    ``average``: sum of raw q over the *valid* part of the window, divided by its count, ties away from zero, unless
-    ``requant`` is given (mean with rescale: acc = sum(q - zero_point of input) over the whole window, clamped by
-    ``requant``). ``max``: maximum of the valid part. ``qmin``/``qmax`` clamp the result of both others.
+    ``max`` is the maximum of the valid part of the window, clamped to ``qmin`` and ``qmax``. ``average`` is one of
+
+    * sum of raw q over the valid part, divided by its count, ties away from zero, clamped to ``qmin`` and ``qmax``;
+    * with ``requant``: ``acc = sum(q - zero_point of input)`` over the window (padding adds nothing), requantised by
+      its one multiplier (a mean of windows that all have the same divisor);
+    * with ``by_count``: the same ``acc``, requantised by ``by_count[n]``, one rounding for division and rescale. ``n``
+      is the window's divisor: how many of its positions lie in the map or in that part of the padding that
+      ``counted`` (top, bottom, left, right; at most ``pad``) says. ONNX: ``counted`` is (0, 0, 0, 0) where padding
+      does not count and ``pads`` where it does; what ``ceil_mode`` adds at the end is in ``pad`` and never counted.
+      ``by_count`` has every divisor that occurs (`hwgen.golden.pooling.pool_divisors`), each with one channel entry,
+      whose multiplier is input scale / (n * output scale); zero point, clamp and rounding are the same in all.
     """
 
     kind: Literal["average", "max"]
@@ -108,6 +116,14 @@ class Pool(Op):
     qmin: int = -128
     qmax: int = 127
     requant: Requant | None = None
+    by_count: Mapping[int, Requant] | None = None
+    counted: tuple[int, int, int, int] = (0, 0, 0, 0)
+
+    @property
+    def limits(self) -> tuple[int, int]:
+        """Least and greatest result."""
+        last = next(iter(self.by_count.values())) if self.by_count else self.requant or self
+        return last.qmin, last.qmax
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -151,6 +167,12 @@ class Pad(Op):
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Reshape(Op):
     """Same values in the same (NHWC, row-major) order, new shape."""
+
+
+def requants(op: Op) -> tuple[Requant, ...]:
+    """Every requantisation that an operator has."""
+    found = [getattr(op, "requant", None), *((isinstance(op, Pool) and op.by_count) or {}).values()]
+    return tuple(r for r in found if r is not None)
 
 
 @dataclass(frozen=True)

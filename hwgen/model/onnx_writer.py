@@ -130,7 +130,7 @@ class Builder:
             limits = (op.requant.qmin, op.requant.qmax)
         elif isinstance(op, Pool):
             self._pool(op, inputs[0], real)
-            limits = (op.requant.qmin, op.requant.qmax) if op.requant else (op.qmin, op.qmax)
+            limits = op.limits
         elif isinstance(op, Add):
             self.node("Add", inputs, real, op.name)
             limits = (op.requant.qmin, op.requant.qmax)
@@ -191,7 +191,9 @@ class Builder:
         attrs: dict[str, Any] = {"kernel_shape": list(op.kernel), "strides": list(op.stride),
                                  "pads": [top, left, bottom, right]}
         if op.kind == "average":
-            attrs["count_include_pad"] = int(op.requant is not None)
+            if op.by_count and any(op.counted) and op.counted != op.pad:
+                raise HwgenError("ONNX counts all of the padding of a pooling or none of it", where=op.name)
+            attrs["count_include_pad"] = int(op.requant is not None or any(op.counted))
         self.node("AveragePool" if op.kind == "average" else "MaxPool", [source], real, op.name, **attrs)
 
 
