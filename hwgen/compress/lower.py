@@ -86,7 +86,7 @@ class _Lowering:
     def _map(self, name: str) -> View:
         quantizer, shape = self.graph.maps[name], self.graph.shapes[name]
         tensor = self.emitter.tensor(name, shape, float(quantizer.scale), int(quantizer.zero_point))
-        return View(shape=shape, tensor=tensor)
+        return View(shape=shape, seen=shape, tensor=tensor)
 
     def _operator(self, op: Op) -> None:
         inputs = tuple(self.views[name] for name in op.inputs)
@@ -122,7 +122,8 @@ class _Lowering:
             args = {"kernel": op.kernel, "stride": op.stride, "pad": op.pad, "include_pad": op.include_pad}
         elif isinstance(op, Concat):
             args = {"axis": op.axis}
-        return Pending(shape=self.graph.shapes[op.output], kind=_KINDS.get(type(op), "same"), node=op.name,
+        shape = self.graph.shapes[op.output]
+        return Pending(shape=shape, seen=shape, kind=_KINDS.get(type(op), "same"), node=op.name,
                        op=op.source or type(op).__name__, inputs=inputs, args=args, lo=lo, hi=hi)
 
 

@@ -5,6 +5,8 @@ The walk, the layout of axes and the operators are those of the quantised reader
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +16,14 @@ from hwgen.compress.graph import Activation, BatchNorm, FloatAdd, FloatConv, Flo
 from hwgen.compress.passes import fuse_activations
 from hwgen.errors import HwgenError
 from hwgen.model.graph import Concat, Op, Pool, Tensor
-from hwgen.model.onnx_check import preflight
-from hwgen.model.onnx_file import OnnxFile, open_onnx
-from hwgen.model.onnx_layers import Layers, Value
-from hwgen.model.onnx_layout import source_shape
+from hwgen.model.onnx_check import SUPPORTED
+from hwgen.model.onnx_file import End, OnnxFile, open_onnx
+from hwgen.model.onnx_layers import Layers
+from hwgen.model.onnx_layout import CHANNELS_FIRST, as_placed, source_map
 from hwgen.model.onnx_lower import Emitter
 from hwgen.model.onnx_node import Array, Node
 from hwgen.model.onnx_reader import Reader
-from hwgen.model.onnx_values import Pending, Tail, View, Weights
+from hwgen.model.onnx_values import Pending, Tail, Unknown, Value, View, Weights
 
 
 def read_onnx_float(path: str | Path) -> FloatGraph:
@@ -41,7 +43,9 @@ def read_onnx_float(path: str | Path) -> FloatGraph:
         Not an ONNX file; unsupported operators (all of them listed); NaN in weights; batch other than 1; dynamic sizes.
     """
     file = open_onnx(path)
-    preflight(file, real=True)
+    if (len(file.inputs), len(file.outputs)) != (1, 1):
+        file.obstacles.add("", "", f"it has {len(file.inputs)} inputs and {len(file.outputs)} outputs",
+                           "compress networks of one input and one output: onnx.utils.extract_model")
     return _FloatReader(file).read_float()
 
 
@@ -93,17 +97,15 @@ class _FloatLayers(Layers):
             return self._normalise(node, inputs)
         return super().build(node, inputs)
 
-    def _weights(self, node: Node, value: Value, rank: int) -> Weights:
-        if not isinstance(value, np.ndarray) or value.ndim != rank or value.dtype.kind != "f":
-            raise self._fail(node, f"its weights must be float constants with {rank} dimensions", "freeze the network")
+    def _weights(self, node: Node, value: Value, ranks: Sequence[int]) -> Weights:
+        if not isinstance(value, np.ndarray) or value.ndim not in ranks or value.dtype.kind != "f":
+            raise self._fail(node, f"its weights must be float constants with {' or '.join(map(str, ranks))} "
+                             "dimensions", "freeze the network")
         return Weights(values=value, scale=np.ones(1, np.float32), zero_point=np.zeros(1, np.int64))
 
     def _normalise(self, node: Node, inputs: list[Value]) -> View:
         x = self._view(node, inputs[0])
-        if x.flat and x.shape[:3] != (1, 1, 1):
-            raise self._fail(node, "normalises a flattened map", "put it before Flatten")
-        if not x.flat:
-            self._image(node, x)
+        x = as_placed(x, [CHANNELS_FIRST.get(len(x.seen), ())], node, self.emitter)
         names = ("gamma", "beta", "mean", "variance")
         values: dict[str, Any] = {}
         for name, value in zip(names, inputs[1:], strict=True):
@@ -115,32 +117,35 @@ class _FloatLayers(Layers):
         output = self.emitter.tensor(node.outputs[0], x.shape, 1.0, 0)
         self.emitter.emit(BatchNorm(name=node.name, inputs=(x.tensor.name,), output=output.name, source=node.op,
                                     epsilon=float(node.attrs.get("epsilon", 1e-5)), **values))
-        return View(shape=x.shape, perm=x.perm, flat=x.flat, tensor=output)
+        return replace(x, tensor=output)
 
 
 class _FloatReader(Reader):
     """A walk in which every map has its real values, and quantisers only pass them on."""
 
+    supported = SUPPORTED | {"BatchNormalization"}
+
     def __init__(self, file: OnnxFile) -> None:
         super().__init__(file, _FloatLayers(file, _FloatEmitter(file.name)))
 
     def read_float(self) -> FloatGraph:
-        shape, perm, flat = source_shape(self.file)
-        start = self.emitter.tensor(self.file.input, shape, 1.0, 0)
-        self.values[self.file.input] = View(shape=shape, perm=perm, flat=flat, tensor=start)
-        for node in self.file.nodes:
-            self.values[node.outputs[0]] = self._node(node)
-        value = self._lowered(self.file.output) if self.file.output in self.values else None
+        self.walk()
+        self.check("the network cannot be compressed:")
+        name = self.file.outputs[0].name
+        value = self._lowered(name) if name in self.values else None
         if not self.emitter.ops or not isinstance(value, View | Tail):
             raise HwgenError("the network computes nothing from its input", where=self.file.name)
-        output = value.tensor.name if isinstance(value, View) else self._before_softmax()
+        output, steps = (value.tensor.name, ()) if isinstance(value, View) else (value.view.tensor.name, value.steps)
         shapes = {name: tensor.shape for name, tensor in self.emitter.tensors.items()}
-        after = softmaxes(self.steps, output)
-        return fuse_activations(FloatGraph(self.file.name, shapes, (*self.emitter.ops, *after), start.name, output))
+        return fuse_activations(FloatGraph(self.file.name, shapes, (*self.emitter.ops, *softmaxes(steps, output)),
+                                           self.file.inputs[0].name, output))
 
-    def _before_softmax(self) -> str:
-        assert self.last is not None  # a tail stands behind a map
-        return self.last.tensor.name
+    def _input(self, end: End) -> Value:
+        if end.shape is None:  # the file's obstacles say so
+            return Unknown()
+        where = source_map(self.file, end.name, end.shape)
+        start = self.emitter.tensor(end.name, where.shape, 1.0, 0)
+        return View(shape=where.shape, order=where.order, seen=where.seen, tensor=start)
 
     def _lowered(self, name: str) -> Value:
         value = self.values[name]
@@ -150,7 +155,8 @@ class _FloatReader(Reader):
 
     def _node(self, node: Node) -> Value:
         if node.op == "Transpose" and isinstance(value := self.values.get(node.input(0)), np.ndarray):
-            return value.transpose(node.attrs.get("perm"))  # a dequantised constant, which the file does not fold
+            # A dequantised constant, which the file does not fold.
+            return np.asarray(value.transpose(node.attrs.get("perm")))
         return super()._node(node)
 
     def _value(self, node: Node, position: int) -> Value:
@@ -172,20 +178,20 @@ class _FloatReader(Reader):
     def _quantize(self, node: Node) -> Value:
         value = self._value(node, 0)
         if isinstance(value, np.ndarray):
-            return _real(self._quantized_constant(node, value))
-        _, zero, kind = self._parameters(node)
+            return _real(self.quantizers.quantized(node, value))
+        found = self.quantizers.read(node, "")
         # The input's integers say nothing about a ReLU.
-        if not isinstance(value, View) or value.tensor.name == self.file.input or int(zero[0]) != np.iinfo(kind).min:
+        if not isinstance(value, View) or value.tensor.name == self.file.inputs[0].name or (
+                int(found.zero_point[0]) != found.limits[0]):
             return value
-        relu = Pending(shape=value.shape, perm=value.perm, flat=value.flat, kind="same", node=f"{node.name}/relu",
+        relu = Pending(shape=value.shape, order=value.order, seen=value.seen, kind="same", node=f"{node.name}/relu",
                        op=node.op, inputs=(value,), lo=0.0)
         return self.emitter.lower(relu, node.outputs[0], 1.0, 0)
 
     def _dequantize(self, node: Node) -> Value:
         value = self._value(node, 0)
-        if isinstance(value, np.ndarray) and value.dtype.kind in "iu":
-            scale, zero, _ = self._parameters(node)
-            return _real(self._weights(node, value, scale, zero))
+        if isinstance(value, np.ndarray) and value.dtype.kind in "iuV":
+            return _real(self.quantizers.weights(node, value))
         return value
 
 

@@ -6,6 +6,15 @@ from dataclasses import dataclass, field
 
 from hwgen.errors import HwgenError
 
+
+class ObstacleError(HwgenError):
+    """One of them, raised where it is met: the operator, the layer's name, what, and its remedy."""
+
+    def __init__(self, file: str, operator: str, layer: str, what: str, remedy: str | None) -> None:
+        super().__init__(what, where=f"{file}: {f'{operator} {layer!r}' if operator else layer}", remedy=remedy)
+        self.operator, self.layer = operator, layer
+
+
 LISTED = 4
 """Layers that are named of each group."""
 
@@ -22,6 +31,10 @@ class Obstacles:
         layers = self._found.setdefault((operator, what, remedy), [])
         if layer not in layers:
             layers.append(layer)
+
+    def take(self, found: ObstacleError) -> None:
+        """One more, which was raised."""
+        self.add(found.operator, found.layer, found.what, found.remedy or "")
 
     def __bool__(self) -> bool:
         return bool(self._found)
@@ -45,4 +58,4 @@ def _line(operator: str, layers: list[str], reason: str, remedy: str) -> str:
     place = ", ".join(map(repr, named[:LISTED])) + (f" and {len(named) - LISTED} more" if len(named) > LISTED else "")
     count = f" ({len(named)} layers)" if len(named) > 1 else ""
     head = " ".join(part for part in (f"{operator}{count}", place) if part)
-    return f"{head}: {reason} -> {remedy}" if head else f"{reason} -> {remedy}"
+    return ": ".join(part for part in (head, reason) if part) + (f" -> {remedy}" if remedy else "")

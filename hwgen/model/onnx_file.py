@@ -6,6 +6,8 @@ float: the reader needs the integers.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,33 +18,49 @@ from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from hwgen.errors import HwgenError
+from hwgen.model.obstacles import ObstacleError, Obstacles
 from hwgen.model.onnx_dialects import rewrite
 from hwgen.model.onnx_node import Array, Node
 
 _NOT_EVALUATED = (ArithmeticError, AttributeError, ImportError, LookupError, RuntimeError, TypeError, ValueError)
 """What onnx's reference evaluator raises for an operator or a value it does not know."""
 
+OLDEST = 10
+"""The operator set that QuantizeLinear came with."""
+
 _NOT_FOLDED = {"QuantizeLinear", "DequantizeLinear", "If", "Loop", "Scan"}
+
+
+SIZES = 1 << 31
+"""Values that no tensor may have more of."""
+
+
+@dataclass(frozen=True)
+class End:
+    """An input or output of the network: its name, NumPy's name of its type and, of an input, its shape with batch 1,
+    which is None where it is not fixed."""
+
+    name: str
+    type: str
+    shape: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class OnnxFile:
     """What the reader walks over.
 
-    ``nodes`` are in execution order and all reach the output; ``consts`` holds initialisers and folded constants;
-    ``input_shape`` is the graph input's, batch already 1; ``input_float`` is False for a graph with int8/uint8 input;
-    ``output_type`` is NumPy's name of the output's type.
+    ``nodes`` are in execution order and all reach an output; ``consts`` holds initialisers and folded constants;
+    ``opset`` is the version of ONNX's operator set; ``obstacles`` is what is in the way already.
     """
 
     name: str
     nodes: tuple[Node, ...]
     consts: dict[str, Array]
     consumers: dict[str, tuple[Node, ...]]
-    input: str
-    input_shape: tuple[int, ...]
-    input_float: bool
-    output: str
-    output_type: str = "float32"
+    inputs: tuple[End, ...]
+    outputs: tuple[End, ...]
+    opset: int
+    obstacles: Obstacles
 
     def integers(self, node: Node, position: int) -> list[int] | None:
         """The numbers of a constant input (a shape, axes, amounts of padding); None when it is not constant.
@@ -56,8 +74,9 @@ class OnnxFile:
         if constant is None:
             return None
         if not np.issubdtype(constant.dtype, np.integer):
-            raise HwgenError(f"input {node.input(position)!r} must be integers, not {constant.dtype}",
-                             where=f"{self.name}: {node.op} {node.name!r}", remedy="export the network again")
+            raise ObstacleError(self.name, node.op, node.name,
+                           f"input {node.input(position)!r} must be integers, not {constant.dtype}",
+                           "export the network again")
         return [int(n) for n in constant.reshape(-1)]
 
     def map_name(self, name: str) -> str:
@@ -78,33 +97,44 @@ def open_onnx(path: str | Path) -> OnnxFile:
     Raises
     ------
     HwgenError
-        Not an ONNX file, damaged, more than one input or output, batch other than 1, dynamic height or width.
+        Not an ONNX file, damaged, or no inputs or outputs.
     """
     path = Path(path)
     model = _parse(path)
-    where = path.name
+    found = Obstacles(path.stem)
+    opset = max((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), default=0)
+    if opset < OLDEST:
+        found.add("", "", f"the operator set must be {OLDEST} or later, not {opset}",
+                  "export the network with opset_version=13 or later")
     inits = {t.name: t for t in model.graph.initializer}
     inputs = [v for v in model.graph.input if v.name not in inits]
-    if len(inputs) != 1 or len(model.graph.output) != 1:
-        raise HwgenError(
-            f"the network must have one input and one output, not {len(inputs)} and {len(model.graph.output)}",
-            where=where, remedy="split the network, or keep one output with onnx.utils.extract_model")
-    input_shape = _set_batch(model, inputs[0], where)
+    outputs = list(model.graph.output)
+    if not inputs or not outputs:
+        raise HwgenError(f"the network must have inputs and outputs, not {len(inputs)} and {len(outputs)}",
+                         where=path.name, remedy="export the network again")
+    ends = tuple(End(v.name, _type(v), _fixed_shape(v, found)) for v in inputs)
+    del model.graph.value_info[:]  # shapes that were derived from a symbolic batch
+    for output in outputs:
+        output.type.tensor_type.ClearField("shape")
     model = _infer(model)
     consts = {name: _array(t, path) for name, t in inits.items()}
-    nodes = rewrite(_fold(model, consts, path), consts, [value.name for value in model.graph.output],
-                    {o.domain: o.version for o in model.opset_import})
-    nodes = _reachable(nodes, model.graph.output[0].name)
+    names = [value.name for value in outputs]
+    nodes = rewrite(_fold(model, consts, path), consts, names, {o.domain: o.version for o in model.opset_import})
+    nodes = _reachable(nodes, names)
     consumers: dict[str, list[Node]] = {}
     for node in nodes:
         for name in dict.fromkeys(node.inputs):
             consumers.setdefault(name, []).append(node)
-    kind = inputs[0].type.tensor_type.elem_type
-    return OnnxFile(
-        name=path.stem, nodes=tuple(nodes), consts=consts, consumers={k: tuple(v) for k, v in consumers.items()},
-        input=inputs[0].name, input_shape=input_shape,
-        input_float=kind not in (onnx.TensorProto.INT8, onnx.TensorProto.UINT8), output=model.graph.output[0].name,
-        output_type=str(helper.tensor_dtype_to_np_dtype(model.graph.output[0].type.tensor_type.elem_type)))
+    return OnnxFile(name=path.stem, nodes=tuple(nodes), consts=consts,
+                    consumers={k: tuple(v) for k, v in consumers.items()}, inputs=ends,
+                    outputs=tuple(End(value.name, _type(value)) for value in outputs), opset=opset, obstacles=found)
+
+
+def _type(value: onnx.ValueInfoProto) -> str:
+    try:
+        return helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type).name
+    except (KeyError, TypeError, ValueError):
+        return "no tensor"
 
 
 def _parse(path: Path) -> onnx.ModelProto:
@@ -123,10 +153,6 @@ def _parse(path: Path) -> onnx.ModelProto:
     except Exception as error:
         raise HwgenError(f"its external data cannot be read ({error})", where=where,
                          remedy="put the .data file next to the .onnx file") from error
-    opset = max((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), default=0)
-    if opset < 10:
-        raise HwgenError(f"the operator set must be 10 or later, not {opset}", where=where,
-                         remedy="export the network with opset_version=13 or later")
     checked = _infer(model)
     for output in checked.graph.output:  # exporters may leave out its shape, which no operator set but ONNX's tells
         output.type.tensor_type.shape.SetInParent()
@@ -138,30 +164,30 @@ def _parse(path: Path) -> onnx.ModelProto:
     return model
 
 
-def _set_batch(model: onnx.ModelProto, value: onnx.ValueInfoProto, where: str) -> tuple[int, ...]:
-    """Set a symbolic batch of the input to 1 and forget the shapes derived from it; returns the input's shape."""
+def _fixed_shape(value: onnx.ValueInfoProto, found: Obstacles) -> tuple[int, ...] | None:
+    """The input's shape, a symbolic batch set to 1 in the model too; None, and an obstacle, where it is not fixed."""
     tensor = value.type.tensor_type
+    fix = "fix it with onnxruntime.tools.make_dynamic_shape_fixed"
     if not tensor.HasField("shape") or not tensor.shape.dim:
-        raise HwgenError(f"the shape of input {value.name!r} is not stated", where=where,
-                         remedy="set it with onnxruntime.tools.make_dynamic_shape_fixed")
+        found.add("input", value.name, "its shape is not stated", fix)
+        return None
     shape: list[int] = []
     for axis, dim in enumerate(tensor.shape.dim):
         size = dim.dim_value if dim.HasField("dim_value") else 0
-        if size < 1:
-            if axis:
-                raise HwgenError(f"dimension {axis} of input {value.name!r} must be a fixed size, "
-                                 f"not {dim.dim_param or 'dynamic'!r}", where=where,
-                                 remedy="fix it with onnxruntime.tools.make_dynamic_shape_fixed")
-            size = 1
-        if axis == 0 and size != 1:
-            raise HwgenError(f"the batch of input {value.name!r} must be 1, not {size}", where=where,
-                             remedy="export the network with batch 1 or a symbolic batch; data may still be a batch")
-        shape.append(size)
+        if size < 1 and axis:
+            found.add("input", value.name, f"dimension {axis} must be a fixed size, not {dim.dim_param or 'dynamic'!r}",
+                      fix)
+            return None
+        if axis == 0 and size > 1:
+            found.add("input", value.name, f"its batch must be 1, not {size}",
+                      "export the network with batch 1 or a symbolic batch; data may still be a batch")
+            return None
+        shape.append(size or 1)
+    if math.prod(shape) >= SIZES:
+        found.add("input", value.name, f"its shape {tuple(shape)} has more than 2^31 values", "export it smaller")
+        return None
     for axis, size in enumerate(shape):
         tensor.shape.dim[axis].dim_value = size
-    del model.graph.value_info[:]
-    for output in model.graph.output:
-        output.type.tensor_type.ClearField("shape")
     return tuple(shape)
 
 
@@ -228,9 +254,9 @@ def _attribute(attribute: onnx.AttributeProto, path: Path) -> Any:
     return list(value) if attribute.type in (onnx.AttributeProto.INTS, onnx.AttributeProto.FLOATS) else value
 
 
-def _reachable(nodes: list[Node], output: str) -> list[Node]:
-    """Nodes the output depends on, in order."""
-    needed = {output}
+def _reachable(nodes: list[Node], outputs: Sequence[str]) -> list[Node]:
+    """Nodes that the outputs depend on, in order."""
+    needed = set(outputs)
     kept: list[Node] = []
     for node in reversed(nodes):
         if needed.intersection(node.outputs):

@@ -1,158 +1,217 @@
-"""Transpose, Reshape, Flatten and the like: only records about axes, as long as no value has to move."""
+"""Transpose, Reshape, Flatten and the like: records about order and shape, as long as no value has to move."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
-from hwgen.errors import HwgenError
-from hwgen.model.graph import Reshape
-from hwgen.model.onnx_check import QUANTIZE, SAME
+from hwgen.model.onnx_check import LAYOUT, QUANTIZE, SAME
 from hwgen.model.onnx_file import OnnxFile
 from hwgen.model.onnx_lower import Emitter
 from hwgen.model.onnx_node import Node
-from hwgen.model.onnx_values import NCHW, NHWC, Map, Perm, Shape, Source, View, Weights
+from hwgen.model.onnx_values import Map, Pending, Perm, Shape, Source, Tail, View, Weights
+from hwgen.model.ports import Step
+
+Roles = tuple[int, ...]
+
+CHANNELS_FIRST: dict[int, Roles] = {4: (0, 3, 1, 2), 3: (0, 3, 2), 2: (0, 3)}
+"""The IR's axis behind each axis of what convolutions and poolings read, by its number of dimensions."""
+
+CHANNELS_LAST: dict[int, Roles] = {4: (0, 1, 2, 3), 3: (0, 2, 3), 2: (0, 3)}
+"""Of what MatMul reads."""
+
+_ELEMENTWISE = {"Relu", "Clip", "Add", "Sub", "Mul", "Div", "BatchNormalization"}
 
 
-def source_shape(file: OnnxFile) -> tuple[Shape, Perm, bool]:
-    """IR shape, axes and flatness of the graph input: (1, F) is a vector, four dimensions are NCHW or, when the
-    network starts with a Transpose, NHWC."""
-    shape = file.input_shape
-    if len(shape) == 2:
-        return (1, 1, 1, shape[1]), NCHW, True
-    if len(shape) != 4:
-        raise HwgenError(f"input {file.input!r} must have 2 or 4 dimensions, not {len(shape)} {shape}",
-                         where=file.name, remedy="insert dimensions of 1 (for audio: height 1)")
-    perm = wanted_perm(file, file.input)
-    return ir_shape(shape, perm), perm, False
+def source_map(file: OnnxFile, name: str, seen: tuple[int, ...]) -> Map:
+    """How an input of the network lies in its map: such that the first operator that asks for an order finds it."""
+    dims, roles = _until_computed(file, name, seen)
+    wanted = roles.get(len(dims), ())
+    axes = {dim: axis for dim, axis in zip(dims, wanted, strict=False) if dim >= 0}
+    shape, order = [1, 1, 1, 1], []
+    for dim, size in enumerate(seen):
+        if size > 1 and axes.get(dim, 0) == 0:  # it is no axis of a map: values stay where they are
+            return Map(shape=(1, 1, 1, math.prod(seen)), seen=seen)
+        if size > 1:
+            shape[axes[dim]] = size
+            order.append(axes[dim])
+    rest = [axis for axis in range(4) if axis not in order]
+    return Map(shape=_four(shape), order=_four([*rest, *order]), seen=seen)
 
 
-def ir_shape(shape: Sequence[int], perm: Perm) -> Shape:
-    """The IR shape of a map that ONNX sees as ``shape``."""
-    result = [1, 1, 1, 1]
-    for size, axis in zip(shape, perm, strict=True):
-        result[axis] = int(size)
-    return (result[0], result[1], result[2], result[3])
-
-
-def wanted_perm(file: OnnxFile, name: str) -> Perm:
-    """Axes of a four-dimensional value such that the first operator that cares, after Transposes, sees NCHW."""
-    through = list(range(4))
-    wanted = NCHW
-    while consumers := file.consumers.get(name):
-        node = consumers[0]
-        if node.op == "Transpose":
-            perm = node.attrs.get("perm", [3, 2, 1, 0])
-            if sorted(perm) != [0, 1, 2, 3]:
+def _until_computed(file: OnnxFile, name: str, seen: tuple[int, ...]) -> tuple[list[int], dict[int, Roles]]:
+    """Which of the input's axes lies behind each axis of the value that the first operator reads which asks for an
+    order (-1: none, its size is 1), and the orders that it asks for."""
+    dims = [dim if size > 1 else -1 for dim, size in enumerate(seen)]
+    while users := file.consumers.get(name):
+        node = users[0]
+        if node.op == "MatMul":
+            return dims, CHANNELS_LAST
+        if node.op in LAYOUT:
+            shape = [seen[dim] if dim >= 0 else 1 for dim in dims]
+            new = _target(node, shape, file) if node.op != "Transpose" else None
+            if node.op == "Transpose":
+                perm = node.attrs.get("perm", range(len(dims))[::-1])
+                if sorted(perm) != list(range(len(dims))):
+                    break
+                dims = [dims[p] for p in perm]
+            elif isinstance(new, tuple) and [n for n in new if n != 1] == [n for n in shape if n != 1]:
+                long = iter([dim for dim in dims if dim >= 0])
+                dims = [next(long) if n != 1 else -1 for n in new]
+            else:
                 break
-            through = [through[p] for p in perm]
-        elif node.op == "MatMul":
-            wanted = NHWC
-            break
-        elif node.op not in QUANTIZE | SAME | {"Relu", "Clip"}:
+        elif node.op not in QUANTIZE | SAME | _ELEMENTWISE:
             break
         name = node.outputs[0]
-    result = [0, 0, 0, 0]
-    for position, axis in zip(through, wanted, strict=True):
-        result[position] = axis
-    return (result[0], result[1], result[2], result[3])
+    return dims, CHANNELS_FIRST
 
 
-def relayout(node: Node, value: Any, file: OnnxFile, emitter: Emitter) -> Any:
+def placed(value: Map, roles: Roles) -> Map | None:
+    """The value with the map's axes ``roles`` behind the file's; None when values would have to move."""
+    if len(roles) != len(value.seen) or value.seen[0] != 1:
+        return None
+    shape = [1, 1, 1, 1]
+    for size, axis in zip(value.seen, roles, strict=True):
+        shape[axis] = size
+    found = Map(shape=_four(shape), order=_four([*roles, *(a for a in range(4) if a not in roles)]), seen=value.seen)
+    return found if _same_places(value, found) else None
+
+
+def _same_places(a: Map, b: Map) -> bool:
+    """True when two maps whose file sees the same hold its values in the same places."""
+    if aligned(a, b):
+        return True
+    first, second = (np.arange(math.prod(m.shape), dtype=np.int64).reshape(m.shape).transpose(m.order).reshape(-1)
+                     for m in (a, b))
+    return bool((first == second).all())
+
+
+def aligned(a: Map, b: Map) -> bool:
+    """True when two maps have one shape, and their file sees it in one order."""
+    return a.shape == b.shape and _long(a) == _long(b)
+
+
+def _long(value: Map) -> list[int]:
+    return [axis for axis in value.order if value.shape[axis] != 1]
+
+
+def as_placed(view: View, roles: Sequence[Roles], node: Node, emitter: Emitter) -> View:
+    """The view with the first of some orders that needs no moves; its map gets another shape if it must.
+
+    Raises
+    ------
+    HwgenError
+        When values would have to move.
+    """
+    for one in roles:
+        found = placed(view, one)
+        if found is not None:
+            return emitter.reshaped(view, found, node.name)
+    raise emitter.fail(node.op, node.name, f"reads {view.seen} in another order than its values are computed in",
+                       "reshape only vectors, maps of one channel or maps of one pixel, and keep the order of the axes "
+                       "(NCHW) between layers")
+
+
+def relayout(node: Node, value: Source | View | Pending | Weights | Tail, file: OnnxFile,
+             emitter: Emitter) -> Source | View | Pending | Weights | Tail:
     """The value after a node of `hwgen.model.onnx_check.LAYOUT`.
 
     Raises
     ------
     HwgenError
-        When values would have to change places, or the new shape has no map in the IR.
+        When the new shape is not known, or an axis would have to be split.
     """
+    old = value.values.shape if isinstance(value, Weights) else value.seen
     if node.op == "Transpose":
-        return _transpose(node, value, emitter)
+        perm = tuple(int(p) for p in node.attrs.get("perm", range(len(old))[::-1]))
+        if sorted(perm) != list(range(len(old))):
+            raise emitter.fail(node.op, node.name, f"perm must order {len(old)} dimensions, not {perm}",
+                               "export the network again")
+        return _transposed(node, value, perm, emitter)
+    target = _target(node, old, file)
+    if isinstance(target, str):
+        raise emitter.fail(node.op, node.name, target, "export with fixed sizes and a batch of 1")
+    if math.prod(target) != math.prod(old):
+        raise emitter.fail(node.op, node.name, f"cannot turn {tuple(old)} into {target}", "export with batch 1")
     if isinstance(value, Weights):
-        raise emitter.fail(f"{node.op} {node.name!r}", "reshapes quantised weights", "store the weights reshaped")
-    target = _target(node, value, file, emitter)
-    if int(np.prod(target)) != int(np.prod(value.onnx_shape)):
-        raise emitter.fail(f"{node.op} {node.name!r}", f"cannot turn {value.onnx_shape} into {target}",
-                           "export with batch 1")
-    if target == value.onnx_shape:
-        return value
-    if len(target) == 2 and target[0] == 1 and not value.flat:
-        return replace(value, flat=True)
-    unflat = replace(value, flat=False)
-    if value.flat and target == unflat.onnx_shape:
-        return unflat
-    return _reshape(node, value, target, file, emitter)
+        return _reshaped_weights(node, value, target, emitter)
+    if isinstance(value, Tail):
+        step = Step(kind="reshape", name=node.name, source=node.op, output=node.outputs[0],
+                    attrs={"shape": target, "from": value.seen})
+        return replace(value, seen=target, steps=(*value.steps, step))
+    return replace(value, seen=target)
 
 
-def _transpose(node: Node, value: Any, emitter: Emitter) -> Any:
-    where = f"{node.op} {node.name!r}"
-    rank = value.values.ndim if isinstance(value, Weights) else len(value.onnx_shape)
-    perm = tuple(node.attrs.get("perm", range(rank)[::-1]))
-    if sorted(perm) != list(range(rank)):
-        raise emitter.fail(where, f"perm must order {rank} dimensions, not {perm}", "export the network again")
+def _transposed(node: Node, value: Source | View | Pending | Weights | Tail, perm: tuple[int, ...],
+                emitter: Emitter) -> Source | View | Pending | Weights | Tail:
     if isinstance(value, Weights):
         return value.transpose(perm)
-    if value.flat:
-        if perm == (0, 1):
-            return value
-        raise emitter.fail(where, "moves the batch dimension", "keep the batch first")
-    axes = tuple(value.perm[p] for p in perm)
-    if len(axes) != 4 or value.shape[axes[0]] != 1:
-        raise emitter.fail(where, "moves the batch dimension", "keep the batch first")
-    return replace(value, perm=axes)
+    seen = tuple(value.seen[p] for p in perm)
+    if value.seen[:1] == (1,) and seen[:1] != (1,):
+        raise emitter.fail(node.op, node.name, "moves the batch dimension", "keep the batch first")
+    if isinstance(value, Tail):
+        step = Step(kind="transpose", name=node.name, source=node.op, output=node.outputs[0], attrs={"perm": perm})
+        return replace(value, seen=seen, steps=(*value.steps, step))
+    axes = value.axes
+    if axes is None:
+        raise emitter.fail(node.op, node.name, f"moves parts of an axis: {value.seen} to {seen}",
+                           "a channel shuffle or pixel shuffle has no form here")
+    order = [axis for p in perm for axis in axes[p]]
+    return replace(value, seen=seen, order=_four([*(a for a in range(4) if a not in order), *order]))
 
 
-def _target(node: Node, value: Map, file: OnnxFile, emitter: Emitter) -> tuple[int, ...]:
-    """The shape ONNX sees after the node."""
-    where, old = f"{node.op} {node.name!r}", list(value.onnx_shape)
+def _reshaped_weights(node: Node, value: Weights, target: tuple[int, ...], emitter: Emitter) -> Weights:
+    axis = value.axis
+    if value.scale.size > 1:
+        before = math.prod(value.values.shape[:axis])
+        fitting = [a for a, n in enumerate(target)
+                   if n == value.scale.size and math.prod(target[:a]) == before]
+        if not fitting:
+            raise emitter.fail(node.op, node.name, "reshapes the axis of the weights' scales",
+                               "store the weights reshaped")
+        axis = fitting[0]
+    return replace(value, values=value.values.reshape(target), axis=axis)
+
+
+def _target(node: Node, old: Sequence[int], file: OnnxFile) -> tuple[int, ...] | str:
+    """The shape ONNX sees after the node, or what is wrong."""
     if node.op == "Flatten":
-        axis = node.attrs.get("axis", 1) % (len(old) + 1)
-        return int(np.prod(old[:axis])), int(np.prod(old[axis:]))
+        axis = node.attrs.get("axis", 1)
+        axis += len(old) if axis < 0 else 0
+        return math.prod(old[:axis]), math.prod(old[axis:])
     numbers = node.attrs.get("axes")
     if node.input(1):
         numbers = file.integers(node, 1)
         if numbers is None:
-            raise emitter.fail(where, "the shape is computed at run time", "export with fixed sizes")
+            return "the shape is computed at run time"
     if node.op == "Squeeze":
         drop = {n % len(old) for n in numbers} if numbers is not None else {a for a, n in enumerate(old) if n == 1}
+        if any(old[a] != 1 for a in drop):
+            return f"squeezes axes of {tuple(old)} that are longer than 1"
         return tuple(n for a, n in enumerate(old) if a not in drop)
     if numbers is None:
-        raise emitter.fail(where, "the new shape is not stated", "export with fixed sizes")
+        return "the new shape is not stated"
     if node.op == "Unsqueeze":
         places = {n % (len(old) + len(numbers)) for n in numbers}
         if len(places) != len(numbers):
-            raise emitter.fail(where, f"axes must differ, not {tuple(numbers)}", "export the network again")
+            return f"axes must differ, not {tuple(numbers)}"
         rest = iter(old)
         return tuple(1 if a in places else next(rest) for a in range(len(old) + len(numbers)))
     keep_zero = node.attrs.get("allowzero", 0)
     new = [old[a] if n == 0 and not keep_zero and a < len(old) else n for a, n in enumerate(numbers)]
+    if new.count(-1) > 1 or any(n < -1 for n in new):
+        return f"the shape {tuple(numbers)} is not one"
     if -1 in new:
-        known = int(np.prod([n for n in new if n != -1]))
-        new[new.index(-1)] = int(np.prod(old)) // known if known else 0
+        known = math.prod([n for n in new if n != -1])
+        new[new.index(-1)] = math.prod(old) // known if known else 0
     return tuple(new)
 
 
-def _reshape(node: Node, value: Map, target: tuple[int, ...], file: OnnxFile, emitter: Emitter) -> Map:
-    """A new map, its values in the same order in memory."""
-    where = f"{node.op} {node.name!r}"
-    if len(target) not in (2, 4) or target[0] != 1:
-        raise emitter.fail(where, f"the result must be (1, F) or (1, C, H, W), not {target}",
-                           "keep the batch first, and maps four-dimensional")
-    flat = len(target) == 2
-    perm = NCHW if flat else wanted_perm(file, node.outputs[0])
-    shape: Shape = (1, 1, 1, target[1]) if flat else ir_shape(target, perm)
-    result = Map(shape=shape, perm=perm, flat=flat)
-    if not (value.row_major and result.row_major):
-        raise emitter.fail(where, f"turning {value.onnx_shape} into {target} would move values between channels and "
-                           "pixels", "reshape only vectors, maps of one channel or maps of one pixel")
-    if isinstance(value, Source):
-        return Source(shape=shape, perm=perm, flat=flat, name=value.name, given=perm)
-    if not isinstance(value, View):
-        raise emitter.fail(where, "reshapes a result that is not quantised yet",
-                           "put QuantizeLinear / DequantizeLinear before it")
-    output = emitter.tensor(file.map_name(node.outputs[0]), shape, value.tensor.scale, value.tensor.zero_point)
-    emitter.emit(Reshape(name=node.name, inputs=(value.tensor.name,), output=output.name, source=node.op))
-    return View(shape=shape, perm=perm, flat=flat, tensor=output)
+def _four(numbers: Sequence[int]) -> Shape | Perm:
+    first, second, third, fourth = numbers
+    return (int(first), int(second), int(third), int(fourth))
+
+

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hwgen.errors import HwgenError
 from hwgen.golden.fixedpoint import ADD_LEFT_SHIFT, quantize_multiplier
-from hwgen.model.graph import Add, Concat, Conv, Op, Pool, Requant, Requantize, Rounding, Tensor
-from hwgen.model.onnx_values import Pending, Shape, View, Weights
+from hwgen.model.graph import Add, Concat, Conv, Op, Pool, Requant, Requantize, Reshape, Rounding, Tensor
+from hwgen.model.obstacles import ObstacleError
+from hwgen.model.onnx_values import Map, Pending, Shape, View, Weights
 from hwgen.model.ports import FileView
 
 _MAX_SHIFT = 7
@@ -28,6 +28,7 @@ class Emitter:
     ops: list[Op] = field(default_factory=list)
     limits: dict[str, tuple[int, int]] = field(default_factory=dict)
     """The least and greatest value of maps, where they are known."""
+    _same: dict[tuple[str, Shape, float, int], Tensor] = field(default_factory=dict)
 
     def tensor(self, name: str, shape: Shape, scale: float, zero_point: int, view: FileView | None = None) -> Tensor:
         """A new int8 map."""
@@ -42,9 +43,35 @@ class Emitter:
             object.__setattr__(op, "name", f"{op.name}/{op.output}")  # the operator is not shared yet
         self.ops.append(op)
 
-    def fail(self, node: str, what: str, remedy: str | None = None) -> HwgenError:
+    def fail(self, operator: str, layer: str, what: str, remedy: str | None = None) -> ObstacleError:
         """The error for a node, to raise."""
-        return HwgenError(what, where=f"{self.file}: {node}", remedy=remedy)
+        return ObstacleError(self.file, operator, layer, what, remedy)
+
+    def reshaped(self, view: View, found: Map, node: str) -> View:
+        """The view in the form ``found``, which holds the values in the same places."""
+        if found.shape == view.shape:
+            return replace(view, order=found.order)
+        old = view.tensor
+        tensor = self._renamed(old, f"{old.name}/{'x'.join(map(str, found.shape[1:]))}", found.shape, old.scale,
+                               old.zero_point, node)
+        return replace(view, tensor=tensor, shape=found.shape, order=found.order)
+
+    def reinterpreted(self, view: View, scale: float, zero_point: int, node: str) -> View:
+        """The same integers with another scale or zero point."""
+        old = view.tensor
+        if (old.scale, old.zero_point) == (scale, zero_point):
+            return view
+        tensor = self._renamed(old, f"{old.name}/{node}", old.shape, scale, zero_point, node)
+        return replace(view, tensor=tensor)
+
+    def _renamed(self, old: Tensor, name: str, shape: Shape, scale: float, zero_point: int, node: str) -> Tensor:
+        """A map of the same integers, made once."""
+        key = (old.name, shape, scale, zero_point)
+        if key not in self._same:
+            tensor = self._same[key] = self.tensor(name, shape, scale, zero_point)
+            self.limits[tensor.name] = self.limits.get(old.name, (-128, 127))
+            self.emit(Reshape(name=f"{node}/{name}", inputs=(old.name,), output=tensor.name, source="Reshape"))
+        return self._same[key]
 
     def lower(self, pending: Pending, name: str, scale: float, zero_point: int,
               view: FileView | None = None) -> View:
@@ -54,11 +81,13 @@ class Emitter:
             low, high = self.limits.get(source.name, (-128, 127))
             if (source.scale, source.zero_point) == (scale, zero_point) and (
                     pending.limits[0] <= low and high <= pending.limits[1]):
-                return View(shape=pending.shape, perm=pending.perm, flat=pending.flat, tensor=source)
+                if source.view is None and view is not None:
+                    source = self.tensors[source.name] = replace(source, view=view)
+                return View(shape=pending.shape, order=pending.order, seen=pending.seen, tensor=source)
         output = self.tensor(name, pending.shape, scale, zero_point, view)
         self.limits[output.name] = pending.limits
         self.write(pending, output)
-        return View(shape=pending.shape, perm=pending.perm, flat=pending.flat, tensor=output)
+        return View(shape=pending.shape, order=pending.order, seen=pending.seen, tensor=output)
 
     def write(self, pending: Pending, output: Tensor) -> None:
         """Emit a waiting operator that writes ``output``."""
@@ -80,7 +109,7 @@ class Emitter:
         """Multipliers and shifts of scale ratios, one a channel."""
         pairs = [quantize_multiplier(min(float(r), 2.0**_MAX_SHIFT)) for r in real]  # at most what is refused here
         if max(shift for _, shift in pairs) > _MAX_SHIFT:
-            raise self.fail(node, f"input scale times weight scale must be below {2**_MAX_SHIFT} output scales, "
+            raise self.fail("", node, f"input scale times weight scale must be below {2**_MAX_SHIFT} output scales, "
                             f"not {float(real.max()):g}", "calibrate again with representative data")
         return np.array([m for m, _ in pairs], np.int64), np.array([s for _, s in pairs], np.int64)
 
@@ -116,7 +145,7 @@ def _conv(emitter: Emitter, pending: Pending, output: Tensor) -> None:
 def _weight(emitter: Emitter, pending: Pending, weights: Weights) -> tuple[NDArray[Any], NDArray[np.float32]]:
     """Weights (O, kh, kw, I) less their zero points, and one scale per output channel."""
     if weights.scale.size > 1 and weights.axis != 0:
-        raise emitter.fail(pending.node, "weight scales must belong to output channels",
+        raise emitter.fail(pending.op, pending.node, "weight scales must belong to output channels",
                            "quantise per tensor, or per channel along the output channels")
     values = weights.values.astype(np.int16) - weights.zero_point.reshape(-1, 1, 1, 1).astype(np.int16)
     small = values.min(initial=0) >= -128 and values.max(initial=0) <= 127
@@ -136,10 +165,12 @@ def _bias(emitter: Emitter, pending: Pending, bias: Weights | NDArray[Any] | Non
     else:
         real = np.asarray(bias, np.float64)
     if not np.isfinite(real).all():
-        raise emitter.fail(pending.node, "the bias must be finite, it holds NaN or infinity", "retrain or re-export")
+        raise emitter.fail(pending.op, pending.node, "the bias must be finite, it holds NaN or infinity",
+                           "retrain or re-export")
     exact = np.rint(np.broadcast_to(real.reshape(-1), scale.shape) / scale)
     if np.abs(exact).max(initial=0) > _INT32:
-        raise emitter.fail(pending.node, f"the bias of channel {int(np.abs(exact).argmax())} does not fit 32 bits",
+        raise emitter.fail(pending.op, pending.node,
+                           f"the bias of channel {int(np.abs(exact).argmax())} does not fit 32 bits",
                            "its weight scale is too small: quantise per tensor, or prune the dead channel")
     return exact.astype(np.int32)
 

@@ -1,55 +1,60 @@
 """What an ONNX value name stands for while a network is read, and how its axes map to the NHWC maps of the IR.
 
-ONNX networks are NCHW, the IR is NHWC: instead of moving data, every value remembers which IR axis lies behind each
-of its own axes. Transpose then only permutes that record, and Flatten only sets a mark that the fully connected layer
-after it resolves by permuting its weight columns.
+ONNX networks are NCHW, the IR is NHWC: instead of moving data, every value remembers in which order its axes store the
+map's values, and the shape that the file sees. A Transpose permutes the order, a Reshape changes the shape; only an
+operator that computes asks which axis of the map lies behind each of the file's (`hwgen.model.onnx_layout`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hwgen.model.graph import Tensor
+from hwgen.model.ports import NHWC, IntegerType, Step
 
 Shape = tuple[int, int, int, int]
 Perm = tuple[int, int, int, int]
 NCHW: Perm = (0, 3, 1, 2)
-NHWC: Perm = (0, 1, 2, 3)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Map:
-    """A feature map. ``shape`` is the IR's (1, H, W, C); ``perm[i]`` is the IR axis behind ONNX axis i; ``flat`` says
-    that ONNX sees (1, H*W*C) instead, the values in the order that ``perm`` gives."""
+    """A feature map. ``shape`` is the IR's (1, H, W, C), ``seen`` the file's: ``map.transpose(order).reshape(seen)`` is
+    the value that the file has."""
 
     shape: Shape
-    perm: Perm = NCHW
-    flat: bool = False
+    order: Perm = NHWC
+    seen: tuple[int, ...]
 
     @property
-    def onnx_shape(self) -> tuple[int, ...]:
-        """The shape ONNX sees."""
-        return (1, int(np.prod(self.shape))) if self.flat else tuple(self.shape[a] for a in self.perm)
+    def axes(self) -> tuple[tuple[int, ...], ...] | None:
+        """The IR's axes longer than 1 behind each axis of the file; None when one of them is split between two."""
+        left = [axis for axis in self.order if self.shape[axis] != 1]
+        found = []
+        for size in self.seen:
+            group: list[int] = []
+            while math.prod(self.shape[a] for a in group) < size and left:
+                group.append(left.pop(0))
+            if math.prod(self.shape[a] for a in group) != size:
+                return None
+            found.append(tuple(group))
+        return tuple(found)
 
-    @property
-    def order(self) -> tuple[int, ...]:
-        """IR axes longer than 1 in ONNX order: maps of one shape and order hold their values in the same places."""
-        return tuple(a for a in self.perm if self.shape[a] != 1)
-
-    @property
-    def row_major(self) -> bool:
-        """True when ONNX and the IR store the values in the same order."""
-        return self.order == tuple(sorted(self.order))
+    def to_map(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Values of the shape ``seen`` as the IR's (1, H, W, C)."""
+        placed = values.reshape([self.shape[a] for a in self.order])
+        return placed.transpose([self.order.index(a) for a in range(4)])
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source(Map):
-    """The graph input before it is quantised (or before its scale is known). ``given`` is the order of the IR's axes in
-    which the file's input holds its values, whatever was transposed since."""
+    """A real input of the network before its scale is known. ``given`` is the order of the IR's axes in which the
+    file's input holds its values, whatever was transposed since."""
 
     name: str
     given: Perm
@@ -57,9 +62,11 @@ class Source(Map):
 
 @dataclass(frozen=True, kw_only=True)
 class View(Map):
-    """An int8 map, either as its integers or dequantised."""
+    """An int8 map: its integers, of the file's type ``type``, or, ``real``, the numbers that they stand for."""
 
     tensor: Tensor
+    real: bool = True
+    type: IntegerType = "int8"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +74,7 @@ class Pending(Map):
     """The real-valued result of an operator that waits for its QuantizeLinear; ``lo``/``hi`` collect Relu and Clip,
     ``limits`` are the integers at which that QuantizeLinear saturates.
 
-    ``kind`` is conv, dense, add, average, concat or same; ``args`` belongs to it (see `hwgen.model.onnx_lower`).
+    ``kind`` is conv, add, average, concat or same; ``args`` belongs to it (see `hwgen.model.onnx_lower`).
     """
 
     kind: str
@@ -87,12 +94,14 @@ class Pending(Map):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Weights:
-    """A quantised constant: integers, float32 scales (one, or one along ``axis``) and zero points of the same form."""
+    """A quantised constant: integers of the file's type ``type``, float32 scales (one, or one along ``axis``) and zero
+    points of the same form."""
 
     values: NDArray[Any]
     scale: NDArray[np.float32]
     zero_point: NDArray[np.int64]
     axis: int = 0
+    type: str = "int8"
 
     def real(self) -> NDArray[np.float64]:
         """The real values."""
@@ -105,28 +114,23 @@ class Weights:
     def transpose(self, perm: tuple[int, ...]) -> Weights:
         """The same weights with permuted axes."""
         axis = perm.index(self.axis) if self.scale.size > 1 else 0
-        return Weights(values=self.values.transpose(perm), scale=self.scale, zero_point=self.zero_point, axis=axis)
+        return replace(self, values=self.values.transpose(perm), axis=axis)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tail:
-    """A value the host computes, after the device's last map."""
+    """A value that the host computes from the device's map behind ``view``: ``steps`` in the file's layout give a value
+    of the shape ``seen``, real, or integers of ``quantized`` = (scale, zero point, type)."""
 
-    name: str
-    softmax: bool = True
+    view: View
+    steps: tuple[Step, ...]
+    seen: tuple[int, ...]
+    quantized: tuple[float, int, str] | None = None
 
 
-def flat_columns(value: Map) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
-    """How the columns of a fully connected layer map to the map it reads.
+@dataclass(frozen=True)
+class Unknown:
+    """What an operator gives that cannot be built: what reads it is not reported again."""
 
-    Returns
-    -------
-    sizes : tuple of int
-        Form of the columns in ONNX order.
-    axes : tuple of int
-        ``columns.reshape(sizes).transpose(axes)`` is (H, W, C).
-    """
-    order = [a for a in value.perm if a != 0]
-    sizes = (value.shape[order[0]], value.shape[order[1]], value.shape[order[2]])
-    axes = (order.index(1), order.index(2), order.index(3))
-    return sizes, axes
+
+Value = Source | View | Pending | Weights | Tail | Unknown | NDArray[Any]
