@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from hwgen.errors import HwgenError
 from hwgen.model.onnx_file import OnnxFile
 from hwgen.model.onnx_node import Node
-from hwgen.model.onnx_remedies import QDQ, remedy
+from hwgen.model.onnx_remedies import remedy
 
 QUANTIZE = {"QuantizeLinear", "DequantizeLinear"}
 SAME = {"Identity", "Dropout"}
@@ -24,18 +23,6 @@ PARTLY_FLOAT = (
 
 _LENGTHS = {"kernel_shape": 2, "strides": 2, "dilations": 2, "pads": 4}
 """Of the attributes of convolutions and poolings."""
-
-
-def check_quantised(file: OnnxFile) -> None:
-    """Refuse a network without quantisers.
-
-    Raises
-    ------
-    HwgenError
-    """
-    if not any(node.op in QUANTIZE for node in file.nodes):
-        raise HwgenError("the network is not quantised (it has no QuantizeLinear / DequantizeLinear)", where=file.name,
-                         remedy=f"{QDQ}, or: hwgen compress {file.name}.onnx --recipe int8")
 
 
 def problem(node: Node, file: OnnxFile, supported: set[str]) -> tuple[str, str] | None:

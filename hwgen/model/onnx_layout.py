@@ -155,12 +155,27 @@ def _transposed(node: Node, value: Source | View | Pending | Weights | Tail, per
     if isinstance(value, Tail):
         step = Step(kind="transpose", name=node.name, source=node.op, output=node.outputs[0], attrs={"perm": perm})
         return replace(value, seen=seen, steps=(*value.steps, step))
+    value = _split(node, value, perm, emitter) if value.axes is None else value
     axes = value.axes
     if axes is None:
         raise emitter.fail(node.op, node.name, f"moves parts of an axis: {value.seen} to {seen}",
                            "a channel shuffle or pixel shuffle has no form here")
     order = [axis for p in perm for axis in axes[p]]
     return replace(value, seen=seen, order=_four([*(a for a in range(4) if a not in order), *order]))
+
+
+def _split(node: Node, value: Source | View | Pending, perm: tuple[int, ...],
+           emitter: Emitter) -> Source | View | Pending:
+    """A value of which an axis of its map is seen as several, in a map that has these, as a layer behind ``perm`` reads
+    them; itself when there is none."""
+    for order in (CHANNELS_FIRST, CHANNELS_LAST):
+        roles = order.get(len(perm), ())
+        found = placed(value, tuple(roles[perm.index(a)] for a in range(len(roles))))
+        if found is not None and isinstance(value, View):
+            return emitter.reshaped(value, found, node.name)
+        if found is not None and isinstance(value, Source) and value.order == value.given:
+            return replace(value, shape=found.shape, order=found.order, given=found.order)
+    return value
 
 
 def _reshaped_weights(node: Node, value: Weights, target: tuple[int, ...], emitter: Emitter) -> Weights:

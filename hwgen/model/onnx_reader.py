@@ -14,7 +14,7 @@ import numpy as np
 
 from hwgen.model.graph import Graph
 from hwgen.model.obstacles import ObstacleError, Obstacles
-from hwgen.model.onnx_check import LAYOUT, SAME, SUPPORTED, TAILS, check_quantised, problem
+from hwgen.model.onnx_check import LAYOUT, QUANTIZE, SAME, SUPPORTED, TAILS, problem
 from hwgen.model.onnx_ends import Inputs, output_port, requantized, softmax
 from hwgen.model.onnx_file import End, OnnxFile, open_onnx
 from hwgen.model.onnx_layers import Layers
@@ -22,11 +22,14 @@ from hwgen.model.onnx_layout import relayout
 from hwgen.model.onnx_lower import Emitter
 from hwgen.model.onnx_node import Node
 from hwgen.model.onnx_passes import fold_pads
+from hwgen.model.onnx_remedies import QDQ
 from hwgen.model.onnx_scales import Quantizers
 from hwgen.model.onnx_values import Pending, Source, Tail, Unknown, Value, View, Weights
 from hwgen.model.ports import FileView
 
 _AGAIN = "export the network again"
+
+CANNOT = "the network cannot run on the accelerator:"
 
 
 def read_onnx(path: str | Path) -> Graph:
@@ -51,9 +54,7 @@ def read_onnx(path: str | Path) -> Graph:
         Not an ONNX file; a network that is not quantised; otherwise one error that lists everything that is in the
         way: operators, types, scales, sizes, parts that were left in float.
     """
-    file = open_onnx(path)
-    check_quantised(file)
-    return Reader(file).read()
+    return Reader(open_onnx(path)).read()
 
 
 class Reader:
@@ -72,6 +73,11 @@ class Reader:
 
     def read(self) -> Graph:
         """The graph."""
+        if not any(node.op in QUANTIZE for node in self.file.nodes):
+            self.found.add("", "", "it is not quantised (it has no QuantizeLinear / DequantizeLinear)",
+                           f"{QDQ}, or: hwgen compress {self.file.name}.onnx --recipe int8")
+            self._operators()
+            self.check(CANNOT)
         self.walk()
         outputs = []
         for end in self.file.outputs:
@@ -85,7 +91,7 @@ class Reader:
             if end.name not in self.inputs.ports and not self.found:
                 self.found.add("input", end.name, "is not read by a quantised layer",
                                "remove it from the file's inputs (onnx.utils.extract_model)")
-        self.check("the network cannot run on the accelerator:")
+        self.check(CANNOT)
         inputs = tuple(self.inputs.ports[end.name] for end in self.file.inputs)
         return fold_pads(Graph(self.file.name, "onnx", self.emitter.tensors, tuple(self.emitter.ops), inputs,
                                tuple(outputs)))
@@ -93,6 +99,13 @@ class Reader:
     def check(self, what: str) -> None:
         """Raise one error that lists everything that is in the way, if there is anything."""
         self.found.check(what, f"supported operators: {', '.join(sorted(self.supported))}")
+
+    def _operators(self) -> None:
+        """Note the operators that cannot be built whatever they read."""
+        for node in self.file.nodes:
+            wrong = problem(node, self.file, self.supported)
+            if wrong is not None:
+                self.found.add(node.op, node.name, *wrong)
 
     def walk(self) -> None:
         """Give every value of the file its meaning."""
@@ -102,12 +115,11 @@ class Reader:
             except ObstacleError as obstacle:
                 self.found.take(obstacle)
                 self.values[end.name] = Unknown()
+        self._operators()
         for node in self.file.nodes:
             self.values.update(dict.fromkeys(node.outputs, Unknown()))
-            wrong = problem(node, self.file, self.supported)
-            if wrong is not None:
-                self.found.add(node.op, node.name, *wrong)
-            elif not any(isinstance(self.values.get(name), Unknown) for name in node.inputs if name):
+            unknown = any(isinstance(self.values.get(name), Unknown) for name in node.inputs if name)
+            if not unknown and problem(node, self.file, self.supported) is None:
                 try:
                     self.values[node.outputs[0]] = self._node(node)
                 except ObstacleError as obstacle:

@@ -191,7 +191,6 @@ def test_unsupported_onnx_operators_are_named(tmp_path: Path) -> None:
     onnx.save(net.model(net.node("Mul", a, a)), tmp_path / "net.onnx")
     with pytest.raises(HwgenError) as found:
         read_onnx_float(tmp_path / "net.onnx")
-    assert "2 unsupported operators" in str(found.value)
     assert "Sigmoid 'sigmoid0'" in str(found.value) and "Mul 'mul1'" in str(found.value)
 
 

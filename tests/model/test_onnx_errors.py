@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from onnx import numpy_helper
 
 from hwgen.embedded import MODEL
 from hwgen.errors import HwgenError
-from hwgen.model import load_model
 from hwgen.model.graph import Op, Tensor, plain_graph
 from hwgen.model.onnx_reader import read_onnx
 from hwgen.model.onnx_writer import write_onnx
@@ -82,7 +81,7 @@ def test_float_network(tmp_path: Path) -> None:
     net, output = residual(np.random.default_rng(1))
     onnx.save(net.model(output), tmp_path / "float.onnx")
     message = refused(tmp_path / "float.onnx")
-    assert "the network is not quantised" in message
+    assert "it is not quantised" in message
     assert "quantize_static" in message
 
 
@@ -95,12 +94,9 @@ def test_preflight_lists_every_unsupported_operator(tmp_path: Path) -> None:
     v = net.node("MaxPool", v, kernel_shape=[2, 2], dilations=[2, 2])
     onnx.save(net.model(v), tmp_path / "net.onnx")
     message = refused(tmp_path / "net.onnx")
-    assert "4 unsupported operators:" in message
-    for text in ("Sigmoid 'sigmoid1': not supported; train with Relu", "Resize 'resize2'", "Mul 'mul3'",
-                 "MaxPool 'maxpool4': dilated pooling; use dilation 1"):
-        assert text in message
-    with pytest.raises(HwgenError, match="4 unsupported operators"):
-        load_model(tmp_path / "net.onnx")
+    for text in ("it is not quantised", "Sigmoid 'sigmoid1': not supported -> train with Relu", "Resize 'resize2'",
+                 "Mul 'mul3'", "MaxPool 'maxpool4': dilated pooling -> use dilation 1"):
+        assert message.count(text) == 1
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 0.0, -0.1])
@@ -128,9 +124,9 @@ def test_batch_and_dynamic_sizes(quantised: Path) -> None:
                 target.dim_param = value
         return change
 
-    assert "the batch of input 'x' must be 1, not 4" in refused(changed(quantised, dim(0, 4)))
+    assert "input 'x': its batch must be 1, not 4" in refused(changed(quantised, dim(0, 4)))
     message = refused(changed(quantised, dim(2, "height")))
-    assert "dimension 2 of input 'x' must be a fixed size, not 'height'" in message
+    assert "input 'x': dimension 2 must be a fixed size, not 'height'" in message
 
 
 def test_sixteen_bit_maps(tmp_path: Path) -> None:
@@ -162,15 +158,7 @@ def test_reorder_by_reshape(tmp_path: Path) -> None:
     v = net.conv("x", 4, 4, (1, 1))
     v = net.node("Reshape", v, net.constant([1, 2, 8, 4], np.int64))
     path, _ = quantise(net, net.conv(v, 3, 2, (1, 1)), tmp_path)
-    assert "would move values between channels and pixels" in refused(path)
-
-
-def test_two_outputs(quantised: Path) -> None:
-    def change(model: onnx.ModelProto) -> None:
-        name = model.graph.node[5].output[0]
-        model.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
-
-    assert "one input and one output, not 1 and 2" in refused(changed(quantised, change))
+    assert "in another order than its values are computed in" in refused(path)
 
 
 def test_bias_that_does_not_fit(tmp_path: Path) -> None:
