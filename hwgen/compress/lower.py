@@ -11,7 +11,7 @@ from hwgen.compress.quantizer import Quantizer
 from hwgen.errors import HwgenError
 from hwgen.model.graph import Concat, Graph, Op, Pad, Pool, Reshape
 from hwgen.model.onnx_lower import Emitter, clamp
-from hwgen.model.onnx_passes import fold_pads
+from hwgen.model.onnx_passes.pads import fold_pads
 from hwgen.model.onnx_values import Pending, View, Weights
 from hwgen.model.ports import FileView, Port, Step
 

@@ -15,21 +15,16 @@ from typing import Any
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
-from onnx.reference import ReferenceEvaluator
 
 from hwgen.errors import HwgenError
 from hwgen.model.obstacles import ObstacleError, Obstacles
 from hwgen.model.onnx_dialects import rewrite
 from hwgen.model.onnx_node import Array, Node
-
-_NOT_EVALUATED = (ArithmeticError, AttributeError, ImportError, LookupError, RuntimeError, TypeError, ValueError)
-"""What onnx's reference evaluator raises for an operator or a value it does not know."""
+from hwgen.model.onnx_passes.constants import fold
+from hwgen.model.onnx_passes.shapes import infer
 
 OLDEST = 10
 """The operator set that QuantizeLinear came with."""
-
-_NOT_FOLDED = {"QuantizeLinear", "DequantizeLinear", "If", "Loop", "Scan"}
-
 
 SIZES = 1 << 31
 """Values that no tensor may have more of."""
@@ -116,10 +111,9 @@ def open_onnx(path: str | Path) -> OnnxFile:
     del model.graph.value_info[:]  # shapes that were derived from a symbolic batch
     for output in outputs:
         output.type.tensor_type.ClearField("shape")
-    model = _infer(model)
     consts = {name: _array(t, path) for name, t in inits.items()}
     names = [value.name for value in outputs]
-    nodes = rewrite(_fold(model, consts, path), consts, names, {o.domain: o.version for o in model.opset_import})
+    nodes = rewrite(_nodes(fold(model, consts), path), consts, names, {o.domain: o.version for o in model.opset_import})
     nodes = _reachable(nodes, names)
     consumers: dict[str, list[Node]] = {}
     for node in nodes:
@@ -153,7 +147,7 @@ def _parse(path: Path) -> onnx.ModelProto:
     except Exception as error:
         raise HwgenError(f"its external data cannot be read ({error})", where=where,
                          remedy="put the .data file next to the .onnx file") from error
-    checked = _infer(model)
+    checked = infer(model)
     for output in checked.graph.output:  # exporters may leave out its shape, which no operator set but ONNX's tells
         output.type.tensor_type.shape.SetInParent()
     try:
@@ -191,14 +185,6 @@ def _fixed_shape(value: onnx.ValueInfoProto, found: Obstacles) -> tuple[int, ...
     return tuple(shape)
 
 
-def _infer(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Shape inference, best effort: only Shape nodes of exporters need it; the reader computes its own shapes."""
-    try:
-        return onnx.shape_inference.infer_shapes(model, data_prop=True)
-    except (onnx.shape_inference.InferenceError, RuntimeError, ValueError):
-        return model
-
-
 def _array(tensor: onnx.TensorProto, path: Path) -> Array:
     try:
         return np.asarray(numpy_helper.to_array(tensor))
@@ -207,42 +193,18 @@ def _array(tensor: onnx.TensorProto, path: Path) -> Array:
                          remedy="the file is damaged: export the network again") from error
 
 
-def _shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
-    """Every fully known shape."""
-    known = {}
-    for value in (*model.graph.input, *model.graph.value_info):
-        dims = value.type.tensor_type.shape.dim
-        if value.type.tensor_type.HasField("shape") and all(d.HasField("dim_value") for d in dims):
-            known[value.name] = tuple(d.dim_value for d in dims)
-    return known
-
-
-def _fold(model: onnx.ModelProto, consts: dict[str, Array], path: Path) -> list[Node]:
-    """Evaluate nodes whose inputs are all constant into ``consts``; returns the other nodes, with unique names."""
-    shapes = _shapes(model)
-    opsets = {o.domain: o.version for o in model.opset_import}
-    left: list[Node] = []
+def _nodes(protos: Sequence[onnx.NodeProto], path: Path) -> list[Node]:
+    """The nodes, with unique names."""
+    nodes: list[Node] = []
     taken: set[str] = set()
-    for proto in model.graph.node:
-        inputs = [i for i in proto.input if i]
-        if proto.op_type == "Shape" and inputs[0] in shapes and not proto.attribute:
-            consts[proto.output[0]] = np.array(shapes[inputs[0]], np.int64)
-            continue
-        if all(i in consts for i in inputs) and proto.op_type not in _NOT_FOLDED:
-            try:
-                results = ReferenceEvaluator(proto, opsets=opsets).run(None, {i: consts[i] for i in inputs})
-            except _NOT_EVALUATED:
-                results = None  # the node stays, and the preflight names it
-            if results is not None:
-                consts.update(zip(proto.output, (np.asarray(r) for r in results), strict=False))
-                continue
+    for proto in protos:
         name = proto.name or proto.output[0]
         while name in taken:
             name += "_"
         taken.add(name)
         attrs = {a.name: _attribute(a, path) for a in proto.attribute}
-        left.append(Node(name, proto.op_type, proto.domain, tuple(proto.input), tuple(proto.output), attrs))
-    return left
+        nodes.append(Node(name, proto.op_type, proto.domain, tuple(proto.input), tuple(proto.output), attrs))
+    return nodes
 
 
 def _attribute(attribute: onnx.AttributeProto, path: Path) -> Any:

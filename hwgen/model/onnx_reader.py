@@ -21,7 +21,7 @@ from hwgen.model.onnx_layers import Layers
 from hwgen.model.onnx_layout import relayout
 from hwgen.model.onnx_lower import Emitter
 from hwgen.model.onnx_node import Node
-from hwgen.model.onnx_passes import fold_pads
+from hwgen.model.onnx_passes.pads import fold_pads
 from hwgen.model.onnx_remedies import QDQ
 from hwgen.model.onnx_scales import Quantizers
 from hwgen.model.onnx_values import Pending, Source, Tail, Unknown, Value, View, Weights
