@@ -12,8 +12,9 @@ from hwgen.derive import Derived
 from hwgen.hardware import GENERATORS
 from hwgen.hardware.lane import LANE_MODULE, lane_verilog
 from hwgen.hardware.requantise import REQUANTISE_MODULE, requantiser_verilog
+from hwgen.hardware.shorten import compact
 from hwgen.hardware.top import TOP_MODULE, Top
-from hwgen.hardware.verilog import compact, convert
+from hwgen.hardware.verilog import convert
 
 
 def generate(config: Config) -> dict[str, str]:

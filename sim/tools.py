@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from hwgen.errors import HwgenError
-from hwgen.hardware.verilog import DUMMY
+from hwgen.hardware.shorten import DUMMY
 from hwgen.sim.cache import cache_dir
 
 WAIVERS = (

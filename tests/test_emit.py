@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from hwgen import emit, isa, registers
-from hwgen.hardware.verilog import compact
+from hwgen.hardware.shorten import compact
 from hwgen.presets import preset
 
 
