@@ -119,7 +119,8 @@ class _Lowering:
             args = {"weights": _weights(op), "bias": op.bias, "stride": op.stride, "dilation": op.dilation,
                     "pad": op.pad, "groups": op.groups}
         elif isinstance(op, FloatPool):
-            args = {"kernel": op.kernel, "stride": op.stride, "pad": op.pad, "include_pad": op.include_pad}
+            args = {"kernel": op.kernel, "stride": op.stride, "pad": op.pad,
+                    "counted": op.pad if op.include_pad else (0, 0, 0, 0)}
         elif isinstance(op, Concat):
             args = {"axis": op.axis}
         shape = self.graph.shapes[op.output]

@@ -72,7 +72,11 @@ class _FloatEmitter(Emitter):
         elif pending.kind == "add":
             self.emit(FloatAdd(**common, **clamp))
         elif pending.kind == "average":
-            self.emit(FloatPool(**common, **clamp, **args, kind="average"))
+            counted = args.pop("counted")
+            if any(counted) and counted != args["pad"]:
+                raise self.fail(pending.op, pending.node, "ceil_mode together with count_include_pad",
+                                "pad explicitly and use ceil_mode=0")
+            self.emit(FloatPool(**common, **clamp, **args, include_pad=any(counted), kind="average"))
         elif pending.kind == "concat":
             joined = self.tensor(f"{output.name}/concat", output.shape, 1.0, 0) if pending.clamped else output
             self.emit(Concat(**{**common, "output": joined.name}, axis=args["axis"]))

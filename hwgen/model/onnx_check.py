@@ -68,6 +68,4 @@ def _pool_problem(node: Node) -> tuple[str, str] | None:
         return "dilated pooling", "use dilation 1"
     if len([o for o in node.outputs if o]) > 1:
         return "the second output (indices) is not supported", "remove it"
-    if node.op == "AveragePool" and attrs.get("ceil_mode", 0) and attrs.get("count_include_pad", 0):
-        return "ceil_mode together with count_include_pad", "pad explicitly and use ceil_mode=0"
     return None

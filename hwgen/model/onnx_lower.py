@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwgen.golden.fixedpoint import ADD_LEFT_SHIFT, quantize_multiplier
+from hwgen.golden.pooling import pool_divisors
 from hwgen.model.graph import Add, Concat, Conv, Op, Pool, Requant, Requantize, Reshape, Rounding, Tensor
 from hwgen.model.obstacles import ObstacleError
 from hwgen.model.onnx_values import Map, Pending, Shape, View, Weights
@@ -189,28 +190,25 @@ def _add(emitter: Emitter, pending: Pending, output: Tensor) -> None:
 
 def _average(emitter: Emitter, pending: Pending, output: Tensor) -> None:
     view, args = pending.inputs[0], pending.args
-    source, kernel, pad, include = view.tensor, args["kernel"], args["pad"], args["include_pad"]
+    source, kernel, pad, counted = view.tensor, args["kernel"], args["pad"], args["counted"]
     same = (source.scale, source.zero_point) == (output.scale, output.zero_point)
     common = {"name": pending.node, "inputs": (source.name,), "source": pending.op, "kind": "average",
-              "kernel": kernel, "stride": args["stride"], "pad": pad}
-    if any(pad) and not include:
-        # The number of valid pixels varies, so one multiplier cannot divide: divide at the input's scale, then rescale.
-        if same:
-            qmin, qmax = clamp(pending, output)
-            emitter.emit(Pool(**common, output=output.name, qmin=qmin, qmax=qmax))
-            return
-        middle = emitter.tensor(f"{output.name}/average", output.shape, source.scale, source.zero_point)
-        emitter.emit(Pool(**common, output=middle.name))
-        emitter.emit(Requantize(name=f"{pending.node}/requantize", inputs=(middle.name,), output=output.name,
-                                source=pending.op, requant=_requant(emitter, pending, output,
-                                                                    np.array([source.scale / output.scale]))))
-        return
-    if same and not any(pad):
+              "kernel": kernel, "stride": args["stride"], "pad": pad, "output": output.name}
+
+    def requant(pixels: int) -> Requant:
+        return _requant(emitter, pending, output, np.array([source.scale / (pixels * output.scale)]))
+
+    pixels = kernel[0] * kernel[1]
+    if same and not any(counted):
         qmin, qmax = clamp(pending, output)
-        emitter.emit(Pool(**common, output=output.name, qmin=qmin, qmax=qmax))
-        return
-    real = np.array([source.scale / (kernel[0] * kernel[1] * output.scale)])
-    emitter.emit(Pool(**common, output=output.name, requant=_requant(emitter, pending, output, real)))
+        emitter.emit(Pool(**common, qmin=qmin, qmax=qmax))
+    elif pad == counted:
+        emitter.emit(Pool(**common, requant=requant(pixels)))
+    else:  # the number of pixels that count varies
+        pool = Pool(**common, by_count=dict.fromkeys(range(1, pixels + 1), requant(pixels)), counted=counted)
+        _, height, width, _ = source.shape
+        divisors = {int(n): requant(int(n)) for n in np.unique(pool_divisors(pool, height, width))}
+        emitter.emit(replace(pool, by_count=divisors))
 
 
 def _concat(emitter: Emitter, pending: Pending, output: Tensor) -> None:

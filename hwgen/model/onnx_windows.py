@@ -6,6 +6,7 @@ A map of three dimensions, (1, C, L), is one of height 1.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -155,15 +156,23 @@ class Windows:
         if not node.op.endswith("MaxPool"):
             if not view.real:
                 raise self._fail(node, "averages integers", "put it between DequantizeLinear and QuantizeLinear")
-            include = bool(node.attrs.get("count_include_pad", 0))
+            counted = self._counted(node, view, kernel, stride) if node.op == "AveragePool" else (0, 0, 0, 0)
             return Pending(shape=shape, order=view.order, seen=seen, kind="average", node=node.name, op=node.op,
                            inputs=(view,),
-                           args={"kernel": kernel, "stride": stride, "pad": pad, "include_pad": include})
+                           args={"kernel": kernel, "stride": stride, "pad": pad, "counted": counted})
         output = self.emitter.tensor(self.file.map_name(node.outputs[0]), shape, view.tensor.scale,
                                      view.tensor.zero_point)
         self.emitter.emit(Pool(name=node.name, inputs=(view.tensor.name,), output=output.name, source=node.op,
                                kind="max", kernel=kernel, stride=stride, pad=pad))
         return View(shape=shape, order=view.order, seen=seen, tensor=output, real=view.real, type=view.type)
+
+    def _counted(self, node: Node, view: View, kernel: tuple[int, int],
+                 stride: tuple[int, int]) -> tuple[int, int, int, int]:
+        """The padding that an average counts as pixels: all that the file states, or none."""
+        if not node.attrs.get("count_include_pad", 0):
+            return (0, 0, 0, 0)
+        whole = replace(node, attrs={**node.attrs, "ceil_mode": 0})
+        return window_pads(whole, view, kernel, (1, 1), stride, self.emitter)
 
     def _dimensions(self, node: Node, rank: int) -> None:
         if len(node.attrs.get("kernel_shape", ())) != rank - 2:

@@ -22,7 +22,7 @@ from hwgen.verify.reference import compare, keys
 pytest.importorskip("onnxruntime")
 
 S = 0.0625
-"""Scales are powers of two, so that ONNX Runtime's float arithmetic is exact and no value is next to a tie by chance."""
+"""Scales are powers of two, so that ONNX Runtime's float arithmetic is exact and a tie is a tie to both."""
 
 
 class File:
@@ -265,3 +265,14 @@ def test_type_without_a_zero_point(output_dtype: int, tmp_path: Path) -> None:
     q = file.node("QuantizeLinear", "x", file.const(S, np.float32), **attrs)
     real = file.node("DequantizeLinear", q, file.const(S, np.float32))
     agrees(file.save(tmp_path / "net.onnx", {"x": (1, 3, 6, 5)}, [image_net(file, real, 3, 4)]))
+
+
+@pytest.mark.parametrize("out", [S, S / 3, 0.05])
+@pytest.mark.parametrize("include", [0, 1])
+@pytest.mark.parametrize(("pads", "ceil"), [([0, 0, 0, 0], 0), ([1, 1, 1, 1], 0), ([1, 0, 0, 2], 0), ([1, 0, 0, 1], 1),
+                                            ([0, 0, 0, 0], 1)])
+def test_averages_are_rounded_once(pads: list[int], ceil: int, include: int, out: float, tmp_path: Path) -> None:
+    file = File(11, opset=19)
+    pool = file.node("AveragePool", file.map("x", S, 7), kernel_shape=[3, 3], strides=[2, 2], pads=pads, ceil_mode=ceil,
+                     count_include_pad=include)
+    agrees(file.save(tmp_path / "net.onnx", {"x": (1, 3, 8, 7)}, [file.map(pool, out, -3)]))
