@@ -11,9 +11,10 @@ from hwgen.compiler.weight_zero import zero_point
 from hwgen.config import Config
 from hwgen.errors import HwgenError
 from hwgen.golden import weight_stream
+from hwgen.golden.fixedpoint import MAX_SHIFT
 from hwgen.model.graph import Add, Concat, Conv, Graph, Op, Pad, Pool, Requantize, Reshape, requants
 
-SHIFTS = range(-31, 8)
+SHIFTS = range(-31, MAX_SHIFT + 1)
 """Multiplier shifts that POST can do."""
 
 

@@ -1,7 +1,7 @@
 """The one definition of each rounding rule; readers, golden model and RTL tests all refer to it.
 
 Notation: ``acc`` is an accumulator wrapped to 32 bits, ``m`` and ``shift`` its multiplier and shift (`Requant`),
-``p = acc * m`` the exact 63-bit product and ``n = 31 - shift`` the number of fraction bits, so that the real value
+``p = acc * m`` the exact 64-bit product and ``n = 31 - shift`` the number of fraction bits, so that the real value
 is ``p / 2**n``. A left shift is folded into ``n`` and never wraps; an overflow ends at the clamp.
 
 ========== =====================================================================================================
@@ -30,6 +30,9 @@ IntArray = NDArray[Any]
 
 ADD_LEFT_SHIFT = 20
 """Head room that TFLite gives both operands of an add before rescaling them."""
+
+MAX_SHIFT = 7
+"""Largest left shift of a `Requant`."""
 
 _BLOCK = 1 << 15
 """Elements requantised at a time: the 64-bit intermediates of one block stay in the L2 cache."""
@@ -66,6 +69,22 @@ def quantize_multiplier(real: float) -> tuple[int, int]:
     if shift > 30:
         raise HwgenError(f"a scale ratio must be below 2**30, not {real!r}")
     return multiplier, shift
+
+
+def machine_multiplier(real: float) -> tuple[int, int]:
+    """`quantize_multiplier` with a shift that machines have, for a ratio of any size; see `folded`."""
+    return folded(*quantize_multiplier(min(real, 2.0 ** (MAX_SHIFT + 1))))
+
+
+def folded(multiplier: int, shift: int) -> tuple[int, int]:
+    """A multiplier and shift of the same effect on int8 results, the shift `MAX_SHIFT` at most.
+
+    Multipliers of machines have 32 bits, which is one more than `quantize_multiplier` uses: enough for ratios below
+    256. With any larger one every accumulator but 0 ends at the clamp, as it does just below 256.
+    """
+    if shift <= MAX_SHIFT:
+        return multiplier, shift
+    return min(multiplier << (shift - MAX_SHIFT), 2**32 - 1), MAX_SHIFT
 
 
 def average_requant(count: int) -> tuple[int, int]:

@@ -25,8 +25,8 @@ class Requant:
     Parameters
     ----------
     multiplier : int64 array, shape (channels,)
-        In [0, 2**31); readers give 0 or [2**30, 2**31), except for TFLite's mean, whose division by the pixel
-        count may leave one bit less.
+        In [0, 2**31), with the shift 7 in [0, 2**32) (`hwgen.golden.fixedpoint.folded`). Readers give 0 or at least
+        2**30, except for TFLite's mean, whose division by the pixel count may leave one bit less.
     shift : int64 array, shape (channels,)
         Positive is a left shift (TFLite's convention), in [-31, 7].
     zero_point, qmin, qmax : int

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hwgen.golden.fixedpoint import ADD_LEFT_SHIFT, quantize_multiplier
+from hwgen.golden.fixedpoint import ADD_LEFT_SHIFT, machine_multiplier, quantize_multiplier
 from hwgen.golden.pooling import pool_divisors
 from hwgen.model.graph import Add, Concat, Conv, Op, Pool, Requant, Requantize, Reshape, Rounding, Tensor
 from hwgen.model.obstacles import ObstacleError
 from hwgen.model.onnx_values import Map, Pending, Shape, View, Weights
 from hwgen.model.ports import FileView
 
-_MAX_SHIFT = 7
 _INT32 = 2**31 - 1
+_LARGEST_RATIO = 2.0**31
 
 
 @dataclass
@@ -108,10 +108,10 @@ class Emitter:
 
     def multiplier(self, real: NDArray[np.float64], node: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Multipliers and shifts of scale ratios, one a channel."""
-        pairs = [quantize_multiplier(min(float(r), 2.0**_MAX_SHIFT)) for r in real]  # at most what is refused here
-        if max(shift for _, shift in pairs) > _MAX_SHIFT:
-            raise self.fail("", node, f"input scale times weight scale must be below {2**_MAX_SHIFT} output scales, "
-                            f"not {float(real.max()):g}", "calibrate again with representative data")
+        if not real.max(initial=0) < _LARGEST_RATIO:
+            raise self.fail("", node, f"input scale times weight scale must be below 2**31 output scales, not "
+                            f"{float(real.max()):g}", "calibrate again with representative data")
+        pairs = [machine_multiplier(float(r)) for r in real]
         return np.array([m for m, _ in pairs], np.int64), np.array([s for _, s in pairs], np.int64)
 
 

@@ -42,6 +42,8 @@ def multiplied(layer: Layer) -> Op:
     if weight.min() >= -128 and weight.max() <= 127:
         weight = weight.astype(np.int8)
     ratios = scales.convolution_ratios(x, constant.scales, layer.output)
-    requant = scales.requant(ratios, layer.output, layer.activation, layer.where)
-    return Conv(**layer.names(x), weight=weight, bias=np.zeros(channels, np.int32), requant=requant, groups=channels,
+    bias = np.zeros(channels, np.int32)
+    requant = scales.requant(ratios, layer.output, layer.activation, layer.where,
+                             reach=scales.reach(weight, bias, x, len(ratios)))
+    return Conv(**layer.names(x), weight=weight, bias=bias, requant=requant, groups=channels,
                 weight_scale=np.resize(constant.scales, channels))

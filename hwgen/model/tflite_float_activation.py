@@ -32,7 +32,7 @@ def float_activation(layer: Layer) -> Op:
     attrs = {"scale": y.scale, "zero_point": y.zero_point}
     expected = quantize(np.clip(real, np.float32(low), np.float32(high)), attrs, "tflite")
     qmin, qmax = (int(q) for q in quantize(np.array([low, high], np.float32), attrs, "tflite"))
-    multiplier, shift = scales.multipliers(np.array([float(x.scale) / float(y.scale)]), layer.where)
+    multiplier, shift = scales.multipliers(np.array([float(x.scale) / float(y.scale)]))
     for rounding in _ROUNDINGS:
         requant = Requant(multiplier, shift, y.zero_point, qmin, qmax, rounding)
         if np.array_equal(requantize((q - x.zero_point).reshape(-1, 1), requant).reshape(-1), expected):

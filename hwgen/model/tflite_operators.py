@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from hwgen.errors import HwgenError
 from hwgen.model import tflite_geometry as geometry
 from hwgen.model import tflite_scales as scales
-from hwgen.model.graph import Add, Concat, Conv, Op, Pad, Pool, Requant, Requantize, Rounding, Tensor
+from hwgen.model.graph import Add, Concat, Conv, Op, Pad, Pool, Requantize, Rounding, Tensor
 from hwgen.model.tflite_constant_factor import multiplied
 from hwgen.model.tflite_context import Layer
 from hwgen.model.tflite_float_activation import FLOAT_KINDS, float_activation
@@ -37,15 +37,13 @@ def _weights(layer: Layer, rank: int, axis: int) -> tuple[NDArray[Any], NDArray[
     return weight, np.zeros(channels, np.int32) if bias is None else bias.astype(np.int32), stored.scales
 
 
-def _requant(layer: Layer, x: Tensor, weight_scales: NDArray[np.float32]) -> Requant:
-    return scales.requant(scales.convolution_ratios(x, weight_scales, layer.output, layer.unsigned), layer.output,
-                          layer.activation, layer.where)
-
-
 def _convolution(layer: Layer) -> Op:
     weight, bias, weight_scales = _weights(layer, 4, 3 if layer.source.kind == "DEPTHWISE_CONV_2D" else 0)
     x, found = geometry.convolution(layer, weight)
-    return Conv(**layer.names(x), **found, bias=bias, requant=_requant(layer, x, weight_scales),
+    ratios = scales.convolution_ratios(x, weight_scales, layer.output, layer.unsigned)
+    requant = scales.requant(ratios, layer.output, layer.activation, layer.where,
+                             reach=scales.reach(found["weight"], bias, x, len(ratios)))
+    return Conv(**layer.names(x), **found, bias=bias, requant=requant,
                 weight_scale=np.resize(weight_scales, len(found["weight"])))
 
 
@@ -54,7 +52,8 @@ def _dense(layer: Layer) -> Op:
     x, weight = geometry.dense(layer, weight)
     ratios = scales.convolution_ratios(x, weight_scales, layer.output)
     rounding: Rounding = "single" if layer.unsigned else "double"  # LiteRT, which alone has uint8, rounds once
-    requant = scales.requant(ratios, layer.output, layer.activation, layer.where, rounding)
+    requant = scales.requant(ratios, layer.output, layer.activation, layer.where, rounding,
+                             scales.reach(weight, bias, x, len(ratios)))
     return Conv(**layer.names(x), weight=weight, bias=bias, requant=requant,
                 weight_scale=np.resize(weight_scales, len(weight)))
 

@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwgen.errors import HwgenError
-from hwgen.golden.fixedpoint import average_requant, quantize_multiplier
+from hwgen.golden.bounds import accumulator_range
+from hwgen.golden.fixedpoint import average_requant, folded, machine_multiplier, quantize_multiplier
 from hwgen.model.graph import Requant, Rounding, Tensor
 from hwgen.model.tflite_context import Layer
 
-MAX_SHIFT = 7
-"""Largest left shift of a `Requant`."""
+_LARGEST = 2.0**29
+"""Ratio above which a mean of anything overflows in the kernels."""
 
 _CLAMPS = {0: (None, None), 1: (0.0, None), 2: (-1.0, 1.0), 3: (0.0, 6.0)}
 """Real lower and upper bound by TFLite's activation number: NONE, RELU, RELU_N1_TO_1, RELU6."""
@@ -35,28 +36,37 @@ def _quantized(real: float, tensor: Tensor) -> int:
     return tensor.zero_point + int(math.copysign(math.floor(abs(ratio) + 0.5), ratio))
 
 
-def multipliers(ratios: NDArray[np.float64], where: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Multipliers and shifts of several scale ratios.
-
-    Raises
-    ------
-    HwgenError
-        When a ratio is 128 or more: the output scale is too small for its input.
-    """
-    pairs = [quantize_multiplier(min(float(ratio), 2.0**MAX_SHIFT)) for ratio in ratios]
-    if max(shift for _, shift in pairs) > MAX_SHIFT:
-        raise HwgenError(f"input scale x weight scale / output scale must be below {2**MAX_SHIFT}, not "
-                         f"{float(np.max(ratios)):.6g}", where=where,
-                         remedy="calibrate the output range on representative data")
+def multipliers(ratios: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Multipliers and shifts of several scale ratios."""
+    pairs = [machine_multiplier(float(ratio)) for ratio in ratios]
     return np.array([m for m, _ in pairs], np.int64), np.array([s for _, s in pairs], np.int64)
 
 
 def requant(ratios: NDArray[np.float64], output: Tensor, activation: int, where: str,
-            rounding: Rounding = "double") -> Requant:
-    """The requantisation to ``output`` with a fused activation; arguments as `multipliers` and `clamp_range`."""
-    multiplier, shift = multipliers(ratios, where)
+            rounding: Rounding = "double", reach: NDArray[np.int64] | int = 255) -> Requant:
+    """The requantisation to ``output`` with a fused activation; arguments as `multipliers` and `clamp_range`.
+
+    ``reach`` is the largest magnitude of the accumulators, of each channel.
+
+    Raises
+    ------
+    HwgenError
+        When TFLite's kernels shift an accumulator beyond 32 bits.
+    """
+    shift = np.frexp(ratios)[1]
+    _check_shift(shift, np.broadcast_to(reach, shift.shape), where)
+    multiplier, shift = multipliers(ratios)
     qmin, qmax = clamp_range(activation, output)
     return Requant(multiplier, shift, output.zero_point, qmin, qmax, rounding)
+
+
+def _check_shift(shift: NDArray[Any], reach: NDArray[Any], where: str) -> None:
+    """Refuse left shifts that overflow in the kernels, which shift before they multiply; the machine does not."""
+    for s, most in zip(shift.tolist(), reach.tolist(), strict=True):
+        if s > 0 and most << min(s, 64) >= 1 << 31:
+            raise HwgenError(f"the output scale is so small that sums, up to {most}, times 2**{s} overflow 32 bits in "
+                             "TFLite's kernels", where=where,
+                             remedy="calibrate the output range on representative data")
 
 
 def convolution_ratios(x: Tensor, weight_scales: NDArray[np.float32], y: Tensor,
@@ -69,6 +79,13 @@ def convolution_ratios(x: Tensor, weight_scales: NDArray[np.float32], y: Tensor,
     if unsigned:
         return (np.float32(x.scale) * weight_scales).astype(np.float64) / float(y.scale)
     return float(x.scale) * weight_scales.astype(np.float64) / float(y.scale)
+
+
+def reach(weight: NDArray[Any], bias: NDArray[np.int32], x: Tensor, ratios: int) -> NDArray[np.int64]:
+    """Largest magnitude of a convolution's accumulators, of each channel, or of all where ``ratios`` is 1."""
+    low, high = accumulator_range(weight, bias, x.zero_point)
+    most = np.maximum(np.abs(low), np.abs(high))
+    return most if ratios > 1 else most.max(keepdims=True)
 
 
 def unsigned_average(layer: Layer, x: Tensor, window: dict[str, Any], qmin: int, qmax: int) -> Requant:
@@ -90,10 +107,11 @@ def unsigned_average(layer: Layer, x: Tensor, window: dict[str, Any], qmin: int,
 
 def mean_requant(x: Tensor, y: Tensor, count: int, where: str) -> Requant:
     """Mean over ``count`` pixels: the division is worked into the multiplier, truncated as TFLite does."""
-    (multiplier,), (shift,) = multipliers(np.array([float(x.scale) / float(y.scale)]), where)
-    extra = min(count.bit_length() - 1, 32, 31 + int(shift))
-    divided = (int(multiplier) << extra) // count
-    return Requant(np.array([divided], np.int64), np.array([int(shift) - extra], np.int64), y.zero_point)
+    multiplier, shift = quantize_multiplier(min(float(x.scale) / float(y.scale), _LARGEST))
+    extra = min(count.bit_length() - 1, 32, 31 + shift)
+    _check_shift(np.array([shift - extra]), np.array([255 * count]), where)
+    multiplier, shift = folded((multiplier << extra) // count, shift - extra)
+    return Requant(np.array([multiplier], np.int64), np.array([shift], np.int64), y.zero_point)
 
 
 def add_scales(first: Tensor, second: Tensor, y: Tensor, activation: int,
@@ -101,5 +119,5 @@ def add_scales(first: Tensor, second: Tensor, y: Tensor, activation: int,
     """Both operands' multipliers and shifts, and the sum's `Requant`; ``first`` has the larger (or equal) scale."""
     twice = 2.0 * max(float(first.scale), float(second.scale))
     pairs = [quantize_multiplier(float(t.scale) / twice) for t in (first, second)]
-    output = requant(np.array([twice / (2**20 * float(y.scale))]), y, activation, where)
+    output = requant(np.array([twice / (2**20 * float(y.scale))]), y, activation, where, reach=255 << 20)
     return (pairs[0][0], pairs[1][0]), (pairs[0][1], pairs[1][1]), output

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from hwgen.golden.fixedpoint import add_sum, average_requant, quantize_multiplier, requantize
+from hwgen.golden.fixedpoint import MAX_SHIFT, add_sum, average_requant, quantize_multiplier, requantize
 from hwgen.golden.post_rule import ROUNDING_FIELDS, eltwise_accumulator, requantize_machine
 from hwgen.isa import Final
 from hwgen.model.graph import Requant, Rounding
@@ -36,6 +36,19 @@ def test_equals_fixedpoint(rounding: Rounding, acc: list[int], multiplier: int, 
     r = Requant(np.array([multiplier]), np.array([shift]), zero_point, rounding=rounding)
     values = np.array(acc, np.int64)[:, None]
     assert np.array_equal(machine(values, r), requantize(values, r))
+
+
+@pytest.mark.parametrize("rounding", ["double", "single", "half_even", "half_away"])
+@settings(max_examples=300)
+@given(st.lists(INT32 | st.integers(-3, 3), min_size=1, max_size=30), st.integers(2**31, 2**32 - 1))
+@example([-1, 0, 1], 2**32 - 1)
+def test_equals_fixedpoint_for_the_largest_ratios(rounding: Rounding, acc: list[int], multiplier: int) -> None:
+    r = Requant(np.array([multiplier]), np.array([MAX_SHIFT]), -128, rounding=rounding)
+    values = np.array(acc, np.int64)[:, None]
+    assert np.array_equal(machine(values, r), requantize(values, r))
+    exact = [(2 * a * multiplier + 2**24) // 2**25 for a in acc]  # half up: no tie is in reach, but for bits lost
+    near = np.clip(np.array(exact, object) - 128, -128, 127).astype(int)
+    assert np.abs(requantize(values, r).ravel() - near).max() <= 1
 
 
 @settings(max_examples=300)
