@@ -18,8 +18,8 @@ from onnx import helper, numpy_helper
 
 from hwgen.errors import HwgenError
 from hwgen.model.obstacles import ObstacleError, Obstacles
-from hwgen.model.onnx_dialects import rewrite
 from hwgen.model.onnx_node import Array, Node
+from hwgen.model.onnx_passes import rewrite
 from hwgen.model.onnx_passes.constants import fold
 from hwgen.model.onnx_passes.shapes import infer
 

@@ -1,3 +1,37 @@
-"""Rewrites of ONNX networks that hold for every exporter: `constants` before the dialects are undone, those of `PASSES`
-after it, `pads` on the graph that was read. What is computed stays the same, and so do the names of the file's tensors.
+"""Rewrites of ONNX networks before they are read: what is computed stays the same, and so do the names of the file's
+tensors, except of real values inside what is rewritten.
+
+`constants` comes first, then `PASSES`: the dialects are undone, then the network is put into the form that the machine
+runs. `pads` works on the graph that was read.
 """
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from hwgen.model.onnx_dialects import DIALECTS
+from hwgen.model.onnx_dialects.network import Network
+from hwgen.model.onnx_node import Array, Node
+from hwgen.model.onnx_passes import quantise_earlier
+
+PASSES: tuple[Callable[[Network], list[Node]], ...] = (*DIALECTS, quantise_earlier.rewrite)
+"""In the order in which they are applied; each is a file with a function ``rewrite(net) -> list of Node``."""
+
+
+def rewrite(nodes: list[Node], consts: dict[str, Array], outputs: Sequence[str], opsets: dict[str, int]) -> list[Node]:
+    """The network in the one language that the reader knows.
+
+    Parameters
+    ----------
+    nodes : list of Node
+        In execution order.
+    consts : dict of str to array
+        New constants are added.
+    outputs : sequence of str
+        Names of the network's outputs.
+    opsets : dict of str to int
+        Versions of the operator sets.
+    """
+    for one in PASSES:
+        nodes = one(Network(nodes, consts, outputs, opsets))
+    return nodes
