@@ -1,4 +1,4 @@
-"""How large the accumulators of a convolution can get, over the real weights."""
+"""How large accumulators can get, over the real weights."""
 
 from __future__ import annotations
 
@@ -6,6 +6,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from hwgen.model.graph import Conv, Graph
+from hwgen.model.obstacles import Obstacles
+
+LIMIT = 1 << 31
+"""What no accumulator of 32 bits reaches."""
 
 
 def accumulator_range(weight: NDArray[Any], bias: NDArray[Any], zero_point: int,
@@ -32,3 +38,26 @@ def accumulator_range(weight: NDArray[Any], bias: NDArray[Any], zero_point: int,
     down = np.minimum(rows, 0).sum(axis=1, dtype=np.int64)
     start = bias.astype(np.int64)
     return start + up * low + down * high, start + up * high + down * low
+
+
+def check_accumulators(graph: Graph, where: str) -> None:
+    """Refuse layers whose sums may not fit 32 bits.
+
+    For ONNX, whose layers are those of real numbers. TFLite's kernels wrap as machines do.
+
+    Raises
+    ------
+    HwgenError
+        Names every such layer.
+    """
+    found = Obstacles(where)
+    for op in graph.ops:
+        if isinstance(op, Conv):
+            low, high = accumulator_range(op.weight, op.bias, graph.tensors[op.inputs[0]].zero_point)
+            wrong = np.flatnonzero((low < -LIMIT) | (high >= LIMIT))
+            if len(wrong):
+                c = wrong[0]
+                most = low[c] if low[c] < -LIMIT else high[c]
+                found.add(op.source, op.name,
+                          f"the sums of channel {c}, up to {most} with its bias {op.bias[c]}, do not fit 32 bits", "its weight scale is too small: quantise per tensor, or prune the channel")
+    found.check("the network cannot run exactly:")

@@ -27,9 +27,12 @@ def load_model(path: str | Path) -> Graph:
         from hwgen.model.tflite_reader import read_tflite  # the readers' packages load only when needed
 
         return read_tflite(path)
+    from hwgen.golden.bounds import check_accumulators
     from hwgen.model.onnx_reader import read_onnx
 
-    return read_onnx(path)
+    graph = read_onnx(path)
+    check_accumulators(graph, str(path))
+    return graph
 
 
 def model_kind(path: Path, remedy: str) -> Literal["tflite", "onnx"]:
