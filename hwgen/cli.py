@@ -11,6 +11,9 @@ from hwgen import __version__, commands
 from hwgen.commands.output import error_console
 from hwgen.errors import HwgenError
 
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
+
 USAGE_ERROR = 2
 """Exit code when the input is at fault or a tool is missing; 1 is for results that differ."""
 
@@ -18,16 +21,28 @@ USAGE_ERROR = 2
 class _Group(TyperGroup):
     """Turns the errors a user is meant to read into their message and an exit code, without a traceback."""
 
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """List the commands, each with the whole first paragraph of its help: Typer would cut it to a line."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, _first_paragraph(self.commands[name].help)) for name in self.list_commands(ctx)])
+
     def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
         try:
             return super().invoke(ctx)
         except HwgenError as error:
             _fail(str(error))
+        except KeyboardInterrupt:
+            error_console().print("interrupted")
+            raise typer.Exit(INTERRUPTED) from None
         except ModuleNotFoundError as error:
             extra = commands.extra_of(error.name or "")
             if extra is None:
                 raise
             _fail(f'this needs the package {error.name}, which is not installed\n  -> pip install "hwgen[{extra}]"')
+
+
+def _first_paragraph(help_text: str | None) -> str:
+    return " ".join((help_text or "").partition("\n\n")[0].split())
 
 
 def _fail(text: str) -> None:
@@ -42,6 +57,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="Convolution accelerators from quantised networks, verified to the bit.",
+    epilog="`hwgen COMMAND --help` shows a command's options and examples.",
 )
 
 

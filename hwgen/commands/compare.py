@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from hwgen.commands.files import check_target, write_json
-from hwgen.commands.options import ConfigFile, Json, Model, Preset, chosen_config
+from hwgen.commands.options import Json, Model, OptionalConfigFile, OptionalPreset, chosen_config
 from hwgen.commands.output import busy, console
 
 DEFAULT = "base-sparse"
@@ -16,8 +16,8 @@ DEFAULT = "base-sparse"
 
 def compare(
     model: Model,
-    preset: Preset = None,
-    config: ConfigFile = None,
+    preset: OptionalPreset = None,
+    config: OptionalConfigFile = None,
     inputs: Annotated[Path | None, typer.Option("--inputs", metavar="FILE.npz", help="x: inputs, batch first.")] = None,
     random: Annotated[
         int | None,

@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from hwgen.commands.files import check_target, write_file, write_json
-from hwgen.commands.options import ConfigFile, Json, Preset, chosen_config
+from hwgen.commands.options import Json, OptionalConfigFile, OptionalPreset, chosen_config
 from hwgen.commands.output import busy, console
 from hwgen.errors import HwgenError
 
@@ -51,8 +51,8 @@ def compress(
         typer.Option("--annotate", help="Write also what the machine lacks: real numbers, the scheme in metadata."),
     ] = False,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of samples.")] = 0,
-    preset: Preset = None,
-    config: ConfigFile = None,
+    preset: OptionalPreset = None,
+    config: OptionalConfigFile = None,
     json: Json = None,
 ) -> None:
     """Compress a float network and print what each step did; accuracy of the result is the integer golden model's.
@@ -72,7 +72,7 @@ def compress(
     from hwgen.compress.load import load_float_model
     from hwgen.compress.pipeline import compress as run_recipe
     from hwgen.compress.recipe import load_recipe
-    from hwgen.compress.shipped import find_recipe
+    from hwgen.compress.shipped import find_recipe, recipe_name
 
     recipe_file = find_recipe(recipe)
     steps = load_recipe(recipe_file)
@@ -88,7 +88,7 @@ def compress(
     write_json(plan, plan_json(result, model, recipe_file, seed))
     report = {"output": str(output), "plan": str(plan), "fitted_on": (train or data).name, "machine": stored}
     write_json(json, report_json(result, steps, model, recipe_file, fit, test) | report)
-    show(f"{graph.name}, {recipe_file.name} ({steps.family})", result)
+    show(f"{graph.name}, {recipe_name(recipe_file)} ({steps.family})", result)
     if not result.rows[-1].integer:
         console().print("the machine has no such scheme: the file holds real numbers", soft_wrap=True)
     if stored is not None:

@@ -13,7 +13,7 @@ import typer
 
 from hwgen.commands import compress as compressing
 from hwgen.commands.files import check_target, write_file, write_folder, write_json
-from hwgen.commands.options import Preset
+from hwgen.commands.options import OptionalPreset
 from hwgen.commands.output import busy, console
 from hwgen.commands.verify import DIFFERENT, Simulator, show, verified
 from hwgen.presets import preset as find_preset
@@ -26,7 +26,7 @@ def demo(
     output: Annotated[
         Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for network, Verilog and report.")
     ] = Path("hwgen-demo"),
-    preset: Preset = "base",
+    preset: OptionalPreset = "base",
     images: Annotated[int, typer.Option("--images", min=1, max=100, metavar="N", help="Digits to simulate.")] = 3,
     sim: Annotated[Simulator, typer.Option("--sim", help="Simulator.")] = Simulator.verilator,
 ) -> None:
@@ -55,7 +55,7 @@ def demo(
         network = load_float_model(FLOAT_MODEL)
         fit, test = load_data(network, TRAIN), load_data(network, DATA)
         made = compress(network, steps, fit, test, follow=follow)
-    compressing.show(f"{network.name}, {recipe.name} ({steps.family})", made)
+    compressing.show(f"{network.name}, {RECIPE} ({steps.family})", made)
     with busy(f"generating {machine.name}"):
         files: dict[str, str | bytes] = dict(machine_files(machine))
     model, plan = output / "digits.onnx", output / "digits.plan.json"
@@ -64,6 +64,7 @@ def demo(
     plans = compressing.plan_json(made, FLOAT_MODEL, recipe, fit.seed)
     files |= {model.name: made.onnx, plan.name: json.dumps(plans, indent=1) + "\n",
               "compress.json": json.dumps(compression, indent=1) + "\n"}  # fmt: skip
+    files |= {path.name: path.read_bytes() for path in (FLOAT_MODEL, TRAIN, DATA)}  # for the examples of --help
     write_folder(output, files)
     graph = read_onnx(model)
     assert test.y is not None  # the package's images have labels

@@ -12,8 +12,22 @@ from hwgen.errors import HwgenError
 from hwgen.presets import preset as find_preset
 
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="Quantised network, .tflite (int8) or .onnx (QDQ).")]
-Preset = Annotated[str | None, typer.Option("--preset", metavar="NAME", help="A named machine, see `hwgen presets`.")]
-ConfigFile = Annotated[Path | None, typer.Option("--config", metavar="FILE.toml", help="A machine of your own.")]
+Preset = Annotated[
+    str | None,
+    typer.Option(
+        "--preset", metavar="NAME", help="A named machine, see `hwgen presets`. This or --config is required."
+    ),
+]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE.toml", help="A machine of your own. This or --preset is required."),
+]
+OptionalPreset = Annotated[
+    str | None, typer.Option("--preset", metavar="NAME", help="A named machine, see `hwgen presets`.")
+]
+OptionalConfigFile = Annotated[
+    Path | None, typer.Option("--config", metavar="FILE.toml", help="A machine of your own.")
+]
 Profile = Annotated[
     Path | None,
     typer.Option("--profile", metavar="FILE.npz", help="x: typical inputs, by whose zeros mappings are chosen."),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hwgen.compress.parameters import from_table
+from hwgen.compress.shipped import recipe_name
 from hwgen.compress.technique import Family, Technique, technique
 from hwgen.errors import HwgenError
 from hwgen.toml_file import read_toml
@@ -80,8 +81,8 @@ def load_recipe(path: Path) -> Recipe:
     steps = table.get("step", [])
     if unknown or not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps):
         raise HwgenError("a recipe holds [[step]] tables and nothing else"
-                         + (f", not {', '.join(unknown)}" if unknown else ""), where=str(path))
-    return make_recipe(str(path), steps)
+                         + (f", not {', '.join(unknown)}" if unknown else ""), where=recipe_name(path))
+    return make_recipe(recipe_name(path), steps)
 
 
 def make_recipe(name: str, tables: Sequence[dict[str, Any]]) -> Recipe:

@@ -32,3 +32,8 @@ def find_recipe(given: str | Path) -> Path:
         raise HwgenError(f"there is no recipe {path.name!r}, neither a file nor a shipped one",
                          remedy=f"the shipped recipes are: {', '.join(recipe_names())}")
     return _FOLDER / f"{path.name}.toml"
+
+
+def recipe_name(path: Path) -> str:
+    """What messages call a recipe: a shipped one by its name, any other by its file."""
+    return path.stem if path.parent == _FOLDER else str(path)

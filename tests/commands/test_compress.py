@@ -141,6 +141,14 @@ def test_a_shipped_recipe_by_name(tmp_path: Path) -> None:
     assert not (tmp_path / "other.onnx").exists()
 
 
+def test_messages_call_a_shipped_recipe_by_its_name(tmp_path: Path) -> None:
+    with np.load(DATA) as data:
+        np.savez(tmp_path / "few.npz", x=data["x"][:10], y=data["y"][:10])
+    arguments = ["compress", MODEL, "--recipe", "int8", "--data", tmp_path / "few.npz", "-o", tmp_path / "out.onnx"]
+    done = CliRunner().invoke(app, [*map(str, arguments)])
+    assert done.exit_code == 2 and "\nerror: int8: step 1 (quantize): " in done.stderr, done.stderr
+
+
 def test_weights_that_are_no_numbers_leave_nothing(tmp_path: Path) -> None:
     model = onnx.load(FLOAT_MODEL)
     weight = next(t for t in model.graph.initializer if t.name == "dense/weight")
