@@ -16,7 +16,7 @@ from hwgen.compress.graph import Activation, BatchNorm, FloatAdd, FloatConv, Flo
 from hwgen.compress.passes import fuse_activations
 from hwgen.errors import HwgenError
 from hwgen.model.graph import Concat, Op, Pool, Tensor
-from hwgen.model.onnx_check import SUPPORTED
+from hwgen.model.onnx_affine import AFFINE
 from hwgen.model.onnx_file import End, OnnxFile, open_onnx
 from hwgen.model.onnx_layers import Layers
 from hwgen.model.onnx_layout import CHANNELS_FIRST, as_placed, source_map
@@ -127,8 +127,6 @@ class _FloatLayers(Layers):
 class _FloatReader(Reader):
     """A walk in which every map has its real values, and quantisers only pass them on."""
 
-    supported = SUPPORTED | {"BatchNormalization"}
-
     def __init__(self, file: OnnxFile) -> None:
         super().__init__(file, _FloatLayers(file, _FloatEmitter(file.name)))
 
@@ -175,9 +173,9 @@ class _FloatReader(Reader):
             return False
         if node.op in ("Relu", "Clip"):
             return True
-        other = node.input(1 - position) if node.op == "Add" else ""
+        other = node.input(1 - position) if node.op in AFFINE - {"BatchNormalization"} else ""
         constant = other in self.file.consts or isinstance(self.values.get(other), np.ndarray)
-        return constant and value.kind == "conv" and not value.clamped and value.args.get("bias") is None
+        return constant and value.kind == "conv" and not value.clamped
 
     def _quantize(self, node: Node) -> Value:
         value = self._value(node, 0)

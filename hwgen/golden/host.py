@@ -18,6 +18,8 @@ requantize   integers of one scale to integers of another, TFLite's arithmetic  
 reshape      the same values, ``shape`` with the batch                                      shape
 transpose    axes ``perm``                                                                  perm
 cast         another type, saturated where it is an integer                                 type
+affine       add, sub, mul, div with a constant of ``shape`` (broadcast), or rsub (the      op, value, shape
+             constant less the value), in float32
 ============ ============================================================================== =======================
 """
 
@@ -143,10 +145,24 @@ def _cast(value: Array, attrs: Mapping[str, Any], source: str) -> Array:
     return value.astype(kind)
 
 
+_AFFINE: dict[str, Callable[[Array, Array], Array]] = {
+    "add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.divide,
+    "rsub": lambda value, constant: np.subtract(constant, value)}
+_INVERSE = {"add": "sub", "sub": "add", "mul": "div", "div": "mul", "rsub": "rsub"}
+
+
+def _affine(value: Array, attrs: Mapping[str, Any], source: str) -> Array:
+    return _AFFINE[attrs["op"]](value.astype(np.float32), _constant(attrs, np.float32))
+
+
+def _constant(attrs: Mapping[str, Any], kind: type) -> Array:
+    return np.asarray(attrs["value"], np.float32).astype(kind).reshape(attrs["shape"])
+
+
 _STEPS: dict[str, Callable[[Array, Mapping[str, Any], str], Array]] = {
     "quantize": quantize, "dequantize": _dequantize, "softmax": _softmax, "log_softmax": _log_softmax,
     "tflite_softmax": _tflite_softmax, "tflite_log_softmax": _tflite_log_softmax, "requantize": _requantize,
-    "reshape": _reshape, "transpose": _transpose, "cast": _cast,
+    "reshape": _reshape, "transpose": _transpose, "cast": _cast, "affine": _affine,
 }
 
 
@@ -165,4 +181,6 @@ def invert(step: Step, value: Array) -> Array:
         return value.reshape(len(value), *attrs["from"])
     if step.kind == "transpose":
         return value.transpose(0, *(np.argsort(attrs["perm"]) + 1))
+    if step.kind == "affine" and not (attrs["op"] == "mul" and 0 in attrs["value"]):
+        return _AFFINE[_INVERSE[attrs["op"]]](value.astype(np.float64), _constant(attrs, np.float64))
     raise HwgenError(f"no value is known that {step.source} turns into a given one", where=step.name)

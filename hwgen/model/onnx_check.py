@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hwgen.model.onnx_affine import AFFINE, has_constant
 from hwgen.model.onnx_file import OnnxFile
 from hwgen.model.onnx_node import Node
 from hwgen.model.onnx_remedies import remedy
@@ -14,7 +15,7 @@ TAILS = {"Softmax", "LogSoftmax"}
 """What the host computes at the network's end."""
 
 SUPPORTED = QUANTIZE | SAME | LAYOUT | POOLS | {
-    "Conv", "Gemm", "MatMul", "Add", "Pad", "Concat", "Relu", "Clip"} | TAILS
+    "Conv", "Gemm", "MatMul", "Pad", "Concat", "Relu", "Clip"} | TAILS | AFFINE
 
 PARTLY_FLOAT = (
     "let the quantiser cover it (quantize_static: op_types_to_quantize; NNCF: no ignored_scope; PT2E: annotate it), or "
@@ -29,7 +30,7 @@ def problem(node: Node, file: OnnxFile, supported: set[str]) -> tuple[str, str] 
     """What keeps a node from being built whatever it reads, and its remedy."""
     if node.problem is not None:
         return node.problem
-    if node.op not in supported:
+    if node.op not in supported or (node.op in ("Sub", "Mul", "Div") and not has_constant(node, file)):
         return "not supported", remedy(node, file)
     if node.domain not in ("", "ai.onnx") and node.op not in QUANTIZE:
         return f"operator set {node.domain!r} is not supported", "export it with standard ONNX operators"

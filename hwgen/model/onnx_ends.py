@@ -83,10 +83,10 @@ class Inputs:
                         attrs={"scale": scale, "zero_point": zero, "limits": limits})
             port = FileView(key=node.outputs[0], shape=end.shape, order=value.given, real=node.input(0))
             self.ports[value.name] = Port(name=value.name, map=tensor.name, view=port, type="float32", shape=end.shape,
-                                          steps=(step,))
+                                          steps=(*value.steps, step))
         tensor = self.emitter.tensors[self.ports[value.name].map]
         same = (tensor.scale, tensor.zero_point, tensor.shape) == (scale, zero, value.shape)
-        if not same or self.emitter.limits[tensor.name] != limits:
+        if not same or self.emitter.limits[tensor.name] != limits or self.ports[value.name].steps[:-1] != value.steps:
             raise self.emitter.fail(node.op, node.name, "the input is quantised in two ways",
                                     "quantise the network's input once")
         return View(shape=value.shape, order=value.order, seen=value.seen, tensor=tensor, real=False, type=kind)

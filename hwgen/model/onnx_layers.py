@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from hwgen.model import onnx_affine as affine
 from hwgen.model.obstacles import ObstacleError
+from hwgen.model.onnx_affine import AFFINE
 from hwgen.model.onnx_check import PARTLY_FLOAT, POOLS
 from hwgen.model.onnx_file import OnnxFile
 from hwgen.model.onnx_layout import CHANNELS_FIRST, CHANNELS_LAST, Roles, aligned, as_placed, placed
 from hwgen.model.onnx_lower import Emitter
-from hwgen.model.onnx_node import Array, Node
+from hwgen.model.onnx_node import Node
 from hwgen.model.onnx_values import Pending, Source, Value, View, Weights
 from hwgen.model.onnx_windows import Windows, pair, seen_as, window_pads, windowed
 from hwgen.model.ports import NHWC
@@ -40,8 +42,9 @@ class Layers:
         """
         if node.op in ("Relu", "Clip"):
             return self._clip(node, inputs)
-        if node.op == "Add":
-            return self._add(node, inputs)
+        if node.op in AFFINE:
+            found = affine.build(node, inputs, self.file, self.emitter)
+            return found if found is not None else self._add(node, inputs)
         if node.op == "Concat":
             return self._concat(node, inputs)
         view = self._view(node, inputs[0], integers=node.op in ("Pad", "MaxPool"))
@@ -145,10 +148,10 @@ class Layers:
                        inputs=(view,), args={"weights": weights, "bias": self._bias(node, inputs, out)})
 
     def _add(self, node: Node, inputs: list[Value]) -> Pending:
-        for value, other in ((inputs[0], inputs[1]), (inputs[1], inputs[0])):
-            if isinstance(other, Weights | np.ndarray) and isinstance(value, View | Pending):
-                return self._add_constant(node, value, other.real() if isinstance(other, Weights) else other)
-        first, second = (self._view(node, value) for value in inputs)
+        maps = [self._view(node, value) for value in inputs if not isinstance(value, Weights | np.ndarray)]
+        if len(maps) != 2:
+            raise self._fail(node, "reads constants alone", _AGAIN)
+        first, second = maps
         if first.seen != second.seen:
             raise self._fail(node, f"adds maps of different shapes, {first.seen} and {second.seen}",
                              "only maps of equal shape can be added")
@@ -163,29 +166,6 @@ class Layers:
         rank = len(views[0].seen)
         orders = [order[rank] for order in (CHANNELS_FIRST, CHANNELS_LAST) if rank in order]
         return [roles for roles in orders if all(placed(view, roles) is not None for view in views)]
-
-    def _add_constant(self, node: Node, value: View | Pending, constant: Array) -> Pending:
-        """A bias: into the layer before it, else a depthwise convolution with one weight of 1."""
-        if isinstance(value, View):
-            value = self._view(node, value)
-        remedy = "only one constant for all or one per channel can be added"
-        try:
-            full = np.broadcast_to(constant, value.seen)
-        except ValueError as error:
-            raise self._fail(node, f"adds a constant of shape {constant.shape} to {value.seen}", remedy) from error
-        rows = value.to_map(full).reshape(-1, value.shape[3])
-        if (rows != rows[0]).any():
-            raise self._fail(node, "adds a constant that differs between pixels", remedy)
-        bias = rows[0].astype(np.float64)
-        if isinstance(value, Pending):
-            if value.kind != "conv" or value.clamped or value.args.get("bias") is not None:
-                raise self._unquantised(node, value)
-            return replace(value, args={**value.args, "bias": bias})
-        channels = value.shape[3]
-        one = Weights(values=np.full((channels, 1, 1, 1), 64, np.int8), scale=np.array([1 / 64], np.float32),
-                      zero_point=np.zeros(1, np.int64))
-        return Pending(shape=value.shape, order=value.order, seen=value.seen, kind="conv", node=node.name, op=node.op,
-                       inputs=(value,), args={"weights": one, "bias": bias, "groups": channels})
 
     def _concat(self, node: Node, inputs: list[Value]) -> Pending | View:
         views = [self._view(node, value, integers=True) for value in inputs]

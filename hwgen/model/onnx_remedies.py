@@ -18,11 +18,9 @@ _GATE = "the machine multiplies no two maps: train without gates (squeeze-and-ex
 _UPSAMPLE = "the machine cannot enlarge maps: end the network before it, or train a network without it"
 _PART = "the machine reads whole maps: export the two parts as layers of their own"
 _INSIDE = {
-    "BatchNormalization": "fold it into the convolution before it: onnxruntime.quantization.quant_pre_process, then "
-                          "quantise again",
-    "Mul": "fold the factor into the weights before quantising",
-    "Div": "fold the divisor into the weights before quantising",
-    "Sub": "fold the offset into the bias before quantising",
+    "Mul": _GATE,
+    "Div": "the machine divides maps by constants alone",
+    "Sub": "the machine subtracts constants alone: train with Add",
     **dict.fromkeys(("Sigmoid", "HardSigmoid", "HardSwish", "LeakyRelu", "Elu", "PRelu", "Tanh", "Gelu", "Erf", "Mish",
                      "Selu", "Celu", "Softplus", "Swish", "ThresholdedRelu"), _RELU),
     **dict.fromkeys(("ConvTranspose", "Resize", "Upsample", "DepthToSpace"), _UPSAMPLE),
@@ -45,8 +43,6 @@ def remedy(node: Node, file: OnnxFile) -> str:
         return "end the network before it and apply it to the output on the host"
     if _begins(node, file):
         return "begin the network after it and apply it to the input on the host"
-    if node.op == "Mul" and not any(name in file.consts for name in node.inputs):
-        return _GATE
     return _INSIDE.get(node.op, _DEFAULT)
 
 

@@ -54,10 +54,11 @@ class Map:
 @dataclass(frozen=True, kw_only=True)
 class Source(Map):
     """A real input of the network before its scale is known. ``given`` is the order of the IR's axes in which the
-    file's input holds its values, whatever was transposed since."""
+    file's input holds its values, whatever was transposed since; ``steps`` is what the host has done to them."""
 
     name: str
     given: Perm
+    steps: tuple[Step, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

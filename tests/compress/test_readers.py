@@ -210,3 +210,18 @@ def test_networks_that_do_not_use_their_input(tmp_path: Path) -> None:
         onnx.save(net.model(build(net)), tmp_path / "net.onnx")
         with pytest.raises(HwgenError, match="the network computes nothing from its input"):
             read_onnx_float(tmp_path / "net.onnx")
+
+
+def test_constants_around_convolutions(tmp_path: Path) -> None:
+    """A normalised input becomes a layer, which zero padding does not touch; behind a convolution they are its own."""
+    networks = pytest.importorskip("tests.model.onnx_networks", reason="onnxruntime is not installed")
+    net = networks.Net(np.random.default_rng(1), (1, 3, 8, 7))
+    a = net.node("Div", net.node("Sub", "x", net.random(1, 3, 1, 1)), net.constant([[[0.2]], [[-0.3]], [[0.4]]]))
+    b = net.node("Mul", net.conv(a, 5, 3, (3, 3), pads=[1] * 4), net.random(5, 1, 1))
+    b = net.node("Sub", net.constant(1.5), b)
+    onnx.save(net.model(net.node("Relu", b)), tmp_path / "net.onnx")
+    graph = read_onnx_float(tmp_path / "net.onnx")
+    assert [type(op) for op in graph.ops] == [FloatConv, FloatConv]
+    x = net.rng.normal(0, 1, net.shape).astype(np.float32)
+    expected = networks.run_onnx(tmp_path / "net.onnx", x).transpose(0, 2, 3, 1)
+    assert np.allclose(run_float(graph, x.transpose(0, 2, 3, 1)), expected, rtol=1e-5, atol=1e-5)
