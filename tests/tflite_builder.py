@@ -10,7 +10,8 @@ import flatbuffers
 import numpy as np
 import tflite
 
-_TYPES = {"int8": "INT8", "uint8": "UINT8", "int16": "INT16", "int32": "INT32", "float32": "FLOAT32", "int64": "INT64"}
+_TYPES = {"int8": "INT8", "uint8": "UINT8", "int16": "INT16", "int32": "INT32", "float32": "FLOAT32", "int64": "INT64",
+          "int4": "INT4"}
 
 _OPTIONS = {"CONV_2D": "Conv2DOptions", "DEPTHWISE_CONV_2D": "DepthwiseConv2DOptions",
             "FULLY_CONNECTED": "FullyConnectedOptions", "AVERAGE_POOL_2D": "Pool2DOptions",
@@ -73,7 +74,8 @@ class TfliteBuilder:
     def _tensor(builder: flatbuffers.Builder, tensor: dict[str, Any], buffers: list[int]) -> int:
         number = 0
         if tensor["data"] is not None:
-            data = _vector(builder, np.frombuffer(np.ascontiguousarray(tensor["data"]).tobytes(), np.uint8), np.uint8)
+            stored = _packed(tensor["data"]) if tensor["dtype"] == "int4" else np.ascontiguousarray(tensor["data"])
+            data = _vector(builder, np.frombuffer(stored.tobytes(), np.uint8), np.uint8)
             buffers.append(_table(builder, "Buffer", {"Data": data}))
             number = len(buffers) - 1
         fields: dict[str, Any] = {"Shape": _vector(builder, tensor["shape"], np.int32), "Buffer": number,
@@ -97,6 +99,12 @@ class TfliteBuilder:
             fields["BuiltinOptionsType"] = getattr(tflite.BuiltinOptions, _OPTIONS[kind])
             fields["BuiltinOptions"] = _table(builder, _OPTIONS[kind], options)
         return _table(builder, "Operator", fields)
+
+
+def _packed(values: np.ndarray) -> np.ndarray:
+    """Two integers of 4 bits a byte, the first in the lower half."""
+    nibbles = np.append(values.reshape(-1), np.zeros(values.size % 2, values.dtype)).astype(np.uint8) & 15
+    return nibbles[::2] | nibbles[1::2] << 4
 
 
 def _table(builder: flatbuffers.Builder, kind: str, fields: dict[str, Any]) -> int:

@@ -97,7 +97,7 @@ def read_head(context: Context, index: int) -> tuple[Port, int]:
                          where=where, remedy="convert the network again: the file is damaged")
     of = context.register(made, where)
     common: dict[str, Any] = {"name": f"{of.name}/quantize", "source": head.kind, "output": of.name}
-    target = _scale(model.tensors[made]) | {"type": "int8"}
+    target = _file_scale(model.tensors[made]) | {"type": model.tensors[made].file_type.lower()}
     if given.type == "FLOAT32":
         step = Step(**common, kind="quantize", attrs=target)
     else:

@@ -118,9 +118,9 @@ def _trusted(runtime: Runtime, op: Op, graph: Graph) -> bool:
         return (first.scale, first.zero_point) == (last.scale, last.zero_point)
     if runtime is TFLITE_MICRO and op.source.endswith(f"({DEALT})"):  # it takes the stored batch of 1 for the real one
         return False
-    view = graph.tensors[op.output].view
-    signed = view is None or view.type == "int8"
-    return not (runtime is LITERT and op.source == "FULLY_CONNECTED" and signed)
+    if op.source == "FULLY_CONNECTED" and isinstance(op, Conv):
+        return runtime is (LITERT if op.requant.rounding == "single" else TFLITE_MICRO)
+    return True
 
 
 def compare(graph: Graph, given: Sequence[Array], answers: Sequence[tuple[Runtime, Answers]]) -> Comparison:

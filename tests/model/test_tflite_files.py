@@ -9,8 +9,8 @@ import pytest
 from hwgen.errors import HwgenError
 from hwgen.golden.inputs import random_inputs
 from hwgen.model import load_model
-from hwgen.reference.runtime import LITERT, TFLITE_MICRO, RefusalError
-from hwgen.verify.reference import compare, keys
+from hwgen.verify.reference import compare
+from tests.references import all_answers
 from tests.shared_data import shared_file
 
 pytest.importorskip("tflite_micro")
@@ -52,17 +52,7 @@ NETWORKS = {
 def agrees(path: Path) -> None:
     graph = load_model(path)
     given = random_inputs(graph, 2, 1)
-    answers = []
-    for runtime in (TFLITE_MICRO, LITERT):
-        if runtime.installed is None:
-            continue
-        try:
-            answers.append((runtime, runtime.run(path, given, keys(graph))))
-        except RefusalError:
-            continue
-    if not answers:
-        pytest.skip("TFLite Micro does not run it, and LiteRT is not installed (hwgen[reference])")
-    report = compare(graph, given, answers)
+    report = compare(graph, given, all_answers(path, graph, given))
     assert report.equal and report.values and not report.different, report.summary
 
 

@@ -133,20 +133,28 @@ class TestTflite:
         once = replace(graph, ops=(*graph.ops[:-1], replace(dense, requant=requant)))
         assert np.array_equal(run(once, x[:, 0], keep=True).tensors[dense.output].ravel(), other.ravel())
 
+    @pytest.mark.parametrize("kind", ["uint8", "int4"])
     @pytest.mark.parametrize("seed", range(8))
-    def test_fully_connected_of_uint8_rounds_once(self, seed: int, tmp_path: Path) -> None:
+    def test_fully_connected_that_litert_alone_runs_rounds_once(self, kind: str, seed: int, tmp_path: Path) -> None:
+        """Of uint8, and of int4 weights with a scale a channel."""
         litert()
         rng = np.random.default_rng(seed)
-        scale, weight_scale = (np.float32(rng.uniform(0.005, 0.05)) for _ in range(2))
+        unsigned = kind == "uint8"
+        scale = np.float32(rng.uniform(0.005, 0.05))
+        scales = rng.uniform(0.005, 0.05, 1 if unsigned else 40).astype(np.float32)
+        low, high = (0, 255) if unsigned else (-7, 7)
+        maps = "uint8" if unsigned else "int8"
         b = TfliteBuilder()
-        x = b.tensor((1, 60), scale=scale, zero_point=int(rng.integers(0, 256)), dtype="uint8")
-        weight = b.tensor((40, 60), scale=weight_scale, zero_point=int(rng.integers(0, 256)), dtype="uint8",
-                          data=rng.integers(0, 256, (40, 60)).astype(np.uint8))
-        bias = b.constant(rng.integers(-900, 900, 40).astype(np.int32), scale=scale * weight_scale)
-        y = b.tensor((1, 40), scale=np.float32(rng.uniform(0.05, 0.2)), zero_point=128, dtype="uint8")
+        x = b.tensor((1, 60), scale=scale, zero_point=int(rng.integers(0, 128)), dtype=maps)
+        weight = b.tensor((40, 60), scale=scales, zero_point=np.full(len(scales), rng.integers(0, 256) * unsigned),
+                          dtype=kind, data=rng.integers(low, high + 1, (40, 60)).astype(maps))
+        bias = b.constant(rng.integers(-900, 900, 40).astype(np.int32), scale=scale * scales)
+        y = b.tensor((1, 40), scale=np.float32(rng.uniform(0.05, 0.2)), zero_point=100, dtype=maps)
         path = b.save(tmp_path / "m.tflite", [x], [b.op("FULLY_CONNECTED", [x, weight, bias], y)])
         graph = load_model(path)
         given = random_inputs(graph, 300, seed)
+        with pytest.raises(RefusalError):
+            TFLITE_MICRO.run(path, given, keys(graph))
         found = compare(graph, given, [(LITERT, LITERT.run(path, given, keys(graph)))])
         assert found.equal and not found.left_out and found.end_to_end is not None, found.summary
 

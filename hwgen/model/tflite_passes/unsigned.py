@@ -16,11 +16,12 @@ _KEPT = ("QUANTIZE", "DEQUANTIZE", "CAST")
 
 
 def read_unsigned(model: FileModel) -> FileModel:
-    """Turn quantised uint8 tensors between operators into int8 ones; those that QUANTIZE alone reads or writes, as at
-    the ends of an int8 network, stay."""
+    """Turn quantised uint8 tensors into int8 ones; inputs and outputs that QUANTIZE alone reads or writes, as those of
+    an int8 network, stay."""
     operators = [op for op in model.operators if op.kind not in _KEPT]
     inner = {i for op in operators for i in (*op.inputs, *op.outputs) if i >= 0}
-    tensors = tuple(_signed(tensor) if tensor.index in inner else tensor for tensor in model.tensors)
+    kept = {*model.inputs, *model.outputs} - inner
+    tensors = tuple(tensor if tensor.index in kept else _signed(tensor) for tensor in model.tensors)
     return replace(model, tensors=tensors)
 
 
