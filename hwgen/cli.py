@@ -46,7 +46,7 @@ def _first_paragraph(help_text: str | None) -> str:
 
 
 def _fail(text: str) -> None:
-    error_console().print(f"error: {text}", style="red", markup=False, highlight=False, soft_wrap=True)
+    error_console().print(f"error: {text}", style="red", soft_wrap=True)
     raise typer.Exit(USAGE_ERROR)
 
 

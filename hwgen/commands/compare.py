@@ -40,4 +40,4 @@ def compare(
     target.print(result.layer_table())
     target.print(result.scheme_table())
     for line in result.notes():
-        target.print(line, markup=False, soft_wrap=True)
+        target.print(line, soft_wrap=True)

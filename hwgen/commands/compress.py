@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
 from hwgen.commands.files import check_target, write_file, write_json
 from hwgen.commands.options import Json, OptionalConfigFile, OptionalPreset, chosen_config
 from hwgen.commands.output import busy, console
 from hwgen.errors import HwgenError
+from hwgen.tables import new_table
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from hwgen.compress.accuracy import Accuracy
     from hwgen.compress.data import Data
     from hwgen.compress.pipeline import Compressed, Row
@@ -137,10 +139,8 @@ def show(title: str, result: Compressed) -> None:
 
 def table(title: str, rows: list[Row]) -> Table:
     """Return the table of a run: each step, and the ratio of bytes to the first row."""
-    shown = Table("step", "parameters", "weights not 0", "MACs", "by weights not 0", "bytes", "smaller", "top-1 (95 %)",
-                  "s", title=title)  # fmt: skip
-    for column in shown.columns[1:]:
-        column.justify = "right"
+    right = ("parameters", "weights not 0", "MACs", "by weights not 0", "bytes", "smaller", "top-1 (95 %)", "s")
+    shown = new_table(title, ("step",), right)
     first = rows[0].counts.bytes
     for row in rows:
         c = row.counts

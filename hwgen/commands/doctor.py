@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict
 
 import typer
-from rich.table import Table
+from rich.text import Text
 
 from hwgen.commands.files import check_target, write_json
 from hwgen.commands.options import Json
 from hwgen.commands.output import busy, console
+from hwgen.tables import new_table
 
 INCOMPLETE = 1
 """Exit code when `hwgen verify` could not run."""
@@ -22,15 +23,13 @@ def doctor(json: Json = None) -> None:
 
     with busy("looking at the tools"):
         found = examine()
-    table = Table(title="Tools")
-    for heading in ("tool", "version", "for", "to install it"):
-        table.add_column(heading, overflow="fold")
+    table = new_table("Tools", ("tool", "version", "for", "to install it"))
     for f in found:
         table.add_row(
             f.name,
-            f.version or ("[red]missing[/red]" if f.required else "[yellow]absent[/yellow]"),
+            f.version or (Text("missing", "red") if f.required else Text("absent", "yellow")),
             f.purpose + ("" if f.required else " (optional)"),
-            "" if f.good else f.remedy.replace("[", r"\["),
+            "" if f.good else f.remedy,
         )
     console().print(table)
     lacking = missing(found)

@@ -19,20 +19,21 @@ REPEAT_S = 10.0
 
 
 def console() -> Console:
-    """Return the console for results (made anew: tests replace stdout)."""
-    plain = Console(highlight=False)
-    return plain if plain.is_terminal else Console(highlight=False, width=PLAIN_WIDTH)
+    """Return the console for results (made anew: tests replace stdout). It prints text as it is: names of layers come
+    from files that anyone may have made."""
+    plain = Console(highlight=False, markup=False, emoji=False)
+    return plain if plain.is_terminal else Console(highlight=False, markup=False, emoji=False, width=PLAIN_WIDTH)
 
 
 def error_console() -> Console:
     """Return the console for messages and progress."""
-    return Console(stderr=True, highlight=False)
+    return Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 
 def warn(lines: Iterable[str]) -> None:
     """Print warnings, a line each, on stderr."""
     for line in lines:
-        error_console().print(f"warning: {line}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+        error_console().print(f"warning: {line}", style="yellow", soft_wrap=True)
 
 
 @contextlib.contextmanager
@@ -66,7 +67,7 @@ class _Lines:
             return
         self._head, self._printed = head, now
         line = f"[{now - self._began:6.1f} s] {text}"
-        self._target.print(line, markup=False, highlight=False, soft_wrap=True)
+        self._target.print(line, soft_wrap=True)
 
 
 @contextlib.contextmanager

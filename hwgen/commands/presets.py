@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-from rich.table import Table
-
 from hwgen.commands.files import check_target, write_json
 from hwgen.commands.options import Json
 from hwgen.commands.output import console
 from hwgen.derive import Derived
 from hwgen.presets import PRESETS
+from hwgen.tables import new_table
 
 
 def presets(json: Json = None) -> None:
     """List the named machines."""
     check_target(json)
-    table = Table(title="Presets")
-    for heading in (
-        "preset",
+    headings = (
         "multipliers",
         "rows x columns x vector",
         "weight x act bits",
         "buffers KiB (act, weight, param)",
         "AXI bits",
         "results a cycle",
-    ):
-        table.add_column(heading, justify="left" if heading == "preset" else "right")
+    )
+    table = new_table("Presets", ("preset",), headings)
     for name, c in PRESETS.items():
         table.add_row(
             name,

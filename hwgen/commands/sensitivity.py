@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from hwgen.commands.files import check_target, write_file
 from hwgen.commands.output import busy, console, counted
 from hwgen.errors import HwgenError
+from hwgen.tables import new_table
 
 
 def sensitivity(
@@ -54,8 +54,8 @@ def sensitivity(
     write_file(output, json.dumps(report, indent=2) + "\n")
     if plot is not None and picture is not None:
         write_file(plot, picture)
-    shown = Table("layer", "curve", "top-1, % (error) by setting", title=f"{graph.name}, {study.inputs} inputs"
-                  + ("" if study.top1 is None else f", {100 * study.top1:.1f} %"))  # fmt: skip
+    title = f"{graph.name}, {study.inputs} inputs" + ("" if study.top1 is None else f", {100 * study.top1:.1f} %")
+    shown = new_table(title, ("layer", "curve", "top-1, % (error) by setting"))
     for curve in study.curves:
         values = curve.error if curve.top1 is None else [100 * v for v in curve.top1]
         shown.add_row(

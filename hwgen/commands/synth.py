@@ -6,12 +6,12 @@ from enum import StrEnum
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from hwgen.commands.files import check_target, write_json
 from hwgen.commands.options import ConfigFile, Json, Preset, chosen_config
 from hwgen.commands.output import busy, console
 from hwgen.errors import HwgenError
+from hwgen.tables import new_table
 
 
 class Target(StrEnum):
@@ -42,8 +42,8 @@ def synth(
         except ToolError as error:
             raise HwgenError(str(error), where=f"{machine.name} on {target.value}") from error
     write_json(json, result.to_json())
-    table = Table("what", "how many", title=f"{machine.name} ({result.multipliers} multipliers) on {target.value}")
-    table.columns[1].justify = "right"
+    title = f"{machine.name} ({result.multipliers} multipliers) on {target.value}"
+    table = new_table(title, ("what",), ("how many",))
     names = {
         "luts": "LUTs" + (" (LUT4, carry cells count two)" if target is Target.ecp5 else ""),
         "dsp_blocks": "multiplier blocks",

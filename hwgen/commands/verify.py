@@ -123,4 +123,4 @@ def show(result: VerifyResult, layers: bool) -> None:
             soft_wrap=True,
         )
     for line in result.summary():
-        target.print(line, markup=False, soft_wrap=True)
+        target.print(line, soft_wrap=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import numpy as np
@@ -121,7 +122,7 @@ def plan_markdown(program: Program) -> str:
     """Return the plan as a table."""
     value = plan(program)
     lines = [
-        f"# {value['model']} on {value['config']} ({value['multipliers']} multipliers)",
+        f"# {_cell(value['model'])} on {value['config']} ({value['multipliers']} multipliers)",
         "",
         "Cycles and utilisation are those of the compiler's cycle model.",
         "",
@@ -129,7 +130,7 @@ def plan_markdown(program: Program) -> str:
         "|---|---|---|---|---:|---:|---:|---:|",
     ]
     lines += [
-        f"| {x['name']} | {x['op']} | {x['mapping']} | {x['detail']} | {x['macs']} | {x['predicted']} | "
+        f"| {_cell(x['name'])} | {x['op']} | {x['mapping']} | {x['detail']} | {x['macs']} | {x['predicted']} | "
         f"{100 * x['utilisation']:.1f} % | {x['weight_bytes']} |"
         for x in value["layers"]
     ]
@@ -138,3 +139,8 @@ def plan_markdown(program: Program) -> str:
         f"{value['weight_bytes']} |"
     )
     return "\n".join(lines) + "\n"
+
+
+def _cell(name: str) -> str:
+    """A name as it stands, in a table of Markdown."""
+    return re.sub(r"([\\`*_{}\[\]<>#|&~$])", r"\\\1", " ".join(name.split()))

@@ -8,6 +8,11 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from hwgen.report.names import any_letters, as_they_are, wrapped
+
+NAME_WIDTH, LINE = 40, 0.14
+"""Letters of a layer's name in a line, and inches that another line takes."""
+
 SPENT, IDEAL, PREDICTED = "#4c78a8", "#f58518", "#222222"
 
 
@@ -22,7 +27,9 @@ def layer_cycles(layers: Sequence[Mapping[str, Any]], multipliers: int) -> str:
         Of the machine.
     """
     # A figure of its own, not pyplot: nothing global, no display needed.
-    figure = Figure(figsize=(9, 1.2 + 0.32 * len(layers)), layout="constrained")
+    names = [wrapped(x["name"], NAME_WIDTH) for x in layers]
+    height = max((1 + name.count("\n") for name in names), default=1) * LINE + 0.18
+    figure = Figure(figsize=(9, 1.2 + height * len(layers)), layout="constrained")
     axes = figure.subplots()
     rows = range(len(layers))
     axes.barh(rows, [x["cycles"] for x in layers], color=SPENT, label="measured")
@@ -32,7 +39,8 @@ def layer_cycles(layers: Sequence[Mapping[str, Any]], multipliers: int) -> str:
         if x["macs"]:
             end = max(x["cycles"], x["predicted"])
             axes.annotate(f"  {100 * x['utilisation']:.0f} %", (end, row), va="center", fontsize=8)
-    axes.set_yticks(rows, [x["name"] for x in layers], fontsize=8)
+    axes.set_yticks(rows, names, fontsize=8)
+    as_they_are(axes.get_yticklabels())
     axes.invert_yaxis()
     axes.margins(x=0.08)
     axes.set_xlabel("cycles (figures: multipliers in use)")
@@ -45,5 +53,6 @@ def layer_cycles(layers: Sequence[Mapping[str, Any]], multipliers: int) -> str:
     )
     axes.spines[["top", "right"]].set_visible(False)
     text = io.StringIO()
-    figure.savefig(text, format="svg", metadata={"Date": None})
+    with any_letters():
+        figure.savefig(text, format="svg", metadata={"Date": None})
     return text.getvalue()[text.getvalue().index("<svg") :]

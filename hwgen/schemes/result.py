@@ -11,6 +11,7 @@ from rich.table import Table
 from hwgen.schemes import SCHEMES
 from hwgen.schemes.machine import MachineLayer
 from hwgen.schemes.scheme import Scheme
+from hwgen.tables import new_table
 
 MANY = 100_000
 """Cycles of a network from which a table gives thousands."""
@@ -132,19 +133,19 @@ class Comparison:
         effectual = sum(layer.effectual for layer in self.layers)
         many = max(totals) >= MANY
         shown = _thousands if many else "{:,.0f}".format
-        table = Table(
-            title=f"{self.model}: {'thousands of ' if many else ''}cycles on {self.multipliers} multipliers; "
-            f"this: {self.config['name']}",
-            box=box.SIMPLE,
-            padding=(0, 1, 0, 0),
-        )
-        table.add_column("layer", max_width=15, no_wrap=True, overflow="ellipsis")
         heads = ["thousand\nMACs", "W %", "A %", "effec-\ntual", *(s.short for s in SCHEMES)]
         for name in self.machines:
             title = "grid" if name == "dense" else "this"
             heads += [f"{title},\nlanes", f"{title},\nall"]
-        for head in heads:
-            table.add_column(head, justify="right")
+        table = new_table(
+            f"{self.model}: {'thousands of ' if many else ''}cycles on {self.multipliers} multipliers; "
+            f"this: {self.config['name']}",
+            ("layer",),
+            heads,
+            box=box.SIMPLE,
+            padding=(0, 1, 0, 0),
+        )
+        table.columns[0].max_width = 15
         for i, layer in enumerate(self.layers):
             table.add_row(
                 ("~" if layer.sampled else "") + layer.name,
@@ -162,12 +163,12 @@ class Comparison:
 
     def scheme_table(self) -> Table:
         """Return the totals of each scheme, with what limits it."""
-        table = Table(title=f"the whole of it; a dense machine that is always full takes {self.dense:,.0f} cycles")
-        table.add_column("scheme")
-        table.add_column("skips")
-        for head in ("cycles", "speed-up", "bound", "of bound", "without zeros", "gain"):
-            table.add_column(head, justify="right")
-        table.add_column("source")
+        table = new_table(
+            f"the whole of it; a dense machine that is always full takes {self.dense:,.0f} cycles",
+            ("scheme", "skips"),
+            ("cycles", "speed-up", "bound", "of bound", "without zeros", "gain"),
+            ("source",),
+        )
         for s in SCHEMES:
             f = self.total(s.key)
             table.add_row(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from hwgen.golden.machine_zeros import Zeros
+from hwgen.tables import new_table
 
 if TYPE_CHECKING:
     from hwgen.verify.result import VerifyResult
@@ -16,13 +17,7 @@ CAUSES = {"v": "V", "s": "S", "post": "accumulators", "command": "commands"}
 
 
 def _table(result: VerifyResult, left: tuple[str, ...], right: tuple[str, ...]) -> Table:
-    table = Table(title=f"{result.model} on {result.config['name']}")
-    for name in left:
-        table.add_column(name)
-    for name in right:
-        table.add_column(name, justify="right")
-    table.add_column("equal")
-    return table
+    return new_table(f"{result.model} on {result.config['name']}", left, right, ("equal",))
 
 
 def _equal(mismatches: int) -> str:
