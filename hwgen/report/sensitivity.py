@@ -36,7 +36,7 @@ def sensitivity_picture(study: Mapping[str, Any], kind: str, *, error: bool = Fa
     curves = study["curves"]
     kinds = list(dict.fromkeys(curve["curve"] for curve in curves))
     layers = list(dict.fromkeys(curve["layer"] for curve in curves))
-    look = {name: look(i) for i, name in enumerate(layers)}
+    looks = {name: look(i) for i, name in enumerate(layers)}
     names = [wrapped(name, NAME_WIDTH) for name in layers]
     width = 3.2 * len(kinds) + 0.4
     longest = max((len(line) for name in names for line in name.splitlines()), default=1)
@@ -52,7 +52,7 @@ def sensitivity_picture(study: Mapping[str, Any], kind: str, *, error: bool = Fa
             if curve["curve"] == name:
                 values = [100 * v for v in curve["top1"]] if labelled else curve["error"]
                 drawn[curve["layer"]] = axes.plot(curve["settings"], values, markersize=4, linewidth=1.2,
-                                                  **look[curve["layer"]])[0]  # fmt: skip
+                                                  **looks[curve["layer"]])[0]  # fmt: skip
         if labelled:
             axes.axhline(100 * study["top1"], color="#888888", linestyle=":", linewidth=1)
         else:
