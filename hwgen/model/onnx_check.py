@@ -15,7 +15,7 @@ TAILS = {"Softmax", "LogSoftmax"}
 """What the host computes at the network's end."""
 
 SUPPORTED = QUANTIZE | SAME | LAYOUT | POOLS | {
-    "Conv", "Gemm", "MatMul", "Pad", "Concat", "Relu", "Clip"} | TAILS | AFFINE
+    "Conv", "Gemm", "MatMul", "Pad", "Concat", "Relu", "Clip", "Slice", "Gather", "Split"} | TAILS | AFFINE
 
 PARTLY_FLOAT = (
     "let the quantiser cover it (quantize_static: op_types_to_quantize; NNCF: no ignored_scope; PT2E: annotate it), or "

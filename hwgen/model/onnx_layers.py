@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from hwgen.model import onnx_affine as affine
+from hwgen.model import onnx_slices as slices
 from hwgen.model.obstacles import ObstacleError
 from hwgen.model.onnx_affine import AFFINE
 from hwgen.model.onnx_check import PARTLY_FLOAT, POOLS
@@ -17,6 +18,7 @@ from hwgen.model.onnx_file import OnnxFile
 from hwgen.model.onnx_layout import CHANNELS_FIRST, CHANNELS_LAST, Roles, aligned, as_placed, placed
 from hwgen.model.onnx_lower import Emitter
 from hwgen.model.onnx_node import Node
+from hwgen.model.onnx_slices import SLICES
 from hwgen.model.onnx_values import Pending, Source, Value, View, Weights
 from hwgen.model.onnx_windows import Windows, pair, seen_as, window_pads, windowed
 from hwgen.model.ports import NHWC
@@ -47,13 +49,15 @@ class Layers:
             return found if found is not None else self._add(node, inputs)
         if node.op == "Concat":
             return self._concat(node, inputs)
-        view = self._view(node, inputs[0], integers=node.op in ("Pad", "MaxPool"))
+        view = self._view(node, inputs[0], integers=node.op in SLICES | {"Pad", "MaxPool"})
         if node.op == "Conv":
             return self._conv(node, view, inputs)
         if node.op in ("Gemm", "MatMul"):
             return self._dense(node, view, inputs)
         if node.op == "Pad":
             return self.windows.pad(node, view, inputs)
+        if node.op in SLICES:
+            return slices.part(node, view, self.file, self.emitter)
         if node.op in POOLS:
             return self.windows.pool(node, view)
         raise self._fail(node, "is not supported here")

@@ -12,6 +12,7 @@ from hwgen.model.onnx_check import LAYOUT, QUANTIZE, SAME
 from hwgen.model.onnx_file import OnnxFile
 from hwgen.model.onnx_lower import Emitter
 from hwgen.model.onnx_node import Node
+from hwgen.model.onnx_select import shuffled
 from hwgen.model.onnx_values import Map, Pending, Perm, Shape, Source, Tail, View, Weights
 from hwgen.model.ports import Step
 
@@ -130,7 +131,7 @@ def relayout(node: Node, value: Source | View | Pending | Weights | Tail, file: 
         if sorted(perm) != list(range(len(old))):
             raise emitter.fail(node.op, node.name, f"perm must order {len(old)} dimensions, not {perm}",
                                "export the network again")
-        return _transposed(node, value, perm, emitter)
+        return _transposed(node, value, perm, file, emitter)
     target = _target(node, old, file)
     if isinstance(target, str):
         raise emitter.fail(node.op, node.name, target, "export with fixed sizes and a batch of 1")
@@ -146,7 +147,7 @@ def relayout(node: Node, value: Source | View | Pending | Weights | Tail, file: 
 
 
 def _transposed(node: Node, value: Source | View | Pending | Weights | Tail, perm: tuple[int, ...],
-                emitter: Emitter) -> Source | View | Pending | Weights | Tail:
+                file: OnnxFile, emitter: Emitter) -> Source | View | Pending | Weights | Tail:
     if isinstance(value, Weights):
         return value.transpose(perm)
     seen = tuple(value.seen[p] for p in perm)
@@ -157,9 +158,13 @@ def _transposed(node: Node, value: Source | View | Pending | Weights | Tail, per
         return replace(value, seen=seen, steps=(*value.steps, step))
     value = _split(node, value, perm, emitter) if value.axes is None else value
     axes = value.axes
+    moved = shuffled(node, value, perm, file.map_name(node.outputs[0]), emitter) if axes is None and isinstance(
+        value, View) else None
+    if moved is not None:
+        return moved
     if axes is None:
         raise emitter.fail(node.op, node.name, f"moves parts of an axis: {value.seen} to {seen}",
-                           "a channel shuffle or pixel shuffle has no form here")
+                           "a pixel shuffle has no form here")
     order = [axis for p in perm for axis in axes[p]]
     return replace(value, seen=seen, order=_four([*(a for a in range(4) if a not in order), *order]))
 

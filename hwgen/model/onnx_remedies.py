@@ -16,7 +16,6 @@ _DYNAMIC = f"{QDQ}, not quantize_dynamic"
 _RELU = "train with Relu or Clip (ReLU6) instead"
 _GATE = "the machine multiplies no two maps: train without gates (squeeze-and-excite, hard swish)"
 _UPSAMPLE = "the machine cannot enlarge maps: end the network before it, or train a network without it"
-_PART = "the machine reads whole maps: export the two parts as layers of their own"
 _INSIDE = {
     "Mul": _GATE,
     "Div": "the machine divides maps by constants alone",
@@ -24,7 +23,6 @@ _INSIDE = {
     **dict.fromkeys(("Sigmoid", "HardSigmoid", "HardSwish", "LeakyRelu", "Elu", "PRelu", "Tanh", "Gelu", "Erf", "Mish",
                      "Selu", "Celu", "Softplus", "Swish", "ThresholdedRelu"), _RELU),
     **dict.fromkeys(("ConvTranspose", "Resize", "Upsample", "DepthToSpace"), _UPSAMPLE),
-    **dict.fromkeys(("Slice", "Split", "Gather"), _PART),
     **dict.fromkeys(("DynamicQuantizeLinear", "ConvInteger", "MatMulInteger"), _DYNAMIC),
     **dict.fromkeys(("LSTM", "GRU", "RNN"), "the machine has no state: use convolutions over time"),
     **dict.fromkeys(("If", "Loop", "Scan"), "export the network without control flow"),

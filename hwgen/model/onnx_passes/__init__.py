@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 from hwgen.model.onnx_dialects import DIALECTS
 from hwgen.model.onnx_dialects.network import Network
 from hwgen.model.onnx_node import Array, Node
-from hwgen.model.onnx_passes import quantise_earlier
+from hwgen.model.onnx_passes import quantise_earlier, split
 
-PASSES: tuple[Callable[[Network], list[Node]], ...] = (*DIALECTS, quantise_earlier.rewrite)
+PASSES: tuple[Callable[[Network], list[Node]], ...] = (*DIALECTS, split.rewrite, quantise_earlier.rewrite)
 """In the order in which they are applied; each is a file with a function ``rewrite(net) -> list of Node``."""
 
 

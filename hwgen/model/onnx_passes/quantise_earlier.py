@@ -12,7 +12,7 @@ from typing import Any
 from hwgen.model.onnx_dialects.network import Network, dequantize
 from hwgen.model.onnx_node import Node
 
-PICKS = {"MaxPool", "GlobalMaxPool", "Concat", "Slice", "Gather", "Split"}
+PICKS = {"MaxPool", "GlobalMaxPool", "Concat", "Slice", "Gather"}
 """Operators whose results are values of their inputs, but for padding below them all."""
 
 _CLIPS = {"Relu", "Clip"}
