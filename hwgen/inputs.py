@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwgen.errors import HwgenError
-from hwgen.golden.inputs import placed, saturated, typed
+from hwgen.golden.input_range import InputRange, input_ranges
+from hwgen.golden.inputs import placed, typed
 from hwgen.golden.top1 import check_labels
 from hwgen.model.graph import Graph
 
@@ -27,19 +28,23 @@ class Inputs:
     values : list of array, shape (N, *shape of the input in the file)
         One for each input of the network, in the file's types.
     labels : int64 array, shape (N,), or None
-    saturated : dict of str to float
-        Of each input that has any, the share of values that its quantisation saturates.
+    ranges : list of InputRange
+        Of the inputs that were given as real numbers.
     """
 
     values: list[Array]
     labels: NDArray[np.int64] | None = None
-    saturated: dict[str, float] = field(default_factory=dict)
+    ranges: list[InputRange] = field(default_factory=list)
+
+    @property
+    def saturated(self) -> dict[str, float]:
+        """Of each input that has any, the share of values that its quantisation saturates."""
+        return {each.name: each.saturated for each in self.ranges if each.saturated}
 
     @property
     def warnings(self) -> list[str]:
         """A line for each input whose values do not fit."""
-        return [f"input {name!r}: {100 * share:.2g} % of the values lie outside of what its quantisation covers and "
-                "saturate" for name, share in self.saturated.items()]  # fmt: skip
+        return [each.warning for each in self.ranges if each.warning is not None]
 
 
 def read_inputs(graph: Graph, path: Path, limit: int | None = None) -> Inputs:
@@ -66,7 +71,7 @@ def read_inputs(graph: Graph, path: Path, limit: int | None = None) -> Inputs:
     if labels is not None:
         check_labels(graph, labels, len(given[0]), str(path))
     given = [value[:limit] for value in given]
-    return Inputs(typed(graph, given), None if labels is None else labels[:limit], saturated(graph, given))
+    return Inputs(typed(graph, given), None if labels is None else labels[:limit], input_ranges(graph, given))
 
 
 def load_inputs(path: Path) -> tuple[Array, NDArray[np.int64] | None]:

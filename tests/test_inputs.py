@@ -79,6 +79,22 @@ def test_saturation_is_told_by_its_share(tmp_path: Path) -> None:
     assert not read_inputs(network("a"), write(tmp_path, x=np.clip(x, -64.2, 63.7))).warnings
 
 
+def test_values_in_other_units_are_told(tmp_path: Path) -> None:
+    """Pixels of 0..1 where the network was trained on 0..255: nothing saturates, and two of 256 steps are used."""
+    graph = network("a")  # covers -64 to 63.5
+    x = np.random.default_rng(1).uniform(0, 1, (2, 2, 2, 3)).astype(np.float32)
+    (warning,) = read_inputs(graph, write(tmp_path, x=x)).warnings
+    assert "covers -64 to 63.5" in warning and "units" in warning
+    assert not read_inputs(graph, write(tmp_path, x=x * 10)).warnings
+    assert not read_inputs(graph, write(tmp_path, x=x * 0)).warnings
+    assert not read_inputs(graph, write(tmp_path, x=images(2))).warnings
+
+
+def test_values_beyond_float32(tmp_path: Path) -> None:
+    with pytest.raises(HwgenError, match=r"finite in float32, but holds 1e\+300"):
+        read_inputs(network("a"), write(tmp_path, x=np.full((1, 2, 2, 3), 1e300)))
+
+
 @pytest.mark.parametrize("name", ["npz_tokenerror.npz", "npz_typeerror.npz"])
 def test_headers_that_numpy_trips_over(name: str) -> None:
     with pytest.raises(HwgenError, match="plain arrays"):

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from hwgen.commands.files import check_target, write_json
-from hwgen.commands.options import Json, Model, OptionalConfigFile, OptionalPreset, chosen_config
+from hwgen.commands.options import Json, Limit, Model, OptionalConfigFile, OptionalPreset, chosen_config
 from hwgen.commands.output import busy, console
 
 DEFAULT = "base-sparse"
@@ -19,6 +19,7 @@ def compare(
     preset: OptionalPreset = None,
     config: OptionalConfigFile = None,
     inputs: Annotated[Path | None, typer.Option("--inputs", metavar="FILE.npz", help="x: inputs, batch first.")] = None,
+    limit: Limit = None,
     random: Annotated[
         int | None,
         typer.Option("--random", min=1, metavar="N", help="That many random inputs (default: 1, without --inputs)."),
@@ -34,7 +35,8 @@ def compare(
     from hwgen.schemes.compare import compare as compare_model
 
     with busy(f"reading {model}") as progress:
-        result = compare_model(model, machine, inputs=inputs, random=random, seed=seed, progress=progress)
+        result = compare_model(model, machine, inputs=inputs, limit=limit, random=random, seed=seed,
+                               progress=progress)
     write_json(json, result.to_json())
     target = console()
     target.print(result.layer_table())

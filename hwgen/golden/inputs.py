@@ -159,39 +159,6 @@ def typed(graph: Graph, values: Sequence[Array]) -> list[Array]:
     return [_typed(graph, port, value) for port, value in zip(graph.inputs, values, strict=True)]
 
 
-def saturated(graph: Graph, values: Sequence[Array]) -> dict[str, float]:
-    """Of each input, by name, the share of numbers over half a step beyond what its quantisation covers, if any.
-
-    Parameters
-    ----------
-    graph : Graph
-    values : sequence of array
-        As a user gives them, `placed`.
-    """
-    shares = {}
-    for port, given in zip(graph.inputs, values, strict=True):
-        if np.issubdtype(given.dtype, np.floating):
-            share = _share_outside(port, given, graph.source)
-            if share:
-                shares[port.name] = share
-    return shares
-
-
-def _share_outside(port: Port, given: Array, source: str) -> float:
-    value, attrs = given, _scale(port)
-    if port.real:
-        for step in port.steps:
-            if step.kind == "quantize":
-                attrs = dict(step.attrs)
-                break
-            value = apply(step, value, source)
-        else:
-            return 0.0
-    limits = np.iinfo(attrs.get("type", "int8"))
-    low, high = (np.float32((q - attrs["zero_point"]) * attrs["scale"]) for q in (limits.min - 0.5, limits.max + 0.5))
-    return float(((value < low) | (value > high)).mean())
-
-
 def quantize_input(graph: Graph, x: Array) -> NDArray[np.int8]:
     """The map of a network's only input, from what a user gives (see `file_inputs`): int8, (N, H, W, C)."""
     return to_maps(graph, file_inputs(graph, {"x": np.asarray(x)}))[graph.input]
@@ -259,7 +226,11 @@ def _typed(graph: Graph, port: Port, x: Array) -> Array:
     if np.issubdtype(x.dtype, np.floating):
         if not np.all(np.isfinite(x)):
             raise HwgenError("the input must be finite, but holds NaN or infinity", where=graph.name)
-        return x.astype(port.type) if port.real else quantize(x, _scale(port), graph.source)
+        with np.errstate(over="ignore"):
+            single = x.astype(np.float32)
+        if not np.all(np.isfinite(single)):
+            raise HwgenError(f"the input must be finite in float32, but holds {np.abs(x).max():.4g}", where=graph.name)
+        return single.astype(port.type) if port.real else quantize(single, _scale(port), graph.source)
     if str(x.dtype) == port.type:
         return np.ascontiguousarray(x)
     if x.dtype == np.uint8:

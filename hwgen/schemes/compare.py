@@ -25,6 +25,7 @@ def compare(
     config: Config,
     *,
     inputs: Path | None = None,
+    limit: int | None = None,
     random: int | None = None,
     seed: int = 1,
     progress: Callable[[str], None] | None = None,
@@ -36,8 +37,9 @@ def compare(
     path : Path
         TFLite or ONNX file.
     config : Config
-    inputs, random, seed
-        Images from an .npz file, or that many random ones; the seed is also that of samples of large layers.
+    inputs, limit, random, seed
+        Images from an .npz file (the first ``limit``), or that many random ones; the seed is also that of samples of
+        large layers.
     progress : callable, optional
         Told what is being done.
 
@@ -48,7 +50,7 @@ def compare(
     """
     say = progress or (lambda text: None)
     graph = load_model(path)
-    maps = image_maps(graph, inputs, random, seed)
+    maps = image_maps(graph, inputs, random, seed, limit)
     count = len(maps[graph.input])
     multipliers = Derived(config).multipliers
     machines = {"dense": config.replace(skip="none")} | ({} if config.skip == "none" else {"skipping": config})

@@ -27,6 +27,8 @@ def chosen_inputs(
     return Inputs(random_inputs(graph, count, seed))
 
 
-def image_maps(graph: Graph, path: Path | None, random: int | None = None, seed: int = 1) -> Maps:
+def image_maps(
+    graph: Graph, path: Path | None, random: int | None = None, seed: int = 1, limit: int | None = None
+) -> Maps:
     """The maps of `chosen_inputs`, int8, shape (N, H, W, C), by name."""
-    return to_maps(graph, chosen_inputs(graph, path, random, seed).values)
+    return to_maps(graph, chosen_inputs(graph, path, random, seed, limit).values)

@@ -16,9 +16,9 @@ INTERFACES = Path(__file__).resolve().parents[2] / "docs/interfaces.md"
 
 
 def test_tables_and_json(tmp_path: Path) -> None:
-    np.savez(tmp_path / "in.npz", x=digit_images()[0][:2])
+    np.savez(tmp_path / "in.npz", x=digit_images()[0][:5])
     out = tmp_path / "c.json"
-    result = call("compare", MODEL, "--inputs", tmp_path / "in.npz", "--json", out)
+    result = call("compare", MODEL, "--inputs", tmp_path / "in.npz", "--limit", 2, "--json", out)
     assert result.exit_code == 0, result.output
     report = json.loads(out.read_text())
     assert (report["config"]["name"], report["multipliers"], report["images"]) == ("base-sparse", 64, 2)
