@@ -14,7 +14,7 @@ from hwgen.compress.data import Data
 from hwgen.compress.execute import run_float
 from hwgen.compress.graph import FloatGraph
 from hwgen.golden.graph import run
-from hwgen.golden.inputs import quantize_input
+from hwgen.golden.inputs import from_map, to_maps
 from hwgen.model.graph import Graph
 
 Z_95 = 1.959963984540054
@@ -66,7 +66,8 @@ def integer_accuracy(graph: Graph, data: Data, progress: Progress | None = None)
     """Of the golden model of an integer network; None without labels."""
     if data.y is None:
         return None
-    return _top1(run(graph, quantize_input(graph, data.x), progress=progress).output, data.y)
+    given = from_map(graph.inputs[0], data.x)
+    return _top1(run(graph, to_maps(graph, [given]), progress=progress).output, data.y)
 
 
 def _top1(scores: NDArray[Any], y: NDArray[np.int64]) -> Accuracy:

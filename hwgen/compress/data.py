@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 
 from hwgen.compress.graph import FloatArray, FloatGraph
 from hwgen.errors import HwgenError
-from hwgen.golden.inputs import fitting
+from hwgen.golden.inputs import shaped
 from hwgen.inputs import load_inputs
 
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """Inputs ``x`` (N, H, W, C) in the network's own range, and labels ``y`` (N,) where there are any.
+    """Inputs ``x`` in the network's own range, and labels ``y`` (N,) where there are any.
 
-    ``seed`` makes samples repeatable.
+    ``x`` is (N, H, W, C), whatever the order of the network's file. ``seed`` makes samples repeatable.
     """
 
     x: FloatArray
@@ -88,7 +88,8 @@ def make_data(graph: FloatGraph, x: NDArray[np.generic], y: NDArray[np.int64] | 
     ----------
     graph : FloatGraph
     x : array
-        Float, or uint8 for networks that take pixels 0..255 as they are.
+        Laid out as the file's input, or (N, H, W, C) where only that fits. Float, or uint8 for networks that take
+        pixels 0..255 as they are.
     y : int64 array or None
     seed : int
     where : str
@@ -102,14 +103,8 @@ def make_data(graph: FloatGraph, x: NDArray[np.generic], y: NDArray[np.int64] | 
     if x.dtype != np.uint8 and not np.issubdtype(x.dtype, np.floating):
         raise HwgenError(f"x must be float32 in the network's own input range (or uint8, taken as 0..255), "
                          f"not {x.dtype}", where=where, remedy="dequantise it: (x - zero_point) * scale")
-    shape = graph.shapes[graph.input]
-    fitted = fitting(x, shape)
-    if fitted is None:
-        text = ", ".join(map(str, shape[1:]))
-        raise HwgenError(f"the input must have the shape (N, {text}) or ({text}), not {x.shape}", where=where)
-    if not len(fitted):
-        raise HwgenError("the input holds no images", where=where)
-    real = fitted[:, 0].astype(np.float32)
+    port, shape = graph.ports[0], graph.shapes[graph.input]
+    real = port.view.of_real(shaped(port, shape, x, where), shape).astype(np.float32)
     if not np.isfinite(real).all():
         raise HwgenError("x must be finite, but holds NaN or infinity", where=where)
     if y is not None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from hwgen.compress.quantizer import Quantizer
 from hwgen.errors import HwgenError
 from hwgen.model.graph import Op
-from hwgen.model.ports import Step
+from hwgen.model.ports import FileView, Port, Step
 
 FloatArray = NDArray[np.float32]
 Shape = tuple[int, int, int, int]
@@ -126,7 +126,8 @@ class FloatGraph:
     """A float network in execution order.
 
     ``shapes`` holds every map's (1, H, W, C) by name; ``maps`` the quantisation of maps that are to be quantised.
-    ``output`` is the last map before the `Softmax`, if there is one.
+    ``output`` is the last map before the `Softmax`, if there is one. ``ends`` are the ports by which the file that it
+    was read from has its input and output, of real numbers, without quantisers; None for (N, H, W, C) ``x`` and ``y``.
     """
 
     name: str
@@ -135,6 +136,20 @@ class FloatGraph:
     input: str
     output: str
     maps: dict[str, Quantizer] = field(default_factory=dict)
+    ends: tuple[Port, Port] | None = None
+
+    @property
+    def ports(self) -> tuple[Port, Port]:
+        """The ports of input and output."""
+        if self.ends is not None:
+            return self.ends
+        after = tuple(Step(kind="softmax", name=op.name, source="Softmax", attrs={"axis": -1, "beta": op.beta})
+                      for op in self.ops if isinstance(op, Softmax))
+        return self._port("x", self.input, ()), self._port("y", self.output, after)
+
+    def _port(self, name: str, of: str, steps: tuple[Step, ...]) -> Port:
+        shape = self.shapes[of]
+        return Port(name=name, map=of, view=FileView(key=of, shape=shape), type="float32", shape=shape, steps=steps)
 
     @property
     def device_ops(self) -> tuple[Op, ...]:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from hwgen.compress.graph import Activation, Clamped, FloatAdd, FloatConv, FloatGraph, FloatPool, Softmax
+from hwgen.compress.graph import Activation, Clamped, FloatAdd, FloatConv, FloatGraph, FloatPool
 from hwgen.compress.quantizer import Quantizer
 from hwgen.errors import HwgenError
 from hwgen.model.graph import Concat, Graph, Op, Pad, Pool, Reshape
 from hwgen.model.onnx_lower import Emitter, clamp
 from hwgen.model.onnx_passes.pads import fold_pads
 from hwgen.model.onnx_values import Pending, View, Weights
-from hwgen.model.ports import FileView, Port, Step
+from hwgen.model.ports import Port, Step
 
 _ANNOTATE = "or give --annotate, which writes real numbers with the scheme in metadata"
 
@@ -65,23 +66,22 @@ class _Lowering:
         self.views[graph.input] = self._map(graph.input)
         for op in graph.device_ops:
             self._operator(op)
-        quantize = Step(kind="quantize", name="x/quantize", source="QuantizeLinear", attrs=self._scale(graph.input))
-        after = [Step(kind="dequantize", name="y/dequantize", source="DequantizeLinear",
-                      attrs=self._scale(graph.output))]
-        after += [Step(kind="softmax", name=op.name, source="Softmax", attrs={"axis": -1, "beta": op.beta})
-                  for op in graph.ops if isinstance(op, Softmax)]
+        x, y = graph.ports
+        quantize = Step(kind="quantize", name=f"{x.name}/quantize", source="QuantizeLinear",
+                        attrs=self._scale(graph.input))
+        dequantize = Step(kind="dequantize", name=f"{y.name}/dequantize", source="DequantizeLinear",
+                          attrs=self._scale(graph.output))
         result = Graph(graph.name, "onnx", self.emitter.tensors, tuple(self.emitter.ops),
-                       (self._port("x", graph.input, (quantize,)),), (self._port("y", graph.output, tuple(after)),))
+                       (self._port(x, graph.input, (*x.steps, quantize)),),
+                       (self._port(y, graph.output, (dequantize, *y.steps)),))
         return fold_pads(result)
 
     def _scale(self, name: str) -> dict[str, float]:
         tensor = self.views[name].tensor
         return {"scale": tensor.scale, "zero_point": tensor.zero_point}
 
-    def _port(self, name: str, of: str, steps: tuple[Step, ...]) -> Port:
-        tensor = self.views[of].tensor
-        return Port(name=name, map=tensor.name, view=FileView(key=tensor.name, shape=tensor.shape), type="float32",
-                    shape=tensor.shape, steps=steps)
+    def _port(self, port: Port, of: str, steps: tuple[Step, ...]) -> Port:
+        return replace(port, map=self.views[of].tensor.name, steps=steps)
 
     def _map(self, name: str) -> View:
         quantizer, shape = self.graph.maps[name], self.graph.shapes[name]

@@ -23,7 +23,8 @@ from hwgen.model.onnx_layout import CHANNELS_FIRST, as_placed, source_map
 from hwgen.model.onnx_lower import Emitter
 from hwgen.model.onnx_node import Array, Node
 from hwgen.model.onnx_reader import Reader
-from hwgen.model.onnx_values import Pending, Tail, Unknown, Value, View, Weights
+from hwgen.model.onnx_values import Map, Pending, Tail, Unknown, Value, View, Weights
+from hwgen.model.ports import FileView, Port
 
 
 def read_onnx_float(path: str | Path) -> FloatGraph:
@@ -88,7 +89,7 @@ class _FloatEmitter(Emitter):
     def _finite(self, pending: Pending, values: Array) -> Array:
         values = np.ascontiguousarray(values, np.float32)
         if not np.isfinite(values).all():
-            raise self.fail(pending.node, "its weights and bias must be finite, but hold NaN or infinity",
+            raise self.fail(pending.op, pending.node, "its weights and bias must be finite, but hold NaN or infinity",
                             "train or export it again")
         return values
 
@@ -129,6 +130,7 @@ class _FloatReader(Reader):
 
     def __init__(self, file: OnnxFile) -> None:
         super().__init__(file, _FloatLayers(file, _FloatEmitter(file.name)))
+        self.start: Map | None = None
 
     def read_float(self) -> FloatGraph:
         self.walk()
@@ -137,15 +139,22 @@ class _FloatReader(Reader):
         value = self._lowered(name) if name in self.values else None
         if not self.emitter.ops or not isinstance(value, View | Tail):
             raise HwgenError("the network computes nothing from its input", where=self.file.name)
-        output, steps = (value.tensor.name, ()) if isinstance(value, View) else (value.view.tensor.name, value.steps)
+        view, steps = (value, ()) if isinstance(value, View) else (value.view, value.steps)
+        steps = tuple(step for step in steps if step.kind != "dequantize")
+        output, start = view.tensor.name, self.file.inputs[0]
         shapes = {name: tensor.shape for name, tensor in self.emitter.tensors.items()}
+        assert self.start is not None and start.shape is not None  # or it would have been an obstacle
+        ends = (Port(name=start.name, map=start.name, type="float32", shape=start.shape,
+                     view=FileView(key=start.name, shape=self.start.seen, order=self.start.order)),
+                Port(name=name, map=output, type="float32", shape=value.seen, steps=steps,
+                     view=FileView(key=output, shape=view.seen, order=view.order)))
         return fuse_activations(FloatGraph(self.file.name, shapes, (*self.emitter.ops, *softmaxes(steps, output)),
-                                           self.file.inputs[0].name, output))
+                                           start.name, output, ends=ends))
 
     def _input(self, end: End) -> Value:
         if end.shape is None:  # the file's obstacles say so
             return Unknown()
-        where = source_map(self.file, end.name, end.shape)
+        self.start = where = source_map(self.file, end.name, end.shape)
         start = self.emitter.tensor(end.name, where.shape, 1.0, 0)
         return View(shape=where.shape, order=where.order, seen=where.seen, tensor=start)
 

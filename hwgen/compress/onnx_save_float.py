@@ -1,7 +1,7 @@
 """Write a float network as standard ONNX, which `hwgen compress`, Netron and ONNX Runtime read.
 
-Input ``x`` is NHWC; between two transpositions the network is NCHW as ONNX wants it. A fully connected layer is a
-convolution whose kernel covers its map.
+Its ends are those of the file that the network was read from, else NHWC; between them it is NCHW as ONNX wants it. A
+fully connected layer is a convolution whose kernel covers its map.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from hwgen.compress.graph import Activation, Clamped, FloatAdd, FloatConv, FloatGraph, FloatPool, Softmax
+from hwgen.compress.graph import Activation, Clamped, FloatAdd, FloatConv, FloatGraph, FloatPool
 from hwgen.errors import HwgenError
 from hwgen.model.graph import Concat, Op, Pad
+from hwgen.model.onnx_places import write_input, write_output, write_steps
 
 _OPSET, _IR_VERSION = 17, 8
 _NCHW_AXIS = {1: 2, 2: 3, 3: 1}
@@ -29,36 +30,48 @@ def float_onnx(graph: FloatGraph) -> bytes:
     HwgenError
         When the network holds batch normalisation or a reshape: fold the one; the other has no form here.
     """
-    nodes: list[Any] = [helper.make_node("Transpose", ["x"], ["x_nchw"], "x/transpose", perm=[0, 3, 1, 2])]
-    constants: list[Any] = []
-    names = {graph.input: "x_nchw"}
+    x, y = graph.ports
+    to = _Nodes()
+    names = {graph.input: write_input(to, x.name, x.view, graph.shapes[graph.input])}
     for op in graph.device_ops:
         inputs = [names[name] for name in op.inputs]
         kind, attributes, given = _node(op)
         for what, values in given.items():
-            constants.append(numpy_helper.from_array(np.ascontiguousarray(values), f"{op.name}/{what}"))
-            inputs.append(f"{op.name}/{what}")
+            inputs.append(to.constant(f"{op.name}/{what}", np.ascontiguousarray(values)))
         result = names[op.output] = f"map/{op.output}"
         clamp = _clamp(op)
         first = f"{result}/sum" if clamp else result
-        nodes.append(helper.make_node(kind, inputs, [first], op.name, **attributes))
+        to.node(kind, inputs, first, op.name, **attributes)
         if clamp:
             kind, bounds = clamp
-            constants += [numpy_helper.from_array(value, f"{op.name}/{what}") for what, value in bounds.items()]
-            nodes.append(helper.make_node(kind, [first, *(f"{op.name}/{what}" for what in bounds)], [result],
-                                          f"{op.name}/{kind.lower()}"))
-    softmax = any(isinstance(op, Softmax) for op in graph.ops)
-    last = "y_nhwc" if softmax else "y"
-    nodes.append(helper.make_node("Transpose", [names[graph.output]], [last], "y/transpose", perm=[0, 2, 3, 1]))
-    if softmax:
-        nodes.append(helper.make_node("Softmax", [last], ["y"], "y/softmax", axis=-1))
-    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", *graph.shapes[of][1:]])
-            for name, of in (("x", graph.input), ("y", graph.output))]
-    made = helper.make_graph(nodes, graph.name, ends[:1], ends[1:], constants)
+            limits = [to.constant(f"{op.name}/{what}", value) for what, value in bounds.items()]
+            to.node(kind, [first, *limits], result, f"{op.name}/{kind.lower()}")
+    last = write_output(to, names[graph.output], y.name, y.view, graph.shapes[graph.output])
+    last = write_steps(to, last, y.name, y.steps)
+    to.node("Identity", [last], y.name, f"{y.name}/identity")
+    ends = [helper.make_tensor_value_info(port.name, TensorProto.FLOAT, ["batch", *port.shape[1:]])
+            for port in (x, y)]
+    made = helper.make_graph(to.nodes, graph.name, ends[:1], ends[1:], to.constants)
     model = helper.make_model(made, producer_name="hwgen", opset_imports=[helper.make_opsetid("", _OPSET)],
                               ir_version=_IR_VERSION)
     onnx.checker.check_model(model, full_check=True)
     return bytes(model.SerializeToString(deterministic=True))
+
+
+class _Nodes:
+    """Nodes and constants in the order in which they come."""
+
+    def __init__(self) -> None:
+        self.nodes: list[Any] = []
+        self.constants: list[Any] = []
+
+    def node(self, kind: str, inputs: list[str], output: str, name: str, **attrs: Any) -> str:
+        self.nodes.append(helper.make_node(kind, inputs, [output], name, **attrs))
+        return output
+
+    def constant(self, name: str, value: NDArray[Any]) -> str:
+        self.constants.append(numpy_helper.from_array(value, name))
+        return name
 
 
 def _node(op: Op) -> tuple[str, dict[str, Any], dict[str, NDArray[Any]]]:

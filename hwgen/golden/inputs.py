@@ -99,7 +99,7 @@ def _raw(view: FileView) -> FileView:
     return replace(view, type="int8")
 
 
-def _from_map(port: Port, values: Array) -> Array:
+def from_map(port: Port, values: Array) -> Array:
     """Values (N, H, W, C) that lie as the map's do, placed as the file's input."""
     placed = _raw(port.view).to_file(values)
     for step in reversed(port.steps):
@@ -147,7 +147,8 @@ def placed(graph: Graph, arrays: Mapping[str, Array]) -> list[Array]:
     HwgenError
         For another shape, no images, inputs that are missing or of different numbers.
     """
-    found = [_shaped(graph, port, _array(graph, arrays, i)) for i, port in enumerate(graph.inputs)]
+    found = [shaped(port, graph.tensors[port.map].shape, _array(graph, arrays, i), graph.name)
+             for i, port in enumerate(graph.inputs)]
     counts = [len(value) for value in found]
     if len(set(counts)) > 1:
         raise HwgenError(f"all inputs must have as many images, not {counts}", where=graph.name)
@@ -179,23 +180,43 @@ def _array(graph: Graph, arrays: Mapping[str, Array], position: int) -> Array:
                      remedy="give each under its name, or as x0, x1, ... in this order")
 
 
-def _shaped(graph: Graph, port: Port, x: Array) -> Array:
-    """``x`` as (N, *shape in the file)."""
-    own, nhwc = port.shape, graph.tensors[port.map].shape
+def shaped(port: Port, nhwc: tuple[int, ...], x: Array, where: str) -> Array:
+    """What a user gives, placed as the file's input.
+
+    Parameters
+    ----------
+    port : Port
+    nhwc : tuple of int
+        (1, H, W, C), the shape of its map.
+    x : array
+        As the file's input, or where that does not fit as (N, H, W, C); see `file_inputs`.
+    where : str
+        Named in messages.
+
+    Returns
+    -------
+    array, shape (N, *shape of the input in the file)
+
+    Raises
+    ------
+    HwgenError
+        For another shape, or no images.
+    """
+    own = port.shape
     for shape in (own, nhwc):
         fitted = fitting(x, shape)
         if fitted is None:
             continue
         if not len(fitted):
-            raise HwgenError("the input holds no images", where=graph.name)
+            raise HwgenError("the input holds no images", where=where)
         if shape is not own:
-            return _from_map(port, fitted[:, 0])
+            return from_map(port, fitted[:, 0])
         return fitted
     texts = [f"(N, {_text(own[1:])[1:]}", _text(own[1:])]
     also = "" if _plain(own[1:]) == _plain(nhwc[1:]) else f", or channels last (N, {_text(nhwc[1:])[1:]}"
     turned = next((axes for axes in _MOVED.get(x.ndim, ()) if fitting(x.transpose(axes), own) is not None), None)
     raise HwgenError(f"the input must have the shape {' or '.join(texts)} as in the file{also}, not {x.shape}",
-                     where=f"{graph.name}: {port.name}",
+                     where=f"{where}: {port.name}",
                      remedy=f"x.transpose{turned}" if turned else "np.transpose or np.reshape the array")
 
 

@@ -129,7 +129,7 @@ def requantized(node: Node, value: Tail, quantizers: Quantizers) -> Tail:
     else:
         of = "" if value.quantized is None else value.quantized[2]
         scale, zero, kind, _ = quantizers.of_map(node, of)
-        attrs = {"scale": scale, "zero_point": zero + 128 * (kind == "uint8")}
+        attrs = {"scale": scale, "zero_point": zero + 128 * (kind == "uint8"), "type": kind}
         quantized = None
     step = Step(name=node.name, output=node.outputs[0], source=node.op,
                 kind="quantize" if quantized else "dequantize", attrs=attrs)

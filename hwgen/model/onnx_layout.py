@@ -36,7 +36,7 @@ def source_map(file: OnnxFile, name: str, seen: tuple[int, ...]) -> Map:
     for dim, size in enumerate(seen):
         if size > 1 and axes.get(dim, 0) == 0:  # it is no axis of a map: values stay where they are
             return Map(shape=(1, 1, 1, math.prod(seen)), seen=seen)
-        if size > 1:
+        if dim in axes:
             shape[axes[dim]] = size
             order.append(axes[dim])
     rest = [axis for axis in range(4) if axis not in order]
@@ -46,7 +46,7 @@ def source_map(file: OnnxFile, name: str, seen: tuple[int, ...]) -> Map:
 def _until_computed(file: OnnxFile, name: str, seen: tuple[int, ...]) -> tuple[list[int], dict[int, Roles]]:
     """Which of the input's axes lies behind each axis of the value that the first operator reads which asks for an
     order (-1: none, its size is 1), and the orders that it asks for."""
-    dims = [dim if size > 1 else -1 for dim, size in enumerate(seen)]
+    dims = list(range(len(seen)))
     while users := file.consumers.get(name):
         node = users[0]
         if node.op == "MatMul":
@@ -60,7 +60,7 @@ def _until_computed(file: OnnxFile, name: str, seen: tuple[int, ...]) -> tuple[l
                     break
                 dims = [dims[p] for p in perm]
             elif isinstance(new, tuple) and [n for n in new if n != 1] == [n for n in shape if n != 1]:
-                long = iter([dim for dim in dims if dim >= 0])
+                long = iter([dim for dim, n in zip(dims, shape, strict=True) if n != 1])
                 dims = [next(long) if n != 1 else -1 for n in new]
             else:
                 break

@@ -1,10 +1,12 @@
 """Write a quantised graph as a standard ONNX QDQ network, which Netron, ONNX Runtime and our reader load.
 
-Input ``x`` and output ``y`` are float NHWC with a symbolic batch; between them the network is NCHW as ONNX wants it.
+Inputs and outputs are float with a symbolic batch, laid out as in the ONNX file that the graph comes from, else NHWC;
+between them the network is NCHW as ONNX wants it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,11 +18,12 @@ from onnx import TensorProto, helper, numpy_helper
 
 from hwgen.errors import HwgenError
 from hwgen.model.graph import Add, Concat, Conv, Graph, Op, Pad, Pool, Requantize, Reshape, Tensor
+from hwgen.model.onnx_places import write_input, write_output, write_steps
+from hwgen.model.ports import FileView, Port
 
 OPSET = 17
 IR_VERSION = 8
 _End = tuple[str, int, list[Any]]
-_AROUND = {"x", "x_nchw", "y", "y_nhwc", "y_softmax"}
 _TO_NCHW, _TO_NHWC = [0, 3, 1, 2], [0, 2, 3, 1]
 
 
@@ -41,31 +44,52 @@ def write_onnx(graph: Graph, path: str | Path) -> None:
     HwgenError
         When the graph holds something ONNX QDQ cannot state.
     """
-    graph = _renamed(graph)
+    graph = _renamed(_with_ends(graph))
     builder = Builder(graph)
-    source = graph.tensors[graph.input]
-    builder.node("Transpose", ["x"], "x_nchw", "x/transpose", perm=_TO_NCHW)
-    builder.quantize("x_nchw", source)
+    for port in graph.inputs:
+        tensor = graph.tensors[port.map]
+        builder.quantize(write_input(builder, port.name, port.view, tensor.shape), tensor)
     for op in graph.ops:
         builder.operator(op)
-    last = builder.dequantized(graph.output)
-    last = builder.node("Transpose", [last], "y_nhwc", "y/transpose", perm=_TO_NHWC)
-    for step in graph.outputs[0].steps:
-        if step.kind == "softmax":
-            last = builder.node("Softmax", [last], "y_softmax", step.name, axis=-1)
-    builder.node("Identity", [last], "y", "y/identity")
-    result = graph.tensors[graph.output]
-    model = builder.model([("x", TensorProto.FLOAT, ["batch", *source.shape[1:]])],
-                          [("y", TensorProto.FLOAT, ["batch", *result.shape[1:]])])
+    for port in graph.outputs:
+        value = write_output(builder, builder.dequantized(port.map), port.name, port.view,
+                             graph.tensors[port.map].shape)
+        steps = port.steps[1:] if port.steps and port.steps[0].kind == "dequantize" else port.steps
+        value = write_steps(builder, value, port.name, steps)
+        builder.node("Identity", [value], port.name, f"{port.name}/identity")
+    model = builder.model(_ends(graph.inputs), _ends(graph.outputs))
     onnx.checker.check_model(model, full_check=True)
     Path(path).write_bytes(model.SerializeToString(deterministic=True))
 
 
+def _ends(ports: Iterable[Port]) -> list[_End]:
+    return [(port.name, TensorProto.FLOAT, ["batch", *port.shape[1:]]) for port in ports]
+
+
+def _with_ends(graph: Graph) -> Graph:
+    """The graph with real ends: the ports of an ONNX file as they are, others as NHWC ``x`` and ``y``."""
+    if graph.source == "onnx" and all(port.real for port in (*graph.inputs, *graph.outputs)):
+        return graph
+    return replace(graph, inputs=tuple(_plain(graph, "x", graph.inputs)),
+                   outputs=tuple(_plain(graph, "y", graph.outputs)))
+
+
+def _plain(graph: Graph, name: str, ports: tuple[Port, ...]) -> Iterator[Port]:
+    for number, port in enumerate(ports):
+        shape = graph.tensors[port.map].shape
+        steps = tuple(replace(step, kind="softmax", attrs={**step.attrs, "axis": -1}) for step in port.steps
+                      if step.kind in ("softmax", "tflite_softmax"))
+        yield replace(port, name=name if len(ports) == 1 else f"{name}{number}", view=FileView(key="", shape=shape),
+                      shape=shape, type="float32", steps=steps)
+
+
 def _renamed(graph: Graph) -> Graph:
     """The graph with maps renamed that are called as the values around them are."""
+    ends = [port.name for port in (*graph.inputs, *graph.outputs)]
+    taken = {f"{end}{suffix}" for end in ends for suffix in ("", "_nchw", "_nhwc", "_parts", "_placed", "_softmax")}
     names = {name: name for name in graph.tensors}
-    for name in _AROUND & set(names):
-        while names[name] in _AROUND | set(graph.tensors):
+    for name in taken & set(names):
+        while names[name] in taken | set(graph.tensors):
             names[name] += "_map"
     if all(old == new for old, new in names.items()):
         return graph

@@ -53,4 +53,4 @@ def test_pixels_are_taken_as_they_are() -> None:
 def test_refused(x: np.ndarray, y: np.ndarray | None, message: str) -> None:
     with pytest.raises(HwgenError, match=message) as found:
         make_data(NET, x, y, where="some.npz")
-    assert found.value.where == "some.npz"
+    assert (found.value.where or "").startswith("some.npz")
