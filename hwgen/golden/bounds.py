@@ -59,5 +59,6 @@ def check_accumulators(graph: Graph, where: str) -> None:
                 c = wrong[0]
                 most = low[c] if low[c] < -LIMIT else high[c]
                 found.add(op.source, op.name,
-                          f"the sums of channel {c}, up to {most} with its bias {op.bias[c]}, do not fit 32 bits", "its weight scale is too small: quantise per tensor, or prune the channel")
+                          f"the sums of channel {c}, up to {most} with its bias {op.bias[c]}, do not fit 32 bits",
+                          "its weight scale is too small: quantise per tensor, or prune the channel")
     found.check("the network cannot run exactly:")
