@@ -42,9 +42,6 @@ CASES: dict[str, tuple[str, ...]] = {
 }
 """What its message says; nothing: it runs."""
 
-WAITING = {"onnx_diffops"}
-"""Whose row does not hold yet."""
-
 NETWORKS: dict[str, tuple[str, ...]] = {
     "mobilenet_v3_small": ("HardSigmoid (28 layers)", "Mul (28 layers)"), "shufflenet_v2_x0_5": ()}
 """What the machine lacks, each once; nothing: it runs."""
@@ -58,8 +55,7 @@ def agrees(path: Path) -> None:
     assert report.equal and report.values, report.summary
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.xfail(strict=True)) if n in WAITING else n
-                                  for n in CASES])
+@pytest.mark.parametrize("name", CASES)
 def test_cases(name: str) -> None:
     path = shared_file("cases", f"{name}.onnx")
     if not CASES[name]:
