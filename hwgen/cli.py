@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from typing import Annotated, Any
 
 import typer
@@ -81,4 +82,9 @@ commands.register(app)
 
 def main() -> None:
     """Run the command line."""
-    app()
+    try:
+        app()
+    except Exception as error:  # a fault of this tool: its traceback is shown, but no result differs
+        traceback.print_exc()
+        error_console().print("error: this is a fault of hwgen; please report the lines above", style="red")
+        raise SystemExit(USAGE_ERROR) from error

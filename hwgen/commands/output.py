@@ -14,20 +14,31 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 PLAIN_WIDTH = 160
 """Columns of a table that goes to a file or a pipe, where nothing says how wide a line may be."""
 
+CLOSED_PIPE = 141
+"""Exit code when the output's reader goes away (``| head``), as shells have it; Rich's 1 says that results differ."""
+
 REPEAT_S = 10.0
 """Seconds between lines that tell how one stage goes on, where there is no terminal."""
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        try:
+            super().on_broken_pipe()
+        except SystemExit:
+            raise SystemExit(CLOSED_PIPE) from None
 
 
 def console() -> Console:
     """Return the console for results (made anew: tests replace stdout). It prints text as it is: names of layers come
     from files that anyone may have made."""
-    plain = Console(highlight=False, markup=False, emoji=False)
-    return plain if plain.is_terminal else Console(highlight=False, markup=False, emoji=False, width=PLAIN_WIDTH)
+    plain = _Console(highlight=False, markup=False, emoji=False)
+    return plain if plain.is_terminal else _Console(highlight=False, markup=False, emoji=False, width=PLAIN_WIDTH)
 
 
 def error_console() -> Console:
     """Return the console for messages and progress."""
-    return Console(stderr=True, highlight=False, markup=False, emoji=False)
+    return _Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 
 def warn(lines: Iterable[str]) -> None:
