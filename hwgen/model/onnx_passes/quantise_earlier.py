@@ -9,11 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+
 from hwgen.model.onnx_dialects.network import Network, dequantize
 from hwgen.model.onnx_node import Node
 
-PICKS = {"MaxPool", "GlobalMaxPool", "Concat", "Slice", "Gather"}
-"""Operators whose results are values of their inputs, but for padding below them all."""
+PICKS = {"MaxPool", "GlobalMaxPool", "Concat", "Slice", "Gather", "Pad"}
+"""Operators whose results are values of their inputs, or zero, or padding below all values."""
 
 _CLIPS = {"Relu", "Clip"}
 _PASSED = _CLIPS | {"Identity", "Dropout", "Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze"}
@@ -23,9 +25,15 @@ def rewrite(net: Network) -> list[Node]:
     """Quantise what such operators read instead of what they give, where only quantisers read that."""
     work = _Work(net, list(net.nodes))
     for node in reversed(net.nodes):
-        if node.op in PICKS and len(node.outputs) == 1:
+        if node.op in PICKS and len(node.outputs) == 1 and (node.op != "Pad" or _zeros(net, node)):
             work.earlier(node)
     return work.nodes
+
+
+def _zeros(net: Network, node: Node) -> bool:
+    """Whether a Pad pads with zero, which every quantiser has an integer for."""
+    value = net.consts.get(node.input(2)) if node.input(2) else node.attrs.get("value", 0)
+    return node.attrs.get("mode", "constant") == "constant" and value is not None and not np.any(value)
 
 
 @dataclass(eq=False)
@@ -46,8 +54,8 @@ class _Work:
         clips, quantizer = self._quantizer(node.outputs[0])
         if not waiting or quantizer is None:
             return
-        if len(waiting) < len(inputs):
-            clips = []  # they clip the inputs that are quantised, too: they stay where they are
+        if len(waiting) < len(inputs) or node.op == "Pad":
+            clips = []  # they clip other values, too: they stay where they are
         new = {name: self._quantised(name, clips, quantizer) for name in waiting}
         self._replace(node, replace(node, inputs=tuple(new.get(name, name) for name in node.inputs)))
         for clip in clips:
@@ -57,11 +65,13 @@ class _Work:
         self.nodes[self.nodes.index(old)] = new
 
     def _waits(self, name: str) -> bool:
-        """True of a real value that was not quantised."""
+        """True of a real value that was not quantised since it was computed or clipped."""
         while name not in self.net.consts:
             maker = self.makers.get(name)
-            if maker is None or maker.op not in _PASSED | PICKS:
-                return maker is None or maker.op not in ("QuantizeLinear", "DequantizeLinear")
+            if maker is None or maker.op in _CLIPS:
+                return True
+            if maker.op not in _PASSED | PICKS:
+                return maker.op not in ("QuantizeLinear", "DequantizeLinear")
             name = maker.inputs[0]
         return False
 

@@ -45,6 +45,28 @@ def test_chains(tmp_path: Path, order: str, kind: type) -> None:
     assert (convs, pools, len(graph.ops)) == (1, order.count("pool") + order.count("global"), convs + pools)
 
 
+@pytest.mark.parametrize("value", [None, 0.0])
+@pytest.mark.parametrize("clip", [(), (0.1, 0.5)])
+def test_padding(tmp_path: Path, value: float | None, clip: tuple[float, ...]) -> None:
+    """Zeros of the padding are clipped, too."""
+    net, x = _net(7)
+    y = net.node("Pad", net.node("Relu", _conv(net, x)), net.integers(0, 0, 1, 2, 0, 0, 0, 1),
+                 *(() if value is None else (net.constant(value),)))
+    y = net.node("Clip", y, *(net.constant(n) for n in clip)) if clip else y
+    exact(net.save(tmp_path / "n.onnx", net.quantised(y, 0.02, -100)), maps=2)
+
+
+@pytest.mark.parametrize("pick", ["MaxPool", "Pad", "Concat"])
+def test_clipped_map(tmp_path: Path, pick: str) -> None:
+    """quantize_static leaves a Relu in float where activations are symmetric."""
+    net, x = _net(8)
+    y = net.node("Relu", net.quantised(_conv(net, x), 0.02))
+    y = {"MaxPool": lambda: net.node("MaxPool", y, kernel_shape=[2, 2]),
+         "Pad": lambda: net.node("Pad", y, net.integers(0, 0, 1, 1, 0, 0, 1, 1)),
+         "Concat": lambda: net.node("Concat", y, y, axis=1)}[pick]()
+    exact(net.save(tmp_path / "n.onnx", net.quantised(y, 0.015)), maps=3)
+
+
 def test_input(tmp_path: Path) -> None:
     """The input itself, before it is quantised."""
     net = Qdq(np.random.default_rng(2), (1, 4, 9, 9))
