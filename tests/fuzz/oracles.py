@@ -17,6 +17,8 @@ from hwgen.golden.host import file_outputs
 from hwgen.model import load_model
 from hwgen.model.graph import Graph
 from hwgen.model.ports import Port
+from hwgen.reference.runtime import RUNTIMES
+from hwgen.verify.reference import compare, keys
 from tests.fuzz.processes import REFERENCE, Case, Kind, Stage
 
 IMAGES = 3
@@ -46,9 +48,21 @@ def case(path: Path, config: Config, seed: int) -> Case:
             expected = refer(path, graph, given)
         except _UnknownError as error:
             return "unknown", str(error)
-        return _judged(graph, found, expected)
+        kind, text = _judged(graph, found, expected)
+        if kind == "differs" and graph.source == "onnx" and _coarse(graph):
+            # A step of a coarse map is many of the output's: each operator is judged on ONNX Runtime's own values.
+            stage("comparing operators")
+            runtime = RUNTIMES["onnx"][0]
+            report = compare(graph, given, [(runtime, runtime.run(path, given, keys(graph)))])
+            return ("equal", "") if report.equal else ("differs", report.summary)
+        return kind, text
 
     return body
+
+
+def _coarse(graph: Graph) -> bool:
+    """True when a map has larger steps than an output."""
+    return max(t.scale for t in graph.tensors.values()) > min(graph.tensors[port.map].scale for port in graph.outputs)
 
 
 def inputs(graph: Graph, seed: int) -> dict[str, NDArray[np.int8]]:
