@@ -17,10 +17,6 @@ TAILS = {"Softmax", "LogSoftmax"}
 SUPPORTED = QUANTIZE | SAME | LAYOUT | POOLS | {
     "Conv", "Gemm", "MatMul", "Pad", "Concat", "Relu", "Clip", "Slice", "Gather", "Split"} | TAILS | AFFINE
 
-PARTLY_FLOAT = (
-    "let the quantiser cover it (quantize_static: op_types_to_quantize; NNCF: no ignored_scope; PT2E: annotate it), or "
-    "quantise the whole float network: hwgen compress FLOAT.onnx --recipe int8")
-"""For networks that a quantiser left partly in float."""
 
 _LENGTHS = {"kernel_shape": 2, "strides": 2, "dilations": 2, "pads": 4}
 """Of the attributes of convolutions and poolings."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hwgen.model.onnx_check import LAYOUT, PARTLY_FLOAT, SAME
+from hwgen.model.onnx_check import LAYOUT, SAME
 from hwgen.model.onnx_file import End, OnnxFile
 from hwgen.model.onnx_layout import source_map
 from hwgen.model.onnx_lower import Emitter
 from hwgen.model.onnx_node import Node
+from hwgen.model.onnx_remedies import partly_float
 from hwgen.model.onnx_scales import Quantizers
 from hwgen.model.onnx_values import Map, Pending, Source, Tail, Unknown, Value, View
 from hwgen.model.ports import FileView, IntegerType, Port, Step
@@ -107,7 +108,7 @@ def softmax(node: Node, value: Value, opset: int, emitter: Emitter) -> Tail:
         When its input is not a quantised map, or the axis is none of it.
     """
     if not isinstance(value, View) or not value.real:
-        raise emitter.fail(node.op, node.name, "its input is not quantised", PARTLY_FLOAT)
+        raise emitter.fail(node.op, node.name, "its input is not quantised", partly_float(emitter.file))
     old = opset < 13
     rank, axis = len(value.seen), int(node.attrs.get("axis", 1 if old else -1))
     if not -rank <= axis < rank + old:
@@ -145,7 +146,7 @@ def output_port(end: End, value: Value | None, emitter: Emitter) -> Port:
         When it is no quantised map, nor what the host makes of one.
     """
     if isinstance(value, Pending):
-        raise emitter.fail(value.op, value.node, "the output is not quantised", PARTLY_FLOAT)
+        raise emitter.fail(value.op, value.node, "the output is not quantised", partly_float(emitter.file))
     if not isinstance(value, View | Tail):
         raise emitter.fail("output", end.name, "does not depend on quantised layers", _CALIBRATE)
     view = value.view if isinstance(value, Tail) else value

@@ -13,11 +13,12 @@ from hwgen.model import onnx_affine as affine
 from hwgen.model import onnx_slices as slices
 from hwgen.model.obstacles import ObstacleError
 from hwgen.model.onnx_affine import AFFINE
-from hwgen.model.onnx_check import PARTLY_FLOAT, POOLS
+from hwgen.model.onnx_check import POOLS
 from hwgen.model.onnx_file import OnnxFile
 from hwgen.model.onnx_layout import CHANNELS_FIRST, CHANNELS_LAST, Roles, aligned, as_placed, placed
 from hwgen.model.onnx_lower import Emitter
 from hwgen.model.onnx_node import Node
+from hwgen.model.onnx_remedies import partly_float
 from hwgen.model.onnx_slices import SLICES
 from hwgen.model.onnx_values import Pending, Source, Value, View, Weights
 from hwgen.model.onnx_windows import Windows, pair, seen_as, window_pads, windowed
@@ -77,14 +78,15 @@ class Layers:
         if isinstance(value, Pending):
             return self._unquantised(node, value)
         kind = "the network's float input" if isinstance(value, Source) else "a constant"
-        return self._fail(node, f"reads {kind}", PARTLY_FLOAT)
+        return self._fail(node, f"reads {kind}", partly_float(self.file.name))
 
     def _unquantised(self, node: Node, value: Pending) -> ObstacleError:
-        return self._fail(node, f"reads the result of {value.op} {value.node!r}, which is not quantised", PARTLY_FLOAT)
+        return self._fail(node, f"reads the result of {value.op} {value.node!r}, which is not quantised",
+                          partly_float(self.file.name))
 
     def _weights(self, node: Node, value: Value, ranks: Sequence[int]) -> Weights:
         if not isinstance(value, Weights):
-            raise self._fail(node, "its weights are not quantised constants", PARTLY_FLOAT)
+            raise self._fail(node, "its weights are not quantised constants", partly_float(self.file.name))
         if value.values.ndim not in ranks or value.values.dtype not in (np.int8, np.uint8):
             raise self._fail(node, f"its weights must be of 8 bits or fewer with {' or '.join(map(str, ranks))} "
                              f"dimensions, not {value.values.dtype} {value.values.shape}", _AGAIN)
@@ -214,7 +216,7 @@ class Layers:
             raise self._unread(node, value)
         if len(self.file.consumers[node.input(0)]) > 1:
             raise self._fail(node, f"reads the result of {value.op} {value.node!r}, which others read too and which is "
-                             "not quantised", PARTLY_FLOAT)
+                             "not quantised", partly_float(self.file.name))
         low = min(max(value.lo, lo), hi)
         return replace(value, lo=low, hi=max(min(value.hi, hi), low))
 

@@ -22,7 +22,7 @@ from hwgen.model.onnx_layout import relayout
 from hwgen.model.onnx_lower import Emitter
 from hwgen.model.onnx_node import Node
 from hwgen.model.onnx_passes.pads import fold_pads
-from hwgen.model.onnx_remedies import QDQ
+from hwgen.model.onnx_remedies import QDQ, compressed
 from hwgen.model.onnx_scales import Quantizers
 from hwgen.model.onnx_values import Pending, Source, Tail, Unknown, Value, View, Weights
 from hwgen.model.ports import FileView
@@ -75,7 +75,7 @@ class Reader:
         """The graph."""
         if not any(node.op in QUANTIZE for node in self.file.nodes):
             self.found.add("", "", "it is not quantised (it has no QuantizeLinear / DequantizeLinear)",
-                           f"{QDQ}, or: hwgen compress {self.file.name}.onnx --recipe int8")
+                           f"{QDQ}, or: {compressed(self.file.name)}")
             self._operators()
             self.check(CANNOT)
         self.walk()

@@ -8,6 +8,17 @@ from hwgen.model.onnx_node import Node
 
 QDQ = "quantise with onnxruntime.quantization.quantize_static(..., quant_format=QuantFormat.QDQ)"
 
+def partly_float(file: str) -> str:
+    """What can be done about a network of this name that a quantiser left partly in float."""
+    return ("let the quantiser cover it (quantize_static: op_types_to_quantize; NNCF: no ignored_scope; PT2E: annotate "
+            f"it), or quantise all of it: {compressed(file)}")
+
+
+def compressed(file: str) -> str:
+    """The command that quantises a network of this name."""
+    return f"hwgen compress {file}.onnx --recipe int8 --data INPUTS.npz -o {file}_int8.onnx"
+
+
 _PASSED = {"QuantizeLinear", "DequantizeLinear", "Identity", "Dropout", "Cast", "Transpose", "Reshape", "Flatten",
            "Squeeze", "Unsqueeze"}
 """Operators that change no more than type and place."""
