@@ -127,8 +127,8 @@ def _port(model: FileModel, index: int, of: Tensor, at: int, steps: tuple[Step, 
     tensor = model.tensors[index]
     scale = _scale(tensor)
     offset = 128 if tensor.stored == "UINT8" else 0
-    return Port(name=_text(model, index), map=of.name, view=view_of(model.tensors[at]), type=tensor.file_type.lower(),
-                shape=tensor.shape, steps=steps, scale=float(scale.get("scale", 0.0)),
+    return Port(name=tensor.name or f"tensor_{index}", map=of.name, view=view_of(model.tensors[at]),
+                type=tensor.file_type.lower(), shape=tensor.shape, steps=steps, scale=float(scale.get("scale", 0.0)),
                 zero_point=int(scale.get("zero_point", 0)) + offset)
 
 
