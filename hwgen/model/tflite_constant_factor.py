@@ -19,7 +19,7 @@ def multiplied(layer: Layer) -> Op:
     Raises
     ------
     HwgenError
-        When the constant differs between pixels, or has no scale and zero point.
+        When the constant has no scale and zero point.
     """
     model = layer.context.model
     position = 1 if model.tensors[layer.source.inputs[1]].data is not None else 0
@@ -32,11 +32,6 @@ def multiplied(layer: Layer) -> Op:
     if not 0 < float(constant.scales[0]) < np.inf:
         raise layer.error(f"the scale of its constant must be finite and positive, not {constant.scales[0]}",
                           "quantise the network again")
-    if constant.data.size not in (1, channels) or (constant.data.size > 1 and constant.shape[-1] != channels):
-        raise layer.error(f"a constant of shape {list(constant.shape)} to a map of {list(x.shape)}",
-                          "multiply by one number for all or one a channel")
-    if layer.output.shape != x.shape:
-        raise layer.error(f"its shapes {x.shape} and {layer.output.shape} differ")
     values = constant.data.reshape(-1).astype(np.int16) - np.int16(constant.zero_points[0])
     weight = np.resize(values, channels).reshape(channels, 1, 1, 1)
     if weight.min() >= -128 and weight.max() <= 127:

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from hwgen.errors import HwgenError
 from hwgen.model import tflite_geometry as geometry
 from hwgen.model import tflite_scales as scales
-from hwgen.model.graph import Add, Concat, Conv, Op, Pad, Pool, Requantize, Rounding, Tensor
+from hwgen.model.graph import Concat, Conv, Op, Pad, Pool, Requantize, Rounding, Tensor
 from hwgen.model.tflite_constant_factor import multiplied
+from hwgen.model.tflite_constant_term import added, subtracted
 from hwgen.model.tflite_context import Layer
 from hwgen.model.tflite_float_activation import FLOAT_KINDS, float_activation
 
@@ -81,12 +82,6 @@ def _mean(layer: Layer) -> Op:
     return Pool(**layer.names(x), kind="average", kernel=kernel, stride=kernel, requant=requant)
 
 
-def _add(layer: Layer) -> Op:
-    first, second = sorted((layer.input(0), layer.input(1)), key=lambda tensor: -tensor.scale)
-    multiplier, shift, requant = scales.add_scales(first, second, layer.output, layer.activation, layer.where)
-    return Add(**layer.names(first, second), multiplier=multiplier, shift=shift, requant=requant)
-
-
 def _concatenation(layer: Layer) -> Op:
     inputs, axis = geometry.concatenation(layer)
     names = [tensor if layer.same_quantization(tensor) else _rescaled(layer, tensor, i)
@@ -123,8 +118,9 @@ def _pad(layer: Layer) -> Op:
 
 
 CONVERTERS: dict[str, Callable[[Layer], Op]] = {
-    "CONV_2D": _convolution, "DEPTHWISE_CONV_2D": _convolution, "FULLY_CONNECTED": _dense, "ADD": _add,
-    "AVERAGE_POOL_2D": _pool, "MAX_POOL_2D": _pool, "MEAN": _mean, "PAD": _pad, "CONCATENATION": _concatenation,
+    "CONV_2D": _convolution, "DEPTHWISE_CONV_2D": _convolution, "FULLY_CONNECTED": _dense, "ADD": added,
+    "SUB": subtracted, "AVERAGE_POOL_2D": _pool, "MAX_POOL_2D": _pool, "MEAN": _mean, "PAD": _pad,
+    "CONCATENATION": _concatenation,
     "MUL": multiplied, "PADV2": _pad, "REDUCE_MAX": _reduce_max, **dict.fromkeys(FLOAT_KINDS, float_activation),
     "RELU": _elementwise, "RELU6": _elementwise, "RELU_N1_TO_1": _elementwise, "QUANTIZE": _elementwise,
 }

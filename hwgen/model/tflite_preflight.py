@@ -14,17 +14,17 @@ SUPPORTED = (
     "ADD", "AVERAGE_POOL_2D", "BATCH_TO_SPACE_ND", "CAST", "CONCATENATION", "CONV_2D", "DEPTHWISE_CONV_2D",
     "DEQUANTIZE", "EXPAND_DIMS", "FILL", "FULLY_CONNECTED", "GATHER", "LOG_SOFTMAX", "MAX_POOL_2D", "MEAN", "MUL",
     "PACK", "PAD", "PADV2", "QUANTIZE", "REDUCE_MAX", "REDUCE_PROD", "RELU", "RELU6", "RELU_N1_TO_1", "RESHAPE",
-    "SHAPE", "SOFTMAX", "SPACE_TO_BATCH_ND", "SQUEEZE", "STRIDED_SLICE", "TRANSPOSE",
+    "SHAPE", "SOFTMAX", "SPACE_TO_BATCH_ND", "SQUEEZE", "STRIDED_SLICE", "SUB", "TRANSPOSE",
 )
 """All that a file may hold; what of it may stand where follows from the rest of this module."""
 
 _DEVICE = (
     "ADD", "AVERAGE_POOL_2D", "CONCATENATION", "CONV_2D", "DEPTHWISE_CONV_2D", "EXPAND_DIMS", "FULLY_CONNECTED",
     "MAX_POOL_2D", "MEAN", "MUL", "PAD", "PADV2", "QUANTIZE", "REDUCE_MAX", "RELU", "RELU6", "RELU_N1_TO_1",
-    "RESHAPE", "SQUEEZE", "TRANSPOSE", "FLOAT RELU", "FLOAT RELU6", "FLOAT RELU_N1_TO_1",
+    "RESHAPE", "SQUEEZE", "SUB", "TRANSPOSE", "FLOAT RELU", "FLOAT RELU6", "FLOAT RELU_N1_TO_1",
 )
 _HOST = ("SOFTMAX", "LOG_SOFTMAX", "DEQUANTIZE")
-_INTEGER_ONLY = ("QUANTIZE", "MUL", "PADV2", "REDUCE_MAX", "TRANSPOSE")
+_INTEGER_ONLY = ("QUANTIZE", "MUL", "SUB", "PADV2", "REDUCE_MAX", "TRANSPOSE")
 _FLOAT = (*(kind for kind in _DEVICE if kind not in _INTEGER_ONLY and not kind.startswith("FLOAT")), "SOFTMAX")
 """What `hwgen compress` reads of float networks."""
 
@@ -39,7 +39,8 @@ _FOLDED = {
 """Operators that passes take out where they mean something that the machine has."""
 
 _REQUIRED_INPUTS = {"CONV_2D": 2, "DEPTHWISE_CONV_2D": 2, "FULLY_CONNECTED": 2, "ADD": 2, "MEAN": 2, "PAD": 2,
-                    "RESHAPE": 1, "EXPAND_DIMS": 1, "SQUEEZE": 1, "REDUCE_MAX": 2, "MUL": 2, "TRANSPOSE": 2, "PADV2": 3}
+                    "SUB": 2, "RESHAPE": 1, "EXPAND_DIMS": 1, "SQUEEZE": 1, "REDUCE_MAX": 2, "MUL": 2, "TRANSPOSE": 2,
+                    "PADV2": 3}
 """How many inputs an operator must have, where not all it names are; RESHAPE's shape and a bias may be absent."""
 
 _CONSTANTS = {"MEAN": (1,), "PAD": (1,), "PADV2": (1, 2), "REDUCE_MAX": (1,), "TRANSPOSE": (1,)}
@@ -51,7 +52,6 @@ _REMEDIES = {
     "HARD_SWISH": "replace it by RELU6 and retrain",
     "LEAKY_RELU": "replace it by RELU and retrain",
     "PRELU": "replace it by RELU and retrain",
-    "SUB": "add instead: negate the weights and bias of the layer before, or train without it",
     "TRANSPOSE_CONV": "replace it by nearest upsampling in the input pipeline and a convolution",
     "BATCH_MATMUL": "use a dense layer with constant weights",
     "RESIZE_NEAREST_NEIGHBOR": "resize on the host before or after the network",
@@ -225,13 +225,16 @@ def _problems(model: FileModel, op: FileOperator, on_host: bool, supported: tupl
     if op.kind == "CONCATENATION" and op.options["FusedActivationFunction"]:
         found.append(("a fused activation on a concatenation", "put the activation before the concatenation"))
     constant = [i for i in op.inputs if i >= 0 and model.tensors[i].data is not None]
-    if tensor is None or (tensor.data is not None and op.kind != "MUL"):
+    if tensor is None or (tensor.data is not None and op.kind not in ("ADD", "MUL")):
         found.append(("its input is missing or constant", "fold constants before conversion"))
-    if op.kind in ("ADD", "CONCATENATION"):
-        if constant:
-            found.append(("an operand is constant", "fold the constant into the preceding layer's bias"))
-        elif op.kind == "ADD" and len({model.tensors[i].shape for i in op.inputs}) != 1:
-            found.append(("its operands have different shapes", "broadcasting is not supported: add equal maps"))
+    if constant and (op.kind == "CONCATENATION" or (op.kind == "ADD" and (real or len(constant) == len(op.inputs)))):
+        found.append(("an operand is constant", "fold the constant into the preceding layer's bias"))
+    if op.kind == "ADD" and not constant and len({model.tensors[i].shape for i in op.inputs}) != 1:
+        found.append(("its operands have different shapes", "broadcasting is not supported: add equal maps"))
+    if op.kind in ("ADD", "MUL", "SUB") and len(constant) == 1:
+        found += _constant_problems(model, op, constant[0])
+    if op.kind == "SUB" and len(constant) != 1:
+        found.append(("subtracts two maps", "add instead: negate the weights and bias of the layer before"))
     if op.kind == "MUL" and len(constant) != 1:
         found.append(("multiplies two maps", "only a constant can be multiplied, one for all or one a channel"))
     if op.kind in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"):
@@ -242,6 +245,18 @@ def _problems(model: FileModel, op: FileOperator, on_host: bool, supported: tupl
     if activation not in (0, 1, 2, 3):
         found.append((f"fused activation {activation} is not NONE, RELU, RELU_N1_TO_1 or RELU6", "use RELU or RELU6"))
     return found
+
+
+def _constant_problems(model: FileModel, op: FileOperator, index: int) -> list[tuple[str, str]]:
+    """Of a constant that a map is added to or multiplied by."""
+    constant = model.tensors[index]
+    x, y = (model.tensors[i].shape for i in (next(i for i in op.inputs if i != index), op.outputs[0]))
+    assert constant.data is not None
+    size = constant.data.size
+    if x != y or (size != 1 and (size, *constant.shape[-1:]) != (*x[-1:], *x[-1:])):
+        return [(f"a constant of shape {list(constant.shape)} and a map of {list(x)}",
+                 "a constant must be one number for all or one a channel")]
+    return []
 
 
 def _host_problems(model: FileModel, op: FileOperator) -> list[tuple[str, str]]:

@@ -229,3 +229,27 @@ def reshape_kept(b: TfliteBuilder, rng: np.random.Generator) -> tuple[int, int]:
     x, other = b.tensor((1, 4, 6, 2)), b.tensor((1, 6, 2, 4))
     b.op("RESHAPE", [x, b.constant(np.array([1, 6, 2, 4], np.int32))], other)
     return x, conv(b, rng, other, (3, 2, 2, 4), b.tensor((1, 5, 1, 3), scale=0.3))
+
+
+def _with_constant(kind: str, b: TfliteBuilder, rng: np.random.Generator) -> tuple[int, int]:
+    """As Keras writes Rescaling and Normalization: a number for all, then one a channel, in scales of their own."""
+    value = b.tensor((1, 6, 5, 3), scale=float(rng.uniform(0.01, 0.1)), zero_point=int(rng.integers(-128, 128)))
+    x = value
+    for shape in ((), (1, 1, 1, 3), (3,)):
+        constant = b.tensor(shape, scale=float(rng.uniform(0.005, 0.2)), zero_point=int(rng.integers(-128, 128)),
+                            data=rng.integers(-128, 128, shape).astype(np.int8))
+        pair = [value, constant]
+        value = b.tensor((1, 6, 5, 3), scale=float(rng.uniform(0.01, 0.2)), zero_point=int(rng.integers(-128, 128)))
+        b.op(kind, pair if kind == "SUB" else pair[:: rng.choice([1, -1])], value,
+             FusedActivationFunction=int(rng.choice([0, 1, 3])))
+    return x, value
+
+
+@case
+def add_constant(b: TfliteBuilder, rng: np.random.Generator) -> tuple[int, int]:
+    return _with_constant("ADD", b, rng)
+
+
+@case
+def subtract_constant(b: TfliteBuilder, rng: np.random.Generator) -> tuple[int, int]:
+    return _with_constant("SUB", b, rng)
