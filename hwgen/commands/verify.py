@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hwgen.commands.files import check_target, write_json
+from hwgen.commands.files import check_target, write_file, write_json
 from hwgen.commands.options import ConfigFile, Json, Limit, Model, Preset, Profile, WeightFormat, chosen_config
 from hwgen.commands.output import busy, console
 from hwgen.config import SMALLEST, Config
@@ -47,12 +47,18 @@ def verify(
     waves: Annotated[
         Path | None, typer.Option("--waves", metavar="FILE.fst", help="Keep the waves around the first mismatch.")
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option("--report", metavar="FILE.html", help="Also write a page with pictures and a timeline."),
+    ] = None,
     json: Json = None,
 ) -> None:
     """Run a network on the generated Verilog and compare every byte; exit code 1 when one differs."""
-    check_target(json)
-    check_target(waves)
+    for target in (json, waves, report):
+        check_target(target)
     machine = chosen_config(preset, config)
+    if report is not None:
+        from hwgen.report.page import page  # what is missing for it is said before the simulation
     with busy(f"verifying {model} on {machine.name}") as progress:
         result = verified(
             model,
@@ -68,6 +74,8 @@ def verify(
             progress=progress,
         )
     write_json(json, result.to_json())
+    if report is not None:
+        write_file(report, page(result.to_json(), spans=result.spans))
     show(result, layers)
     if not result.bit_exact:
         raise typer.Exit(DIFFERENT)

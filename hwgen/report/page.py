@@ -1,20 +1,31 @@
-"""The page of a verified network: verdict, figures, picture; one file that needs no other."""
+"""The page of a verified network: verdict, figures, pictures; one file that needs no other."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from importlib import resources
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from hwgen import __version__
+from hwgen.report.classified import Classified
+from hwgen.report.machine import lanes, parameters
 from hwgen.report.plot import layer_cycles
+from hwgen.report.timeline import timeline
+from hwgen.verify.beyond import beyond
+from hwgen.verify.timeline import Span
 
 TEMPLATE = "page.html.j2"
 
 
-def page(result: Mapping[str, Any], compression: Mapping[str, Any] | None = None) -> str:
+def page(
+    result: Mapping[str, Any],
+    compression: Mapping[str, Any] | None = None,
+    *,
+    spans: Sequence[Span] = (),
+    pictures: Sequence[Classified] = (),
+    files: Sequence[str] = (),
+) -> str:
     """Return the HTML of a result.
 
     Parameters
@@ -23,9 +34,26 @@ def page(result: Mapping[str, Any], compression: Mapping[str, Any] | None = None
         As `hwgen verify --json` writes it.
     compression : mapping, optional
         How the network came about, as `hwgen compress --json` writes it.
+    spans : sequence of Span, optional
+        What the units did, for a timeline.
+    pictures : sequence of Classified, optional
+        What was classified.
+    files : sequence of str, optional
+        Generated files that stand beside the page, to link to.
     """
-    # Names of layers come from a file that anyone may have made: everything is escaped but the picture.
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=False)
-    template = environment.from_string(resources.files(__package__).joinpath(TEMPLATE).read_text(encoding="utf-8"))
-    picture = layer_cycles(result["cycles"]["layers"], result["multipliers"])
-    return template.render(r=result, c=compression, picture=picture, version=__version__) + "\n"
+    # Names of layers come from a file that anyone may have made: everything is escaped but the pictures.
+    environment = Environment(loader=PackageLoader("hwgen", "report"), autoescape=True, undefined=StrictUndefined)
+    layers = result["cycles"]["layers"]
+    text = environment.get_template(TEMPLATE).render(
+        r=result,
+        c=compression,
+        picture=layer_cycles(layers, result["multipliers"]),
+        timeline=timeline(spans, [(n["name"], n["cycles"]) for n in layers]) if spans else "",
+        grid=lanes(result["config"]),
+        parameters=parameters(result["config"]),
+        beyond=beyond([n["utilisation"] for n in layers], [], skips=result["zeros"] is not None),
+        pictures=pictures,
+        files=files,
+        version=__version__,
+    )
+    return text + "\n"

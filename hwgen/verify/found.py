@@ -14,6 +14,7 @@ from hwgen.sim.run_result import RunResult
 from hwgen.verify.replay import EXAMPLES, Mismatch
 from hwgen.verify.result import LayerResult, VerifyResult
 from hwgen.verify.rtl import RtlResult
+from hwgen.verify.timeline import timeline
 from hwgen.verify.zeros import LayerZeros
 
 
@@ -89,4 +90,5 @@ class Found:
             saturated=given.saturated,
             top1=accuracy,
             warnings=given.warnings,
+            spans=timeline(program, run),
         )

@@ -7,8 +7,10 @@ from typing import Any
 
 from rich.table import Table
 
+from hwgen.verify.beyond import beyond
 from hwgen.verify.replay import Mismatch
 from hwgen.verify.tables import dense_table, skipped, zeros_table
+from hwgen.verify.timeline import Span
 from hwgen.verify.zeros import LayerZeros
 
 
@@ -60,6 +62,8 @@ class VerifyResult:
     top1: float | None = None
     """With labels: the golden model's accuracy."""
     warnings: list[str] = field(default_factory=list)
+    spans: list[Span] = field(default_factory=list)
+    """What the units did in the first run; not part of the JSON."""
 
     @property
     def bit_exact(self) -> bool:
@@ -74,6 +78,13 @@ class VerifyResult:
         """Sums over the layers of the effectual bound and of the dense twin's cycles; None where none are skipped."""
         found = [n.zeros for n in self.layers if n.zeros is not None]
         return {"bound": sum(z.bound for z in found), "dense": sum(z.dense for z in found)} if found else None
+
+    @property
+    def beyond(self) -> list[str]:
+        """Lines that say why a share is above 100 %."""
+        shares = [self.utilisation, *(n.utilisation for n in self.layers)]
+        bounds = [n.zeros.bound / n.cycles for n in self.layers if n.zeros is not None and n.cycles]
+        return beyond(shares, bounds, skips=self.zeros is not None)
 
     def to_json(self) -> dict[str, Any]:
         """Return the documented keys (docs/interfaces.md)."""
@@ -126,7 +137,7 @@ class VerifyResult:
     def summary(self) -> list[str]:
         """Return the lines printed below the table."""
         warnings = [f"warning: {text}" for text in self.warnings]
-        lines = [*warnings, *self.failures, *(str(e) for e in self.examples), *skipped(self)]
+        lines = [*warnings, *self.failures, *(str(e) for e in self.examples), *self.beyond, *skipped(self)]
         sim = self.sim
         lines.append(
             f"simulated {sim['simulated_cycles']:,} cycles in {sim['run_s']:.1f} s "

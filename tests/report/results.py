@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from hwgen.config import Config
+
 
 def result(cycles: int = 1000, predicted: int = 990, bit_exact: bool = True) -> dict[str, Any]:
     layers = [
@@ -34,7 +36,7 @@ def result(cycles: int = 1000, predicted: int = 990, bit_exact: bool = True) -> 
     ]
     return {
         "model": "net.onnx",
-        "config": {"name": "tiny"},
+        "config": Config(name="tiny", rows=1, columns=1).to_dict(),
         "bit_exact": bit_exact,
         "mismatches": 0 if bit_exact else 3,
         "examples": [] if bit_exact else ["conv<1> tile 2 (0, 1, 3): expected 5, got 6"],
@@ -46,6 +48,7 @@ def result(cycles: int = 1000, predicted: int = 990, bit_exact: bool = True) -> 
         "bytes": {"read": 5000, "written": 64},
         "images": 2,
         "zeros": None,
+        "stages": {"generating Verilog": 12.0, "building": 0.0},
         "sim": {"name": "icarus", "version": "Icarus 11", "build_s": 0.1, "run_s": 2.0, "cycles_per_s": 500.0},
         "reference": {"name": "ONNX Runtime", "equal": True, "summary": "10 values"},
     }
