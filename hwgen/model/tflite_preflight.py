@@ -266,6 +266,9 @@ def _host_problems(model: FileModel, op: FileOperator) -> list[tuple[str, str]]:
     again = "convert the network again"
     if source is None or source.data is not None:
         return [("its input is missing or constant", again)]
+    beta = op.options.get("Beta", 1.0)
+    if not 0 < beta < math.inf:
+        return [(f"its beta must be finite and positive, not {beta:g}", again)]
     renames = op.kind in (*ALIASES, "TRANSPOSE")
     if source.shape != target.shape and not (renames and math.prod(source.shape) == math.prod(target.shape)):
         return [(f"turns {list(source.shape)} into {list(target.shape)}", again)]

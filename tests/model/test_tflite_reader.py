@@ -257,6 +257,14 @@ def test_adds_that_broadcast_or_take_constants(tmp_path):
            "a constant of shape [1, 4, 4, 2] and a map of [1, 4, 4, 2]")
 
 
+@pytest.mark.parametrize("beta", [float("nan"), 0.0, -1.0, float("inf")])
+def test_beta_of_a_softmax(beta, tmp_path):
+    b = TfliteBuilder()
+    x = b.tensor((1, 7))
+    y = b.op("SOFTMAX", [x], b.tensor((1, 7), scale=1 / 256, zero_point=-128), Beta=beta)
+    refuse(tmp_path, b, x, y, "SOFTMAX", "its beta must be finite and positive")
+
+
 @pytest.mark.parametrize(("content", "message"), [
     (b"", "not a TFLite file"), (b"hello world, this is text", "not a TFLite file"),
     (bytes(range(256)) * 8, "not a TFLite file"), (b"\xff\xff\xff\xffTFL3" + b"\xff" * 100, "damaged or truncated"),
