@@ -5,8 +5,12 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from hwgen.golden.graph import run
+from hwgen.golden.inputs import random_inputs, to_maps
+from hwgen.model import load_model
 from tests.dialects.driver import NIGHTLY, Dialect, sweep
 from tests.dialects.tflite_networks import Style, write
 
@@ -33,3 +37,17 @@ def test_golden(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", DIALECTS)
 def test_rtl(name: str, tmp_path: Path) -> None:
     sweep(DIALECTS[name], range(1000, 1000 + NIGHTLY), tmp_path, rtl=True)
+
+
+def test_every_operator_is_drawn_and_results_are_not_all_clamped(tmp_path: Path) -> None:
+    """What no seed reaches, nobody would miss; scales that end at the clamp everywhere would hide everything."""
+    kinds: set[str] = set()
+    lively = 0
+    for seed in range(60):
+        graph = load_model(write(Style(), seed, tmp_path))
+        kinds |= {op.source for op in graph.ops} | {step.source for step in graph.host_steps}
+        q = to_maps(graph, random_inputs(graph, 2, seed))
+        lively += len(np.unique(run(graph, q, workers=1).output)) > 3
+    assert kinds >= {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "AVERAGE_POOL_2D", "MAX_POOL_2D", "MEAN", "PAD",
+                     "ADD", "CONCATENATION", "RELU", "RELU6", "QUANTIZE", "SOFTMAX"}
+    assert lively >= 40

@@ -69,16 +69,21 @@ class Net:
             flat: bool = False) -> Map:
         """Add a map; its zero point is any, in the middle, or an end of the range."""
         if zero_point is None:
-            zero_point = self.lowest + self.pick(0, 0, 128, 255, self.between(0, 255), self.between(90, 160))
+            zero_point = self.lowest + self.pick(0, 128, 255, self.between(0, 255), *[self.between(64, 192)] * 4)
         scale = float(np.float32(scale))
         number = self.b.tensor((1, shape[2]) if flat else (1, *shape), scale=scale, zero_point=zero_point,
                                dtype=self.style.inside)
         return Map(number, shape, scale, zero_point, flat)
 
-    def weight(self, shape: tuple[int, ...], axis: int | None) -> tuple[int, np.ndarray]:
+    def result(self, shape: tuple[int, int, int], activation: int = 0, *, flat: bool = False) -> Map:
+        """Add a map of a new scale; behind ReLU and ReLU6 zero mostly is the least integer."""
+        zero_point = self.lowest if activation in (1, 3) and self.chance(80) else None
+        return self.map(shape, self.rng.uniform(0.02, 0.08), zero_point=zero_point, flat=flat)
+
+    def weight(self, shape: tuple[int, ...], axis: int | None, mean: float) -> tuple[int, np.ndarray]:
         """A constant of random weights with a scale for each index of ``axis`` or one; its number and scales."""
         kind = self.style.weights
-        scale = self.rng.uniform(0.002, 0.02, 1 if axis is None else shape[axis]).astype(np.float32)
+        scale = (mean * self.rng.uniform(0.5, 1.5, 1 if axis is None else shape[axis])).astype(np.float32)
         low, high = {"int8": (-127, 127), "int4": (-7, 7), "uint8": (0, 255)}[kind]
         zero = np.zeros(scale.shape, np.int64) + (self.pick(128, 0, 255, self.between(60, 200)) if low == 0 else 0)
         data = self.rng.integers(low, high + 1, shape).astype(np.uint8 if low == 0 else np.int8)
@@ -87,19 +92,22 @@ class Net:
         return self.b.tensor(shape, scale=scale, zero_point=zero, dtype=kind, data=data, axis=axis or 0), scale
 
     def weighted(self, kind: str, x: Map, shape: tuple[int, ...], y: tuple[int, int, int], depth: int,
-                 axis: int | None, **options: Any) -> Map:
-        """An operator with weights and bias, ``depth`` products a sum, and an output scale for its sums."""
-        channels = y[2]
-        weight, scale = self.weight(shape, axis)
-        step = {"int8": 73.0, "int4": 4.3, "uint8": 85.0}[self.style.weights]
-        sums = SPREAD * step * math.sqrt(depth)
-        real = sums * x.scale * float(scale.mean())
-        out = self.map(y, real / SPREAD * self.rng.uniform(0.7, 1.5), flat=kind == "FULLY_CONNECTED")
+                 axis: int | None, like: Map | None = None, **options: Any) -> Map:
+        """An operator with weights and bias, ``depth`` products a sum, whose weights have scales that suit its sums.
+
+        The result is quantised ``like`` another map, or anyhow.
+        """
+        activation = self.pick(*ACTIVATIONS)
+        flat = kind == "FULLY_CONNECTED"
+        out = self.result(y, activation, flat=flat) if like is None else self.map(
+            y, like.scale, zero_point=like.zero_point, flat=flat)
+        sums = SPREAD * {"int8": 73.0, "int4": 4.3, "uint8": 85.0}[self.style.weights] * math.sqrt(depth)
+        weight, scale = self.weight(shape, axis, SPREAD * out.scale / (sums * x.scale))
         inputs = [x.number, weight]
         if self.style.weights != "int8" or self.chance(90):  # LiteRT wants a bias, and alone has some of the others
-            bias = np.round(self.rng.normal(0, sums, channels)).astype(np.int32)
+            bias = np.round(self.rng.normal(0, sums, y[2])).astype(np.int32)
             inputs.append(self.b.constant(bias, scale=np.float32(x.scale) * scale))
-        self.b.op(kind, inputs, out.number, FusedActivationFunction=self.pick(*ACTIVATIONS), **options)
+        self.b.op(kind, inputs, out.number, FusedActivationFunction=activation, **options)
         return out
 
     def window(self, x: Map, kernel: tuple[int, int], dilations: bool) -> tuple[dict[str, Any], tuple[int, int]] | None:
@@ -190,20 +198,18 @@ class Net:
 
     def same(self, x: Map, channels: int, like: Map | None = None) -> Map:
         """A convolution of 1 x 1, quantised ``like`` another map or anyhow."""
-        y = self.weighted("CONV_2D", x, (channels, 1, 1, x.shape[2]), (*x.shape[:2], channels), x.shape[2],
-                          self.axis(0), Padding=VALID, StrideH=1, StrideW=1, DilationHFactor=1, DilationWFactor=1)
-        if like is None:
-            return y
-        self.b.tensors[y.number] |= {"scale": like.scale, "zero_point": like.zero_point}
-        return y._replace(scale=like.scale, zero_point=like.zero_point)
+        return self.weighted("CONV_2D", x, (channels, 1, 1, x.shape[2]), (*x.shape[:2], channels), x.shape[2],
+                             self.axis(0), like, Padding=VALID, StrideH=1, StrideW=1, DilationHFactor=1,
+                             DilationWFactor=1)
 
     def add(self, x: Map) -> Map:
         other = x if self.chance(10) else self.same(x, x.shape[2])
         if self.chance(50) and other is not x:
             x = self.same(x, x.shape[2])
-        y = self.map(x.shape, max(x.scale, other.scale) * self.rng.uniform(0.7, 2))
+        activation = self.pick(*ACTIVATIONS)
+        y = self.result(x.shape, activation)
         pair = [x.number, other.number]
-        self.b.op("ADD", pair[:: self.pick(1, -1)], y.number, FusedActivationFunction=self.pick(*ACTIVATIONS))
+        self.b.op("ADD", pair[:: self.pick(1, -1)], y.number, FusedActivationFunction=activation)
         return y
 
     def concatenation(self, x: Map) -> Map | None:
@@ -221,8 +227,8 @@ class Net:
         return y
 
     def relu(self, x: Map) -> Map:
-        y = self.map(x.shape, x.scale * self.rng.uniform(0.5, 1.2), flat=x.flat)
-        self.b.op(self.pick("RELU", "RELU6") if self.chance(50) else "RELU", [x.number], y.number)
+        y = self.result(x.shape, 1, flat=x.flat)
+        self.b.op(self.pick("RELU6", *["RELU"] * 7), [x.number], y.number)
         return y
 
     def requantize(self, x: Map) -> Map:

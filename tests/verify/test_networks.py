@@ -52,6 +52,19 @@ def test_trained_networks(name: str, network: str) -> None:
     check_cycles(result)
 
 
+@pytest.mark.nightly
+@pytest.mark.parametrize("network", ["keras_kws_cnn", "keras_tcn_dil", "lenet300", "mcunet_vww", "tm_mbnet96_0.25_q",
+                                     "mobilenet_v1_0.25_128_quant"])
+def test_networks_that_people_have(network: str) -> None:
+    """Published or exported by others, as they are; the last is of the uint8 scheme."""
+    path = shared_file("networks", f"{network}.tflite")
+    result = verify(path, preset("base-u8" if network.endswith("_quant") else "base"), seed=1)
+    assert result.bit_exact, result.summary()
+    assert result.reference is not None and result.reference["different"] == 0
+    assert (result.reference["end_to_end"] is None) == (network == "keras_tcn_dil")  # see test_disagreements.py
+    check_cycles(result)
+
+
 @pytest.mark.slow
 def test_embedded_network_on_icarus() -> None:
     graph = load_model(MODEL)
