@@ -163,8 +163,15 @@ def test_layouts_and_types_that_are_understood(graph: Graph) -> None:
 def test_the_remedy_for_another_layout_is_what_to_write() -> None:
     with pytest.raises(HwgenError, match=r"\(2, 4, 3\).*x\.transpose\(0, 2, 3, 1\)".replace(".*", "(.|\n)*")):
         quantize_input(CASES[1], np.zeros((5, 3, 2, 4), np.float32))
-    with pytest.raises(HwgenError, match=r"x\.transpose\(1, 2, 0\)"):
-        quantize_input(CASES[1], np.zeros((3, 2, 4), np.float32))
+    for graph, shape, remedy in (
+        (CASES[1], (3, 2, 4), "x.transpose(1, 2, 0)"), (CASES[1], (5, 4, 2, 3), "x.transpose(0, 2, 1, 3)"),
+        (CASES[1], (5, 24), "x.reshape(-1, 2, 4, 3)"), (CASES[0], (5, 24), "x.reshape(-1, 3, 2, 4)"),
+        (CASES[0], (5, 4, 2, 3), "x.transpose(0, 3, 2, 1)"), (CASES[0], (5, 3, 4, 2), "x.transpose(0, 1, 3, 2)"),
+        (CASES[1], (5, 7, 4, 3), "np.transpose or np.reshape"),
+    ):
+        with pytest.raises(HwgenError) as error:
+            quantize_input(graph, np.zeros(shape, np.float32))
+        assert remedy in str(error.value), shape
 
 
 @pytest.mark.parametrize("graph", CASES, ids=["nchw", "nhwc", "nhwc turned by the network", "int8"])

@@ -214,14 +214,22 @@ def shaped(port: Port, nhwc: tuple[int, ...], x: Array, where: str) -> Array:
         return fitted
     texts = [f"(N, {_text(own[1:])[1:]}", _text(own[1:])]
     also = "" if _plain(own[1:]) == _plain(nhwc[1:]) else f", or channels last (N, {_text(nhwc[1:])[1:]}"
-    turned = next((axes for axes in _MOVED.get(x.ndim, ()) if fitting(x.transpose(axes), own) is not None), None)
     raise HwgenError(f"the input must have the shape {' or '.join(texts)} as in the file{also}, not {x.shape}",
-                     where=f"{where}: {port.name}",
-                     remedy=f"x.transpose{turned}" if turned else "np.transpose or np.reshape the array")
+                     where=f"{where}: {port.name}", remedy=_rearranged(x, own))
 
 
-_MOVED = {3: ((1, 2, 0), (2, 0, 1), (0, 2, 1)), 4: ((0, 2, 3, 1), (0, 3, 1, 2))}
-"""By number of axes: channels moved to the end, or to the front."""
+def _rearranged(x: Array, own: tuple[int, ...]) -> str:
+    """What to write to get the file's shape, if that can be told."""
+    turned = next((axes for axes in _MOVED.get(x.ndim, ()) if fitting(x.transpose(axes), own) is not None), None)
+    if turned:
+        return f"x.transpose{turned}"
+    flat = x.ndim == 2 and x.shape[1] == int(np.prod(own))
+    return f"x.reshape(-1, {_text(own[1:])[1:]}" if flat else "np.transpose or np.reshape the array"
+
+
+_MOVED = {3: ((1, 2, 0), (2, 0, 1), (0, 2, 1)),
+          4: ((0, 2, 3, 1), (0, 3, 1, 2), (0, 2, 1, 3), (0, 1, 3, 2), (0, 3, 2, 1))}
+"""By number of axes: channels moved to the end, or to the front; height and width exchanged."""
 
 
 def fitting(x: Array, shape: tuple[int, ...]) -> Array | None:

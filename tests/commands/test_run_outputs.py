@@ -16,7 +16,7 @@ from hwgen.reference.runtime import LITERT, ONNX_RUNTIME, TFLITE_MICRO, RefusalE
 from tests.model.onnx_networks import Net, quantise
 from tests.model.tflite_cases import conv
 from tests.shared_data import shared_file
-from tests.test_cli import call
+from tests.test_cli import call, refused
 from tests.tflite_builder import TfliteBuilder
 
 IMAGES = 3
@@ -110,3 +110,29 @@ def test_several_outputs_of_onnx(tmp_path: Path) -> None:
     onnx.save(model, path)
     found, given = ran(path, tmp_path)
     same(found, [inner, "y"], ONNX_RUNTIME.run(path, given, []).outputs, 1)
+
+
+@pytest.mark.parametrize("turned", [False, True], ids=["as in the file", "turned"])
+@pytest.mark.parametrize("layout", ["NHWC", "NCHW"])
+def test_images_of_another_layout(layout: str, turned: bool, tmp_path: Path) -> None:
+    """A file of NCHW takes NHWC where only that fits; one of NHWC refuses NCHW, and says how to turn it."""
+    if layout == "NCHW":
+        pytest.importorskip("onnxruntime", reason="onnxruntime is not installed (hwgen[reference])")
+        net = Net(np.random.default_rng(3), (1, 3, 7, 6))
+        path, _ = quantise(net, net.conv("x", 5, 3, (3, 3)), tmp_path)
+    else:
+        b = TfliteBuilder()
+        x = b.tensor((1, 7, 6, 3))
+        y = conv(b, np.random.default_rng(1), x, (4, 3, 3, 3), b.tensor((1, 5, 4, 4), scale=0.3))
+        path = b.save(tmp_path / "m.tflite", [x], [y])
+    images = np.random.default_rng(2).normal(size=(2, 7, 6, 3)).astype(np.float32)
+    nchw = images.transpose(0, 3, 1, 2)
+    results = []
+    for given in (images, nchw) if turned else (nchw if layout == "NCHW" else images,):
+        np.savez(tmp_path / "in.npz", x=given)
+        results.append(call("run", path, "--inputs", tmp_path / "in.npz", "-o", tmp_path / f"{len(results)}.npz"))
+    if layout == "NHWC" and turned:
+        refused(results[1], "as in the file", "x.transpose(0, 2, 3, 1)")
+        return
+    assert all(result.exit_code == 0 for result in results)
+    assert not turned or (tmp_path / "0.npz").read_bytes() == (tmp_path / "1.npz").read_bytes()
