@@ -26,10 +26,12 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/verify.stamp: pyproject.toml | $(BIN)/python
+	@echo "installing hwgen and what it needs into $(VENV): minutes the first time"
 	$(BIN)/python -m pip install --quiet --editable '.[verify]'
 	@touch $@
 
 $(VENV)/dev.stamp: pyproject.toml | $(BIN)/python
+	@echo "installing hwgen and what its tests need into $(VENV): minutes the first time"
 	$(BIN)/python -m pip install --quiet --editable '.[all,dev]'
 	@touch $@ $(VENV)/verify.stamp
 

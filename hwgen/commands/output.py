@@ -66,13 +66,14 @@ def busy(text: str, began: float | None = None) -> Iterator[Callable[[str], None
 
 
 class _Lines:
-    """Prints texts as lines; those that differ from the last in numbers or after a colon alone, rarely."""
+    """Prints texts as lines; those that differ from the last (at first: from ``waits``) in numbers or after a colon
+    alone, rarely."""
 
-    def __init__(self, target: Console, began: float | None) -> None:
+    def __init__(self, target: Console, began: float | None = None, waits: str = "") -> None:
         self._target = target
         self._printed = time.perf_counter()
         self._began = self._printed if began is None else began
-        self._head = ""
+        self._head = waits
 
     def __call__(self, text: str) -> None:
         now, head = time.perf_counter(), re.sub(r"[\d.,]+", "0", text.partition(":")[0])
@@ -85,7 +86,15 @@ class _Lines:
 
 @contextlib.contextmanager
 def counted(text: str) -> Iterator[Callable[[int, int], None]]:
-    """Show how many of how many are done; yields a function to call with (done, all)."""
+    """Show how many of how many are done; yields a function to call with (done, all).
+
+    Where stderr is not a terminal, in lines, the first of them when it has lasted.
+    """
+    target = error_console()
+    if not target.is_terminal:
+        lines = _Lines(target, waits=text)
+        yield lambda done, total: lines(f"{text}: {done} of {total}")
+        return
     columns = (
         _text_column(),
         BarColumn(),
@@ -102,5 +111,4 @@ def _text_column() -> TextColumn:
 
 
 def _progress(*columns: Any) -> Progress:
-    target = error_console()
-    return Progress(*columns, console=target, transient=True, disable=not target.is_terminal)
+    return Progress(*columns, console=error_console(), transient=True)
