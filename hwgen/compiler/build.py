@@ -11,14 +11,15 @@ from hwgen.compiler import choose
 from hwgen.compiler.arrange import Arrangement, arrange
 from hwgen.compiler.context import Constant, Context, Image, Tile, emit
 from hwgen.compiler.cost import CycleModel, layer_cycles
-from hwgen.compiler.density import Samples, measure
+from hwgen.compiler.density import Profile, Samples, measure
 from hwgen.compiler.lower import Lowering, boundary_tiles
 from hwgen.compiler.maps import Layout
 from hwgen.compiler.order import branches_first
 from hwgen.compiler.packed import choose_packings
 from hwgen.compiler.patch import Choice
 from hwgen.compiler.pixel import PixelChoice
-from hwgen.compiler.place import Placement, place
+from hwgen.compiler.place import Placement
+from hwgen.compiler.placements import places
 from hwgen.compiler.prefetch import prefetch
 from hwgen.compiler.preflight import preflight
 from hwgen.compiler.program import LayerPlan, Program, macs
@@ -115,21 +116,39 @@ class _Options:
 
 def _program(machine: Graph, options: _Options, samples: Samples, *, turn: bool) -> Program:
     """Compile a network whose channels are arranged; with ``turn`` its height and width are swapped."""
-    config, weight_format = options.config, options.weight_format
-    graph = options.network
-    given = {op.name: op for op in graph.ops}
+    config, graph = options.config, options.network
     device, source, target = _device_ops(machine)
     trimmed, ops, owner = staged(machine, device, config)
     trimmed = replace(trimmed, inputs=(replace(graph.inputs[0], map=source),),
                       outputs=(replace(graph.outputs[0], map=target),))  # fmt: skip
     layouts = {n: replace(Layout.of(t.shape, config), turned=turn) for n, t in trimmed.tensors.items()}
     profile = {n: measure(maps, machine.tensors[n].zero_point, config.vector) for n, maps in samples.items()}
-    tight = tight_input(trimmed, ops, config, options.mappings, profile, weight_format)
+    tight = tight_input(trimmed, ops, config, options.mappings, profile, options.weight_format)
     layouts |= {source: replace(tight, turned=turn)} if tight else {}
-    placement = place(trimmed, layouts, config, tuple(ops))
-    packings = choose_packings(trimmed, ops, placement, config, profile)
-    lowering = Lowering(trimmed, config, placement, options.mappings, profile, packings,
-                        partial(_fastest, last=len(ops) - 1), weight_format)  # fmt: skip
+    network = _Network(trimmed, ops, device, owner, profile)
+    found = (_placed(network, placement, options) for placement in places(trimmed, layouts, config, tuple(ops)))
+    return min(found, key=lambda program: program.predicted)
+
+
+@dataclass(frozen=True)
+class _Network:
+    """What is compiled: ``ops`` are those of the machine, each of which is part of operator ``owner`` of ``device``."""
+
+    graph: Graph
+    ops: list[Op]
+    device: list[Op]
+    owner: list[int]
+    profile: Profile
+
+
+def _placed(network: _Network, placement: Placement, options: _Options) -> Program:
+    """Compile a network whose maps have their places."""
+    config, graph, ops, owner = options.config, options.network, network.ops, network.owner
+    trimmed, layouts, source, target = network.graph, placement.layouts, network.graph.input, network.graph.output
+    given = {op.name: op for op in graph.ops}
+    packings = choose_packings(trimmed, ops, placement, config, network.profile)
+    lowering = Lowering(trimmed, config, placement, options.mappings, network.profile, packings,
+                        partial(_fastest, last=len(ops) - 1), options.weight_format)  # fmt: skip
     tiles: list[Tile] = []
     if source in placement.chip:
         tiles += boundary_tiles(0, placement.view(source), placement.dram[source], config, out=False)
@@ -158,7 +177,7 @@ def _program(machine: Graph, options: _Options, samples: Samples, *, turn: bool)
             op.source or type(op).__name__,
             *_split(lowering.picked.get(owner.index(i), ("none", "")), macs(given[op.name], graph)),
         )
-        for i, op in enumerate(device)
+        for i, op in enumerate(network.device)
     ]
     for constant, layer_index in {t.block.constant: t.layer for t in tiles if t.block is not None}.items():
         layers[owner[layer_index]].weight_bytes += len(constant.weights)

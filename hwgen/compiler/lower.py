@@ -12,7 +12,7 @@ from hwgen.compiler.eltwise import Box, Rescale, command_tiles, identity, rescal
 from hwgen.compiler.maps import ROWS, Layout, View
 from hwgen.compiler.packed import Packing
 from hwgen.compiler.patch import Choice
-from hwgen.compiler.place import Placement, Stripe, input_rows, stripe_rows
+from hwgen.compiler.place import Placement, Stripe
 from hwgen.compiler.reduce import (
     Site,
     as_column,
@@ -24,6 +24,7 @@ from hwgen.compiler.reduce import (
     single_row,
 )
 from hwgen.compiler.residual import addition, beside, operands
+from hwgen.compiler.rows import input_rows, stripe_rows
 from hwgen.compiler.work import Work
 from hwgen.config import SMALLEST, Config
 from hwgen.derive import Derived

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 import numpy as np
 
 from hwgen.compiler.maps import ROWS, Layout, View, banks
+from hwgen.compiler.rows import loads, stripe_rows
 from hwgen.config import Config
 from hwgen.derive import Derived
 from hwgen.errors import HwgenError
-from hwgen.model.graph import Add, Concat, Conv, Graph, Op, Pad, Pool, Reshape
+from hwgen.model.graph import Add, Concat, Graph, Op, Reshape
 
 PIECES, FIRST_PIECES = 8, 4
 """Least number of double-buffered stripes, and of those of the network's input alone: there the bus is what all waits
@@ -46,6 +46,8 @@ class Placement:
     stages: dict[tuple[int, str], int] = field(default_factory=dict)
     """Activation buffer word address of the stripe buffers of (operator, map)."""
     dram_words: int = 0
+    reloads: float = 1.0
+    """How often the rows of the map that is loaded most often are loaded: stripes share some."""
 
     def view(self, name: str) -> View:
         layout = self.layouts[name]
@@ -78,47 +80,13 @@ def aliases(graph: Graph, ops: tuple[Op, ...]) -> dict[str, str]:
     return root
 
 
-def _window(op: Op) -> tuple[int, int]:
-    """Return stride and padding of an operator's windows along rows."""
-    if isinstance(op, Conv | Pool):
-        return op.stride[0], op.pad[0]
-    return 1, op.pad[0] if isinstance(op, Pad) else 0
-
-
-def _span(op: Op) -> int:
-    """Return the input rows that an operator's window spans."""
-    if isinstance(op, Conv):
-        return (op.weight.shape[1] - 1) * op.dilation[0] + 1
-    return op.kernel[0] if isinstance(op, Pool) else 1
-
-
-def input_rows(op: Op, rows: range, height: int) -> range:
-    """Input rows that an operator needs for output rows ``rows``, clipped to the map."""
-    s, p = _window(op)
-    first = min(max(rows.start * s - p, 0), height - 1)
-    return range(first, max(min((rows.stop - 1) * s - p + _span(op), height), first + 1))
-
-
-def stripe_rows(op: Op, layouts: dict[str, Layout], name: str, rows: int) -> int:
-    """Most rows of map ``name``, an input or the output, that any stripe of ``rows`` output rows needs."""
-    return rows if name == op.output else _most_rows(op, layouts[name].height, layouts[op.output].height, rows)
-
-
-@lru_cache(1 << 14)
-def _most_rows(op: Op, height: int, out: int, rows: int) -> int:
-    """Return the length of the longest `input_rows` of stripes of ``rows``."""
-    s, p = _window(op)
-    start = np.arange(0, out, rows)
-    first = np.clip(start * s - p, 0, height - 1)
-    last = np.minimum((np.minimum(start + rows, out) - 1) * s - p + _span(op), height)
-    return int(np.maximum(last - first, 1).max())
-
-
-def place(graph: Graph, layouts: dict[str, Layout], config: Config, ops: tuple[Op, ...]) -> Placement:
+def place(
+    graph: Graph, layouts: dict[str, Layout], config: Config, ops: tuple[Op, ...], most: float = np.inf
+) -> Placement:
     """Place every map; raises HwgenError when not even one row of stripes fits.
 
     Everything resident is tried first; while it does not fit, the largest map that is alive at the tightest operator
-    moves to DRAM, whose producer and consumers then run in stripes.
+    moves to DRAM, whose producer and consumers then run in stripes. These load a map's rows ``most`` times at most.
     """
     root = aliases(graph, ops)
     spilled = {root[n] for n in _mapped(graph, ops) if layouts[n].height > ROWS}
@@ -126,7 +94,10 @@ def place(graph: Graph, layouts: dict[str, Layout], config: Config, ops: tuple[O
     while True:
         try:
             return _fewest_conflicts(
-                ops, layouts, config, lambda phase: _try(graph, layouts, config, ops, root, spilled, shares, phase)
+                ops,
+                layouts,
+                config,
+                lambda phase: _try(graph, layouts, config, ops, root, spilled, shares, phase, most),
             )
         except _FullError as full:
             shrink = max(full.stages, key=lambda s: shares.get(s, SHARES), default=None)
@@ -137,9 +108,7 @@ def place(graph: Graph, layouts: dict[str, Layout], config: Config, ops: tuple[O
             if not candidates:
                 name = ops[full.op].name if 0 <= full.op < len(ops) else graph.name
                 raise HwgenError(
-                    f"the activation buffer of {config.act_kib} KiB cannot hold a single tile",
-                    where=name,
-                    remedy="use a larger preset or raise act_kib",
+                    f"the activation buffer of {config.act_kib} KiB cannot hold a single tile", where=name
                 ) from None
             spilled.add(max(candidates, key=lambda n: (layouts[n].words, n)))
 
@@ -208,6 +177,7 @@ def _try(
     spilled: set[str],
     shares: dict[int, int],
     phase: int,
+    most: float,
 ) -> Placement:
     d = Derived(config)
     life: dict[str, list[int]] = {root[graph.input]: [-1, -1]}
@@ -226,16 +196,16 @@ def _try(
     for i, op in enumerate(ops):
         maps = [n for n in dict.fromkeys((*op.inputs, op.output)) if root[n] in spilled]
         if maps and not isinstance(op, Reshape):
-            if isinstance(op, Concat) and op.axis != 3:
+            if isinstance(op, Concat) and op.axis == 1:
                 raise HwgenError(
-                    "a concatenation of rows or columns does not fit in the activation buffer",
-                    where=op.name,
-                    remedy="use a larger preset or raise act_kib",
+                    f"the activation buffer of {config.act_kib} KiB cannot hold a concatenation of rows", where=op.name
                 )
             free = d.act_words - sum(item.words for item in items if item.start <= i <= item.stop)
             allowed = free * shares.get(i, SHARES) // SHARES
             stripe = _stripe(op, maps, layouts, allowed, i, first=maps == [graph.input])
-            if stripe is None:
+            often = loads(op, maps, layouts, stripe[0].rows) if stripe else 0.0
+            result.reloads = max(result.reloads, often)
+            if stripe is None or often > most:
                 raise _FullError(i, [str(n) for n, (a, b) in life.items() if a <= i <= b])
             result.stripes[i] = stripe[0]
             items += stripe[1]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hwgen.compiler.maps import Layout
-from hwgen.compiler.place import input_rows, stripe_rows
+from hwgen.compiler.rows import input_rows, stripe_rows
 from hwgen.presets import preset
 from tests.random_graphs import Builder
 from tests.random_values import Limits
