@@ -20,6 +20,7 @@ transpose    axes ``perm``                                                      
 cast         another type, saturated where it is an integer                                 type
 affine       add, sub, mul, div with a constant of ``shape`` (broadcast), or rsub (the      op, value, shape
              constant less the value), in float32
+clip         the value, at least ``min`` and at most ``max`` where they are given, in float32 min, max
 ============ ============================================================================== =======================
 """
 
@@ -155,6 +156,12 @@ def _affine(value: Array, attrs: Mapping[str, Any], source: str) -> Array:
     return _AFFINE[attrs["op"]](value.astype(np.float32), _constant(attrs, np.float32))
 
 
+def _clip(value: Array, attrs: Mapping[str, Any], source: str) -> Array:
+    low, high = attrs.get("min", -np.inf), attrs.get("max", np.inf)
+    clipped: Array = np.clip(value.astype(np.float32), np.float32(low), np.float32(high))
+    return clipped
+
+
 def _constant(attrs: Mapping[str, Any], kind: type) -> Array:
     return np.asarray(attrs["value"], np.float32).astype(kind).reshape(attrs["shape"])
 
@@ -162,12 +169,13 @@ def _constant(attrs: Mapping[str, Any], kind: type) -> Array:
 _STEPS: dict[str, Callable[[Array, Mapping[str, Any], str], Array]] = {
     "quantize": quantize, "dequantize": _dequantize, "softmax": _softmax, "log_softmax": _log_softmax,
     "tflite_softmax": _tflite_softmax, "tflite_log_softmax": _tflite_log_softmax, "requantize": _requantize,
-    "reshape": _reshape, "transpose": _transpose, "cast": _cast, "affine": _affine,
+    "reshape": _reshape, "transpose": _transpose, "cast": _cast, "affine": _affine, "clip": _clip,
 }
 
 
 def invert(step: Step, value: Array) -> Array:
-    """A value that the step of an input turns into ``value``, in double precision where it is real.
+    """A value that the step of an input turns into ``value``, or next to it if it never gives that, in double precision
+    where it is real.
 
     Raises
     ------
@@ -183,4 +191,6 @@ def invert(step: Step, value: Array) -> Array:
         return value.transpose(0, *(np.argsort(attrs["perm"]) + 1))
     if step.kind == "affine" and not (attrs["op"] == "mul" and 0 in attrs["value"]):
         return _AFFINE[_INVERSE[attrs["op"]]](value.astype(np.float64), _constant(attrs, np.float64))
+    if step.kind == "clip":
+        return value
     raise HwgenError(f"no value is known that {step.source} turns into a given one", where=step.name)

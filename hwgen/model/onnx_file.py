@@ -18,6 +18,7 @@ from onnx import helper, numpy_helper
 
 from hwgen.errors import HwgenError
 from hwgen.model.obstacles import ObstacleError, Obstacles
+from hwgen.model.onnx_dialects.qonnx import import_operator_sets
 from hwgen.model.onnx_node import Array, Node
 from hwgen.model.onnx_passes import rewrite
 from hwgen.model.onnx_passes.constants import fold
@@ -114,6 +115,7 @@ def open_onnx(path: str | Path) -> OnnxFile:
     consts = {name: _array(t, path) for name, t in inits.items()}
     names = [value.name for value in outputs]
     nodes = rewrite(_nodes(fold(model, consts), path), consts, names, {o.domain: o.version for o in model.opset_import})
+    nodes = _reachable(nodes, names)
     consumers: dict[str, list[Node]] = {}
     for node in nodes:
         for name in dict.fromkeys(node.inputs):
@@ -146,6 +148,7 @@ def _parse(path: Path) -> onnx.ModelProto:
     except Exception as error:
         raise HwgenError(f"its external data cannot be read ({error})", where=where,
                          remedy="put the .data file next to the .onnx file") from error
+    import_operator_sets(model)
     checked = infer(model)
     for output in checked.graph.output:  # exporters may leave out its shape, which no operator set but ONNX's tells
         output.type.tensor_type.shape.SetInParent()
@@ -213,3 +216,14 @@ def _attribute(attribute: onnx.AttributeProto, path: Path) -> Any:
         return attribute.s.decode("utf-8", "replace")
     value = onnx.helper.get_attribute_value(attribute)
     return list(value) if attribute.type in (onnx.AttributeProto.INTS, onnx.AttributeProto.FLOATS) else value
+
+
+def _reachable(nodes: list[Node], outputs: Sequence[str]) -> list[Node]:
+    """Nodes that the outputs depend on, in order."""
+    needed = set(outputs)
+    kept: list[Node] = []
+    for node in reversed(nodes):
+        if needed.intersection(node.outputs):
+            needed.update(node.inputs)
+            kept.append(node)
+    return kept[::-1]

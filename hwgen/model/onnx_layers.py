@@ -22,7 +22,7 @@ from hwgen.model.onnx_remedies import partly_float
 from hwgen.model.onnx_slices import SLICES
 from hwgen.model.onnx_values import Pending, Source, Value, View, Weights
 from hwgen.model.onnx_windows import Windows, pair, seen_as, window_pads, windowed
-from hwgen.model.ports import NHWC
+from hwgen.model.ports import NHWC, Step
 
 _AGAIN = "export the network again"
 _VECTOR: Roles = (0, 3)
@@ -205,9 +205,13 @@ class Layers:
         joined = self.emitter.lower(replace(result, inputs=views), f"{result.node}/joined", scale, zero)
         return replace(joined, real=False, type=first.type)
 
-    def _clip(self, node: Node, inputs: list[Value]) -> Pending:
+    def _clip(self, node: Node, inputs: list[Value]) -> Pending | Source:
         lo, hi = (0.0, np.inf) if node.op == "Relu" else self._bounds(node)
         value = inputs[0]
+        if isinstance(value, Source):
+            bounds = {key: bound for key, bound in (("min", lo), ("max", hi)) if np.isfinite(bound)}
+            step = Step(kind="clip", name=node.name, source=node.op, output=node.outputs[0], attrs=bounds)
+            return replace(value, steps=(*value.steps, step))
         if isinstance(value, View):
             view = self._view(node, value)
             return Pending(shape=view.shape, order=view.order, seen=view.seen, kind="same", node=node.name, op=node.op,

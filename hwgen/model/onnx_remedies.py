@@ -27,7 +27,7 @@ _DYNAMIC = f"{QDQ}, not quantize_dynamic"
 _RELU = "train with Relu or Clip (ReLU6) instead"
 _GATE = "the machine multiplies no two maps: train without gates (squeeze-and-excite, hard swish)"
 _UPSAMPLE = "the machine cannot enlarge maps: end the network before it, or train a network without it"
-_INSIDE = {
+INSIDE = {
     "Mul": _GATE,
     "Div": "the machine divides maps by constants alone",
     "Sub": "the machine subtracts constants alone: train with Add",
@@ -41,7 +41,7 @@ _INSIDE = {
     "InstanceNormalization": "train with BatchNormalization instead",
     "LayerNormalization": "train with BatchNormalization instead",
 }
-_DEFAULT = "replace it by a supported operator before the network is quantised"
+DEFAULT = "replace it by a supported operator before the network is quantised"
 
 
 def remedy(node: Node, file: OnnxFile) -> str:
@@ -52,7 +52,7 @@ def remedy(node: Node, file: OnnxFile) -> str:
         return "end the network before it and apply it to the output on the host"
     if _begins(node, file):
         return "begin the network after it and apply it to the input on the host"
-    return _INSIDE.get(node.op, _DEFAULT)
+    return INSIDE.get(node.op, DEFAULT)
 
 
 def _ends(node: Node, file: OnnxFile) -> bool:

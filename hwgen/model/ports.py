@@ -73,7 +73,7 @@ def _placed(q: NDArray[Any], order: Axes, shape: tuple[int, ...]) -> NDArray[Any
 
 
 StepKind = Literal["quantize", "dequantize", "requantize", "softmax", "log_softmax", "tflite_softmax",
-                   "tflite_log_softmax", "reshape", "transpose", "cast", "affine"]
+                   "tflite_log_softmax", "reshape", "transpose", "cast", "affine", "clip"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

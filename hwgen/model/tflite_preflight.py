@@ -18,20 +18,20 @@ SUPPORTED = (
 )
 """All that a file may hold; what of it may stand where follows from the rest of this module."""
 
-_DEVICE = (
+DEVICE = (
     "ADD", "AVERAGE_POOL_2D", "CONCATENATION", "CONV_2D", "DEPTHWISE_CONV_2D", "EXPAND_DIMS", "FULLY_CONNECTED",
     "MAX_POOL_2D", "MEAN", "MUL", "PAD", "PADV2", "QUANTIZE", "REDUCE_MAX", "RELU", "RELU6", "RELU_N1_TO_1",
     "RESHAPE", "SQUEEZE", "SUB", "TRANSPOSE", "FLOAT RELU", "FLOAT RELU6", "FLOAT RELU_N1_TO_1",
 )
-_HOST = ("SOFTMAX", "LOG_SOFTMAX", "DEQUANTIZE")
+HOST = ("SOFTMAX", "LOG_SOFTMAX", "DEQUANTIZE")
 _INTEGER_ONLY = ("QUANTIZE", "MUL", "SUB", "PADV2", "REDUCE_MAX", "TRANSPOSE")
-_FLOAT = (*(kind for kind in _DEVICE if kind not in _INTEGER_ONLY and not kind.startswith("FLOAT")), "SOFTMAX")
+_FLOAT = (*(kind for kind in DEVICE if kind not in _INTEGER_ONLY and not kind.startswith("FLOAT")), "SOFTMAX")
 """What `hwgen compress` reads of float networks."""
 
 ALIASES = ("RESHAPE", "EXPAND_DIMS", "SQUEEZE")
 """Operators that only rename: NHWC data keep their order in memory."""
 
-_FOLDED = {
+FOLDED = {
     "SPACE_TO_BATCH_ND": ("is not one half of a dilated convolution", "use dilation_rate of the convolution"),
     "BATCH_TO_SPACE_ND": ("is not one half of a dilated convolution", "use dilation_rate of the convolution"),
 } | dict.fromkeys(("CAST", "FILL", "GATHER", "PACK", "REDUCE_PROD", "SHAPE", "STRIDED_SLICE"), (
@@ -46,7 +46,7 @@ _REQUIRED_INPUTS = {"CONV_2D": 2, "DEPTHWISE_CONV_2D": 2, "FULLY_CONNECTED": 2, 
 _CONSTANTS = {"MEAN": (1,), "PAD": (1,), "PADV2": (1, 2), "REDUCE_MAX": (1,), "TRANSPOSE": (1,)}
 """Inputs that must be constant, weights aside."""
 
-_REMEDIES = {
+REMEDIES = {
     "LOGISTIC": "end the network before it and apply it on the host, or use RELU6 inside the network",
     "TANH": "replace it by RELU or RELU6 and retrain",
     "HARD_SWISH": "replace it by RELU6 and retrain",
@@ -59,7 +59,7 @@ _REMEDIES = {
     "CALL_ONCE": "convert a version without state: the network's own inputs and outputs instead of variables",
     "VAR_HANDLE": "convert a version without state: the network's own inputs and outputs instead of variables",
 }
-_DEFAULT_REMEDY = "replace it by supported operators before conversion"
+DEFAULT_REMEDY = "replace it by supported operators before conversion"
 
 
 def preflight(path: Path, model: FileModel, *, real: bool = False) -> None:
@@ -83,7 +83,7 @@ def preflight(path: Path, model: FileModel, *, real: bool = False) -> None:
     _order(found, model)
     tail = host_tail(model)
     other = _types(found, model, tail, real)
-    supported = _FLOAT if real else (*_DEVICE, *_HOST)
+    supported = _FLOAT if real else (*DEVICE, *HOST)
     for op in model.operators:
         if other and (op.kind in supported or (op.kind in SUPPORTED and not real)):
             continue  # what follows from the wrong type
@@ -111,7 +111,7 @@ def host_tail(model: FileModel) -> set[int]:
         while (op := producers.get(tensor)) is not None and op.inputs and op.index not in own and op not in pending:
             if op.kind in (*ALIASES, "TRANSPOSE"):
                 pending.append(op)
-            elif op.kind in _HOST or (op.kind == "QUANTIZE" and model.tensors[tensor].file_type != "INT8"):
+            elif op.kind in HOST or (op.kind == "QUANTIZE" and model.tensors[tensor].file_type != "INT8"):
                 own |= {op.index, *(other.index for other in pending)}
                 pending = []
             else:
@@ -181,7 +181,7 @@ def _types(found: Obstacles, model: FileModel, tail: set[int], real: bool) -> bo
     wrong: list[tuple[FileOperator, str]] = []
     right = 0
     for op in model.operators:
-        if op.index in tail or op.kind not in _DEVICE or (op.kind == "QUANTIZE" and not real):
+        if op.index in tail or op.kind not in DEVICE or (op.kind == "QUANTIZE" and not real):
             continue
         maps = [model.tensors[i] for i in (*op.inputs[:1], *op.outputs) if i >= 0 and model.tensors[i].data is None]
         other = next((t for t in maps if t.type != wanted), None)
@@ -204,10 +204,10 @@ def _types(found: Obstacles, model: FileModel, tail: set[int], real: bool) -> bo
 def _problems(model: FileModel, op: FileOperator, on_host: bool, supported: tuple[str, ...],
               real: bool) -> list[tuple[str, str]]:
     """What keeps one operator from running, each with its remedy."""
-    if op.kind in _FOLDED and not real:
-        return [_FOLDED[op.kind]]
+    if op.kind in FOLDED and not real:
+        return [FOLDED[op.kind]]
     if op.kind not in supported:
-        return [("unsupported operator", _REMEDIES.get(op.kind, _DEFAULT_REMEDY))]
+        return [("unsupported operator", REMEDIES.get(op.kind, DEFAULT_REMEDY))]
     if not op.outputs or len(op.outputs) != 1:
         return [(f"must have one output, not {len(op.outputs)}", "convert the network again")]
     if op.foreign:
@@ -220,7 +220,7 @@ def _problems(model: FileModel, op: FileOperator, on_host: bool, supported: tupl
     required = _REQUIRED_INPUTS.get(op.kind, max(1, len(op.inputs)))
     if len(op.inputs) < required or any(i < 0 for i in op.inputs[:required]):
         return [("inputs are missing", "convert the network again: the file is damaged")]
-    if op.kind in _HOST:
+    if op.kind in HOST:
         found.append(("runs on the host, so it may only stand at the network's end", "cut the network there"))
     if op.kind == "CONCATENATION" and op.options["FusedActivationFunction"]:
         found.append(("a fused activation on a concatenation", "put the activation before the concatenation"))

@@ -44,13 +44,14 @@ def _standard(node: onnx.NodeProto, constants: dict[str, NDArray[Any]]) -> list[
     kind = TensorProto.INT32 if width > 8 else TensorProto.INT8 if signed else TensorProto.UINT8
     return [
         _constant(f"{y}/low", low), _constant(f"{y}/high", high),
-        helper.make_node("Div", [x, scale], [f"{y}/scaled"]),
-        helper.make_node("Add", [f"{y}/scaled", zero], [f"{y}/shifted"]),
+        _real(scale, f"{y}/scale"), _real(zero, f"{y}/zero_point"),
+        helper.make_node("Div", [x, f"{y}/scale"], [f"{y}/scaled"]),
+        helper.make_node("Add", [f"{y}/scaled", f"{y}/zero_point"], [f"{y}/shifted"]),
         helper.make_node("Clip", [f"{y}/shifted", f"{y}/low", f"{y}/high"], [f"{y}/clipped"]),
         helper.make_node("Round", [f"{y}/clipped"], [f"{y}/rounded"]),
         helper.make_node("Cast", [f"{y}/rounded"], [y + INTEGERS], to=kind),
-        helper.make_node("Sub", [f"{y}/rounded", zero], [f"{y}/centred"]),
-        helper.make_node("Mul", [f"{y}/centred", scale], [y]),
+        helper.make_node("Sub", [f"{y}/rounded", f"{y}/zero_point"], [f"{y}/centred"]),
+        helper.make_node("Mul", [f"{y}/centred", f"{y}/scale"], [y]),
     ]
 
 
@@ -58,11 +59,17 @@ def _bipolar(node: onnx.NodeProto) -> list[onnx.NodeProto]:
     (x, scale), (y,) = node.input[:2], node.output
     return [
         _constant(f"{y}/plus", 1.0), _constant(f"{y}/minus", -1.0), _constant(f"{y}/zero", 0.0),
-        helper.make_node("Div", [x, scale], [f"{y}/scaled"]),
+        _real(scale, f"{y}/scale"),
+        helper.make_node("Div", [x, f"{y}/scale"], [f"{y}/scaled"]),
         helper.make_node("GreaterOrEqual", [f"{y}/scaled", f"{y}/zero"], [f"{y}/positive"]),
         helper.make_node("Where", [f"{y}/positive", f"{y}/plus", f"{y}/minus"], [f"{y}/signs"]),
-        helper.make_node("Mul", [f"{y}/signs", scale], [y]),
+        helper.make_node("Mul", [f"{y}/signs", f"{y}/scale"], [y]),
     ]
+
+
+def _real(source: str, name: str) -> onnx.NodeProto:
+    """As float32, whatever type it has: qkeras' converter writes scales as doubles, zero points as integers."""
+    return helper.make_node("Cast", [source], [name], to=TensorProto.FLOAT)
 
 
 def _constant(name: str, value: float) -> onnx.NodeProto:

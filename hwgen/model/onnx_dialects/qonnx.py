@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import onnx
 
 from hwgen.model.onnx_dialects.network import Network, dequantize, quantize
 from hwgen.model.onnx_node import Array, Node
@@ -19,6 +20,14 @@ INTEGERS = "/integers"
 
 _ROUNDINGS = ("ROUND", "HALF_EVEN")
 _REMEDY = "export with Brevitas' export_onnx_qcdq, or quantise to 8 bits or fewer with rounding mode ROUND"
+
+
+def import_operator_sets(model: onnx.ModelProto) -> None:
+    """Let the file import the sets whose operators it has: qkeras' converter does not write that, and no checker passes
+    it without."""
+    imported = {opset.domain for opset in model.opset_import}
+    for domain in sorted({node.domain for node in model.graph.node}.intersection(DOMAINS) - imported):
+        model.opset_import.append(onnx.helper.make_opsetid(domain, 1))
 
 
 def rewrite(net: Network) -> list[Node]:

@@ -87,3 +87,23 @@ def test_refused_by_name_once(tmp_path: Path, quant: dict[str, object], what: st
     with pytest.raises(HwgenError, match=what) as caught:
         load_model(net.save(tmp_path / "q.onnx", [1, 3, 4, 4], last))
     assert str(caught.value).count("Quant0'") == 1
+
+
+def test_as_qkeras_converter_writes_it(tmp_path: Path) -> None:
+    """Scales are doubles, zero points and widths integers, the operator set is not imported, and a relu comes first."""
+    net = Qonnx(np.random.default_rng(6))
+
+    def quant(source: str, scale: float, bits: int, **attrs: object) -> str:
+        names = [f"p{len(net.constants) + i}" for i in range(3)]
+        values = (np.float64(scale), np.int64(0), np.int64(bits))
+        net.constants += [numpy_helper.from_array(np.asarray(v), n) for v, n in zip(values, names, strict=True)]
+        return net.node("Quant", source, *names, domain=DOMAIN, **attrs)
+
+    x = quant(net.node("Relu", "x"), 1 / 256, 8, signed=0)
+    y = net.node("Conv", x, quant(net.random(4, 3, 3, 3), 1 / 128, 8), kernel_shape=[3, 3])
+    path = net.save(tmp_path / "net.onnx", [1, 3, 6, 6], quant(y, 1 / 16, 8))
+    model = onnx.load(path)
+    del model.opset_import[1:]
+    onnx.save(model, path)
+    graph = exact(path, maps=2)
+    assert [step.kind for step in graph.inputs[0].steps] == ["clip", "quantize"]
