@@ -19,7 +19,10 @@ _OPTIONS = {"CONV_2D": "Conv2DOptions", "DEPTHWISE_CONV_2D": "DepthwiseConv2DOpt
             "MEAN": "ReducerOptions", "SOFTMAX": "SoftmaxOptions", "LOG_SOFTMAX": "LogSoftmaxOptions",
             "RESHAPE": "ReshapeOptions", "PAD": "PadOptions", "QUANTIZE": "QuantizeOptions",
             "DEQUANTIZE": "DequantizeOptions", "SUB": "SubOptions", "LEAKY_RELU": "LeakyReluOptions",
-            "RESIZE_BILINEAR": "ResizeBilinearOptions"}
+            "RESIZE_BILINEAR": "ResizeBilinearOptions", "MUL": "MulOptions", "REDUCE_MAX": "ReducerOptions",
+            "SHAPE": "ShapeOptions", "STRIDED_SLICE": "StridedSliceOptions", "PACK": "PackOptions",
+            "TRANSPOSE": "TransposeOptions", "SPACE_TO_BATCH_ND": "SpaceToBatchNDOptions",
+            "BATCH_TO_SPACE_ND": "BatchToSpaceNDOptions", "PADV2": "PadV2Options"}
 
 
 class TfliteBuilder:

@@ -12,6 +12,7 @@ from hwgen.golden.graph import run
 from hwgen.golden.inputs import random_inputs, to_maps
 from hwgen.model import load_model
 from tests.dialects.driver import NIGHTLY, Dialect, sweep
+from tests.dialects.keras_networks import write_keras
 from tests.dialects.tflite_networks import Style, write
 
 pytest.importorskip("tflite_micro", reason="TFLite Micro is not installed (hwgen[reference])")
@@ -19,6 +20,7 @@ pytest.importorskip("tflite_micro", reason="TFLite Micro is not installed (hwgen
 DIALECTS = {
     dialect.name: dialect for dialect in (
         Dialect("int8", partial(write, Style()), ("small", "vector4")),
+        Dialect("keras", write_keras, ("small", "vector4"), whole=0.5),
         Dialect("int8-float-ends", partial(write, Style("float32")), ("small", "axi128")),
         Dialect("int8-uint8-ends", partial(write, Style("uint8")), ("small", "vector16")),
         Dialect("uint8", partial(write, Style("uint8", "uint8", "uint8")), ("u8",)),

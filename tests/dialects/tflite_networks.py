@@ -104,7 +104,7 @@ class Net:
         sums = SPREAD * {"int8": 73.0, "int4": 4.3, "uint8": 85.0}[self.style.weights] * math.sqrt(depth)
         weight, scale = self.weight(shape, axis, SPREAD * out.scale / (sums * x.scale))
         inputs = [x.number, weight]
-        if self.style.weights != "int8" or self.chance(90):  # LiteRT wants a bias, and alone has some of the others
+        if kind != "FULLY_CONNECTED" or self.style.weights == "uint8" or self.chance(80):  # LiteRT wants the others
             bias = np.round(self.rng.normal(0, sums, y[2])).astype(np.int32)
             inputs.append(self.b.constant(bias, scale=np.float32(x.scale) * scale))
         self.b.op(kind, inputs, out.number, FusedActivationFunction=activation, **options)
@@ -273,23 +273,30 @@ class Net:
         return self.quantised(x, "DEQUANTIZE" if self.style.ends == "float32" else "QUANTIZE", to_ends=True)
 
 
-KINDS: tuple[Callable[[Net, Map], Map | None], ...] = (
+Kind = Callable[[Any, Map], Map | None]
+
+KINDS: tuple[Kind, ...] = (
     Net.conv, Net.conv, Net.conv, Net.depthwise, Net.depthwise, Net.average, Net.maximum, Net.mean, Net.pad, Net.add,
     Net.concatenation, Net.relu, Net.requantize, Net.dense)
 
 
-def write(style: Style, seed: int, folder: Path) -> Path:
-    """Write the network of a seed."""
-    net = Net(seed, style)
-    x, entry = net.input()
+def grown(net: Net, x: Map, kinds: tuple[Kind, ...]) -> Map:
+    """Put operators of random ``kinds`` behind a map, and return the last result."""
     steps = net.between(2, 6)
     for _ in range(TRIES):
-        kind = net.pick(*KINDS)
-        if x.flat and kind not in (Net.dense, Net.relu, Net.requantize):
+        kind = net.pick(*kinds)
+        if x.flat and kind.__name__ not in ("dense", "relu", "requantize"):
             continue
         y = kind(net, x) if math.prod(x.shape) <= MAX_VALUES else net.mean(x)
         if y is not None:
             x, steps = y, steps - 1
         if not steps:
             break
-    return net.b.save(folder / f"{seed}.tflite", [entry], [net.output(x)])
+    return x
+
+
+def write(style: Style, seed: int, folder: Path) -> Path:
+    """Write the network of a seed."""
+    net = Net(seed, style)
+    x, entry = net.input()
+    return net.b.save(folder / f"{seed}.tflite", [entry], [net.output(grown(net, x, KINDS))])

@@ -52,6 +52,13 @@ def conv_stride_same(b: TfliteBuilder, rng: np.random.Generator) -> tuple[int, i
 
 
 @case
+def conv_without_bias(b: TfliteBuilder, rng: np.random.Generator) -> tuple[int, int]:
+    x, y = b.tensor((1, 5, 6, 3), zero_point=-5), b.tensor((1, 3, 5, 4), scale=0.2, zero_point=7)
+    weight = b.constant(rng.integers(-127, 128, (4, 3, 2, 3)).astype(np.int8), scale=np.float32(0.01))
+    return x, b.op("CONV_2D", [x, weight], y, Padding=VALID, StrideH=1, StrideW=1, DilationHFactor=1, DilationWFactor=1)
+
+
+@case
 def conv_dilated(b: TfliteBuilder, rng: np.random.Generator) -> tuple[int, int]:
     x, y = b.tensor((1, 11, 9, 4), zero_point=17), b.tensor((1, 11, 9, 5), scale=0.4, zero_point=-3)
     return x, conv(b, rng, x, (5, 3, 3, 4), y, Padding=SAME, DilationHFactor=3, DilationWFactor=2)
