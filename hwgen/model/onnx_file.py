@@ -115,7 +115,6 @@ def open_onnx(path: str | Path) -> OnnxFile:
     consts = {name: _array(t, path) for name, t in inits.items()}
     names = [value.name for value in outputs]
     nodes = rewrite(_nodes(fold(model, consts), path), consts, names, {o.domain: o.version for o in model.opset_import})
-    nodes = _reachable(nodes, names)
     consumers: dict[str, list[Node]] = {}
     for node in nodes:
         for name in dict.fromkeys(node.inputs):
@@ -216,14 +215,3 @@ def _attribute(attribute: onnx.AttributeProto, path: Path) -> Any:
         return attribute.s.decode("utf-8", "replace")
     value = onnx.helper.get_attribute_value(attribute)
     return list(value) if attribute.type in (onnx.AttributeProto.INTS, onnx.AttributeProto.FLOATS) else value
-
-
-def _reachable(nodes: list[Node], outputs: Sequence[str]) -> list[Node]:
-    """Nodes that the outputs depend on, in order."""
-    needed = set(outputs)
-    kept: list[Node] = []
-    for node in reversed(nodes):
-        if needed.intersection(node.outputs):
-            needed.update(node.inputs)
-            kept.append(node)
-    return kept[::-1]

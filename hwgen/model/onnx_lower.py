@@ -13,6 +13,7 @@ from hwgen.golden.fixedpoint import ADD_LEFT_SHIFT, machine_multiplier, quantize
 from hwgen.golden.pooling import pool_divisors
 from hwgen.model.graph import Add, Concat, Conv, Op, Pool, Requant, Requantize, Reshape, Rounding, Tensor
 from hwgen.model.obstacles import ObstacleError
+from hwgen.model.onnx_finer import finer
 from hwgen.model.onnx_values import Map, Pending, Shape, View, Weights
 from hwgen.model.ports import FileView
 
@@ -134,6 +135,9 @@ def _requant(emitter: Emitter, pending: Pending, output: Tensor, real: NDArray[n
 def _conv(emitter: Emitter, pending: Pending, output: Tensor) -> None:
     source, args = pending.inputs[0].tensor, pending.args
     weight, scale = _weight(emitter, pending, args["weights"])
+    real = _real_bias(args.get("bias"), np.float64(source.scale) * scale.astype(np.float64))
+    if real is not None and np.isfinite(real).all():
+        weight, scale = finer(weight, scale, real, source.scale, output.scale)
     bias_scale = np.float64(source.scale) * scale.astype(np.float64)
     emitter.emit(Conv(
         name=pending.node, inputs=(source.name,), output=output.name, source=pending.op, weight=weight,
@@ -154,21 +158,28 @@ def _weight(emitter: Emitter, pending: Pending, weights: Weights) -> tuple[NDArr
     return np.ascontiguousarray(values, np.int8 if small else np.int16), scale
 
 
-def _bias(emitter: Emitter, pending: Pending, bias: Weights | NDArray[Any] | None,
-          scale: NDArray[np.float64]) -> NDArray[np.int32]:
+def _real_bias(bias: Weights | NDArray[Any] | None, scale: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """A bias of each channel; None of one that is integers of the accumulators' scale, or 0."""
     if bias is None:
-        return np.zeros(scale.shape, np.int32)
+        return None
     if isinstance(bias, Weights):
         own = np.broadcast_to(bias.scale.astype(np.float64), scale.shape)
         if not bias.zero_point.any() and bias.values.dtype == np.int32 and np.allclose(own, scale, rtol=1e-5, atol=0):
-            return np.array(np.broadcast_to(bias.values.reshape(-1), scale.shape), np.int32)
-        real = bias.real()
-    else:
-        real = np.asarray(bias, np.float64)
+            return None
+    real = bias.real() if isinstance(bias, Weights) else np.asarray(bias, np.float64)
+    return np.broadcast_to(real.reshape(-1), scale.shape)
+
+
+def _bias(emitter: Emitter, pending: Pending, bias: Weights | NDArray[Any] | None,
+          scale: NDArray[np.float64]) -> NDArray[np.int32]:
+    real = _real_bias(bias, scale)
+    if real is None:
+        values = np.zeros(1) if bias is None else bias.values if isinstance(bias, Weights) else bias
+        return np.array(np.broadcast_to(values.reshape(-1), scale.shape), np.int32)
     if not np.isfinite(real).all():
         raise emitter.fail(pending.op, pending.node, "the bias must be finite, it holds NaN or infinity",
                            "retrain or re-export")
-    exact = np.rint(np.broadcast_to(real.reshape(-1), scale.shape) / scale)
+    exact = np.rint(real / scale)
     if np.abs(exact).max(initial=0) > _INT32:
         raise emitter.fail(pending.op, pending.node,
                            f"the bias of channel {int(np.abs(exact).argmax())} does not fit 32 bits",

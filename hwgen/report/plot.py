@@ -44,13 +44,7 @@ def layer_cycles(layers: Sequence[Mapping[str, Any]], multipliers: int) -> str:
     axes.invert_yaxis()
     axes.margins(x=0.08)
     axes.set_xlabel("cycles (figures: multipliers in use)")
-    axes.legend(
-        loc="upper center",
-        bbox_to_anchor=(0.5, -0.25 / (1 + 0.1 * len(layers)) - 0.08),
-        ncols=3,
-        frameon=False,
-        fontsize=8,
-    )
+    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8)
     axes.spines[["top", "right"]].set_visible(False)
     text = io.StringIO()
     with any_letters():

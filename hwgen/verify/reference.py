@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from hwgen.errors import HwgenError
 from hwgen.golden.graph import run
-from hwgen.golden.host import file_outputs
+from hwgen.golden.host import file_outputs, quantize
 from hwgen.golden.inputs import to_maps
 from hwgen.golden.operators import execute
 from hwgen.model.graph import Conv, Graph, Op, Tensor
@@ -33,6 +33,9 @@ NEXT_TO_A_TIE = 1 / 64
 
 FLOAT_ULPS = 1e-6
 """What real outputs may differ by, relative to the largest: the host's float functions are not the runtime's."""
+
+SELECTIONS = ("Slice", "Gather", "Transpose")
+"""Operators that are convolutions of zeros and ones."""
 
 SOFTMAX = ("softmax", "log_softmax")
 
@@ -145,34 +148,46 @@ def compare(graph: Graph, given: Sequence[Array], answers: Sequence[tuple[Runtim
             y = execute(op, [own[name] for name in op.inputs], graph.tensors)
             own.setdefault(op.output, y)
             if judge[op] == i and op.output in theirs:
-                _judge(found, graph, op, op.output, y, theirs[op.output], answer)
+                _judge(found, graph, op, op.output, y, theirs[op.output], answer, _bias_rounding(op, graph, theirs))
         if found.end_to_end is None and all(_trusted(runtime, op, graph) for op in graph.ops):
             _end_to_end(found, graph, entries, own, theirs, answer)
     found.left_out += [f"{op.source} {op.name!r} (no reference is right, see docs/verification.md)"
                        for op, i in judge.items() if i is None]
     for tensor in graph.tensors.values():
-        if tensor.view is not None and not any(tensor.view.key in answer.tensors for _, answer in answers):
-            found.left_out.append(f"map {tensor.name!r} (the file has no tensor {tensor.view.key!r})")
+        seen = tensor.view
+        if seen is not None and not any({seen.key, seen.real} & answer.tensors.keys() for _, answer in answers):
+            found.left_out.append(f"map {tensor.name!r} (the file has no tensor {seen.key!r})")
     if found.end_to_end is None:
         found.left_out.append("the outputs end to end (no one runtime is a reference for every operator)")
     return found
 
 
 def _maps(graph: Graph, answers: Answers) -> Maps:
-    """The reference's values of every map that the file has."""
+    """The reference's values of every map that the file has; or its own real values quantised, where the file has no
+    quantiser at that place."""
     maps = {}
+    limits = {op.output: (requant.qmin, requant.qmax) for op in graph.ops
+              if (requant := getattr(op, "requant", None)) is not None}
     for name, tensor in graph.tensors.items():
-        if tensor.view is not None and tensor.view.key in answers.tensors:
-            values = answers.tensors[tensor.view.key]
+        view = tensor.view
+        if view is None:
+            continue
+        if view.key not in answers.tensors and view.real in answers.tensors:
+            real = view.of_real(answers.tensors[view.real], tensor.shape)
+            maps[name] = quantize(real, {"scale": tensor.scale, "zero_point": tensor.zero_point,
+                                         "limits": limits.get(name, (-128, 127))}, graph.source)
+        elif view.key in answers.tensors:
+            values = answers.tensors[view.key]
             if values[0].size != int(np.prod(tensor.shape)):
-                raise HwgenError(f"the reference's tensor {tensor.view.key!r} is {values.shape[1:]}, the map "
+                raise HwgenError(f"the reference's tensor {view.key!r} is {values.shape[1:]}, the map "
                                  f"{tensor.shape}", where=f"{graph.name}: {name}")
-            maps[name] = tensor.view.from_file(values, tensor.shape)
+            maps[name] = view.from_file(values, tensor.shape)
     return maps
 
 
 def _judge(found: Comparison, graph: Graph, op: Op | None, name: str, ours: NDArray[np.int8],
-           theirs: NDArray[np.int8], answers: Answers) -> None:
+           theirs: NDArray[np.int8], answers: Answers, rounding: NDArray[np.float64] | float = 0.0) -> None:
+    """Judge a map; ``rounding`` is what `_bias_rounding` says."""
     found.maps += 1
     found.values += ours.size
     different = ours != theirs
@@ -181,12 +196,12 @@ def _judge(found: Comparison, graph: Graph, op: Op | None, name: str, ours: NDAr
     found.different += int(np.count_nonzero(different))
     what = "the input" if op is None else f"{op.source or type(op).__name__} {op.name!r}"
     if op is not None and graph.source == "onnx":
-        different &= ~_next_to_a_tie(op, graph.tensors[name], ours, theirs, answers)
+        different &= ~_next_to_a_tie(graph.tensors[name], ours, theirs, answers, rounding)
     found.wrong_values(f"{what}, (y, x, c)", different, ours, theirs)
 
 
-def _next_to_a_tie(op: Op, tensor: Tensor, ours: NDArray[np.int8], theirs: NDArray[np.int8],
-                   answers: Answers) -> NDArray[np.bool_]:
+def _next_to_a_tie(tensor: Tensor, ours: NDArray[np.int8], theirs: NDArray[np.int8], answers: Answers,
+                   rounding: NDArray[np.float64] | float) -> NDArray[np.bool_]:
     """Where values are a step apart and the reference's own real value is next to the tie between the two."""
     a, b = ours.astype(np.float64), theirs.astype(np.float64)
     near: NDArray[np.bool_] = np.abs(a - b) <= 1
@@ -195,14 +210,16 @@ def _next_to_a_tie(op: Op, tensor: Tensor, ours: NDArray[np.int8], theirs: NDArr
         return near
     real = view.of_real(answers.tensors[view.real], tensor.shape)
     exact = real.astype(np.float64) / tensor.scale + tensor.zero_point
-    near &= np.abs(exact - (a + b) / 2) <= NEXT_TO_A_TIE + _half_a_bias_step(op)
+    near &= np.abs(exact - (a + b) / 2) <= NEXT_TO_A_TIE + rounding
     return near
 
 
-def _half_a_bias_step(op: Op) -> NDArray[np.float64] | float:
-    """What rounding a real bias to the accumulator's scale may move a result by, in output steps, of each channel."""
-    if not isinstance(op, Conv):
-        return 0.0
+def _bias_rounding(op: Op, graph: Graph, theirs: Maps) -> NDArray[np.float64] | float:
+    """What rounding a real bias to the accumulator's scale may move a result by, in output steps, of each channel; of
+    an operator that picks values, in front of which the file has no tensor, by what it moves those."""
+    if not isinstance(op, Conv) or op.source in SELECTIONS:
+        unseen = [other for other in graph.ops if other.output in op.inputs and other.output not in theirs]
+        return max((float(np.max(_bias_rounding(other, graph, theirs))) for other in unseen), default=0.0)
     return np.asarray(op.requant.multiplier * np.exp2(op.requant.shift.astype(np.float64) - 32), np.float64)
 
 

@@ -75,3 +75,20 @@ def run_onnx(path: Path, x: NDArray[np.float32]) -> NDArray[np.float32]:
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     return session.run(None, {session.get_inputs()[0].name: x})[0]
+
+
+def ranges(net: Net, images: int = 4) -> dict[str, tuple[float, float]]:
+    """The least and greatest number of each value of a float network on random images."""
+    graph = helper.make_graph(net.nodes, "net", [helper.make_tensor_value_info("x", TensorProto.FLOAT, net.shape)],
+                              [onnx.ValueInfoProto(name=name) for node in net.nodes for name in node.output],
+                              net.constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    found: dict[str, tuple[float, float]] = {}
+    for _ in range(images):
+        x = net.rng.normal(0, 1, net.shape).astype(np.float32)
+        names = [value.name for value in session.get_outputs()]
+        for name, value in zip(["x", *names], [x, *session.run(None, {"x": x})], strict=True):
+            low, high = found.get(name, (np.inf, -np.inf))
+            found[name] = min(low, float(value.min())), max(high, float(value.max()))
+    return found

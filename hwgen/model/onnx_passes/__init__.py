@@ -33,5 +33,16 @@ def rewrite(nodes: list[Node], consts: dict[str, Array], outputs: Sequence[str],
         Versions of the operator sets.
     """
     for one in PASSES:
-        nodes = one(Network(nodes, consts, outputs, opsets))
+        nodes = reachable(one(Network(nodes, consts, outputs, opsets)), outputs)
     return nodes
+
+
+def reachable(nodes: list[Node], outputs: Sequence[str]) -> list[Node]:
+    """Nodes that the outputs depend on, in order."""
+    needed = set(outputs)
+    kept: list[Node] = []
+    for node in reversed(nodes):
+        if needed.intersection(node.outputs):
+            needed.update(node.inputs)
+            kept.append(node)
+    return kept[::-1]

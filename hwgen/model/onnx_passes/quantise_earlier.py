@@ -17,6 +17,9 @@ from hwgen.model.onnx_node import Node
 PICKS = {"MaxPool", "GlobalMaxPool", "Concat", "Slice", "Gather", "Pad"}
 """Operators whose results are values of their inputs, or zero, or padding below all values."""
 
+_MAP = 4
+"""Dimensions of a map."""
+
 _CLIPS = {"Relu", "Clip"}
 _PASSED = _CLIPS | {"Identity", "Dropout", "Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze"}
 
@@ -25,13 +28,18 @@ def rewrite(net: Network) -> list[Node]:
     """Quantise what such operators read instead of what they give, where only quantisers read that."""
     work = _Work(net, list(net.nodes))
     for node in reversed(net.nodes):
-        if node.op in PICKS and len(node.outputs) == 1 and (node.op != "Pad" or _zeros(net, node)):
+        if _picks(net, node):
             work.earlier(node)
     return work.nodes
 
 
-def _zeros(net: Network, node: Node) -> bool:
-    """Whether a Pad pads with zero, which every quantiser has an integer for."""
+def _picks(net: Network, node: Node) -> bool:
+    """Whether values have to be quantised before a node: a Transpose of parts of channels is one of `PICKS`, and a Pad
+    with zero, which every quantiser has an integer for."""
+    if node.op == "Transpose":
+        return len(node.attrs.get("perm", ())) > _MAP
+    if node.op != "Pad":
+        return node.op in PICKS and len(node.outputs) == 1
     value = net.consts.get(node.input(2)) if node.input(2) else node.attrs.get("value", 0)
     return node.attrs.get("mode", "constant") == "constant" and value is not None and not np.any(value)
 
