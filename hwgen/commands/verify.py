@@ -122,7 +122,8 @@ def verified(
 def show(result: VerifyResult, layers: bool) -> None:
     """Print what was found; every layer when asked for or when something differs."""
     target = console()
-    if layers or not result.bit_exact:
+    layers = layers or not result.bit_exact
+    if layers:
         target.print(result.table())
     else:
         target.print(
@@ -130,5 +131,5 @@ def show(result: VerifyResult, layers: bool) -> None:
             f"{100 * result.utilisation:.1f} % of {result.multipliers} multipliers",
             soft_wrap=True,
         )
-    for line in result.summary():
+    for line in [*result.beyond(layers), *result.summary()]:
         target.print(line, soft_wrap=True)

@@ -52,6 +52,8 @@ def page(
         grid=lanes(result["config"]),
         parameters=parameters(result["config"]),
         beyond=beyond([n["utilisation"] for n in layers], [], skips=result["zeros"] is not None),
+        beyond_bound=beyond([], [n["zeros"]["bound"] / n["cycles"] for n in layers if n["zeros"] and n["cycles"]],
+                            skips=True),
         pictures=pictures,
         files=files,
         version=__version__,

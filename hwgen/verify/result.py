@@ -79,12 +79,12 @@ class VerifyResult:
         found = [n.zeros for n in self.layers if n.zeros is not None]
         return {"bound": sum(z.bound for z in found), "dense": sum(z.dense for z in found)} if found else None
 
-    @property
-    def beyond(self) -> list[str]:
-        """Lines that say why a share is above 100 %."""
-        shares = [self.utilisation, *(n.utilisation for n in self.layers)]
-        bounds = [n.zeros.bound / n.cycles for n in self.layers if n.zeros is not None and n.cycles]
-        return beyond(shares, bounds, skips=self.zeros is not None)
+    def beyond(self, layers: bool) -> list[str]:
+        """Lines that say why a share is above 100 %, of those that the table of ``layers`` or the line instead has."""
+        if not layers or self.zeros is None:
+            shares = [self.utilisation, *(n.utilisation for n in self.layers if layers)]
+            return beyond(shares, [], skips=self.zeros is not None)
+        return beyond([], [n.zeros.bound / n.cycles for n in self.layers if n.zeros and n.cycles], skips=True)
 
     def to_json(self) -> dict[str, Any]:
         """Return the documented keys (docs/interfaces.md)."""
@@ -137,7 +137,7 @@ class VerifyResult:
     def summary(self) -> list[str]:
         """Return the lines printed below the table."""
         warnings = [f"warning: {text}" for text in self.warnings]
-        lines = [*warnings, *self.failures, *(str(e) for e in self.examples), *self.beyond, *skipped(self)]
+        lines = [*warnings, *self.failures, *(str(e) for e in self.examples), *skipped(self)]
         sim = self.sim
         lines.append(
             f"simulated {sim['simulated_cycles']:,} cycles in {sim['run_s']:.1f} s "

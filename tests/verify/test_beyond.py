@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hwgen.verify.beyond import beyond
+from hwgen.verify.result import LayerResult, VerifyResult
 
 
 def test_only_what_is_above_one() -> None:
@@ -17,3 +18,14 @@ def test_zeros_and_overlap_are_told_apart() -> None:
     assert "multipliers: layers overlap" in overlap
     (bound,) = beyond([0.5], [1.1], skips=True)
     assert "of the bound: layers overlap" in bound
+
+
+def test_a_result_explains_what_is_shown_of_it() -> None:
+    layer = LayerResult("a", "Conv", "channel", 10, 10, 120, 1.5, 0, "")
+    other = LayerResult("b", "Add", "elementwise", 10, 10, 0, 0.0, 0, "")
+    result = VerifyResult(
+        model="m", config={"name": "x"}, multipliers=8, images=1, seed=None, mismatches=0, examples=[], total=20,
+        predicted=20, macs=120, layers=[layer, other], bytes_read=0, bytes_written=0, counters={}, sim={},
+        reference=None, host=[],
+    )  # fmt: skip
+    assert result.beyond(layers=False) == [] and len(result.beyond(layers=True)) == 1
