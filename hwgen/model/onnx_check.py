@@ -28,8 +28,12 @@ def problem(node: Node, file: OnnxFile, supported: set[str]) -> tuple[str, str] 
         return node.problem
     if node.op not in supported or (node.op in ("Sub", "Mul", "Div") and not has_constant(node, file)):
         return "not supported", remedy(node, file)
-    if node.domain not in ("", "ai.onnx") and node.op not in QUANTIZE:
+    if node.domain not in ("", "ai.onnx") and (node.op not in QUANTIZE or node.domain != "com.microsoft"):
         return f"operator set {node.domain!r} is not supported", "export it with standard ONNX operators"
+    used = {*file.consumers, *(end.name for end in file.outputs)}
+    extra = [name for name in node.outputs[1:] if name in used and node.op != "Split"]
+    if extra:
+        return f"its further output {extra[0]!r} is not supported", "remove what reads it"
     attrs = node.attrs
     for key, length in _LENGTHS.items():
         windows = node.op in ("Conv", "AveragePool", "MaxPool")
@@ -63,6 +67,4 @@ def _pool_problem(node: Node) -> tuple[str, str] | None:
         return "strides and kernel_shape must be positive", "export the network again"
     if any(d != 1 for d in attrs.get("dilations", ())):
         return "dilated pooling", "use dilation 1"
-    if len([o for o in node.outputs if o]) > 1:
-        return "the second output (indices) is not supported", "remove it"
     return None

@@ -111,7 +111,7 @@ def softmax(node: Node, value: Value, opset: int, emitter: Emitter) -> Tail:
         raise emitter.fail(node.op, node.name, "its input is not quantised", partly_float(emitter.file))
     old = opset < 13
     rank, axis = len(value.seen), int(node.attrs.get("axis", 1 if old else -1))
-    if not -rank <= axis < rank + old:
+    if not -rank <= axis < rank:
         raise emitter.fail(node.op, node.name, f"its input has no axis {axis}", "export the network again")
     axis += rank if axis < 0 else 0
     kind = Step(name=node.name, output=node.outputs[0], source=node.op,

@@ -22,10 +22,12 @@ from hwgen.model.onnx_dialects.qonnx import import_operator_sets
 from hwgen.model.onnx_node import Array, Node
 from hwgen.model.onnx_passes import rewrite
 from hwgen.model.onnx_passes.constants import fold
-from hwgen.model.onnx_passes.shapes import infer
+from hwgen.model.onnx_passes.shapes import contradiction, infer
 
 OLDEST = 10
 """The operator set that QuantizeLinear came with."""
+
+CHECK = "export the network again; check the file with onnx.checker.check_model(..., full_check=True)"
 
 SIZES = 1 << 31
 """Values that no tensor may have more of."""
@@ -46,7 +48,8 @@ class OnnxFile:
     """What the reader walks over.
 
     ``nodes`` are in execution order and all reach an output; ``consts`` holds initialisers and folded constants;
-    ``opset`` is the version of ONNX's operator set; ``obstacles`` is what is in the way already.
+    ``opset`` is the version of ONNX's operator set; ``obstacles`` is what is in the way already;
+    ``invalid`` is what ONNX's own inference finds wrong, if anything.
     """
 
     name: str
@@ -57,6 +60,7 @@ class OnnxFile:
     outputs: tuple[End, ...]
     opset: int
     obstacles: Obstacles
+    invalid: str
 
     def integers(self, node: Node, position: int) -> list[int] | None:
         """The numbers of a constant input (a shape, axes, amounts of padding); None when it is not constant.
@@ -112,6 +116,7 @@ def open_onnx(path: str | Path) -> OnnxFile:
     del model.graph.value_info[:]  # shapes that were derived from a symbolic batch
     for output in outputs:
         output.type.tensor_type.ClearField("shape")
+    invalid = contradiction(model)
     consts = {name: _array(t, path) for name, t in inits.items()}
     names = [value.name for value in outputs]
     nodes = rewrite(_nodes(fold(model, consts), path), consts, names, {o.domain: o.version for o in model.opset_import})
@@ -121,7 +126,8 @@ def open_onnx(path: str | Path) -> OnnxFile:
             consumers.setdefault(name, []).append(node)
     return OnnxFile(name=path.stem, nodes=tuple(nodes), consts=consts,
                     consumers={k: tuple(v) for k, v in consumers.items()}, inputs=ends,
-                    outputs=tuple(End(value.name, _type(value)) for value in outputs), opset=opset, obstacles=found)
+                    outputs=tuple(End(value.name, _type(value)) for value in outputs), opset=opset, obstacles=found,
+                    invalid=invalid)
 
 
 def _type(value: onnx.ValueInfoProto) -> str:
@@ -133,15 +139,17 @@ def _type(value: onnx.ValueInfoProto) -> str:
 
 def _parse(path: Path) -> onnx.ModelProto:
     where = path.name
-    remedy = "export the network again; check the file with onnx.checker.check_model"
     if not path.is_file():
         raise HwgenError("there is no such file", where=str(path))
     try:
         model = onnx.load_model_from_string(path.read_bytes())
     except Exception as error:  # protobuf raises several unrelated types
-        raise HwgenError("this is not an ONNX file, or it is damaged", where=where, remedy=remedy) from error
+        raise HwgenError("this is not an ONNX file, or it is damaged", where=where, remedy=CHECK) from error
     if not model.graph.node or not model.opset_import:
-        raise HwgenError("this is not an ONNX file, or it is empty", where=where, remedy=remedy)
+        raise HwgenError("this is not an ONNX file, or it is empty", where=where, remedy=CHECK)
+    if model.graph.sparse_initializer:
+        raise HwgenError("constants are stored as sparse tensors (sparse_initializer)", where=where,
+                         remedy="store them as plain initialisers")
     try:
         onnx.load_external_data_for_model(model, str(path.parent))
     except Exception as error:
@@ -155,7 +163,7 @@ def _parse(path: Path) -> onnx.ModelProto:
         onnx.checker.check_model(checked)
     except Exception as error:
         first = (str(error).strip().splitlines() or [""])[0]
-        raise HwgenError(f"the ONNX file is not valid ({first})", where=where, remedy=remedy) from error
+        raise HwgenError(f"the ONNX file is not valid ({first})", where=where, remedy=CHECK) from error
     return model
 
 

@@ -20,7 +20,7 @@ from hwgen.model.onnx_lower import Emitter
 from hwgen.model.onnx_node import Node
 from hwgen.model.onnx_remedies import partly_float
 from hwgen.model.onnx_slices import SLICES
-from hwgen.model.onnx_values import Pending, Source, Value, View, Weights
+from hwgen.model.onnx_values import Pending, Source, Tail, Value, View, Weights
 from hwgen.model.onnx_windows import Windows, pair, seen_as, window_pads, windowed
 from hwgen.model.ports import NHWC, Step
 
@@ -77,6 +77,9 @@ class Layers:
     def _unread(self, node: Node, value: Value) -> ObstacleError:
         if isinstance(value, Pending):
             return self._unquantised(node, value)
+        if isinstance(value, Tail):
+            return self._fail(node, f"reads the {value.steps[-1].source} that the host computes",
+                              "cut the network there")
         kind = "the network's float input" if isinstance(value, Source) else "a constant"
         return self._fail(node, f"reads {kind}", partly_float(self.file.name))
 

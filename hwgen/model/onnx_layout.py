@@ -208,7 +208,7 @@ def _target(node: Node, old: Sequence[int], file: OnnxFile) -> tuple[int, ...] |
         if numbers is None:
             return "the shape is computed at run time"
     if node.op == "Squeeze":
-        drop = {n % len(old) for n in numbers} if numbers is not None else {a for a, n in enumerate(old) if n == 1}
+        drop = {n % len(old) for n in numbers} if numbers else {a for a, n in enumerate(old) if n == 1}
         if any(old[a] != 1 for a in drop):
             return f"squeezes axes of {tuple(old)} that are longer than 1"
         return tuple(n for a, n in enumerate(old) if a not in drop)

@@ -16,7 +16,7 @@ from hwgen.model.graph import Graph
 from hwgen.model.obstacles import ObstacleError, Obstacles
 from hwgen.model.onnx_check import LAYOUT, QUANTIZE, SAME, SUPPORTED, TAILS, problem
 from hwgen.model.onnx_ends import Inputs, output_port, requantized, softmax
-from hwgen.model.onnx_file import End, OnnxFile, open_onnx
+from hwgen.model.onnx_file import CHECK, End, OnnxFile, open_onnx
 from hwgen.model.onnx_layers import Layers
 from hwgen.model.onnx_layout import relayout
 from hwgen.model.onnx_lower import Emitter
@@ -98,6 +98,8 @@ class Reader:
 
     def check(self, what: str) -> None:
         """Raise one error that lists everything that is in the way, if there is anything."""
+        if not self.found and self.file.invalid:  # what is found here is named better
+            self.found.add("", "", f"the file is not valid: {self.file.invalid}", CHECK)
         self.found.check(what, f"supported operators: {', '.join(sorted(self.supported))}")
 
     def _operators(self) -> None:

@@ -15,8 +15,6 @@ from hwgen.model.onnx_values import View
 
 SLICES = {"Slice", "Gather", "Split"}
 
-_LARGEST = 1 << 62
-
 
 def part(node: Node, view: View, file: OnnxFile, emitter: Emitter) -> View:
     """The part of a map that a node picks; integers stay integers.
@@ -35,7 +33,7 @@ def part(node: Node, view: View, file: OnnxFile, emitter: Emitter) -> View:
         rank = len(view.seen)
         roles = [order[rank] for order in (CHANNELS_FIRST, CHANNELS_LAST) if rank in order]
         view = as_placed(view, roles, node, emitter)
-        role = next(order for order in roles if tuple(view.shape[a] for a in order) == view.seen)[axis]
+        role = view.order[axis]
         found = selected(node, view, role, places, name, emitter) if role else None
         if found is None:
             raise emitter.fail(node.op, node.name, f"picks {places[:4]} ... of axis {axis} of {view.seen}",
@@ -70,13 +68,8 @@ def _places(node: Node, view: View, file: OnnxFile, emitter: Emitter) -> list[tu
     if not len(starts) == len(ends) == len(axes) == len(steps) or 0 in steps or any(
             not -rank <= axis < rank for axis in axes):
         raise _wrong(node, emitter)
-    return [(axis % rank, list(range(view.seen[axis]))[_limited(start, end, step)])
+    return [(axis % rank, list(range(view.seen[axis]))[start:end:step])
             for start, end, axis, step in zip(starts, ends, axes, steps, strict=True)]
-
-
-def _limited(start: int, end: int, step: int) -> slice:
-    """ONNX writes an end before the first place as the least integer."""
-    return slice(start, None if step < 0 and end < -_LARGEST else end, step)
 
 
 def _numbers(node: Node, position: int, key: str, file: OnnxFile) -> Sequence[int] | None:

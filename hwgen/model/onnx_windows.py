@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hwgen.model.graph import Pad, Pool
 from hwgen.model.onnx_file import OnnxFile
@@ -44,12 +46,12 @@ def window_pads(node: Node, view: View, kernel: tuple[int, int], dilation: tuple
         size, span = view.shape[1 + axis], dilation[axis] * (kernel[axis] - 1) + 1
         before, after = (pads[axis], pads[axis + 2]) if auto == "NOTSET" else (0, 0)
         if auto.startswith("SAME"):
-            total = max((-(-size // stride[axis]) - 1) * stride[axis] + span - size, 0)
-            before, after = total // 2, total - total // 2
-            if auto == "SAME_LOWER":
-                before, after = after, before
+            total = (-(-size // stride[axis]) - 1) * stride[axis] + span - size
+            before = int((total + (auto == "SAME_LOWER")) / 2)  # a kernel smaller than its stride may leave pixels out
+            after = max(total - before, 0)
         if before < 0 or after < 0:
-            raise emitter.fail(node.op, node.name, f"pads by {list(pads)}", "crop with Slice on the host")
+            what = f"pads by {list(pads)}" if auto == "NOTSET" else f"auto_pad {auto} leaves {-before} pixels out"
+            raise emitter.fail(node.op, node.name, what, "crop with Slice on the host")
         room = size + before + after - span
         if room < 0:
             raise emitter.fail(node.op, node.name, f"its kernel spans {span} pixels but its padded input has only "
@@ -83,7 +85,8 @@ class Windows:
 
     def pad(self, node: Node, view: View, inputs: Sequence[Value]) -> View:
         """Padding of height and width with a constant: of integers, with an integer of the file's type."""
-        if len(inputs) > 2 and not isinstance(inputs[2], Weights | np.ndarray):
+        given = inputs[2] if node.input(2) else None
+        if not (given is None or isinstance(given, Weights | np.ndarray)):
             raise self._fail(node, "the value it pads with is computed at run time", "pad with a constant")
         amounts = self.file.integers(node, 1) if node.input(1) else node.attrs.get("pads")
         rank = len(view.seen)
@@ -100,7 +103,7 @@ class Windows:
         pad = (*pads.get(1, (0, 0)), *pads.get(2, (0, 0)))
         if not any(pad):
             return view
-        return self._padded(node, view, roles, pad, self._value(node, view, inputs))
+        return self._padded(node, view, roles, pad, self._value(node, view, given))
 
     def _padded(self, node: Node, view: View, roles: Roles, pad: tuple[int, int, int, int], value: int) -> View:
         """The padding, in a map whose zero point is the value that is padded with."""
@@ -114,9 +117,8 @@ class Windows:
                       type=view.type)
         return self.emitter.reinterpreted(padded, scale, zero, f"{node.name}/zero_point")
 
-    def _value(self, node: Node, view: View, inputs: Sequence[Value]) -> int:
+    def _value(self, node: Node, view: View, given: Weights | NDArray[Any] | None) -> int:
         """The integer that is padded with, as int8."""
-        given = inputs[2] if len(inputs) > 2 else None
         real = np.asarray(node.attrs.get("value", 0.0) if given is None else
                           given.real() if isinstance(given, Weights) else given)
         if real.size != 1 or (not view.real and isinstance(given, Weights)):
@@ -146,6 +148,9 @@ class Windows:
             self._dimensions(node, rank)
             kernel, stride = pair(node, "kernel_shape"), pair(node, "strides")
             pad = window_pads(node, view, kernel, (1, 1), stride, self.emitter)
+            if any(n >= kernel[side // 2] for side, n in enumerate(pad)):
+                raise self._fail(node, f"its padding {pad} (top, bottom, left, right) must be smaller than its kernel "
+                                 f"{kernel}", _AGAIN)
         else:
             over = {roles[axis] for axis in axes}
             kernel, stride, pad = (view.shape[1] if 1 in over else 1, view.shape[2] if 2 in over else 1), (1, 1), (

@@ -7,11 +7,16 @@ clipped one.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+from onnx import TensorProto
 
 from hwgen.model.onnx_dialects.network import Network
 from hwgen.model.onnx_node import Array, Node
+
+_TYPES: dict[int, type] = {0: np.uint8, TensorProto.UINT8: np.uint8, TensorProto.INT8: np.int8}
+"""Of maps, by a QuantizeLinear's ``output_dtype``."""
 
 
 def rewrite(net: Network) -> list[Node]:
@@ -37,11 +42,21 @@ def _clipped(net: Network, node: Node, makers: dict[str, Node]) -> Node | None:
     zero = net.consts.get(before.input(2))
     limits = before.limits
     if limits is None:
-        kind = np.iinfo(np.uint8 if zero is None or zero.dtype.kind not in "iu" else zero.dtype)
+        kind = _type(before, zero)
+        if kind is None:
+            return None
         limits = (int(kind.min), int(kind.max))
     for low, high in _ranges(node, bounds):
         limits = (min(max(limits[0], low), high), min(max(limits[1], low), high))
     return replace(before, name=node.name, outputs=node.outputs, limits=limits)
+
+
+def _type(node: Node, zero: Array | None) -> np.iinfo[Any] | None:
+    """The integers of a QuantizeLinear; None where they are none of a map's."""
+    if zero is None:
+        kind = _TYPES.get(int(node.attrs.get("output_dtype", 0)))
+        return None if kind is None else np.iinfo(kind)
+    return np.iinfo(zero.dtype) if zero.dtype.kind in "iu" else None
 
 
 def _integer(bound: Array) -> bool:

@@ -116,8 +116,10 @@ def _unary(op: str) -> Callable[[_Work, Node], bool]:
     def build(work: _Work, node: Node) -> bool:
         attrs = dict(node.attrs)
         last = attrs.pop("channels_last", 0)
-        if attrs.pop("opset", 13) < 13 and attrs.get("axis", -1) != -1:
-            return False  # a softmax over all axes from ``axis`` on, of which only the file's opset could tell
+        if op == "Softmax":
+            old, axis = attrs.pop("opset", 13) < 13, attrs.setdefault("axis", -1)
+            if axis != -1 and old != (work.net.opsets.get("", 13) < 13):
+                return False  # over all axes from ``axis`` on or over one: the file's operator set is what counts then
         source = work.real(node.input(0), node.input(1), node.input(2))
         if not last:
             work.operator(node, op, [source], node.input(3), node.input(4), attrs)

@@ -43,6 +43,6 @@ def reachable(nodes: list[Node], outputs: Sequence[str]) -> list[Node]:
     kept: list[Node] = []
     for node in reversed(nodes):
         if needed.intersection(node.outputs):
-            needed.update(node.inputs)
+            needed.update(name for name in node.inputs if name)
             kept.append(node)
     return kept[::-1]

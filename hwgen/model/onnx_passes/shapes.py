@@ -28,6 +28,17 @@ def infer(model: onnx.ModelProto) -> onnx.ModelProto:
         return model
 
 
+def contradiction(model: onnx.ModelProto) -> str:
+    """What ONNX's inference finds wrong with attributes and shapes, as runtimes do on loading; or nothing."""
+    try:
+        onnx.shape_inference.infer_shapes(model, strict_mode=True)
+    except onnx.shape_inference.InferenceError as error:
+        return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    except (RuntimeError, ValueError):  # of other kinds: it is no judge of them
+        return ""
+    return ""
+
+
 def known_shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
     """Every shape that is fully known, by the value's name."""
     shown = onnx.ModelProto()
