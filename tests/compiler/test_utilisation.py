@@ -1,4 +1,4 @@
-"""Layers over sound and other lines on every preset: they run, multipliers are busy, and what is refused can be mended."""
+"""Layers over sound and other lines, on every preset: they run, multipliers are busy, refusals can be mended."""
 
 from __future__ import annotations
 

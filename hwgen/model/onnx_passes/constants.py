@@ -72,7 +72,8 @@ def _values(node: onnx.NodeProto, consts: dict[str, Array], shapes: dict[str, tu
     if any(math.prod(shapes.get(name, ())) > LARGEST for name in node.output):
         return None
     try:
-        results = ReferenceEvaluator(node, opsets=opsets).run(None, {name: consts[name] for name in inputs})
+        with np.errstate(all="ignore"):  # infinities are values, and what reads them judges them
+            results = ReferenceEvaluator(node, opsets=opsets).run(None, {name: consts[name] for name in inputs})
     except _NOT_EVALUATED:
         return None  # the preflight names it
     return [np.asarray(result) for result in results]

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import helper
+from onnx import helper, numpy_helper
 
 from hwgen.model.onnx_file import open_onnx
 from tests.model.dialects.judge import exact
@@ -76,3 +76,13 @@ def test_neither_chance_nor_terabytes_are_folded(tmp_path: Path, kind: str) -> N
             net.node("ConstantOfShape", net.integers(1 << 20, 1 << 20, 4)))
     path = net.save(tmp_path / "n.onnx", net.node("Add", net.quantised("x", 0.1), made))
     assert kind in [node.op for node in open_onnx(path).nodes]
+
+
+def test_values_that_overflow_make_no_noise(tmp_path: Path) -> None:
+    constant = numpy_helper.from_array(np.array([1000], np.float32), "big")
+    nodes = [helper.make_node("Exp", ["big"], ["e"]), helper.make_node("Mul", ["x", "e"], ["y"])]
+    graph = helper.make_graph(nodes, "net", [helper.make_tensor_value_info("x", 1, [1, 4])],
+                              [helper.make_tensor_value_info("y", 1, None)], [constant])
+    path = tmp_path / "net.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    assert np.isinf(open_onnx(path).consts["e"]).all()
