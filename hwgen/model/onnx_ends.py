@@ -74,7 +74,8 @@ class Inputs:
             When the input is quantised in two ways.
         """
         scale, zero, kind, limits = self.quantizers.of_map(node, "")
-        seen = FileView(key=node.outputs[0], shape=value.seen, order=value.order, type=kind, real=node.input(0))
+        seen = FileView(key=node.outputs[0], shape=value.seen, order=value.order, type=kind, real=node.input(0),
+                        limits=limits)
         if value.name not in self.ports:
             end = next(end for end in self.file.inputs if end.name == value.name)
             assert end.shape is not None  # it would be unknown

@@ -175,7 +175,8 @@ class Reader:
         if not isinstance(value, Pending):
             raise self._fail(node, "quantises what is quantised already", _AGAIN)
         scale, zero, kind, limits = self.quantizers.of_map(node, "")
-        view = FileView(key=node.outputs[0], shape=value.seen, order=value.order, type=kind, real=node.input(0))
+        view = FileView(key=node.outputs[0], shape=value.seen, order=value.order, type=kind, real=node.input(0),
+                        limits=limits)
         lowered = self.emitter.lower(replace(value, limits=limits), node.outputs[0], scale, zero, view)
         return replace(lowered, real=False, type=kind)
 

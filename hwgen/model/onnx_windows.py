@@ -167,6 +167,7 @@ class Windows:
                            args={"kernel": kernel, "stride": stride, "pad": pad, "counted": counted})
         output = self.emitter.tensor(self.file.map_name(node.outputs[0]), shape, view.tensor.scale,
                                      view.tensor.zero_point)
+        self.emitter.limits[output.name] = self.emitter.limits.get(view.tensor.name, (-128, 127))
         self.emitter.emit(Pool(name=node.name, inputs=(view.tensor.name,), output=output.name, source=node.op,
                                kind="max", kernel=kernel, stride=stride, pad=pad))
         return View(shape=shape, order=view.order, seen=seen, tensor=output, real=view.real, type=view.type)

@@ -33,6 +33,8 @@ class FileView:
     real : str
         ONNX: the float tensor that was quantised to it, by which a result next to a tie is told from a wrong one; empty
         when there is none.
+    limits : tuple of int
+        ONNX: the least and greatest integer, as the map's, that its quantiser gives.
     """
 
     key: str | int
@@ -40,6 +42,7 @@ class FileView:
     order: Axes = NHWC
     type: IntegerType = "int8"
     real: str = ""
+    limits: tuple[int, int] = (-128, 127)
 
     def to_file(self, q: NDArray[Any]) -> NDArray[Any]:
         """Maps (N, H, W, C) as tensors of the file, (N, *shape)."""

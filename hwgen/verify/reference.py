@@ -166,8 +166,6 @@ def _maps(graph: Graph, answers: Answers) -> Maps:
     """The reference's values of every map that the file has; or its own real values quantised, where the file has no
     quantiser at that place."""
     maps = {}
-    limits = {op.output: (requant.qmin, requant.qmax) for op in graph.ops
-              if (requant := getattr(op, "requant", None)) is not None}
     for name, tensor in graph.tensors.items():
         view = tensor.view
         if view is None:
@@ -175,7 +173,7 @@ def _maps(graph: Graph, answers: Answers) -> Maps:
         if view.key not in answers.tensors and view.real in answers.tensors:
             real = view.of_real(answers.tensors[view.real], tensor.shape)
             maps[name] = quantize(real, {"scale": tensor.scale, "zero_point": tensor.zero_point,
-                                         "limits": limits.get(name, (-128, 127))}, graph.source)
+                                         "limits": view.limits}, graph.source)
         elif view.key in answers.tensors:
             values = answers.tensors[view.key]
             if values[0].size != int(np.prod(tensor.shape)):

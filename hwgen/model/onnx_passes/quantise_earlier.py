@@ -73,15 +73,15 @@ class _Work:
         self.nodes[self.nodes.index(old)] = new
 
     def _waits(self, name: str) -> bool:
-        """True of a real value that was not quantised since it was computed or clipped."""
-        while name not in self.net.consts:
-            maker = self.makers.get(name)
-            if maker is None or maker.op in _CLIPS:
-                return True
-            if maker.op not in _PASSED | PICKS:
-                return maker.op not in ("QuantizeLinear", "DequantizeLinear")
-            name = maker.inputs[0]
-        return False
+        """True of a real value that was not quantised since it was computed, clipped or joined."""
+        if name in self.net.consts:
+            return False
+        maker = self.makers.get(name)
+        if maker is None or maker.op in _CLIPS | {"Concat"}:
+            return True
+        if maker.op not in _PASSED | PICKS:
+            return maker.op not in ("QuantizeLinear", "DequantizeLinear")
+        return self._waits(maker.inputs[0])
 
     def _users(self, name: str) -> list[Node]:
         return [node for node in self.nodes if name in node.inputs]

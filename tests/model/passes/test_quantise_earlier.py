@@ -91,6 +91,14 @@ def test_joined_before_they_are_quantised(tmp_path: Path) -> None:
     exact(net.save(tmp_path / "n.onnx", net.quantised(net.node("Relu", y), 0.02, -128)), maps=3)
 
 
+def test_joined_at_several_scales(tmp_path: Path) -> None:
+    """A concatenation of quantised maps is no quantised map."""
+    net, x = _net(9)
+    y = net.node("Concat", net.quantised(_conv(net, x, 5), 0.03, 3), net.quantised(_conv(net, x, 3), 0.02), axis=1)
+    y = net.node("MaxPool", y, kernel_shape=[2, 2])
+    exact(net.save(tmp_path / "n.onnx", net.quantised(y, 0.025)), maps=4)
+
+
 def test_two_equal_quantisers(tmp_path: Path) -> None:
     """quantize_static with DedicatedQDQPair."""
     net, x = _net(5)
