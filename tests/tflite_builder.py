@@ -26,9 +26,13 @@ _OPTIONS = {"CONV_2D": "Conv2DOptions", "DEPTHWISE_CONV_2D": "DepthwiseConv2DOpt
 
 
 class TfliteBuilder:
-    """Collects tensors and operators; `save` writes the file. Each test picks only what it is about."""
+    """Collects tensors and operators; `save` writes the file. Each test picks only what it is about.
 
-    def __init__(self) -> None:
+    ``deprecated_codes`` False: operators have the newer field for their kind alone, as ai-edge-quantizer writes them.
+    """
+
+    def __init__(self, *, deprecated_codes: bool = True) -> None:
+        self.deprecated_codes = deprecated_codes
         self.tensors: list[dict[str, Any]] = []
         self.operators: list[tuple[str, list[int], list[int], dict[str, Any]]] = []
 
@@ -58,10 +62,7 @@ class TfliteBuilder:
         buffers = [_table(builder, "Buffer", {})]
         tensors = [self._tensor(builder, tensor, buffers) for tensor in self.tensors]
         kinds = list(dict.fromkeys(kind for kind, *_ in self.operators))
-        codes = [_table(builder, "OperatorCode", {"BuiltinCode": getattr(tflite.BuiltinOperator, kind), "Version": 1,
-                                                  "DeprecatedBuiltinCode": min(127, getattr(tflite.BuiltinOperator,
-                                                                                            kind))})
-                 for kind in kinds]
+        codes = [self._code(builder, getattr(tflite.BuiltinOperator, kind)) for kind in kinds]
         operators = [self._operator(builder, kinds, *operator) for operator in self.operators]
         graph = _table(builder, "SubGraph", {
             "Tensors": _offsets(builder, tensors), "Inputs": _vector(builder, inputs, np.int32),
@@ -72,6 +73,10 @@ class TfliteBuilder:
         builder.Finish(model, b"TFL3")
         path.write_bytes(bytes(builder.Output()))
         return path
+
+    def _code(self, builder: flatbuffers.Builder, code: int) -> int:
+        old = {"DeprecatedBuiltinCode": min(127, code)} if self.deprecated_codes else {}
+        return _table(builder, "OperatorCode", {"BuiltinCode": code, "Version": 1, **old})
 
     @staticmethod
     def _tensor(builder: flatbuffers.Builder, tensor: dict[str, Any], buffers: list[int]) -> int:

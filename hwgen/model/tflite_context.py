@@ -27,6 +27,7 @@ class Context:
 
     ``names`` maps a file tensor's number to its map (aliases share one), ``folded`` a PAD output's number to its
     source's map and padding. ``orders`` says of a transposed tensor which axes of its map lie behind its own.
+    ``litert``: the file's arithmetic is LiteRT's (`hwgen.model.tflite_kernels`).
     """
 
     path: str
@@ -36,6 +37,7 @@ class Context:
     names: dict[int, str] = field(default_factory=dict)
     folded: dict[int, tuple[str, Pads]] = field(default_factory=dict)
     orders: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    litert: bool = False
 
     def emit(self, op: Op) -> None:
         """Append an operator."""

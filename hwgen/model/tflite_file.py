@@ -87,7 +87,7 @@ class FileOperator:
 
 @dataclass(frozen=True, eq=False)
 class FileModel:
-    """The first subgraph of a file that has ``subgraphs``."""
+    """The first subgraph of a file that has ``subgraphs``; ``behind``: constants lie behind the flatbuffer."""
 
     name: str
     tensors: tuple[FileTensor, ...]
@@ -95,6 +95,7 @@ class FileModel:
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     subgraphs: int = 1
+    behind: bool = False
 
 
 _WINDOW = ("Padding", "StrideH", "StrideW", "DilationHFactor", "DilationWFactor", "FusedActivationFunction")
@@ -160,7 +161,8 @@ def _model(path: Path, data: bytes) -> FileModel:
     inputs, outputs = _ints(graph.InputsAsNumpy()), _ints(graph.OutputsAsNumpy())
     if not operators or any(not 0 <= i < len(tensors) for i in inputs + outputs):
         raise ValueError("no operators, or a graph input or output that does not exist")
-    return FileModel(path.stem, tensors, operators, inputs, outputs, model.SubgraphsLength())
+    behind = any(model.Buffers(i).Offset() > 1 for i in range(model.BuffersLength()))
+    return FileModel(path.stem, tensors, operators, inputs, outputs, model.SubgraphsLength(), behind)
 
 
 def _tensor(model: Any, tensor: Any, index: int, file: bytes) -> FileTensor:

@@ -52,9 +52,7 @@ def _dense(layer: Layer) -> Op:
     weight, bias, weight_scales = _weights(layer, 2, 0)
     x, weight = geometry.dense(layer, weight)
     ratios = scales.convolution_ratios(x, weight_scales, layer.output)
-    stored = layer.constant(1)
-    only_litert = layer.unsigned or (stored.type == "INT4" and len(stored.scales) > 1)  # which rounds once
-    rounding: Rounding = "single" if only_litert else "double"
+    rounding: Rounding = "single" if layer.context.litert else "double"
     requant = scales.requant(ratios, layer.output, layer.activation, layer.where, rounding,
                              scales.reach(weight, bias, x, len(ratios)))
     return Conv(**layer.names(x), weight=weight, bias=bias, requant=requant,

@@ -16,6 +16,7 @@ from hwgen.model.ports import Port, Step
 from hwgen.model.tflite_context import Context, Layer, nhwc, view_of
 from hwgen.model.tflite_file import FileModel, FileOperator, FileTensor, parse_tflite
 from hwgen.model.tflite_geometry import paddings
+from hwgen.model.tflite_kernels import litert_alone
 from hwgen.model.tflite_operators import convert
 from hwgen.model.tflite_passes import rewritten
 from hwgen.model.tflite_preflight import ALIASES, host_tail, layer_name, preflight
@@ -41,9 +42,10 @@ def read_tflite(path: str | Path) -> Graph:
         When the file is damaged, the network is not int8, or any operator is not supported (all are listed).
     """
     path = Path(path)
-    model = rewritten(parse_tflite(path))
+    stored = parse_tflite(path)
+    model = rewritten(stored)
     preflight(path, model)
-    context = Context(str(path), model)
+    context = Context(str(path), model, litert=litert_alone(stored))
     tail = host_tail(model)
     inputs, heads = [], set()
     for index in model.inputs:

@@ -18,7 +18,6 @@ from hwgen.golden.inputs import random_inputs, to_maps
 from hwgen.model import load_model
 from hwgen.reference.runtime import RefusalError
 from hwgen.stages import Stages
-from hwgen.verify.comparison import Comparison
 from hwgen.verify.flow import simulate
 from hwgen.verify.machine import compare_graph, machine_writes, memory_image
 from hwgen.verify.reference import compare
@@ -34,40 +33,33 @@ NIGHTLY = 300
 
 @dataclass(frozen=True)
 class Dialect:
-    """``write`` makes the file of a seed in a folder; ``machines``, out of `CONFIGS`, are taken in turn.
-
-    Of a share of ``whole`` networks at least, one runtime must be a reference for all operators, so that their outputs
-    are compared end to end.
-    """
+    """``write`` makes the file of a seed in a folder; ``machines``, out of `CONFIGS`, are taken in turn."""
 
     name: str
     write: Callable[[int, Path], Path]
     machines: tuple[str, ...] = ("small",)
-    whole: float = 0.6
 
 
 def sweep(dialect: Dialect, seeds: range, folder: Path, *, rtl: bool = False) -> None:
     """Check the file of every seed and report all that fail."""
-    failures, whole = [], 0
+    failures = []
     for seed in seeds:
         try:
-            whole += check(dialect, seed, folder, rtl=rtl).end_to_end is not None
+            check(dialect, seed, folder, rtl=rtl)
         except (AssertionError, HwgenError, RefusalError) as error:
             failures.append(f"{dialect.name}, seed {seed}: {error}")
     assert not failures, f"{len(failures)} of {len(seeds)} networks\n" + "\n\n".join(failures[:5])
-    enough = whole >= dialect.whole * len(seeds)
-    assert enough, f"only {whole} of {len(seeds)} networks have one reference for all operators"
 
 
-def check(dialect: Dialect, seed: int, folder: Path, *, rtl: bool) -> Comparison:
-    """Fail unless everything that runs the file of a seed agrees in every map; returns what the runtimes said."""
+def check(dialect: Dialect, seed: int, folder: Path, *, rtl: bool) -> None:
+    """Fail unless everything that runs the file of a seed agrees in every map."""
     path = dialect.write(seed, folder)
     graph = load_model(path)
     given = random_inputs(graph, IMAGES, seed)
     report = compare(graph, given, all_answers(path, graph, given))
     assert report.equal, report.summary
     assert not report.different or graph.source == "onnx", report.summary
-    assert not any("no reference is right" in what for what in report.left_out), report.summary
+    assert report.end_to_end is not None, report.summary
     config = CONFIGS[dialect.machines[seed % len(dialect.machines)]]
     program = compile_graph(graph, config)
     maps = {name: values[:1] for name, values in to_maps(graph, given).items()}
@@ -76,10 +68,9 @@ def check(dialect: Dialect, seed: int, folder: Path, *, rtl: bool) -> Comparison
         different, examples = compare_graph(program, machine_writes(program, memory_image(program, maps, 0))[0],
                                             tensors, 0)
         assert not different, f"{config.name}: {examples}"
-        return report
+        return
     rng = np.random.default_rng([seed, 99])
     bench = Bench(program, verilog(config), "verilator", latency=int(rng.choice([1, 8, 32])),
                   stalls=int(rng.choice([0, 10, 50])), seed=seed + 1)
     found = simulate(bench, maps, tensors, None, Stages())
     assert not found.different and not found.failures, f"{config.name}: {found.examples} {found.failures}"
-    return report

@@ -20,7 +20,7 @@ pytest.importorskip("tflite_micro", reason="TFLite Micro is not installed (hwgen
 DIALECTS = {
     dialect.name: dialect for dialect in (
         Dialect("int8", partial(write, Style()), ("small", "vector4")),
-        Dialect("keras", write_keras, ("small", "vector4"), whole=0.5),
+        Dialect("keras", write_keras, ("small", "vector4")),
         Dialect("int8-float-ends", partial(write, Style("float32")), ("small", "axi128")),
         Dialect("int8-uint8-ends", partial(write, Style("uint8")), ("small", "vector16")),
         Dialect("uint8", partial(write, Style("uint8", "uint8", "uint8")), ("u8",)),

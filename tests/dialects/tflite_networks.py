@@ -49,7 +49,7 @@ class Net:
 
     def __init__(self, seed: int, style: Style) -> None:
         self.rng, self.style = np.random.default_rng([seed, 1313]), style
-        self.b = TfliteBuilder()
+        self.b = TfliteBuilder(deprecated_codes=style.weights != "int4")
 
     def pick(self, *choices: Any) -> Any:
         return choices[int(self.rng.integers(len(choices)))]

@@ -158,6 +158,25 @@ class TestTflite:
         found = compare(graph, given, [(LITERT, LITERT.run(path, given, keys(graph)))])
         assert found.equal and not found.left_out and found.end_to_end is not None, found.summary
 
+    @pytest.mark.parametrize("seed", range(4))
+    def test_a_file_has_one_runtime(self, seed: int, tmp_path: Path) -> None:
+        """RELU6 that TFLite Micro computes wrongly makes the FULLY_CONNECTED before it LiteRT's, too."""
+        litert()
+        rng = np.random.default_rng(seed)
+        b = TfliteBuilder()
+        x = b.tensor((1, 60), scale=np.float32(0.05), zero_point=3)
+        weight = b.constant(rng.integers(-127, 128, (200, 60)).astype(np.int8), scale=np.float32(0.01))
+        dense = b.op("FULLY_CONNECTED", [x, weight], b.tensor((1, 200), scale=np.float32(0.2)))
+        y = b.op("RELU6", [dense], b.tensor((1, 200), scale=np.float32(0.03), zero_point=-128))
+        path = b.save(tmp_path / "m.tflite", [x], [y])
+        graph = load_model(path)
+        assert [op.requant.rounding for op in graph.ops if isinstance(op, Conv)] == ["single"]
+        given = random_inputs(graph, 50, seed)
+        answers = [(runtime, runtime.run(path, given, keys(graph))) for runtime in (TFLITE_MICRO, LITERT)
+                   if runtime.installed]
+        found = compare(graph, given, answers)
+        assert found.equal and not found.left_out and found.end_to_end is not None, found.summary
+
     def test_micro_takes_the_stored_batch_of_a_dilated_convolution_for_the_real_one(self) -> None:
         micro()
         litert()
