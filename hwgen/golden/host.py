@@ -17,7 +17,7 @@ requantize   integers of one scale to integers of another, TFLite's arithmetic  
                                                                                             scale, zero_point, type
 reshape      the same values, ``shape`` with the batch                                      shape
 transpose    axes ``perm``                                                                  perm
-cast         another type, saturated where it is an integer                                 type
+cast         another type, saturated where it is an integer                                 type, from (of an input)
 affine       add, sub, mul, div with a constant of ``shape`` (broadcast), or rsub (the      op, value, shape
              constant less the value), in float32
 clip         the value, at least ``min`` and at most ``max`` where they are given, in float32 min, max
@@ -193,4 +193,6 @@ def invert(step: Step, value: Array) -> Array:
         return _AFFINE[_INVERSE[attrs["op"]]](value.astype(np.float64), _constant(attrs, np.float64))
     if step.kind == "clip":
         return value
+    if step.kind == "cast" and "from" in attrs:
+        return _cast(np.rint(value), {"type": attrs["from"]}, "")
     raise HwgenError(f"no value is known that {step.source} turns into a given one", where=step.name)

@@ -267,7 +267,7 @@ def _typed(graph: Graph, port: Port, x: Array) -> Array:
         table = pixels.astype(port.type) if port.real else quantize(pixels, _scale(port), graph.source)
         return np.take(table, x)
     if x.dtype == np.int8:
-        if not port.real:
+        if not port.real and not any(step.kind == "cast" for step in port.steps):
             return (x.astype(np.int16) + 128).astype(np.uint8) if port.type == "uint8" else x.astype(port.type)
         return _before(port, _to_map(graph, port, x))
     kinds = ", ".join(dict.fromkeys(["int8", "uint8", port.type] if not port.real else ["int8", "uint8"]))

@@ -162,7 +162,10 @@ def alone(value: View, node: Node, low: float = -np.inf, high: float = np.inf) -
 
 def on_host(node: Node, value: Source, how: Affine, file: OnnxFile) -> Source | str:
     """The network's input behind an operator that the host computes, in float32 as it is written."""
-    shape = next(end.shape for end in file.inputs if end.name == value.name)
+    end = next(end for end in file.inputs if end.name == value.name)
+    if end.type != "float32" and not any(step.kind == "cast" for step in value.steps):
+        return "computes with the integers of the input"
+    shape = end.shape
     assert shape is not None  # the input would be unknown
     try:
         steps = tuple(Step(kind="affine", name=node.name, source=node.op, output=node.outputs[0],
@@ -205,5 +208,7 @@ def build(node: Node, inputs: list[Value], file: OnnxFile, emitter: Emitter) -> 
     else:
         return None
     if isinstance(result, str):
-        raise emitter.fail(node.op, node.name, result, "only one constant for all or one per channel can be used")
+        raise emitter.fail(node.op, node.name, result,
+                           "cast the input to float32 first" if isinstance(value, Source) else
+                           "only one constant for all or one per channel can be used")
     return result

@@ -15,7 +15,7 @@ TAILS = {"Softmax", "LogSoftmax"}
 """What the host computes at the network's end."""
 
 SUPPORTED = QUANTIZE | SAME | LAYOUT | POOLS | {
-    "Conv", "Gemm", "MatMul", "Pad", "Concat", "Relu", "Clip", "Slice", "Gather", "Split"} | TAILS | AFFINE
+    "Conv", "Gemm", "MatMul", "Pad", "Concat", "Relu", "Clip", "Slice", "Gather", "Split", "Cast"} | TAILS | AFFINE
 
 
 _LENGTHS = {"kernel_shape": 2, "strides": 2, "dilations": 2, "pads": 4}

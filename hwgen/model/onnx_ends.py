@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from onnx import TensorProto
+
 from hwgen.model.onnx_check import LAYOUT, SAME
 from hwgen.model.onnx_file import End, OnnxFile
 from hwgen.model.onnx_layout import source_map
@@ -35,12 +37,39 @@ class Inputs:
         if end.shape is None:  # the file's obstacles say so
             return Unknown()
         where = source_map(self.file, end.name, end.shape)
-        if end.type == "float32":
+        if end.type == "float32" or self._is_cast(end.name):
             return Source(shape=where.shape, order=where.order, seen=where.seen, name=end.name, given=where.order)
         if end.type in ("int8", "uint8"):
             return self._integers(end, where, "uint8" if end.type == "uint8" else "int8")
         raise self.emitter.fail("input", end.name, f"must be float32, int8 or uint8, not {end.type}",
                                 "export the network in float32, then quantise it to 8 bits")
+
+    def _is_cast(self, name: str) -> bool:
+        """Whether the first operators that do not only move integers make real numbers of them."""
+        users = self.file.consumers.get(name, ())
+        return bool(users) and all(
+            user.op == "Cast" or (user.op in LAYOUT | SAME and self._is_cast(user.outputs[0])) for user in users)
+
+    def cast(self, node: Node, value: Value) -> Value:
+        """Real numbers of the input's integers; of what is real already, the same.
+
+        Raises
+        ------
+        HwgenError
+            When it makes anything but float32, or reads quantised integers.
+        """
+        if node.attrs.get("to") != TensorProto.FLOAT:
+            raise self.emitter.fail(node.op, node.name, "makes other numbers than float32",
+                                    "compute in float32, and quantise with QuantizeLinear")
+        if isinstance(value, View) and not value.real:
+            raise self.emitter.fail(node.op, node.name, "reads integers, not the numbers that they stand for",
+                                    "put DequantizeLinear before it")
+        kind = next((end.type for end in self.file.inputs if isinstance(value, Source) and end.name == value.name), "")
+        if not isinstance(value, Source) or kind == "float32":
+            return value
+        step = Step(name=node.name, output=node.outputs[0], source=node.op, kind="cast",
+                    attrs={"type": "float32", "from": kind})
+        return replace(value, steps=(*value.steps, step))
 
     def _integers(self, end: End, where: Map, kind: IntegerType) -> View:
         node = self._dequantized(end.name)
@@ -84,8 +113,8 @@ class Inputs:
             step = Step(name=node.name, output=tensor.name, source=node.op, kind="quantize",
                         attrs={"scale": scale, "zero_point": zero, "limits": limits})
             port = FileView(key=node.outputs[0], shape=end.shape, order=value.given, real=node.input(0))
-            self.ports[value.name] = Port(name=value.name, map=tensor.name, view=port, type="float32", shape=end.shape,
-                                          steps=(*value.steps, step))
+            self.ports[value.name] = Port(name=value.name, map=tensor.name, view=port, type=end.type, shape=end.shape,
+                                          steps=(*value.steps, step), scale=float(end.type != "float32"))
         tensor = self.emitter.tensors[self.ports[value.name].map]
         same = (tensor.scale, tensor.zero_point, tensor.shape) == (scale, zero, value.shape)
         if not same or self.emitter.limits[tensor.name] != limits or self.ports[value.name].steps[:-1] != value.steps:

@@ -24,7 +24,7 @@ CHANNELS_FIRST: dict[int, Roles] = {4: (0, 3, 1, 2), 3: (0, 3, 2), 2: (0, 3)}
 CHANNELS_LAST: dict[int, Roles] = {4: (0, 1, 2, 3), 3: (0, 2, 3), 2: (0, 3)}
 """Of what MatMul reads."""
 
-_ELEMENTWISE = {"Relu", "Clip", "Add", "Sub", "Mul", "Div", "BatchNormalization"}
+_ELEMENTWISE = {"Relu", "Clip", "Add", "Sub", "Mul", "Div", "BatchNormalization", "Cast"}
 
 
 def source_map(file: OnnxFile, name: str, seen: tuple[int, ...]) -> Map:

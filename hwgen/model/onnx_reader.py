@@ -142,6 +142,8 @@ class Reader:
             if isinstance(value, np.ndarray | Unknown):  # or it would have been folded into a constant
                 raise self._fail(node, "does not fit its constant input", _AGAIN)
             return relayout(node, value, self.file, self.emitter)
+        if node.op == "Cast":
+            return self.inputs.cast(node, value)
         if isinstance(value, Tail):
             raise self._fail(node, f"follows the {value.steps[-1].source} that the host computes",
                              "cut the network there")

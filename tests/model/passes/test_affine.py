@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from onnx import helper
 
 from hwgen.errors import HwgenError
-from hwgen.golden.inputs import from_maps, to_maps
+from hwgen.golden.inputs import file_inputs, from_maps, to_maps
 from hwgen.model import load_model
 from hwgen.model.graph import Conv
 from tests.model.dialects.judge import exact
@@ -163,3 +165,38 @@ def test_refused(tmp_path: Path, what: str, message: str) -> None:
     path = net.save(tmp_path / "n.onnx", net.quantised(y, 0.1))
     with pytest.raises(HwgenError, match=message):
         load_model(path)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int8])
+@pytest.mark.parametrize("turned", [False, True])
+def test_pixels(tmp_path: Path, kind: type, turned: bool) -> None:
+    """Integers that the network itself makes real numbers of; a Cast of real numbers changes nothing."""
+    net = Qdq(np.random.default_rng(12), (1, 7, 6, 4) if turned else (1, 4, 7, 6))
+    x = net.node("Transpose", "x", perm=[0, 3, 1, 2]) if turned else "x"
+    x = net.node("Div", net.node("Cast", net.node("Cast", x, to=1), to=1), net.constant(255.0))
+    x = net.node("Div", net.node("Sub", x, net.random(1, 4, 1, 1)), net.constant(np.full((1, 4, 1, 1), 0.25)))
+    y = net.node("Cast", _conv(net, net.quantised(x, 0.03, 3)), to=1)
+    path = net.save(tmp_path / "n.onnx", net.quantised(y, 0.05))
+    model = onnx.load(path)
+    model.graph.input[0].type.tensor_type.elem_type = helper.np_dtype_to_tensor_dtype(np.dtype(kind))
+    onnx.save(model, path)
+    graph = exact(path, maps=2, images=8)
+    (port,) = graph.inputs
+    assert (port.type, port.scale, port.zero_point) == (np.dtype(kind).name, 1.0, 0)
+    pixels = np.arange(2 * 168).reshape(2, *port.shape[1:]) % 120
+    given = [to_maps(graph, file_inputs(graph, {"x": pixels.astype(t)}))[graph.input] for t in (kind, np.float32)]
+    assert np.array_equal(*given)
+    again = to_maps(graph, file_inputs(graph, {"x": given[0]}))[graph.input].astype(int)
+    assert kind is np.int8 or np.abs(again - given[0]).max() <= 1  # of uint8 pixels, int8 are integers of the map
+
+
+@pytest.mark.parametrize(("to", "message"), [(10, "makes other numbers than float32"), (1, "reads integers, not")])
+def test_other_casts(tmp_path: Path, to: int, message: str) -> None:
+    net, x = _net(13)
+    if to == 1:
+        q = net.node("QuantizeLinear", x, net.constant(0.02), net.constant(0, np.int8))
+        y = net.node("Conv", net.node("Cast", q, to=1), net.weights(2, 4, 1, 1))
+    else:
+        y = net.node("Cast", net.node("Cast", x, to=to), to=1)
+    with pytest.raises(HwgenError, match=message):
+        load_model(net.save(tmp_path / "n.onnx", net.quantised(y, 0.05)))
