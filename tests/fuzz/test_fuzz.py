@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from hwgen.presets import preset
+from tests.dialects.onnx_writers import Nncf, Pt2e, Qcdq, Qonnx, by_hand
 from tests.fuzz import onnx_mutations, tflite_mutations
 from tests.fuzz.oracles import case
 from tests.fuzz.processes import FAULTS, outcome
@@ -33,6 +34,8 @@ def onnx_seeds(folder: Path) -> list[tuple[str, bytes]]:
         rng = np.random.default_rng(i)
         path, _ = quantise(*make(rng), folder, unsigned=bool(i % 2), per_channel=i % 3 != 0)
         found.append((make.__name__, path.read_bytes()))
+    for writer in (Nncf, Pt2e, Qcdq, Qonnx):
+        found += [(f"{writer.__name__} {seed}", by_hand(writer, seed, folder).read_bytes()) for seed in range(6)]
     return found
 
 
