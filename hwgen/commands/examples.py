@@ -16,7 +16,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "generate": ("hwgen generate --preset tiny -o tiny", "hwgen generate --config mine.toml -o mine"),
     "compile": ("hwgen compile hwgen-demo/digits.onnx --preset base -o compiled",),
     "verify": (
-        "hwgen verify hwgen-demo/digits.onnx --preset base --layers",
+        "hwgen verify hwgen-demo/digits.onnx --preset base --layers --report report.html",
         "hwgen verify hwgen-demo/digits.onnx --config mine.toml --inputs hwgen-demo/digits_test.npz --limit 3",
     ),
     "run": ("hwgen run hwgen-demo/digits.onnx --inputs hwgen-demo/digits_test.npz -o outputs.npz",),
