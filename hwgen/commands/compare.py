@@ -9,7 +9,7 @@ import typer
 
 from hwgen.commands.files import check_target, write_json
 from hwgen.commands.options import Json, Limit, Model, OptionalConfigFile, OptionalPreset, chosen_config
-from hwgen.commands.output import busy, console
+from hwgen.commands.output import busy, console, print_table
 
 DEFAULT = "base-sparse"
 
@@ -39,7 +39,7 @@ def compare(
                                progress=progress)
     write_json(json, result.to_json())
     target = console()
-    target.print(result.layer_table())
-    target.print(result.scheme_table())
+    print_table(result.layer_table())
+    print_table(result.scheme_table())
     for line in result.notes():
         target.print(line, soft_wrap=True)

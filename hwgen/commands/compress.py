@@ -10,7 +10,7 @@ import typer
 
 from hwgen.commands.files import check_target, write_file, write_json
 from hwgen.commands.options import Json, OptionalConfigFile, OptionalPreset, chosen_config
-from hwgen.commands.output import busy, console
+from hwgen.commands.output import busy, console, print_table
 from hwgen.errors import HwgenError
 from hwgen.tables import new_table
 
@@ -131,7 +131,7 @@ def report_json(result: Compressed, steps: Recipe, model: Path, recipe: Path, fi
 
 def show(title: str, result: Compressed) -> None:
     """Print the table of a run and what its steps left out."""
-    console().print(table(title, result.rows))
+    print_table(table(title, result.rows))
     for made in result.plans:
         for note in made.notes:
             console().print(f"{made.technique}: {note}", soft_wrap=True)

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from hwgen.commands.files import check_target, write_json
 from hwgen.commands.options import Json
-from hwgen.commands.output import busy, console
+from hwgen.commands.output import busy, print_table
 from hwgen.tables import new_table
 
 INCOMPLETE = 1
@@ -31,7 +31,7 @@ def doctor(json: Json = None) -> None:
             f.purpose + ("" if f.required else " (optional)"),
             "" if f.good else f.remedy,
         )
-    console().print(table)
+    print_table(table)
     lacking = missing(found)
     write_json(json, {"tools": [asdict(f) | {"good": f.good} for f in found], "ready": not lacking})
     if lacking:

@@ -10,6 +10,9 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from hwgen.tables import least_width
 
 PLAIN_WIDTH = 160
 """Columns of a table that goes to a file or a pipe, where nothing says how wide a line may be."""
@@ -34,6 +37,13 @@ def console() -> Console:
     from files that anyone may have made."""
     plain = _Console(highlight=False, markup=False, emoji=False)
     return plain if plain.is_terminal else _Console(highlight=False, markup=False, emoji=False, width=PLAIN_WIDTH)
+
+
+def print_table(table: Table) -> None:
+    """Print a table, wider than the terminal where it would break numbers: that wraps the lines."""
+    target = console()
+    target.width = max(target.width, least_width(table))
+    target.print(table, crop=False)
 
 
 def error_console() -> Console:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hwgen.commands.files import check_target, write_json
 from hwgen.commands.options import Json
-from hwgen.commands.output import console
+from hwgen.commands.output import print_table
 from hwgen.derive import Derived
 from hwgen.presets import PRESETS
 from hwgen.tables import new_table
@@ -32,5 +32,5 @@ def presets(json: Json = None) -> None:
             str(c.axi_bits),
             str(c.post_width),
         )
-    console().print(table)
+    print_table(table)
     write_json(json, {name: {"config": c.to_dict(), "derived": Derived(c).to_dict()} for name, c in PRESETS.items()})

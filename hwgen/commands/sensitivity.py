@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from hwgen.commands.files import check_target, write_file
-from hwgen.commands.output import busy, console, counted
+from hwgen.commands.output import busy, console, counted, print_table
 from hwgen.errors import HwgenError
 from hwgen.tables import new_table
 
@@ -61,7 +61,7 @@ def sensitivity(
         shown.add_row(
             curve.layer, curve.curve, "  ".join(f"{s:g}: {v:.3g}" for s, v in zip(curve.settings, values, strict=True))
         )
-    console().print(shown)
+    print_table(shown)
     for note in study.notes:
         console().print(note, soft_wrap=True)
     console().print(f"{output}" + ("" if plot is None else f" and {plot}"), soft_wrap=True)

@@ -9,7 +9,7 @@ import typer
 
 from hwgen.commands.files import check_target, write_json
 from hwgen.commands.options import ConfigFile, Json, Preset, chosen_config
-from hwgen.commands.output import busy, console
+from hwgen.commands.output import busy, print_table
 from hwgen.errors import HwgenError
 from hwgen.tables import new_table
 
@@ -63,4 +63,4 @@ def synth(
     table.add_row("seconds, synthesis", f"{result.synth_s:.0f}")
     if pnr:
         table.add_row("seconds, place and route", f"{result.pnr_s:.0f}")
-    console().print(table)
+    print_table(table)

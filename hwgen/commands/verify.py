@@ -11,7 +11,7 @@ import typer
 
 from hwgen.commands.files import check_target, write_file, write_json
 from hwgen.commands.options import ConfigFile, Json, Limit, Model, Preset, Profile, WeightFormat, chosen_config
-from hwgen.commands.output import busy, console
+from hwgen.commands.output import busy, console, print_table
 from hwgen.config import SMALLEST, Config
 from hwgen.errors import HwgenError
 
@@ -124,7 +124,7 @@ def show(result: VerifyResult, layers: bool) -> None:
     target = console()
     layers = layers or not result.bit_exact
     if layers:
-        target.print(result.table())
+        print_table(result.table())
     else:
         target.print(
             f"{result.model} on {result.config['name']}: {result.total:,} cycles ({result.predicted:,} predicted), "
