@@ -23,7 +23,8 @@ class Map(NamedTuple):
 class Floats(Net):
     """Grows a network one operator at a time.
 
-    ``calm`` leaves out what quantize_static does not quantise: BatchNormalization, constants, parts, means and padding.
+    ``calm`` leaves out what quantize_static does not quantise, or not always: BatchNormalization, constants, parts,
+    means, global maxima and padding.
     """
 
     def __init__(self, seed: int, *, calm: bool = False) -> None:
@@ -112,7 +113,8 @@ class Floats(Net):
         return Map(self.node(kind, x.name, **found[0], **attrs), (*x.shape[:2], *found[1]))
 
     def whole(self, x: Map) -> Map:
-        return Map(self.node(self.pick("GlobalAveragePool", "GlobalMaxPool"), x.name), (*x.shape[:2], 1, 1))
+        kind = self.pick("GlobalAveragePool", "GlobalAveragePool" if self.calm else "GlobalMaxPool")
+        return Map(self.node(kind, x.name), (*x.shape[:2], 1, 1))
 
     def pointwise(self, x: Map, channels: int) -> Map:
         weight = self.random(channels, x.shape[1], 1, 1, scale=1 / math.sqrt(x.shape[1]))

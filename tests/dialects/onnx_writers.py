@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -29,7 +30,9 @@ PICKS = {"MaxPool", "GlobalMaxPool", "Slice", "Pad", "Reshape", "Transpose", "Fl
 class Writer(Net, ABC):
     """Writes a network node by node; a dialect says how quantisers look."""
 
-    opsets: tuple[tuple[str, int], ...] = (("", 17),)
+    domains: tuple[str, ...] = ()
+    """Operator sets besides ONNX's."""
+
     late = True
     """Whether quantisers may come behind what picks values."""
 
@@ -60,11 +63,12 @@ class Writer(Net, ABC):
         output = self.map(self.output)
         model = self.model(output, batch=self.pick(1, "batch"))
         del model.opset_import[:]
-        model.opset_import.extend(helper.make_opsetid(*opset) for opset in self.opsets)
+        model.opset_import.append(helper.make_opsetid("", self.pick(13, 15, 17)))
+        model.opset_import.extend(helper.make_opsetid(domain, 1) for domain in self.domains)
         onnx.save(model, path)
         return path
 
-    def pick(self, *choices: object) -> object:
+    def pick(self, *choices: Any) -> Any:
         return choices[int(self.rng.integers(len(choices)))]
 
     def written(self, node: onnx.NodeProto) -> str:
@@ -125,8 +129,6 @@ class Nncf(_Affine):
 class Pt2e(_Affine):
     """Weights are integers behind DequantizeLinear, biases real; quantisers stand in front of what reads them."""
 
-    opsets = (("", 17),)
-
     def weight(self, value: NDArray[np.float32], axis: int) -> str:
         scale = self.scales(value, axis, 127)
         form = [-1 if a == axis else 1 for a in range(value.ndim)]
@@ -167,7 +169,7 @@ class Qcdq(Writer):
 class Qonnx(Writer):
     """Quantisers of one node, of any width, for weights and biases, too."""
 
-    opsets = (("", 17), ("qonnx.custom_op.general", 1))
+    domains = ("qonnx.custom_op.general",)
 
     def activation(self, source: str, low: float, high: float) -> str:
         bits = int(self.rng.choice([8, 8, 7, 6, 5, 4]))

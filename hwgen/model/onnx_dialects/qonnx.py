@@ -16,6 +16,9 @@ from hwgen.model.onnx_node import Array, Node
 
 DOMAINS = ("qonnx.custom_op.general", "onnx.brevitas", "finn.custom_op.general")
 
+WIDEST = 32
+"""Bits of a quantiser, of a bias' for example."""
+
 INTEGERS = "/integers"
 
 _ROUNDINGS = ("ROUND", "HALF_EVEN")
@@ -53,8 +56,8 @@ def _quant(net: Network, node: Node) -> list[Node]:
         return _refused(node, "scale, zero point and bit width must be constants")
     if mode not in _ROUNDINGS:
         return _refused(node, f"rounding mode {mode}")
-    if bits.size != 1 or float(bits.reshape(-1)[0]) % 1 or float(bits.reshape(-1)[0]) < 1:
-        return _refused(node, "the bit width must be one positive integer")
+    if bits.size != 1 or bits.reshape(-1)[0] not in range(1, WIDEST + 1):
+        return _refused(node, f"the bit width must be one integer from 1 to {WIDEST}")
     width = int(bits.reshape(-1)[0])
     if width == 1 and signed:
         return _bipolar(net, node)

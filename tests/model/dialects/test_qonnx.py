@@ -77,7 +77,8 @@ def test_widths_signs_zero_points_and_channels(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("quant", "what"), [
     ({"rounding_mode": "FLOOR"}, "rounding mode FLOOR"), ({"bits": 9}, "maps of 9 bits"),
-    ({"bits": 2.5}, "the bit width must be one positive integer"), ({"zero": 0.5}, "zero points must be integers"),
+    *(({"bits": bits}, "the bit width must be one integer") for bits in (0, 33, 1e30, float("inf"), float("nan"))),
+    ({"bits": 2.5}, "the bit width must be one integer"), ({"zero": 0.5}, "zero points must be integers"),
     ({"op": "BipolarQuant"}, "maps of one bit"), ({"op": "FloatQuant"}, "not supported")])
 def test_refused_by_name_once(tmp_path: Path, quant: dict[str, object], what: str) -> None:
     net = Qonnx(np.random.default_rng(2))
