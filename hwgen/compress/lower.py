@@ -51,7 +51,7 @@ class _Lowering:
 
     def __init__(self, graph: FloatGraph) -> None:
         self.graph = graph
-        self.emitter = Emitter(graph.name)
+        self.emitter = Emitter(graph.name, finer=False)  # the recipe says how many bits weights have
         self.views: dict[str, View] = {}
 
     def run(self) -> Graph:

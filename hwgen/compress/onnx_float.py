@@ -17,9 +17,10 @@ from hwgen.compress.passes import fuse_activations
 from hwgen.errors import HwgenError
 from hwgen.model.graph import Concat, Op, Pool, Tensor
 from hwgen.model.onnx_affine import AFFINE
+from hwgen.model.onnx_check import LAYOUT
 from hwgen.model.onnx_file import End, OnnxFile, open_onnx
 from hwgen.model.onnx_layers import Layers
-from hwgen.model.onnx_layout import CHANNELS_FIRST, as_placed, source_map
+from hwgen.model.onnx_layout import CHANNELS_FIRST, as_placed, relayout, source_map
 from hwgen.model.onnx_lower import Emitter
 from hwgen.model.onnx_node import Array, Node
 from hwgen.model.onnx_reader import Reader
@@ -47,6 +48,12 @@ def read_onnx_float(path: str | Path) -> FloatGraph:
     if (len(file.inputs), len(file.outputs)) != (1, 1):
         file.obstacles.add("", "", f"it has {len(file.inputs)} inputs and {len(file.outputs)} outputs",
                            "compress networks of one input and one output: onnx.utils.extract_model")
+    for what, ends in (("input", file.inputs), ("output", file.outputs)):
+        for end in ends:
+            if end.type.startswith(("int", "uint")):
+                file.obstacles.add(what, end.name, f"must be real numbers, not {end.type}",
+                                   "compress the float network, or cut the quantisers off its ends "
+                                   "(onnx.utils.extract_model)")
     return _FloatReader(file).read_float()
 
 
@@ -100,13 +107,16 @@ class _FloatLayers(Layers):
     def build(self, node: Node, inputs: list[Value]) -> Value:
         if node.op == "BatchNormalization":
             return self._normalise(node, inputs)
+        value = (inputs[2] if node.input(2) else node.attrs.get("value", 0.0)) if node.op == "Pad" else 0.0
+        if isinstance(value, np.ndarray | float) and np.any(value):
+            raise self._fail(node, f"pads with {np.asarray(value).reshape(-1)[0]:g}", "pad with zero")
         return super().build(node, inputs)
 
     def _weights(self, node: Node, value: Value, ranks: Sequence[int]) -> Weights:
         if not isinstance(value, np.ndarray) or value.ndim not in ranks or value.dtype.kind != "f":
             raise self._fail(node, f"its weights must be float constants with {' or '.join(map(str, ranks))} "
                              "dimensions", "freeze the network")
-        return Weights(values=value, scale=np.ones(1, np.float32), zero_point=np.zeros(1, np.int64))
+        return _plain(value)
 
     def _normalise(self, node: Node, inputs: list[Value]) -> View:
         x = self._view(node, inputs[0])
@@ -165,9 +175,11 @@ class _FloatReader(Reader):
         return value
 
     def _node(self, node: Node) -> Value:
-        if node.op == "Transpose" and isinstance(value := self.values.get(node.input(0)), np.ndarray):
+        if node.op in LAYOUT and isinstance(value := self.values.get(node.input(0)), np.ndarray):
             # A dequantised constant, which the file does not fold.
-            return np.asarray(value.transpose(node.attrs.get("perm")))
+            weights = relayout(node, _plain(value), self.file, self.emitter)
+            assert isinstance(weights, Weights)
+            return weights.values
         return super()._node(node)
 
     def _value(self, node: Node, position: int) -> Value:
@@ -204,6 +216,10 @@ class _FloatReader(Reader):
         if isinstance(value, np.ndarray) and value.dtype.kind in "iuV":
             return _real(self.quantizers.weights(node, value))
         return value
+
+
+def _plain(value: Array) -> Weights:
+    return Weights(values=value, scale=np.ones(1, np.float32), zero_point=np.zeros(1, np.int64))
 
 
 def _real(value: Weights | Array) -> Array:

@@ -204,7 +204,10 @@ def build(node: Node, inputs: list[Value], file: OnnxFile, emitter: Emitter) -> 
     elif isinstance(value, View) and value.real:
         result = scaled(alone(value, node), how)
     elif isinstance(value, Pending) and value.kind in ("conv", "same"):
-        result = scaled(value if value.kind == "conv" else alone(value.inputs[0], node, value.lo, value.hi), how)
+        if value.kind == "same":
+            source = replace(value.inputs[0], order=value.order, seen=value.seen)
+            value = alone(source, node, value.lo, value.hi)
+        result = scaled(value, how)
     else:
         return None
     if isinstance(result, str):

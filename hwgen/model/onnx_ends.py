@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from onnx import TensorProto
@@ -144,9 +145,10 @@ def softmax(node: Node, value: Value, opset: int, emitter: Emitter) -> Tail:
     if not -rank <= axis < rank:
         raise emitter.fail(node.op, node.name, f"its input has no axis {axis}", "export the network again")
     axis += rank if axis < 0 else 0
+    several = old and math.prod(value.seen[axis + 1 :]) != 1
     kind = Step(name=node.name, output=node.outputs[0], source=node.op,
                 kind="log_softmax" if node.op == "LogSoftmax" else "softmax",
-                attrs={"axis": axis, "flatten": True} if old else {"axis": axis})
+                attrs={"axis": axis, "flatten": True} if several else {"axis": axis})
     return Tail(view=value, seen=value.seen, steps=(dequantize_step(value, f"{node.name}/dequantize", ""), kind))
 
 

@@ -80,8 +80,10 @@ class Layers:
         if isinstance(value, Tail):
             return self._fail(node, f"reads the {value.steps[-1].source} that the host computes",
                               "cut the network there")
-        kind = "the network's float input" if isinstance(value, Source) else "a constant"
-        return self._fail(node, f"reads {kind}", partly_float(self.file.name))
+        if isinstance(value, Source):
+            return self._fail(node, "reads the network's float input", partly_float(self.file.name))
+        return self._fail(node, "reads a constant where a map has to be",
+                          "exchange its inputs, or fold what is constant")
 
     def _unquantised(self, node: Node, value: Pending) -> ObstacleError:
         return self._fail(node, f"reads the result of {value.op} {value.node!r}, which is not quantised",

@@ -30,6 +30,8 @@ class Emitter:
     ops: list[Op] = field(default_factory=list)
     limits: dict[str, tuple[int, int]] = field(default_factory=dict)
     """The least and greatest value of maps, where they are known."""
+    finer: bool = True
+    """Whether weights may be multiplied so that real biases are met better."""
     _same: dict[tuple[str, Shape, float, int], Tensor] = field(default_factory=dict)
 
     def tensor(self, name: str, shape: Shape, scale: float, zero_point: int, view: FileView | None = None) -> Tensor:
@@ -136,7 +138,7 @@ def _conv(emitter: Emitter, pending: Pending, output: Tensor) -> None:
     source, args = pending.inputs[0].tensor, pending.args
     weight, scale = _weight(emitter, pending, args["weights"])
     real = _real_bias(args.get("bias"), np.float64(source.scale) * scale.astype(np.float64))
-    if real is not None and np.isfinite(real).all():
+    if emitter.finer and real is not None and np.isfinite(real).all():
         weight, scale = finer(weight, scale, real, source.scale, output.scale)
     bias_scale = np.float64(source.scale) * scale.astype(np.float64)
     emitter.emit(Conv(

@@ -189,3 +189,14 @@ def test_kernels_smaller_than_their_stride(size: int, stride: int, kernel: int, 
         assert f"auto_pad {auto} leaves" in refusal(path)
     else:
         agrees(path)
+
+
+@pytest.mark.parametrize("then", [None, "scaled"])
+def test_layout_between_an_activation_and_a_factor(then: str | None, tmp_path: Path) -> None:
+    """The factor is that of the axes that the file has by then."""
+    file = File(13)
+    clipped = file.node("Relu", image_net(file, file.map("x"), 3, 4))
+    turned = file.node("Transpose", clipped, perm=[0, 2, 3, 1])
+    factors = file.const([1, 0.5, 2, 0.25], np.float32) if then else file.const(0.5, np.float32)
+    last = file.map(file.node("Mul", turned, factors))
+    agrees(file.save(tmp_path / "net.onnx", {"x": (1, 3, 4, 4)}, [last]))
