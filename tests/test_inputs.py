@@ -183,3 +183,31 @@ def test_random_inputs_have_every_integer_ties_and_what_lies_between(graph: Grap
         steps = given.astype(np.float64) / 0.5
         assert 0.1 < (np.abs(steps - np.floor(steps) - 0.5) < 1e-9).mean() < 0.15
         assert (steps + 3 > 127.1).any()
+
+
+def test_no_array_gives_a_traceback(tmp_path: Path) -> None:
+    """Any shape, type and values: inputs of the file's shapes and types, or one message."""
+    seed = random.randrange(1 << 32)
+    rng = np.random.default_rng(seed)
+    kinds = ("f2", "f4", "f8", "i1", "u1", "i2", "i8", "?", "c8", "S2", "U2", "M8[s]", ">f4", "f4,i4", "g")
+    taken = 0
+    for _ in range(800):
+        shape = tuple(int(n) for n in rng.choice([0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 24], rng.integers(0, 7)))
+        if rng.random() < 0.5:
+            shape = tuple(int(n) for n in rng.permutation([2, 4, 3])) + (() if rng.random() < 0.5 else (1,))
+            shape = shape if rng.random() < 0.5 else (int(rng.integers(0, 4)), *shape)
+        if np.prod(shape, dtype=float) > 1e5:
+            continue
+        x = np.asarray(rng.normal(0, 40, shape)).astype(np.int64).astype(str(rng.choice(kinds)))
+        if x.dtype.kind == "f" and x.size and rng.random() < 0.2:
+            x.reshape(-1)[0] = rng.choice([np.nan, np.inf, -np.inf, 6e4])
+        graph = CASES[rng.integers(len(CASES))]
+        try:
+            (value,) = read_inputs(graph, write(tmp_path, x=x)).values
+        except HwgenError:
+            continue
+        except Exception as error:
+            raise AssertionError(f"seed {seed}: {x.dtype} {shape}") from error
+        taken += 1
+        assert value.dtype == graph.inputs[0].type and value.shape[1:] == graph.inputs[0].shape, seed
+    assert taken > 5
