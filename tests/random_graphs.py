@@ -74,11 +74,22 @@ class Builder(Draws):
         acc = accumulators(op, [self.values[n] for n in op.inputs], tensors)
         return acc.reshape(-1, shape[2]).astype(np.int64)
 
-    def source(self, shape: tuple[int, int, int]) -> str:
-        """Add the network's input."""
-        name = self.tensor(shape, self.zero_point())
-        self.values[name] = noise((1, *shape), self.image)
+    def source(self, shape: tuple[int, int, int], zero_point: int | None = None) -> str:
+        """Add an input of the network."""
+        seed = self.image + len(self.sources)
+        name = self.tensor(shape, self.zero_point() if zero_point is None else zero_point)
+        self.values[name] = noise((1, *shape), seed)
         return name
+
+    @property
+    def sources(self) -> list[str]:
+        """The network's inputs."""
+        made = {op.output for op in self.ops}
+        return [name for name in self.tensors if name not in made]
+
+    def other(self) -> bool:
+        """Return whether an operator should read another input of the network."""
+        return self.limits.ends and self.chance(25)
 
     def undo(self, ops: int, tensors: int) -> None:
         """Forget what came after the first ``ops`` operators and ``tensors`` maps."""
@@ -169,6 +180,8 @@ class Builder(Draws):
         second = name if style == 0 else self.same(name, target) if style < 3 else first
         if first is None or second is None:
             return None
+        if self.other():
+            second = self.source(target)
         if self.chance(50):
             first, second = second, first
         z = self.zero_point()
@@ -184,7 +197,7 @@ class Builder(Draws):
         inputs: list[str] = [name] if self.chance(50) else []
         while len(inputs) < parts:
             shape = (h, w, self.pick(8, 16, self.between(1, 24)) if axis == 3 else c)
-            part = self.same(name, shape, z)
+            part = self.source(shape, z) if self.other() else self.same(name, shape, z)
             if part is None:
                 return None
             if axis < 3 and self.chance(50):
@@ -319,7 +332,7 @@ def dull(values: NDArray[np.int8]) -> bool:
 def random_graph(seed: int, limits: Limits = STANDARD) -> Graph:
     """Return the graph of a seed."""
     b = Builder(np.random.default_rng([seed, 4711]), limits, seed)
-    first = at = _input(b)
+    at = _input(b)
     h, w, c = b.shape(at)
     if b.chance(6) and h * w > 1:
         at = b.put(Reshape, (at,), (w, c, h), b.zero(at))  # the host's: it is the network's first operator
@@ -339,9 +352,19 @@ def random_graph(seed: int, limits: Limits = STANDARD) -> Graph:
         at = b.put(Reshape, (at,), (1, 1, int(np.prod(b.shape(at)))), b.zero(at))
     if all(isinstance(op, Reshape) for op in b.ops):
         at = b.requantize(at)
-    return plain_graph(f"random-{seed}", "tflite", b.tensors, tuple(b.ops), first, at)
+    ends = [at]
+    if limits.ends:
+        ends += [op.output for op in b.ops if op.output != at and b.chance(15)]
+        ends += [name for name in b.sources if b.chance(3)]
+        ends = [ends[i] for i in b.rng.permutation(len(ends))]
+    return plain_graph(f"random-{seed}", "tflite", b.tensors, tuple(b.ops), b.sources, ends)
 
 
 def random_input(graph: Graph, seed: int) -> NDArray[np.int8]:
-    """Return the image (1, H, W, C) that the scales of `random_graph` suit."""
+    """Return the image (1, H, W, C), of the first input, that the scales of `random_graph` suit."""
     return noise(graph.tensors[graph.input].shape, seed)
+
+
+def random_inputs(graph: Graph, seed: int) -> dict[str, NDArray[np.int8]]:
+    """Return the images (1, H, W, C) of all inputs that the scales of `random_graph` suit."""
+    return {name: noise(graph.tensors[name].shape, seed + i) for i, name in enumerate(graph.input_maps)}

@@ -17,10 +17,10 @@ from hwgen.isa import Command
 from hwgen.model.graph import Conv, Graph
 from hwgen.presets import preset
 from hwgen.sim.network import run_network
-from hwgen.verify.machine import compare_graph
+from hwgen.verify.machine import compare_graph, memory_image
 from hwgen.verify.replay import EXAMPLES, compare_writes, of_machine, split_writes
 from hwgen.verify.zeros import check_counters
-from tests.random_graphs import random_graph, random_input
+from tests.random_graphs import random_graph, random_inputs
 from tests.random_values import Limits
 
 _SMALL = preset("small")
@@ -58,7 +58,7 @@ SMALL_BUFFERS = ("tiny", "striped", "cramped")
 
 def limits(config: Config) -> Limits:
     """Return limits that suit a machine: weights that fit its width."""
-    return Limits(weight_bits=config.weight_bits, sparse=config.skip != "none")
+    return Limits(weight_bits=config.weight_bits, sparse=config.skip != "none", ends=True)
 
 
 def _run(program: Program, image: np.ndarray, poison: int) -> tuple[dict[int, PostInfo], MachineResult]:
@@ -80,22 +80,21 @@ def compiled(seed: int, config: Config, mappings: tuple[str, ...] | None = None)
 def check_machine(seed: int, graph: Graph, program: Program) -> dict[int, PostInfo]:
     """Fail unless golden machine and golden graph agree in every map; return what POST wrote, for `check_rtl`."""
     name = program.config.name
-    x = random_input(graph, seed)
+    x = random_inputs(graph, seed)
     tensors = golden.run(graph, x, keep=True, workers=1).tensors
-    image = program.image(x[0].reshape(graph.tensors[program.input].shape[1:]))
+    image = memory_image(program, x, 0)
     seen, result = _run(program, image, seed)
     total, wrong = compare_graph(program, seen, tensors, 0)
     assert not total, report(seed, name, graph, total, wrong)
-    output = program.read_map(program.output, result.memory)
-    assert np.array_equal(output, tensors[program.output][0]), report(
-        seed, name, graph, 0, ["output in memory differs"]
-    )
+    outputs = program.read_outputs(result.memory)
+    wrong_ends = [end for end in graph.output_maps if not np.array_equal(outputs[end], tensors[end][0])]
+    assert not wrong_ends, report(seed, name, graph, 0, [f"outputs {wrong_ends} in memory differ"])
     # What is uninitialised must not matter.
     others, other = _run(program, image, seed + 1)
     total, wrong = compare_writes(program, seen, {i: of_machine(info) for i, info in others.items()}, EXAMPLES,
                                   "other values where nothing was written")
-    assert not total and np.array_equal(output, program.read_map(program.output, other.memory)), report(
-        seed, name, graph, total, wrong)
+    same = all(np.array_equal(outputs[end], again) for end, again in program.read_outputs(other.memory).items())
+    assert not total and same, report(seed, name, graph, total, wrong)
     assert not result.tokens, report(seed, name, graph, 0, [f"tokens left over: {result.tokens}"])
     return seen
 
@@ -113,9 +112,9 @@ def check_rtl(seed: int, graph: Graph, program: Program, simulator: str) -> int:
     """
     seen = check_machine(seed, graph, program)
     config, rng = program.config, np.random.default_rng([seed, 99])
-    x = random_input(graph, seed)
-    expected = golden.run(graph, x, keep=True, workers=1).tensors[program.output][0]
-    image = program.image(x[0].reshape(graph.tensors[program.input].shape[1:]))
+    x = random_inputs(graph, seed)
+    expected = golden.run(graph, x, workers=1).tensors
+    image = memory_image(program, x, 0)
     stalls, latency = int(rng.choice([0, 10, 50])), int(rng.choice([1, 8, 32, 100]))
     bound = 100_000 + 30 * sum(n.predicted for n in program.layers) * (1 + latency // 32)
     run = run_network(
@@ -124,7 +123,7 @@ def check_rtl(seed: int, graph: Graph, program: Program, simulator: str) -> int:
         image.tobytes(),
         program.command_base,
         program.command_count,
-        [program.map_region(program.output)],
+        [program.map_region(name) for name in program.outputs.values()],
         simulator=simulator,
         stalls=stalls,
         latency=latency,
@@ -142,17 +141,18 @@ def check_rtl(seed: int, graph: Graph, program: Program, simulator: str) -> int:
         program, seen, split_writes(program, seen, run.writes), EXAMPLES, "RTL against golden machine"
     )
     assert not total, report(seed, text, graph, total, wrong)
-    got = program.read_map(program.output, _put(program, image, run.outputs[0]))
-    assert np.array_equal(got, expected), report(
+    got = program.read_outputs(_put(program, image, run.outputs))
+    assert all(np.array_equal(got[end], expected[end][0]) for end in graph.output_maps), report(
         seed, text, graph, 0, ["output in memory differs though POST was right"]
     )
     return run.cycles
 
 
-def _put(program: Program, image: np.ndarray, output: bytes) -> np.ndarray:
+def _put(program: Program, image: np.ndarray, outputs: Sequence[bytes]) -> np.ndarray:
     memory = image.copy()
-    start, size = program.map_region(program.output)
-    memory[start : start + size] = np.frombuffer(output, np.uint8)[:size]
+    for name, output in zip(program.outputs.values(), outputs, strict=True):
+        start, size = program.map_region(name)
+        memory[start : start + size] = np.frombuffer(output, np.uint8)[:size]
     return memory
 
 
@@ -165,9 +165,9 @@ def report(seed: int, config: str, graph: Graph, total: int, wrong: Sequence[obj
 
 def describe(graph: Graph) -> str:
     """Return the graph as one line an operator, for the report of a failure."""
-    lines = [
-        f"{graph.name}: input {graph.tensors[graph.input].shape[1:]} zero point {graph.tensors[graph.input].zero_point}"
-    ]
+    given = [graph.tensors[name] for name in graph.input_maps]
+    lines = [f"{graph.name}: input {t.name} {t.shape[1:]} zero point {t.zero_point}" for t in given]
+    lines.append(f"  outputs {', '.join(graph.output_maps)}")
     for op in graph.ops:
         t = graph.tensors[op.output]
         values = {

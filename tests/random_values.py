@@ -43,6 +43,8 @@ class Limits:
     weight_bits: int = 8
     sparse: bool = False
     """Most weights are zero, in every pattern that matters to machines that skip them."""
+    ends: bool = False
+    """Some networks have several inputs, or several outputs."""
     without: tuple[str, ...] = ()
     """Names out of `KINDS` that are left out."""
 

@@ -76,7 +76,7 @@ def test_compile_writes_image_commands_layout_and_plan(tmp_path: Path) -> None:
     lines = (out / "commands.txt").read_text().splitlines()
     assert len(lines) == where["count"] + 1 and "END" in lines[-1]
     assert plan["macs"] == sum(x["macs"] for x in plan["layers"]) == 46_592
-    tensor = layout["tensors"][layout["input"]]
+    tensor = layout["tensors"][layout["inputs"][0]["tensor"]]
     assert image[tensor["dram"]] == tensor["zero_point"] % 256
 
 

@@ -156,7 +156,7 @@ def test_striped_through_dram(name: str) -> None:
     """Maps of a 224 x 224 image fit on chip nowhere: they go through DRAM row by row."""
     graph = large_graph()
     program = compile_graph(graph, preset(name))
-    assert program.input not in program.chip and len(program.chip) < len(graph.tensors)
+    assert graph.input not in program.chip and len(program.chip) < len(graph.tensors)
     check_machine(1, graph, program)
 
 

@@ -69,7 +69,7 @@ class Arrangement:
 def arrange(graph: Graph, config: Config, samples: Samples | None = None) -> tuple[Graph, Arrangement]:
     """Rearrange the channels of a graph for a machine; nothing changes where no zeros are skipped.
 
-    Input and output stay as they are, and so do maps whose channels move (concatenation, grouped convolution,
+    Inputs and outputs stay as they are, and so do maps whose channels move (concatenation, grouped convolution,
     reshape). Where there are ``samples``, weights count as much as the activations that they meet are not zero.
     """
     if config.skip == "none":
@@ -102,7 +102,7 @@ def _components(graph: Graph) -> Iterator[list[str]]:
             name = root[name]
         return name
 
-    fixed = {graph.input, graph.output}
+    fixed = {*graph.input_maps, *graph.output_maps}
     for op in graph.ops:
         names = (*op.inputs, op.output)
         alike = isinstance(op, Reshape) and graph.tensors[names[0]].shape == graph.tensors[names[1]].shape
@@ -121,7 +121,8 @@ def _components(graph: Graph) -> Iterator[list[str]]:
 def _needed(graph: Graph, found: dict[str, Constant]) -> dict[str, NDArray[np.bool_]]:
     """Return which channels of every map somebody reads whose result they change."""
     needed = {n: np.zeros(t.shape[3], np.bool_) for n, t in graph.tensors.items()}
-    needed[graph.output][:] = True
+    for name in graph.output_maps:
+        needed[name][:] = True
     for op in reversed(graph.ops):
         for name in op.inputs:
             if isinstance(op, Conv) and op.groups == 1:

@@ -12,9 +12,9 @@ from hwgen.compiler.arrange import Arrangement, arrange
 from hwgen.compiler.context import Constant, Context, Image, Tile, emit
 from hwgen.compiler.cost import CycleModel, layer_cycles
 from hwgen.compiler.density import Profile, Samples, measure
-from hwgen.compiler.lower import Lowering, boundary_tiles
+from hwgen.compiler.ends import Part, copies, device_part
+from hwgen.compiler.lower import Lowering
 from hwgen.compiler.maps import Layout
-from hwgen.compiler.order import branches_first
 from hwgen.compiler.packed import choose_packings
 from hwgen.compiler.patch import Choice
 from hwgen.compiler.pixel import PixelChoice
@@ -32,7 +32,7 @@ from hwgen.config import SMALLEST, Config
 from hwgen.derive import Derived
 from hwgen.errors import HwgenError
 from hwgen.isa import encode
-from hwgen.model.graph import Add, Conv, Graph, Op, Reshape
+from hwgen.model.graph import Add, Conv, Graph, Op
 
 LOOKAHEAD = 6
 """Tiles ahead of which weights are loaded."""
@@ -79,7 +79,7 @@ def compile_graph(
     """
     check(weight_format, config)
     arranged, arrangement = arrange(graph, config, samples)
-    ops, *_ = _device_ops(arranged)
+    ops = device_part(arranged).ops
     preflight(arranged, ops, config)
     kept = {n: maps[..., arrangement.kept[n]] if n in arrangement.kept else maps for n, maps in (samples or {}).items()}
     options = _Options(graph, config, mappings or config.mappings, weight_format, arrangement)
@@ -117,26 +117,27 @@ class _Options:
 def _program(machine: Graph, options: _Options, samples: Samples, *, turn: bool) -> Program:
     """Compile a network whose channels are arranged; with ``turn`` its height and width are swapped."""
     config, graph = options.config, options.network
-    device, source, target = _device_ops(machine)
-    trimmed, ops, owner = staged(machine, device, config)
-    trimmed = replace(trimmed, inputs=(replace(graph.inputs[0], map=source),),
-                      outputs=(replace(graph.outputs[0], map=target),))  # fmt: skip
+    part = device_part(machine)
+    trimmed, ops, owner = staged(machine, part.ops, config)
+    trimmed = replace(trimmed, inputs=tuple(replace(port, map=part.inputs[port.map]) for port in graph.inputs),
+                      outputs=tuple(replace(port, map=part.outputs[port.map]) for port in graph.outputs))  # fmt: skip
     layouts = {n: replace(Layout.of(t.shape, config), turned=turn) for n, t in trimmed.tensors.items()}
     profile = {n: measure(maps, machine.tensors[n].zero_point, config.vector) for n, maps in samples.items()}
-    tight = tight_input(trimmed, ops, config, options.mappings, profile, options.weight_format)
-    layouts |= {source: replace(tight, turned=turn)} if tight else {}
-    network = _Network(trimmed, ops, device, owner, profile)
+    for name in trimmed.input_maps:
+        tight = tight_input(name, trimmed, ops, config, options.mappings, profile, options.weight_format)
+        layouts |= {name: replace(tight, turned=turn)} if tight else {}
+    network = _Network(trimmed, ops, part, owner, profile)
     found = (_placed(network, placement, options) for placement in places(trimmed, layouts, config, tuple(ops)))
     return min(found, key=lambda program: program.predicted)
 
 
 @dataclass(frozen=True)
 class _Network:
-    """What is compiled: ``ops`` are those of the machine, each of which is part of operator ``owner`` of ``device``."""
+    """What is compiled: ``ops`` are those of the machine, each of which is part of operator ``owner`` of ``part``."""
 
     graph: Graph
     ops: list[Op]
-    device: list[Op]
+    part: Part
     owner: list[int]
     profile: Profile
 
@@ -144,24 +145,20 @@ class _Network:
 def _placed(network: _Network, placement: Placement, options: _Options) -> Program:
     """Compile a network whose maps have their places."""
     config, graph, ops, owner = options.config, options.network, network.ops, network.owner
-    trimmed, layouts, source, target = network.graph, placement.layouts, network.graph.input, network.graph.output
+    trimmed, layouts = network.graph, placement.layouts
     given = {op.name: op for op in graph.ops}
     packings = choose_packings(trimmed, ops, placement, config, network.profile)
     lowering = Lowering(trimmed, config, placement, options.mappings, network.profile, packings,
                         partial(_fastest, last=len(ops) - 1), options.weight_format)  # fmt: skip
-    tiles: list[Tile] = []
-    if source in placement.chip:
-        tiles += boundary_tiles(0, placement.view(source), placement.dram[source], config, out=False)
-    layer: list[Tile] = []
+    before, behind = copies(trimmed, ops, placement, config)
+    groups: list[list[Tile]] = []
     for index, op in enumerate(ops):
-        if isinstance(op, Add) and layer and _independent(placement, ops[index - 1], op, index):
-            del tiles[len(tiles) - len(layer) :]
-            layer = lowering.beside(index, op, layer)
+        if isinstance(op, Add) and groups and groups[-1] and _independent(placement, ops[index - 1], op, index):
+            groups[-1:] = [[], lowering.beside(index, op, groups[-1])]
+            behind[index] = behind.pop(index - 1, []) + behind.get(index, [])
         else:
-            layer = lowering.tiles(index, op)
-        tiles += layer
-    if target in placement.chip:
-        tiles += boundary_tiles(len(ops) - 1, placement.view(target), placement.dram[target], config, out=True)
+            groups.append(lowering.tiles(index, op))
+    tiles = [t for i, layer in enumerate(groups) for t in (*before.get(i, []), *layer, *behind.get(i, []))]
 
     constants, map_base = _constants(tiles, config)
     context = Context(config, Image(map_base, placement.dram_words))
@@ -177,7 +174,7 @@ def _placed(network: _Network, placement: Placement, options: _Options) -> Progr
             op.source or type(op).__name__,
             *_split(lowering.picked.get(owner.index(i), ("none", "")), macs(given[op.name], graph)),
         )
-        for i, op in enumerate(network.device)
+        for i, op in enumerate(network.part.ops)
     ]
     for constant, layer_index in {t.block.constant: t.layer for t in tiles if t.block is not None}.items():
         layers[owner[layer_index]].weight_bytes += len(constant.weights)
@@ -202,8 +199,8 @@ def _placed(network: _Network, placement: Placement, options: _Options) -> Progr
         layouts,
         placement.chip,
         placement.dram,
-        source,
-        target,
+        network.part.inputs,
+        network.part.outputs,
         options.arrangement,
     )
     for entry in context.stream.entries:
@@ -272,23 +269,6 @@ def layer_alone(tiles: list[Tile], config: Config, *, end: bool) -> float:
     if end:
         return max(CycleModel(config).finish_times(entries))
     return max(alone, loads + len(entries) * model.command_beats)
-
-
-def _device_ops(graph: Graph) -> tuple[list[Op], str, str]:
-    """Return the operators to compile and the first and last tensors; reshapes at the ends are the host's."""
-    ops, source, target = list(graph.ops), graph.input, graph.output
-    while (
-        ops
-        and isinstance(ops[0], Reshape)
-        and ops[0].inputs[0] == source
-        and sum(source in op.inputs for op in ops) == 1
-    ):
-        source = ops.pop(0).output
-    while ops and isinstance(ops[-1], Reshape) and ops[-1].output == target:
-        target = ops.pop().inputs[0]
-    if not ops:
-        raise HwgenError("the network has no operator for the accelerator", where=graph.name)
-    return branches_first(graph, ops), source, target
 
 
 def _constants(tiles: list[Tile], config: Config) -> tuple[np.ndarray[tuple[int], np.dtype[np.uint8]], int]:

@@ -16,12 +16,12 @@ from hwgen.isa import COMMAND_BYTES, Module
 def program_files(program: Program) -> dict[str, str | bytes]:
     """Return file name -> content.
 
-    ``image.bin`` is the memory from address 0 (constants, maps, commands) with the input map holding its zero point;
+    ``image.bin`` is the memory from address 0 (constants, maps, commands) with the inputs holding their zero points;
     ``commands.bin`` the commands alone and ``commands.txt`` their listing; ``layout.json`` where everything is;
     ``plan.json`` and ``plan.md`` what was decided for each layer. The same program gives the same bytes.
     """
-    tensor = program.graph.tensors[program.input]
-    blank = np.full(tensor.shape[1:], tensor.zero_point, np.int8)
+    given = [program.graph.tensors[name] for name in program.inputs]
+    blank = {t.name: np.full(t.shape[1:], t.zero_point, np.int8) for t in given}
     return {
         "image.bin": program.image(blank).tobytes(),
         "commands.bin": program.commands,
@@ -77,8 +77,8 @@ def layout(program: Program) -> dict[str, Any]:
             "count": program.command_count,
             "bytes": program.command_count * COMMAND_BYTES,
         },
-        "input": program.input,
-        "output": program.output,
+        "inputs": [{"name": port.name, "tensor": program.inputs[port.map]} for port in program.graph.inputs],
+        "outputs": [{"name": port.name, "tensor": program.outputs[port.map]} for port in program.graph.outputs],
         "tensors": maps,
     }
 

@@ -51,7 +51,7 @@ def choose_packings(
     """
     if not config.compress_maps:
         return {}
-    ends = {placement.dram[n] for n in (graph.input, graph.output) if n in placement.dram}
+    ends = {placement.dram[n] for n in (*graph.input_maps, *graph.output_maps) if n in placement.dram}
     ends |= {placement.dram[n] for op in ops if isinstance(op, Reshape) for n in (op.output,) if n in placement.dram}
     found: dict[str, Packing] = {}
     slot = 0

@@ -37,6 +37,8 @@ class Placement:
     """Result of `place`."""
 
     layouts: dict[str, Layout]
+    root: dict[str, str] = field(default_factory=dict)
+    """The map whose memory a map shares (`aliases`)."""
     chip: dict[str, int] = field(default_factory=dict)
     """Activation buffer word address of every map that is resident."""
     dram: dict[str, int] = field(default_factory=dict)
@@ -68,9 +70,10 @@ def aliases(graph: Graph, ops: tuple[Op, ...]) -> dict[str, str]:
             root[op.output] = root[op.inputs[0]]
         for name in op.inputs:
             uses[root[name]] = i
-    uses[root[graph.output]] = len(ops)
+    given = {root[name] for name in graph.input_maps}
+    uses.update((root[name], len(ops)) for name in graph.output_maps)
     for i, op in enumerate(ops):
-        dead = [n for n in op.inputs if uses[root[n]] == i and root[n] != root[graph.input]]
+        dead = [n for n in op.inputs if uses[root[n]] == i and root[n] not in given]
         if isinstance(op, Add) and dead:
             read = {root[n] for n in ops[i - 1].inputs} if i else set()
             dead.sort(key=lambda n: root[n] in read)
@@ -115,7 +118,7 @@ def place(
 
 def _mapped(graph: Graph, ops: tuple[Op, ...]) -> set[str]:
     """Return the maps that the machine has."""
-    return {graph.input, graph.output, *(n for op in ops for n in (*op.inputs, op.output))}
+    return {*graph.input_maps, *graph.output_maps, *(n for op in ops for n in (*op.inputs, op.output))}
 
 
 def _fewest_conflicts(
@@ -180,19 +183,21 @@ def _try(
     most: float,
 ) -> Placement:
     d = Derived(config)
-    life: dict[str, list[int]] = {root[graph.input]: [-1, -1]}
+    ends = list(dict.fromkeys((*graph.input_maps, *graph.output_maps)))
+    given = {root[n] for n in graph.input_maps}
+    life: dict[str, list[int]] = {}
     for i, op in enumerate(ops):
         for name in (*op.inputs, op.output):
-            life.setdefault(root[name], [i, i])[1] = i
-    life[root[graph.output]][1] = len(ops)
+            # An input is there when the operator before its first reader begins.
+            life.setdefault(root[name], [i - (root[name] in given), i])[1] = i
     # Maps that DMA copies keep its alignment.
-    second = {root[op.inputs[1]] for op in ops if isinstance(op, Add)} - {root[graph.input], root[graph.output]}
+    second = {root[op.inputs[1]] for op in ops if isinstance(op, Add)} - {root[n] for n in ends}
     items: list[_Item] = [
         _Item(n, layouts[n].words, a, b, phase if n in second else 0)
         for n, (a, b) in life.items()
         if n not in spilled
     ]
-    result = Placement(layouts)
+    result = Placement(layouts, root)
     for i, op in enumerate(ops):
         maps = [n for n in dict.fromkeys((*op.inputs, op.output)) if root[n] in spilled]
         if maps and not isinstance(op, Reshape):
@@ -202,7 +207,7 @@ def _try(
                 )
             free = d.act_words - sum(item.words for item in items if item.start <= i <= item.stop)
             allowed = free * shares.get(i, SHARES) // SHARES
-            stripe = _stripe(op, maps, layouts, allowed, i, first=maps == [graph.input])
+            stripe = _stripe(op, maps, layouts, allowed, i, first=len(maps) == 1 and maps[0] in graph.input_maps)
             often = loads(op, maps, layouts, stripe[0].rows) if stripe else 0.0
             result.reloads = max(result.reloads, often)
             if stripe is None or often > most:
@@ -224,7 +229,7 @@ def _try(
     for n, r in root.items():
         if r in result.chip:
             result.chip[n] = result.chip[r]
-    for n in [graph.input, graph.output, *sorted(spilled)]:
+    for n in [*ends, *sorted(spilled)]:
         if root[n] not in result.dram:
             result.dram[root[n]] = result.dram_words
             result.dram_words += -(-layouts[n].words // d.dma_words) * d.dma_words

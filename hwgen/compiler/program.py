@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -40,7 +41,8 @@ class Program:
 
     ``image`` holds constants from DRAM address 0, maps from ``map_base`` and commands from ``command_base``. ``graph``
     is the network as it was given; ``layouts`` are those of the machine's maps, whose channels ``arrangement`` tells,
-    with maps that only the machine has (between the stages of a pooling).
+    with maps that only the machine has (between the stages of a pooling). ``inputs`` and ``outputs`` map the network's
+    maps at its ends to those that the machine has: a reshape between them is the host's.
     """
 
     graph: Graph
@@ -54,8 +56,8 @@ class Program:
     layouts: dict[str, Layout]
     chip: dict[str, int]
     dram: dict[str, int]
-    input: str
-    output: str
+    inputs: dict[str, str]
+    outputs: dict[str, str]
     arrangement: Arrangement = field(default_factory=Arrangement)
 
     @property
@@ -69,18 +71,26 @@ class Program:
         """The command stream, encoded."""
         return b"".join(encode(e.command()) for e in self.entries)
 
-    def image(self, x: NDArray[np.int8]) -> NDArray[np.uint8]:
-        """Return the DRAM image for one input (H, W, C), already quantised."""
+    def image(self, x: NDArray[np.int8] | Mapping[str, NDArray[np.int8]]) -> NDArray[np.uint8]:
+        """Return the DRAM image for one image: (H, W, C), already quantised, of the one input's map or of each input's
+        map by its name in the network."""
+        given = x if isinstance(x, Mapping) else {self.graph.input: x}
         word = Derived(self.config).word
         commands = self.commands
         out = np.zeros(self.command_base + len(commands), np.uint8)
         out[: len(self.constants)] = self.constants
-        layout = self.layouts[self.input]
-        packed = layout.pack(x.reshape(layout.shape), word).view(np.uint8)
-        start = self.map_base + self.dram[self.input] * word
-        out[start : start + len(packed)] = packed
+        for name, own in self.inputs.items():
+            layout = self.layouts[own]
+            packed = layout.pack(given[name].reshape(layout.shape), word).view(np.uint8)
+            start = self.map_base + self.dram[own] * word
+            out[start : start + len(packed)] = packed
         out[self.command_base :] = np.frombuffer(commands, np.uint8)
         return out
+
+    def read_outputs(self, memory: NDArray[np.uint8]) -> dict[str, NDArray[np.int8]]:
+        """Return every output's map (H, W, C) from a DRAM image, by its name in the network."""
+        shapes = {name: self.graph.tensors[name].shape[1:] for name in self.outputs}
+        return {name: self.read_map(own, memory).reshape(shapes[name]) for name, own in self.outputs.items()}
 
     def map_region(self, name: str) -> tuple[int, int]:
         """Return (byte address, bytes) of a map in DRAM."""

@@ -20,18 +20,19 @@ from hwgen.model.graph import Conv, Graph, Op
 
 
 def tight_input(
-    graph: Graph, ops: Sequence[Op], config: Config, mappings: tuple[str, ...], profile: Profile, form: str = SMALLEST
-) -> Layout | None:
-    """Return the tight layout of the input (``graph.input``) where that is possible and likely faster, else None."""
-    readers = [op for op in ops if graph.input in op.inputs]
-    if config.skip == "none" or len(readers) != 1 or graph.input == graph.output:
+    name: str, graph: Graph, ops: Sequence[Op], config: Config, mappings: tuple[str, ...], profile: Profile,
+    form: str = SMALLEST,
+) -> Layout | None:  # fmt: skip
+    """Return the tight layout of the input map ``name`` where that is possible and likely faster, else None."""
+    readers = [op for op in ops if name in op.inputs]
+    if config.skip == "none" or len(readers) != 1 or name in graph.output_maps:
         return None
     op = readers[0]
     if not isinstance(op, Conv) or not _possible(op, graph, config, mappings):
         return None
-    tight = Layout.tightly(graph.tensors[graph.input].shape, config)
+    tight = Layout.tightly(graph.tensors[op.inputs[0]].shape, config)
     best: dict[Layout, float] = {}
-    for layout in (tight, Layout.of(graph.tensors[graph.input].shape, config)):
+    for layout in (tight, Layout.of(graph.tensors[op.inputs[0]].shape, config)):
         modes = [Mode.CHANNEL] + [Mode.PIXEL] * ("pixel" in mappings and not layout.tight)
         for mode in modes:
             work = conv_works(op, _site(op, graph, layout, config, profile, form), mode, config)[0]
@@ -42,7 +43,7 @@ def tight_input(
 
 def _possible(op: Conv, graph: Graph, config: Config, mappings: tuple[str, ...]) -> bool:
     """True when a patch of tight pixels is what the convolution reads, in whole words."""
-    word, (_, _, width, channels) = Derived(config).word, graph.tensors[graph.input].shape
+    word, (_, _, width, channels) = Derived(config).word, graph.tensors[op.inputs[0]].shape
     kw = op.weight.shape[2]
     outputs = graph.tensors[op.output].shape[2]
     # Bytes behind a row that ends within a word are no zero point.
@@ -56,4 +57,4 @@ def _site(op: Conv, graph: Graph, layout: Layout, config: Config, profile: Profi
     result = Layout.of(tensors[op.output].shape, config)
     views = (View("input", layout, 0, 0, layout.height), View("output", result, 0, 0, result.height))
     zeros = (tensors[op.inputs[0]].zero_point, tensors[op.output].zero_point)
-    return Site(0, *views, range(result.height), *zeros, profile.get(graph.input, Density()), form)
+    return Site(0, *views, range(result.height), *zeros, profile.get(op.inputs[0], Density()), form)

@@ -18,7 +18,7 @@ from hwgen.verify.replay import EXAMPLES, Mismatch, maps, of_machine
 
 def memory_image(program: Program, maps: Maps, index: int) -> NDArray[np.uint8]:
     """The memory before a run: one image's input maps beside constants and commands."""
-    return program.image(maps[program.graph.input][index])
+    return program.image({name: maps[name][index] for name in program.inputs})
 
 
 def machine_writes(program: Program, image: NDArray[np.uint8]) -> tuple[dict[int, PostInfo], MachineResult]:

@@ -186,7 +186,7 @@ def test_weights_take_the_same_bytes_everywhere(tmp_path: Path, machine: str) ->
     assert f"weights on {machine}: {counted['weight_bytes']:,} bytes" in done.stdout
     program = compile_graph(read_onnx(tmp_path / "out.onnx"), preset(machine))
     assert counted["layers"] == {x.name: x.weight_bytes for x in program.layers if x.weight_bytes}
-    image = program.image(np.zeros(program.layouts[program.input].shape, np.int8))
+    image = program.image(np.zeros(program.layouts[program.inputs[program.graph.input]].shape, np.int8))
     work = Machine(program.config).run(program.commands, image).work
     moved = sum(
         done.items

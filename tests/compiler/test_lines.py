@@ -118,12 +118,12 @@ def test_longer_kernels_do_not_waste_multipliers() -> None:
 def test_turned_maps_lie_as_layout_says() -> None:
     graph = wide(tall=False)
     program = compile_graph(graph, preset("base"))
-    held = layout(program)["tensors"][program.input]
+    held = layout(program)["tensors"][graph.input]
     x = np.arange(4 * 16000, dtype=np.uint8).view(np.int8).reshape(4, 16000, 1)
     image = program.image(x)
     at = held["dram"] + np.arange(4)[:, None] * held["row_bytes"] + np.arange(16000) * held["pixel_bytes"]
     assert np.array_equal(image[at].view(np.int8), x[..., 0])
-    assert np.array_equal(program.read_map(program.input, image), x)
+    assert np.array_equal(program.read_map(graph.input, image), x)
 
 
 def test_copies_of_long_rows() -> None:

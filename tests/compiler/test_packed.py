@@ -121,7 +121,7 @@ def test_prediction_uses_real_lengths() -> None:
     graph, _ = packed_graph()
     program = compile_graph(graph, SMALL)
     x = random_input(graph, 5)
-    _, done = machine_writes(program, program.image(x[0].reshape(graph.tensors[program.input].shape[1:])))
+    _, done = machine_writes(program, program.image(x[0]))
     predict(program, done)
     for e, work in zip(program.entries, done.work, strict=True):
         assert e.moved == work.moved

@@ -95,7 +95,7 @@ def joined(axis: int) -> Graph:
 def test_rows_and_columns_are_joined_through_dram(axis: int, name: str) -> None:
     graph = joined(axis)
     program = compile_graph(graph, preset(name))
-    assert program.output not in program.chip
+    assert graph.output not in program.chip
     check_machine(SEED, graph, program)
 
 
