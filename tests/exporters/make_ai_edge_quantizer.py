@@ -30,11 +30,12 @@ def residual() -> keras.Model:
     return keras.Model(given, layers.Dense(10, activation="softmax")(x))
 
 
-def plain() -> keras.Model:
-    """Layers one after the other, a relu of its own."""
-    return keras.Sequential([
-        keras.Input((SIZE, SIZE, 3), batch_size=1, name="image"), layers.Conv2D(8, 3), layers.AveragePooling2D(2),
-        layers.ReLU(), layers.Conv2D(8, 3, activation="relu"), layers.Flatten(), layers.Dense(10)])
+def branches() -> keras.Model:
+    """Two convolutions side by side, a ReLU6 that no operator takes in."""
+    given = keras.Input((SIZE, SIZE, 3), batch_size=1, name="image")
+    x = layers.Concatenate()([layers.Conv2D(8, 3)(given), layers.Conv2D(4, 3, activation="relu")(given)])
+    x = layers.AveragePooling2D(2)(layers.ReLU(max_value=6)(x))
+    return keras.Model(given, layers.Dense(10)(layers.Flatten()(x)))
 
 
 def saved(model: keras.Model, path: Path) -> str:
@@ -43,14 +44,20 @@ def saved(model: keras.Model, path: Path) -> str:
     return str(path)
 
 
-def int4() -> Any:
-    """A recipe: weights of convolutions and fully connected layers in 4 bits, the rest as in ``static_wi8_ai8``."""
-    manager = recipe_manager.RecipeManager()
-    manager.load_quantization_recipe(recipe.static_wi8_ai8())
+def recipes() -> dict[str, Any]:
+    """The shipped ones, and variants of ``static_wi8_ai8``: weights of 4 bits, and a network whose ends stay float32."""
+    found = {name: getattr(recipe, name)() for name in RECIPES}
+    narrow, real = recipe_manager.RecipeManager(), recipe_manager.RecipeManager()
+    for manager in (narrow, real):
+        manager.load_quantization_recipe(recipe.static_wi8_ai8())
     for name in ("CONV_2D", "FULLY_CONNECTED"):
-        manager.add_static_config(regex=".*", operation_name=recipe.TFLOperationName[name], activation_num_bits=8,
-                                  weight_num_bits=4)
-    return manager.get_quantization_recipe()
+        narrow.add_static_config(regex=".*", operation_name=recipe.TFLOperationName[name], activation_num_bits=8,
+                                 weight_num_bits=4)
+    for name in ("INPUT", "OUTPUT"):
+        real.add_quantization_config(regex=".*", operation_name=recipe.TFLOperationName[name],
+                                     algorithm_key=recipe.AlgorithmName.NO_QUANTIZE)
+    return found | {"int4 weights, int8 activations": narrow.get_quantization_recipe(),
+                    "float32 inputs and outputs": real.get_quantization_recipe()}
 
 
 def images(model: keras.Model) -> dict[str, Iterator[dict[str, Any]]]:
@@ -66,10 +73,9 @@ def main(folder: Path) -> None:
     keras.utils.set_random_seed(7)
     work = folder / "float"
     work.mkdir()
-    for kind, model in (("residual", residual()), ("plain", plain())):
+    for kind, model in (("residual", residual()), ("branches", branches())):
         path = saved(model, work / f"{kind}.tflite")
-        recipes = {name: getattr(recipe, name)() for name in RECIPES} | {"int4 weights, int8 activations": int4()}
-        for name, rules in recipes.items():
+        for name, rules in recipes().items():
             made = quantizer.Quantizer(path, rules)
             result = made.calibrate(images(model)) if made.need_calibration else None
             made.quantize(result).export_model(str(folder / f"{name}, {kind}.tflite"))
