@@ -13,9 +13,11 @@ LAYOUT = {"Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze"}
 POOLS = {"AveragePool", "MaxPool", "GlobalAveragePool", "GlobalMaxPool", "ReduceMean"}
 TAILS = {"Softmax", "LogSoftmax"}
 """What the host computes at the network's end."""
+HEADS = {"Cast"}
+"""What it does at the beginning alone."""
 
 SUPPORTED = QUANTIZE | SAME | LAYOUT | POOLS | {
-    "Conv", "Gemm", "MatMul", "Pad", "Concat", "Relu", "Clip", "Slice", "Gather", "Split", "Cast"} | TAILS | AFFINE
+    "Conv", "Gemm", "MatMul", "Pad", "Concat", "Relu", "Clip", "Slice", "Gather", "Split"} | HEADS | TAILS | AFFINE
 
 
 _LENGTHS = {"kernel_shape": 2, "strides": 2, "dilations": 2, "pads": 4}

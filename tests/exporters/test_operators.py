@@ -40,12 +40,12 @@ def tflite() -> str:
 
 def onnx() -> str:
     ends, same = onnx_check.QUANTIZE, onnx_check.SAME | onnx_check.LAYOUT
-    device = onnx_check.SUPPORTED - ends - same - onnx_check.TAILS
+    device = onnx_check.SUPPORTED - ends - same - onnx_check.HEADS - onnx_check.TAILS
     refuses = {op: advice for op, advice in onnx_remedies.INSIDE.items() if op not in device}
     return "### ONNX\n\n" + where({
         "machine": device, "nowhere: another view of the same values": same,
         "scales of what is beside them; at the network's ends: host": ends,
-        "host, at the network's end": onnx_check.TAILS,
+        "host, at the network's beginning": onnx_check.HEADS, "host, at its end": onnx_check.TAILS,
     }) + "\n" + refused(refuses, onnx_remedies.DEFAULT)
 
 
