@@ -24,8 +24,10 @@ def turned(graph: Graph, ops: Iterable[Op]) -> Graph | None:
     """Return the network with height and width swapped; None when one of ``ops`` is a reshape that needs the order of
     its pixels."""
     for op in ops:
-        if isinstance(op, Reshape) and not all(_line(graph.tensors[n]) for n in (*op.inputs, op.output)):
-            return None
+        if isinstance(op, Reshape):
+            maps = [graph.tensors[n] for n in (*op.inputs, op.output)]
+            if maps[0].shape != maps[1].shape and not all(_line(t) for t in maps):
+                return None
     tensors = {n: replace(t, shape=(t.shape[0], t.shape[2], t.shape[1], t.shape[3])) for n, t in graph.tensors.items()}
     return replace(graph, tensors=tensors, ops=tuple(_turned(op) for op in graph.ops))
 

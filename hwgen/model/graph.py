@@ -159,14 +159,17 @@ class Concat(Op):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Pad(Op):
-    """Zero-point padding (top, bottom, left, right) that could not be folded into a consumer."""
+    """Zero-point padding (top, bottom, left, right) that could not be folded into a consumer.
+
+    Padding with another integer is padding of a map that has that zero point: a `Reshape` before and behind it.
+    """
 
     pad: tuple[int, int, int, int]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Reshape(Op):
-    """Same values in the same (NHWC, row-major) order, new shape."""
+    """Same integers in the same (NHWC, row-major) order, in a new shape, or of another scale or zero point."""
 
 
 def requants(op: Op) -> tuple[Requant, ...]:

@@ -169,6 +169,9 @@ class Builder:
             value = self.constant(f"{op.name}/value", np.array(0, np.float32))
             self.node("Pad", [inputs[0], pads, value], real, op.name)
         elif isinstance(op, Reshape):
+            source = self.graph.tensors[op.inputs[0]]
+            if (source.scale, source.zero_point) != (output.scale, output.zero_point):
+                raise HwgenError("integers that get another scale or zero point have no form in QDQ", where=op.name)
             nhwc = self.node("Transpose", [inputs[0]], f"{real}/nhwc", f"{op.name}/to_nhwc", perm=_TO_NHWC)
             shape = self.constant(f"{op.name}/shape", np.array([-1, *output.shape[1:]], np.int64))
             shaped = self.node("Reshape", [nhwc, shape], f"{real}/shaped", op.name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from hwgen.errors import HwgenError
 from hwgen.model import tflite_geometry as geometry
 from hwgen.model import tflite_scales as scales
-from hwgen.model.graph import Concat, Conv, Op, Pad, Pool, Requantize, Rounding, Tensor
+from hwgen.model.graph import Concat, Conv, Op, Pad, Pool, Requantize, Reshape, Rounding, Tensor
 from hwgen.model.tflite_constant_factor import multiplied
 from hwgen.model.tflite_constant_term import added, subtracted
 from hwgen.model.tflite_context import Layer
@@ -108,11 +109,26 @@ def _elementwise(layer: Layer) -> Op:
 def _pad(layer: Layer) -> Op:
     x = layer.input()
     layer.require_same_quantization(x)
+    pad = geometry.paddings(layer, x)
     if layer.source.kind == "PADV2":
-        value = layer.constant(2)
-        if value.data is None or value.data.size != 1 or int(value.data.reshape(-1)[0]) != x.zero_point:
-            raise layer.error("pads with another value than zero", "pad with zero (PAD)")
-    return Pad(**layer.names(x), pad=geometry.paddings(layer, x))
+        constant = layer.constant(2)
+        if constant.data is None or constant.data.size != 1:
+            raise layer.error("the value it pads with is not one constant", "pad with a constant")
+        value = int(constant.data.reshape(-1)[0])
+        if value != x.zero_point:
+            return _padded_with(layer, x, pad, value)
+    return Pad(**layer.names(x), pad=pad)
+
+
+def _padded_with(layer: Layer, x: Tensor, pad: tuple[int, int, int, int], value: int) -> Op:
+    """The same integers in a map whose zero point is the value, padded; then as those of the output again."""
+    like = replace(x, zero_point=value)
+    given = layer.context.new_map(f"{layer.output.name}/value", x.shape, like)
+    padded = layer.context.new_map(f"{layer.output.name}/padded", layer.output.shape, like)
+    source = layer.source.source
+    layer.context.emit(Reshape(name=given.name, inputs=(x.name,), output=given.name, source=source))
+    layer.context.emit(Pad(name=padded.name, inputs=(given.name,), output=padded.name, source=source, pad=pad))
+    return Reshape(**layer.names(padded))
 
 
 CONVERTERS: dict[str, Callable[[Layer], Op]] = {

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from hwgen.compiler import compile_graph
 from hwgen.errors import HwgenError
+from hwgen.model import load_model
 from hwgen.model.graph import Add, Graph, Requant, Reshape, plain_graph
 from hwgen.presets import preset
+from tests.model.tflite_cases import build
 from tests.random_graphs import Builder
 from tests.random_networks import check_machine
 from tests.random_values import Limits
@@ -93,3 +97,10 @@ def test_addition_in_place_of_what_its_producer_reads(used_again: bool) -> None:
     g = graph(b, out)
     for config in (preset("small"), preset("tiny"), preset("small").replace(acc_vectors=16)):
         check_machine(5, g, compile_graph(g, config))
+
+
+@pytest.mark.parametrize("name", ["tiny", "base-sparse"])
+@pytest.mark.parametrize("case", ["pad_with_lowest", "pad_with_a_number"])
+def test_padding_with_a_number(case: str, name: str, tmp_path: Path) -> None:
+    g = load_model(build(case, tmp_path, 1))
+    check(g, name)

@@ -145,6 +145,18 @@ def test_mean_over_more_pixels_than_lanes_hold(shape: tuple[int, int, int]) -> N
     check_machine(SEED, graph, compile_graph(graph, preset("base").replace(act_kib=1024)))
 
 
+def test_integers_of_another_zero_point_are_turned_too() -> None:
+    line = Line((2, 16000, 1), tall=False).conv((2, 9), 8, (1, 4))
+    b = line.b
+    size = b.shape(line.at)
+    line.then(b.put(Reshape, (line.at,), size, -77)).then(b.put(Pad, (line.at,), (size[0] + 1, size[1], size[2]), -77,
+                                                                pad=(1, 0, 0, 0)))  # fmt: skip
+    graph = line.then(b.put(Reshape, (line.at,), (size[0] + 1, *size[1:]), 5)).conv((1, 5), 4).graph()
+    program = compile_graph(graph, preset("base"))
+    assert program.layouts[graph.input].turned
+    check_machine(SEED, graph, program)
+
+
 def test_turning_twice_changes_nothing() -> None:
     for seed in range(20):
         graph = random_graph(seed)

@@ -13,7 +13,7 @@ from hwgen.embedded import MODEL, embedded_model
 from hwgen.errors import HwgenError
 from hwgen.golden.graph import run
 from hwgen.model import load_model
-from hwgen.model.graph import Conv
+from hwgen.model.graph import Conv, Reshape, Tensor, plain_graph
 from hwgen.model.onnx_reader import read_onnx
 from hwgen.model.onnx_writer import weight_scale, write_onnx
 from tests.references import compared
@@ -69,3 +69,10 @@ def test_weights_of_more_than_eight_bits(tmp_path: Path) -> None:
     ops = tuple(changed if op is conv else op for op in graph.ops)
     with pytest.raises(HwgenError, match="must span at most 256 values, not 401"):
         write_onnx(replace(graph, ops=ops), tmp_path / "x.onnx")
+
+
+def test_integers_of_another_zero_point(tmp_path: Path) -> None:
+    tensors = {name: Tensor(name, (1, 2, 2, 3), 0.1, zero_point) for name, zero_point in (("a", 3), ("b", -7))}
+    graph = plain_graph("anew", "onnx", tensors, [Reshape(name="r", inputs=("a",), output="b")], "a", "b")
+    with pytest.raises(HwgenError, match="r: integers that get another scale or zero point have no form in QDQ"):
+        write_onnx(graph, tmp_path / "x.onnx")

@@ -174,6 +174,26 @@ def pad_kept(b: TfliteBuilder, rng: np.random.Generator) -> tuple[int, int]:
                    FilterHeight=2, FilterWidth=2)
 
 
+def _pad_with(b: TfliteBuilder, value: int) -> tuple[int, int]:
+    number = b.tensor((), scale=0.05, zero_point=-7, data=np.array(value, np.int8))
+    return b.constant(np.array([[0, 0], [1, 2], [0, 1], [0, 0]], np.int32)), number
+
+
+@case
+def pad_with_lowest(b: TfliteBuilder, rng: np.random.Generator) -> tuple[int, int]:
+    x, padded = b.tensor((1, 6, 6, 3), zero_point=-7), b.tensor((1, 9, 7, 3), zero_point=-7)
+    b.op("PADV2", [x, *_pad_with(b, -128)], padded)
+    return x, pool(b, padded, b.tensor((1, 4, 3, 3), zero_point=-7), "MAX_POOL_2D", StrideH=2, StrideW=2,
+                   FilterHeight=2, FilterWidth=2)
+
+
+@case
+def pad_with_a_number(b: TfliteBuilder, rng: np.random.Generator) -> tuple[int, int]:
+    x, padded = b.tensor((1, 6, 6, 3), zero_point=-7), b.tensor((1, 9, 7, 3), zero_point=-7)
+    b.op("PADV2", [x, *_pad_with(b, 33)], padded)
+    return x, conv(b, rng, padded, (4, 3, 3, 3), b.tensor((1, 7, 5, 4), scale=0.3, zero_point=2))
+
+
 @case
 def add_swapped(b: TfliteBuilder, rng: np.random.Generator) -> tuple[int, int]:
     x = b.tensor((1, 6, 6, 3), scale=0.013, zero_point=-7)
