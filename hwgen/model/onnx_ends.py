@@ -14,7 +14,7 @@ from hwgen.model.onnx_lower import Emitter
 from hwgen.model.onnx_node import Node
 from hwgen.model.onnx_remedies import partly_float
 from hwgen.model.onnx_scales import Quantizers
-from hwgen.model.onnx_values import Map, Pending, Source, Tail, Unknown, Value, View
+from hwgen.model.onnx_values import Map, Pending, Source, Tail, Unknown, Value, View, Weights
 from hwgen.model.ports import FileView, IntegerType, Port, Step
 
 _CALIBRATE = "calibrate with representative data and quantise again"
@@ -62,7 +62,8 @@ class Inputs:
         if node.attrs.get("to") != TensorProto.FLOAT:
             raise self.emitter.fail(node.op, node.name, "makes other numbers than float32",
                                     "compute in float32, and quantise with QuantizeLinear")
-        if isinstance(value, View) and not value.real:
+        integers = isinstance(value, View) and not value.real
+        if integers or isinstance(value, Weights) or (isinstance(value, Tail) and value.quantized is not None):
             raise self.emitter.fail(node.op, node.name, "reads integers, not the numbers that they stand for",
                                     "put DequantizeLinear before it")
         kind = next((end.type for end in self.file.inputs if isinstance(value, Source) and end.name == value.name), "")

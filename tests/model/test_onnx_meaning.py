@@ -200,3 +200,20 @@ def test_layout_between_an_activation_and_a_factor(then: str | None, tmp_path: P
     factors = file.const([1, 0.5, 2, 0.25], np.float32) if then else file.const(0.5, np.float32)
     last = file.map(file.node("Mul", turned, factors))
     agrees(file.save(tmp_path / "net.onnx", {"x": (1, 3, 4, 4)}, [last]))
+
+
+CASTS: dict[str, Build] = {
+    "softmax": lambda f, x: f.node("Cast", f.quantize(f.node("Softmax", f.map(x)), S, 0), to=TensorProto.FLOAT),
+    "map": lambda f, x: f.map(f.node("Cast", f.quantize(x), to=TensorProto.FLOAT)),
+    "constant": lambda f, x: f.map(f.node("Add", f.map(x), f.node("Cast", f.quantize(f.const(
+        [[[1]], [[2]], [[3]]], np.float32)), to=TensorProto.FLOAT))),
+}
+
+
+@pytest.mark.parametrize("name", CASTS)
+def test_integers_that_are_cast(name: str, tmp_path: Path) -> None:
+    """They are numbers of their own then, without scale."""
+    file = File(14)
+    last = CASTS[name](file, "x")
+    path = file.save(tmp_path / "net.onnx", {"x": (1, 3, 6, 5)}, [last])
+    assert "reads integers, not the numbers that they stand for" in refusal(path)
