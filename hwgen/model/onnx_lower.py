@@ -204,7 +204,6 @@ def _add(emitter: Emitter, pending: Pending, output: Tensor) -> None:
 def _average(emitter: Emitter, pending: Pending, output: Tensor) -> None:
     view, args = pending.inputs[0], pending.args
     source, kernel, pad, counted = view.tensor, args["kernel"], args["pad"], args["counted"]
-    same = (source.scale, source.zero_point) == (output.scale, output.zero_point)
     common = {"name": pending.node, "inputs": (source.name,), "source": pending.op, "kind": "average",
               "kernel": kernel, "stride": args["stride"], "pad": pad, "output": output.name}
 
@@ -212,10 +211,7 @@ def _average(emitter: Emitter, pending: Pending, output: Tensor) -> None:
         return _requant(emitter, pending, output, np.array([source.scale / (pixels * output.scale)]))
 
     pixels = kernel[0] * kernel[1]
-    if same and not any(counted):
-        qmin, qmax = clamp(pending, output)
-        emitter.emit(Pool(**common, qmin=qmin, qmax=qmax))
-    elif pad == counted:
+    if pad == counted:
         emitter.emit(Pool(**common, requant=requant(pixels)))
     else:  # the number of pixels that count varies
         pool = Pool(**common, by_count=dict.fromkeys(range(1, pixels + 1), requant(pixels)), counted=counted)

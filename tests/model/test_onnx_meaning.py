@@ -12,8 +12,13 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from hwgen.errors import HwgenError
+from hwgen.golden.graph import run
+from hwgen.golden.host import file_outputs
+from hwgen.golden.inputs import random_inputs, to_maps
 from hwgen.model.graph import Pool
 from hwgen.model.onnx_reader import read_onnx
+from hwgen.reference.runtime import RUNTIMES
+from hwgen.verify.reference import keys
 from tests.model.test_onnx_layouts import File, S, agrees, image_net
 
 pytest.importorskip("onnxruntime")
@@ -217,3 +222,15 @@ def test_integers_that_are_cast(name: str, tmp_path: Path) -> None:
     last = CASTS[name](file, "x")
     path = file.save(tmp_path / "net.onnx", {"x": (1, 3, 6, 5)}, [last])
     assert "reads integers, not the numbers that they stand for" in refusal(path)
+
+
+@pytest.mark.parametrize("op", ["AveragePool", "GlobalAveragePool", "ReduceMean"])
+def test_averages_of_one_scale_round_ties_to_even(op: str, tmp_path: Path) -> None:
+    file = File(15, opset=13)
+    attrs = {"AveragePool": {"kernel_shape": [2, 2], "strides": [2, 2]}, "ReduceMean": {"axes": [2, 3]}}.get(op, {})
+    mean = file.map(file.node(op, file.map("x", S, 3), **attrs), S, 3)
+    path = file.save(tmp_path / "net.onnx", {"x": (1, 16, 4, 4)}, [mean])
+    graph = read_onnx(path)
+    given = random_inputs(graph, 20, 1)
+    expected = RUNTIMES["onnx"][0].run(path, given, keys(graph)).outputs[0]
+    assert np.array_equal(file_outputs(graph, run(graph, to_maps(graph, given)).tensors)[0], expected)
