@@ -45,7 +45,7 @@ def saved(model: keras.Model, path: Path) -> str:
 
 
 def recipes() -> dict[str, Any]:
-    """The shipped ones, and variants of ``static_wi8_ai8``: weights of 4 bits, and a network whose ends stay float32."""
+    """The shipped ones, and ``static_wi8_ai8`` with weights of 4 bits, and with a network whose ends stay float32."""
     found = {name: getattr(recipe, name)() for name in RECIPES}
     narrow, real = recipe_manager.RecipeManager(), recipe_manager.RecipeManager()
     for manager in (narrow, real):
