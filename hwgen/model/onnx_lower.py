@@ -13,7 +13,7 @@ from hwgen.golden.fixedpoint import ADD_LEFT_SHIFT, machine_multiplier, quantize
 from hwgen.golden.pooling import pool_divisors
 from hwgen.model.graph import Add, Concat, Conv, Op, Pool, Requant, Requantize, Reshape, Rounding, Tensor
 from hwgen.model.obstacles import ObstacleError
-from hwgen.model.onnx_finer import finer
+from hwgen.model.onnx_finer import MOST, finer, lost
 from hwgen.model.onnx_values import Map, Pending, Shape, View, Weights
 from hwgen.model.ports import FileView
 
@@ -140,6 +140,10 @@ def _conv(emitter: Emitter, pending: Pending, output: Tensor) -> None:
     real = _real_bias(args.get("bias"), np.float64(source.scale) * scale.astype(np.float64))
     if emitter.finer and real is not None and np.isfinite(real).all():
         weight, scale = finer(weight, scale, real, source.scale, output.scale)
+        if lost(scale, real, source.scale, output.scale).max(initial=0) > MOST:
+            raise emitter.fail(pending.op, pending.node, "its bias is lost: it is a real number, and input scale times "
+                               f"weight scale is {float(source.scale * scale.max() / output.scale):g} output steps",
+                               "quantise the bias to 32 bits, or calibrate again with representative data")
     bias_scale = np.float64(source.scale) * scale.astype(np.float64)
     emitter.emit(Conv(
         name=pending.node, inputs=(source.name,), output=output.name, source=pending.op, weight=weight,
