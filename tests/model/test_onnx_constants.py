@@ -90,7 +90,8 @@ def test_weights_have_the_scale_that_dequantises_them(tmp_path: Path) -> None:
     (0, {"ws": np.array(["a"] * 4)}, ("'qw'", "scales must be float32, not")),
     (0, {"b": np.zeros(3, np.float32)}, ("Conv 'conv'", "a bias of shape (3,) does not fit 4 channels")),
     (0, {"b": np.zeros((4, 1), np.float32)}, ("Conv 'conv'", "a bias of shape (4, 1) does not fit 4 channels")),
-    (0, {"ws": np.float32([1e38] * 4), "ds": np.float32([1e38] * 4)}, ("conv", "below 2**31 output scales")),
+    (0, {"w": np.full((4, 3, 1, 1), 1e38, np.float32), "ws": np.float32([1e38] * 4), "ds": np.float32([1e38] * 4)},
+     ("conv", "below 2**31 output scales")),
 ])
 def test_constants_that_do_not_fit(tmp_path: Path, axis: int, changed: dict[str, Any], messages: tuple[str, ...]
                                    ) -> None:
