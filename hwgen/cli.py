@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+import warnings
 from typing import Annotated, Any
 
 import typer
@@ -33,6 +34,7 @@ class _Group(TyperGroup):
         except HwgenError as error:
             _fail(str(error))
         except KeyboardInterrupt:
+            warnings.simplefilter("ignore")  # Amaranth's, of modules that were not elaborated to the end
             error_console().print("interrupted")
             raise typer.Exit(INTERRUPTED) from None
         except ModuleNotFoundError as error:

@@ -31,8 +31,8 @@ DIALECTS = {
         Dialect("ort-qdq-uint8", partial(by_onnxruntime, unsigned=True, weights=QuantType.QUInt8), ("u8",)),
         Dialect("ort-qoperator", partial(by_onnxruntime, form=QuantFormat.QOperator), ("small", "axi128")),
         Dialect("ort-int4", partial(by_onnxruntime, weights=QuantType.QInt4), ("small", "vector16")),
-        Dialect("qcdq", partial(by_hand, Qcdq), ("small", "skip_both")),
-        Dialect("qonnx", partial(by_hand, Qonnx), ("small", "vector4")),
+        Dialect("qcdq", partial(by_hand, Qcdq), ("small", "skip_both"), "its bias is lost"),
+        Dialect("qonnx", partial(by_hand, Qonnx), ("small", "vector4"), "its bias is lost"),
         Dialect("nncf", partial(by_hand, Nncf), ("small", "axi128")),
         Dialect("pt2e", partial(by_hand, Pt2e), ("small", "vector16")),
     )
