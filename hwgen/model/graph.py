@@ -15,6 +15,10 @@ from numpy.typing import NDArray
 
 from hwgen.model.ports import FileView, Port, Step, plain_port
 
+MAX_MAP = 1 << 28
+"""Most values in one map, padding included: far above any real layer, and what keeps absurd sizes from using up the
+memory of the host."""
+
 Rounding = Literal["double", "single", "half_even", "half_away"]
 
 

@@ -17,6 +17,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from hwgen.errors import HwgenError
+from hwgen.model.graph import MAX_MAP
 from hwgen.model.obstacles import ObstacleError, Obstacles
 from hwgen.model.onnx_dialects.qonnx import import_operator_sets
 from hwgen.model.onnx_node import Array, Node
@@ -28,10 +29,6 @@ OLDEST = 10
 """The operator set that QuantizeLinear came with."""
 
 CHECK = "export the network again; check the file with onnx.checker.check_model(..., full_check=True)"
-
-SIZES = 1 << 31
-"""Values that no tensor may have more of."""
-
 
 @dataclass(frozen=True)
 class End:
@@ -186,8 +183,8 @@ def _fixed_shape(value: onnx.ValueInfoProto, found: Obstacles) -> tuple[int, ...
                       "export the network with batch 1 or a symbolic batch; data may still be a batch")
             return None
         shape.append(size or 1)
-    if math.prod(shape) >= SIZES:
-        found.add("input", value.name, f"its shape {tuple(shape)} has more than 2^31 values", "export it smaller")
+    if math.prod(shape) > MAX_MAP:
+        found.add("input", value.name, f"its shape {tuple(shape)} has more than 2^28 values", "export it smaller")
         return None
     for axis, size in enumerate(shape):
         tensor.shape.dim[axis].dim_value = size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from hwgen.golden.fixedpoint import ADD_LEFT_SHIFT, machine_multiplier, quantize_multiplier
 from hwgen.golden.pooling import pool_divisors
-from hwgen.model.graph import Add, Concat, Conv, Op, Pool, Requant, Requantize, Reshape, Rounding, Tensor
+from hwgen.model.graph import MAX_MAP, Add, Concat, Conv, Op, Pool, Requant, Requantize, Reshape, Rounding, Tensor
 from hwgen.model.obstacles import ObstacleError
 from hwgen.model.onnx_finer import MOST, finer, lost
 from hwgen.model.onnx_values import Map, Pending, Shape, View, Weights
@@ -35,7 +36,9 @@ class Emitter:
     _same: dict[tuple[str, Shape, float, int], Tensor] = field(default_factory=dict)
 
     def tensor(self, name: str, shape: Shape, scale: float, zero_point: int, view: FileView | None = None) -> Tensor:
-        """A new int8 map."""
+        """A new int8 map; one that is too large is an obstacle."""
+        if math.prod(shape) > MAX_MAP:
+            raise self.fail("map", name, f"its shape {shape} has more than 2^28 values", "export the network smaller")
         while name in self.tensors:
             name += "_"
         self.tensors[name] = Tensor(name, shape, scale, zero_point, view)

@@ -10,15 +10,11 @@ from typing import Any
 import numpy as np
 
 from hwgen.errors import HwgenError
-from hwgen.model.graph import Op, Tensor
+from hwgen.model.graph import MAX_MAP, Op, Tensor
 from hwgen.model.ports import FileView
 from hwgen.model.tflite_file import FileModel, FileOperator, FileTensor
 
 Pads = tuple[int, int, int, int]
-
-MAX_MAP = 1 << 28
-"""Most values in one map, padding included: far above any real layer, and what keeps absurd sizes from using up the
-memory of the host."""
 
 
 @dataclass

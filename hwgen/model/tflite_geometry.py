@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hwgen.model.graph import Tensor
-from hwgen.model.tflite_context import MAX_MAP, Layer, Pads
+from hwgen.model.graph import MAX_MAP, Tensor
+from hwgen.model.tflite_context import Layer, Pads
 from hwgen.model.tflite_file import FileTensor
 
 MAX_WINDOW = 1 << 15

@@ -276,3 +276,13 @@ def test_averages_are_rounded_once(pads: list[int], ceil: int, include: int, out
     pool = file.node("AveragePool", file.map("x", S, 7), kernel_shape=[3, 3], strides=[2, 2], pads=pads, ceil_mode=ceil,
                      count_include_pad=include)
     agrees(file.save(tmp_path / "net.onnx", {"x": (1, 3, 8, 7)}, [file.map(pool, out, -3)]))
+
+
+def test_maps_between_layers_may_not_be_absurdly_large(tmp_path: Path) -> None:
+    from hwgen.errors import HwgenError
+
+    file = File(12)
+    pads = file.const([0, 0, 1 << 40, 0, 0, 0, 0, 0], np.int64)
+    last = image_net(file, file.node("Pad", file.map("x"), pads), 3, 4)
+    with pytest.raises(HwgenError, match=r"has more than 2\^28 values"):
+        read_onnx(file.save(tmp_path / "net.onnx", {"x": (1, 3, 6, 5)}, [last]))
