@@ -92,7 +92,7 @@ def fuzz(kind: str, seed: int, cases: int, folder: Path) -> Counter[str]:
         random_ = random.Random(f"{kind} {seed} {number}")
         try:
             path, what = make(random_, folder)
-        except (OverflowError, TypeError, ValueError, KeyError, AttributeError, struct.error):
+        except (OverflowError, TypeError, ValueError, LookupError, AttributeError, struct.error):
             counts["not written"] += 1  # no such file can be written
             continue
         found = outcome(case(path, config, number))
